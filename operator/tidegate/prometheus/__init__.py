@@ -1,0 +1,1 @@
+"""Prometheus: what a gate asks, how it is asked, and what the answers are worth."""

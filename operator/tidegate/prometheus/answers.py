@@ -1,0 +1,75 @@
+"""What Prometheus can answer to an instant query, and what that is worth to a gate."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+MOST_SERIES = 100
+"""Series that the server is asked for at most (Prometheus 3 and later keep to it): one is wanted."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """One number; infinite where Prometheus says so, never NaN."""
+
+    value: float
+
+
+@dataclass(frozen=True)
+class NoData:
+    """Prometheus answered, and there is no number.
+
+    Attributes:
+        why: in words.
+    """
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """There is no answer, or one that no gate can use.
+
+    Attributes:
+        message: in the words of Prometheus or of the connection, for people.
+    """
+
+    message: str
+
+
+Answer = Value | NoData | Trouble
+
+
+def answer_to(result: object) -> Answer:
+    """Read the `data.result` of an instant query: a vector of one series, or a scalar (`[time, "value"]`).
+
+    https://prometheus.io/docs/prometheus/latest/querying/api/#expression-query-result-formats
+    """
+    if not isinstance(result, list):
+        return Trouble("the answer has no result that Tidegate knows")
+    if not result:
+        return NoData("the query found no series")
+    if not isinstance(result[0], dict):
+        return _number(result)
+    if len(result) > 1:
+        number = f"{len(result)} or more" if len(result) >= MOST_SERIES else str(len(result))
+        return Trouble(f"the query gave {number} series, expected 1: aggregate them, for example with sum()")
+    series: dict[str, Any] = result[0]
+    if "value" in series:
+        return _number(series["value"])
+    kind = "a range of values" if "values" in series else "a histogram" if "histogram" in series else "no value"
+    return Trouble(f"the query gave {kind}, expected one number")
+
+
+def _number(pair: object) -> Answer:
+    if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[1], str):
+        return Trouble("the answer has no value that Tidegate knows")
+    try:
+        number = float(pair[1])
+    except ValueError:
+        return Trouble("the query gave a text, expected one number")
+    if math.isnan(number):
+        return NoData("the value is NaN: as a rule a division by zero requests")
+    return Value(number)

@@ -1,0 +1,188 @@
+"""The HTTP session under prometheus-api-client: bounded in time and size, without redirects, with credentials from files."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import time
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from requests import PreparedRequest, Response, Session
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+
+from tidegate.prometheus.config import ConnectionConfig, FromFile
+
+LARGEST_ANSWER = 4 * 1024 * 1024
+"""Bytes of an answer's body that are read at most; one number needs some 200."""
+
+_CHUNK = 64 * 1024
+_SHORTEST_SECRET = 4
+
+
+class RefusedError(Exception):
+    """The server did not answer with status 200; the message says what it did, in its own words where it has any."""
+
+
+class CredentialError(Exception):
+    """A file with a credential cannot be used; the message names the file, never its content."""
+
+
+class Credentials(AuthBase):
+    """Puts credentials on a request, read from their files at that moment: a rotated secret needs no restart."""
+
+    def __init__(self, config: ConnectionConfig) -> None:
+        self._config = config
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Add the headers; requests calls this for every request.
+
+        Raises:
+            CredentialError: a file cannot be used.
+        """
+        for name, value in self._headers().items():
+            request.headers[name] = value
+        return request
+
+    def redact(self, text: str) -> str:
+        """Return the text without what stands in the files: proxies are known to echo what they were sent."""
+        try:
+            secrets = [*self._headers().values(), *self._secrets()]
+        except CredentialError:
+            return text
+        # A header such as `Bearer <token>` may be echoed without its first word; very short values are tenants, not secrets.
+        words = {word for secret in secrets for word in (secret, secret.split()[-1]) if len(word) >= _SHORTEST_SECRET}
+        for word in sorted(words, key=len, reverse=True):
+            text = text.replace(word, "***")
+        return text
+
+    def _headers(self) -> dict[str, str]:
+        config = self._config
+        headers = {name: _secret(value.from_file) for name, value in config.headers.items() if isinstance(value, FromFile)}
+        if config.bearer_token_file is not None:
+            headers["Authorization"] = f"Bearer {_secret(config.bearer_token_file)}"
+        if config.basic_auth is not None:
+            user, password = self._user(), _secret(config.basic_auth.password_file)
+            headers["Authorization"] = f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+        return headers
+
+    def _secrets(self) -> list[str]:
+        config = self._config
+        paths = [config.bearer_token_file, config.basic_auth.password_file if config.basic_auth is not None else None]
+        return [_secret(path) for path in paths if path is not None]
+
+    def _user(self) -> str:
+        basic = self._config.basic_auth
+        if basic is None:
+            return ""
+        return _secret(basic.username_file) if basic.username_file is not None else basic.username or ""
+
+
+class BoundedSession(Session):
+    """A session whose requests end in time: no redirects, and a deadline and a largest size for the whole body."""
+
+    def __init__(self, config: ConnectionConfig) -> None:
+        super().__init__()
+        self._seconds = config.timeout.total_seconds()
+        self.headers["User-Agent"] = "tidegate"
+        tls = config.tls
+        self.verify = False if tls.insecure_skip_verify else tls.ca_file or True
+        if tls.cert_file is not None and tls.key_file is not None:
+            self.cert = (tls.cert_file, tls.key_file)
+
+    def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
+        """Send the request and read its answer.
+
+        Raises:
+            RefusedError: the status is not 200, or the answer is too large.
+            TimeoutError: the body did not end in time.
+            requests.RequestException, urllib3.exceptions.HTTPError: as the libraries have it.
+        """
+        deadline = time.monotonic() + self._seconds
+        # A redirect would carry headers to a host that nobody configured.
+        response = super().send(request, **{**kwargs, "stream": True, "allow_redirects": False})
+        try:
+            body = _read(response, deadline)
+        finally:
+            response.close()
+        if response.status_code != HTTPStatus.OK:
+            raise RefusedError(_refusal(response, body))
+        response.raw = io.BytesIO(body)
+        return response
+
+
+class NamedServerAdapter(HTTPAdapter):
+    """Connections of one pool, never tried again, to a server that may be verified by another name than its address's."""
+
+    def __init__(self, config: ConnectionConfig) -> None:
+        self._server_name = config.tls.server_name
+        super().__init__(pool_connections=1, pool_maxsize=config.concurrency, max_retries=0)
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:  # noqa: FBT001, FBT002
+        """Make the pools, as the base class does, with the server's name."""
+        if self._server_name is not None:
+            kwargs["server_hostname"] = self._server_name
+        super().init_poolmanager(connections, maxsize, block=block, **kwargs)
+
+
+def files_of(config: ConnectionConfig) -> tuple[object, ...]:
+    """Return what changes when the TLS files change: their times, sizes and places on disk."""
+    tls = config.tls
+    marks: list[object] = []
+    for path in (tls.ca_file, tls.cert_file, tls.key_file):
+        try:
+            found = Path(path).stat() if path is not None else None
+        except OSError:
+            found = None
+        marks.append((found.st_mtime_ns, found.st_size, found.st_ino) if found is not None else None)
+    return tuple(marks)
+
+
+def _secret(path: str) -> str:
+    try:
+        text = Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        msg = f"cannot read {path}: {error.strerror or type(error).__name__}"
+        raise CredentialError(msg) from error
+    except UnicodeDecodeError:
+        text = ""
+    if not text or not text.isascii() or not text.isprintable():
+        msg = f"{path} is empty or holds more than one line of printable ASCII"
+        raise CredentialError(msg)
+    return text
+
+
+def _read(response: Response, deadline: float) -> bytes:
+    body = bytearray()
+    # read1 returns with what has come, so a server that sends byte by byte cannot stretch the deadline.
+    while chunk := response.raw.read1(_CHUNK, decode_content=True):
+        body += chunk
+        if len(body) > LARGEST_ANSWER:
+            msg = f"the answer is larger than {LARGEST_ANSWER // 1024 // 1024} MiB: aggregate it to one number"
+            raise RefusedError(msg)
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    return bytes(body)
+
+
+def _refusal(response: Response, body: bytes) -> str:
+    status = response.status_code
+    try:
+        document = json.loads(body)
+    except ValueError:
+        document = None
+    if isinstance(document, dict) and document.get("error"):
+        return f"Prometheus says: {_one_line(str(document['error']))} (HTTP {status})"
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return f"the server refuses the credentials (HTTP {status})"
+    if 300 <= status < 400:
+        return f"the server redirects to another address (HTTP {status}): give the final address"
+    phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "unknown status"
+    return f"the server says {status} {phrase}, and not in the way of Prometheus"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:500]

@@ -1,0 +1,203 @@
+"""A Prometheus that says what a test tells it to, on a loopback socket, and connections to it."""
+
+import json
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from ssl import PROTOCOL_TLS_SERVER, SSLContext
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tidegate.prometheus.connections import Connection, ConnectionConfig
+
+Respond = Callable[[BaseHTTPRequestHandler], None]
+
+
+class ScriptedPrometheus:
+    """A server that gives every request the answer that it was told last, and notes what it was asked."""
+
+    def __init__(self, context: SSLContext | None = None) -> None:
+        self.paths: list[str] = []
+        self.parameters: list[dict[str, str]] = []
+        self.headers: list[dict[str, str]] = []
+        self.connections = 0
+        self._respond: Respond = lambda _: None
+        self._script: dict[str, Respond] = {}
+        self._over = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        if context is not None:
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self.port = self._server.server_port
+        scheme = "http" if context is None else "https"
+        self.address = f"{scheme}://127.0.0.1:{self.port}"
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def gives(self, result: object, *, to: str | None = None) -> None:
+        """Answer with a result, to one query or to all."""
+        body = json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}}).encode()
+        self._set(lambda handler: send(handler, 200, body), to)
+
+    def gives_value(self, value: str, *, to: str | None = None) -> None:
+        """Answer with a vector of one series."""
+        self.gives([{"metric": {}, "value": [1767323045, value]}], to=to)
+
+    def refuses(self, error: str, status: int = 400) -> None:
+        """Answer as Prometheus does to what it cannot do."""
+        self.says(status, json.dumps({"status": "error", "errorType": "bad_data", "error": error}))
+
+    def says(self, status: int, body: str, **headers: str) -> None:
+        """Answer with anything."""
+        self._set(lambda handler: send(handler, status, body.encode(), **headers))
+
+    def does(self, respond: Respond) -> None:
+        """Answer by a function."""
+        self._set(respond)
+
+    def hangs(self) -> None:
+        """Take requests and never answer."""
+        self._set(self._hang)
+
+    def wait_for_end(self, seconds: float | None = None) -> bool:
+        """Wait until the test is over."""
+        return self._over.wait(seconds)
+
+    def close(self) -> None:
+        """Stop."""
+        self._over.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _hang(self, handler: BaseHTTPRequestHandler) -> None:
+        handler.close_connection = True
+        self._over.wait()
+
+    def _set(self, respond: Respond, to: str | None = None) -> None:
+        if to is None:
+            self._respond = respond
+        else:
+            self._script[to] = respond
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                outer.connections += 1
+                super().setup()
+
+            def do_GET(self) -> None:
+                parts = urlsplit(self.path)
+                parameters = {name: values[0] for name, values in parse_qs(parts.query).items()}
+                outer.paths.append(parts.path)
+                outer.parameters.append(parameters)
+                outer.headers.append({name.lower(): value for name, value in self.headers.items()})
+                try:
+                    outer._script.get(parameters.get("query", ""), outer._respond)(self)
+                except ConnectionError:
+                    self.close_connection = True
+
+            def handle(self) -> None:
+                try:
+                    super().handle()
+                except OSError:  # a client that hangs up, or does not trust the certificate
+                    self.close_connection = True
+
+            def finish(self) -> None:
+                try:
+                    super().finish()
+                except OSError:
+                    self.close_connection = True
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        return Handler
+
+
+def send(handler: BaseHTTPRequestHandler, status: int, body: bytes, **headers: str) -> None:
+    """Write a whole answer."""
+    handler.send_response(status)
+    for name, value in {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the environment of a developer's machine says about proxies is not part of a test."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+def servers() -> Iterator[Callable[..., ScriptedPrometheus]]:
+    """Start servers that end with the test."""
+    started: list[ScriptedPrometheus] = []
+
+    def start(context: SSLContext | None = None) -> ScriptedPrometheus:
+        started.append(ScriptedPrometheus(context))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.close()
+
+
+@pytest.fixture
+def prometheus(servers: Callable[..., ScriptedPrometheus]) -> ScriptedPrometheus:
+    """One server."""
+    return servers()
+
+
+@pytest.fixture
+def connect(servers: Callable[..., ScriptedPrometheus]) -> Iterator[Callable[..., Connection]]:
+    """Make connections that end with the test."""
+    made: list[Connection] = []
+
+    def make(address: str, **fields: Any) -> Connection:
+        wire = {"name": "default", "address": address, "timeout": "5s", **fields}
+        made.append(Connection(ConnectionConfig.model_validate(wire)))
+        return made[-1]
+
+    yield make
+    for connection in made:
+        connection.close()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a certificate authority and with a certificate for prometheus.test that it issued."""
+    folder = tmp_path_factory.mktemp("authority")
+    make_authority(folder)
+    return folder
+
+
+def make_authority(folder: Path) -> None:
+    """Write ca.crt, server.crt and server.key."""
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.crt", "-days", "2", "-subj", "/CN=test authority")
+    openssl("req", *key, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=prometheus.test")
+    (folder / "san").write_text("subjectAltName=DNS:prometheus.test\nauthorityKeyIdentifier=keyid\n")
+    signed = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "san")
+    openssl("x509", "-req", "-in", "server.csr", *signed, "-out", "server.crt")
+
+
+@pytest.fixture
+def serving_tls(authority: Path) -> SSLContext:
+    """What a server with that certificate speaks."""
+    context = SSLContext(PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority / "server.crt", authority / "server.key")
+    return context

@@ -1,0 +1,188 @@
+"""The configuration of connections: what is read, and how mistakes are told."""
+
+from datetime import timedelta
+
+import pytest
+
+from tidegate.prometheus.connections import ConfigError, ConnectionConfig, load_connections
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Load a text as a file."""
+
+    def load_text(text: str) -> dict[str, ConnectionConfig]:
+        path = tmp_path / "connections.yaml"
+        path.write_text(text)
+        return load_connections(path)
+
+    return load_text
+
+
+@pytest.fixture
+def problem(load):
+    """Load a text and return what is wrong with it, without the file's name."""
+
+    def load_bad(text: str) -> str:
+        with pytest.raises(ConfigError) as caught:
+            load(text)
+        message = str(caught.value)
+        assert "connections.yaml: " in message
+        return message.split("connections.yaml: ", 1)[1]
+
+    return load_bad
+
+
+def test_a_connection_needs_a_name_and_an_address(load):
+    """Everything else has a default."""
+    connections = load("connections: [{name: default, address: 'http://prometheus:9090/'}]")
+
+    assert list(connections) == ["default"]
+    assert connections["default"].address == "http://prometheus:9090"
+    assert connections["default"].timeout == timedelta(seconds=5)
+    assert connections["default"].concurrency == 8
+    assert connections["default"].tls.insecure_skip_verify is False
+
+
+def test_everything_can_be_said(load):
+    """The whole of it."""
+    connections = load("""
+connections:
+- name: default
+  address: http://prometheus:9090
+- name: far
+  address: https://metrics.example/prometheus
+  headers: {X-Scope-OrgID: shop, X-Api-Key: {fromFile: /etc/far/key}}
+  basicAuth: {username: tidegate, passwordFile: /etc/far/password}
+  tls: {caFile: /etc/far/ca, certFile: /etc/far/crt, keyFile: /etc/far/key, serverName: metrics}
+  timeout: 500ms
+  concurrency: 2
+""")
+
+    far = connections["far"]
+    assert list(connections) == ["default", "far"]
+    assert far.timeout == timedelta(milliseconds=500)
+    assert far.basic_auth is not None
+    assert far.basic_auth.password_file == "/etc/far/password"
+    assert far.tls.server_name == "metrics"
+
+
+@pytest.mark.parametrize(
+    ("connection", "expected"),
+    [
+        ("{}", "connections[0].name: is required; connections[0].address: is required"),
+        ("{name: a, address: 'ftp://x'}", "connections[0].address: must look like http://host:9090 or https://host/path"),
+        ("{name: a, address: 'http://x:99999'}", "connections[0].address: must look like http://host:9090 or https://host/path"),
+        ("{name: a, address: 'http://[x'}", "connections[0].address: must look like http://host:9090 or https://host/path"),
+        ("{name: a, address: 'http://x?y'}", "connections[0].address: must not contain a query (?) or fragment (#)"),
+        (
+            "{name: a, address: 'http://me:hunter22@x'}",
+            "connections[0].address: must not contain user or password: give basicAuth with passwordFile",
+        ),
+        ("{name: a, address: 'http://x', adress: y}", "connections[0].adress: there is no such field"),
+        ("{name: a, address: 'http://x', bearer_token_file: /y}", "connections[0].bearer_token_file: there is no such field"),
+        ("{name: a, address: 'http://x', bearerToken: hunter22}", "connections[0].bearerToken: there is no such field"),
+        (
+            "{name: a, address: 'http://x', bearerTokenFile: token}",
+            "connections[0].bearerTokenFile: must be the absolute path of a file",
+        ),
+        (
+            "{name: a, address: 'http://x', headers: {authorization: Bearer hunter22}}",
+            "connections[0]: headers: authorization is a credential: give it as {fromFile: path}",
+        ),
+        (
+            "{name: a, address: 'http://x', headers: {'a b': c}}",
+            "connections[0]: headers: 'a b' is not the name of a header",
+        ),
+        (
+            '{name: a, address: "http://x", headers: {X-A: "b\\r\\nX-C: d"}}',
+            "connections[0].headers.X-A: must be printable ASCII characters on one line",
+        ),
+        ("{name: a, address: 'http://x', headers: {X-A: 1}}", "connections[0].headers.X-A: Input should be a valid string"),
+        ("{name: a, address: 'http://x', headers: {X-A: {}}}", "connections[0].headers.X-A.fromFile: is required"),
+        (
+            "{name: a, address: 'http://x', basicAuth: {passwordFile: /p}}",
+            "connections[0].basicAuth: give exactly one of username and usernameFile",
+        ),
+        (
+            "{name: a, address: 'http://x', bearerTokenFile: /t, basicAuth: {username: u, passwordFile: /p}}",
+            "connections[0]: give at most one of bearerTokenFile, basicAuth and a header Authorization",
+        ),
+        (
+            "{name: a, address: 'http://x', tls: {certFile: /c}}",
+            "connections[0].tls: give both certFile and keyFile, or neither",
+        ),
+        (
+            "{name: a, address: 'http://x', timeout: soon}",
+            "connections[0].timeout: 'soon' is not a duration: write for example 30s, 5m or 1h30m",
+        ),
+        ("{name: a, address: 'http://x', concurrency: '8'}", "connections[0].concurrency: Input should be a valid integer"),
+    ],
+)
+def test_mistakes_are_told_by_field_and_cause(problem, connection, expected):
+    """A person finds the line, and no secret is in the message."""
+    message = problem(f"connections:\n- {connection}\n")
+
+    assert expected == message
+    assert "hunter22" not in message
+
+
+@pytest.mark.parametrize("timeout", ["0s", "50ms", "2m"])
+def test_timeouts_have_bounds(problem, timeout):
+    """Neither never nor for ever."""
+    message = problem(f"connections: [{{name: a, address: 'http://x', timeout: {timeout}}}]")
+
+    assert message.startswith("connections[0].timeout: ")
+
+
+@pytest.mark.parametrize("text", ["", "3", "[]", "connections: {}", "connection: []"])
+def test_another_document(problem, text):
+    """The file has one shape."""
+    assert problem(text) == "must be a map with the key connections, a list"
+
+
+def test_a_further_key(problem):
+    """A misspelt key is not ignored."""
+    assert problem("connections: []\nconection: []") == "unknown field conection: there is connections"
+
+
+def test_a_name_that_is_there_twice(problem):
+    """Gates name connections."""
+    message = problem("connections: [{name: a, address: 'http://x'}, {name: a, address: 'http://y'}]")
+
+    assert message == "connections[1].name: there is a connection a already"
+
+
+def test_all_mistakes_at_once(problem):
+    """Not one after the other."""
+    message = problem("connections: [{name: a}, {address: 'http://x'}]")
+
+    assert message == "connections[0].address: is required; connections[1].name: is required"
+
+
+def test_a_syntax_error_is_told_by_its_place(problem):
+    """And without the text around it."""
+    message = problem("connections:\n- name: a\n  bearerToken: hunter22\n x")
+
+    assert message.startswith("is not YAML: ")
+    assert "in line 4" in message or "in line 5" in message
+    assert "hunter22" not in message
+
+
+def test_text_that_is_none(tmp_path):
+    """A binary file by mistake."""
+    (tmp_path / "connections.yaml").write_bytes(b"\xff\xfe\x00")
+
+    with pytest.raises(ConfigError, match="is not UTF-8 text"):
+        load_connections(tmp_path / "connections.yaml")
+
+
+def test_a_control_character(problem):
+    """YAML allows none."""
+    assert problem("connections: \x00") == "is not YAML"
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    """The cause is the system's."""
+    with pytest.raises(ConfigError, match=r"connections\.yaml: cannot be read: No such file or directory"):
+        load_connections(tmp_path / "connections.yaml")

@@ -1,0 +1,161 @@
+"""Looks: the queries of a gate, asked at one instant, and what comes together from the answers."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tidegate.api.policy import Gate
+from tidegate.judge.reading import Reading
+from tidegate.prometheus.queries import Names
+from tidegate.prometheus.reader import Reader
+
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+NAMES = Names("shop", "checkout", "checkout", "checkout-stable", "checkout-canary", "s", "c", 80)
+
+
+def gate(canary: str = "canary", **fields: object) -> Gate:
+    promql = {"canary": canary, "stable": "stable", "samples": "samples"}
+    limit = {"versusStable": {"maxIncrease": {"points": 1}}}
+    return Gate.model_validate({"name": "errors", "metric": {"promql": promql}, **limit, **fields})
+
+
+@pytest.fixture
+def reader(prometheus, connect):
+    """A reader with one connection."""
+    return Reader({"default": connect(prometheus.address)})
+
+
+async def test_a_reading_has_the_value_of_each_query(prometheus, reader):
+    """Each to its field, all at the same instant."""
+    prometheus.gives_value("0.2", to="canary")
+    prometheus.gives_value("0.1", to="stable")
+    prometheus.gives_value("300", to="samples")
+
+    reading = await reader.read(gate(), NAMES, "abc", AT)
+
+    assert reading == Reading("errors", "abc", AT, canary=0.2, stable=0.1, canary_samples=300.0)
+    assert {parameters["time"] for parameters in prometheus.parameters} == {"1767323045.000"}
+
+
+async def test_presets_count_the_requests_of_both(prometheus, reader):
+    """Four queries."""
+    prometheus.gives_value("1")
+    metric = {"preset": {"source": "Envoy", "measure": "ErrorRate"}}
+    preset = Gate.model_validate({"name": "errors", "metric": metric, "versusStable": {"maxIncrease": {"points": 1}}})
+
+    reading = await reader.read(preset, NAMES, "abc", AT)
+
+    assert reading == Reading("errors", "abc", AT, canary=1.0, stable=1.0, canary_samples=1.0, stable_samples=1.0)
+
+
+async def test_no_data_is_no_trouble(prometheus, reader):
+    """The judge has words for it."""
+    prometheus.gives([])
+
+    assert await reader.read(gate(), NAMES, "abc", AT) == Reading("errors", "abc", AT)
+
+
+async def test_trouble_leaves_the_values_that_there_are(prometheus, reader):
+    """A fixed limit needs no stable."""
+    prometheus.gives_value("0.2", to="canary")
+    prometheus.gives_value("300", to="samples")
+    prometheus.refuses("no such function")
+
+    reading = await reader.read(gate(), NAMES, "abc", AT)
+
+    trouble = "Prometheus connection default: Prometheus says: no such function (HTTP 400)"
+    assert reading == Reading("errors", "abc", AT, canary=0.2, canary_samples=300.0, trouble=trouble)
+
+
+async def test_an_unknown_connection(reader):
+    """Those that there are, are named."""
+    reading = await reader.read(gate(connection="other"), NAMES, "abc", AT)
+
+    assert reading.trouble == "there is no Prometheus connection other, there are: default"
+
+
+async def test_no_connections():
+    """The operator may be run without Prometheus."""
+    reading = await Reader({}).read(gate(), NAMES, "abc", AT)
+
+    assert reading.trouble == "there is no Prometheus connection default, there are: none"
+
+
+async def test_an_unknown_variable(prometheus, reader):
+    """A mistake in the policy is told, and Prometheus is not asked."""
+    reading = await reader.read(gate("{{pod}}"), NAMES, "abc", AT)
+
+    assert reading.trouble.startswith("unknown variable {{pod}}: there are namespace, ")
+    assert prometheus.paths == []
+
+
+async def test_the_same_query_at_the_same_instant_is_asked_once(prometheus, reader):
+    """Gates of one Release share the number of requests."""
+    prometheus.gives_value("1")
+
+    readings = await asyncio.gather(*(reader.read(gate(), NAMES, "abc", AT) for _ in range(5)))
+
+    assert [reading.canary for reading in readings] == [1.0] * 5
+    assert sorted(parameters["query"] for parameters in prometheus.parameters) == ["canary", "samples", "stable"]
+
+
+async def test_another_instant_is_asked_again(prometheus, reader):
+    """Every look is a new one."""
+    prometheus.gives_value("1")
+
+    await asyncio.gather(*(reader.read(gate(), NAMES, "abc", AT + timedelta(seconds=n)) for n in range(2)))
+    await reader.read(gate(), NAMES, "abc", AT)
+
+    assert len(prometheus.parameters) == 9
+
+
+async def test_a_cancelled_look_does_not_take_the_answer_from_another(prometheus, reader):
+    """One Release is deleted while another waits for the same query."""
+    prometheus.gives_value("1")
+    cancelled = asyncio.create_task(reader.read(gate(), NAMES, "abc", AT))
+    other = asyncio.create_task(reader.read(gate(), NAMES, "abc", AT))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+
+    assert (await other).canary == 1.0
+
+
+async def test_the_window_does_not_reach_back_to_the_candidate_before(prometheus, reader):
+    """The counters of the canary's Service also hold what a rejected candidate did a moment ago."""
+    prometheus.gives_value("1")
+
+    for age in (0, 20.7, 3600):
+        await reader.read(gate("x[{{window}}]"), NAMES, "abc", AT, since=AT - timedelta(seconds=age))
+
+    asked = [parameters["query"] for parameters in prometheus.parameters if parameters["query"].startswith("x")]
+    assert asked == ["x[1s]", "x[20s]", "x[1m]"]
+
+
+async def test_every_query_is_observed(prometheus, connect):
+    """By connection, with its time, and whether there was an answer."""
+    seen: list[tuple[str, bool]] = []
+    prometheus.gives_value("1")
+    prometheus.gives([], to="stable")
+    prometheus.refuses("no")
+    prometheus.gives_value("1", to="canary")
+
+    def observe(connection: str, seconds: float, ok: bool) -> None:
+        assert 0 <= seconds < 60
+        seen.append((connection, ok))
+
+    reader = Reader({"default": connect(prometheus.address)}, observe)
+
+    await reader.read(gate(), NAMES, "abc", AT)
+
+    assert sorted(seen) == [("default", False), ("default", True), ("default", True)]
+
+
+async def test_closing(prometheus, connect):
+    """After that, looks say so."""
+    reader = Reader({"default": connect(prometheus.address)})
+    reader.close()
+
+    reading = await reader.read(gate(), NAMES, "abc", AT)
+
+    assert reading.trouble == "Prometheus connection default: it is closed"
