@@ -1,0 +1,369 @@
+"""A thin asynchronous client: raw objects in, raw objects out, one error family, a timeout on every request."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+import aiohttp
+import orjson
+
+from tidegate.cluster.connection import Connection
+from tidegate.cluster.errors import ApiError, Expired, Silent, Unavailable, error_of
+from tidegate.cluster.resources import Target, path_of
+
+Json: TypeAlias = dict[str, Any]
+Observer: TypeAlias = Callable[[str, str, int, float], None]
+"""Told of every request: verb, resource (`deployments.apps/status`), HTTP status (0: no answer), seconds."""
+
+MANAGER = "tidegate"
+"""The one field manager of everything the operator writes."""
+TIMEOUT = 10.0
+"""Seconds for a request, from waiting for a connection to the last byte of the answer."""
+LIST_TIMEOUT = 30.0
+"""Seconds for one page of a list."""
+PAGE = 500
+"""Objects per page of a list."""
+WATCH_INACTIVITY = 70.0
+"""Seconds of silence after which a watch counts as dead: the API server sends a bookmark each minute."""
+
+_JSON = "application/json"
+_APPLY = "application/apply-patch+yaml"
+_JSON_PATCH = "application/json-patch+json"
+_MERGE_PATCH = "application/merge-patch+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A complete list.
+
+    Attributes:
+        items: the objects; each says its apiVersion and kind, as they do in a watch.
+        resource_version: of the list: a watch may go on from here.
+    """
+
+    items: list[Json]
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """One event of a watch.
+
+    Attributes:
+        type: ADDED, MODIFIED, DELETED or BOOKMARK.
+        object: the object; for a bookmark little more than its resourceVersion.
+    """
+
+    type: str
+    object: Json
+
+
+class Cluster:
+    """The Kubernetes API.
+
+    Every method raises `ApiError` or one of its kinds (`tidegate.cluster.errors`), and nothing else, when the request
+    fails; having no connection is `Unavailable`. Nothing is repeated here: the pass that asked is repeated as a whole.
+
+    Args:
+        connection: where and as whom.
+        timeout: seconds for a request.
+        observe: told of every request.
+    """
+
+    def __init__(self, connection: Connection, *, timeout: float = TIMEOUT, observe: Observer | None = None) -> None:
+        self._connection = connection
+        self._timeout = timeout
+        self._observe = observe
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes all connections; running watches end with `Unavailable`."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def get(self, path: str, *, within: float | None = None) -> Json:
+        """One object, or whatever else the path answers with (`/version`)."""
+        return await self._request("get", "GET", path, within=within)
+
+    async def list(
+        self,
+        path: str,
+        *,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+        limit: int = PAGE,
+        within: float = LIST_TIMEOUT,
+    ) -> Listing:
+        """A complete, consistent list, read page by page.
+
+        Args:
+            path: of a collection.
+            label_selector: as `kubectl get -l`.
+            field_selector: as `kubectl get --field-selector`.
+            limit: objects per page.
+            within: seconds per page.
+        """
+        selection = _selection(label_selector, field_selector)
+        try:
+            return await self._pages(path, limit, within, selection)
+        except Expired:
+            # The continue token outlived the server's history: one page for all needs none.
+            return await self._pages(path, 0, within, selection)
+
+    async def apply(
+        self, obj: Mapping[str, Any], *, manager: str = MANAGER, force: bool = True, subresource: str | None = None
+    ) -> Json:
+        """Server-side apply: makes the fields in `obj` ours.
+
+        Args:
+            obj: says its apiVersion, kind, namespace, name and every field that `manager` wants to own. A
+                `metadata.resourceVersion` makes it a precondition.
+            manager: the field manager.
+            force: whether to take fields from other managers; without it they are a `Conflict` whose causes name them.
+            subresource: such as `status`.
+
+        Raises:
+            LookupError: if Tidegate does not know the kind.
+        """
+        params = {"fieldManager": manager, "force": "true" if force else "false"}
+        path = path_of(obj, subresource)
+        return await self._request("patch", "PATCH", path, params=params, body=obj, content_type=_APPLY)
+
+    async def json_patch(self, path: str, ops: Sequence[Mapping[str, Any]], *, manager: str = MANAGER) -> Json:
+        """JSON patch (RFC 6902). A `test` that fails or a path that is gone is a `Conflict`."""
+        params = {"fieldManager": manager}
+        return await self._request("patch", "PATCH", path, params=params, body=ops, content_type=_JSON_PATCH)
+
+    async def merge_patch(self, path: str, body: Mapping[str, Any], *, manager: str = MANAGER) -> Json:
+        """JSON merge patch (RFC 7386): null removes a field, lists are replaced."""
+        params = {"fieldManager": manager}
+        return await self._request("patch", "PATCH", path, params=params, body=body, content_type=_MERGE_PATCH)
+
+    async def create(self, path: str, obj: Mapping[str, Any], *, manager: str = MANAGER) -> Json:
+        """Creates an object in a collection."""
+        return await self._request("create", "POST", path, params={"fieldManager": manager}, body=obj)
+
+    async def update(self, path: str, obj: Mapping[str, Any], *, manager: str = MANAGER, within: float | None = None) -> Json:
+        """Replaces an object; its resourceVersion is the precondition. Only for objects that are ours alone."""
+        params = {"fieldManager": manager}
+        return await self._request("update", "PUT", path, params=params, body=obj, within=within)
+
+    async def delete(self, path: str, *, uid: str | None = None, grace: int | None = None, propagation: str | None = None) -> Json:
+        """Deletes an object.
+
+        Args:
+            path: of the object.
+            uid: delete only the object with this uid; another of its name is a `Conflict`.
+            grace: seconds until it is stopped by force.
+            propagation: Background, Foreground or Orphan.
+
+        Returns:
+            The object in its last state, or a Status.
+        """
+        options: Json = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        if uid is not None:
+            options["preconditions"] = {"uid": uid}
+        if grace is not None:
+            options["gracePeriodSeconds"] = grace
+        if propagation is not None:
+            options["propagationPolicy"] = propagation
+        return await self._request("delete", "DELETE", path, body=options)
+
+    async def watch(
+        self,
+        path: str,
+        resource_version: str,
+        *,
+        lifetime: int = 290,
+        inactivity: float = WATCH_INACTIVITY,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+        on_open: Callable[[], None] | None = None,
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """The events after `resource_version`, until the server ends the stream.
+
+        Close it (`contextlib.aclosing`) when leaving early, or its connection stays open until it is collected.
+
+        Args:
+            path: of a collection.
+            resource_version: where to go on from.
+            lifetime: seconds after which the server is to end the stream.
+            inactivity: seconds of silence after which `Silent` is raised.
+            label_selector: as `kubectl get -l`.
+            field_selector: as `kubectl get --field-selector`.
+            on_open: told once the server has accepted the watch, which may then be quiet for long.
+
+        Raises:
+            Expired: if the server's history no longer reaches back to `resource_version`.
+            Silent: if nothing came for `inactivity` seconds.
+        """
+        query = _watch_query(resource_version, lifetime) | _selection(label_selector, field_selector)
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=inactivity)
+        response = await self._send("watch", "GET", path, params=query, limits=limits, answer_within=self._timeout)
+        try:
+            if response.status != 200:
+                raise _refusal(response, await response.read(), verb="watch", path=path)
+            if on_open is not None:
+                on_open()
+            async for line in _lines(response.content):
+                event = _decode(line, verb="watch", path=path)
+                if event["type"] == "ERROR":
+                    raise error_of({"code": 500, **event["object"]}, verb="watch", path=path)
+                yield WatchEvent(event["type"], event["object"])
+        except aiohttp.SocketTimeoutError as error:
+            raise Silent(0, "Silent", f"heard nothing for {inactivity:g} s", verb="watch", path=path) from error
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:
+            # RuntimeError is what aiohttp raises when the connection went between two reads.
+            raise _unreachable(error, verb="watch", path=path) from error
+        finally:
+            response.close()
+
+    async def _pages(self, path: str, limit: int, within: float, params: Mapping[str, str]) -> Listing:
+        items: list[Json] = []
+        token = ""
+        while True:
+            query = {**params, **({"limit": str(limit)} if limit else {}), **({"continue": token} if token else {})}
+            page = await self._request("list", "GET", path, params=query, within=within)
+            # The items of a list do not say what they are; those of a watch do.
+            api_version, kind = page["apiVersion"], page["kind"].removesuffix("List")
+            items.extend({"apiVersion": api_version, "kind": kind, **item} for item in page.get("items") or ())
+            metadata = page["metadata"]
+            token = metadata.get("continue", "")
+            if not token:
+                return Listing(items, metadata["resourceVersion"])
+
+    async def _request(
+        self,
+        verb: str,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: object = None,
+        content_type: str = _JSON,
+        within: float | None = None,
+    ) -> Json:
+        seconds = self._timeout if within is None else within
+        data = None if body is None else orjson.dumps(body)
+        limits = aiohttp.ClientTimeout(total=seconds)
+        response = await self._send(verb, method, path, params=params, limits=limits, data=data, content_type=content_type)
+        try:
+            async with response:
+                payload = await response.read()
+        except (aiohttp.ClientError, OSError) as error:
+            raise _unreachable(error, verb=verb, path=path, within=seconds) from error
+        if response.status >= 300:
+            raise _refusal(response, payload, verb=verb, path=path)
+        return _decode(payload, verb=verb, path=path)
+
+    async def _send(
+        self,
+        verb: str,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None,
+        limits: aiohttp.ClientTimeout,
+        data: bytes | None = None,
+        content_type: str = _JSON,
+        answer_within: float | None = None,
+    ) -> aiohttp.ClientResponse:
+        """Sends a request and returns the answer once its headers are there."""
+        if self._session is None:
+            self._session = self._connection.open_session()
+        if self._session.closed:
+            raise Unavailable(0, "Closed", "the client is shutting down", verb=verb, path=path)
+        started, status = time.monotonic(), 0
+        try:
+            async with asyncio.timeout(answer_within):
+                response = await self._session.request(
+                    method,
+                    self._connection.server + path,
+                    params=params,
+                    data=data,
+                    headers={"Content-Type": content_type} if data is not None else None,
+                    timeout=limits,
+                    server_hostname=self._connection.server_hostname,
+                    allow_redirects=False,
+                )
+            status = response.status
+        except (aiohttp.ClientError, OSError) as error:
+            raise _unreachable(error, verb=verb, path=path, within=answer_within or limits.total) from error
+        finally:
+            if self._observe is not None:
+                self._observe(verb, Target.of(path).resource, status, time.monotonic() - started)
+        return response
+
+
+def _selection(label_selector: str | None, field_selector: str | None) -> dict[str, str]:
+    chosen = {"labelSelector": label_selector, "fieldSelector": field_selector}
+    return {name: value for name, value in chosen.items() if value}
+
+
+def _watch_query(resource_version: str, lifetime: int) -> dict[str, str]:
+    return {
+        "watch": "true",
+        "allowWatchBookmarks": "true",
+        "resourceVersion": resource_version,
+        "timeoutSeconds": str(lifetime),
+    }
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """The lines of a stream. `StreamReader.readline` refuses lines above its buffer's limit; objects may be 1.5 MB."""
+    rest = bytearray()
+    async for chunk in content.iter_any():
+        searched = len(rest)
+        rest += chunk
+        start = 0
+        while (end := rest.find(b"\n", max(start, searched))) >= 0:
+            if end > start:
+                yield bytes(rest[start:end])
+            start = end + 1
+        del rest[:start]
+
+
+def _decode(payload: bytes, *, verb: str, path: str) -> Json:
+    try:
+        decoded: Json = orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        message = f"the answer is not JSON: {_excerpt(payload)}"
+        raise Unavailable(0, "NotJSON", message, verb=verb, path=path) from error
+    return decoded
+
+
+def _refusal(response: aiohttp.ClientResponse, payload: bytes, *, verb: str, path: str) -> ApiError:
+    try:
+        status = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        status = None
+    if not isinstance(status, dict) or status.get("kind") != "Status":
+        status = {"message": _excerpt(payload)}
+    details = dict(status.get("details") or {})
+    after = response.headers.get("Retry-After", "")
+    if after.isdecimal():
+        details.setdefault("retryAfterSeconds", int(after))
+    return error_of({**status, "code": response.status, "details": details}, verb=verb, path=path)
+
+
+def _unreachable(error: Exception, *, verb: str, path: str, within: float | None = None) -> ApiError:
+    if isinstance(error, TimeoutError):
+        message = f"no answer within {within:g} s" if within else "no answer in time"
+        return Unavailable(0, "Timeout", message, verb=verb, path=path)
+    return Unavailable(0, "Unreachable", f"{type(error).__name__}: {error}", verb=verb, path=path)
+
+
+def _excerpt(payload: bytes) -> str:
+    """The beginning of an answer that is none of the API's own, such as a proxy's page, on one line."""
+    return " ".join(payload[:300].decode(errors="replace").split())

@@ -1,0 +1,317 @@
+"""Events: what `kubectl describe` and `kubectl get events` show of what the operator did, and why.
+
+They are core/v1 Events with `count` and `lastTimestamp`, which every kubectl shows and sorts by. Recording never waits
+for the API: what is recorded goes into a bounded buffer that one task writes out.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+import structlog
+
+from tidegate.cluster.client import Cluster, Json
+from tidegate.cluster.errors import AlreadyExists, ApiError, Conflict, NotFound, TooManyRequests, Unavailable
+from tidegate.cluster.resources import EVENTS
+from tidegate.runtime.clock import Clock
+
+log = structlog.get_logger(__name__)
+
+WINDOW = 600.0
+"""Seconds within which a repetition raises the count of the Event that is there."""
+MESSAGE_BYTES = 1024
+"""What the API accepts as an Event's message."""
+BURST = 30
+"""Events that one object may have at once; a whole rollout with all its steps stays below."""
+REFILL = 10.0
+"""Seconds for one more."""
+CAPACITY = 1000
+"""Events that may wait to be written."""
+SERIES = 4096
+"""Events that are remembered for their repetitions."""
+RETRY_CAP = 10.0
+"""Seconds between attempts at most while the API is away. Each Event is tried for as long as its window lasts."""
+COMPONENT = "tidegate"
+
+
+class EventType(Enum):
+    """The two types the API knows."""
+
+    NORMAL = "Normal"
+    WARNING = "Warning"
+
+
+class Dropped(Enum):
+    """Why an Event was not written."""
+
+    RATE = "rate"
+    """Its object had too many."""
+    CAPACITY = "capacity"
+    """Too many waited; the oldest went."""
+    REFUSED = "refused"
+    """The API refused it, or stayed away for too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    uid: str
+    type: EventType
+    reason: str
+    message: str
+
+
+@dataclass(slots=True)
+class _Series:
+    """One Event and its repetitions."""
+
+    name: str
+    namespace: str
+    involved: Json
+    first: datetime
+    last: datetime
+    expires: float
+    count: int = 1
+    written: bool = False
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    filled: float
+
+
+class Recorder:
+    """Records Events about objects.
+
+    The same type, reason and message about the same object within ten minutes is one Event whose count goes up; what
+    repeats while it waits to be written costs no request of its own. Names follow from content and time, so two
+    replicas or a restart continue an Event rather than double it.
+
+    Args:
+        cluster: the API.
+        clock: stamps Events and measures rates.
+        instance: name of this replica, such as the pod's.
+        on_drop: told of each Event that is not written.
+    """
+
+    def __init__(self, cluster: Cluster, *, clock: Clock, instance: str, on_drop: Callable[[Dropped], None] | None = None) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._instance = instance
+        self._on_drop = on_drop
+        self._series: OrderedDict[_Key, _Series] = OrderedDict()
+        self._waiting: OrderedDict[_Key, None] = OrderedDict()
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._task: asyncio.Task[None] | None = None
+
+    def normal(self, obj: Mapping[str, Any], reason: str, message: str) -> None:
+        """Records that something happened as it should."""
+        self.record(obj, EventType.NORMAL, reason, message)
+
+    def warning(self, obj: Mapping[str, Any], reason: str, message: str) -> None:
+        """Records that something needs a person's eye."""
+        self.record(obj, EventType.WARNING, reason, message)
+
+    def record(self, obj: Mapping[str, Any], type_: EventType, reason: str, message: str) -> None:
+        """Records an Event; returns at once.
+
+        Args:
+            obj: what it is about: apiVersion, kind and metadata with name, namespace and uid.
+            type_: Normal or Warning.
+            reason: CamelCase, one word that machines can match.
+            message: for people; cut at 1024 bytes.
+        """
+        metadata = obj["metadata"]
+        key = _Key(metadata["uid"], type_, reason, _cut(message))
+        now = self._clock.monotonic()
+        series = self._series.get(key)
+        if series is not None and series.expires > now:
+            series.count += 1
+            series.last = self._clock.now()
+        else:
+            series = self._begin(key, obj)
+        if key not in self._waiting:
+            self._enqueue(key, series, now)
+
+    def start(self) -> None:
+        """Starts writing, on the running loop."""
+        self._task = asyncio.create_task(self._run(), name="events")
+
+    async def stop(self, *, within: float) -> None:
+        """Writes out what waits and stops; what is not written after `within` seconds is lost."""
+        if self._task is None:
+            return
+        if not self._idle.is_set():
+            await self._clock.sleep(within, wake=self._idle)
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self._task = None
+
+    def waiting(self) -> int:
+        """How many Events wait to be written."""
+        return len(self._waiting)
+
+    def _begin(self, key: _Key, obj: Mapping[str, Any]) -> _Series:
+        now = self._clock.now()
+        metadata = obj["metadata"]
+        involved = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "name": metadata["name"], "uid": key.uid}
+        if metadata.get("namespace"):
+            involved["namespace"] = metadata["namespace"]
+        window = int(now.timestamp() // WINDOW)
+        content = "\0".join((key.uid, key.type.value, key.reason, key.message, str(window)))
+        digest = hashlib.sha256(content.encode()).hexdigest()[:16]
+        series = _Series(
+            # 253 is the limit of a name; the digest alone makes it unique.
+            name=f"{metadata['name'][:230]}.{digest}",
+            # Events about cluster-scoped objects live where kubectl looks for them.
+            namespace=metadata.get("namespace") or "default",
+            involved=involved,
+            first=now,
+            last=now,
+            expires=self._clock.monotonic() + WINDOW,
+        )
+        self._series[key] = series
+        self._series.move_to_end(key)
+        while len(self._series) > SERIES:
+            forgotten, _ = self._series.popitem(last=False)
+            self._waiting.pop(forgotten, None)
+        return series
+
+    def _enqueue(self, key: _Key, series: _Series, now: float) -> None:
+        if not self._spend(key.uid, now):
+            self._drop(Dropped.RATE)
+            if not series.written:
+                # So that the next one, if there are tokens then, starts with an honest count.
+                self._series.pop(key, None)
+            return
+        self._waiting[key] = None
+        if len(self._waiting) > CAPACITY:
+            oldest, _ = self._waiting.popitem(last=False)
+            if not self._series[oldest].written:
+                del self._series[oldest]
+            self._drop(Dropped.CAPACITY)
+        self._idle.clear()
+        self._wake.set()
+
+    def _spend(self, uid: str, now: float) -> bool:
+        buckets = self._buckets
+        bucket = buckets.setdefault(uid, _Bucket(BURST, now))
+        buckets.move_to_end(uid)
+        bucket.tokens = min(BURST, bucket.tokens + (now - bucket.filled) / REFILL)
+        bucket.filled = now
+        while len(buckets) > SERIES:
+            buckets.popitem(last=False)
+        if bucket.tokens < 1:
+            return False
+        bucket.tokens -= 1
+        return True
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            if not self._waiting:
+                self._idle.set()
+                self._wake.clear()
+                await self._wake.wait()
+            key, _ = self._waiting.popitem(last=False)
+            delay = await self._deliver(key, self._series[key])
+            if delay is None:
+                failures = 0
+            else:
+                await self._clock.sleep(max(delay, min(RETRY_CAP, 0.5 * 2.0 ** min(failures, 16))))
+                failures += 1
+
+    async def _deliver(self, key: _Key, series: _Series) -> float | None:
+        """Writes one Event; returns how many seconds the API asks to wait if it is to be tried again."""
+        try:
+            await self._write(key, series)
+        except (Unavailable, TooManyRequests, Conflict) as error:
+            if self._clock.monotonic() < series.expires:
+                # Behind the others: one that fails for reasons of its own must not hold them up.
+                self._waiting[key] = None
+                return error.after or 0.0
+            self._refused(series, error)
+        except ApiError as error:
+            # In a namespace that is being deleted, for one. An Event is never worth more than a log line.
+            self._refused(series, error)
+        except Exception:
+            log.exception("event could not be written", name=series.name)
+            self._drop(Dropped.REFUSED)
+        return None
+
+    def _refused(self, series: _Series, error: ApiError) -> None:
+        log.warning("event was not written", name=series.name, namespace=series.namespace, error=str(error))
+        self._drop(Dropped.REFUSED)
+
+    async def _write(self, key: _Key, series: _Series) -> None:
+        if series.written:
+            try:
+                await self._raise_count(series, series.count)
+            except NotFound:
+                # The API forgets Events after an hour, or people delete them.
+                series.written = False
+            else:
+                return
+        try:
+            await self._cluster.create(EVENTS.path(series.namespace), self._event(key, series))
+        except AlreadyExists:
+            await self._continue(series)
+        series.written = True
+
+    async def _continue(self, series: _Series) -> None:
+        """Takes up an Event of this name that is there already."""
+        there = await self._cluster.get(EVENTS.path(series.namespace, series.name))
+        ours = (there.get("reportingInstance"), there.get("firstTimestamp")) == (self._instance, _rfc3339(series.first))
+        if not ours:
+            # The other replica or an earlier life of this one began it. Else it is our own, whose answer got lost.
+            series.count += int(there.get("count") or 1)
+        series.written = True
+        await self._raise_count(series, series.count)
+
+    async def _raise_count(self, series: _Series, count: int) -> None:
+        path = EVENTS.path(series.namespace, series.name)
+        await self._cluster.merge_patch(path, {"count": count, "lastTimestamp": _rfc3339(series.last)})
+
+    def _event(self, key: _Key, series: _Series) -> Json:
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": series.name, "namespace": series.namespace},
+            "involvedObject": series.involved,
+            "type": key.type.value,
+            "reason": key.reason,
+            "message": key.message,
+            "count": series.count,
+            "firstTimestamp": _rfc3339(series.first),
+            "lastTimestamp": _rfc3339(series.last),
+            "source": {"component": COMPONENT, "host": self._instance},
+            "reportingComponent": COMPONENT,
+            "reportingInstance": self._instance,
+        }
+
+    def _drop(self, why: Dropped) -> None:
+        if self._on_drop is not None:
+            self._on_drop(why)
+
+
+def _cut(message: str) -> str:
+    """The message within the API's limit, which counts bytes; a character is never cut in two."""
+    encoded = message.encode()
+    if len(encoded) <= MESSAGE_BYTES:
+        return message
+    ellipsis = "…"
+    return encoded[: MESSAGE_BYTES - len(ellipsis.encode())].decode(errors="ignore") + ellipsis
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,1 @@
+"""What keeps the controller going: clock, keyed queue, scheduler, workers and the store of observed objects."""

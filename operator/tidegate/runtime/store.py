@@ -1,0 +1,326 @@
+"""What the cluster looks like, as far as this process has seen: a cache of plain objects with the few indexes it needs.
+
+Objects are the API's own dicts, without `metadata.managedFields` (half of a Deployment's size, and nobody reads them).
+They are shared by all readers: treat them as immutable.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+import structlog
+
+from tidegate.runtime.clock import Clock
+
+log = structlog.get_logger(__name__)
+
+E = TypeVar("E", bound=Hashable)
+Object: TypeAlias = Mapping[str, Any]
+
+TOMBSTONE_SECONDS = 300.0
+"""How long a deletion is remembered. The events it protects against are answers to our own writes, which are at most a
+request timeout late, and those of a second watch on the same kind."""
+
+
+class Key(NamedTuple):
+    """Names one object."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of one object.
+
+    Attributes:
+        key: which object.
+        old: before, None if it is new.
+        new: after, None if it is gone.
+        listed: whether it merely came with a list, so that it may be old news.
+    """
+
+    key: Key
+    old: Object | None
+    new: Object | None
+    listed: bool = False
+
+
+class _Tombstone(NamedTuple):
+    version: int
+    buried: float
+
+
+def key_of(kind: str, obj: Object) -> Key:
+    """The key of an object; cluster-scoped objects have the empty namespace."""
+    metadata = obj["metadata"]
+    return Key(kind, metadata.get("namespace", ""), metadata["name"])
+
+
+def version_of(obj: Object) -> int:
+    """The object's resourceVersion as a number.
+
+    From Kubernetes 1.35 on the API guarantees that those of one resource are decimal and compare as numbers (KEP-5504);
+    every API server backed by etcd has always done so.
+
+    Raises:
+        ValueError: if it is not a decimal number.
+    """
+    return int(obj["metadata"]["resourceVersion"])
+
+
+class Store:
+    """Objects by kind, namespace and name, of which the newest seen wins.
+
+    For each object the event with the highest resourceVersion decides, whether it is a state or a deletion and in
+    whatever order they arrive. So the answer to a write may be put in at once, and the pass after it reads its own
+    write; the watch's echo, and older events behind it, change nothing.
+
+    Args:
+        clock: measures the age of what is known.
+        labels: keys of the labels that `by_label` can look up.
+    """
+
+    def __init__(self, clock: Clock, *, labels: Iterable[str] = ()) -> None:
+        self._clock = clock
+        self._labels = tuple(labels)
+        self._objects: dict[str, dict[str, dict[str, Object]]] = {}
+        self._by_owner: dict[str, set[Key]] = {}
+        self._by_label: dict[tuple[str, str, str, str], set[Key]] = {}
+        self._tombstones: dict[Key, _Tombstone] = {}
+        self._next_burial_check = 0.0
+        self._heard: dict[str, float] = {}
+        self._newest: dict[str, int] = {}
+        self._subscribers: dict[str, list[Callable[[Change], None]]] = {}
+
+    def get(self, kind: str, namespace: str, name: str) -> Object | None:
+        """One object, or None."""
+        return self._objects.get(kind, {}).get(namespace, {}).get(name)
+
+    def objects(self, kind: str, namespace: str | None = None) -> list[Object]:
+        """All objects of a kind, of one namespace or of all, sorted by namespace and name."""
+        by_namespace = self._objects.get(kind, {})
+        chosen = sorted(by_namespace) if namespace is None else [namespace]
+        return [obj for ns in chosen for _, obj in sorted(by_namespace.get(ns, {}).items())]
+
+    def owned_by(self, uid: str, kind: str | None = None) -> list[Object]:
+        """The objects with an owner reference to `uid`, of one kind or of all, sorted by key."""
+        return list(self._resolve(key for key in self._by_owner.get(uid, ()) if kind is None or key.kind == kind))
+
+    def by_label(self, kind: str, namespace: str, label: str, value: str) -> list[Object]:
+        """The objects of a kind in a namespace whose label has that value, sorted by name.
+
+        Raises:
+            LookupError: if the store was not told to index `label`.
+        """
+        if label not in self._labels:
+            raise LookupError(f"label {label} is not indexed")
+        return list(self._resolve(self._by_label.get((kind, namespace, label, value), ())))
+
+    def count(self, kind: str) -> int:
+        """How many objects of a kind are held."""
+        return sum(len(names) for names in self._objects.get(kind, {}).values())
+
+    def upsert(self, kind: str, obj: Object, *, listed: bool = False) -> Change | None:
+        """Takes in one state of an object, unless something newer is known.
+
+        Args:
+            kind: the kind it is stored under.
+            obj: the object as the API sent it; its managedFields are left out of what is stored.
+            listed: whether it came with a list.
+
+        Returns:
+            The change, or None if the object was known already or is outdated.
+        """
+        key, version = key_of(kind, obj), version_of(obj)
+        self._newest[kind] = max(version, self._newest.get(kind, 0))
+        old = self.get(*key)
+        if old is not None and version_of(old) >= version:
+            return None
+        tombstone = self._tombstones.get(key)
+        if tombstone is not None and tombstone.version >= version:
+            return None
+        return self._accept(key, old, obj, listed=listed)
+
+    def remove(self, kind: str, obj: Object, *, listed: bool = False) -> Change | None:
+        """Takes in a deletion, unless the object is known in a newer state (it was created again meanwhile).
+
+        Args:
+            kind: the kind it is stored under.
+            obj: the last state as a DELETED event carries it: its resourceVersion is that of the deletion.
+            listed: whether the deletion was found by comparing with a list.
+
+        Returns:
+            The change, or None if there was nothing to remove.
+        """
+        self._newest[kind] = max(version_of(obj), self._newest.get(kind, 0))
+        return self._bury(key_of(kind, obj), version_of(obj), listed=listed)
+
+    def replace(
+        self,
+        kind: str,
+        listing: Iterable[Object],
+        resource_version: str,
+        *,
+        namespace: str | None = None,
+        rewound: bool = False,
+    ) -> list[Change]:
+        """Takes in a complete list: what it lacks was deleted, unless it was created after the list was made.
+
+        Args:
+            kind: the kind of all its objects.
+            listing: the objects.
+            resource_version: that of the list.
+            namespace: the namespace that was listed; None for all.
+            rewound: whether the cluster's history went back (etcd was restored from a backup), so that the list is
+                right although what is known carries higher versions.
+
+        Returns:
+            The changes that it made.
+        """
+        version = int(resource_version)
+        self.touch(kind)
+        if rewound:
+            self._forget_versions(kind)
+        self._newest[kind] = max(version, self._newest.get(kind, 0))
+        changes: list[Change | None] = []
+        present: set[Key] = set()
+        for obj in listing:
+            key = key_of(kind, obj)
+            present.add(key)
+            old = self.get(*key)
+            if rewound and old is not None:
+                changes.append(self._correct(key, old, obj))
+            else:
+                changes.append(self.upsert(kind, obj, listed=True))
+        absent = [key for key in self._keys(kind, namespace) if key not in present]
+        changes.extend(self._bury(key, version, listed=True, always=rewound) for key in absent)
+        return [change for change in changes if change is not None]
+
+    def newest(self, kind: str) -> int:
+        """The highest resourceVersion seen of a kind; 0 if none."""
+        return self._newest.get(kind, 0)
+
+    def touch(self, kind: str) -> None:
+        """Notes that a watch or a list of this kind was heard just now.
+
+        Answers to our own writes do not count: they say nothing about whether the watch is alive.
+        """
+        self._heard[kind] = self._clock.monotonic()
+
+    def age(self, kind: str) -> float:
+        """Seconds since a watch or a list of this kind was last heard; infinite if never."""
+        heard = self._heard.get(kind)
+        return float("inf") if heard is None else self._clock.monotonic() - heard
+
+    def on_change(self, kind: str, callback: Callable[[Change], None]) -> Callable[[], None]:
+        """Calls `callback` on every change of an object of this kind, whoever brought it: a watch, a list or our write.
+
+        Returns:
+            A function that ends the subscription.
+        """
+        subscribers = self._subscribers.setdefault(kind, [])
+        subscribers.append(callback)
+        return lambda: subscribers.remove(callback)
+
+    def _resolve(self, keys: Iterable[Key]) -> Iterator[Object]:
+        for key in sorted(keys):
+            obj = self.get(*key)
+            if obj is not None:
+                yield obj
+
+    def _keys(self, kind: str, namespace: str | None) -> Iterator[Key]:
+        for found, names in self._objects.get(kind, {}).items():
+            if namespace is None or found == namespace:
+                yield from (Key(kind, found, name) for name in names)
+
+    def _correct(self, key: Key, old: Object, obj: Object) -> Change | None:
+        """After a restore the same version may stand for other content, so only the content can be compared."""
+        return None if old == _without_managed_fields(obj) else self._accept(key, old, obj, listed=True)
+
+    def _accept(self, key: Key, old: Object | None, obj: Object, *, listed: bool) -> Change:
+        self._tombstones.pop(key, None)
+        new = _without_managed_fields(obj)
+        self._put(key, old, new)
+        return self._publish(Change(key, old, new, listed=listed))
+
+    def _put(self, key: Key, old: Object | None, new: Object) -> None:
+        if old is not None:
+            self._unindex(key, old)
+        self._objects.setdefault(key.kind, {}).setdefault(key.namespace, {})[key.name] = new
+        for uid in _owners(new):
+            self._by_owner.setdefault(uid, set()).add(key)
+        for pair in self._label_pairs(key, new):
+            self._by_label.setdefault(pair, set()).add(key)
+
+    def _drop(self, key: Key, old: Object) -> None:
+        self._unindex(key, old)
+        by_namespace = self._objects[key.kind]
+        del by_namespace[key.namespace][key.name]
+        if not by_namespace[key.namespace]:
+            del by_namespace[key.namespace]
+
+    def _bury(self, key: Key, version: int, *, listed: bool, always: bool = False) -> Change | None:
+        old = self.get(*key)
+        if old is not None and version_of(old) > version and not always:
+            return None
+        self._forget_old_tombstones()
+        tombstone = self._tombstones.get(key)
+        if tombstone is None or tombstone.version < version:
+            self._tombstones[key] = _Tombstone(version, self._clock.monotonic())
+        if old is None:
+            return None
+        self._drop(key, old)
+        return self._publish(Change(key, old, None, listed=listed))
+
+    def _forget_old_tombstones(self) -> None:
+        now = self._clock.monotonic()
+        if now < self._next_burial_check:
+            return
+        self._next_burial_check = now + TOMBSTONE_SECONDS / 10
+        self._tombstones = {k: t for k, t in self._tombstones.items() if now - t.buried <= TOMBSTONE_SECONDS}
+
+    def _forget_versions(self, kind: str) -> None:
+        self._tombstones = {key: stone for key, stone in self._tombstones.items() if key.kind != kind}
+        self._newest.pop(kind, None)
+
+    def _unindex(self, key: Key, old: Object) -> None:
+        for uid in _owners(old):
+            _discard(self._by_owner, uid, key)
+        for pair in self._label_pairs(key, old):
+            _discard(self._by_label, pair, key)
+
+    def _label_pairs(self, key: Key, obj: Object) -> Iterator[tuple[str, str, str, str]]:
+        labels = obj["metadata"].get("labels") or {}
+        for label in self._labels:
+            if label in labels:
+                yield key.kind, key.namespace, label, labels[label]
+
+    def _publish(self, change: Change) -> Change:
+        for callback in tuple(self._subscribers.get(change.key.kind, ())):
+            try:
+                callback(change)
+            except Exception:
+                log.exception("subscriber failed", key=str(change.key))
+        return change
+
+
+def _without_managed_fields(obj: Object) -> Object:
+    metadata = obj["metadata"]
+    if "managedFields" not in metadata:
+        return obj
+    return {**obj, "metadata": {field: value for field, value in metadata.items() if field != "managedFields"}}
+
+
+def _owners(obj: Object) -> Iterator[str]:
+    for reference in obj["metadata"].get("ownerReferences") or ():
+        yield reference["uid"]
+
+
+def _discard(index: dict[E, set[Key]], entry: E, key: Key) -> None:
+    keys = index.get(entry)
+    if keys is not None:
+        keys.discard(key)
+        if not keys:
+            del index[entry]
