@@ -1,0 +1,117 @@
+"""Names that people and tools rely on: group, labels, annotations, conditions, reasons, Events."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+GROUP = "tidegate.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+FIELD_MANAGER = "tidegate"
+
+LABEL_RELEASE = "tidegate.dev/release"
+"""On a Deployment: the Release that manages it. On objects of the operator's own: the Release that they belong to."""
+LABEL_ROLE = "tidegate.dev/role"
+"""On the operator's Services: `stable` or `canary`. On its ReplicaSets: `canary`."""
+LABEL_POD_TEMPLATE_HASH = "pod-template-hash"
+"""The label by which the Deployment controller tells the pods of its ReplicaSets apart."""
+ANNOTATION_REQUEST = "tidegate.dev/request"
+"""On a Release: `<verb>/<id>`, a request by a person. Each id is carried out once."""
+ANNOTATION_RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
+ANNOTATION_REVISION = "deployment.kubernetes.io/revision"
+ANNOTATION_DESIRED_REPLICAS = "deployment.kubernetes.io/desired-replicas"
+ANNOTATION_MAX_REPLICAS = "deployment.kubernetes.io/max-replicas"
+FINALIZER = "tidegate.dev/handback"
+HOLD_POLICY = "tidegate-hold"
+"""The MutatingAdmissionPolicy (and its binding) that holds a changed template in the request that changes it."""
+
+
+class Phase(StrEnum):
+    """Where a Release is."""
+
+    PENDING = "Pending"
+    IDLE = "Idle"
+    WAITING = "Waiting"
+    PROGRESSING = "Progressing"
+    PAUSED = "Paused"
+    BAKING = "Baking"
+    PROMOTING = "Promoting"
+    ROLLING_BACK = "RollingBack"
+    ROLLED_BACK = "RolledBack"
+
+
+class Condition(StrEnum):
+    """Condition types: the first three as kstatus reads them."""
+
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    PROMOTED = "Promoted"
+
+
+class Reason(StrEnum):
+    """Reasons of conditions."""
+
+    PROMOTED = "Promoted"
+    ADOPTING = "Adopting"
+    PROGRESSING = "Progressing"
+    PAUSED = "Paused"
+    ROLLING_BACK = "RollingBack"
+    ROLLED_BACK = "RolledBack"
+    RESTARTING = "Restarting"
+    DELETING = "Deleting"
+    INVALID_SPEC = "InvalidSpec"
+    MISSING_WORKLOAD = "MissingWorkload"
+    MISSING_POLICY = "MissingPolicy"
+    MISSING_SERVICE = "MissingService"
+    MISSING_ROUTE = "MissingRoute"
+    ROUTE_NOT_ACCEPTED = "RouteNotAccepted"
+    UNSUPPORTED_WORKLOAD = "UnsupportedWorkload"
+    NO_PERMISSION = "NoPermission"
+    API_ABSENT = "APIAbsent"
+    CONFLICT = "Conflict"
+
+
+class Cause(StrEnum):
+    """Why a rollout ended, or stopped, as it did."""
+
+    PROMOTED = "Promoted"
+    GATE = "GateBreached"
+    REQUEST = "Requested"
+    DEADLINE = "ProgressDeadlineExceeded"
+    SUPERSEDED = "Superseded"
+    REVERTED = "Reverted"
+    DELETED = "Deleted"
+    NO_DATA = "NoData"
+
+
+class EventReason(StrEnum):
+    """Reasons of the Events that the operator writes on a Release."""
+
+    ADOPTED = "Adopted"
+    ROLLOUT_STARTED = "RolloutStarted"
+    WEIGHT_CHANGED = "WeightChanged"
+    GATE_BREACHED = "GateBreached"
+    GATE_UNDECIDED = "GateUndecided"
+    PAUSED = "Paused"
+    RESUMED = "Resumed"
+    BAKING = "Baking"
+    PROMOTING = "Promoting"
+    PROMOTED = "Promoted"
+    ROLLING_BACK = "RollingBack"
+    ROLLED_BACK = "RolledBack"
+    SUPERSEDED = "Superseded"
+    HELD = "Held"
+    ROUTE_CORRECTED = "RouteCorrected"
+    REQUEST_REFUSED = "RequestRefused"
+    HANDED_BACK = "HandedBack"
+    RESTARTED = "Restarted"
+    BLOCKED = "Blocked"
+
+
+class Verdict(StrEnum):
+    """What a gate says."""
+
+    PASS = "Pass"  # noqa: S105 - a verdict, not a password
+    FAIL = "Fail"
+    UNDECIDED = "Undecided"

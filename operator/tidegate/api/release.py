@@ -1,0 +1,290 @@
+"""Release: what is released, through which route, under which policy; and its status."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from tidegate.api.base import K8s, Model, Rule, Time
+from tidegate.api.names import Cause, Phase, Verdict
+from tidegate.api.policy import Name, RolloutPolicySpec
+
+ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+Sentence = Annotated[str, Field(max_length=1024)]
+Count = Annotated[int, Field(ge=0, le=2_147_483_647)]
+CONTAINER_NAMES = Rule(
+    "self.all(name, size(name) <= 63 && name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))",
+    "keys must be names of containers",
+)
+
+
+class WorkloadKind(StrEnum):
+    """Kinds of workload that a Release may manage."""
+
+    DEPLOYMENT = "Deployment"
+
+
+class PolicyKind(StrEnum):
+    """Kinds of policy that a Release may follow."""
+
+    NAMESPACED = "RolloutPolicy"
+    CLUSTER = "ClusterRolloutPolicy"
+
+
+class TargetRef(Model):
+    """The workload, in the Release's namespace."""
+
+    kind: Annotated[
+        WorkloadKind,
+        Field(description="Kind of the workload. Default: Deployment."),
+    ] = WorkloadKind.DEPLOYMENT
+    name: Annotated[ObjectName, Field(description="Name of the Deployment.")]
+
+
+class PolicyRef(Model):
+    """The policy: a RolloutPolicy of the same namespace or a ClusterRolloutPolicy."""
+
+    kind: Annotated[
+        PolicyKind,
+        Field(description="RolloutPolicy or ClusterRolloutPolicy. Default: RolloutPolicy."),
+    ] = PolicyKind.NAMESPACED
+    name: Annotated[ObjectName, Field(description="Name of the policy.")]
+
+
+class HTTPRouteRef(Model):
+    """An HTTPRoute in the Release's namespace."""
+
+    name: Annotated[ObjectName, Field(description="Name of the HTTPRoute. Every rule of it that names the Service is shifted.")]
+
+
+class GatewayAPI(Model):
+    """Traffic through Gateway API."""
+
+    http_routes: Annotated[
+        tuple[HTTPRouteRef, ...],
+        Field(min_length=1, max_length=8, description="HTTPRoutes whose rules name the Service, 1 to 8."),
+        K8s(list_map_keys=("name",)),
+    ]
+
+
+class Traffic(Model):
+    """How requests reach the workload: a Service and exactly one router."""
+
+    service: Annotated[
+        Name,
+        Field(
+            description=("Name of the Service that the routes name and that selects the Deployment's pods, at most 56 characters.")
+        ),
+        K8s(rules=(Rule("size(self) <= 56", "must have at most 56 characters: `-canary` is put behind it"),)),
+    ]
+    pin_service: Annotated[
+        bool,
+        Field(
+            description=(
+                "Also keep the Service's own selector on the version that serves, for callers that go past the route. "
+                "Only where no GitOps tool owns the selector by server-side apply. Default: false."
+            )
+        ),
+    ] = False
+    gateway_api: Annotated[  # to_camel would write gatewayApi
+        GatewayAPI | None, Field(alias="gatewayAPI", description="Router: HTTPRoutes of Gateway API v1. Default: none.")
+    ] = None
+
+
+class ReleaseSpec(Model):
+    """What is released, through which route, under which policy."""
+
+    version: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=128,
+            description="Name of the version for people. Default: the tag of the image that changed last.",
+        ),
+    ] = None
+    target_ref: Annotated[TargetRef, Field(description="The workload that is released.")]
+    images: Annotated[
+        dict[str, Annotated[str, Field(min_length=1, max_length=512)]],
+        Field(
+            max_length=20,
+            description=("Images by container name, laid over the Deployment's own. Default: none; the Deployment's images count."),
+        ),
+        K8s(rules=(CONTAINER_NAMES,)),
+    ] = {}  # noqa: RUF012 - pydantic gives each object a copy
+    policy_ref: Annotated[PolicyRef, Field(description="The policy that rollouts follow.")]
+    environment: Annotated[Name | None, Field(description="Name of the environment, e.g. production. Default: none.")] = None
+    traffic: Annotated[
+        Traffic | None,
+        Field(
+            description=(
+                "How requests reach the workload: a Service and exactly one router. Default: none; then versions share "
+                "the requests by their number of pods, and the new version gets at most half before its promotion."
+            )
+        ),
+        K8s(rules=(Rule("has(self.gatewayAPI)", "give exactly one router: gatewayAPI"),)),
+    ] = None
+
+
+class RevisionStatus(Model):
+    """A version of the workload as the cluster knows it."""
+
+    revision: Annotated[str, Field(max_length=63, description="Value of the label pod-template-hash on its pods.")]
+    version: Annotated[str, Field(max_length=128, description="Name for people.")] = ""
+    replicas: Annotated[Count, Field(description="Pods that are wanted.")] = 0
+    ready: Annotated[Count, Field(description="Pods that are ready.")] = 0
+
+
+class StepStatus(Model):
+    """The step that a rollout is at."""
+
+    index: Annotated[int, Field(ge=0, le=19, description="Number of the step, from 0.")]
+    weight: Annotated[int, Field(ge=0, le=100, description="Weight of the step, in percent.")]
+    entered: Annotated[Time, Field(description="When the step began to be prepared.")]
+    since: Annotated[Time | None, Field(description="When the route carried the weight; the hold counts from here.")] = None
+    until: Annotated[Time | None, Field(description="When the hold ends.")] = None
+
+
+class GateStatus(Model):
+    """What a gate said last."""
+
+    name: Annotated[str, Field(max_length=63, description="Name of the gate in the policy.")]
+    verdict: Annotated[Verdict, Field(description="Pass, Fail or Undecided.")]
+    stable: Annotated[float | None, Field(description="Value of the stable version, in the metric's unit.")] = None
+    canary: Annotated[float | None, Field(description="Value of the new version, in the metric's unit.")] = None
+    limit: Annotated[Sentence, Field(description="The limit in words.")] = ""
+    samples: Annotated[float | None, Field(description="Requests of the new version in the window.")] = None
+    message: Annotated[Sentence, Field(description="The verdict in words, with its numbers.")] = ""
+    at: Annotated[Time, Field(description="When the gate looked last.")]
+    looks: Annotated[
+        str,
+        Field(max_length=20, description="The last looks, oldest first: P within the limit, F beyond it, U undecided."),
+    ] = ""
+    undecided_since: Annotated[Time | None, Field(description="Since when the gate has been undecided.")] = None
+
+
+class PauseStatus(Model):
+    """Why a rollout is paused, and since when."""
+
+    cause: Annotated[Cause, Field(description="GateBreached or Requested.")]
+    gate: Annotated[str | None, Field(max_length=63, description="The gate that was breached.")] = None
+    message: Annotated[Sentence, Field(description="The reason in words.")] = ""
+    since: Annotated[Time, Field(description="When the pause began.")]
+
+
+class RolloutStatus(Model):
+    """The rollout that is on."""
+
+    policy: Annotated[str, Field(max_length=300, description="Kind and name of the policy that it started with.")]
+    spec: Annotated[
+        RolloutPolicySpec,
+        Field(
+            description="The policy as it was when the rollout started, with the fields of RolloutPolicy: it stays valid for it."
+        ),
+    ]
+    started_at: Annotated[Time, Field(description="When it started.")]
+    exposed_at: Annotated[Time | None, Field(description="When the new version first got traffic.")] = None
+    skip_to_end: Annotated[bool, Field(description="A person asked for full promotion: holds and gates are not waited for.")] = (
+        False
+    )
+    paused: Annotated[PauseStatus | None, Field(description="Set while the rollout is paused.")] = None
+    undo: Annotated[Cause | None, Field(description="Why the rollout is being undone.")] = None
+    undo_message: Annotated[Sentence, Field(description="The reason in words, with its numbers.")] = ""
+    undo_since: Annotated[Time | None, Field(description="When the undoing began.")] = None
+
+
+class RejectedStatus(Model):
+    """A revision that gets no traffic until its template changes or a person says retry."""
+
+    revision: Annotated[str, Field(max_length=63, description="Value of the label pod-template-hash on its pods.")]
+    version: Annotated[str, Field(max_length=128, description="Name for people.")] = ""
+    cause: Annotated[Cause, Field(description="Why it was rejected.")]
+    message: Annotated[Sentence, Field(description="The reason in words, with its numbers.")] = ""
+    at: Annotated[Time, Field(description="When it was rejected.")]
+
+
+class Outcome(StrEnum):
+    """How a rollout ended."""
+
+    PROMOTED = "Promoted"
+    ROLLED_BACK = "RolledBack"
+    SUPERSEDED = "Superseded"
+    REVERTED = "Reverted"
+
+
+class LastRollout(Model):
+    """How the last rollout went."""
+
+    version: Annotated[str, Field(max_length=128, description="Name of the version for people.")]
+    revision: Annotated[str, Field(max_length=63, description="Value of the label pod-template-hash on its pods.")]
+    outcome: Annotated[Outcome, Field(description="Promoted, RolledBack, Superseded or Reverted.")]
+    cause: Annotated[Cause, Field(description="Why it ended so.")]
+    message: Annotated[Sentence, Field(description="The reason in words, with its numbers.")] = ""
+    started_at: Annotated[Time, Field(description="When it started.")]
+    finished_at: Annotated[Time, Field(description="When it ended.")]
+
+
+class OriginalRule(Model):
+    """The backends of one rule of a route as the user wrote them, to be put back afterwards."""
+
+    route: Annotated[str, Field(max_length=253, description="Name of the HTTPRoute.")]
+    rule: Annotated[int, Field(ge=0, le=1023, description="Number of the rule in the route, from 0.")]
+    backend_refs: Annotated[str, Field(max_length=8192, description="The rule's backendRefs as JSON text.")]
+
+
+class ConditionStatus(Model):
+    """A condition as Kubernetes conventions have it."""
+
+    type: Annotated[str, Field(max_length=316, description="Ready, Reconciling, Stalled or Promoted.")]
+    status: Annotated[str, Field(description="True, False or Unknown.", json_schema_extra={"enum": ["True", "False", "Unknown"]})]
+    reason: Annotated[str, Field(min_length=1, max_length=1024, description="The reason in one word.")]
+    message: Annotated[str, Field(max_length=32768, description="The reason in words.")] = ""
+    last_transition_time: Annotated[Time, Field(description="When status changed last.")]
+    observed_generation: Annotated[
+        int | None,
+        Field(description="Generation of the spec that this speaks of.", json_schema_extra={"format": "int64"}),
+    ] = None
+
+
+class ReleaseStatus(Model):
+    """What people and tools read; and all that the operator needs to go on after a restart."""
+
+    observed_generation: Annotated[
+        int,
+        Field(description="Generation of the spec that this status speaks of.", json_schema_extra={"format": "int64"}),
+    ] = 0
+    phase: Annotated[Phase, Field(description="Where the Release is.")] = Phase.PENDING
+    message: Annotated[Sentence, Field(description="What is happening and what it waits for, in one sentence.")] = ""
+    weight: Annotated[
+        int, Field(ge=0, le=100, description="Share of the traffic that the new version is to have now, in percent.")
+    ] = 0
+    stable: Annotated[RevisionStatus | None, Field(description="The version that is in force.")] = None
+    candidate: Annotated[RevisionStatus | None, Field(description="The version that is being rolled out.")] = None
+    step: Annotated[StepStatus | None, Field(description="The step that the rollout is at.")] = None
+    gates: Annotated[
+        tuple[GateStatus, ...],
+        Field(max_length=20, description="What each gate said last."),
+        K8s(list_map_keys=("name",)),
+    ] = ()
+    rollout: Annotated[RolloutStatus | None, Field(description="The rollout that is on.")] = None
+    original_rules: Annotated[
+        tuple[OriginalRule, ...],
+        Field(max_length=64, description="What the routes are put back to after the rollout."),
+        K8s(list_map_keys=("route", "rule")),
+    ] = ()
+    rejected: Annotated[
+        tuple[RejectedStatus, ...],
+        Field(
+            max_length=10,
+            description="Revisions that get no traffic until their template changes or a person says retry.",
+        ),
+        K8s(list_map_keys=("revision",)),
+    ] = ()
+    last_rollout: Annotated[LastRollout | None, Field(description="How the last rollout went.")] = None
+    handled_request: Annotated[str | None, Field(max_length=256, description="The last request that was carried out.")] = None
+    conditions: Annotated[
+        tuple[ConditionStatus, ...],
+        Field(max_length=8, description="Ready, Reconciling, Stalled (kstatus) and Promoted."),
+        K8s(list_map_keys=("type",)),
+    ] = ()

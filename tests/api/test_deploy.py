@@ -1,0 +1,217 @@
+"""What is installed: kustomize and Helm render the same, with the values and options that their users give."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from api.cluster_access import kubectl, run
+from api.manifests import CHART, DEPLOY, HELM, by_name, comparable, helm, kustomize, needs_helm, needs_kubectl
+from tidegate.api.names import HOLD_POLICY
+from tidegate.controller import config as configuration
+
+
+@needs_kubectl
+@needs_helm
+def test_kustomize_and_helm_install_the_same() -> None:
+    """Both ways lead to the same objects, but for the namespace, which Helm leaves to its `--create-namespace`."""
+    ours = kustomize(".")
+    del ours["Namespace", "tidegate-system"]
+
+    theirs = helm()
+
+    assert sorted(ours) == sorted(theirs)
+    for key, found in ours.items():
+        assert comparable(found) == comparable(theirs[key]), key
+
+
+@needs_kubectl
+@needs_helm
+def test_optional_parts_are_the_same() -> None:
+    """The ServiceMonitor and the NetworkPolicy are the same as kustomize components and as values of the chart."""
+    theirs = helm("--set", "serviceMonitor.enabled=true,networkPolicy.enabled=true")
+
+    for kind, file in (("ServiceMonitor", "servicemonitor"), ("NetworkPolicy", "networkpolicy")):
+        (ours,) = by_name((DEPLOY / "components" / file / f"{file}.yaml").read_text()).values()
+        assert comparable(ours) == comparable(theirs[kind, "tidegate"])
+
+
+@needs_kubectl
+def test_components_add_to_a_kustomization(tmp_path: Path) -> None:
+    """A kustomization of one's own may take deploy/ and add components, registry and tag."""
+    here = os.path.relpath(DEPLOY, tmp_path)
+    (tmp_path / "kustomization.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "resources": [here],
+                "components": [f"{here}/components/servicemonitor", f"{here}/components/networkpolicy"],
+                "images": [{"name": "tidegate", "newName": "registry.example/tidegate", "newTag": "v9"}],
+            }
+        )
+    )
+
+    objects = by_name(kubectl("kustomize", str(tmp_path)))
+
+    assert {("ServiceMonitor", "tidegate"), ("NetworkPolicy", "tidegate")} <= objects.keys()
+    pod = objects["Deployment", "tidegate"]["spec"]["template"]["spec"]
+    assert pod["containers"][0]["image"] == "registry.example/tidegate:v9"
+
+
+@needs_kubectl
+def test_overlay_without_admission_leaves_only_the_hold_out() -> None:
+    """For older clusters everything is installed but the policy that holds templates."""
+    whole, without = kustomize("."), kustomize("overlays/without-admission")
+
+    assert whole.keys() - without.keys() == {
+        ("MutatingAdmissionPolicy", HOLD_POLICY),
+        ("MutatingAdmissionPolicyBinding", HOLD_POLICY),
+    }
+    assert without == {key: found for key, found in whole.items() if key in without}
+
+
+@needs_kubectl
+def test_operator_reads_the_configuration_that_is_installed(tmp_path: Path) -> None:
+    """The ConfigMap of kustomize is a configuration that the operator accepts, with a connection of the name `default`."""
+    file = tmp_path / "config.yaml"
+    file.write_text(kustomize(".")["ConfigMap", "tidegate-config"]["data"]["config.yaml"])
+
+    loaded = configuration.load(file)
+
+    assert [connection.name for connection in loaded.connections] == ["default"]
+
+
+@needs_helm
+def test_operator_reads_the_configuration_of_the_chart(tmp_path: Path) -> None:
+    """What the chart makes of its values, with every option of a connection given, is a configuration that the operator accepts."""
+    values = {
+        "watchNamespaces": ["shop"],
+        "config": {
+            "logLevel": "debug",
+            "warmUp": "3s",
+            "connections": [
+                {
+                    "name": "central",
+                    "address": "https://prometheus.example/prefix",
+                    "headers": {"X-Scope-OrgID": "shop"},
+                    "basicAuth": {"username": "tidegate", "passwordFile": "/etc/prometheus/password"},
+                    "tls": {"caFile": "/etc/prometheus/ca.crt", "serverName": "prometheus"},
+                    "timeout": "10s",
+                    "concurrency": 4,
+                }
+            ],
+        },
+    }
+    file = tmp_path / "config.yaml"
+    done = run(HELM, "template", "tidegate", str(CHART), "--values", "-", stdin=json.dumps(values))
+    assert done.returncode == 0, done.stderr
+    file.write_text(by_name(done.stdout)["ConfigMap", "tidegate-config"]["data"]["config.yaml"])
+
+    loaded = configuration.load(file)
+
+    assert loaded.watch_namespaces == ("shop",)
+    assert [connection.name for connection in loaded.connections] == ["central"]
+
+
+@needs_kubectl
+def test_no_role_of_the_operator_has_a_wildcard() -> None:
+    """Every right is named: group, resource and verb."""
+    objects = kustomize(".")
+
+    for (kind, name), found in objects.items():
+        for rule in found["rules"] if kind == "ClusterRole" else []:
+            assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]], name
+            assert not {"secrets", "configmaps"} & set(rule["resources"]), name
+
+
+@needs_helm
+def test_named_namespaces_bind_the_operator_there_only() -> None:
+    """With `watchNamespaces`, the operator's rights end at those namespaces, and its configuration names them."""
+    done = run(HELM, "template", "tidegate", str(CHART), "--set", "watchNamespaces={shop,bank}")
+
+    documents = [document for document in yaml.safe_load_all(done.stdout) if document]
+
+    bindings = [document for document in documents if document["kind"] == "RoleBinding"]
+    cluster_wide = [document["roleRef"]["name"] for document in documents if document["kind"] == "ClusterRoleBinding"]
+    (configuration,) = (document["data"]["config.yaml"] for document in documents if document["kind"] == "ConfigMap")
+    assert {"shop", "bank"} == {binding["metadata"]["namespace"] for binding in bindings}
+    assert {"tidegate"} == {binding["roleRef"]["name"] for binding in bindings}
+    assert cluster_wide == ["tidegate-cluster"]
+    assert yaml.safe_load(configuration)["watchNamespaces"] == ["shop", "bank"]
+
+
+@needs_helm
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        ("replicas=2", "/replicas"),
+        ("image.digest=sha256:abc", "/image/digest"),
+        ("config.connections[0].name=Default", "/config/connections/0"),
+        ("admission.hold.enabled=maybe", "/admission/hold/enabled"),
+        ("imagee.tag=1", "imagee"),
+    ],
+)
+def test_wrong_values_are_named(option: str, named: str) -> None:
+    """A wrong value stops Helm before anything is installed, and the message says which."""
+    done = run(HELM, "template", "tidegate", str(CHART), "--set", option)
+
+    assert done.returncode != 0
+    assert named in done.stderr
+
+
+@needs_helm
+def test_older_cluster_is_told_what_to_set() -> None:
+    """Before Kubernetes 1.36 the chart stops with the value to set; with it, the chart is rendered without the policy."""
+    older = ["template", "tidegate", str(CHART), "--kube-version", "1.33.0"]
+
+    refused = run(HELM, *older)
+    taken = run(HELM, *older, "--set", "admission.hold.enabled=false")
+
+    assert "set admission.hold.enabled=false" in refused.stderr
+    assert taken.returncode == 0, taken.stderr
+    assert ("MutatingAdmissionPolicy", HOLD_POLICY) not in by_name(taken.stdout)
+
+
+@needs_helm
+def test_values_reach_the_pod() -> None:
+    """Image, volumes for the connections' secrets, annotations and the choice of nodes are as the values say."""
+    values = {
+        "image": {"repository": "registry.example/tidegate", "digest": f"sha256:{'a' * 64}"},
+        "extraVolumes": [{"name": "ca", "secret": {"secretName": "prometheus-ca"}}],
+        "extraVolumeMounts": [{"name": "ca", "mountPath": "/etc/prometheus-ca", "readOnly": True}],
+        "podAnnotations": {"note": "yes"},
+        "nodeSelector": {"pool": "system"},
+        "tolerations": [{"key": "system", "operator": "Exists"}],
+    }
+    done = run(HELM, "template", "tidegate", str(CHART), "--values", "-", stdin=json.dumps(values))
+
+    template = by_name(done.stdout)["Deployment", "tidegate"]["spec"]["template"]
+
+    pod = template["spec"]
+    assert pod["containers"][0]["image"] == f"registry.example/tidegate@sha256:{'a' * 64}"
+    assert values["extraVolumes"][0] in pod["volumes"]
+    assert values["extraVolumeMounts"][0] in pod["containers"][0]["volumeMounts"]
+    assert template["metadata"]["annotations"]["note"] == "yes"
+    assert (values["nodeSelector"], values["tolerations"]) == (pod["nodeSelector"], pod["tolerations"])
+
+
+@needs_helm
+def test_lint_finds_nothing() -> None:
+    """`helm lint --strict` is silent."""
+    done = run(HELM, "lint", "--strict", str(CHART))
+
+    assert done.returncode == 0, done.stdout
+
+
+@needs_helm
+def test_removing_the_chart_keeps_releases_and_policies() -> None:
+    """The definitions carry the mark that makes Helm keep them, unless it is asked not to; they can be left out."""
+    kept, dropped = helm(), helm("--set", "crds.keep=false")
+    definition = ("CustomResourceDefinition", "releases.tidegate.dev")
+
+    assert kept[definition]["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert "annotations" not in dropped[definition]["metadata"]
+    assert definition not in helm("--set", "crds.install=false")

@@ -1,0 +1,157 @@
+"""What is installed, before a real API server: it takes every object, and grants the operator what it needs and no more."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from api.cluster_access import Api, api_proxy, install_crds, kubectl, namespace, needs_api, run
+from api.manifests import KUBECONFORM, Key, helm, kustomize, needs_helm, needs_kubeconform
+
+pytestmark = needs_api
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[Api]:
+    install_crds()
+    with api_proxy() as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def place(api: Api) -> Iterator[str]:
+    restricted = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "latest"}
+    with namespace("tidegate-deploy", **restricted) as name:
+        yield name
+
+
+def in_place(objects: dict[Key, dict[str, Any]], place: str) -> str:
+    """Move objects to a namespace that exists, so that the API server can be asked about them without installing anything."""
+    moved = [found for (kind, _), found in objects.items() if kind not in {"Namespace", "ServiceMonitor"}]
+    return yaml.safe_dump_all(moved).replace("tidegate-system", place)
+
+
+@pytest.mark.parametrize("folder", [".", "overlays/without-admission"])
+def test_api_server_takes_what_kustomize_renders(place: str, folder: str) -> None:
+    """Every object passes strict validation and admission of the API server."""
+    text = in_place(kustomize(folder), place)
+
+    kubectl("apply", "--server-side", "--dry-run=server", "--validate=strict", "--force-conflicts", "-f", "-", stdin=text)
+
+
+@needs_helm
+def test_api_server_takes_what_helm_renders(place: str) -> None:
+    """Every object of the chart, optional ones included, passes strict validation and admission of the API server."""
+    text = in_place(helm("--set", "networkPolicy.enabled=true", "--set", f"watchNamespaces={{{place}}}"), place)
+
+    kubectl("apply", "--server-side", "--dry-run=server", "--validate=strict", "--force-conflicts", "-f", "-", stdin=text)
+
+
+def test_pod_passes_the_restricted_standard(api: Api, place: str) -> None:
+    """The operator's pod is admitted to a namespace that enforces the restricted Pod Security Standard."""
+    template = kustomize(".")["Deployment", "tidegate"]["spec"]["template"]
+    pod = {"apiVersion": "v1", "kind": "Pod", **template, "metadata": {**template["metadata"], "name": "tidegate"}}
+
+    answer = api.request("POST", f"/api/v1/namespaces/{place}/pods?dryRun=All", pod, "application/json")
+
+    assert answer.accepted, answer.message
+
+
+RIGHTS = [
+    ("patch", "releases.tidegate.dev", "shop"),
+    ("patch", "releases.tidegate.dev/status", "shop"),
+    ("update", "releases.tidegate.dev/finalizers", "shop"),
+    ("watch", "rolloutpolicies.tidegate.dev", "shop"),
+    ("list", "clusterrolloutpolicies.tidegate.dev", ""),
+    ("patch", "deployments.apps", "shop"),
+    ("update", "deployments.apps/finalizers", "shop"),
+    ("create", "replicasets.apps", "shop"),
+    ("delete", "services", "shop"),
+    ("watch", "endpointslices.discovery.k8s.io", "shop"),
+    ("list", "pods", "shop"),
+    ("create", "events", "shop"),
+    ("patch", "httproutes.gateway.networking.k8s.io", "shop"),
+    ("get", "mutatingadmissionpolicies.admissionregistration.k8s.io/tidegate-hold", ""),
+]
+NO_RIGHTS = [
+    ("get", "secrets", "shop"),
+    ("delete", "releases.tidegate.dev", "shop"),
+    ("create", "releases.tidegate.dev", "shop"),
+    ("delete", "deployments.apps", "shop"),
+    ("update", "rolloutpolicies.tidegate.dev", "shop"),
+    ("delete", "pods", "shop"),
+    ("get", "mutatingadmissionpolicies.admissionregistration.k8s.io/another", ""),
+    ("create", "clusterrolebindings.rbac.authorization.k8s.io", ""),
+]
+
+
+@pytest.fixture(scope="module")
+def account(api: Api, place: str) -> Iterator[str]:
+    """The user name of a ServiceAccount with the operator's roles; they are bound under names of their own."""
+    wanted = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding"}
+    chosen = [found for (kind, _), found in kustomize(".").items() if kind in wanted]
+    text = yaml.safe_dump_all(chosen).replace("tidegate-system", place)
+    text = re.sub(r"^(  |- |)(.*)name: (tidegate[-a-z]*)$", rf"\1\2name: \3-{place}", text, flags=re.MULTILINE)
+    kubectl("apply", "--server-side", "-f", "-", stdin=text)
+    yield f"system:serviceaccount:{place}:tidegate-{place}"
+    run("kubectl", "delete", "--wait=false", "-f", "-", stdin=text)
+
+
+def test_operator_may_do_what_it_does_and_no_more(api: Api, account: str) -> None:
+    """The API server's own authorizer grants what the operator needs, in any namespace, and refuses the rest."""
+    for granted, rights in ((True, RIGHTS), (False, NO_RIGHTS)):
+        for verb, resource, where in rights:
+            assert granted == allowed(api, account, verb, resource, where), (verb, resource)
+
+
+def allowed(api: Api, user: str, verb: str, resource: str, where: str) -> bool:
+    """Ask the API server's authorizer; `resource` is `plural.group/subresource`, for the cluster's kinds `plural.group/name`."""
+    full, _, rest = resource.partition("/")
+    plural, _, group = full.partition(".")
+    attributes = {"verb": verb, "group": group, "resource": plural, "namespace": where}
+    attributes |= {"subresource": rest} if where else {"name": rest}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": user, "resourceAttributes": attributes},
+    }
+    answer = api.request("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review, "application/json")
+    return bool(answer.body["status"]["allowed"])
+
+
+@pytest.fixture(scope="module")
+def schemas(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """JSON schemas for kubeconform, from the API server itself: it serves what it validates by."""
+    folder = tmp_path_factory.mktemp("schemas")
+    index = api.request("GET", "/openapi/v3", "").body["paths"]
+    for path, where in index.items():
+        if not re.fullmatch(r"api/v1|apis/(apps|rbac\.authorization|admissionregistration|apiextensions|networking).*/v1", path):
+            continue
+        components = api.request("GET", where["serverRelativeURL"], "").body["components"]
+        for name, schema in components["schemas"].items():
+            for kind in schema.get("x-kubernetes-group-version-kind", []):
+                group = f"-{kind['group'].split('.')[0]}" if kind["group"] else ""
+                document = {"$ref": f"#/components/schemas/{name}", "components": components}
+                (folder / f"{kind['kind'].lower()}{group}-{kind['version']}.json").write_text(json.dumps(document))
+    return folder
+
+
+@needs_helm
+@needs_kubeconform
+@pytest.mark.parametrize("tool", ["kustomize", "helm"])
+def test_kubeconform_finds_nothing(schemas: Path, tool: str) -> None:
+    """Kubeconform validates every object by the schemas that the API server publishes."""
+    objects = kustomize(".") if tool == "kustomize" else helm("--set", "networkPolicy.enabled=true")
+    location = f"{schemas}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json"
+
+    done = run(KUBECONFORM, "-schema-location", location, "-output", "json", "-summary", stdin=yaml.safe_dump_all(objects.values()))
+
+    summary = json.loads(done.stdout)["summary"]
+    assert done.returncode == 0, done.stdout
+    assert summary == {"valid": len(objects), "invalid": 0, "errors": 0, "skipped": 0}
