@@ -49,10 +49,11 @@ def test_a_pod_keeps_its_address_when_the_agent_restarts():
     assert given == ["10.244.0.5", "10.244.0.2", "10.244.0.3", "10.244.0.4"]
 
 
-def test_a_network_too_small_is_refused():
-    """A network without room for pods is a mistake."""
-    with pytest.raises(ValueError, match=r"pod network 10\.244\.0\.0/30 is too small"):
-        addresses.AddressPool("10.244.0.0/30")
+@pytest.mark.parametrize("network", ["10.244.0.0/30", "10.0.0.0/8"])
+def test_a_network_of_the_wrong_size_is_refused(network: str):
+    """A network without room for pods is a mistake, and so is one with far too much."""
+    with pytest.raises(ValueError, match=f"pod network {network}: the prefix must be /20 to /29"):
+        addresses.AddressPool(network)
 
 
 IN_A_NAMESPACE = """

@@ -332,6 +332,28 @@ async def test_pods_outlive_the_agent(shop: Shop):
     assert addresses_of(after) == addresses_of(before)
 
 
+async def test_an_agent_clears_what_a_killed_one_left(shop: Shop):
+    """Given an agent that was killed with a pod, when the pod was deleted meanwhile, then the next agent removes its address."""
+    await shop.deploy()
+    (pod,) = await until(lambda: count_ready(shop, 1))
+    shop.agent.kill()
+    await shop.patch_deployment({"replicas": 0})
+    path = f"/api/v1/namespaces/{shop.namespace}/pods/{pod['metadata']['name']}"
+    await shop.client.request("DELETE", path, body={"gracePeriodSeconds": 0})
+    loadgen.check_target(f"http://{pod['status']['podIP']}/")
+
+    shop.agent.start()
+
+    async def cleared() -> bool:
+        try:
+            loadgen.check_target(f"http://{pod['status']['podIP']}/")
+        except loadgen.RefusedError:
+            return True
+        return False
+
+    assert await until(cleared)
+
+
 async def refuses(address: str) -> bool:
     try:
         _, writer = await asyncio.open_connection(address, APP_PORT)

@@ -7,6 +7,7 @@ import ipaddress
 import os
 import socket
 import struct
+from collections.abc import Iterator
 from typing import Protocol
 
 
@@ -24,6 +25,10 @@ class Interface(Protocol):
         """Undo :meth:`add`. No error where it is gone already."""
 
 
+_SHORTEST_PREFIX = 20
+_LONGEST_PREFIX = 29
+
+
 class AddressPool:
     """Hands out the addresses of a network in turn, so that one just released is not reused at once.
 
@@ -33,13 +38,17 @@ class AddressPool:
 
     def __init__(self, cidr: str) -> None:
         network = ipaddress.IPv4Network(cidr)
-        if network.prefixlen > 29:
-            raise ValueError(f"pod network {cidr} is too small: at least 8 addresses (/29) are needed")
+        if not _SHORTEST_PREFIX <= network.prefixlen <= _LONGEST_PREFIX:
+            raise ValueError(f"pod network {cidr}: the prefix must be /{_SHORTEST_PREFIX} to /{_LONGEST_PREFIX}")
         self.node_address = str(network[1])
         self._first = int(network[2])
         self._size = network.num_addresses - 3
         self._next = 0
         self._used: set[int] = set()
+
+    def pod_addresses(self) -> Iterator[str]:
+        """Yield every address that a pod may have."""
+        return (str(ipaddress.IPv4Address(self._first + offset)) for offset in range(self._size))
 
     def allocate(self, preferred: str | None = None) -> str:
         """Return a free address: ``preferred`` if possible. Raises AddressError if all are taken."""

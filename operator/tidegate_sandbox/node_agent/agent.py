@@ -59,7 +59,7 @@ class ConfigObjects:
         except api.TRANSIENT as error:
             if isinstance(error, api.ApiError) and error.status == 404:
                 return None
-            raise environment.ConfigError(f"cannot read {path}: {error}") from error
+            raise environment.ConfigError(f"cannot read {path}: {api.describe(error)}") from error
 
 
 class NodeAgent:
@@ -75,6 +75,9 @@ class NodeAgent:
     async def run(self) -> None:
         """Register the nodes and run their pods. When cancelled every process is killed and every address is freed."""
         address = self._host.pool.node_address
+        for leftover in self._host.pool.pod_addresses():
+            # An agent that was killed could not tidy up: its pods' addresses would still seem to be there.
+            self._host.interface.remove(leftover)
         self._host.interface.add(address)
         self._host.work_dir.mkdir(parents=True, exist_ok=True)
         try:

@@ -45,6 +45,11 @@ class ApiError(Exception):
         self.reason = reason
 
 
+def describe(error: Exception) -> str:
+    """Return what an error says, or its name where it says nothing, as timeouts do."""
+    return str(error) or type(error).__name__
+
+
 TRANSIENT = (ApiError, aiohttp.ClientError, TimeoutError, OSError)
 """What a request may raise while the API server is away or overloaded."""
 
@@ -256,7 +261,7 @@ class Reflector:
                 _log.log(logging.INFO if expired else logging.WARNING, "watch of %s: %s", self._path, error)
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
                 delay = _longer(delay)
-                _log.warning("watch of %s dropped: %r; next try in %.1fs", self._path, error, delay)
+                _log.warning("watch of %s dropped: %s; next try in %.1fs", self._path, describe(error), delay)
             await asyncio.sleep(delay)
 
     async def _list(self) -> str:

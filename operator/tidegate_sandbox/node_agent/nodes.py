@@ -57,7 +57,7 @@ class NodeKeeper:
                 await self._register()
                 break
             except api.TRANSIENT as error:
-                _log.warning("registration of node %s: %r", self._name, error)
+                _log.warning("registration of node %s: %s", self._name, api.describe(error))
         _log.info("node %s is registered", self._name)
         beats, trusted = 0, True
         while True:
@@ -71,7 +71,7 @@ class NodeKeeper:
                 trusted = True
             except api.TRANSIENT as error:
                 trusted = False
-                _log.warning("heartbeat of node %s: %r", self._name, error)
+                _log.warning("heartbeat of node %s: %s", self._name, api.describe(error))
 
     async def _register(self) -> None:
         path = f"/api/v1/nodes/{self._name}"

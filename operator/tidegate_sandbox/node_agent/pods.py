@@ -244,7 +244,7 @@ class PodWorker:
                 except api.TRANSIENT as error:
                     if isinstance(error, api.ApiError) and error.status in (404, 409):
                         return
-                    _log.warning("status of pod %s: %r", self._pod["metadata"]["name"], error)
+                    _log.warning("status of pod %s: %s", self._pod["metadata"]["name"], api.describe(error))
                     continue
                 self._reported = wanted
                 return
@@ -282,7 +282,7 @@ class PodWorker:
                 await self._host.client.request("DELETE", self._path(), body=body)
             except api.TRANSIENT as error:
                 if not isinstance(error, api.ApiError) or error.status not in (404, 409):
-                    _log.warning("deletion of pod %s: %r", self._pod["metadata"]["name"], error)
+                    _log.warning("deletion of pod %s: %s", self._pod["metadata"]["name"], api.describe(error))
                     continue
             return
 
