@@ -75,6 +75,8 @@ RIGHTS = [
     ("delete", "services", "shop"),
     ("watch", "endpointslices.discovery.k8s.io", "shop"),
     ("list", "pods", "shop"),
+    ("get", "namespaces", "shop"),
+    ("get", "events", "shop"),
     ("create", "events", "shop"),
     ("patch", "httproutes.gateway.networking.k8s.io", "shop"),
     ("get", "mutatingadmissionpolicies.admissionregistration.k8s.io/tidegate-hold", ""),

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlsplit
 
-import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic.alias_generators import to_camel
 
 from tidegate.api.base import Duration
@@ -19,10 +18,6 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CREDENTIAL_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-auth-token"})
 _SHORTEST_TIMEOUT = timedelta(milliseconds=100)
 _LONGEST_TIMEOUT = timedelta(minutes=1)
-
-
-class ConfigError(ValueError):
-    """The configuration of the connections cannot be used; the message names file, field and cause, and no values."""
 
 
 def _absolute(path: str) -> str:
@@ -74,10 +69,11 @@ class FromFile(_Part):
     from_file: FilePath
 
 
-_BRANCHES = ("<text>", "<file>")
+BRANCHES = ("<text>", "<file>")
+"""What pydantic calls the two forms of a header's value; nobody writes these names."""
 HeaderValue = Annotated[
-    Annotated[Text, Tag(_BRANCHES[0])] | Annotated[FromFile, Tag(_BRANCHES[1])],
-    Discriminator(lambda value: _BRANCHES[isinstance(value, dict | FromFile)]),
+    Annotated[Text, Tag(BRANCHES[0])] | Annotated[FromFile, Tag(BRANCHES[1])],
+    Discriminator(lambda value: BRANCHES[isinstance(value, dict | FromFile)]),
 ]
 
 
@@ -150,69 +146,3 @@ class ConnectionConfig(_Part):
             msg = "give at most one of bearerTokenFile, basicAuth and a header Authorization"
             raise ValueError(msg)
         return self
-
-
-def load_connections(path: Path) -> dict[str, ConnectionConfig]:
-    """Read the connections from a YAML file: a map with the one key `connections`, a list.
-
-    Raises:
-        ConfigError: the file cannot be read or is not as it should be; the message names all that is wrong.
-    """
-    entries = _entries(path, _parse(path))
-    connections: dict[str, ConnectionConfig] = {}
-    problems: list[str] = []
-    for index, entry in enumerate(entries):
-        where = f"connections[{index}]"
-        try:
-            connection = ConnectionConfig.model_validate(entry, by_alias=True, by_name=False)
-        except ValidationError as error:
-            problems += [f"{where}{_field(problem['loc'])}: {_cause(problem)}" for problem in error.errors(include_input=False)]
-            continue
-        if connection.name in connections:
-            problems.append(f"{where}.name: there is a connection {connection.name} already")
-        connections[connection.name] = connection
-    if problems:
-        msg = f"{path}: {'; '.join(problems)}"
-        raise ConfigError(msg)
-    return connections
-
-
-def _parse(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        msg = f"{path}: cannot be read: {error.strerror or type(error).__name__}"
-        raise ConfigError(msg) from error
-    except UnicodeDecodeError:
-        msg = f"{path}: is not UTF-8 text"
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-        msg = f"{path}: is not YAML: {error.problem or 'syntax error'}{place}"
-    except yaml.YAMLError:
-        msg = f"{path}: is not YAML"
-    # Not chained: the parser's own error quotes the text, which may hold what should not be in a log.
-    raise ConfigError(msg) from None
-
-
-def _entries(path: Path, document: Any) -> list[Any]:
-    if not isinstance(document, dict) or not isinstance(document.get("connections"), list):
-        msg = f"{path}: must be a map with the key connections, a list"
-        raise ConfigError(msg)
-    if unknown := sorted(str(key) for key in document if key != "connections"):
-        msg = f"{path}: unknown field {', '.join(unknown)}: there is connections"
-        raise ConfigError(msg)
-    return list(document["connections"])
-
-
-def _field(location: tuple[int | str, ...]) -> str:
-    # pydantic names the branch of a union, which is not a field that anybody wrote
-    return "".join(f".{part}" for part in location if part not in _BRANCHES)
-
-
-def _cause(problem: Any) -> str:
-    if problem["type"] == "extra_forbidden":
-        return "there is no such field"
-    if problem["type"] == "missing":
-        return "is required"
-    return str(problem["msg"]).removeprefix("Value error, ")

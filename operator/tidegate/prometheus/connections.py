@@ -16,7 +16,7 @@ from urllib3.util.retry import Retry
 
 from tidegate.api.base import format_duration
 from tidegate.prometheus.answers import MOST_SERIES, Answer, NoData, Trouble, Value, answer_to
-from tidegate.prometheus.config import ConfigError, ConnectionConfig, load_connections
+from tidegate.prometheus.config import ConnectionConfig
 from tidegate.prometheus.session import (
     BoundedSession,
     CredentialError,
@@ -28,13 +28,11 @@ from tidegate.prometheus.session import (
 
 __all__ = [
     "Answer",
-    "ConfigError",
     "Connection",
     "ConnectionConfig",
     "NoData",
     "Trouble",
     "Value",
-    "load_connections",
 ]
 
 _LOG = logging.getLogger(__name__)

@@ -265,6 +265,8 @@ class ContainerRunner:
         finally:
             probing_task.cancel()
             await running.destroy()
+            # A probe that runs a command has a process of its own to see to its end.
+            await asyncio.gather(probing_task, return_exceptions=True)
         self._ended(code, began, container_id, self._last_words(code, log))
 
     async def _supervise(self, running: process.Process, session: probing.ProbeSession, launch: _Launch) -> None:

@@ -4,7 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from tidegate.prometheus.connections import ConfigError, ConnectionConfig, load_connections
+from tidegate.controller import config
+from tidegate.prometheus.config import ConnectionConfig
+from tidegate.runtime.errors import Terminal
 
 
 @pytest.fixture
@@ -14,7 +16,7 @@ def load(tmp_path):
     def load_text(text: str) -> dict[str, ConnectionConfig]:
         path = tmp_path / "connections.yaml"
         path.write_text(text)
-        return load_connections(path)
+        return {one.name: one for one in config.load(path).connections}
 
     return load_text
 
@@ -24,7 +26,7 @@ def problem(load):
     """Load a text and return what is wrong with it, without the file's name."""
 
     def load_bad(text: str) -> str:
-        with pytest.raises(ConfigError) as caught:
+        with pytest.raises(Terminal) as caught:
             load(text)
         message = str(caught.value)
         assert "connections.yaml: " in message
@@ -135,22 +137,32 @@ def test_timeouts_have_bounds(problem, timeout):
     assert message.startswith("connections[0].timeout: ")
 
 
-@pytest.mark.parametrize("text", ["", "3", "[]", "connections: {}", "connection: []"])
-def test_another_document(problem, text):
-    """The file has one shape."""
-    assert problem(text) == "must be a map with the key connections, a list"
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("3", "must be a map"),
+        ("[]", "must be a map"),
+        ("connections: {}", "connections: Input should be a valid tuple"),
+        ("connection: []", "connection: there is no such field"),
+        ("httpPort: 70000", "httpPort: Input should be less than or equal to 65535"),
+        ("warmUp: soon", "warmUp: 'soon' is not a duration: write for example 30s, 5m or 1h30m"),
+    ],
+)
+def test_another_document(problem, text, expected):
+    """The file has one shape, and a misspelt key is not ignored."""
+    assert problem(text) == expected
 
 
-def test_a_further_key(problem):
-    """A misspelt key is not ignored."""
-    assert problem("connections: []\nconection: []") == "unknown field conection: there is connections"
+def test_an_empty_file_is_the_defaults(load):
+    """All of it may be left out."""
+    assert load("") == {}
 
 
 def test_a_name_that_is_there_twice(problem):
     """Gates name connections."""
     message = problem("connections: [{name: a, address: 'http://x'}, {name: a, address: 'http://y'}]")
 
-    assert message == "connections[1].name: there is a connection a already"
+    assert message == "connections: there is more than one connection a"
 
 
 def test_all_mistakes_at_once(problem):
@@ -173,8 +185,8 @@ def test_text_that_is_none(tmp_path):
     """A binary file by mistake."""
     (tmp_path / "connections.yaml").write_bytes(b"\xff\xfe\x00")
 
-    with pytest.raises(ConfigError, match="is not UTF-8 text"):
-        load_connections(tmp_path / "connections.yaml")
+    with pytest.raises(Terminal, match="is not UTF-8 text"):
+        config.load(tmp_path / "connections.yaml")
 
 
 def test_a_control_character(problem):
@@ -184,5 +196,5 @@ def test_a_control_character(problem):
 
 def test_a_file_that_is_not_there(tmp_path):
     """The cause is the system's."""
-    with pytest.raises(ConfigError, match=r"connections\.yaml: cannot be read: No such file or directory"):
-        load_connections(tmp_path / "connections.yaml")
+    with pytest.raises(Terminal, match=r"connections\.yaml: cannot be read: No such file or directory"):
+        config.load(tmp_path / "connections.yaml")

@@ -1,0 +1,1 @@
+"""Traffic: the operator's two Services, and the routers that shift weight between them."""

@@ -1,0 +1,276 @@
+"""The backends of one rule of a route: which form they are in, and how they look in another.
+
+The user's Service may stand in a rule more than once, say with two ports. Each of its entries that carries weight is replaced
+by a pair of its own, in its place and with its port and filters. An entry of the user's with weight 0 beside others carries
+no traffic: it gets no pair, and is away while the rule is split.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from fractions import Fraction
+from typing import Any, TypeAlias
+
+from tidegate.engine.plan import Role
+from tidegate.engine.snapshot import RouteStage
+
+Json: TypeAlias = dict[str, Any]
+Backends: TypeAlias = list[Json]
+
+MAX_WEIGHT = 1_000_000
+"""Greatest weight of a backend in Gateway API."""
+MAX_BACKENDS = 16
+"""Most backends of a rule in Gateway API."""
+WHOLE = 100
+"""Weight that a pair has together where nothing else in the rule carries weight: then weights read as percentages."""
+
+
+class Whose(Enum):
+    """Whose entry it is."""
+
+    USER = auto()
+    STABLE = auto()
+    CANARY = auto()
+    OTHER = auto()
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names by which entries are told apart.
+
+    Attributes:
+        namespace: of the route.
+        service: name of the user's Service.
+    """
+
+    namespace: str
+    service: str
+
+    @property
+    def stable(self) -> str:
+        """Name of the operator's Service for the stable version."""
+        return own_name(self.service, Role.STABLE)
+
+    @property
+    def canary(self) -> str:
+        """Name of the operator's Service for the new version."""
+        return own_name(self.service, Role.CANARY)
+
+    def whose(self, entry: Mapping[str, Any]) -> Whose:
+        """Return whose entry it is: a Service of another namespace, or another kind, is none of ours."""
+        elsewhere = (entry.get("namespace") or self.namespace) != self.namespace
+        if elsewhere or entry.get("group") or (entry.get("kind") or "Service") != "Service":
+            return Whose.OTHER
+        known = {self.service: Whose.USER, self.stable: Whose.STABLE, self.canary: Whose.CANARY}
+        return known.get(entry["name"], Whose.OTHER)
+
+
+@dataclass(frozen=True)
+class Form:
+    """The form of a rule.
+
+    Attributes:
+        stage: its stage.
+        share: the canary's part of the weight that the user's and the operator's entries have, 0 to 1.
+        proper: whether the operator would write it like this.
+    """
+
+    stage: RouteStage
+    share: Fraction
+    proper: bool
+
+
+def own_name(service: str, role: Role) -> str:
+    """Return the name of the operator's Service of a role beside a user's Service."""
+    return f"{service}-{role.value}"
+
+
+def weight_of(entry: Mapping[str, Any]) -> int:
+    """Return the weight of an entry; Gateway API takes 1 where none is given."""
+    weight = entry.get("weight")
+    return 1 if weight is None else int(weight)
+
+
+def form_of(backends: Sequence[Json], names: Names) -> Form | None:
+    """Return the form that a rule is in; None where it is no concern of ours.
+
+    That is where it does not name the user's Service or the operator's two, or gives the user's Service no weight.
+    """
+    users = [entry for entry in backends if names.whose(entry) is Whose.USER]
+    own = [entry for entry in backends if names.whose(entry) in {Whose.STABLE, Whose.CANARY}]
+    with_user = sum(map(weight_of, users))
+    if not own:
+        return Form(RouteStage.USER, Fraction(0), proper=True) if with_user else None
+    canaries = [entry for entry in own if names.whose(entry) is Whose.CANARY]
+    with_own, with_canary = sum(map(weight_of, own)), sum(map(weight_of, canaries))
+    total = with_user + with_own
+    share = Fraction(with_canary, total) if total else Fraction(0)
+    if with_user:
+        stage, proper = RouteStage.ENTERING, with_own == 0
+    else:
+        stage, proper = (RouteStage.LEAVING if users else RouteStage.SPLIT), with_own > 0
+    return Form(stage, share, proper and _well_paired(backends, names, stage, share))
+
+
+def _well_paired(backends: Sequence[Json], names: Names, stage: RouteStage, share: Fraction) -> bool:
+    """Whether each stable entry is followed by a canary entry that is its like, with the same share in each pair."""
+    rest = list(backends)
+    for at, entry in enumerate(backends):
+        if names.whose(entry) is not Whose.STABLE:
+            continue
+        pair = backends[at : at + 2]
+        leader = backends[at - 1] if at else None
+        if len(pair) < 2 or names.whose(pair[1]) is not Whose.CANARY or _signature(pair[1]) != _signature(entry):
+            return False
+        if stage is not RouteStage.SPLIT and (leader is None or _signature(leader) != _signature(entry)):
+            return False
+        if weight_of(pair[1]) != share * sum(map(weight_of, pair)):
+            return False
+        rest = [other for other in rest if other is not entry and other is not pair[1]]
+    return all(names.whose(entry) not in {Whose.STABLE, Whose.CANARY} for entry in rest)
+
+
+def _signature(entry: Mapping[str, Any]) -> Json:
+    """Return what the entries of a pair have in common with the user's entry: all but name and weight."""
+    return {key: value for key, value in entry.items() if key not in {"name", "weight"}}
+
+
+def written(original: Sequence[Json], names: Names, *, stage: RouteStage, weight: int) -> Backends:
+    """Return the backends of a rule in the form of a stage.
+
+    Args:
+        original: the backends as the user wrote them.
+        names: the names of the Services.
+        stage: the stage.
+        weight: the canary's share of the user's weight in percent; matters at LEAVING and SPLIT only.
+    """
+    if stage is RouteStage.USER:
+        return list(original)
+    split = stage is not RouteStage.ENTERING
+    factor, totals = _weights(original, names, weight) if split else (1, iter(()))
+    backends: Backends = []
+    for entry in original:
+        if names.whose(entry) is not Whose.USER:
+            backends.append(_weighted(entry, factor))
+        elif not weight_of(entry):
+            backends.extend([] if stage is RouteStage.SPLIT else [entry])
+        else:
+            total = next(totals) if split else 0
+            if stage is not RouteStage.SPLIT:
+                backends.append({**entry, "weight": 0} if split else entry)
+            canary = total * weight // 100
+            backends.append({**entry, "name": names.stable, "weight": total - canary})
+            backends.append({**entry, "name": names.canary, "weight": canary})
+    return backends
+
+
+def _weights(original: Sequence[Json], names: Names, weight: int) -> tuple[int, Iterator[int]]:
+    """Return the factor for all weights of the rule, and for each entry of the user's what its pair has together.
+
+    The factor is the smallest that lets each pair be split exactly into whole numbers, so that every other backend keeps its
+    share. Where it would take a weight beyond what Gateway API allows, the greatest factor that does not is taken and the
+    pair's sum is rounded to the next number that can be split: the canary's share stays exact, the others' move by less than
+    one percent of the user's share.
+    """
+    users = [weight_of(entry) for entry in original if names.whose(entry) is Whose.USER and weight_of(entry)]
+    others = [weight_of(entry) for entry in original if names.whose(entry) is not Whose.USER]
+    if len(users) == 1 and not any(others):
+        return 1, iter([WHOLE])
+    unit = 100 // math.gcd(weight, 100)
+    factor = math.lcm(*(unit // math.gcd(own, unit) for own in users))
+    most = max([*users, *others, 1])
+    if factor * most <= MAX_WEIGHT:
+        return factor, iter([own * factor for own in users])
+    factor = MAX_WEIGHT // most
+    return factor, iter([max(unit, round(Fraction(own * factor, unit)) * unit) for own in users])
+
+
+def _weighted(entry: Json, factor: int) -> Json:
+    return entry if factor == 1 else {**entry, "weight": weight_of(entry) * factor}
+
+
+def original_of(backends: Sequence[Json], names: Names, known: Sequence[Backends] = ()) -> Backends:
+    """Return the backends of a rule as the user wrote them.
+
+    Where the user's entries carry weight, they are there to be read. Elsewhere it is the known form that, brought to the
+    rule's stage, is exactly what is there. If somebody has edited the rule since, what they wrote is kept: the pairs become
+    the user's entries again, and all weights are taken back by the factor by which they were raised. Where nothing is known,
+    the user's entries get the weight that their pairs have together.
+
+    Args:
+        backends: what is there.
+        names: the names of the Services.
+        known: earlier readings of this rule and of others of its route, the likeliest first.
+    """
+    form = form_of(backends, names)
+    if form is None or form.stage <= RouteStage.ENTERING:
+        return [entry for entry in backends if names.whose(entry) not in {Whose.STABLE, Whose.CANARY}]
+    percent = form.share * 100
+    if percent.denominator == 1:
+        for candidate in known:
+            if written(candidate, names, stage=form.stage, weight=percent.numerator) == list(backends):
+                return candidate
+    joined = _joined(backends, names)
+    like = [candidate for candidate in known if _users_like(candidate, joined, names)]
+    like.sort(key=lambda candidate: _others(candidate, names) != _others(joined, names))
+    if like:
+        return _scaled_back(joined, like[0], names)
+    alone = not any(weight_of(entry) for entry in joined if names.whose(entry) is not Whose.USER)
+    pairs = [entry for entry in joined if names.whose(entry) is Whose.USER]
+    return [{**entry, "weight": 1} if alone and [entry] == pairs else entry for entry in joined]
+
+
+def _joined(backends: Sequence[Json], names: Names) -> Backends:
+    """Return the backends with each pair put back into one entry of the user's, with its weight."""
+    joined: Backends = []
+    last: Whose | None = None
+    for entry in backends:
+        whose = names.whose(entry)
+        if whose is Whose.OTHER:
+            joined.append(entry)
+        elif whose is Whose.CANARY and last is Whose.STABLE:
+            joined[-1] = {**joined[-1], "weight": joined[-1]["weight"] + weight_of(entry)}
+        elif whose is not Whose.USER:
+            joined.append({**entry, "name": names.service, "weight": weight_of(entry)})
+        last = whose
+    return joined
+
+
+def _users_like(candidate: Backends, joined: Backends, names: Names) -> bool:
+    """Whether the user's entries of both are the same but for their weights."""
+    return [_signature(entry) for entry in _weighty(candidate, names)] == [
+        _signature(entry) for entry in joined if names.whose(entry) is Whose.USER
+    ]
+
+
+def _weighty(backends: Backends, names: Names) -> Backends:
+    return [entry for entry in backends if names.whose(entry) is Whose.USER and weight_of(entry)]
+
+
+def _others(backends: Backends, names: Names) -> list[Json]:
+    """Return what a rule's other backends are, without their weights."""
+    return [
+        {key: value for key, value in entry.items() if key != "weight"} for entry in backends if names.whose(entry) is Whose.OTHER
+    ]
+
+
+def _scaled_back(joined: Backends, known: Backends, names: Names) -> Backends:
+    """Return what somebody wrote into a split rule, in the scale of what is known of it."""
+    users = iter(_weighty(known, names))
+    totals = sum(weight_of(entry) for entry in joined if names.whose(entry) is Whose.USER)
+    factor = Fraction(totals, sum(map(weight_of, _weighty(known, names)))) or Fraction(1)
+    if any((weight_of(entry) / factor).denominator > 1 for entry in joined if names.whose(entry) is Whose.OTHER):
+        return joined
+    before = [entry for entry in known if names.whose(entry) is Whose.OTHER]
+    result: Backends = []
+    for entry in joined:
+        if names.whose(entry) is Whose.USER:
+            result.append(next(users))
+            continue
+        now = {**entry, "weight": int(weight_of(entry) / factor)}
+        same = [one for one in before if {**one, "weight": weight_of(one)} == now]
+        result.append(same[0] if same else now)
+    return result

@@ -1,0 +1,173 @@
+"""HTTPRoutes of Gateway API v1: from the raw object to what the engine sees, and from a wanted stage to a JSON patch.
+
+Every rule that gives weight to the user's Service is shifted. Nothing but the `backendRefs` of such rules is written: other
+rules, matches, filters (a RequestMirror to the Service among them) and timeouts keep what they are.
+
+Rules have no names that can be relied on, and a user may add, remove or reorder them while a rollout is on. So what was noted
+of a rule is looked for at its index first and then among all that was noted of the route, and counts where it explains what
+is there (see `backends.original_of`). Port and filters of the user's entries are read from the pairs themselves, so the worst
+that a mix-up could do is to restore another scale of weights that means the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tidegate.api.release import OriginalRule
+from tidegate.engine.snapshot import RouteStage, RouteView
+from tidegate.traffic.backends import MAX_BACKENDS, Backends, Form, Json, Names, form_of, original_of, written
+
+ORIGINAL_LIMIT = 8192
+"""Characters of one rule's backends that the status of a Release can hold."""
+
+
+def observe(
+    route: Mapping[str, Any] | None,
+    *,
+    name: str,
+    namespace: str,
+    service: str,
+    known: Sequence[OriginalRule] = (),
+) -> RouteView:
+    """Return what the engine sees of an HTTPRoute; `since` is left to the caller, who knows the time.
+
+    Args:
+        route: the raw object; None where there is none.
+        name: its name.
+        namespace: its namespace.
+        service: name of the user's Service.
+        known: what was noted of rules earlier, of this route and of others.
+
+    Returns:
+        The view. Its `originals` are complete: one for each rule that is a concern of ours, under its present index. If rules
+        differ, `weight` is the greatest share that the canary has in one of them.
+    """
+    if route is None:
+        return RouteView(name=name, exists=False, matches=False, accepted=False)
+    names = Names(namespace, service)
+    forms = [form for _, _, form in _concerned(route, names)]
+    accepted, trouble = acceptance(route)
+    if not forms:
+        return RouteView(name=name, matches=False, accepted=accepted, trouble=trouble)
+    originals = {index: original for index, _, original in _originals(route, names, known)}
+    return RouteView(
+        name=name,
+        stage=min(form.stage for form in forms),
+        uniform=all(form.proper for form in forms) and len({(form.stage, form.share) for form in forms}) == 1,
+        weight=float(max(form.share for form in forms) * 100),
+        accepted=accepted,
+        trouble=trouble or _unfit(originals, names),
+        originals=tuple(
+            OriginalRule(route=name, rule=index, backend_refs=text)
+            for index, original in originals.items()
+            if len(text := _text(original)) <= ORIGINAL_LIMIT
+        ),
+    )
+
+
+def render(
+    route: Mapping[str, Any], *, stage: RouteStage, weight: int, originals: Sequence[OriginalRule], service: str
+) -> list[Json] | None:
+    """Return the JSON patch that brings every rule that is a concern of ours to a stage; None where nothing changes.
+
+    The patch fails if the route was made anew or its spec has changed since it was read.
+
+    Args:
+        route: the raw object.
+        stage: the wanted stage.
+        weight: the canary's share in percent, 0 to 100; matters at LEAVING and SPLIT only.
+        originals: what was noted of the rules; what the user has written since goes first.
+        service: name of the user's Service.
+    """
+    metadata = route["metadata"]
+    names = Names(metadata["namespace"], service)
+    changes: list[Json] = []
+    for index, backends, original in _originals(route, names, originals):
+        wanted = written(original, names, stage=stage, weight=weight)
+        if wanted != backends:
+            changes.append({"op": "replace", "path": f"/spec/rules/{index}/backendRefs", "value": wanted})
+    if not changes:
+        return None
+    # The generation moves with the spec alone: a router's news in the status are no reason to fail.
+    tests = [{"op": "test", "path": f"/metadata/{key}", "value": metadata[key]} for key in ("uid", "generation")]
+    return [*tests, *changes]
+
+
+def _concerned(route: Mapping[str, Any], names: Names) -> Iterator[tuple[int, Backends, Form]]:
+    """Yield index, backends and form of each rule that is a concern of ours."""
+    for index, rule in enumerate((route.get("spec") or {}).get("rules") or ()):
+        backends = list(rule.get("backendRefs") or ())
+        form = form_of(backends, names)
+        if form is not None:
+            yield index, backends, form
+
+
+def _originals(route: Mapping[str, Any], names: Names, known: Sequence[OriginalRule]) -> Iterator[tuple[int, Backends, Backends]]:
+    """Yield index, backends as they are and backends as the user wrote them, of each rule that is a concern of ours."""
+    noted = {rule.rule: json.loads(rule.backend_refs) for rule in known if rule.route == route["metadata"]["name"]}
+    for index, backends, _ in _concerned(route, names):
+        likeliest_first = sorted(noted, key=lambda rule, index=index: (rule != index, rule))  # type: ignore[misc]
+        yield index, backends, original_of(backends, names, [noted[rule] for rule in likeliest_first])
+
+
+def _text(backends: Backends) -> str:
+    return json.dumps(backends, separators=(",", ":"), sort_keys=True)
+
+
+def _unfit(originals: Mapping[int, Backends], names: Names) -> str:
+    """Return why a rule cannot be shifted, in words; empty where all can."""
+    for index, original in originals.items():
+        most = len(written(original, names, stage=RouteStage.ENTERING, weight=0))
+        if most > MAX_BACKENDS:
+            return f"rule {index} would have {most} backends during a rollout; Gateway API allows {MAX_BACKENDS}"
+        if len(_text(original)) > ORIGINAL_LIMIT:
+            return f"the backends of rule {index} are longer than the {ORIGINAL_LIMIT} characters that can be remembered"
+    return ""
+
+
+def acceptance(route: Mapping[str, Any]) -> tuple[bool, str]:
+    """Return whether every parent has accepted the route as it is now, and what parents say against it, in their words.
+
+    A parent that has not said anything about the present generation yet has neither accepted it nor said anything against it.
+    """
+    spec, parents = route.get("spec") or {}, (route.get("status") or {}).get("parents") or ()
+    wanted = spec.get("parentRefs") or ()
+    if not wanted:
+        return False, "it names no parent (spec.parentRefs)"
+    namespace, generation = route["metadata"]["namespace"], int(route["metadata"].get("generation") or 0)
+    heard = {_parent_key(parent["parentRef"], namespace): parent for parent in parents}
+    keys = [_parent_key(reference, namespace) for reference in wanted]
+    accepted, troubles = all(key in heard for key in keys), []
+    for parent in (heard[key] for key in keys if key in heard):
+        current = {c["type"]: c for c in parent.get("conditions") or () if _is_current(c, generation)}
+        fine = all(current.get(kind, {}).get("status") == "True" for kind in ("Accepted", "ResolvedRefs"))
+        against = [*_against(current)]
+        accepted = accepted and fine and not against
+        troubles += [f"{parent['parentRef'].get('kind') or 'Gateway'} {parent['parentRef']['name']}: {words}" for words in against]
+    return accepted, "; ".join(troubles)
+
+
+def _against(conditions: Mapping[str, Json]) -> Iterator[str]:
+    for kind, bad in (("Accepted", "False"), ("ResolvedRefs", "False"), ("PartiallyInvalid", "True")):
+        condition = conditions.get(kind)
+        if condition is not None and condition["status"] == bad:
+            yield f"{kind} is {bad} ({condition.get('reason') or 'no reason'}): {condition.get('message') or 'no message'}"
+
+
+def _is_current(condition: Mapping[str, Any], generation: int) -> bool:
+    """Whether a condition speaks of the present generation; a router that does not say of which is taken at its word."""
+    observed = condition.get("observedGeneration")
+    return observed is None or int(observed) >= generation
+
+
+def _parent_key(reference: Mapping[str, Any], namespace: str) -> tuple[object, ...]:
+    return (
+        reference.get("group", "gateway.networking.k8s.io"),
+        reference.get("kind") or "Gateway",
+        reference.get("namespace") or namespace,
+        reference["name"],
+        reference.get("sectionName"),
+        reference.get("port"),
+    )

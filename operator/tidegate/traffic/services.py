@@ -1,0 +1,292 @@
+"""The operator's two Services beside the user's, and the pin in the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, assert_never
+
+from tidegate.api.names import API_VERSION, LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE, LABEL_ROLE, Reason
+from tidegate.cluster.client import Cluster
+from tidegate.cluster.errors import NotFound
+from tidegate.cluster.resources import SERVICES
+from tidegate.engine.plan import DeleteService, EnsureService, PinService, Role
+from tidegate.engine.snapshot import Blocker, ServiceView
+from tidegate.runtime.errors import Retry, Terminal
+from tidegate.traffic.backends import Json, own_name
+from tidegate.traffic.traces import forget
+
+ServiceAction: TypeAlias = EnsureService | DeleteService | PinService
+
+NAME_LIMIT = 63
+"""Characters in the name of a Service (a DNS label)."""
+_PORT_FIELDS = ("name", "port", "targetPort", "protocol", "appProtocol")
+"""All of a port but its nodePort, which can be given away once only."""
+_COPIED = ("sessionAffinity", "sessionAffinityConfig", "internalTrafficPolicy", "trafficDistribution")
+"""How the user's Service spreads requests. Not publishNotReadyAddresses: weight must find pods that are ready."""
+_COPIED_ANNOTATIONS = (
+    "projectcontour.io/",
+    "traefik.ingress.kubernetes.io/",
+    "konghq.com/",
+    "balancer.linkerd.io/",
+    "retry.linkerd.io/",
+    "timeout.linkerd.io/",
+)
+"""Prefixes of annotations that tell a router or mesh how to talk to the pods. All others may be marks of ownership."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """The raw Services of one Release, as the caches have them at one instant.
+
+    Attributes:
+        release: name of the Release.
+        release_uid: its uid.
+        user: the Service that the Release names.
+        stable: what has the name of the operator's Service for the stable version; None where nothing has.
+        canary: likewise for the new version.
+    """
+
+    release: str
+    release_uid: str
+    user: Json
+    stable: Json | None = None
+    canary: Json | None = None
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of all of them."""
+        return str(self.user["metadata"]["namespace"])
+
+    @property
+    def name(self) -> str:
+        """Name of the user's Service."""
+        return str(self.user["metadata"]["name"])
+
+    def of(self, role: Role) -> Json | None:
+        """Return what has the name of the operator's Service of a role."""
+        return self.stable if role is Role.STABLE else self.canary
+
+    def is_ours(self, service: Mapping[str, Any]) -> bool:
+        """Whether a Service belongs to this Release: its label says so, whoever has taken its owners away."""
+        return (service["metadata"].get("labels") or {}).get(LABEL_RELEASE) == self.release
+
+
+def user_view(user: Mapping[str, Any]) -> ServiceView:
+    """Return what the engine sees of the user's Service."""
+    return ServiceView(name=user["metadata"]["name"], revision=_selector(user).get(LABEL_POD_TEMPLATE_HASH))
+
+
+def service_view(services: Services, role: Role, *, slices: Iterable[Mapping[str, Any]]) -> ServiceView | None:
+    """Return what the engine sees of one of the operator's Services; None where it is missing or is not the operator's.
+
+    Args:
+        services: the raw Services.
+        role: which one.
+        slices: EndpointSlices of the namespace; those of other Services may be among them.
+    """
+    service = services.of(role)
+    if service is None or not services.is_ours(service):
+        return None
+    revision = _selector(service).get(LABEL_POD_TEMPLATE_HASH)
+    wanted = body(services, role, revision=revision or "")
+    return ServiceView(
+        name=service["metadata"]["name"],
+        revision=revision,
+        endpoints=ready_endpoints(slices, service=service["metadata"]["name"]),
+        current=_essence(service) == _essence(wanted),
+    )
+
+
+def ready_endpoints(slices: Iterable[Mapping[str, Any]], *, service: str) -> int:
+    """Return how many endpoints of a Service are ready and not terminating; a pod with two addresses counts once."""
+    found = set()
+    for piece in slices:
+        if (piece["metadata"].get("labels") or {}).get("kubernetes.io/service-name") != service:
+            continue
+        for endpoint in piece.get("endpoints") or ():
+            conditions = endpoint.get("conditions") or {}
+            if conditions.get("ready") is not False and not conditions.get("terminating"):
+                found.add((endpoint.get("targetRef") or {}).get("uid") or tuple(endpoint["addresses"]))
+    return len(found)
+
+
+def unsupported(services: Services) -> Blocker | None:
+    """Return what keeps traffic from going through the operator's Services, None where nothing does."""
+    if not _selector(services.user):
+        words = f"spec.traffic.service: Service {services.name} has no selector, so it cannot be split by version"
+        return Blocker(Reason.MISSING_SERVICE, words)
+    for role in Role:
+        name = own_name(services.name, role)
+        if len(name) > NAME_LIMIT:
+            words = f"spec.traffic.service: {name}, which stands beside it, would be longer than {NAME_LIMIT} characters"
+            return Blocker(Reason.INVALID_SPEC, words)
+        existing = services.of(role)
+        if existing is not None and not services.is_ours(existing):
+            return Blocker(Reason.CONFLICT, _clash(services, role))
+    return None
+
+
+def _clash(services: Services, role: Role) -> str:
+    name = own_name(services.name, role)
+    return f"Service {name} exists and does not belong to Release {services.release}: rename or delete it"
+
+
+def body(services: Services, role: Role, *, revision: str) -> Json:
+    """Return the operator's Service of a role as it is to be, for server-side apply.
+
+    It selects what the user's Service selects, of one revision. It has two owners, so that it stays until both are gone: a
+    foreground deletion of the Release, which is what Argo CD does, has the garbage collector delete at once what has no other
+    owner, finalizer or not, and the Service may go only after the traffic.
+    """
+    spec = services.user["spec"]
+    annotations = _annotations(services.user)
+    metadata: Json = {
+        "name": own_name(services.name, role),
+        "namespace": services.namespace,
+        "labels": {LABEL_RELEASE: services.release, LABEL_ROLE: role.value},
+        "ownerReferences": [
+            _owner("v1", "Service", services.name, services.user["metadata"]["uid"]),
+            _owner(API_VERSION, "Release", services.release, services.release_uid),
+        ],
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata | ({"annotations": annotations} if annotations else {}),
+        "spec": {
+            "type": "ClusterIP",
+            "selector": _selector(services.user) | {LABEL_POD_TEMPLATE_HASH: revision},
+            "ports": _ports(spec),
+            **({"clusterIP": "None"} if _is_headless(services.user) else {}),
+            **{name: spec[name] for name in _COPIED if spec.get(name) is not None},
+        },
+    }
+
+
+def _owner(api_version: str, kind: str, name: str, uid: str) -> Json:
+    return {
+        "apiVersion": api_version,
+        "kind": kind,
+        "name": name,
+        "uid": uid,
+        "controller": False,
+        "blockOwnerDeletion": False,
+    }
+
+
+def _selector(service: Mapping[str, Any]) -> dict[str, str]:
+    return dict(service["spec"].get("selector") or {})
+
+
+def _ports(spec: Mapping[str, Any]) -> list[Json]:
+    ports: Sequence[Json] = spec.get("ports") or ()
+    return [{name: port[name] for name in _PORT_FIELDS if port.get(name) is not None} for port in ports]
+
+
+def _annotations(service: Mapping[str, Any]) -> dict[str, str]:
+    annotations: Mapping[str, str] = service["metadata"].get("annotations") or {}
+    return {key: value for key, value in annotations.items() if key.startswith(_COPIED_ANNOTATIONS)}
+
+
+def _is_headless(service: Mapping[str, Any]) -> bool:
+    return bool(service["spec"].get("clusterIP") == "None")
+
+
+def _essence(service: Mapping[str, Any]) -> Json:
+    """Return what follows the user's Service."""
+    spec = service["spec"]
+    return {
+        "selector": _selector(service),
+        "ports": sorted(_ports(spec), key=lambda port: (port["port"], port.get("protocol", "TCP"))),
+        "headless": _is_headless(service),
+        "annotations": _annotations(service),
+        **{name: spec.get(name) for name in _COPIED},
+    }
+
+
+def pin_patch(user: Mapping[str, Any], *, revision: str | None) -> list[Json] | None:
+    """Return the JSON patch that keeps the user's Service on one revision, or frees it (None); None where nothing changes."""
+    selector = _selector(user)
+    if selector.get(LABEL_POD_TEMPLATE_HASH) == revision:
+        return None
+    path = f"/spec/selector/{LABEL_POD_TEMPLATE_HASH}"
+    change = {"op": "remove", "path": path} if revision is None else {"op": "add", "path": path, "value": revision}
+    # What the rest of the selector says is tested, too: a selector is one value to the API.
+    return [
+        {"op": "test", "path": "/metadata/uid", "value": user["metadata"]["uid"]},
+        {"op": "test", "path": "/spec/selector", "value": selector},
+        change,
+    ]
+
+
+async def perform(action: ServiceAction, *, services: Services, cluster: Cluster) -> bool:
+    """Carry out one action of the engine on a Service.
+
+    Args:
+        action: what is wanted.
+        services: the raw Services that the decision was made on.
+        cluster: the API.
+
+    Returns:
+        Whether anything was written. False: it was so already.
+
+    Raises:
+        ApiError: the API refused; a `Conflict` means that the Services are not as they were seen.
+        Terminal: a Service of the name that is needed exists and belongs to somebody else. It is never overwritten.
+    """
+    match action:
+        case EnsureService(role, revision):
+            return await _ensure(services, role, revision, cluster)
+        case DeleteService(role):
+            return await _delete(services, role, cluster)
+        case PinService(revision):
+            return await _pin(services, revision, cluster)
+        case _:
+            assert_never(action)
+
+
+async def _ensure(services: Services, role: Role, revision: str, cluster: Cluster) -> bool:
+    wanted, existing = body(services, role, revision=revision), services.of(role)
+    if existing is None:
+        # Without force, the selector of a Service that has come in between is a conflict.
+        await cluster.apply(wanted, force=False)
+        return True
+    if not services.is_ours(existing):
+        raise Terminal(_clash(services, role), reason=Reason.CONFLICT)
+    if _essence(existing) == _essence(wanted):
+        return False
+    if _is_headless(existing) != _is_headless(wanted):
+        # The API keeps clusterIP for the life of a Service: only a new one can follow the user's.
+        await cluster.delete(_path(services, role), uid=existing["metadata"]["uid"])
+        raise Retry(f"Service {wanted['metadata']['name']} is made anew", after=0.0)
+    wanted["metadata"]["resourceVersion"] = existing["metadata"]["resourceVersion"]
+    await cluster.apply(wanted)
+    return True
+
+
+async def _delete(services: Services, role: Role, cluster: Cluster) -> bool:
+    existing = services.of(role)
+    if existing is None or not services.is_ours(existing):
+        return False
+    try:
+        await cluster.delete(_path(services, role), uid=existing["metadata"]["uid"])
+    except NotFound:
+        return False
+    return True
+
+
+async def _pin(services: Services, revision: str | None, cluster: Cluster) -> bool:
+    path = SERVICES.path(services.namespace, services.name)
+    patch = pin_patch(services.user, revision=revision)
+    if patch is None:
+        return False
+    written = await cluster.json_patch(path, patch)
+    trace = forget(written) if revision is None else None
+    if trace:
+        await cluster.json_patch(path, trace)
+    return True
+
+
+def _path(services: Services, role: Role) -> str:
+    return SERVICES.path(services.namespace, own_name(services.name, role))

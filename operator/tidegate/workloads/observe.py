@@ -1,0 +1,268 @@
+"""From raw objects to what the engine sees of a workload."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from tidegate.api.names import ANNOTATION_REVISION, LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE, Reason
+from tidegate.engine.snapshot import Blocker, Owner, ReplicaSetView, TemplateView, WorkloadView
+from tidegate.workloads.pods import pod_trouble, replica_set_trouble
+from tidegate.workloads.templates import (
+    Json,
+    containers_of,
+    normalise,
+    overlay,
+    same_but_restarted,
+    same_template,
+    template_hash,
+    unknown_containers,
+    version_of,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """The raw objects around the Deployment of one Release, as the caches have them at one instant.
+
+    Attributes:
+        release: name of the Release.
+        release_uid: its uid.
+        images: its images by container name.
+        version: its own name for the wanted version; None where it gives none.
+        deployment: the Deployment.
+        replica_sets: ReplicaSets of the namespace; those of other workloads may be among them.
+        pods: pods of the namespace, for their reasons not to be ready; those of other workloads may be among them.
+        label_is_stale: the Release that the Deployment's label names is not there any more, so the label may be taken over.
+    """
+
+    release: str
+    release_uid: str
+    images: Mapping[str, str]
+    version: str | None = None
+    deployment: Json
+    replica_sets: Sequence[Json] = ()
+    pods: Sequence[Json] = ()
+    label_is_stale: bool = False
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of all of them."""
+        return str(self.deployment["metadata"]["namespace"])
+
+    @property
+    def name(self) -> str:
+        """Name of the Deployment."""
+        return str(self.deployment["metadata"]["name"])
+
+    @property
+    def held_by_another(self) -> str | None:
+        """The other Release that manages the Deployment, as its label says; None where none does."""
+        holder = labels_of(self.deployment).get(LABEL_RELEASE)
+        return holder if holder != self.release and not self.label_is_stale else None
+
+    @property
+    def own_template(self) -> Json:
+        """The Deployment's own pod template."""
+        template: Json = self.deployment["spec"]["template"]
+        return template
+
+    @property
+    def template(self) -> Json:
+        """The wanted pod template. Images of containers that there are not are left out: `unsupported` tells of them."""
+        unknown = set(unknown_containers(self.own_template, self.images))
+        return overlay(self.own_template, {name: image for name, image in self.images.items() if name not in unknown})
+
+    @cached_property
+    def siblings(self) -> tuple[Json, ...]:
+        """The ReplicaSets whose pods match the Deployment's selector, oldest first."""
+        selector = self.deployment["spec"]["selector"]
+        mine = (rs for rs in self.replica_sets if matches(selector, labels_of(rs["spec"].get("template") or {})))
+        return tuple(sorted(mine, key=_age))
+
+    def find(self, template: Mapping[str, Any]) -> list[Json]:
+        """Return the ReplicaSets that have exactly this pod template, the one that counts first.
+
+        That is the Release's own; else the oldest, as the Deployment controller chooses. One that belongs to somebody else or
+        is being deleted is no use.
+        """
+        wanted = normalise(template)
+        usable = [
+            rs
+            for rs in self.siblings
+            if self.owner_of(rs) is not Owner.OTHER
+            and not rs["metadata"].get("deletionTimestamp")
+            and normalise(rs["spec"]["template"]) == wanted
+        ]
+        return sorted(usable, key=lambda rs: self.owner_of(rs) is not Owner.RELEASE)
+
+    def get(self, name: str) -> Json | None:
+        """Return the ReplicaSet of that name, None where there is none."""
+        return next((rs for rs in self.replica_sets if rs["metadata"]["name"] == name), None)
+
+    def owner_of(self, replica_set: Mapping[str, Any]) -> Owner:
+        """Return who controls a ReplicaSet.
+
+        One that the Release has is controlled by the namespace (see `bodies.owners`), and its label says of which Release.
+        """
+        controller = controller_of(replica_set)
+        if controller is None:
+            return Owner.NOBODY
+        if controller["uid"] == self.deployment["metadata"]["uid"]:
+            return Owner.DEPLOYMENT
+        held = controller["kind"] == "Namespace" and labels_of(replica_set).get(LABEL_RELEASE) == self.release
+        return Owner.RELEASE if held else Owner.OTHER
+
+
+def workload_view(workload: Workload) -> WorkloadView:
+    """Return what the engine sees of a Deployment."""
+    deployment, wanted = workload.deployment, workload.template
+    spec, status = deployment["spec"], deployment.get("status") or {}
+    same, own = workload.find(wanted), workload.find(workload.own_template)
+    chosen = same[0] if same else None
+    # The Deployment's rollout is about the ReplicaSets that it controls, even if the Release has one of the same template.
+    rolled_out = next((rs for rs in own if workload.owner_of(rs) is Owner.DEPLOYMENT), None)
+    restarted = [rs for rs in workload.siblings if same_but_restarted(rs["spec"]["template"], wanted)]
+    template = TemplateView(
+        revision=revision_of(chosen) if chosen else template_hash(wanted),
+        version=version_of(wanted, workload.images, workload.version),
+        exists=chosen is not None,
+        # After restarts of a restart there are several: the one that serves counts.
+        restart_of=revision_of(max(restarted, key=_serving)) if restarted else None,
+        overlaid=not same_template(wanted, workload.own_template),
+        twins=tuple(revision_of(rs) for rs in same[1:]),
+    )
+    observed = int(status.get("observedGeneration") or 0) >= int(deployment["metadata"].get("generation") or 0)
+    return WorkloadView(
+        uid=deployment["metadata"]["uid"],
+        replicas=replicas_of(deployment),
+        paused=bool(spec.get("paused")),
+        labelled=labels_of(deployment).get(LABEL_RELEASE) == workload.release,
+        settled=observed and rolled_out is not None and _complete(workload, rolled_out),
+        observed=observed,
+        template=template,
+        own_revision=next((revision_of(rs) for rs in (rolled_out, *own) if rs), None),
+        replica_sets=tuple(_replica_set_view(workload, rs, chosen) for rs in workload.siblings),
+        trouble=_trouble(workload, chosen),
+    )
+
+
+def _complete(workload: Workload, own: Mapping[str, Any]) -> bool:
+    """Whether the Deployment's own rollout is complete.
+
+    The numbers of the Deployment's status are of the ReplicaSets that it controls; its status may be older than a change of
+    control, which leaves its generation as it is. So the ReplicaSets themselves are asked, too.
+    """
+    status, replicas = workload.deployment.get("status") or {}, replicas_of(workload.deployment)
+    counts = [int(status.get(name) or 0) for name in ("replicas", "updatedReplicas", "availableReplicas")]
+    others = [
+        rs
+        for rs in workload.siblings
+        if workload.owner_of(rs) is Owner.DEPLOYMENT and rs["metadata"]["uid"] != own["metadata"]["uid"]
+    ]
+    return counts == [replicas] * len(counts) and not any(
+        replicas_of(rs) or (rs.get("status") or {}).get("replicas") for rs in others
+    )
+
+
+def _replica_set_view(workload: Workload, replica_set: Json, chosen: Json | None) -> ReplicaSetView:
+    status = replica_set.get("status") or {}
+    return ReplicaSetView(
+        name=replica_set["metadata"]["name"],
+        revision=revision_of(replica_set),
+        owner=workload.owner_of(replica_set),
+        wanted=replicas_of(replica_set),
+        current=int(status.get("replicas") or 0),
+        ready=int(status.get("readyReplicas") or 0),
+        available=int(status.get("availableReplicas") or 0),
+        version=version_of(replica_set["spec"]["template"], workload.images, workload.version if replica_set is chosen else None),
+        number=_number(replica_set),
+    )
+
+
+def _trouble(workload: Workload, chosen: Json | None) -> str:
+    """Return why the wanted version's pods are not ready, in the words of its pods or of its ReplicaSet."""
+    if chosen is None:
+        return ""
+    uid = chosen["metadata"]["uid"]
+    own = [pod for pod in workload.pods if (controller_of(pod) or {}).get("uid") == uid]
+    return pod_trouble(own) or replica_set_trouble(chosen)
+
+
+def unsupported(workload: Workload) -> Blocker | None:
+    """Return what keeps a Deployment from being released, None where nothing does.
+
+    The strategy does not matter: a held Deployment never runs its own, and at promotion there is nothing left for it to do.
+    """
+    deployment = workload.deployment
+    if deployment["metadata"].get("deletionTimestamp"):
+        return Blocker(Reason.MISSING_WORKLOAD, f"spec.targetRef: Deployment {workload.name} is being deleted")
+    if workload.held_by_another:
+        words = f"spec.targetRef: Deployment {workload.name} is managed by Release {workload.held_by_another} already"
+        return Blocker(Reason.CONFLICT, words)
+    unknown = unknown_containers(workload.own_template, workload.images)
+    if unknown:
+        there = ", ".join(container["name"] for container in containers_of(workload.own_template))
+        words = f"spec.images: Deployment {workload.name} has no container {', '.join(unknown)}; there are {there}"
+        return Blocker(Reason.INVALID_SPEC, words)
+    return None
+
+
+def controller_of(obj: Mapping[str, Any]) -> Json | None:
+    """Return the ownerReference of the controller of an object, None where it has none."""
+    references: Sequence[Json] = obj["metadata"].get("ownerReferences") or ()
+    return next((reference for reference in references if reference.get("controller")), None)
+
+
+def labels_of(obj: Mapping[str, Any]) -> dict[str, str]:
+    """Return the labels of an object or a pod template."""
+    return dict((obj.get("metadata") or {}).get("labels") or {})
+
+
+def revision_of(replica_set: Mapping[str, Any]) -> str:
+    """Return the pod-template-hash of a ReplicaSet; its name where it has none (it was not made by a Deployment)."""
+    metadata = replica_set["metadata"]
+    return labels_of(replica_set).get(LABEL_POD_TEMPLATE_HASH) or str(metadata["name"])
+
+
+def replicas_of(obj: Mapping[str, Any]) -> int:
+    """Return spec.replicas of a Deployment or ReplicaSet."""
+    replicas = obj["spec"].get("replicas")
+    return 1 if replicas is None else int(replicas)
+
+
+def _number(replica_set: Mapping[str, Any]) -> int:
+    number = str((replica_set["metadata"].get("annotations") or {}).get(ANNOTATION_REVISION) or "")
+    return int(number) if number.isdecimal() else 0
+
+
+def _serving(replica_set: Mapping[str, Any]) -> tuple[bool, int]:
+    return replicas_of(replica_set) > 0, _number(replica_set)
+
+
+def _age(replica_set: Mapping[str, Any]) -> tuple[str, str]:
+    return str(replica_set["metadata"].get("creationTimestamp") or ""), str(replica_set["metadata"]["name"])
+
+
+def matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Whether a label selector (matchLabels, matchExpressions) selects these labels."""
+    return all(labels.get(key) == value for key, value in (selector.get("matchLabels") or {}).items()) and all(
+        _expression_holds(expression, labels) for expression in selector.get("matchExpressions") or ()
+    )
+
+
+def _expression_holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    key, values = expression["key"], expression.get("values") or ()
+    match expression["operator"]:
+        case "In":
+            return labels.get(key) in values
+        case "NotIn":
+            return labels.get(key) not in values
+        case "Exists":
+            return key in labels
+        case "DoesNotExist":
+            return key not in labels
+        case _:
+            return False

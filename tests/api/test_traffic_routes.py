@@ -1,0 +1,198 @@
+"""HTTPRoutes on a real API server: shifted, put back, and the user's again."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import yaml
+
+from api.cluster_access import needs_api, run
+from api.shop import NAME, Shop, install_httproutes, shop_of
+from tidegate.api.release import OriginalRule
+from tidegate.cluster.errors import Conflict
+from tidegate.cluster.resources import HTTP_ROUTES
+from tidegate.engine.plan import ShiftRoute
+from tidegate.engine.snapshot import RouteStage, RouteView
+from tidegate.traffic.router import HTTPRouteRouter
+
+pytestmark = needs_api
+
+Json = dict[str, Any]
+USER, ENTERING, LEAVING, SPLIT = RouteStage
+UP = [(ENTERING, 0), (LEAVING, 0), (SPLIT, 0), (SPLIT, 10), (SPLIT, 100)]
+DOWN = [(LEAVING, 100), (ENTERING, 0), (USER, 0)]
+MANIFEST: Json = {
+    "apiVersion": "gateway.networking.k8s.io/v1",
+    "kind": "HTTPRoute",
+    "metadata": {"name": NAME},
+    "spec": {
+        "parentRefs": [{"name": "public"}],
+        "hostnames": ["shop.example.com"],
+        "rules": [
+            {
+                "matches": [{"path": {"type": "PathPrefix", "value": "/checkout"}}],
+                "filters": [{"type": "RequestMirror", "requestMirror": {"backendRef": {"name": NAME, "port": 80}}}],
+                "backendRefs": [{"name": NAME, "port": 80}, {"name": "legacy", "port": 80, "weight": 3}],
+            },
+            {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": [{"name": "front", "port": 80}]},
+        ],
+    },
+}
+
+
+@dataclass
+class Routes:
+    """The route of a shop, as its user and the operator treat it."""
+
+    shop: Shop
+    router = HTTPRouteRouter()
+    originals: tuple[OriginalRule, ...] = ()
+
+    def apply(self, manifest: Json, *, force: bool = False) -> str:
+        """Apply a manifest as its user; return what went wrong, empty where nothing did."""
+        options = ["--force-conflicts"] if force else []
+        text = yaml.safe_dump(manifest)
+        done = run(
+            *("kubectl", "apply", "--server-side", "--field-manager=user", *options, "-n", self.shop.namespace, "-f", "-"),
+            stdin=text,
+        )
+        return done.stderr if done.returncode else ""
+
+    async def read(self) -> Json:
+        return await self.shop.cluster.get(HTTP_ROUTES.path(self.shop.namespace, NAME))
+
+    async def view(self) -> RouteView:
+        return self.seen(await self.read())
+
+    def seen(self, route: Json) -> RouteView:
+        namespace = self.shop.namespace
+        return self.router.observe(route, name=NAME, namespace=namespace, service=NAME, known=self.originals)
+
+    async def shift(self, stage: RouteStage, weight: int, *, seen: Json | None = None) -> bool:
+        """Note the originals and shift, as a pass does."""
+        route = seen or await self.read()
+        self.originals = self.seen(route).originals
+        action = ShiftRoute(NAME, stage, weight, self.originals)
+        return await self.router.shift(action, route=route, service=NAME, cluster=self.shop.cluster)
+
+
+@pytest.fixture
+async def routes() -> AsyncIterator[Routes]:
+    install_httproutes()
+    async with shop_of("tidegate-routes") as shop:
+        routes = Routes(shop)
+        assert routes.apply(MANIFEST) == ""
+        yield routes
+
+
+def changed(**spec: Any) -> Json:
+    manifest = copy.deepcopy(MANIFEST)
+    manifest["spec"] |= spec
+    return manifest
+
+
+def managers(route: Json) -> set[str]:
+    return {entry["manager"] for entry in route["metadata"]["managedFields"]}
+
+
+async def test_way_up_and_down(routes: Routes) -> None:
+    """Each stage is taken by the API server, is seen as it was meant, and is written once; in the end all is as before."""
+    before = await routes.read()
+    for stage, weight in UP + DOWN:
+        assert await routes.shift(stage, weight)
+        view = await routes.view()
+        assert (view.stage, view.uniform, view.weight) == (stage, True, weight)
+        assert await routes.shift(stage, weight) is False
+
+    after = await routes.read()
+
+    assert after["spec"] == before["spec"]
+    assert managers(after) == {"user"}
+
+
+async def test_users_apply_works_after_a_rollout(routes: Routes) -> None:
+    """Given a rollout that is over, the user changes the route by a plain server-side apply, without any conflict."""
+    for stage, weight in UP:
+        await routes.shift(stage, weight)
+    refused = routes.apply(changed(rules=MANIFEST["spec"]["rules"][:1]))
+    for stage, weight in DOWN:
+        await routes.shift(stage, weight)
+
+    applied = routes.apply(changed(rules=MANIFEST["spec"]["rules"][:1]))
+
+    assert 'conflict with "tidegate"' in refused
+    assert applied == ""
+    assert len((await routes.read())["spec"]["rules"]) == 1
+
+
+async def test_trace_that_a_killed_operator_left_is_removed(routes: Routes) -> None:
+    """Given a route that was put back but not cleaned up, the next shift to the user's stage cleans up."""
+    await routes.shift(SPLIT, 10)
+    route = await routes.read()
+    action = [{"op": "replace", "path": "/spec/rules/0/backendRefs", "value": MANIFEST["spec"]["rules"][0]["backendRefs"]}]
+    await routes.shop.cluster.json_patch(HTTP_ROUTES.path(routes.shop.namespace, NAME), action)
+    assert "tidegate" in managers(await routes.read())
+
+    assert await routes.shift(USER, 0)
+
+    assert managers(await routes.read()) == managers(route) - {"tidegate"}
+
+
+async def test_resync_in_the_middle_of_a_rollout(routes: Routes) -> None:
+    """Given a forced apply during a rollout, its backends are the new originals: they are split again and come back."""
+    await routes.shift(SPLIT, 10)
+    rules = copy.deepcopy(MANIFEST["spec"]["rules"])
+    rules[0]["backendRefs"] = [{"name": NAME, "port": 80, "weight": 9}, {"name": "third", "port": 80}]
+    assert routes.apply(changed(rules=rules), force=True) == ""
+    resynced = await routes.read()
+    assert (await routes.view()).stage is USER
+
+    await routes.shift(SPLIT, 10)
+    split = (await routes.read())["spec"]["rules"][0]["backendRefs"]
+    await routes.shift(USER, 0)
+
+    assert [(entry["name"], entry["weight"]) for entry in split] == [
+        (f"{NAME}-stable", 81),
+        (f"{NAME}-canary", 9),
+        ("third", 10),
+    ]
+    assert (await routes.read())["spec"] == resynced["spec"]
+
+
+async def test_edit_elsewhere_does_not_delay_a_shift(routes: Routes) -> None:
+    """Given a hostname that somebody added since the route was seen, the shift goes through at once and keeps the hostname."""
+    await routes.shift(SPLIT, 10)
+    seen = await routes.read()
+    routes.shop.kubectl("patch", "httproute", NAME, "--type=merge", "-p", '{"spec":{"hostnames":["a.example.com"]}}')
+
+    assert await routes.shift(SPLIT, 0, seen=seen)
+
+    after = await routes.read()
+    assert (after["spec"]["hostnames"], routes.seen(after).weight) == (["a.example.com"], 0)
+
+
+async def test_resync_since_the_route_was_seen_needs_another_look(routes: Routes) -> None:
+    """Given backends that came back since the route was seen, the shift is refused: they must not jump to another stage."""
+    await routes.shift(SPLIT, 10)
+    seen = await routes.read()
+    assert routes.apply(MANIFEST, force=True) == ""
+
+    with pytest.raises(Conflict):
+        await routes.shift(SPLIT, 25, seen=seen)
+
+    assert (await routes.view()).stage is USER
+
+
+async def test_route_made_anew_is_not_mistaken(routes: Routes) -> None:
+    """Given a route that was deleted and created again, what is written rests on the new one."""
+    await routes.shift(SPLIT, 10)
+    seen = await routes.read()
+    routes.shop.kubectl("delete", "httproute", NAME)
+    assert routes.apply(MANIFEST) == ""
+
+    with pytest.raises(Conflict):
+        await routes.shift(SPLIT, 25, seen=seen)

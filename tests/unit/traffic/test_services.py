@@ -1,0 +1,201 @@
+"""The operator's two Services beside the user's, and the pin in the user's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonpatch
+import pytest
+
+from tidegate.api.names import Reason
+from tidegate.engine.plan import Role
+from tidegate.engine.snapshot import ServiceView
+from tidegate.traffic.services import Services, body, pin_patch, ready_endpoints, service_view, unsupported, user_view
+
+Json = dict[str, Any]
+
+
+def user_service(name: str = "checkout", **spec: Any) -> Json:
+    ports = [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP", "nodePort": 30080, "appProtocol": "http"}]
+    defaults = {"type": "NodePort", "clusterIP": "10.0.0.7", "sessionAffinity": "None", "internalTrafficPolicy": "Cluster"}
+    return {
+        "metadata": {"name": name, "namespace": "shop", "uid": "user-uid"},
+        "spec": {"selector": {"app": "checkout"}, "ports": ports, **defaults, **spec},
+    }
+
+
+def services(user: Json | None = None, **own: Json) -> Services:
+    return Services(release="checkout", release_uid="release-uid", user=user or user_service(), **own)
+
+
+def stored(wanted: Json) -> Json:
+    """What the API server makes of it."""
+    return {**wanted, "metadata": {**wanted["metadata"], "uid": "own-uid"}, "spec": {**wanted["spec"], "clusterIP": "10.0.0.8"}}
+
+
+def endpoint(uid: str, **conditions: bool) -> Json:
+    return {"addresses": [f"10.244.0.{uid}"], "conditions": conditions, "targetRef": {"kind": "Pod", "uid": uid}}
+
+
+def slice_of(service: str, *endpoints: Json) -> Json:
+    return {"metadata": {"labels": {"kubernetes.io/service-name": service}}, "endpoints": list(endpoints)}
+
+
+def test_service_selects_one_revision_of_what_the_users_selects():
+    """The selector is the user's with the revision; ports are the user's without the node port."""
+    wanted = body(services(), Role.CANARY, revision="abc")
+
+    assert wanted["metadata"]["name"] == "checkout-canary"
+    assert wanted["metadata"]["labels"] == {"tidegate.dev/release": "checkout", "tidegate.dev/role": "canary"}
+    assert wanted["spec"] == {
+        "type": "ClusterIP",
+        "selector": {"app": "checkout", "pod-template-hash": "abc"},
+        "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP", "appProtocol": "http"}],
+        "sessionAffinity": "None",
+        "internalTrafficPolicy": "Cluster",
+    }
+
+
+def test_service_outlives_the_release_until_the_traffic_has_left():
+    """The garbage collector deletes what only a deleted Release owns: the user's Service keeps ours until we delete it."""
+    owners = body(services(), Role.CANARY, revision="abc")["metadata"]["ownerReferences"]
+
+    assert [(owner["kind"], owner["uid"]) for owner in owners] == [("Service", "user-uid"), ("Release", "release-uid")]
+    assert not any(owner["controller"] or owner["blockOwnerDeletion"] for owner in owners)
+
+
+def test_service_without_its_owners_is_still_ours():
+    """Given that the garbage collector has taken the Release from the owners, the label tells whose the Service is."""
+    own = stored(body(services(), Role.CANARY, revision="abc"))
+    del own["metadata"]["ownerReferences"]
+
+    assert service_view(services(canary=own), Role.CANARY, slices=[]) is not None
+
+
+def test_pin_in_the_users_service_does_not_reach_the_operators():
+    """Given that the user's Service is pinned to a revision, the operator's still select their own."""
+    pinned = user_service(selector={"app": "checkout", "pod-template-hash": "old"})
+
+    assert body(services(pinned), Role.CANARY, revision="new")["spec"]["selector"]["pod-template-hash"] == "new"
+
+
+def test_headless_service_stays_headless():
+    """A router that goes to pods by name needs the operator's Services headless, too."""
+    assert body(services(user_service(clusterIP="None")), Role.STABLE, revision="abc")["spec"]["clusterIP"] == "None"
+
+
+def test_how_to_talk_to_pods_is_copied_and_marks_of_ownership_are_not():
+    """Annotations for a router go along; those of a GitOps tool would make the tool delete the copy."""
+    user = user_service(trafficDistribution="PreferClose", publishNotReadyAddresses=True)
+    user["metadata"]["annotations"] = {"projectcontour.io/upstream-protocol.h2c": "80", "argocd.argoproj.io/tracking-id": "shop"}
+
+    wanted = body(services(user), Role.STABLE, revision="abc")
+
+    assert wanted["metadata"]["annotations"] == {"projectcontour.io/upstream-protocol.h2c": "80"}
+    assert wanted["spec"]["trafficDistribution"] == "PreferClose"
+    assert "publishNotReadyAddresses" not in wanted["spec"]
+
+
+def test_view_of_an_own_service():
+    """Revision, ready endpoints, and whether it follows the user's Service."""
+    own = stored(body(services(), Role.CANARY, revision="abc"))
+
+    view = service_view(services(canary=own), Role.CANARY, slices=[slice_of("checkout-canary", endpoint("1", ready=True))])
+
+    assert view == ServiceView(name="checkout-canary", revision="abc", endpoints=1, current=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ports": [{"name": "http", "port": 81, "targetPort": "http", "protocol": "TCP"}]},
+        {"selector": {"app": "checkout", "tier": "front"}},
+        {"sessionAffinity": "ClientIP"},
+    ],
+)
+def test_service_that_no_longer_follows_the_users(change: Json):
+    """Given that the user has changed their Service, the operator's is outdated."""
+    own = stored(body(services(), Role.STABLE, revision="abc"))
+
+    view = service_view(services(user_service(**change), stable=own), Role.STABLE, slices=[])
+
+    assert view is not None
+    assert not view.current
+
+
+def test_order_of_ports_does_not_matter():
+    """The API server keeps ports as a map: another order is no other Service."""
+    ports = [{"name": name, "port": port, "protocol": "TCP", "targetPort": port} for name, port in (("a", 80), ("b", 81))]
+    own = stored(body(services(user_service(ports=ports)), Role.STABLE, revision="abc"))
+    own["spec"]["ports"] = own["spec"]["ports"][::-1]
+
+    view = service_view(services(user_service(ports=ports), stable=own), Role.STABLE, slices=[])
+
+    assert view is not None
+    assert view.current
+
+
+def test_missing_service_has_no_view():
+    """Nothing there, nothing seen."""
+    assert service_view(services(), Role.STABLE, slices=[]) is None
+
+
+def test_service_of_somebody_else_is_not_ours():
+    """Given a Service of the needed name that belongs to somebody else, it is no view of ours, and status says so."""
+    given = services(stable=user_service("checkout-stable"))
+
+    blocker = unsupported(given)
+
+    assert service_view(given, Role.STABLE, slices=[]) is None
+    assert blocker is not None
+    assert blocker.reason is Reason.CONFLICT
+    assert blocker.message == "Service checkout-stable exists and does not belong to Release checkout: rename or delete it"
+
+
+def test_service_without_a_selector_cannot_be_split():
+    """An ExternalName, or a Service with endpoints made by hand, has no versions."""
+    blocker = unsupported(services(user_service(selector={})))
+
+    assert blocker is not None
+    assert "no selector" in blocker.message
+
+
+def test_name_that_would_be_too_long_is_told():
+    """A Service's name has at most 63 characters, and ours needs seven more than the user's."""
+    blocker = unsupported(services(user_service("c" * 57)))
+
+    assert blocker is not None
+    assert blocker.reason is Reason.INVALID_SPEC
+
+
+def test_plain_service_is_supported():
+    """Nothing stands in the way."""
+    assert unsupported(services()) is None
+
+
+def test_ready_endpoints_are_counted():
+    """Terminating and unready ones do not count, other Services' neither, and a pod with two addresses counts once."""
+    slices = [
+        slice_of(
+            "checkout-canary", endpoint("1", ready=True), endpoint("2", ready=False), endpoint("3", ready=True, terminating=True)
+        ),
+        slice_of("checkout-canary", {**endpoint("1", ready=True), "addresses": ["fd00::1"]}, endpoint("4")),
+        slice_of("checkout-stable", endpoint("5", ready=True)),
+        {"metadata": {"labels": {"kubernetes.io/service-name": "checkout-canary"}}, "endpoints": None},
+    ]
+
+    assert ready_endpoints(slices, service="checkout-canary") == 2
+
+
+def test_pin_comes_and_goes():
+    """The pin is one key of the selector; without it the selector is the user's again."""
+    free = user_service()
+
+    pinned = jsonpatch.apply_patch(free, pin_patch(free, revision="abc"))
+    moved = jsonpatch.apply_patch(pinned, pin_patch(pinned, revision="def"))
+
+    assert user_view(free).revision is None
+    assert user_view(moved).revision == "def"
+    assert jsonpatch.apply_patch(moved, pin_patch(moved, revision=None)) == free
+    assert pin_patch(moved, revision="def") is None
+    assert pin_patch(free, revision=None) is None
