@@ -1,0 +1,55 @@
+# Everything here sets itself up: a virtual environment from pinned requirements, the sandbox's programs from pinned Go modules.
+SHELL := bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+WORKERS ?= 2
+
+.PHONY: help demo test lint types layers unit cluster-tests crds image-check lock clean
+
+help: ## Show what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
+
+$(READY): requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY) ## A good version is promoted, bad ones are shut out, on a real cluster with real traffic
+	$(BIN)/python -m tidegate_sandbox.demo
+
+test: lint types layers cluster-tests ## Lint, types and all tests
+
+lint: $(READY) ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## Check types
+	$(BIN)/mypy
+
+layers: $(READY) ## Check that modules import only from the layers below
+	$(BIN)/lint-imports
+
+unit: $(READY) ## Tests that need no cluster
+	$(BIN)/pytest -n $(WORKERS) tests/unit
+
+cluster-tests: $(READY) ## All tests, on a local cluster that is taken down afterwards
+	$(BIN)/tidegate-sandbox build
+	$(BIN)/tidegate-sandbox run -- $(BIN)/pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered --cov-report=json:build/coverage.json
+	$(BIN)/python tests/coverage_floor.py build/coverage.json
+
+crds: $(READY) ## Write crds/ and docs/reference.md from the models
+	$(BIN)/python -m tidegate.api.crds crds charts/tidegate/files/crds
+	$(BIN)/python -m tidegate.api.reference docs/reference.md
+
+image-check: $(READY) ## Run the Dockerfile's own commands in clean folders
+	TIDEGATE_IMAGE_CHECK=1 $(BIN)/pytest tests/api/test_image.py
+
+lock: $(READY) ## Pin dependencies anew
+	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --output-file requirements/run.txt pyproject.toml
+	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --extra dev --constraint requirements/run.txt --output-file requirements/dev.txt pyproject.toml
+
+clean: ## Remove what was built
+	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
