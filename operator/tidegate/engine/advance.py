@@ -1,0 +1,176 @@
+"""The rules that take a rollout forward: from the first step over pods, weight, hold and gates to the last."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tidegate.api.base import format_duration
+from tidegate.api.names import Cause, EventReason, Phase
+from tidegate.api.release import StepStatus
+from tidegate.engine import gates
+from tidegate.engine.draft import Draft, carries
+from tidegate.engine.sizing import canary_size
+from tidegate.engine.turns import reject, trouble
+
+
+def originals_are_noted(draft: Draft) -> bool:
+    """Whatever a person wrote into a route last is what the route is put back to."""
+    if not draft.active:
+        return False
+    written = {route.name: route.originals for route in draft.routes if route.originals}
+    kept = (rule for rule in draft.status.original_rules if rule.route not in written)
+    fresh = (*kept, *(rule for rules in written.values() for rule in rules))
+    order = tuple(sorted(fresh, key=lambda rule: (rule.route, rule.rule)))
+    if order == draft.status.original_rules:
+        return False
+    draft.set(original_rules=order)
+    return True
+
+
+def first_step_begins(draft: Draft) -> bool:
+    """The routes go through the operator's own Services: pods of the new version may come up without getting stray requests."""
+    if not draft.climbing or draft.step is not None:
+        return False
+    if draft.replicas == 0:
+        draft.wait_for("for the Deployment to be scaled up from 0")
+        return False
+    if not draft.routes_carry(0):
+        waiting = [r.name for r in draft.snap.routes if not (r.exists and r.matches and r.accepted and carries(r, 0))]
+        draft.wait_for(f"for HTTPRoute {', '.join(waiting)} to be prepared" if waiting else "for a route to be named")
+        return False
+    _enter(draft, 0)
+    return True
+
+
+def _enter(draft: Draft, index: int) -> None:
+    step = draft.spec.steps[index]
+    draft.set(step=StepStatus(index=index, weight=step.weight, entered=draft.now))
+
+
+def deadline_passes(draft: Draft) -> bool:
+    """The pods of the new version did not become ready in time: the rollout is undone, with the pods' own reason."""
+    step = draft.step
+    if not draft.climbing or step is None or step.since is not None or draft.rollout.paused is not None:
+        return False
+    if (step.weight > 0 and draft.status.weight == step.weight) or _pods_ready(draft) or draft.workload is None:
+        return False
+    if draft.canary_set is None:
+        return _time_does_not_count(draft, step)
+    deadline = step.entered + draft.spec.progress_deadline
+    if draft.now < deadline:
+        draft.wake(deadline)
+        return False
+    reason = f": {draft.workload.trouble}" if draft.workload.trouble else ""
+    message = f"its pods did not become ready within {format_duration(draft.spec.progress_deadline)}{reason}"
+    reject(draft, Cause.DEADLINE, message)
+    draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}", warn=True)
+    draft.begin_undo(Cause.DEADLINE, message)
+    return True
+
+
+def _time_does_not_count(draft: Draft, step: StepStatus) -> bool:
+    """No pods could be asked for yet, e.g. for want of a permission: that is no word on the version."""
+    while_ago = step.entered + draft.spec.progress_deadline / 10
+    if draft.now < while_ago:
+        draft.wake(while_ago)
+        return False
+    draft.set_step(entered=draft.now)
+    return True
+
+
+def needed(draft: Draft) -> int:
+    """Return the pods that the new version needs at the step that the rollout is at."""
+    assert draft.step is not None
+    return canary_size(draft.spec.steps[draft.step.index], draft.replicas, routed=draft.routed)
+
+
+def _pods_ready(draft: Draft) -> bool:
+    wanted, canary, service = needed(draft), draft.canary_set, draft.snap.canary_service
+    if wanted == 0:
+        return True
+    if canary is None or canary.ready < wanted:
+        return False
+    return not draft.routed or (service is not None and service.revision == canary.revision and service.endpoints >= wanted)
+
+
+def _wait_for_pods(draft: Draft) -> None:
+    ready = draft.canary_set.ready if draft.canary_set else 0
+    what = "pods" if ready < needed(draft) else "endpoints"
+    draft.wait_for(f"for {what} of {draft.candidate.version} to be ready ({ready} of {needed(draft)} pods){trouble(draft)}")
+
+
+def weight_is_given(draft: Draft) -> bool:
+    """Enough pods of the new version are ready: it gets the weight of its step."""
+    step, before = draft.step, draft.status.weight
+    if not draft.climbing or step is None or step.since is not None or before == step.weight or draft.rollout.paused is not None:
+        return False
+    if not _pods_ready(draft):
+        _wait_for_pods(draft)
+        return False
+    if before > 0 and not draft.rollout.skip_to_end and (blocked := gates.unmet(draft, draft.rollout.exposed_at)):
+        # The gates passed before the pods were asked for; what they have seen since counts, too.
+        draft.wait_for(blocked)
+        return False
+    draft.set(weight=step.weight)
+    if draft.rollout.exposed_at is None:
+        draft.set_rollout(exposed_at=draft.now)
+    place = f"step {step.index + 1} of {len(draft.spec.steps)}"
+    draft.notice(
+        EventReason.WEIGHT_CHANGED,
+        f"Weight of {draft.candidate.version} from {before}% to {step.weight}% ({place}){_why(draft)}",
+    )
+    return True
+
+
+def _why(draft: Draft) -> str:
+    if draft.rollout.skip_to_end:
+        return ": full promotion was requested"
+    passed = "; ".join(state.message for state in draft.status.gates)
+    return f": {passed}" if passed else ""
+
+
+def hold_begins(draft: Draft) -> bool:
+    """The route carries the weight of the step: its hold is counted from here."""
+    step = draft.step
+    if not draft.climbing or step is None or step.since is not None or draft.status.weight != step.weight:
+        return False
+    if not draft.routes_carry(step.weight):
+        draft.wait_for(f"for the route to carry {step.weight}%")
+        return False
+    if step.weight == 0 and not _pods_ready(draft):
+        _wait_for_pods(draft)
+        return False
+    hold = draft.spec.steps[step.index].hold
+    if step.weight == 100:
+        hold = max(hold, draft.spec.bake)
+        share = "all traffic" if draft.routed else f"as many pods as {draft.stable.version}"
+        words = f"{draft.candidate.version} has {share}; {draft.stable.version} stays warm for {format_duration(hold)}"
+        draft.notice(EventReason.BAKING, words)
+    elif draft.rollout.skip_to_end:
+        hold = timedelta(0)
+    draft.set_step(since=draft.now, until=draft.now + hold)
+    return True
+
+
+def step_ends(draft: Draft) -> bool:
+    """The hold is over and every gate has passed at this weight: the next step, or promotion after the last."""
+    step = draft.step
+    if not draft.climbing or step is None or step.since is None or step.until is None or draft.rollout.paused is not None:
+        return False
+    if draft.now < step.until:
+        draft.wake(step.until)
+        draft.wait_for(f"until {step.until:%H:%M:%S} UTC (hold of step {step.index + 1})")
+        return False
+    if not draft.routes_carry(step.weight):
+        draft.wait_for(f"for the route to carry {step.weight}% again")
+        return False
+    if step.weight > 0 and not draft.rollout.skip_to_end and (blocked := gates.unmet(draft, step.since)):
+        draft.wait_for(blocked)
+        return False
+    last = len(draft.spec.steps) - 1
+    if step.index < last:
+        _enter(draft, last if draft.rollout.skip_to_end else step.index + 1)
+    else:
+        draft.set(phase=Phase.PROMOTING)
+        draft.notice(EventReason.PROMOTING, f"{draft.candidate.version} takes over in the Deployment{_why(draft)}")
+    return True

@@ -1,0 +1,254 @@
+"""From the status to writes: what differs between what the status wants and what was seen, in an order that is safe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tidegate.api.names import EventReason
+from tidegate.engine.advance import needed
+from tidegate.engine.draft import Draft
+from tidegate.engine.endings import adoption_waits, drained, has_pods
+from tidegate.engine.plan import (
+    Action,
+    Adopt,
+    CreateCanary,
+    DeleteReplicaSet,
+    DeleteService,
+    Hold,
+    LabelWorkload,
+    Role,
+    Scale,
+    SetFinalizer,
+    SetImages,
+    TakeOver,
+)
+from tidegate.engine.shifting import pin_actions, route_actions, service_actions
+from tidegate.engine.snapshot import Owner, ReplicaSetView
+from tidegate.engine.standing import is_native, rolls_natively, strays
+from tidegate.engine.turns import rejection
+
+
+def actions(draft: Draft) -> Iterator[Action]:
+    """Yield the writes; none where what was seen is what the status wants."""
+    if not draft.deleting and not draft.snap.release.finalizer:
+        # Before anything else: from here on the Release cannot vanish without what it changed being put back.
+        yield SetFinalizer(present=True)
+    yield from route_actions(draft)
+    yield from service_actions(draft)
+    yield from pin_actions(draft)
+    if draft.workload is not None:
+        yield from _deployment(draft)
+        yield from _replica_sets(draft)
+    if draft.deleting and draft.snap.release.finalizer and not draft.active and draft.routes_back:
+        yield from _hand_back(draft)
+
+
+# The Deployment
+
+
+def _deployment(draft: Draft) -> Iterator[Action]:
+    workload = draft.workload
+    assert workload is not None
+    if draft.committed:
+        yield from _hold_while_adopted(draft)
+        return
+    if draft.deleting:
+        return
+    if not workload.labelled:
+        yield LabelWorkload(present=True)
+    if is_native(draft):
+        yield from _let_go(draft)
+    elif draft.status.stable is not None:
+        yield from _hold(draft)
+
+
+def _let_go(draft: Draft) -> Iterator[Action]:
+    """The Deployment is to roll its template out by itself, with the Release's images in it."""
+    workload = draft.workload
+    assert workload is not None
+    if workload.template.overlaid or not rolls_natively(draft):
+        if not workload.paused:
+            yield Hold(paused=True)
+        if workload.template.overlaid:
+            yield SetImages()
+    elif workload.paused:
+        yield Hold(paused=False)
+
+
+def _hold(draft: Draft) -> Iterator[Action]:
+    """The Deployment is held while its template is not stable's, and where no admission policy would hold it in time."""
+    workload, canary = draft.workload, draft.canary_set
+    assert workload is not None
+    own_is_stable = draft.own_is(draft.stable.revision)
+    images_wanted = draft.promoting and workload.template.overlaid and draft.wants(draft.candidate.revision)
+    moves = images_wanted or (_taking_over(draft) and canary is not None and canary.owner is Owner.DEPLOYMENT)
+    if not workload.paused and (not own_is_stable or moves or draft.snap.keep_held):
+        if not own_is_stable:
+            draft.notice(
+                EventReason.HELD, f"The Deployment was let go with a template that does not serve, and is held again; {_way(draft)}"
+            )
+        yield Hold(paused=True)
+    if images_wanted:
+        yield SetImages()
+    if workload.paused and own_is_stable and not draft.active and not draft.snap.keep_held:
+        yield Hold(paused=False)
+
+
+def _way(draft: Draft) -> str:
+    """Return how a person gets what resuming the Deployment was meant to bring."""
+    verb = "retry" if not draft.active and rejection(draft) is not None else "promote"
+    return f"to go on, annotate the Release with tidegate.dev/request={verb}/<id>"
+
+
+def _hold_while_adopted(draft: Draft) -> Iterator[Action]:
+    workload, canary = draft.workload, draft.canary_set
+    assert workload is not None
+    assert canary is not None
+    keep = draft.snap.keep_held and not draft.deleting
+    if not draft.own_is(canary.revision):
+        if not workload.paused:
+            yield Hold(paused=True)
+    elif workload.paused and canary.owner is Owner.DEPLOYMENT and not keep:
+        yield Hold(paused=False)
+
+
+# ReplicaSets
+
+
+def _replica_sets(draft: Draft) -> Iterator[Action]:
+    if draft.committed:
+        yield from _old(draft)
+        return
+    if draft.active:
+        yield from _canary(draft)
+    elif draft.status.stable is not None:
+        yield from _memory(draft)
+    if draft.status.stable is not None and not is_native(draft):
+        yield from _strays(draft)
+    yield from _forgotten(draft)
+
+
+def _taking_over(draft: Draft) -> bool:
+    return draft.active and not draft.undoing and draft.step is not None
+
+
+def _canary(draft: Draft) -> Iterator[Action]:
+    workload, canary = draft.workload, draft.canary_set
+    assert workload is not None
+    size = _size(draft)
+    if canary is None:
+        if size and workload.template.revision == draft.candidate.revision:
+            yield CreateCanary(draft.candidate.revision, size)
+    elif canary.owner is Owner.DEPLOYMENT:
+        if _taking_over(draft) and workload.paused:
+            yield TakeOver(canary.name)
+    elif canary.owner is Owner.RELEASE:
+        if size is not None and canary.wanted != size:
+            yield Scale(canary.name, size)
+        elif draft.promoting and draft.rollout.paused is None and adoption_waits(draft) is None:
+            yield Adopt(canary.name)
+
+
+def _size(draft: Draft) -> int | None:
+    """Return the pods that the new version is to have; None to leave it as it is until its traffic has gone elsewhere."""
+    if draft.step is not None and not draft.undoing:
+        return needed(draft)
+    moment = drained(draft)
+    if moment is None:
+        return None
+    draft.wake(moment)
+    return 0 if draft.now >= moment else None
+
+
+def _old(draft: Draft) -> Iterator[Action]:
+    """The Deployment controller stops the old pods by itself, unless it is held or its template has changed again."""
+    workload, old, canary = draft.workload, draft.stable_set, draft.canary_set
+    assert workload is not None
+    assert canary is not None
+    if old is None or old.wanted == 0 or canary.owner is not Owner.DEPLOYMENT or not workload.paused or canary.ready == 0:
+        return
+    if draft.snap.keep_held or not draft.own_is(canary.revision):
+        yield Scale(old.name, 0)
+
+
+def _memory(draft: Draft) -> Iterator[Action]:
+    """A rejected version is known by its ReplicaSet, also after a restart annotation: there is one, if with no pods."""
+    workload = draft.workload
+    assert workload is not None
+    rejected = rejection(draft)
+    if rejected is not None and not workload.template.exists and rejected.revision == workload.template.revision:
+        yield CreateCanary(workload.template.revision, 0)
+
+
+def _strays(draft: Draft) -> Iterator[Action]:
+    workload = draft.workload
+    assert workload is not None
+    for rs in strays(draft):
+        if rs.wanted > 0:
+            yield Scale(rs.name, 0)
+    for rs in workload.replica_sets:
+        # The Deployment would adopt the older of two with one template: the second is taken away from it, and then deleted.
+        twin = draft.active and rs.revision not in {draft.candidate.revision, draft.stable.revision}
+        if twin and draft.wants(rs.revision) and workload.paused and rs.owner is Owner.DEPLOYMENT and not has_pods(rs):
+            yield TakeOver(rs.name)
+
+
+def _forgotten(draft: Draft) -> Iterator[Action]:
+    """ReplicaSets of versions that are not rolled out get no pods; those that were not rejected serve no memory."""
+    workload = draft.workload
+    assert workload is not None
+    kept = {entry.revision for entry in draft.status.rejected}
+    if draft.status.stable is not None:
+        kept.add(draft.stable.revision)
+    current = draft.candidate.revision if draft.active else None
+    quiet = draft.routes_back or draft.routes_carry(0)
+    for rs in workload.replica_sets:
+        if rs.owner is not Owner.RELEASE or rs.revision == current:
+            continue
+        if rs.wanted > 0 and quiet and not _serves(draft, rs):
+            yield Scale(rs.name, 0)
+        elif not has_pods(rs) and rs.revision not in kept and not draft.deleting:
+            yield DeleteReplicaSet(rs.name)
+
+
+def _serves(draft: Draft, rs: ReplicaSetView) -> bool:
+    return draft.status.stable is not None and rs.revision == draft.stable.revision
+
+
+# The end
+
+
+def _hand_back(draft: Draft) -> Iterator[Action]:
+    workload = draft.workload
+    sets = workload.replica_sets if workload else ()
+    ours = [rs for rs in sets if rs.owner is Owner.RELEASE and not _serves(draft, rs)]
+    if any(has_pods(rs) for rs in ours):
+        draft.wait_for("for the pods of the new version to stop")
+        return
+    if draft.snap.stable_service is not None:
+        yield DeleteService(Role.STABLE)
+    if draft.snap.canary_service is not None:
+        yield DeleteService(Role.CANARY)
+    for rs in ours:
+        yield DeleteReplicaSet(rs.name)
+    if workload is not None:
+        yield from _hand_deployment_back(draft)
+    yield SetFinalizer(present=False)
+
+
+def _hand_deployment_back(draft: Draft) -> Iterator[Action]:
+    workload, stable = draft.workload, draft.status.stable
+    assert workload is not None
+    if workload.labelled:
+        yield LabelWorkload(present=False)
+    if not workload.paused:
+        return
+    if stable is None or draft.own_is(stable.revision):
+        yield Hold(paused=False)
+    elif workload.labelled:
+        draft.notice(
+            EventReason.HANDED_BACK,
+            f"The Deployment stays paused, since its template is not that of {stable.version}, which serves; "
+            "resume it to roll its template out",
+            warn=True,
+        )

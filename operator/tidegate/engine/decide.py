@@ -1,0 +1,74 @@
+"""decide(snapshot, now) -> plan: the whole of Tidegate's judgement in one pure function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from tidegate.engine import advance, converge, endings, gates, requests, standing, turns
+from tidegate.engine.draft import Draft
+from tidegate.engine.mend import mended
+from tidegate.engine.plan import Plan
+from tidegate.engine.report import report
+from tidegate.engine.snapshot import Snapshot
+
+RULES: tuple[Callable[[Draft], bool], ...] = (
+    # What takes traffic away comes first, in every phase.
+    turns.breach_rolls_back,
+    turns.deletion_undoes,
+    turns.deployment_went_back,
+    standing.facts_are_accepted,
+    requests.request_is_carried_out,
+    turns.template_changed,
+    turns.scaled_to_zero,
+    turns.pods_were_lost,
+    turns.breach_pauses,
+    advance.deadline_passes,
+    # Then what ends a rollout.
+    endings.undo_is_done,
+    endings.promotion_is_done,
+    # Then what takes it forward.
+    advance.originals_are_noted,
+    advance.first_step_begins,
+    advance.weight_is_given,
+    advance.hold_begins,
+    advance.step_ends,
+    # Then what concerns a Release without one.
+    standing.stable_is_taken_on,
+    standing.native_change_is_done,
+    standing.rejections_are_forgotten,
+    standing.originals_are_dropped,
+    standing.rollout_starts,
+)
+"""In the order in which they count. The first that applies changes the draft, then all are asked again until none applies."""
+MOST_TURNS = 32
+"""More changes than a single decision can need; a bound, so that a mistake in the rules cannot hang the operator."""
+
+
+def decide(snap: Snapshot, now: datetime) -> Plan:
+    """Decide what is to be done for one Release.
+
+    The same snapshot at the same time gives the same plan; a snapshot of what the plan has brought about gives no actions.
+
+    Args:
+        snap: everything around the Release.
+        now: the time, with zone.
+    """
+    draft = Draft(snap, now, mended(snap.status))
+    gates.take_readings(draft)
+    for _ in range(MOST_TURNS):
+        draft.waits.clear()
+        draft.dues.clear()
+        if not any(rule(draft) for rule in RULES):
+            break
+    actions = tuple(converge.actions(draft))
+    looks = gates.next_looks(draft)
+    report(draft, busy=bool(actions))
+    return Plan(
+        status=draft.status,
+        actions=actions,
+        notices=tuple(draft.notices),
+        looks=looks,
+        due=min(draft.dues, default=None),
+        urgent=draft.urgent,
+    )

@@ -1,0 +1,206 @@
+"""The decision in the making: a snapshot, a time, and the status and Events as they stand so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from tidegate.api.names import Cause, EventReason, Phase
+from tidegate.api.policy import RolloutPolicySpec
+from tidegate.api.release import ReleaseStatus, RevisionStatus, RolloutStatus, StepStatus
+from tidegate.engine.plan import EventType, Notice
+from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage, RouteView, Snapshot, WorkloadView
+
+MESSAGE_LIMIT = 1024
+HANDBACK_PATIENCE = timedelta(seconds=60)
+"""After this long, a Release that is being deleted no longer waits for a router that says nothing."""
+
+
+def clip(text: str) -> str:
+    """Cut a text to what a message in the status may hold."""
+    return text if len(text) <= MESSAGE_LIMIT else text[: MESSAGE_LIMIT - 1] + "…"
+
+
+@dataclass
+class Draft:
+    """Mutable only inside one call of `decide`."""
+
+    snap: Snapshot
+    now: datetime
+    status: ReleaseStatus
+    notices: list[Notice] = field(default_factory=list)
+    dues: list[datetime] = field(default_factory=list)
+    waits: list[str] = field(default_factory=list)
+    """What the rollout waits for, in words; the first is told."""
+    urgent: bool = False
+
+    def set(self, **changes: Any) -> None:
+        """Replace fields of the status."""
+        self.status = self.status.model_copy(update=changes)
+
+    def set_rollout(self, **changes: Any) -> None:
+        """Replace fields of the rollout that is on."""
+        self.set(rollout=self.rollout.model_copy(update=changes))
+
+    def set_step(self, **changes: Any) -> None:
+        """Replace fields of the step that the rollout is at."""
+        step = self.status.step
+        assert step is not None
+        self.set(step=step.model_copy(update=changes))
+
+    def notice(self, reason: EventReason, message: str, *, warn: bool = False) -> None:
+        """Add an Event."""
+        self.notices.append(Notice(reason, clip(message), EventType.WARNING if warn else EventType.NORMAL))
+
+    def wake(self, at: datetime) -> None:
+        """Ask for another decision at a time; times that have passed are no reason to wake."""
+        if at > self.now:
+            self.dues.append(at)
+
+    def wait_for(self, words: str) -> None:
+        """Say what the rollout waits for."""
+        self.waits.append(words)
+
+    def begin_undo(self, cause: Cause, message: str) -> None:
+        """Take all traffic from the new version; everything else of a rollback follows."""
+        self.set_rollout(undo=cause, undo_message=clip(message), undo_since=self.now, paused=None)
+        self.set(phase=Phase.ROLLING_BACK, weight=0)
+        self.urgent = True
+
+    # The rollout that is on.
+
+    @property
+    def active(self) -> bool:
+        """Whether a rollout is on."""
+        return self.status.candidate is not None and self.status.rollout is not None
+
+    @property
+    def undoing(self) -> bool:
+        """Whether the rollout that is on is being undone."""
+        return self.active and self.rollout.undo is not None
+
+    @property
+    def promoting(self) -> bool:
+        """Whether all steps have passed and the Deployment takes the new version over."""
+        return self.active and not self.undoing and self.status.phase is Phase.PROMOTING
+
+    @property
+    def committed(self) -> bool:
+        """Whether the new version belongs to the Deployment already: from here on a rollout only goes forward."""
+        canary = self.canary_set
+        return self.promoting and canary is not None and canary.owner in {Owner.DEPLOYMENT, Owner.NOBODY}
+
+    @property
+    def climbing(self) -> bool:
+        """Whether the rollout that is on goes up its steps."""
+        return self.active and not self.undoing and not self.promoting
+
+    @property
+    def rollout(self) -> RolloutStatus:
+        """The rollout that is on; only to be asked while one is."""
+        assert self.status.rollout is not None
+        return self.status.rollout
+
+    @property
+    def candidate(self) -> RevisionStatus:
+        """The version that is rolled out; only to be asked while a rollout is on."""
+        assert self.status.candidate is not None
+        return self.status.candidate
+
+    @property
+    def stable(self) -> RevisionStatus:
+        """The version in force; only to be asked once there is one."""
+        assert self.status.stable is not None
+        return self.status.stable
+
+    @property
+    def step(self) -> StepStatus | None:
+        """The step that the rollout is at; None while the route is being prepared."""
+        return self.status.step
+
+    @property
+    def spec(self) -> RolloutPolicySpec:
+        """The policy of the rollout that is on."""
+        return self.rollout.spec
+
+    @property
+    def deleting(self) -> bool:
+        """Whether the Release is being deleted."""
+        return self.snap.release.deleting is not None
+
+    # The workload.
+
+    @property
+    def workload(self) -> WorkloadView | None:
+        """The Deployment."""
+        return self.snap.workload
+
+    @property
+    def replicas(self) -> int:
+        """Replicas of the Deployment; 0 where it is missing."""
+        return self.workload.replicas if self.workload else 0
+
+    @property
+    def stable_set(self) -> ReplicaSetView | None:
+        """The ReplicaSet of the version in force."""
+        if self.workload is None or self.status.stable is None:
+            return None
+        return self.workload.replica_set(self.status.stable.revision)
+
+    @property
+    def canary_set(self) -> ReplicaSetView | None:
+        """The ReplicaSet of the version that is rolled out."""
+        if self.workload is None or self.status.candidate is None:
+            return None
+        return self.workload.replica_set(self.status.candidate.revision)
+
+    def wants(self, revision: str) -> bool:
+        """Whether the wanted template is that of a revision."""
+        return self.workload is not None and revision in {self.workload.template.revision, *self.workload.template.twins}
+
+    def own_is(self, revision: str) -> bool:
+        """Whether the Deployment's own template, without the overlay, is that of a revision."""
+        if self.workload is None or self.workload.own_revision is None:
+            return False
+        own = self.workload.own_revision
+        return own == revision or (self.wants(own) and self.wants(revision))
+
+    # The routes.
+
+    @property
+    def routed(self) -> bool:
+        """Whether the Release has a route."""
+        return self.snap.release.spec.traffic is not None
+
+    @property
+    def routes(self) -> tuple[RouteView, ...]:
+        """The routes that exist and name the Service."""
+        return tuple(route for route in self.snap.routes if route.exists and route.matches)
+
+    @property
+    def routes_back(self) -> bool:
+        """Whether every route is as the user wrote it."""
+        return all(route.stage is RouteStage.USER and route.uniform for route in self.routes)
+
+    def routes_carry(self, weight: int) -> bool:
+        """Whether every route gives the canary this weight and its router has accepted that."""
+        if not self.routed:
+            return True
+        routes = self.snap.routes
+        return bool(routes) and all(r.exists and r.matches and r.accepted and carries(r, weight) for r in routes)
+
+    def route_seen(self, route: RouteView) -> datetime | None:
+        """Return since when a route has been in force as it is, None while its router has not accepted it."""
+        deleting = self.snap.release.deleting
+        if route.accepted and route.since is not None:
+            return route.since
+        if deleting is None:
+            return None
+        self.wake(deleting + HANDBACK_PATIENCE)
+        return deleting if self.now >= deleting + HANDBACK_PATIENCE else None
+
+
+def carries(route: RouteView, weight: int) -> bool:
+    """Whether a route as it is written gives the canary this weight, in whole percent."""
+    return route.stage >= RouteStage.LEAVING and route.uniform and abs(route.weight - weight) < 0.5

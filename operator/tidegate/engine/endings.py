@@ -1,0 +1,136 @@
+"""The rules that end a rollout: promotion, and what is left to do after it was undone."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from tidegate.api.names import Cause, EventReason, Phase
+from tidegate.api.release import LastRollout, Outcome, RevisionStatus
+from tidegate.engine.draft import Draft
+from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage
+
+
+def adoption_waits(draft: Draft) -> str | None:
+    """Return what must happen before the Deployment can adopt the new ReplicaSet, in words; None where nothing must."""
+    workload, canary = draft.workload, draft.canary_set
+    if workload is None or canary is None or canary.owner is not Owner.RELEASE:
+        return f"for the ReplicaSet of {draft.candidate.version}"
+    user = draft.snap.user_service
+    traffic = draft.snap.release.spec.traffic
+    unpinned = traffic is not None and traffic.pin_service and (user is None or user.revision != canary.revision)
+    twins = [rs for rs in workload.replica_sets if rs.owner is Owner.DEPLOYMENT and rs.revision in _same(draft, canary)]
+    conditions = (
+        (not workload.paused, "for the Deployment to be held"),
+        (not workload.observed, "for the Deployment controller to see the Deployment"),
+        (not draft.own_is(canary.revision), "for the Deployment to have the template of the new version"),
+        (bool(twins), "for a second ReplicaSet of the same template to go"),
+        (canary.wanted != workload.replicas or canary.available < workload.replicas, _counted(canary, workload.replicas)),
+        (not draft.routes_carry(100), "for the route to carry 100%"),
+        (unpinned, "for the Service to select the new version"),
+    )
+    return next((words for missing, words in conditions if missing), None)
+
+
+def _same(draft: Draft, canary: ReplicaSetView) -> set[str]:
+    workload = draft.workload
+    assert workload is not None
+    names = {workload.template.revision, *workload.template.twins}
+    return names - {canary.revision} if canary.revision in names else set()
+
+
+def _counted(canary: ReplicaSetView, replicas: int) -> str:
+    return f"for all pods of the new version to be available ({canary.available} of {replicas})"
+
+
+def promotion_is_done(draft: Draft) -> bool:
+    """The Deployment has adopted the pods, the old ones are gone, and the routes are as the user wrote them."""
+    workload, canary, old = draft.workload, draft.canary_set, draft.stable_set
+    if not draft.promoting:
+        return False
+    if workload is None or not draft.committed or canary is None:
+        draft.wait_for(adoption_waits(draft) or "for the Deployment to adopt the new ReplicaSet")
+        return False
+    if canary.owner is not Owner.DEPLOYMENT:
+        draft.wait_for("for the Deployment to adopt the new ReplicaSet")
+        return False
+    if old is not None and (old.wanted > 0 or old.current > 0):
+        draft.wait_for(f"for the pods of {draft.stable.version} to stop")
+        return False
+    if not wait_for_routes(draft):
+        return False
+    if workload.paused and draft.own_is(canary.revision) and not draft.snap.keep_held and not draft.deleting:
+        draft.wait_for("for the Deployment to be released")
+        return False
+    stable = RevisionStatus(revision=canary.revision, version=draft.candidate.version)
+    record_end(draft, Cause.PROMOTED, "all steps passed")
+    draft.set(stable=stable)
+    return True
+
+
+def undo_is_done(draft: Draft) -> bool:
+    """The pods of the new version are gone; the routes are as the user wrote them, unless a newer version needs them at once."""
+    if not draft.undoing:
+        return False
+    canary, undo = draft.canary_set, draft.rollout.undo
+    assert undo is not None
+    if has_pods(canary):
+        draft.wait_for(f"for the pods of {draft.candidate.version} to stop")
+        return False
+    next_one = undo is Cause.SUPERSEDED and draft.workload is not None and not draft.deleting
+    if not next_one and not wait_for_routes(draft):
+        return False
+    record_end(draft, undo, draft.rollout.undo_message)
+    return True
+
+
+def has_pods(rs: ReplicaSetView | None) -> bool:
+    """Whether a ReplicaSet that the operator or the Deployment scales has pods, or is to have some."""
+    return rs is not None and rs.owner is not Owner.OTHER and (rs.wanted > 0 or rs.current > 0)
+
+
+def wait_for_routes(draft: Draft) -> bool:
+    """Whether every route is as the user wrote it; says so where one is not."""
+    waiting = [route.name for route in draft.routes if route.stage is not RouteStage.USER or not route.uniform]
+    if waiting:
+        draft.wait_for(f"for HTTPRoute {', '.join(waiting)} to be put back")
+    return not waiting
+
+
+def drained(draft: Draft) -> datetime | None:
+    """Return from when on pods that are to have no traffic may stop; None while a router has not taken the weight away."""
+    began = draft.rollout.undo_since or draft.rollout.started_at
+    if not draft.routed or draft.rollout.exposed_at is None:
+        return began
+    moments = [began]
+    for route in draft.routes:
+        seen = draft.route_seen(route)
+        if seen is None or (route.weight > 0 and route.stage >= RouteStage.LEAVING):
+            return None
+        moments.append(seen)
+    return max(moments) + draft.spec.drain
+
+
+_OUTCOMES = {
+    Cause.PROMOTED: (Outcome.PROMOTED, EventReason.PROMOTED),
+    Cause.SUPERSEDED: (Outcome.SUPERSEDED, EventReason.SUPERSEDED),
+    Cause.REVERTED: (Outcome.REVERTED, EventReason.ROLLED_BACK),
+}
+
+
+def record_end(draft: Draft, cause: Cause, message: str) -> None:
+    """Write into the status how the rollout that is on ended, and that none is on any more."""
+    rollout, candidate = draft.rollout, draft.candidate
+    outcome, reason = _OUTCOMES.get(cause, (Outcome.ROLLED_BACK, EventReason.ROLLED_BACK))
+    promoted = outcome is Outcome.PROMOTED
+    text = f"{candidate.version} is promoted" if promoted else f"{candidate.version} is gone, {draft.stable.version} serves"
+    last = LastRollout(
+        version=candidate.version,
+        revision=candidate.revision,
+        outcome=outcome,
+        cause=cause,
+        message=message,
+        started_at=rollout.started_at,
+        finished_at=draft.now,
+    )
+    draft.notice(reason, f"{text}: {message}", warn=outcome is Outcome.ROLLED_BACK)
+    draft.set(last_rollout=last, rollout=None, candidate=None, step=None, weight=0, gates=(), phase=Phase.IDLE)

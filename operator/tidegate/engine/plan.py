@@ -1,0 +1,184 @@
+"""What the engine wants done: the status to store, the writes in their order, Events, and when to look again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, StrEnum
+
+from tidegate.api.names import EventReason
+from tidegate.api.release import OriginalRule, ReleaseStatus
+from tidegate.engine.snapshot import RouteStage
+
+
+class Role(StrEnum):
+    """Which version one of the operator's own Services selects."""
+
+    STABLE = "stable"
+    CANARY = "canary"
+
+
+@dataclass(frozen=True)
+class SetFinalizer:
+    """Add the operator's finalizer to the Release, or remove it."""
+
+    present: bool
+
+
+@dataclass(frozen=True)
+class LabelWorkload:
+    """Put the label on the Deployment that brings it under the hold policy, or take it away."""
+
+    present: bool
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Set spec.paused of the Deployment, or remove it.
+
+    To remove it is safe only for the template that was seen: the write must fail if the Deployment has changed since.
+    """
+
+    paused: bool
+
+
+@dataclass(frozen=True)
+class SetImages:
+    """Write the Release's images into the template of the held Deployment, so that it equals the candidate's."""
+
+
+@dataclass(frozen=True)
+class CreateCanary:
+    """Create the ReplicaSet of the wanted template, controlled by the Release."""
+
+    revision: str
+    replicas: int
+
+
+@dataclass(frozen=True)
+class TakeOver:
+    """Move control of a ReplicaSet from the Deployment to the Release."""
+
+    replica_set: str
+
+
+@dataclass(frozen=True)
+class Adopt:
+    """Remove the Release's control of a ReplicaSet, so that the Deployment adopts it.
+
+    The snapshot that the next decision is made on must show this write: from here on there is no way back.
+    """
+
+    replica_set: str
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Set spec.replicas of a ReplicaSet."""
+
+    replica_set: str
+    replicas: int
+
+
+@dataclass(frozen=True)
+class DeleteReplicaSet:
+    """Delete a ReplicaSet that has no pods and is controlled by the Release."""
+
+    replica_set: str
+
+
+@dataclass(frozen=True)
+class EnsureService:
+    """Create or correct the operator's Service of a role so that it selects a revision."""
+
+    role: Role
+    revision: str
+
+
+@dataclass(frozen=True)
+class DeleteService:
+    """Delete the operator's Service of a role."""
+
+    role: Role
+
+
+@dataclass(frozen=True)
+class PinService:
+    """Set the pod-template-hash in the selector of the user's Service, or remove it (None)."""
+
+    revision: str | None
+
+
+@dataclass(frozen=True)
+class ShiftRoute:
+    """Bring a route to a stage with a weight of the canary in percent.
+
+    `originals` is what the user's backends were, needed at every stage.
+    """
+
+    route: str
+    stage: RouteStage
+    weight: int
+    originals: tuple[OriginalRule, ...]
+
+
+Action = (
+    SetFinalizer
+    | LabelWorkload
+    | Hold
+    | SetImages
+    | CreateCanary
+    | TakeOver
+    | Adopt
+    | Scale
+    | DeleteReplicaSet
+    | EnsureService
+    | DeleteService
+    | PinService
+    | ShiftRoute
+)
+
+
+class EventType(Enum):
+    """Type of a Kubernetes Event."""
+
+    NORMAL = "Normal"
+    WARNING = "Warning"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """An Event to be written on the Release."""
+
+    reason: EventReason
+    message: str
+    type: EventType = EventType.NORMAL
+
+
+@dataclass(frozen=True)
+class Look:
+    """A look of a gate that is to be taken."""
+
+    gate: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done.
+
+    Attributes:
+        status: the status to store, before any action.
+        actions: writes in the order in which they are safe.
+        notices: Events, after the actions.
+        looks: next look of each gate that is watched.
+        due: when to decide again at the latest, if nothing changes before; None to wait for a change.
+        urgent: traffic must leave the new version now: nothing may come before these writes.
+    """
+
+    status: ReleaseStatus
+    actions: tuple[Action, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    looks: tuple[Look, ...] = ()
+    due: datetime | None = None
+    urgent: bool = False

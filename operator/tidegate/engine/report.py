@@ -1,0 +1,171 @@
+"""What the status says: phase, one sentence, conditions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tidegate.api.base import format_duration
+from tidegate.api.names import Condition, EventReason, Phase, Reason
+from tidegate.api.release import ConditionStatus, RevisionStatus
+from tidegate.engine.draft import Draft, clip
+from tidegate.engine.snapshot import Blocker
+from tidegate.engine.standing import obstacles
+from tidegate.engine.turns import rejection
+
+
+@dataclass(frozen=True)
+class State:
+    """How the Release stands, for kstatus: at most one of the three is true.
+
+    Attributes:
+        reason: in one word.
+    """
+
+    reason: Reason
+    ready: bool = False
+    reconciling: bool = False
+    stalled: bool = False
+
+
+def report(draft: Draft, *, busy: bool) -> None:
+    """Fill in everything of the status that people read and that follows from the rest.
+
+    Args:
+        draft: the decision, made.
+        busy: whether there is something to be written.
+    """
+    blockers = obstacles(draft)
+    draft.set(observed_generation=draft.snap.release.generation, phase=_phase(draft))
+    draft.set(stable=_counted(draft, draft.status.stable), candidate=_counted(draft, draft.status.candidate))
+    draft.set(message=clip(_sentence(draft, blockers)))
+    state = _state(draft, blockers, busy=busy)
+    if state.stalled and blockers and not _said(draft, state):
+        draft.notice(EventReason.BLOCKED, draft.status.message, warn=True)
+    draft.set(conditions=_conditions(draft, state))
+
+
+def _phase(draft: Draft) -> Phase:
+    if not draft.active:
+        if draft.status.stable is None:
+            return Phase.PENDING
+        return Phase.ROLLED_BACK if rejection(draft) is not None else Phase.IDLE
+    if draft.undoing:
+        return Phase.ROLLING_BACK
+    if draft.rollout.paused is not None:
+        return Phase.PAUSED
+    if draft.promoting:
+        return Phase.PROMOTING
+    baking = draft.step is not None and draft.step.weight == 100 and draft.step.since is not None
+    return Phase.BAKING if baking else Phase.PROGRESSING
+
+
+def _counted(draft: Draft, version: RevisionStatus | None) -> RevisionStatus | None:
+    if version is None or draft.workload is None:
+        return version
+    rs = draft.workload.replica_set(version.revision)
+    counts = {"replicas": rs.wanted, "ready": rs.ready} if rs else {"replicas": 0, "ready": 0}
+    return version.model_copy(update=counts)
+
+
+# The sentence
+
+
+def _sentence(draft: Draft, blockers: list[Blocker]) -> str:
+    waits = f"; waits {draft.waits[0]}" if draft.waits else ""
+    if draft.deleting:
+        return f"The Release is being deleted and the Deployment is handed back as it serves{waits}"
+    trouble = "; ".join(blocker.message for blocker in blockers)
+    if not draft.active:
+        return trouble or _idle_sentence(draft, waits)
+    return _rollout_sentence(draft, waits) + (f"; {trouble}" if trouble else "")
+
+
+def _rollout_sentence(draft: Draft, waits: str) -> str:
+    new, old = draft.candidate.version, draft.stable.version
+    match draft.status.phase:
+        case Phase.ROLLING_BACK:
+            return f"Rolling back {new}, {old} serves: {draft.rollout.undo_message}{waits}"
+        case Phase.PAUSED:
+            paused = draft.rollout.paused
+            why = paused.message if paused else ""
+            return (
+                f"{new} over {old} is paused at {draft.status.weight}%: {why}; waits for a request to resume, promote or roll back"
+            )
+        case Phase.PROMOTING:
+            return f"{new} takes over from {old} in the Deployment{waits}"
+        case Phase.BAKING:
+            share = "all traffic" if draft.routed else "half of the pods"
+            return f"{new} has {share} and {old} is kept warm{waits}"
+        case _:
+            return f"{new} over {old}: {_step_words(draft)}{waits}"
+
+
+def _idle_sentence(draft: Draft, waits: str) -> str:
+    rejected = rejection(draft)
+    if draft.status.stable is None:
+        return f"No version serves yet{waits}"
+    if rejected is not None:
+        why = f"{rejected.version} was rolled back, {draft.stable.version} serves: {rejected.message}"
+        return f"{why}; waits for a new template or a request to retry"
+    return f"{draft.stable.version} serves{waits}"
+
+
+def _step_words(draft: Draft) -> str:
+    step = draft.step
+    if step is None:
+        return "the route is being prepared" if draft.routed else "being prepared"
+    hold = draft.spec.steps[step.index].hold
+    held = f" for at least {format_duration(hold)}" if hold and not draft.rollout.skip_to_end else ""
+    alone = f", no pod of {draft.stable.version} is ready" if draft.stable_set is None or draft.stable_set.ready == 0 else ""
+    return f"step {step.index + 1} of {len(draft.spec.steps)}, weight {step.weight}%{held}{alone}"
+
+
+# The conditions
+
+
+def _state(draft: Draft, blockers: list[Blocker], *, busy: bool) -> State:
+    if draft.deleting:
+        return State(Reason.DELETING, reconciling=True)
+    if blockers:
+        return State(blockers[0].reason, reconciling=draft.active, stalled=not draft.active)
+    if draft.active:
+        reasons = {Phase.PAUSED: Reason.PAUSED, Phase.ROLLING_BACK: Reason.ROLLING_BACK}
+        return State(reasons.get(draft.status.phase, Reason.PROGRESSING), reconciling=True)
+    if draft.status.stable is None:
+        return State(Reason.ADOPTING, reconciling=True)
+    if rejection(draft) is not None:
+        return State(Reason.ROLLED_BACK, stalled=True) if draft.routes_back else State(Reason.ROLLING_BACK, reconciling=True)
+    if not draft.wants(draft.stable.revision):
+        return State(Reason.RESTARTING, reconciling=True)
+    if busy or not draft.routes_back:
+        return State(Reason.PROGRESSING, reconciling=True)
+    return State(Reason.PROMOTED, ready=True)
+
+
+def _said(draft: Draft, state: State) -> bool:
+    return any(c.type == Condition.STALLED and c.status == "True" and c.reason == state.reason for c in draft.status.conditions)
+
+
+def _conditions(draft: Draft, state: State) -> tuple[ConditionStatus, ...]:
+    serves = not draft.active and draft.status.stable is not None and draft.wants(draft.stable.revision)
+    return (
+        _condition(draft, Condition.READY, state.reason, value=state.ready),
+        _condition(draft, Condition.RECONCILING, state.reason, value=state.reconciling),
+        _condition(draft, Condition.STALLED, state.reason, value=state.stalled),
+        _condition(draft, Condition.PROMOTED, Reason.PROMOTED if serves else state.reason, value=serves),
+    )
+
+
+def _condition(draft: Draft, kind: Condition, reason: Reason, *, value: bool) -> ConditionStatus:
+    status = "True" if value else "False"
+    told = value or kind in {Condition.READY, Condition.PROMOTED}
+    before = next((c for c in draft.status.conditions if c.type == kind), None)
+    same = before is not None and before.status == status
+    return ConditionStatus(
+        type=kind,
+        status=status,
+        reason=reason,
+        message=draft.status.message if told else "",
+        last_transition_time=before.last_transition_time if same and before else draft.now,
+        observed_generation=draft.snap.release.generation,
+    )

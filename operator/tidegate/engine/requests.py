@@ -1,0 +1,123 @@
+"""What a person asks for by the request annotation: promote, rollback, pause, resume, retry."""
+
+from __future__ import annotations
+
+from tidegate.api.names import Cause, EventReason
+from tidegate.api.policy import BreachAction
+from tidegate.api.release import GateStatus, PauseStatus
+from tidegate.engine.draft import Draft, clip
+from tidegate.engine.snapshot import Verb
+from tidegate.engine.turns import reject, rejection
+
+LONGEST_REQUEST = 256
+"""Characters of a request that the status can hold."""
+
+
+def request_is_carried_out(draft: Draft) -> bool:
+    """A person's request, once for each id."""
+    request = draft.snap.release.request
+    if request is None or draft.deleting or (text := request.text[:LONGEST_REQUEST]) == draft.status.handled_request:
+        return False
+    if request.verb is Verb.RETRY and draft.undoing:
+        draft.wait_for(f"for the rollback to end before {text} is carried out")
+        return False
+    draft.set(handled_request=text)
+    refusal = (
+        _HANDLERS[request.verb](draft, text) if request.verb else "it must be promote, rollback, pause, resume or retry, then /<id>"
+    )
+    if refusal:
+        draft.notice(EventReason.REQUEST_REFUSED, f"Request {text} was not carried out: {refusal}", warn=True)
+    return True
+
+
+def _no_rollout(draft: Draft) -> str:
+    if not draft.active:
+        return "no rollout is on"
+    if draft.undoing:
+        return "the rollout is being undone already"
+    if draft.committed:
+        return "the new version has been promoted already"
+    return ""
+
+
+def _promote(draft: Draft, request: str) -> str:
+    if refusal := _no_rollout(draft):
+        return refusal
+    draft.set_rollout(skip_to_end=True)
+    _go_on(draft)
+    if draft.step is not None and draft.step.until is not None:
+        draft.set_step(until=min(draft.now, draft.step.until))
+    draft.notice(EventReason.RESUMED, f"Full promotion of {draft.candidate.version} was requested ({request})")
+    return ""
+
+
+def _rollback(draft: Draft, request: str) -> str:
+    if refusal := _no_rollout(draft):
+        return refusal
+    message = f"rollback was requested ({request})"
+    if draft.rollout.paused is not None and draft.rollout.paused.gate:
+        message += f" after {draft.rollout.paused.message}"
+    reject(draft, Cause.REQUEST, message)
+    draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}", warn=True)
+    draft.begin_undo(Cause.REQUEST, message)
+    return ""
+
+
+def _pause(draft: Draft, request: str) -> str:
+    if refusal := _no_rollout(draft):
+        return refusal
+    if draft.rollout.paused is not None:
+        return "the rollout is paused already"
+    message = f"pause was requested ({request})"
+    draft.set_rollout(paused=PauseStatus(cause=Cause.REQUEST, message=clip(message), since=draft.now))
+    draft.notice(EventReason.PAUSED, f"Paused {draft.candidate.version} at {draft.status.weight}%: {message}")
+    return ""
+
+
+def _resume(draft: Draft, request: str) -> str:
+    if refusal := _no_rollout(draft):
+        return refusal
+    if draft.rollout.paused is None:
+        return "the rollout is not paused"
+    _go_on(draft)
+    draft.set(gates=_answered(draft))
+    draft.notice(EventReason.RESUMED, f"Resumed {draft.candidate.version} at {draft.status.weight}% ({request})")
+    return ""
+
+
+def _go_on(draft: Draft) -> None:
+    if draft.rollout.paused is not None and draft.step is not None and draft.step.since is None:
+        # The time of the pause is not counted against pods that are waited for.
+        draft.set_step(entered=draft.now)
+    draft.set_rollout(paused=None)
+
+
+def _answered(draft: Draft) -> tuple[GateStatus, ...]:
+    """Return the gates without the looks that led to a pause: only new ones can pause again."""
+    pausing = {gate.name for gate in draft.spec.gates if gate.on_breach is BreachAction.PAUSE}
+    return tuple(
+        state.model_copy(update={"looks": "", "undecided_since": None}) if state.name in pausing else state
+        for state in draft.status.gates
+    )
+
+
+def _retry(draft: Draft, request: str) -> str:
+    if draft.active:
+        return "a rollout is on"
+    rejected = rejection(draft)
+    if rejected is None:
+        return "the wanted version has not been rejected"
+    # The same template may have been rejected under more than one name.
+    while (entry := rejection(draft)) is not None:
+        draft.set(rejected=tuple(one for one in draft.status.rejected if one is not entry))
+    draft.notice(EventReason.RESUMED, f"{rejected.version} is tried again ({request})")
+    return ""
+
+
+_HANDLERS = {
+    Verb.PROMOTE: _promote,
+    Verb.ROLLBACK: _rollback,
+    Verb.PAUSE: _pause,
+    Verb.RESUME: _resume,
+    Verb.RETRY: _retry,
+}

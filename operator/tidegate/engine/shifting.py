@@ -1,0 +1,132 @@
+"""From the status to writes on routes and Services, one stage at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from tidegate.api.names import EventReason
+from tidegate.engine.draft import Draft, carries
+from tidegate.engine.endings import has_pods
+from tidegate.engine.plan import Action, EnsureService, PinService, Role, ShiftRoute
+from tidegate.engine.snapshot import Owner, RouteStage, RouteView, ServiceView
+from tidegate.engine.standing import is_native
+
+Move = tuple[RouteStage, int] | None
+
+
+def route_actions(draft: Draft) -> Iterator[Action]:
+    """Yield the writes on the routes."""
+    split = split_wanted(draft)
+    for route in draft.routes:
+        move = _towards_split(draft, route) if split else _towards_user(draft, route)
+        if move is not None:
+            originals = tuple(rule for rule in draft.status.original_rules if rule.route == route.name)
+            yield ShiftRoute(route.name, *move, originals)
+
+
+def split_wanted(draft: Draft) -> bool:
+    """Whether the routes have to tell the two versions apart: both have pods, or are about to."""
+    if not draft.active:
+        return False
+    if draft.committed:
+        adopted = draft.canary_set is not None and draft.canary_set.owner is Owner.DEPLOYMENT
+        return not adopted or has_pods(draft.stable_set)
+    return has_pods(draft.canary_set) if draft.undoing else True
+
+
+def _towards_split(draft: Draft, route: RouteView) -> Move:
+    weight = draft.status.weight
+    if route.stage >= RouteStage.LEAVING:
+        if not carries(route, weight):
+            return route.stage, weight
+        return (RouteStage.SPLIT, weight) if route.stage is RouteStage.LEAVING and _warmed_up(draft, route) else None
+    if not _services_ready(draft):
+        draft.wait_for("for the operator's own Services to have endpoints")
+        return None
+    if draft.step is not None or draft.undoing:
+        draft.notice(
+            EventReason.ROUTE_CORRECTED,
+            f"HTTPRoute {route.name}: spec.rules[].backendRefs was written over during the rollout and is put right; "
+            "let your GitOps tool ignore that field",
+            warn=True,
+        )
+        return RouteStage.LEAVING, weight
+    if route.stage is RouteStage.USER or not route.uniform:
+        return RouteStage.ENTERING, 0
+    return (RouteStage.LEAVING, 0) if _warmed_up(draft, route) else None
+
+
+def _towards_user(draft: Draft, route: RouteView) -> Move:
+    if route.stage >= RouteStage.LEAVING and draft.active and not carries(route, draft.status.weight):
+        return route.stage, draft.status.weight
+    match route.stage:
+        case RouteStage.USER:
+            return None if route.uniform else (RouteStage.USER, 0)
+        case RouteStage.SPLIT:
+            return RouteStage.LEAVING, round(route.weight)
+        case RouteStage.LEAVING:
+            return (RouteStage.ENTERING, 0) if _user_service_serves(draft) and _warmed_up(draft, route) else None
+        case RouteStage.ENTERING:
+            return (RouteStage.USER, 0) if _warmed_up(draft, route) else None
+
+
+def _warmed_up(draft: Draft, route: RouteView) -> bool:
+    seen = draft.route_seen(route)
+    if seen is None:
+        return False
+    ready = seen + timedelta(seconds=draft.snap.warm_up)
+    draft.wake(ready)
+    return draft.now >= ready
+
+
+def _user_service_serves(draft: Draft) -> bool:
+    """Whether the user's Service is there and selects what serves."""
+    if draft.snap.user_service is None and not draft.deleting:
+        draft.wait_for("for the Service to be there")
+        return False
+    return not any(pin_actions(draft))
+
+
+def _selects(service: ServiceView | None, revision: str) -> bool:
+    return service is not None and service.revision == revision and service.current
+
+
+def _services_ready(draft: Draft) -> bool:
+    """Whether the operator's Services can stand in for the user's: without ready stable pods, neither has endpoints."""
+    stable, old = draft.snap.stable_service, draft.stable_set
+    served = stable is not None and (stable.endpoints > 0 or old is None or old.ready == 0)
+    return served and _selects(stable, draft.stable.revision) and _selects(draft.snap.canary_service, draft.candidate.revision)
+
+
+def service_actions(draft: Draft) -> Iterator[Action]:
+    """Yield the writes on the operator's own Services, for as long as routes may name them."""
+    if draft.snap.user_service is None or draft.status.stable is None or (draft.routes_back and not draft.active):
+        return
+    if not _selects(draft.snap.stable_service, draft.stable.revision):
+        yield EnsureService(Role.STABLE, draft.stable.revision)
+    if draft.active and not _selects(draft.snap.canary_service, draft.candidate.revision):
+        yield EnsureService(Role.CANARY, draft.candidate.revision)
+
+
+def pin_actions(draft: Draft) -> Iterator[Action]:
+    """Yield the write on the user's Service: pinned to the version that serves if the user wants that, else as it was."""
+    service, traffic = draft.snap.user_service, draft.snap.release.spec.traffic
+    if service is None or traffic is None or draft.status.stable is None:
+        return
+    if traffic.pin_service and not draft.deleting:
+        serving = _serving(draft)
+        if service.revision != serving:
+            yield PinService(serving)
+        return
+    pinned = service.revision in {draft.stable.revision, draft.candidate.revision if draft.active else draft.stable.revision}
+    if pinned and not split_wanted(draft):
+        yield PinService(None)
+
+
+def _serving(draft: Draft) -> str | None:
+    """Return the revision that callers past the routes are to get; None while the Deployment rolls by itself."""
+    if is_native(draft):
+        return None
+    taking_over = draft.promoting and (draft.committed or draft.routes_carry(100))
+    return draft.candidate.revision if taking_over else draft.stable.revision

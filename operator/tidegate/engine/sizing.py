@@ -1,0 +1,34 @@
+"""How many pods a version gets."""
+
+from __future__ import annotations
+
+import math
+
+from tidegate.api.policy import Step
+
+
+def canary_size(step: Step, replicas: int, *, routed: bool) -> int:
+    """Return the pods that the new version needs at a step; never 0 where it is to have traffic.
+
+    Without a route, versions share the requests by their number of pods, so the share is made by the number:
+    c / (c + replicas) is at least the weight. The stable version is never smaller than the Deployment says, hence the new
+    one gets at most half.
+
+    Args:
+        step: the step of the policy.
+        replicas: replicas of the Deployment; at 0 no version has pods.
+        routed: whether a route carries the weight.
+    """
+    if replicas == 0:
+        return 0
+    if step.weight >= 100:
+        return replicas
+    if step.replicas is not None:
+        return max(_given(step.replicas, replicas), 1 if step.weight > 0 else 0)
+    if routed:
+        return max(1, math.ceil(replicas * step.weight / 100))
+    return min(replicas, math.ceil(replicas * step.weight / (100 - step.weight)))
+
+
+def _given(size: int | str, replicas: int) -> int:
+    return size if isinstance(size, int) else math.ceil(replicas * int(size.removesuffix("%")) / 100)

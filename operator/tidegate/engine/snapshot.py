@@ -1,0 +1,259 @@
+"""What the engine sees: one Release and everything around it, read from caches at one instant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum, IntEnum, StrEnum
+
+from tidegate.api.names import Reason
+from tidegate.api.policy import RolloutPolicySpec
+from tidegate.api.release import OriginalRule, ReleaseSpec, ReleaseStatus
+from tidegate.judge.reading import Reading
+
+
+class Owner(Enum):
+    """Who controls a ReplicaSet."""
+
+    DEPLOYMENT = "Deployment"
+    RELEASE = "Release"
+    NOBODY = "nobody"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class ReplicaSetView:
+    """A ReplicaSet whose pods match the workload's selector.
+
+    Attributes:
+        name: object name.
+        revision: value of its pod-template-hash label.
+        owner: who controls it.
+        wanted: spec.replicas.
+        current: status.replicas, pods that exist (terminating ones not counted).
+        ready: status.readyReplicas.
+        available: status.availableReplicas.
+        version: name of the version for people (image tag).
+        number: the Deployment controller's revision number; 0 where it has given none.
+    """
+
+    name: str
+    revision: str
+    owner: Owner
+    wanted: int
+    current: int
+    ready: int
+    available: int
+    version: str = ""
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class TemplateView:
+    """The pod template that is wanted: the Deployment's own with the Release's images laid over it.
+
+    Attributes:
+        revision: pod-template-hash of the ReplicaSet that has exactly this template, else the hash a new one would get.
+        version: name for people.
+        exists: whether a ReplicaSet with exactly this template exists.
+        restart_of: revision of a ReplicaSet that differs in nothing but the restartedAt annotation; None where there is none.
+        overlaid: whether the Release's images change what the Deployment's template says.
+        twins: revisions of the other ReplicaSets that have exactly this template. There are some where a person has let the
+            Deployment go past the hold: its controller does not look at ReplicaSets of other owners and makes one of its own.
+    """
+
+    revision: str
+    version: str
+    exists: bool
+    restart_of: str | None = None
+    overlaid: bool = False
+    twins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WorkloadView:
+    """The Deployment.
+
+    Attributes:
+        uid: object uid.
+        replicas: spec.replicas.
+        paused: spec.paused.
+        labelled: it carries the label that puts it under the hold policy, with this Release's name.
+        settled: its controller has seen its generation and its own rollout is complete: every pod is of its template and
+            available.
+        observed: its controller has seen its generation.
+        template: the wanted template.
+        own_revision: revision of the ReplicaSet that has the Deployment's own template, without the overlay; None where there
+            is none.
+        replica_sets: all ReplicaSets whose pods match its selector.
+        trouble: why the candidate's pods do not become ready, in the words of one of them, e.g. ImagePullBackOff; empty where
+            unknown.
+    """
+
+    uid: str
+    replicas: int
+    paused: bool
+    labelled: bool
+    settled: bool
+    observed: bool
+    template: TemplateView
+    own_revision: str | None
+    replica_sets: tuple[ReplicaSetView, ...] = ()
+    trouble: str = ""
+
+    def replica_set(self, revision: str | None) -> ReplicaSetView | None:
+        """Return the ReplicaSet of that revision, None where there is none."""
+        return next((rs for rs in self.replica_sets if rs.revision == revision), None)
+
+
+@dataclass(frozen=True)
+class ServiceView:
+    """A Service: the user's or one of the operator's own.
+
+    Attributes:
+        name: object name.
+        revision: the pod-template-hash in its selector; None where it selects every version.
+        endpoints: number of ready endpoints in its EndpointSlices; known only for the operator's own.
+        current: whether its ports and the rest of its selector follow the user's Service (always True for the user's).
+    """
+
+    name: str
+    revision: str | None
+    endpoints: int = 0
+    current: bool = True
+
+
+class RouteStage(IntEnum):
+    """How far a route is from what the user wrote; a route goes up and down one stage at a time.
+
+    A data plane may learn of a route before it learns of the route's clusters, so a backend enters and leaves at weight 0.
+    """
+
+    USER = 0
+    """Only the user's backend."""
+    ENTERING = 1
+    """The user's backend has all the weight, the operator's two are there with none."""
+    LEAVING = 2
+    """The operator's two have the weight, the user's backend is there with none."""
+    SPLIT = 3
+    """Only the operator's two."""
+
+
+@dataclass(frozen=True)
+class RouteView:
+    """One route.
+
+    Attributes:
+        name: object name.
+        exists: whether it was found.
+        matches: whether a rule of it names the user's Service or the operator's two.
+        stage: its stage; the lowest over its matching rules.
+        uniform: whether all matching rules are at one stage with one weight and in the form that the operator writes.
+        weight: the canary's share in percent at the stages LEAVING and SPLIT; 0 otherwise.
+        accepted: every parent says Accepted and ResolvedRefs for the current generation.
+        since: from when on it has been seen in this form and accepted; None while it is not accepted.
+        trouble: what its parents say against it, in their words.
+        originals: the backends of its matching rules as the user wrote them; read where the user's own are there to be read.
+    """
+
+    name: str
+    exists: bool = True
+    matches: bool = True
+    stage: RouteStage = RouteStage.USER
+    uniform: bool = True
+    weight: float = 0
+    accepted: bool = True
+    since: datetime | None = None
+    trouble: str = ""
+    originals: tuple[OriginalRule, ...] = ()
+
+
+class Verb(StrEnum):
+    """What a person may ask for by the request annotation."""
+
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RETRY = "retry"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request by a person; its id makes it happen once."""
+
+    verb: Verb | None
+    id: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Blocker:
+    """Something outside that is missing or wrong, in words for the status."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True)
+class ReleaseView:
+    """The Release itself.
+
+    Attributes:
+        deleting: its deletionTimestamp; None while nobody deletes it.
+        finalizer: it carries the operator's finalizer.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    spec: ReleaseSpec
+    deleting: datetime | None = None
+    finalizer: bool = True
+    request: Request | None = None
+
+
+@dataclass(frozen=True)
+class PolicyView:
+    """The policy that the Release names.
+
+    Attributes:
+        label: kind and name, e.g. `RolloutPolicy/production`.
+    """
+
+    label: str
+    spec: RolloutPolicySpec
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that a decision depends on, but for the time.
+
+    Attributes:
+        release: the Release.
+        status: its status as stored last.
+        policy: the policy it names; None where it is missing or invalid.
+        workload: the Deployment; None where it is missing.
+        user_service: the Service that the user named; None where it is missing or none is named.
+        stable_service: the operator's Service for the stable version; None where it is missing.
+        canary_service: the operator's Service for the new version; None where it is missing.
+        routes: the routes that the Release names, in its order.
+        readings: looks of gates that came in since the last decision.
+        keep_held: no admission policy holds a changed template here, so the Deployment stays paused between rollouts.
+        blockers: what stands in the way of doing anything, e.g. a missing permission or an absent API.
+        warm_up: seconds that a route must have been seen in a form before the next form.
+    """
+
+    release: ReleaseView
+    status: ReleaseStatus
+    policy: PolicyView | None = None
+    workload: WorkloadView | None = None
+    user_service: ServiceView | None = None
+    stable_service: ServiceView | None = None
+    canary_service: ServiceView | None = None
+    routes: tuple[RouteView, ...] = ()
+    readings: tuple[Reading, ...] = ()
+    keep_held: bool = False
+    blockers: tuple[Blocker, ...] = field(default_factory=tuple)
+    warm_up: float = 1.5

@@ -1,0 +1,174 @@
+"""The rules for a Release without a rollout: what serves is taken on, what rolls by itself is watched, and a rollout starts."""
+
+from __future__ import annotations
+
+from tidegate.api.names import Cause, EventReason, Phase, Reason
+from tidegate.api.release import RevisionStatus, RolloutStatus
+from tidegate.engine.draft import Draft
+from tidegate.engine.endings import record_end, wait_for_routes
+from tidegate.engine.snapshot import Blocker, Owner, ReplicaSetView, WorkloadView
+from tidegate.engine.turns import rejection, trouble
+
+
+def stable_is_taken_on(draft: Draft) -> bool:
+    """At first sight, and when the Deployment was made anew: what serves now is the stable version."""
+    workload = draft.workload
+    if workload is None or draft.active or draft.deleting or not workload.observed:
+        return False
+    if draft.status.stable is not None and (workload.replicas == 0 or draft.stable_set is not None):
+        return False
+    serving = _serving(workload)
+    if serving is None:
+        draft.set(stable=None)
+        draft.wait_for(f"for a first version of the Deployment to become available{trouble(draft)}")
+        return False
+    draft.set(stable=_revision(serving))
+    name = draft.snap.release.spec.target_ref.name
+    draft.notice(EventReason.ADOPTED, f"Deployment {name} is managed from now on; {serving.version} serves")
+    return True
+
+
+def _serving(workload: WorkloadView) -> ReplicaSetView | None:
+    own = [rs for rs in workload.replica_sets if rs.owner is Owner.DEPLOYMENT]
+    if workload.settled and not workload.paused:
+        return next((rs for rs in own if rs.revision == workload.own_revision), None)
+    ready = [rs for rs in own if rs.ready > 0]
+    # While the Deployment rolls by itself, wait for it; while it is held, nothing but its biggest ReplicaSet can be stable.
+    return max(ready, key=lambda rs: (rs.ready, rs.number)) if ready and workload.paused else None
+
+
+def _revision(rs: ReplicaSetView) -> RevisionStatus:
+    return RevisionStatus(revision=rs.revision, version=rs.version)
+
+
+def is_native(draft: Draft) -> bool:
+    """Whether the wanted template is the Deployment's own affair: nothing is to be protected, or it is a restart only."""
+    workload = draft.workload
+    if workload is None or draft.active or draft.deleting:
+        return False
+    if draft.status.stable is None:
+        return workload.labelled and not any(rs.ready > 0 for rs in workload.replica_sets if rs.owner is Owner.DEPLOYMENT)
+    if draft.wants(draft.stable.revision) or rejection(draft) is not None:
+        return False
+    return workload.template.restart_of == draft.stable.revision or workload.replicas == 0
+
+
+def rolls_natively(draft: Draft) -> bool:
+    """Whether the Deployment may roll its template out by itself now: no route is bound to the pods that it stops."""
+    return is_native(draft) and draft.routes_back
+
+
+def native_change_is_done(draft: Draft) -> bool:
+    """The Deployment has rolled its template out by itself: the new ReplicaSet is the stable one."""
+    workload = draft.workload
+    if workload is None or draft.status.stable is None or not is_native(draft) or not wait_for_routes(draft):
+        return False
+    fresh = workload.replica_set(workload.own_revision)
+    done = workload.settled and not workload.paused and not workload.template.overlaid
+    if not done or fresh is None or fresh.owner is not Owner.DEPLOYMENT:
+        draft.wait_for(
+            "for the Deployment to restart its pods by itself" if workload.replicas else "for the Deployment, which is scaled to 0"
+        )
+        return False
+    restarted = workload.template.restart_of == draft.stable.revision
+    words = f"has restarted the pods of {fresh.version}" if restarted else f"has taken {fresh.version} on while it is scaled to 0"
+    draft.notice(EventReason.RESTARTED, f"The Deployment {words}, by itself")
+    draft.set(stable=_revision(fresh))
+    return True
+
+
+def facts_are_accepted(draft: Draft) -> bool:
+    """Past the hold, another ReplicaSet of the Deployment has come to serve: to take it back now would be an outage."""
+    workload, stable = draft.workload, draft.stable_set
+    if workload is None or draft.status.stable is None or draft.committed or is_native(draft):
+        return False
+    others = [rs for rs in workload.replica_sets if rs.owner is Owner.DEPLOYMENT and rs.revision != draft.stable.revision]
+    biggest = max(others, key=lambda rs: (rs.ready, rs.number), default=None)
+    ready, wanted = (stable.ready, stable.wanted) if stable else (0, 0)
+    if biggest is None or biggest.ready <= ready or biggest.wanted <= wanted:
+        return False
+    message = f"{biggest.version} was rolled out past Tidegate and serves with {biggest.ready} pods: it is the stable version now"
+    draft.notice(EventReason.HELD, message, warn=True)
+    if draft.active and draft.candidate.revision == biggest.revision:
+        record_end(draft, Cause.PROMOTED, "it was rolled out past Tidegate")
+    elif draft.active and not draft.undoing:
+        draft.begin_undo(Cause.REVERTED, f"{biggest.version} was rolled out past Tidegate")
+    draft.set(stable=_revision(biggest))
+    return True
+
+
+def rejections_are_forgotten(draft: Draft) -> bool:
+    """What serves is not rejected, whoever brought it there."""
+    if draft.status.stable is None or draft.workload is None:
+        return False
+    serving = {draft.stable.revision}
+    if draft.wants(draft.stable.revision):
+        serving |= {draft.workload.template.revision, *draft.workload.template.twins}
+    if not any(entry.revision in serving for entry in draft.status.rejected):
+        return False
+    draft.set(rejected=tuple(entry for entry in draft.status.rejected if entry.revision not in serving))
+    return True
+
+
+def originals_are_dropped(draft: Draft) -> bool:
+    """No rollout is on and every route is as the user wrote it: there is nothing to put back any more."""
+    if draft.active or not draft.status.original_rules or not wait_for_routes(draft):
+        return False
+    draft.set(original_rules=())
+    return True
+
+
+def rollout_starts(draft: Draft) -> bool:
+    """The wanted template is not the stable one and was not rejected: its rollout starts."""
+    workload, policy = draft.workload, draft.snap.policy
+    if draft.active or draft.status.stable is None or workload is None or draft.deleting or policy is None:
+        return False
+    if draft.wants(draft.stable.revision) or is_native(draft) or rejection(draft) is not None or obstacles(draft):
+        return False
+    if strays(draft):
+        draft.wait_for("for pods that were rolled out past Tidegate to stop before a rollout starts")
+        return False
+    draft.set(
+        candidate=RevisionStatus(revision=workload.template.revision, version=workload.template.version),
+        rollout=RolloutStatus(policy=policy.label, spec=policy.spec, started_at=draft.now),
+        phase=Phase.PROGRESSING,
+        step=None,
+        weight=0,
+        gates=(),
+    )
+    words = f"Rollout of {draft.candidate.version} over {draft.stable.version} starts under {policy.label}"
+    draft.notice(EventReason.ROLLOUT_STARTED, words)
+    return True
+
+
+def strays(draft: Draft) -> list[ReplicaSetView]:
+    """Return what a held Deployment began when it was let go past the hold, as far as stable can do without it."""
+    workload, stable = draft.workload, draft.stable_set
+    if workload is None or stable is None or not workload.paused:
+        return []
+    own = (rs for rs in workload.replica_sets if rs.owner is Owner.DEPLOYMENT and rs.revision != stable.revision)
+    return [rs for rs in own if (rs.wanted > 0 or rs.current > 0) and stable.ready >= rs.ready]
+
+
+def obstacles(draft: Draft) -> list[Blocker]:
+    """Return what is missing before a rollout can start or a route can be shifted."""
+    snap, spec = draft.snap, draft.snap.release.spec
+    found = list(snap.blockers)
+    if draft.workload is None:
+        found.append(Blocker(Reason.MISSING_WORKLOAD, f"spec.targetRef: Deployment {spec.target_ref.name} was not found"))
+    if snap.policy is None and not draft.active:
+        ref = spec.policy_ref
+        found.append(Blocker(Reason.MISSING_POLICY, f"spec.policyRef: {ref.kind} {ref.name} was not found or is not valid"))
+    if spec.traffic is None:
+        return found
+    if snap.user_service is None:
+        found.append(Blocker(Reason.MISSING_SERVICE, f"spec.traffic.service: Service {spec.traffic.service} was not found"))
+    for route in snap.routes:
+        if not route.exists:
+            found.append(Blocker(Reason.MISSING_ROUTE, f"spec.traffic.gatewayAPI: HTTPRoute {route.name} was not found"))
+        elif not route.matches:
+            words = f"spec.traffic.gatewayAPI: no rule of HTTPRoute {route.name} names Service {spec.traffic.service}"
+            found.append(Blocker(Reason.MISSING_ROUTE, words))
+        elif route.trouble:
+            found.append(Blocker(Reason.ROUTE_NOT_ACCEPTED, f"HTTPRoute {route.name}: {route.trouble}"))
+    return found

@@ -1,0 +1,143 @@
+"""The rules that turn a rollout round: breach, deletion, a template that changed, pods that were lost.
+
+Each rule looks at the draft, changes it if it applies, and says whether it did.
+"""
+
+from __future__ import annotations
+
+from tidegate.api.names import Cause, EventReason, Phase
+from tidegate.api.policy import BreachAction
+from tidegate.api.release import PauseStatus, RejectedStatus
+from tidegate.engine import gates
+from tidegate.engine.draft import Draft, clip
+
+KEEP_REJECTED = 10
+
+
+def breach_rolls_back(draft: Draft) -> bool:
+    """A breached gate with the action Rollback: all traffic to stable, and the revision is remembered as rejected."""
+    found = gates.breaches(draft, BreachAction.ROLLBACK)
+    if not found:
+        return False
+    message = "; ".join(breach.message for breach in found)
+    reject(draft, found[0].cause, message)
+    draft.notice(EventReason.GATE_BREACHED, f"Rolling back {draft.candidate.version}: {message}", warn=True)
+    draft.begin_undo(found[0].cause, message)
+    return True
+
+
+def deletion_undoes(draft: Draft) -> bool:
+    """The Release is being deleted: a rollout that is on is undone, so that what served before serves on."""
+    if not draft.deleting or not draft.active or draft.undoing or draft.committed:
+        return False
+    message = "the Release is being deleted"
+    draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}")
+    draft.begin_undo(Cause.DELETED, message)
+    return True
+
+
+def deployment_went_back(draft: Draft) -> bool:
+    """While the Deployment took the new version over, its template went back, or the new pods died: stable serves again.
+
+    The Deployment controller stops the pods of whatever is not its template as soon as those of its template are all there.
+    """
+    workload, old, canary = draft.workload, draft.stable_set, draft.canary_set
+    if not draft.committed or workload is None or old is None or canary is None or old.wanted == 0 or old.ready == 0:
+        return False
+    taken_back = draft.own_is(draft.stable.revision) and old.ready >= workload.replicas
+    if not taken_back and canary.ready > 0:
+        return False
+    message = f"the Deployment went back to {draft.stable.version}" if taken_back else f"none of its pods is ready{trouble(draft)}"
+    draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}", warn=True)
+    draft.begin_undo(Cause.REVERTED, message)
+    return True
+
+
+def template_changed(draft: Draft) -> bool:
+    """The wanted template is no longer the candidate's: a newer version supersedes it, or stable's own template is back."""
+    if not draft.active or draft.undoing or draft.committed or draft.workload is None or draft.wants(draft.candidate.revision):
+        return False
+    template, old = draft.workload.template, draft.candidate.version
+    if draft.wants(draft.stable.revision) or template.restart_of == draft.stable.revision:
+        message = f"the template of {draft.stable.version} is back"
+        draft.notice(EventReason.ROLLING_BACK, f"Rolling back {old}: {message}")
+        draft.begin_undo(Cause.REVERTED, message)
+        return True
+    message = f"{template.version} takes its place"
+    if rejection(draft) is not None:
+        message = f"{template.version} is wanted in its place, which was rejected before"
+    draft.notice(EventReason.SUPERSEDED, f"Rolling back {old}: {message}")
+    draft.begin_undo(Cause.SUPERSEDED, message)
+    return True
+
+
+def pods_were_lost(draft: Draft) -> bool:
+    """No pod of the new version is ready any more: it gives its weight back until enough are."""
+    canary = draft.canary_set
+    if not draft.active or draft.undoing or draft.committed or draft.status.weight == 0 or draft.workload is None:
+        return False
+    if draft.replicas == 0 or (canary is not None and canary.ready > 0):
+        return False
+    _give_back(draft, f"none of its pods is ready{trouble(draft)}")
+    draft.set_step(since=None, until=None, entered=draft.now)
+    return True
+
+
+def scaled_to_zero(draft: Draft) -> bool:
+    """The Deployment is to have no pods: nothing can be judged, and the steps begin anew once it is scaled up."""
+    if not draft.active or draft.undoing or draft.committed or draft.step is None or draft.workload is None or draft.replicas > 0:
+        return False
+    _give_back(draft, "the Deployment is scaled to 0")
+    draft.set(step=None)
+    return True
+
+
+def _give_back(draft: Draft, reason: str) -> None:
+    if draft.status.weight > 0:
+        words = f"Weight of {draft.candidate.version} from {draft.status.weight}% to 0%: {reason}"
+        draft.notice(EventReason.WEIGHT_CHANGED, words, warn=True)
+        draft.urgent = True
+    # Time without traffic is no time in which a gate was undecided.
+    states = tuple(state.model_copy(update={"undecided_since": None}) for state in draft.status.gates)
+    draft.set(weight=0, phase=Phase.PROGRESSING, gates=states)
+
+
+def breach_pauses(draft: Draft) -> bool:
+    """A breached gate with the action Pause: the weight stays, and a person is asked, unless one has asked for full promotion."""
+    if not draft.active or draft.undoing or draft.rollout.paused is not None or draft.rollout.skip_to_end:
+        return False
+    found = gates.breaches(draft, BreachAction.PAUSE)
+    if not found:
+        return False
+    first = found[0]
+    paused = PauseStatus(cause=first.cause, gate=first.gate.name, message=clip(first.message), since=draft.now)
+    draft.set_rollout(paused=paused)
+    words = f"Paused {draft.candidate.version} at {draft.status.weight}%: {first.message}"
+    draft.notice(EventReason.GATE_BREACHED, f"{words}; waits for a request to resume, promote or roll back", warn=True)
+    return True
+
+
+def trouble(draft: Draft) -> str:
+    """Return the pods' own reason in brackets; empty where none is known."""
+    return f" ({draft.workload.trouble})" if draft.workload and draft.workload.trouble else ""
+
+
+def rejection(draft: Draft) -> RejectedStatus | None:
+    """Return the rejection of the wanted template, None where it was not rejected.
+
+    A restart does not make another version of it, so a template that differs in nothing but restartedAt stays rejected.
+    """
+    if draft.workload is None:
+        return None
+    template = draft.workload.template
+    names = {template.revision, template.restart_of, *template.twins}
+    return next((entry for entry in draft.status.rejected if entry.revision in names), None)
+
+
+def reject(draft: Draft, cause: Cause, message: str) -> None:
+    """Remember the candidate as a revision that gets no traffic again."""
+    entry = RejectedStatus(
+        revision=draft.candidate.revision, version=draft.candidate.version, cause=cause, message=clip(message), at=draft.now
+    )
+    others = tuple(one for one in draft.status.rejected if one.revision != entry.revision)
+    draft.set(rejected=(*others, entry)[-KEEP_REJECTED:])

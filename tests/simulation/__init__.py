@@ -1,0 +1,1 @@
+"""A model of the cluster as far as the engine sees it, cranked by hand, and the invariants that hold in it."""

@@ -1,0 +1,331 @@
+"""The cluster: a Deployment with the Deployment controller of 1.36, ReplicaSets, pods, EndpointSlices and a router.
+
+Every controller does one step when `tick` calls it, so that anything can be put between any two steps. The Deployment
+controller follows pkg/controller/deployment (sync.go, rolling.go, util/deployment_util.go): which ReplicaSet it takes for
+its newest, what it scales while paused, when it takes the newest for saturated, and how it scales in proportion.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tidegate.engine.snapshot import Owner
+
+USER, STABLE, CANARY = "checkout", "checkout-stable", "checkout-canary"
+Backends = tuple[tuple[str, int], ...]
+Controller = Literal["deployment", "replicasets", "slices", "router"]
+CONTROLLERS: tuple[Controller, ...] = ("deployment", "replicasets", "slices", "router")
+TERMINATION = 2.0
+"""Seconds that a pod needs to stop."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """A pod template with one container, `app`."""
+
+    image: str
+    restarted: str = ""
+
+    @property
+    def native_hash(self) -> str:
+        """What the Deployment controller calls a ReplicaSet of it."""
+        return f"k8s-{self.image}{self.restarted}"
+
+    @property
+    def own_hash(self) -> str:
+        """What Tidegate calls a ReplicaSet of it."""
+        return f"own-{self.image}{self.restarted}"
+
+
+@dataclass
+class Pod:
+    """A pod: it becomes ready at a time or never, and can be made unready."""
+
+    id: int
+    ready_at: float | None
+    down: bool = False
+
+    def ready(self, now: float) -> bool:
+        """Whether it answers its readiness probe."""
+        return not self.down and self.ready_at is not None and now >= self.ready_at
+
+
+@dataclass
+class ReplicaSet:
+    """A ReplicaSet; `created` is its age and its identity; `desired` and `most` are the controller's annotations."""
+
+    name: str
+    template: Template
+    revision: str
+    owner: Owner
+    wanted: int
+    created: int
+    number: int = 0
+    desired: int | None = None
+    most: int | None = None
+    pods: list[Pod] = field(default_factory=list)
+
+    def ready(self, now: float) -> int:
+        """status.readyReplicas, here the same as availableReplicas."""
+        return sum(pod.ready(now) for pod in self.pods)
+
+
+@dataclass
+class Deployment:
+    """The user's Deployment."""
+
+    template: Template
+    replicas: int
+    paused: bool = False
+    labelled: bool = False
+    generation: int = 1
+    observed: int = 0
+    surge: int = 1
+    unavailable: int = 0
+
+
+@dataclass
+class Service:
+    """A Service: the user's, or one of the operator's; `addresses` are its ready endpoints."""
+
+    revision: str | None = None
+    addresses: frozenset[int] = frozenset()
+
+
+@dataclass
+class Route:
+    """An HTTPRoute with one rule, and what the data plane has of it."""
+
+    name: str
+    backends: Backends
+    written: Backends
+    generation: int = 1
+    changed_at: float = 0
+    accepted: int = 0
+    accepted_at: float = 0
+    in_force: Backends = ()
+    trouble: str = ""
+
+    def put(self, backends: Backends, now: float) -> None:
+        """Write its backends."""
+        if backends != self.backends:
+            self.backends, self.changed_at = backends, now
+            self.generation += 1
+
+
+class Cluster:
+    """All objects but the Release, and the controllers.
+
+    Args:
+        replicas: of the Deployment.
+        routes: names of HTTPRoutes; none for a workload without traffic by route.
+        admission: whether a policy holds a changed template of a labelled Deployment in the write that changes it.
+    """
+
+    def __init__(self, *, replicas: int = 4, routes: tuple[str, ...] = ("web",), admission: bool = True) -> None:
+        self.now = 0.0
+        self.admission = admission
+        self.deployment: Deployment | None = None
+        self.replica_sets: dict[str, ReplicaSet] = {}
+        self.services: dict[str, Service] = {USER: Service()} if routes else {}
+        self.routes = {name: Route(name, ((USER, 1),), ((USER, 1),)) for name in routes}
+        self.start_up: dict[str, float | None] = {}
+        """Seconds until pods of an image are ready; None for never. Default: 3."""
+        self.router_delay = 0.5
+        self.router_works = True
+        self.terminating: list[tuple[int, float]] = []
+        self.stopped: set[int] = set()
+        self._counter = 0
+        self.create_deployment(Template("v1"), replicas)
+
+    def next_id(self) -> int:
+        """Return a number that was not used before."""
+        self._counter += 1
+        return self._counter
+
+    # The Deployment, as its writers see it.
+
+    def create_deployment(self, template: Template, replicas: int) -> None:
+        """Create the Deployment anew."""
+        self.deployment = Deployment(template, replicas, surge=math.ceil(replicas / 4), unavailable=replicas // 4)
+
+    def change_template(self, template: Template) -> None:
+        """Write another template, through admission."""
+        deployment = self.deployment
+        if deployment is None or template == deployment.template:
+            return
+        deployment.template = template
+        deployment.generation += 1
+        if self.admission and deployment.labelled:
+            deployment.paused = True
+
+    def set_paused(self, paused: bool) -> None:
+        """Write spec.paused."""
+        if self.deployment is not None and self.deployment.paused != paused:
+            self.deployment.paused = paused
+            self.deployment.generation += 1
+
+    def scale(self, replicas: int) -> None:
+        """Write spec.replicas, as an HPA or a person does."""
+        if self.deployment is not None and self.deployment.replicas != replicas:
+            self.deployment.replicas = replicas
+            self.deployment.generation += 1
+
+    def of_template(self, template: Template) -> list[ReplicaSet]:
+        """Return the ReplicaSets of a template, oldest first."""
+        return sorted((rs for rs in self.replica_sets.values() if rs.template == template), key=lambda rs: rs.created)
+
+    def owned(self, owner: Owner) -> list[ReplicaSet]:
+        """Return the ReplicaSets of an owner, oldest first."""
+        return sorted((rs for rs in self.replica_sets.values() if rs.owner is owner), key=lambda rs: rs.created)
+
+    # The controllers.
+
+    def tick(self, *which: Controller) -> None:
+        """Let controllers do one step each; all where none is named."""
+        steps = {
+            "deployment": self._sync_deployment,
+            "replicasets": self._sync_pods,
+            "slices": self._sync_slices,
+            "router": self._sync_router,
+        }
+        for name in which or CONTROLLERS:
+            steps[name]()
+
+    def _sync_deployment(self) -> None:
+        deployment = self.deployment
+        if deployment is None:
+            return
+        for rs in self.owned(Owner.NOBODY):
+            rs.owner = Owner.DEPLOYMENT
+        fresh = next((rs for rs in self.owned(Owner.DEPLOYMENT) if rs.template == deployment.template), None)
+        if not deployment.paused and fresh is None:
+            fresh = self._create_newest(deployment)
+        if fresh is not None:
+            self._mark_newest(fresh)
+        deployment.observed = deployment.generation
+        owned = self.owned(Owner.DEPLOYMENT)
+        scaling = any(rs.wanted > 0 and rs.desired is not None and rs.desired != deployment.replicas for rs in owned)
+        if deployment.paused or scaling:
+            self._scale_all(deployment, fresh, owned)
+        elif fresh is not None:
+            self._roll(deployment, fresh, owned)
+
+    def _create_newest(self, deployment: Deployment) -> ReplicaSet:
+        template = deployment.template
+        total = sum(rs.wanted for rs in self.owned(Owner.DEPLOYMENT))
+        size = max(0, min(deployment.replicas + deployment.surge - total, deployment.replicas))
+        name = f"checkout-{template.native_hash}"
+        rs = ReplicaSet(name, template, template.native_hash, Owner.DEPLOYMENT, size, self.next_id())
+        self._annotate(deployment, rs)
+        self.replica_sets[name] = rs
+        return rs
+
+    def _mark_newest(self, fresh: ReplicaSet) -> None:
+        highest = max((rs.number for rs in self.owned(Owner.DEPLOYMENT) if rs is not fresh), default=0)
+        if fresh.number <= highest:
+            fresh.number = highest + 1
+
+    def _annotate(self, deployment: Deployment, rs: ReplicaSet) -> None:
+        rs.desired, rs.most = deployment.replicas, deployment.replicas + deployment.surge
+
+    def _resize(self, deployment: Deployment, rs: ReplicaSet, size: int) -> None:
+        rs.wanted = max(0, size)
+        self._annotate(deployment, rs)
+
+    def _scale_all(self, deployment: Deployment, fresh: ReplicaSet | None, owned: list[ReplicaSet]) -> None:
+        """`scale` of sync.go."""
+        active = [rs for rs in owned if rs.wanted > 0]
+        if len(active) <= 1:
+            newest = fresh or (owned[-1] if owned else None)
+            only = active[0] if active else newest
+            if only is not None and only.wanted != deployment.replicas:
+                self._resize(deployment, only, deployment.replicas)
+            return
+        if fresh is not None and self._saturated(deployment, fresh):
+            for rs in active:
+                if rs is not fresh:
+                    self._resize(deployment, rs, 0)
+            return
+        allowed = deployment.replicas + deployment.surge if deployment.replicas > 0 else 0
+        self._scale_in_proportion(deployment, active, allowed - sum(rs.wanted for rs in active))
+
+    def _saturated(self, deployment: Deployment, rs: ReplicaSet) -> bool:
+        replicas = deployment.replicas
+        return rs.wanted == replicas and rs.desired == replicas and rs.ready(self.now) == replicas
+
+    def _scale_in_proportion(self, deployment: Deployment, active: list[ReplicaSet], change: int) -> None:
+        newer_first = -1 if change > 0 else 1
+        order = sorted(active, key=lambda rs: (-rs.wanted, newer_first * rs.created))
+        sizes, added = {rs.name: rs.wanted for rs in order}, 0
+        for rs in order:
+            if change == 0:
+                break
+            share = self._share(deployment, rs)
+            left = change - added
+            share = min(share, left) if change > 0 else max(share, left)
+            sizes[rs.name] += share
+            added += share
+        if change != 0:
+            sizes[order[0].name] += change - added
+        for rs in order:
+            self._resize(deployment, rs, sizes[rs.name])
+
+    def _share(self, deployment: Deployment, rs: ReplicaSet) -> int:
+        if deployment.replicas == 0:
+            return -rs.wanted
+        most = deployment.replicas + deployment.surge
+        return round(rs.wanted * most / (rs.most or most)) - rs.wanted
+
+    def _roll(self, deployment: Deployment, fresh: ReplicaSet, owned: list[ReplicaSet]) -> None:
+        """One step of rolling.go."""
+        total, replicas = sum(rs.wanted for rs in owned), deployment.replicas
+        room = replicas + deployment.surge - total
+        if fresh.wanted > replicas:
+            self._resize(deployment, fresh, replicas)
+        elif fresh.wanted < replicas and room > 0:
+            self._resize(deployment, fresh, fresh.wanted + min(room, replicas - fresh.wanted))
+        else:
+            spare = total - (replicas - deployment.unavailable) - (fresh.wanted - fresh.ready(self.now))
+            for rs in owned:
+                if rs is fresh or rs.wanted == 0 or spare <= 0:
+                    continue
+                fewer = min(spare, rs.wanted)
+                self._resize(deployment, rs, rs.wanted - fewer)
+                spare -= fewer
+
+    def _sync_pods(self) -> None:
+        self.terminating = [(pod, end) for pod, end in self.terminating if end > self.now]
+        for rs in self.replica_sets.values():
+            while len(rs.pods) < rs.wanted:
+                delay = self.start_up.get(rs.template.image, 3.0)
+                rs.pods.append(Pod(self.next_id(), None if delay is None else self.now + delay))
+            rs.pods.sort(key=lambda pod: not pod.ready(self.now))
+            while len(rs.pods) > rs.wanted:
+                self._stop(rs.pods.pop())
+
+    def _stop(self, pod: Pod) -> None:
+        self.terminating.append((pod.id, self.now + TERMINATION))
+        self.stopped.add(pod.id)
+
+    def delete_replica_set(self, name: str) -> None:
+        """Delete a ReplicaSet with its pods."""
+        for pod in self.replica_sets.pop(name).pods:
+            self._stop(pod)
+
+    def _sync_slices(self) -> None:
+        for service in self.services.values():
+            service.addresses = frozenset(
+                pod.id
+                for rs in self.replica_sets.values()
+                if service.revision in (None, rs.revision)
+                for pod in rs.pods
+                if pod.ready(self.now)
+            )
+
+    def _sync_router(self) -> None:
+        for route in self.routes.values():
+            if route.accepted != route.generation and self.router_works and self.now >= route.changed_at + self.router_delay:
+                route.accepted, route.accepted_at, route.in_force = route.generation, self.now, route.backends

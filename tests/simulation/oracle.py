@@ -1,0 +1,224 @@
+"""What must hold at every instant, whatever people, controllers, routers, Prometheus and the operator's death do.
+
+The oracle keeps its own account of what was rejected and granted, and compares it with what the engine decides.
+"""
+
+from __future__ import annotations
+
+from simulation.cluster import CANARY, STABLE, ReplicaSet
+from simulation.views import at, stage_of, weight_of
+from simulation.world import Pass, World
+from tidegate.api.names import Cause, Condition, Phase, Verdict
+from tidegate.api.policy import BreachAction
+from tidegate.api.release import Outcome, ReleaseStatus
+from tidegate.engine.decide import decide
+from tidegate.engine.plan import Plan, SetFinalizer, ShiftRoute
+from tidegate.engine.snapshot import Owner, RouteStage, Snapshot
+
+REJECTING = {Cause.GATE, Cause.NO_DATA, Cause.REQUEST, Cause.DEADLINE}
+
+
+class Oracle:
+    """Watches every pass and every write of a world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.rejected: set[str] = set()
+        """Images that may not get traffic."""
+        self.granted: tuple[str, int] = ("", 0)
+        """The candidate and the greatest weight that its gates have earned it."""
+        self.judged: set[int] = set()
+        """Pods that were adopted and must not be stopped."""
+        self.bypassed = False
+        """A person has let the Deployment go: what it does then is not the engine's doing."""
+        world.after_write = self.write
+
+    # Passes.
+
+    def passed(self, made: Pass) -> None:
+        """Check a pass."""
+        before, after = made.snapshot.status, made.plan.status
+        assert decide(made.snapshot, at(self.world.now)) == made.plan, "the same snapshot gave another plan"
+        stored = "status" in made.writes or after == before
+        if stored:
+            self._account_for_rejections(made.snapshot, before, after)
+        self._no_weight_for_the_rejected(after)
+        self._weight_is_earned(before, after, stored=stored)
+        self._weight_is_explained(before, made.plan)
+        self._breach_is_answered(made)
+        self._ready_means_done(made)
+        if stored:
+            self._judged_pods_live_on(before, after)
+        if made.complete and not self.world.stale:
+            self._weight_is_on_ready_pods()
+
+    def _account_for_rejections(self, snapshot: Snapshot, before: ReleaseStatus, after: ReleaseStatus) -> None:
+        undo_before = before.rollout.undo if before.rollout else None
+        undo = after.rollout.undo if after.rollout else None
+        ended = after.last_rollout if after.last_rollout != before.last_rollout else None
+        cause = undo if undo != undo_before else ended.cause if ended and undo_before is None else None
+        version = after.candidate.version if undo and after.candidate else ended.version if ended else ""
+        if cause in REJECTING:
+            self.rejected.add(version)
+        request = snapshot.release.request
+        retried = request and request.text == after.handled_request != before.handled_request and request.verb == "retry"
+        if retried or self.bypassed:
+            self.rejected = {entry.version for entry in after.rejected}
+        assert self.rejected <= {entry.version for entry in after.rejected}, "a rejection was forgotten"
+
+    def _no_weight_for_the_rejected(self, after: ReleaseStatus) -> None:
+        if after.weight > 0:
+            assert after.candidate is not None
+            assert after.candidate.version not in self.rejected, "a rejected version got traffic"
+
+    def _weight_is_earned(self, before: ReleaseStatus, after: ReleaseStatus, *, stored: bool) -> None:
+        revision = after.candidate.revision if after.candidate else ""
+        if self.granted[0] != revision or (
+            after.rollout and before.rollout and after.rollout.started_at != before.rollout.started_at
+        ):
+            self.granted = (revision, 0)
+        if after.step is None:
+            self.granted = (revision, 0)
+        if after.weight <= before.weight and after.weight <= self.granted[1]:
+            return
+        rollout, step = after.rollout, after.step
+        assert rollout is not None
+        assert step is not None
+        assert rollout.undo is None, "weight rose while the rollout is undone"
+        assert rollout.paused is None, "weight rose while the rollout is paused"
+        assert after.weight <= step.weight, "weight above that of the step"
+        if after.weight > self.granted[1] and before.weight > 0 and not rollout.skip_to_end:
+            verdicts = {state.name: state for state in after.gates}
+            for gate in rollout.spec.gates:
+                if gate.on_breach is not BreachAction.WARN:
+                    assert verdicts[gate.name].verdict is Verdict.PASS, f"weight rose without gate {gate.name}"
+                    since = before.step.since if before.step else None
+                    assert since is None or verdicts[gate.name].at >= since, "the look was at another weight"
+        if stored:
+            self.granted = (revision, max(after.weight, self.granted[1]))
+
+    def _weight_is_explained(self, before: ReleaseStatus, plan: Plan) -> None:
+        if before.weight != plan.status.weight:
+            assert plan.notices, "a weight changed without an Event"
+
+    def _breach_is_answered(self, made: Pass) -> None:
+        before, after = made.snapshot.status, made.plan.status
+        rollout, bad = before.rollout, set()
+        if rollout is None or before.weight == 0 or rollout.undo is not None or before.candidate is None:
+            return
+        canary = made.snapshot.workload.replica_set(before.candidate.revision) if made.snapshot.workload else None
+        if before.phase is Phase.PROMOTING and canary is not None and canary.owner is not Owner.RELEASE:
+            return
+        looked = {state.name: state.at for state in before.gates}
+        for reading in made.snapshot.readings:
+            fresh = reading.gate not in looked or reading.at > looked[reading.gate]
+            if fresh and reading.canary is not None and reading.canary > 0.01 and reading.revision == before.candidate.revision:
+                bad.add(reading.gate)
+        if bad & {gate.name for gate in rollout.spec.gates if gate.on_breach is BreachAction.ROLLBACK}:
+            assert after.weight == 0, "a breach kept its weight"
+            carrying = [r.name for r in made.snapshot.routes if r.weight > 0 and r.stage >= RouteStage.LEAVING]
+            first = [action for action in made.plan.actions if not isinstance(action, SetFinalizer)][: len(carrying)]
+            assert all(isinstance(action, ShiftRoute) and action.weight == 0 for action in first), "not the route first"
+            assert made.plan.urgent
+
+    def _ready_means_done(self, made: Pass) -> None:
+        ready = {c.type: c.status == "True" for c in made.plan.status.conditions}
+        assert sum(ready[kind] for kind in (Condition.READY, Condition.RECONCILING, Condition.STALLED)) == 1
+        if ready[Condition.READY]:
+            assert not made.plan.actions
+            assert made.plan.status.phase is Phase.IDLE
+            assert not made.plan.looks
+            assert made.plan.due is None
+        assert len(made.plan.status.message) <= 1024
+
+    def _judged_pods_live_on(self, before: ReleaseStatus, after: ReleaseStatus) -> None:
+        last = after.last_rollout
+        if last == before.last_rollout or last is None:
+            return
+        if last.outcome is Outcome.PROMOTED and not self.bypassed:
+            assert before.candidate is not None
+            assert after.stable is not None
+            assert after.stable.revision == last.revision, "another ReplicaSet than the one that was judged is stable"
+            assert not self.judged & self.world.cluster.stopped, "a pod was stopped by its promotion"
+        self.judged = set()
+
+    def _weight_is_on_ready_pods(self) -> None:
+        cluster = self.world.cluster
+        if not any(rs.ready(cluster.now) for rs in cluster.replica_sets.values()):
+            return
+        for route in cluster.routes.values():
+            if weight_of(route.backends) > 0 and cluster.deployment is not None:
+                rs = self._behind(CANARY)
+                assert rs is not None, "weight on nothing"
+                assert rs.ready(cluster.now) > 0, "weight on a version without ready pods for a whole pass"
+
+    # Writes.
+
+    def write(self, what: str) -> None:
+        """Check the world after a write of the operator."""
+        cluster, deployment = self.world.cluster, self.world.cluster.deployment
+        if what.startswith("Hold(paused=False") and deployment is not None:
+            serves = self.world.status.stable
+            assert deployment.template.image not in self.rejected or (serves and serves.version == deployment.template.image)
+        if what.startswith("Scale") and what.endswith("replicas=0)"):
+            rs = self._behind(CANARY)
+            if rs is not None and rs.owner is Owner.RELEASE and rs.wanted == 0 and rs.name in what:
+                self._without_traffic()
+        if what.startswith("Adopt"):
+            assert deployment is not None
+            rs = next(rs for rs in cluster.replica_sets.values() if repr(rs.name) in what)
+            assert rs.ready(cluster.now) == deployment.replicas
+            assert rs.template.image not in self.rejected
+            self.judged = {pod.id for pod in rs.pods}
+            for route in cluster.routes.values():
+                assert weight_of(route.in_force) == 100, "adopted before it had all traffic"
+
+    def _without_traffic(self) -> None:
+        for route in self.world.cluster.routes.values():
+            if self.world.deleting is None:
+                assert weight_of(route.in_force) == 0, "pods are stopped that a router still sends requests to"
+
+    def instant(self) -> None:
+        """Check the data plane at any instant."""
+        cluster = self.world.cluster
+        deployment = cluster.deployment
+        if self.bypassed or deployment is None or deployment.replicas == 0 or deployment.observed != deployment.generation:
+            return
+        for route in cluster.routes.values():
+            if self.world.deleting is not None and route.accepted != route.generation:
+                continue  # After a minute the hand-back no longer waits for a router that says nothing.
+            shares = dict(route.in_force)
+            assert sum(shares.values()) > 0, "both at 0"
+            if shares.get(STABLE, 0) > 0 and stage_of(route.in_force) >= RouteStage.LEAVING:
+                rs = self._behind(STABLE)
+                assert rs is not None, "the stable Service selects nothing"
+                assert rs.wanted > 0, "stable has traffic and is stopped"
+
+    def _behind(self, service: str) -> ReplicaSet | None:
+        found = self.world.cluster.services.get(service)
+        if found is None:
+            return None
+        return next((rs for rs in self.world.cluster.replica_sets.values() if rs.revision == found.revision), None)
+
+    # Rest.
+
+    def at_rest(self) -> None:
+        """Check a world in which nothing is to be done."""
+        world, status = self.world, self.world.status
+        if status.phase not in {Phase.IDLE, Phase.ROLLED_BACK} and not world.gone:
+            return
+        for route in world.cluster.routes.values():
+            assert route.backends == route.written, "the route is not as the user wrote it"
+        assert world.gone or status.original_rules == ()
+        deployment = world.cluster.deployment
+        if deployment is None or status.stable is None or self.bypassed:
+            return
+        if world.gone:
+            world.settle_controllers(30)
+            serving = sum(rs.ready(world.now) for rs in world.cluster.replica_sets.values())
+            assert serving == deployment.replicas, "what was handed back does not serve"
+            return
+        rs = next(rs for rs in world.cluster.replica_sets.values() if rs.revision == status.stable.revision)
+        assert rs.wanted == deployment.replicas, "stable has not the Deployment's size"
+        others = [one for one in world.cluster.replica_sets.values() if one is not rs]
+        assert not any(one.wanted for one in others), "pods of another version are left"

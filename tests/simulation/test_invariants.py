@@ -1,0 +1,257 @@
+"""Whatever happens in whatever order, the invariants hold, and once the world is kind again the engine comes to rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import hypothesis.strategies as st
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from simulation.cluster import CANARY, CONTROLLERS, Controller
+from simulation.oracle import Oracle
+from simulation.world import KINDS, World
+from tidegate.api.names import Condition, Phase
+from tidegate.api.policy import RolloutPolicySpec
+from tidegate.engine.snapshot import Owner
+
+IMAGES = ("v1", "v2", "v3", "v4")
+POLICY = {
+    "steps": [{"weight": 0, "replicas": 1}, {"weight": 10, "hold": "6s"}, {"weight": 50, "hold": "4s"}, {"weight": 100}],
+    "gates": [
+        {"name": name, "metric": {"promql": {"canary": "x", "unit": "Ratio"}}, "threshold": {"max": 0.01}, "onBreach": action}
+        | {"interval": "2s", "minSamples": 0, "onNoData": no_data}
+        for name, action, no_data in (
+            ("errors", "Rollback", {"then": "Fail", "after": "20s"}),
+            ("latency", "Pause", {"then": "Hold"}),
+            ("noise", "Warn", {"then": "Hold"}),
+        )
+    ],
+    "bake": "5s",
+    "drain": "3s",
+    "progressDeadline": "30s",
+}
+SPEC = RolloutPolicySpec.model_validate(POLICY)
+GATES = ("errors", "latency", "noise")
+GOALS: dict[str, Callable[[World], bool]] = {
+    "a preview": lambda world: world.status.step is not None,
+    "a little weight": lambda world: world.status.weight == 10,
+    "half the weight": lambda world: world.status.weight == 50,
+    "all the weight": lambda world: world.status.weight == 100,
+    "promotion": lambda world: world.status.phase is Phase.PROMOTING,
+    "adoption": lambda world: bool(world.cluster.owned(Owner.NOBODY)),
+}
+REST = {Condition.READY, Condition.STALLED}
+
+
+class Rollouts(RuleBasedStateMachine):
+    """People, controllers, routers, Prometheus and crashes in any order."""
+
+    @initialize(
+        routes=st.sampled_from([("web",), ("web",), ("web", "api"), ()]),
+        pin=st.booleans(),
+        admission=st.sampled_from([True, True, False]),
+        adopted=st.sampled_from([True, True, True, False]),
+    )
+    def begin(self, routes: tuple[str, ...], pin: bool, admission: bool, adopted: bool) -> None:
+        self.world = World(POLICY, routes=routes, pin=pin, admission=admission)
+        self.oracle = Oracle(self.world)
+        self.asked = 0
+        if adopted:
+            self.spend(4.0)
+
+    def _pass(self, crash_after: int | None = None) -> None:
+        self.oracle.passed(self.world.operate(crash_after=crash_after))
+
+    # The operator and the controllers.
+
+    @rule(image=st.sampled_from(IMAGES), seconds=st.sampled_from([0, 6, 12, 18, 25, 40]))
+    def roll_out(self, image: str, seconds: int) -> None:
+        self._apply(image)
+        self.spend(float(seconds))
+
+    def _apply(self, image: str) -> None:
+        if self.world.cluster.deployment and self.world.cluster.deployment.template.image != image:
+            self.oracle.judged = set()  # What the controller does to the pods of a template that is gone is its own affair.
+        self.world.apply(image)
+
+    @rule(image=st.sampled_from(IMAGES), goal=st.sampled_from(sorted(GOALS)))
+    def reach(self, image: str, goal: str) -> None:
+        """A version is rolled out undisturbed to a point, so that what follows happens there."""
+        self._apply(image)
+        for _ in range(140):
+            if GOALS[goal](self.world):
+                return
+            self._tick(0.5)
+            self._pass()
+
+    @rule(seconds=st.sampled_from([0.5, 2.0, 5.0, 12.0, 30.0]))
+    def spend(self, seconds: float) -> None:
+        """The operator is at work."""
+        every = 0.5 if seconds < 20 else 1.0
+        for _ in range(round(seconds / every)):
+            self._tick(every)
+            self._pass()
+
+    @rule(seconds=st.sampled_from([1, 5, 20]))
+    def be_dead(self, seconds: int) -> None:
+        """The operator is dead, and the rest of the world goes on."""
+        for _ in range(seconds):
+            self._tick(1.0, looks=False)
+
+    def _tick(self, seconds: float, *, looks: bool = True) -> None:
+        world = self.world
+        world.cluster.now = round(world.cluster.now + seconds, 3)
+        world.cluster.tick()
+        self.oracle.instant()
+        for due in world.last.plan.looks if world.last and looks else ():
+            world.look(due.gate, world.quality.get(due.gate, 0.0), trouble=world.prometheus_trouble)
+
+    @rule(controllers=st.lists(st.sampled_from(CONTROLLERS), min_size=1, max_size=3))
+    def interleave(self, controllers: list[Controller]) -> None:
+        """Some controllers are faster than the operator, others slower."""
+        self.world.cluster.tick(*controllers)
+        self._pass()
+
+    @rule(writes=st.integers(0, 5))
+    def crash(self, writes: int) -> None:
+        """The operator is killed after so many writes of a pass."""
+        self._pass(crash_after=writes)
+
+    @precondition(lambda self: not self.world.stale)
+    @rule()
+    def soon_has_nothing_to_write(self) -> None:
+        """Without news, the operator writes nothing after a few passes."""
+        for _ in range(12):
+            self._pass()
+            if not self.world.last.writes or self.world.gone:
+                return
+        raise AssertionError(f"writes again and again: {self.world.last.writes}")
+
+    # Gates.
+
+    @rule(gate=st.sampled_from(GATES), value=st.sampled_from([0.5, 0.5, None]), seconds=st.sampled_from([0, 3, 25]))
+    def breach(self, gate: str, value: float | None, seconds: int) -> None:
+        """Prometheus says for a while that something is wrong, or nothing."""
+        self.world.quality[gate] = value
+        self.world.look(gate, value)
+        self.spend(float(seconds))
+        self.world.quality = {}
+
+    @rule(trouble=st.sampled_from(["", "connection refused"]))
+    def prometheus_is_away(self, trouble: str) -> None:
+        self.world.prometheus_trouble = trouble
+
+    # People and GitOps tools.
+
+    @rule(verb=st.sampled_from(["promote", "promote", "rollback", "pause", "resume", "resume", "retry", "retry", "dance"]))
+    def ask(self, verb: str) -> None:
+        self.asked += 1
+        self.world.ask(f"{verb}/{self.asked}")
+        self._pass()
+
+    @rule(replicas=st.sampled_from([4, 8, 2, 0]))
+    def scale(self, replicas: int) -> None:
+        self.world.cluster.scale(replicas)
+        self.oracle.judged = set()
+
+    @rule(image=st.sampled_from(IMAGES))
+    def overlay(self, image: str) -> None:
+        self.world.images = {"app": image} if self.world.images.get("app") != image else {}
+
+    @rule(what=st.sampled_from(["restart", "resume", "undo", "resync", "resync"]))
+    def people(self, what: str) -> None:
+        world, deployment = self.world, self.world.cluster.deployment
+        self.oracle.judged = set()
+        match what:
+            case "restart" if deployment is not None:
+                world.apply(deployment.template.image, "" if deployment.template.restarted else "r")
+            case "resume":
+                self.oracle.bypassed = True
+                world.resume()
+            case "undo":
+                world.undo()
+            case "resync" if world.route_names:
+                world.resync("web")
+
+    @precondition(lambda self: self.asked > 1)
+    @rule()
+    def delete(self) -> None:
+        self.world.delete()
+
+    # Nuisances.
+
+    @rule(image=st.sampled_from(IMAGES), down=st.booleans())
+    def probes(self, image: str, down: bool) -> None:
+        """All pods of an image fail their readiness probe, or pass it again."""
+        for rs in self.world.cluster.replica_sets.values():
+            if rs.template.image == image:
+                for pod in rs.pods:
+                    pod.down = down
+
+    @rule(
+        what=st.sampled_from(["router", "policy", "slow", "never", "lag", "lag", "service", "all is well"]),
+        kind=st.sampled_from(KINDS),
+    )
+    def nuisance(self, what: str, kind: str) -> None:
+        world = self.world
+        match what:
+            case "router":
+                world.cluster.router_works = False
+            case "policy":
+                world.policy = None
+            case "slow":
+                world.cluster.start_up = dict.fromkeys(IMAGES[1:], 12.0)
+            case "never":
+                world.cluster.start_up = dict.fromkeys(IMAGES[1:3])
+            case "lag":
+                world.stale = {kind}
+            case "service":
+                world.cluster.services.pop(CANARY, None)
+            case _:
+                self._be_kind()
+
+    def _be_kind(self) -> None:
+        world = self.world
+        world.stale, world.quality, world.prometheus_trouble = set(), {}, ""
+        world.cluster.router_works, world.cluster.start_up = True, {}
+        world.policy = SPEC
+
+    @invariant()
+    def data_plane(self) -> None:
+        if hasattr(self, "oracle"):
+            self.oracle.instant()
+
+    def teardown(self) -> None:
+        """The world is kind again: the engine comes to rest in bounded time, and everything is as it should be."""
+        if not hasattr(self, "world"):
+            return
+        world = self.world
+        self._be_kind()
+        for rs in world.cluster.replica_sets.values():
+            for pod in rs.pods:
+                pod.down, pod.ready_at = False, world.now
+        if world.cluster.deployment is not None and world.cluster.deployment.replicas == 0:
+            world.cluster.scale(4)
+        for _ in range(300):
+            self._tick(1.0)
+            self._pass()
+            if world.status.phase is Phase.PAUSED and world.deleting is None:
+                self.ask("resume")
+            at_rest = not world.last.writes and any(c.type in REST and c.status == "True" for c in world.status.conditions)
+            if world.gone or at_rest:
+                break
+        else:
+            raise AssertionError(f"does not come to rest: {world.status.phase} {world.status.message}")
+        self.oracle.at_rest()
+
+
+TestRollouts = Rollouts.TestCase
+TestRollouts.settings = settings(
+    max_examples=80,
+    stateful_step_count=14,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)

@@ -1,0 +1,155 @@
+"""From the objects that the operator's caches hold to a snapshot, as the adapters make it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from simulation.cluster import CANARY, STABLE, USER, Backends, Deployment, ReplicaSet, Route, Service, Template
+from tidegate.api.release import OriginalRule
+from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage, RouteView, ServiceView, TemplateView, WorkloadView
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    """Return the moment so many seconds after the world began."""
+    return EPOCH + timedelta(seconds=round(seconds, 3))
+
+
+@dataclass
+class Seen:
+    """What the operator's caches hold; each object may be older than it is, but never older than the operator's own last write."""
+
+    deployment: Deployment | None = None
+    replica_sets: dict[str, ReplicaSet] = field(default_factory=dict)
+    services: dict[str, Service] = field(default_factory=dict)
+    routes: dict[str, Route] = field(default_factory=dict)
+    ready: dict[str, int] = field(default_factory=dict)
+    """Ready pods by ReplicaSet."""
+
+
+def stage_of(backends: Backends) -> RouteStage:
+    """Return how far a route is from what the user wrote."""
+    weights = dict(backends)
+    if STABLE not in weights:
+        return RouteStage.USER
+    if weights.get(USER, 0) > 0:
+        return RouteStage.ENTERING
+    return RouteStage.LEAVING if USER in weights else RouteStage.SPLIT
+
+
+def weight_of(backends: Backends) -> float:
+    """Return the canary's share in percent of what is ours."""
+    weights = dict(backends)
+    ours = weights.get(STABLE, 0) + weights.get(CANARY, 0)
+    return 100 * weights.get(CANARY, 0) / ours if ours else 0
+
+
+def shifted(originals: Backends, stage: RouteStage, weight: int) -> Backends:
+    """Return the backends of a route at a stage; other backends keep their share."""
+    if stage is RouteStage.USER:
+        return originals
+    found: list[tuple[str, int]] = []
+    for name, share in originals:
+        if name != USER:
+            found.append((name, share * 100))
+            continue
+        user = [(USER, share * 100 if stage is RouteStage.ENTERING else 0)] if stage is not RouteStage.SPLIT else []
+        split = (0, 0) if stage is RouteStage.ENTERING else (share * (100 - weight), share * weight)
+        found += [*user, (STABLE, split[0]), (CANARY, split[1])]
+    return tuple(found)
+
+
+def route_view(name: str, route: Route | None, known: tuple[OriginalRule, ...]) -> RouteView:
+    """Return what the engine sees of a route."""
+    if route is None:
+        return RouteView(name=name, exists=False, matches=False, accepted=False)
+    ours = {USER, STABLE, CANARY} & dict(route.backends).keys()
+    accepted = route.accepted == route.generation and not route.trouble
+    stage = stage_of(route.backends)
+    originals = tuple(rule for rule in known if rule.route == name)
+    if stage is RouteStage.USER and ours:
+        originals = (OriginalRule(route=name, rule=0, backend_refs=json.dumps(route.backends)),)
+    return RouteView(
+        name=name,
+        matches=bool(ours),
+        stage=stage,
+        weight=weight_of(route.backends),
+        accepted=accepted,
+        since=at(route.accepted_at) if accepted else None,
+        trouble=route.trouble,
+        originals=originals,
+    )
+
+
+def service_view(name: str, service: Service | None) -> ServiceView | None:
+    """Return what the engine sees of a Service."""
+    if service is None:
+        return None
+    return ServiceView(name, service.revision, endpoints=0 if name == USER else len(service.addresses))
+
+
+def workload_view(seen: Seen, images: dict[str, str], trouble: str) -> WorkloadView | None:
+    """Return what the engine sees of the Deployment."""
+    deployment = seen.deployment
+    if deployment is None:
+        return None
+    own = deployment.template
+    wanted = replace(own, image=images["app"]) if "app" in images else own
+    chosen, mine = _find(seen, wanted), _find(seen, own)
+    restarted = [rs for rs in _by_age(seen) if rs.template != wanted and rs.template.image == wanted.image]
+    likeliest = max(restarted, key=lambda rs: (rs.wanted > 0, rs.number), default=None)
+    same = [rs.revision for rs in _by_age(seen) if rs.template == wanted and rs is not chosen]
+    return WorkloadView(
+        uid="deployment",
+        replicas=deployment.replicas,
+        paused=deployment.paused,
+        labelled=deployment.labelled,
+        settled=_settled(seen, deployment, mine),
+        observed=deployment.observed == deployment.generation,
+        template=TemplateView(
+            revision=chosen.revision if chosen else wanted.own_hash,
+            version=wanted.image,
+            exists=chosen is not None,
+            restart_of=likeliest.revision if likeliest else None,
+            overlaid=wanted != own,
+            twins=tuple(same),
+        ),
+        own_revision=mine.revision if mine else None,
+        replica_sets=tuple(_set_view(seen, rs) for rs in _by_age(seen)),
+        trouble=trouble,
+    )
+
+
+def _by_age(seen: Seen) -> list[ReplicaSet]:
+    return sorted(seen.replica_sets.values(), key=lambda rs: rs.created)
+
+
+def _find(seen: Seen, template: Template) -> ReplicaSet | None:
+    same = [rs for rs in _by_age(seen) if rs.template == template]
+    return next((rs for rs in same if rs.owner is Owner.RELEASE), same[0] if same else None)
+
+
+def _settled(seen: Seen, deployment: Deployment, own: ReplicaSet | None) -> bool:
+    if own is None or own.owner is not Owner.DEPLOYMENT or deployment.observed != deployment.generation:
+        return False
+    others = [rs for rs in seen.replica_sets.values() if rs.owner is Owner.DEPLOYMENT and rs is not own]
+    complete = own.wanted == len(own.pods) == seen.ready.get(own.name, 0) == deployment.replicas
+    return complete and not any(rs.wanted or rs.pods for rs in others)
+
+
+def _set_view(seen: Seen, rs: ReplicaSet) -> ReplicaSetView:
+    ready = seen.ready.get(rs.name, 0)
+    return ReplicaSetView(
+        name=rs.name,
+        revision=rs.revision,
+        owner=rs.owner,
+        wanted=rs.wanted,
+        current=len(rs.pods),
+        ready=ready,
+        available=ready,
+        version=rs.template.image,
+        number=rs.number,
+    )

@@ -1,0 +1,392 @@
+"""The world of one Release: the cluster, the operator that decides and writes, people, GitOps tools and Prometheus."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, assert_never
+
+from simulation.cluster import CANARY, STABLE, USER, Cluster, ReplicaSet, Service, Template
+from simulation.views import Seen, at, route_view, service_view, shifted, workload_view
+from tidegate.api.policy import RolloutPolicySpec
+from tidegate.api.release import ReleaseSpec, ReleaseStatus
+from tidegate.engine.decide import decide
+from tidegate.engine.plan import (
+    Action,
+    Adopt,
+    CreateCanary,
+    DeleteReplicaSet,
+    DeleteService,
+    EnsureService,
+    Hold,
+    LabelWorkload,
+    Notice,
+    PinService,
+    Plan,
+    Role,
+    Scale,
+    SetFinalizer,
+    SetImages,
+    ShiftRoute,
+    TakeOver,
+)
+from tidegate.engine.snapshot import Blocker, Owner, PolicyView, ReleaseView, Request, Snapshot, Verb
+from tidegate.judge.reading import Reading
+
+ROLE_NAMES = {Role.STABLE: STABLE, Role.CANARY: CANARY}
+KINDS = ("deployment", "replica_sets", "services", "routes")
+
+
+class ConflictError(Exception):
+    """A write was refused since the object is not as it was seen; the pass ends, and another follows."""
+
+
+class CrashError(Exception):
+    """The operator was killed."""
+
+
+@dataclass
+class Pass:
+    """One pass of the operator: what it saw, decided and wrote."""
+
+    snapshot: Snapshot
+    plan: Plan
+    writes: list[str] = field(default_factory=list)
+    complete: bool = True
+
+
+class World:
+    """The world of one Release.
+
+    Args:
+        policy: the policy's spec in its wire form.
+        routes: names of HTTPRoutes; none for a Release without traffic by route.
+        pin: traffic.pinService.
+        admission: whether an admission policy holds changed templates; else the Deployment stays paused between rollouts.
+        replicas: of the Deployment.
+    """
+
+    def __init__(
+        self,
+        policy: dict[str, Any] | None = None,
+        *,
+        routes: tuple[str, ...] = ("web",),
+        pin: bool = False,
+        admission: bool = True,
+        replicas: int = 4,
+    ) -> None:
+        self.cluster = Cluster(replicas=replicas, routes=routes, admission=admission)
+        self.policy: RolloutPolicySpec | None = RolloutPolicySpec.model_validate(policy or {"steps": [{"weight": 100}]})
+        self.images: dict[str, str] = {}
+        self.pin, self.route_names = pin, routes
+        self.deleting: float | None = None
+        self.finalizer = False
+        self.gone = False
+        self.request: str | None = None
+        self.status = ReleaseStatus()
+        self.blockers: tuple[Blocker, ...] = ()
+        self.trouble = ""
+        self.seen = Seen()
+        self.stale: set[str] = set()
+        """Kinds whose watch lags; of these the caches show only what the operator itself has written."""
+        self.quality: dict[str, float | None] = {}
+        """What Prometheus says about the new version, by gate; 0 where nothing is named, None for no data."""
+        self.prometheus_trouble = ""
+        self.readings: list[Reading] = []
+        self.notices: list[Notice] = []
+        self.weights: list[int] = [0]
+        self.last: Pass | None = None
+        self.after_write: Callable[[str], None] = lambda _: None
+        self.refused: tuple[type[Action], ...] = ()
+        """Writes that the API server refuses."""
+        self.settle_controllers()
+
+    @property
+    def now(self) -> float:
+        """Seconds since the world began."""
+        return self.cluster.now
+
+    def settle_controllers(self, seconds: float = 10) -> None:
+        """Let the controllers work for a while without an operator."""
+        for _ in range(round(seconds / 0.5)):
+            self.cluster.now += 0.5
+            self.cluster.tick()
+
+    # The operator.
+
+    def refresh(self) -> None:
+        """Bring the caches up to date, but for the kinds whose watch lags."""
+        for kind in KINDS:
+            if kind not in self.stale:
+                setattr(self.seen, kind, copy.deepcopy(getattr(self.cluster, kind)))
+        if "replica_sets" not in self.stale:
+            self.seen.ready = {rs.name: rs.ready(self.now) for rs in self.cluster.replica_sets.values()}
+
+    def spec(self) -> ReleaseSpec:
+        """Return the Release's spec."""
+        routes = [{"name": name} for name in self.route_names]
+        traffic = {"service": USER, "pinService": self.pin, "gatewayAPI": {"httpRoutes": routes}} if routes else None
+        return ReleaseSpec.model_validate(
+            {"targetRef": {"name": "checkout"}, "images": self.images, "policyRef": {"name": "production"}, "traffic": traffic}
+        )
+
+    def snapshot(self) -> Snapshot:
+        """Return what the operator sees."""
+        seen, request = self.seen, self.request
+        verb, _, name = (request or "").partition("/")
+        release = ReleaseView(
+            namespace="shop",
+            name="checkout",
+            uid="release",
+            generation=1,
+            spec=self.spec(),
+            deleting=None if self.deleting is None else at(self.deleting),
+            finalizer=self.finalizer,
+            request=Request(Verb(verb) if verb in {*Verb} else None, name, request) if request else None,
+        )
+        return Snapshot(
+            release=release,
+            status=self.status,
+            policy=PolicyView("RolloutPolicy/production", self.policy) if self.policy else None,
+            workload=workload_view(seen, self.images, self.trouble),
+            user_service=service_view(USER, seen.services.get(USER)),
+            stable_service=service_view(STABLE, seen.services.get(STABLE)),
+            canary_service=service_view(CANARY, seen.services.get(CANARY)),
+            routes=tuple(route_view(name, seen.routes.get(name), self.status.original_rules) for name in self.route_names),
+            readings=tuple(self.readings),
+            keep_held=not self.cluster.admission,
+            blockers=self.blockers,
+        )
+
+    def operate(self, *, crash_after: int | None = None) -> Pass:
+        """Make one pass: look, decide, write the status, then act in order, then tell.
+
+        Args:
+            crash_after: the operator dies after so many writes, or when all are done but nothing is told yet.
+        """
+        self.refresh()
+        snapshot = self.snapshot()
+        plan = decide(snapshot, at(self.now))
+        self.last = made = Pass(snapshot, plan)
+        if self.gone:
+            return made
+        if crash_after is None:
+            self.readings = []
+        try:
+            self._carry_out(made, crash_after)
+        except CrashError:
+            self.readings, made.complete = [], False
+            return made
+        self.notices += plan.notices
+        return made
+
+    def _carry_out(self, made: Pass, crash_after: int | None) -> None:
+        writes: list[Callable[[], None]] = []
+        if made.plan.status.to_wire() != self.status.to_wire():
+            writes.append(lambda: self._store(made.plan.status))
+        failed = False
+        for index, action in enumerate([None, *made.plan.actions][1 - len(writes) :]):
+            if crash_after == index:
+                raise CrashError
+            if action is None:
+                writes[0]()
+                made.writes.append("status")
+            elif not failed or isinstance(action, ShiftRoute):
+                try:
+                    self.perform(action)
+                    made.writes.append(repr(action))
+                except ConflictError:
+                    failed, made.complete = True, False
+            if made.writes:
+                self.after_write(made.writes[-1])
+        if crash_after is not None:
+            raise CrashError
+
+    def _store(self, status: ReleaseStatus) -> None:
+        self.status = ReleaseStatus.model_validate(json.loads(json.dumps(status.to_wire())))
+        if self.status.weight != self.weights[-1]:
+            self.weights.append(self.status.weight)
+
+    def perform(self, action: Action) -> None:
+        """Make one write of the operator.
+
+        Raises:
+            ConflictError: the object is not as it was seen.
+        """
+        if isinstance(action, self.refused):
+            raise ConflictError
+        match action:
+            case SetFinalizer(present):
+                self.finalizer = present
+                self.gone = not present
+            case LabelWorkload() | Hold() | SetImages():
+                self._write_deployment(action)
+            case CreateCanary() | TakeOver() | Adopt() | Scale() | DeleteReplicaSet():
+                self._write_replica_set(action)
+            case EnsureService(role, revision):
+                self.cluster.services.setdefault(ROLE_NAMES[role], Service()).revision = revision
+                self._show("services", ROLE_NAMES[role])
+            case DeleteService(role):
+                self.cluster.services.pop(ROLE_NAMES[role], None)
+                self._show("services", ROLE_NAMES[role])
+            case PinService(revision):
+                if USER not in self.cluster.services:
+                    raise ConflictError
+                self.cluster.services[USER].revision = revision
+                self._show("services", USER)
+            case ShiftRoute(name, stage, weight, originals):
+                route, seen = self.cluster.routes.get(name), self.seen.routes.get(name)
+                if route is None or seen is None or route.generation != seen.generation:
+                    raise ConflictError
+                noted = json.loads(originals[0].backend_refs) if originals else [[USER, 1]]
+                route.put(shifted(tuple((one, share) for one, share in noted), stage, weight), self.now)
+                self._show("routes", name)
+            case _:
+                assert_never(action)
+
+    def _show(self, kind: str, name: str) -> None:
+        """The caches show the operator's own writes at once."""
+        real, cache = getattr(self.cluster, kind), getattr(self.seen, kind)
+        if name in real:
+            cache[name] = copy.deepcopy(real[name])
+        else:
+            cache.pop(name, None)
+
+    def _write_deployment(self, action: LabelWorkload | Hold | SetImages) -> None:
+        deployment, seen = self.cluster.deployment, self.seen.deployment
+        if deployment is None or seen is None:
+            raise ConflictError
+        unchanged = deployment.generation == seen.generation
+        match action:
+            case LabelWorkload(present):
+                deployment.labelled = present
+            case Hold(paused):
+                if not paused and not unchanged:
+                    raise ConflictError
+                self.cluster.set_paused(paused)
+            case SetImages():
+                if not unchanged or not deployment.paused:
+                    raise ConflictError
+                self.cluster.change_template(replace(deployment.template, image=self.images["app"]))
+        self.seen.deployment = copy.deepcopy(deployment)
+
+    def _write_replica_set(self, action: CreateCanary | TakeOver | Adopt | Scale | DeleteReplicaSet) -> None:
+        if isinstance(action, CreateCanary):
+            name = self._create_canary(action)
+        else:
+            name = action.replica_set
+            rs = self.cluster.replica_sets.get(name)
+            if rs is None:
+                self.seen.replica_sets.pop(name, None)
+                raise ConflictError
+            match action:
+                case TakeOver():
+                    self._take_over(rs)
+                case Adopt():
+                    self._adopt(rs)
+                case Scale(_, replicas):
+                    rs.wanted = replicas
+                case DeleteReplicaSet():
+                    if rs.owner is not Owner.RELEASE:
+                        raise ConflictError
+                    self.cluster.delete_replica_set(name)
+        self._show("replica_sets", name)
+        if name in self.cluster.replica_sets:
+            self.seen.ready[name] = self.cluster.replica_sets[name].ready(self.now)
+
+    def _create_canary(self, action: CreateCanary) -> str:
+        seen, name = self.seen.deployment, f"checkout-{action.revision}"
+        if seen is None or name in self.cluster.replica_sets:
+            raise ConflictError
+        template = replace(seen.template, image=self.images["app"]) if "app" in self.images else seen.template
+        assert template.own_hash == action.revision
+        rs = ReplicaSet(name, template, action.revision, Owner.RELEASE, action.replicas, self.cluster.next_id())
+        self.cluster.replica_sets[name] = rs
+        return name
+
+    def _take_over(self, rs: ReplicaSet) -> None:
+        deployment = self.cluster.deployment
+        if deployment is None or not deployment.paused or rs.owner is not Owner.DEPLOYMENT:
+            raise ConflictError
+        rs.owner = Owner.RELEASE
+
+    def _adopt(self, rs: ReplicaSet) -> None:
+        deployment = self.cluster.deployment
+        if deployment is None or not deployment.paused or rs.owner is not Owner.RELEASE or rs.template != deployment.template:
+            raise ConflictError
+        if not rs.wanted == rs.ready(self.now) == deployment.replicas:
+            raise ConflictError
+        rs.owner, rs.desired, rs.most = Owner.NOBODY, deployment.replicas, deployment.replicas + deployment.surge
+
+    # Time.
+
+    def look(self, gate: str, value: float | None = 0.0, *, trouble: str = "", stable: float = 0.0) -> None:
+        """A look of a gate comes in; its value is the share of errors."""
+        if self.status.candidate is None:
+            return
+        self.readings.append(
+            Reading(
+                gate=gate,
+                revision=self.status.candidate.revision,
+                at=at(self.now),
+                canary=None if trouble else value,
+                stable=stable,
+                canary_samples=None if value is None else 1000,
+                stable_samples=1000,
+                trouble=trouble,
+            )
+        )
+
+    def crank(self, seconds: float, *, until: Callable[[], bool] = lambda: False, every: float = 0.5) -> bool:
+        """Let time go by: controllers work, due looks are taken, the operator makes its passes.
+
+        Returns:
+            Whether the condition came true.
+        """
+        end = self.now + seconds
+        while self.now < end - 1e-9:
+            if until():
+                return True
+            self.cluster.now = round(self.now + every, 3)
+            self.cluster.tick()
+            for due in self.last.plan.looks if self.last else ():
+                if at(self.now) >= due.at:
+                    self.look(due.gate, self.quality.get(due.gate, 0.0), trouble=self.prometheus_trouble)
+            self.operate()
+        return until()
+
+    # People and GitOps tools.
+
+    def apply(self, image: str, restarted: str = "") -> None:
+        """Write the Deployment's template, by kubectl apply or a GitOps tool."""
+        self.cluster.change_template(Template(image, restarted))
+
+    def undo(self) -> None:
+        """`kubectl rollout undo`: the template of the revision before, which a paused Deployment refuses."""
+        deployment = self.cluster.deployment
+        if deployment is None or deployment.paused:
+            return
+        numbered = sorted((rs for rs in self.cluster.owned(Owner.DEPLOYMENT) if rs.number), key=lambda rs: -rs.number)
+        before = next((rs for rs in numbered if rs.template != deployment.template), None)
+        if before is not None:
+            self.cluster.change_template(before.template)
+
+    def resume(self) -> None:
+        """`kubectl rollout resume`."""
+        self.cluster.set_paused(False)
+
+    def resync(self, route: str = "web") -> None:
+        """A GitOps tool applies the user's route again."""
+        self.cluster.routes[route].put(self.cluster.routes[route].written, self.now)
+
+    def ask(self, request: str) -> None:
+        """Annotate the Release."""
+        self.request = request
+
+    def delete(self) -> None:
+        """`kubectl delete release`."""
+        if self.deleting is None:
+            self.deleting = self.now
+            self.gone = not self.finalizer

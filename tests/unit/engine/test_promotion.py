@@ -1,0 +1,223 @@
+"""Promotion by adoption: the pods that were judged are the pods that are promoted."""
+
+from __future__ import annotations
+
+import pytest
+
+from simulation.policies import at_weight, condition, finish, gate, idle, policy, reach, step
+from simulation.world import World
+from tidegate.api.names import Cause, Phase
+from tidegate.api.release import Outcome
+from tidegate.engine.snapshot import Owner
+
+QUICK = (step(50, "2s"), step(100))
+
+
+def adopted(**more: object) -> World:
+    """Return a world in which the ReplicaSet has just been freed, and the Deployment controller has not seen it yet."""
+    world = at_weight(50, policy(*QUICK, bake="2s"), **more)
+    assert world.crank(60, until=lambda: bool(world.cluster.owned(Owner.NOBODY)))
+    return world
+
+
+@pytest.mark.parametrize("admission", [True, False])
+@pytest.mark.parametrize("pin", [True, False])
+def test_judged_pods_are_promoted(admission: bool, pin: bool):
+    """The ReplicaSet that was judged is the Deployment's newest; none of its pods restarts; the old one has none."""
+    world = at_weight(50, policy(*QUICK), admission=admission, pin=pin)
+    assert world.crank(60, until=lambda: world.status.phase is Phase.BAKING)
+    world.crank(3)
+    pods = {pod.id for pod in world.cluster.replica_sets["checkout-own-v2"].pods}
+
+    finish(world)
+
+    rs = world.cluster.replica_sets["checkout-own-v2"]
+    assert {pod.id for pod in rs.pods} == pods
+    assert (rs.owner, rs.number) == (Owner.DEPLOYMENT, 2)
+    assert world.cluster.replica_sets["checkout-k8s-v1"].wanted == 0
+    assert world.cluster.deployment.paused is not admission
+    assert world.cluster.routes["web"].backends == (("checkout", 1),)
+    assert world.cluster.services["checkout"].revision == ("own-v2" if pin else None)
+    assert condition(world, "Promoted")
+
+
+def test_pinned_service_follows_what_serves():
+    """A pinned Service selects stable during the rollout, and the new version before the old one's pods stop."""
+    world = at_weight(50, policy(*QUICK, bake="2s"), pin=True)
+    assert world.cluster.services["checkout"].revision == "k8s-v1"
+    seen: list[str | None] = []
+    world.after_write = lambda what: seen.append(world.cluster.services["checkout"].revision) if "Adopt" in what else None
+
+    finish(world)
+
+    assert seen == ["own-v2"]
+
+
+def test_pin_is_taken_away_when_it_is_not_wanted_any_more():
+    """A Service that is no longer to be pinned selects every version again, once no rollout tells them apart."""
+    world = at_weight(50, policy(*QUICK), pin=True)
+    world.pin = False
+    world.crank(1)
+    assert world.cluster.services["checkout"].revision == "k8s-v1"
+
+    finish(world)
+
+    assert world.cluster.services["checkout"].revision is None
+
+
+def test_pinned_service_lets_a_restart_through():
+    """While the Deployment restarts its pods by itself, a pinned Service selects both generations."""
+    world = idle(pin=True)
+    finish(world)
+    assert world.cluster.services["checkout"].revision == "k8s-v1"
+
+    world.apply("v1", restarted="now")
+    world.crank(1)
+    assert world.cluster.services["checkout"].revision is None
+
+    finish(world)
+    assert world.cluster.services["checkout"].revision == "k8s-v1now"
+
+
+def test_adoption_waits_for_all_pods():
+    """A Deployment that is scaled up at the moment of promotion is followed first: only a full ReplicaSet is adopted."""
+    world = at_weight(100, policy(step(100), bake="3s"))
+    world.crank(2)
+    world.cluster.start_up["v2"] = 10
+    world.cluster.scale(8)
+    assert world.crank(30, until=lambda: world.status.phase is Phase.PROMOTING)
+    world.crank(2)
+    assert "waits for all pods of the new version to be available" in world.status.message
+
+    finish(world)
+
+    assert world.status.stable.ready == 8
+
+
+def test_adoption_waits_for_the_route():
+    """A route that is written over at the moment of promotion is put right before the Deployment adopts."""
+    world = at_weight(100, policy(step(100), bake="3s"))
+    world.cluster.router_delay = 3
+    world.crank(20, until=lambda: world.now >= (world.status.step.until - world.status.step.since).total_seconds())
+    world.resync()
+
+    finish(world)
+
+    assert world.status.stable.version == "v2"
+
+
+def test_pods_lost_while_promoting_before_adoption():
+    """Pods that die after the last step and before the adoption give their weight back, and the last step is held again."""
+    world = idle(policy(*QUICK, bake="2s"))
+    world.images = {"app": "v2"}
+    assert world.crank(90, until=lambda: world.status.phase is Phase.PROMOTING)
+    rs = world.cluster.replica_sets["checkout-own-v2"]
+    for pod in rs.pods:
+        pod.down = True
+    world.crank(0.5)
+    assert (world.status.phase, world.status.weight) == (Phase.PROGRESSING, 0)
+
+    for pod in rs.pods:
+        pod.down = False
+    finish(world)
+
+    assert world.status.stable.version == "v2"
+
+
+def test_breach_while_promoting_before_adoption():
+    """A breach that is read after the last step and before the adoption still shuts the version out."""
+    world = idle(policy(*QUICK, gates=(gate(),), bake="2s"))
+    world.images = {"app": "v2"}
+    assert world.crank(90, until=lambda: world.status.phase is Phase.PROMOTING)
+
+    world.look("errors", 0.5)
+    finish(world, Phase.ROLLED_BACK)
+
+    assert world.status.stable.version == "v1"
+
+
+@pytest.mark.parametrize("admission", [True, False])
+def test_template_changes_right_after_adoption(admission: bool):
+    """A newer template that comes between the adoption and its end: the judged version is stable first, then it starts."""
+    world = adopted(admission=admission)
+    world.apply("v3")
+
+    assert world.crank(30, until=lambda: world.status.candidate is not None and world.status.candidate.version == "v3")
+
+    assert world.status.stable.version == "v2"
+    assert world.status.last_rollout.outcome is Outcome.PROMOTED
+    finish(world)
+    assert world.status.stable.version == "v3"
+
+
+def test_template_goes_back_right_after_adoption():
+    """Stable's template that comes back right after the adoption: traffic goes back before the controller stops the new pods."""
+    world = adopted()
+    world.apply("v1")
+    world.operate()
+
+    assert world.status.weight == 0
+    assert world.status.rollout.undo is Cause.REVERTED
+    finish(world)
+    assert world.status.stable.version == "v1"
+    assert [rs.template.image for rs in world.cluster.replica_sets.values() if rs.pods] == ["v1"]
+
+
+def test_new_pods_die_right_after_adoption():
+    """New pods that die while the old ones are still there give the traffic back to them."""
+    world = adopted()
+    for pod in world.cluster.replica_sets["checkout-own-v2"].pods:
+        pod.down = True
+    world.operate()
+    assert world.status.weight == 0
+
+    for pod in world.cluster.replica_sets["checkout-own-v2"].pods:
+        pod.down = False
+    finish(world)
+    assert world.status.stable.version == "v2"
+
+
+def test_person_lets_go_right_after_adoption_with_another_template():
+    """A Deployment that is let go with a newer template in the middle of the adoption is held again."""
+    world = adopted()
+    world.cluster.tick("deployment")
+    world.apply("v3")
+    world.resume()
+    world.operate()
+    assert world.cluster.deployment.paused
+
+    finish(world)
+
+    assert world.status.stable.version == "v3"
+
+
+def test_scaled_in_the_moment_of_adoption():
+    """Scaled right after the adoption, the controller sizes both in proportion; the old one goes all the same."""
+    for admission in (True, False):
+        world = adopted(admission=admission)
+        world.cluster.scale(6)
+        finish(world)
+        assert (world.status.stable.version, world.status.stable.ready) == ("v2", 6)
+
+
+def test_deployment_is_gone_while_promoting():
+    """Without a Deployment the promotion waits, and says for what."""
+    world = adopted()
+    world.cluster.deployment = None
+
+    world.crank(5)
+
+    assert "was not found" in world.status.message
+    assert world.status.phase is Phase.PROMOTING
+
+
+def test_next_rollout_reuses_the_services():
+    """The operator's Services of one rollout are turned to the versions of the next."""
+    world = at_weight(50, policy(*QUICK))
+    finish(world)
+    world.apply("v3")
+
+    reach(world, 50)
+
+    assert world.cluster.services["checkout-stable"].revision == "own-v2"
+    assert world.cluster.services["checkout-canary"].revision == "own-v3"

@@ -1,0 +1,158 @@
+"""Routes: one stage at a time, put right when written over, and the user's again afterwards."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from simulation.policies import at_weight, events, finish, idle, policy, reach, step
+from simulation.views import stage_of
+from tidegate.api.names import Phase
+from tidegate.engine.snapshot import RouteStage
+
+LONG = (step(25, "60s"), step(100))
+BOTH = (("checkout", 1), ("legacy", 3))
+
+
+def test_backends_enter_and_leave_at_weight_zero():
+    """The route goes up and down one stage at a time, each in force for the warm-up before the next."""
+    world = idle()
+    seen: list[tuple[RouteStage, float]] = []
+
+    def watch() -> bool:
+        stage = stage_of(world.cluster.routes["web"].in_force)
+        if not seen or seen[-1][0] != stage:
+            seen.append((stage, world.now))
+        return world.status.stable.version == "v2"
+
+    world.apply("v2")
+    assert world.crank(120, until=watch)
+
+    up = [RouteStage.USER, RouteStage.ENTERING, RouteStage.LEAVING, RouteStage.SPLIT]
+    assert [stage for stage, _ in seen] == up + up[-2::-1]
+    times = [time for _, time in seen]
+    assert all(later - earlier >= 1.5 for earlier, later in pairwise(times[1:]))
+
+
+def test_third_backend_keeps_its_share():
+    """A backend of the user's that is not the Service keeps its share all along."""
+    world = idle(policy(*LONG))
+    world.cluster.routes["web"].written = BOTH
+    world.resync()
+    world.apply("v2")
+    reach(world, 25)
+    assert dict(world.cluster.routes["web"].backends)["legacy"] == 300
+
+    finish(world)
+
+    assert world.cluster.routes["web"].backends == BOTH
+
+
+def test_drift_is_put_right_within_a_pass():
+    """A route that a GitOps tool writes over mid-rollout is put right in the next pass, and an Event names the field to ignore."""
+    world = at_weight(25, policy(*LONG))
+    world.resync()
+    world.operate()
+
+    assert dict(world.cluster.routes["web"].backends)["checkout-canary"] == 25
+    words = "HTTPRoute web: spec.rules[].backendRefs was written over during the rollout and is put right; "
+    assert events(world, "RouteCorrected") == [words + "let your GitOps tool ignore that field"]
+
+
+def test_weight_that_somebody_writes_is_put_right():
+    """A weight that somebody else writes into the split is put right."""
+    world = at_weight(25, policy(*LONG))
+    world.cluster.routes["web"].put((("checkout-stable", 10), ("checkout-canary", 90)), world.now)
+
+    world.operate()
+
+    assert dict(world.cluster.routes["web"].backends)["checkout-canary"] == 25
+
+
+def test_what_the_user_wrote_last_is_put_back():
+    """Backends that the user changes mid-rollout are what the route is put back to."""
+    world = at_weight(25, policy(*LONG))
+    world.cluster.routes["web"].written = BOTH
+    world.resync()
+
+    finish(world)
+
+    assert world.cluster.routes["web"].backends == BOTH
+
+
+def test_route_that_vanishes_and_comes_back():
+    """A route that is deleted mid-rollout holds the weight; made again, it is put right and the rollout goes on."""
+    world = at_weight(25, policy(step(25, "5s"), step(100)))
+    route = world.cluster.routes.pop("web")
+    world.crank(20)
+    assert world.status.weight == 25
+    assert "HTTPRoute web was not found" in world.status.message
+
+    world.cluster.routes["web"] = route
+    world.resync()
+    finish(world)
+
+    assert world.status.stable.version == "v2"
+    assert route.backends == route.written
+
+
+def test_rollout_without_any_route_left_can_be_rolled_back():
+    """With its only route gone a rollout can still be undone."""
+    world = at_weight(25, policy(*LONG))
+    world.cluster.routes.clear()
+    world.ask("rollback/1")
+
+    world.crank(30)
+
+    assert world.status.last_rollout.version == "v2"
+
+
+def test_no_route_is_named():
+    """Traffic without a route in the spec waits and says so."""
+    world = idle(policy(*LONG))
+    world.cluster.routes.clear()
+    spec = world.spec()
+    world.spec = lambda: spec.model_copy(update={"traffic": spec.traffic.model_copy(update={"gateway_api": None})})
+    world.route_names = ()
+    world.apply("v2")
+
+    world.crank(5)
+
+    assert world.status.message.endswith("waits for a route to be named")
+
+
+def test_deleted_service_of_ours_is_made_again():
+    """The operator's Services are made again when somebody deletes them mid-rollout."""
+    world = at_weight(25, policy(*LONG))
+    world.cluster.services.pop("checkout-canary")
+    world.cluster.services.pop("checkout-stable")
+
+    world.operate()
+
+    assert world.cluster.services["checkout-canary"].revision == "own-v2"
+    assert world.cluster.services["checkout-stable"].revision == "k8s-v1"
+
+
+def test_route_is_prepared_when_services_have_endpoints():
+    """The route is not touched before the operator's stable Service has endpoints."""
+    world = idle(policy(*LONG))
+    world.stale = {"services"}
+    world.apply("v2")
+    world.crank(5)
+    assert world.cluster.routes["web"].generation == 1
+
+    world.stale = set()
+    reach(world, 25)
+
+
+def test_user_service_that_is_gone_keeps_the_route_split():
+    """A route is not put back to a Service that is not there."""
+    world = at_weight(25, policy(step(25, "2s"), step(100)))
+    service = world.cluster.services.pop("checkout")
+    world.crank(60)
+    assert world.status.phase is Phase.PROMOTING
+    assert stage_of(world.cluster.routes["web"].backends) is RouteStage.LEAVING
+
+    world.cluster.services["checkout"] = service
+    finish(world)
+
+    assert world.status.stable.version == "v2"
