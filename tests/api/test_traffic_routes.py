@@ -18,6 +18,7 @@ from tidegate.cluster.resources import HTTP_ROUTES
 from tidegate.engine.plan import ShiftRoute
 from tidegate.engine.snapshot import RouteStage, RouteView
 from tidegate.traffic.router import HTTPRouteRouter
+from tidegate.traffic.traces import erase
 
 pytestmark = needs_api
 
@@ -140,6 +141,19 @@ async def test_trace_that_a_killed_operator_left_is_removed(routes: Routes) -> N
     assert await routes.shift(USER, 0)
 
     assert managers(await routes.read()) == managers(route) - {"tidegate"}
+
+
+async def test_trace_is_removed_though_the_router_writes_in_between(routes: Routes) -> None:
+    """A router that says something about the route at the moment at which it is put back does not keep the trace there."""
+    before = await routes.read()
+    await routes.shift(SPLIT, 10)
+    outdated = await routes.read()
+    path = HTTP_ROUTES.path(routes.shop.namespace, NAME)
+    await routes.shop.cluster.merge_patch(path, {"metadata": {"annotations": {"seen": "yes"}}}, manager="router")
+
+    assert await erase(outdated, path, routes.shop.cluster)
+
+    assert managers(before) | {"router"} == managers(await routes.read())
 
 
 async def test_resync_in_the_middle_of_a_rollout(routes: Routes) -> None:

@@ -70,6 +70,7 @@ class Reason(StrEnum):
     NO_PERMISSION = "NoPermission"
     API_ABSENT = "APIAbsent"
     CONFLICT = "Conflict"
+    API_ERROR = "APIError"
 
 
 class Cause(StrEnum):

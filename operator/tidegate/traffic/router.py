@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from tidegate.api.names import FIELD_MANAGER
 from tidegate.api.release import OriginalRule
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import Conflict
@@ -14,7 +13,7 @@ from tidegate.engine.plan import ShiftRoute
 from tidegate.engine.snapshot import RouteStage, RouteView
 from tidegate.traffic import httproute
 from tidegate.traffic.backends import Json
-from tidegate.traffic.traces import forget
+from tidegate.traffic.traces import erase
 
 ATTEMPTS = 3
 """How often one shift is sent before the next pass has to look again."""
@@ -86,10 +85,8 @@ class HTTPRouteRouter:
         path = HTTP_ROUTES.path(route["metadata"]["namespace"], action.route)
         written = await self._shift(action, route, service, path, cluster)
         restored = action.stage is RouteStage.USER
-        trace = forget(written or route, manager=FIELD_MANAGER) if restored else None
-        if trace:
-            await cluster.json_patch(path, trace)
-        return bool(written or trace)
+        erased = restored and await erase(written or route, path, cluster)
+        return bool(written or erased)
 
     async def _shift(self, action: ShiftRoute, route: Json, service: str, path: str, cluster: Cluster) -> Json | None:
         seen = _stage(route, service)

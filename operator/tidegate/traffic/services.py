@@ -14,7 +14,7 @@ from tidegate.engine.plan import DeleteService, EnsureService, PinService, Role
 from tidegate.engine.snapshot import Blocker, ServiceView
 from tidegate.runtime.errors import Retry, Terminal
 from tidegate.traffic.backends import Json, own_name
-from tidegate.traffic.traces import forget
+from tidegate.traffic.traces import erase
 
 ServiceAction: TypeAlias = EnsureService | DeleteService | PinService
 
@@ -282,9 +282,8 @@ async def _pin(services: Services, revision: str | None, cluster: Cluster) -> bo
     if patch is None:
         return False
     written = await cluster.json_patch(path, patch)
-    trace = forget(written) if revision is None else None
-    if trace:
-        await cluster.json_patch(path, trace)
+    if revision is None:
+        await erase(written, path, cluster)
     return True
 
 

@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from tidegate.api.names import FIELD_MANAGER
+from tidegate.cluster.client import Cluster
+from tidegate.cluster.errors import Conflict
 from tidegate.traffic.backends import Json
+
+ATTEMPTS = 5
+"""How often the entries are looked up anew: others write to an object at the very moment at which it changes."""
 
 
 def forget(obj: Mapping[str, Any], *, manager: str = FIELD_MANAGER) -> list[Json] | None:
@@ -25,3 +30,32 @@ def forget(obj: Mapping[str, Any], *, manager: str = FIELD_MANAGER) -> list[Json
         # An empty list would be taken for "no opinion": only a list of one empty entry clears it.
         return [test, {"op": "replace", "path": "/metadata/managedFields", "value": [{}]}]
     return [test, *({"op": "remove", "path": f"/metadata/managedFields/{index}"} for index in reversed(ours))]
+
+
+async def erase(obj: Mapping[str, Any], path: str, cluster: Cluster) -> bool:
+    """Remove our entries from an object's managedFields, and return whether there were any.
+
+    The change that went before has been noticed by others, such as a router that writes the object's status: an object that has
+    changed since is read again.
+
+    Args:
+        obj: the object as it was written or read last.
+        path: its path.
+        cluster: the API.
+
+    Raises:
+        ApiError: the API refused; a `Conflict` means that others write all the time.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        patch = forget(obj)
+        if patch is None:
+            return False
+        try:
+            await cluster.json_patch(path, patch)
+        except Conflict:
+            if attempt == ATTEMPTS:
+                raise
+            obj = await cluster.get(path)
+        else:
+            break
+    return True

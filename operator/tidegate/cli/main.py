@@ -1,0 +1,125 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+from pydantic import ValidationError
+
+from tidegate import __version__
+from tidegate.controller import config as configuration
+from tidegate.controller import logs
+from tidegate.controller.config import Config
+from tidegate.runtime.errors import Terminal
+
+app = typer.Typer(
+    help="Tidegate lets a new version through step by step and shuts by itself when the metrics turn.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigPath = Annotated[
+    Path | None,
+    typer.Option("--config", envvar="TIDEGATE_CONFIG", help="Configuration file (YAML). Default: none, and built-in defaults."),
+]
+
+
+def _loaded(path: Path | None) -> Config:
+    try:
+        return configuration.load(path)
+    except Terminal as error:
+        typer.echo(f"tidegate: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+@app.command()
+def run(
+    config: ConfigPath = None,
+    kubeconfig: Annotated[
+        str | None, typer.Option(help="Kubeconfig file. Default: $KUBECONFIG, the pod's ServiceAccount, ~/.kube/config.")
+    ] = None,
+    namespace: Annotated[
+        list[str] | None, typer.Option(help="Serve this namespace only; may be repeated. Default: all namespaces.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port of /healthz, /readyz and /metrics. Default: 8080.")] = None,
+) -> None:
+    """Run the operator.
+
+    It ends with 0 when it was told to (SIGTERM, SIGINT), with 1 when a part of it has ended, and with 2 when it cannot serve.
+    An API server that is away is waited for.
+    """
+    chosen = _with_options(_loaded(config), {"watchNamespaces": namespace or None, "httpPort": port})
+    logs.configure(chosen.log_level)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        sys.exit(runner.run(_serve(chosen, kubeconfig)))
+
+
+def _with_options(config: Config, given: dict[str, object]) -> Config:
+    """Lay what the command line says over the configuration."""
+    try:
+        said = Config.model_validate({name: value for name, value in given.items() if value is not None}, by_alias=True)
+    except ValidationError as error:
+        for problem in error.errors(include_url=False):
+            typer.echo(f"tidegate: {problem['loc'][0]}: {problem['msg']}", err=True)
+        raise typer.Exit(2) from error
+    return config.model_copy(update={name: getattr(said, name) for name in said.model_fields_set})
+
+
+@app.command("check-config")
+def check_config(config: ConfigPath = None) -> None:
+    """Check a configuration file and say what is wrong with it."""
+    loaded = _loaded(config)
+    names = ", ".join(connection.name for connection in loaded.connections) or "none"
+    typer.echo(f"the configuration is valid; Prometheus connections: {names}")
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+async def _serve(config: Config, kubeconfig: str | None) -> int:
+    # kopf takes half a second to import; the other commands need not wait for it.
+    import structlog
+
+    from tidegate import edge
+    from tidegate.cluster.connection import Connection, connect
+    from tidegate.controller.app import Answered, App
+    from tidegate.runtime.store import Store
+
+    log = structlog.get_logger(__name__)
+    stop = asyncio.Event()
+
+    def listen() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+    async def follow(*, store: Store, connection: Connection, answered: Answered) -> None:
+        await edge.watch_releases(
+            store=store,
+            open_session=connection.open_session,
+            server=connection.server,
+            namespaces=config.watch_namespaces,
+            started=listen,
+            answered=answered,
+        )
+
+    try:
+        listen()
+        await App(config, await connect(kubeconfig), follow).run(stop)
+    except Terminal as error:
+        log.error("cannot serve", cause=str(error))  # noqa: TRY400 - the message is the whole story
+        return 2
+    except Exception:
+        log.exception("a part of the operator has ended; the process ends and is to be started again")
+        return 1
+    log.info("ended")
+    return 0

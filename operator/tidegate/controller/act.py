@@ -1,0 +1,114 @@
+"""From a plan to writes, in the plan's order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import structlog
+
+from tidegate.cluster.client import Cluster
+from tidegate.controller.gather import Surroundings
+from tidegate.controller.writes import write_finalizer
+from tidegate.engine.plan import Action, DeleteService, EnsureService, PinService, SetFinalizer, ShiftRoute
+from tidegate.runtime.errors import Retry
+from tidegate.traffic import services
+from tidegate.traffic.router import Router
+from tidegate.workloads import actuator
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a plan's actions.
+
+    Attributes:
+        failed: the first error, None where none was met.
+        shifted: whether every route that was to be shifted was.
+        interrupted: whether the rest was left to the next pass, because something more urgent has come in.
+    """
+
+    failed: Exception | None = None
+    shifted: bool = True
+    interrupted: bool = False
+
+
+async def carry_out(
+    actions: Sequence[Action],
+    look_round: Callable[[], Surroundings | None],
+    *,
+    interrupted: Callable[[], bool],
+    cluster: Cluster,
+    router: Router,
+) -> Done:
+    """Carry out the actions of a plan.
+
+    Routes are independent of each other, and of what failed before them: they are shifted side by side, and one that fails or
+    hangs keeps none of the others from it. Of the rest, the first failure ends the pass, since what follows rests on it.
+
+    Args:
+        actions: what is to be done, in order.
+        look_round: reads the raw objects anew, so that each write rests on what the one before it left.
+        interrupted: whether the pass is to be cut short before the next write.
+        cluster: the API.
+        router: shifts routes.
+    """
+    failed: Exception | None = None
+    shifted = True
+    for routes, group in groupby(actions, lambda action: isinstance(action, ShiftRoute)):
+        if routes:
+            met = await asyncio.gather(*(_attempt(action, look_round, cluster, router) for action in group))
+            errors = [error for error in met if error is not None]
+            failed, shifted = failed or next(iter(errors), None), not errors
+            continue
+        for action in group:
+            if failed is not None:
+                break
+            if interrupted():
+                return Done(shifted=shifted, interrupted=True)
+            failed = await _attempt(action, look_round, cluster, router)
+    return Done(failed, shifted)
+
+
+async def _attempt(
+    action: Action, look_round: Callable[[], Surroundings | None], cluster: Cluster, router: Router
+) -> Exception | None:
+    around = look_round()
+    if around is None:
+        return None
+    try:
+        wrote = await _perform(action, around, cluster=cluster, router=router)
+    except Exception as error:  # noqa: BLE001 - the caller raises it again, after what does not depend on it
+        return error
+    log.debug("action", release=str(around.key), action=_words(action), wrote=wrote)
+    return None
+
+
+async def _perform(action: Action, around: Surroundings, *, cluster: Cluster, router: Router) -> bool:
+    match action:
+        case SetFinalizer(present):
+            await write_finalizer(cluster, around.release, present=present)
+            return True
+        case ShiftRoute():
+            route, traffic = around.routes.get(action.route), around.spec.traffic
+            if route is None or traffic is None:
+                raise Retry(f"HTTPRoute {action.route} is gone")
+            return await router.shift(action, route=dict(route), service=traffic.service, cluster=cluster)
+        case EnsureService() | DeleteService() | PinService():
+            if around.services is None:
+                raise Retry("the user's Service is gone")
+            return await services.perform(action, services=around.services, cluster=cluster)
+        case _:
+            if around.workload is None:
+                raise Retry("the Deployment is gone")
+            return await actuator.perform(action, workload=around.workload, cluster=cluster)
+
+
+def _words(action: Action) -> str:
+    """Name an action without what stands in the objects."""
+    if isinstance(action, ShiftRoute):
+        return f"ShiftRoute({action.route}, {action.stage.name}, {action.weight}%)"
+    return repr(action)

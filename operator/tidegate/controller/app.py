@@ -1,0 +1,262 @@
+"""The operator, put together: caches, queue, workers, looks, endpoints."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+import structlog
+
+from tidegate import __version__
+from tidegate.api.names import LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE
+from tidegate.cluster.connection import Connection
+from tidegate.cluster.events import Recorder
+from tidegate.cluster.reflector import State
+from tidegate.cluster.resources import RELEASES, Target
+from tidegate.controller.cached import CachedCluster
+from tidegate.controller.config import Config
+from tidegate.controller.gather import Gatherer
+from tidegate.controller.http import Check, Endpoints
+from tidegate.controller.looks import Looks
+from tidegate.controller.metrics import Metrics
+from tidegate.controller.outside import WATCHED, World
+from tidegate.controller.pods import Pods
+from tidegate.controller.reconciler import Reconciler
+from tidegate.controller.references import SERVICE_OF_SLICE, References, ReleaseKey
+from tidegate.controller.releases import Releases
+from tidegate.prometheus import connections, reader
+from tidegate.runtime.clock import Clock, SystemClock
+from tidegate.runtime.queue import KeyedQueue, Lane
+from tidegate.runtime.scheduler import Scheduler
+from tidegate.runtime.store import Change, Store
+from tidegate.runtime.workers import PASS_TIMEOUT, Workers
+from tidegate.traffic.router import HTTPRouteRouter
+
+log = structlog.get_logger(__name__)
+
+STUCK_SECONDS = 60.0
+"""A Release that waits longer than this for a pass waits for an operator that does not keep up."""
+HUNG_SECONDS = PASS_TIMEOUT + 30.0
+"""A pass is cancelled before it has run for this long; one that runs on has to be ended with the process."""
+HANDOVER_SECONDS = 5.0
+"""What passes that are under way get to finish when the process ends."""
+FLUSH_SECONDS = 2.0
+"""What Events that wait to be written get then."""
+
+
+class Edge(Protocol):
+    """Follows Releases into the store until cancelled."""
+
+    def __call__(self, *, store: Store, connection: Connection, answered: Answered) -> Coroutine[Any, Any, None]:
+        """Follow them, and tell of every request."""
+        ...
+
+
+class Answered(Protocol):
+    """Is told of a request of the edge's."""
+
+    def __call__(self, verb: str, path: str, status: int, seconds: float, /) -> None:
+        """Take note of it; status 0 stands for no answer."""
+        ...
+
+
+class App:
+    """One operator process.
+
+    Args:
+        config: the operator's configuration.
+        connection: the API server.
+        edge: follows Releases.
+    """
+
+    def __init__(self, config: Config, connection: Connection, edge: Edge) -> None:
+        self._config, self._connection, self._edge = config, connection, edge
+        clock, spread = SystemClock(), random.Random()  # noqa: S311 - spreads retries, guards nothing
+        self._metrics = metrics = Metrics()
+        self._store = store = Store(clock, labels=(SERVICE_OF_SLICE, LABEL_RELEASE, LABEL_POD_TEMPLATE_HASH))
+        self._cluster = CachedCluster(connection, store, observe=self._requested)
+        self._references = References()
+        self._queue: KeyedQueue[ReleaseKey] = KeyedQueue(clock, jitter=spread)
+        self._due: Scheduler[ReleaseKey] = Scheduler(clock)
+        self._releases = Releases(self._cluster, store, clock=clock, namespaces=config.watch_namespaces)
+        self._world = World(
+            self._cluster, store, clock=clock, namespaces=config.watch_namespaces, jitter=spread, changed=self._all_again
+        )
+        self._recorder = Recorder(self._cluster, clock=clock, instance=_instance(), on_drop=self._dropped)
+        self._reader = reader.Reader({one.name: connections.Connection(one) for one in config.connections}, self._queried)
+        self._looks = Looks(clock=clock, read=self._reader.read, arrived=self._queue.add)
+        self._pods = Pods(self._cluster, clock=clock, arrived=self._queue.add)
+        router = HTTPRouteRouter()
+        self._gatherer = Gatherer(store, router, warm_up=config.warm_up.total_seconds())
+        self._reconciler = Reconciler(
+            store=store,
+            cluster=self._cluster,
+            gatherer=self._gatherer,
+            router=router,
+            looks=self._looks,
+            pods=self._pods,
+            recorder=self._recorder,
+            metrics=metrics,
+            clock=clock,
+            due=self._due,
+            heartbeat=config.status_heartbeat,
+            outside=self._world.outside,
+            keep_held=lambda: self._world.keep_held,
+        )
+        self._workers = self._workers_of(clock)
+        self._endpoints = self._endpoints_of()
+        self._parts: dict[asyncio.Task[Any], str] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until told to stop.
+
+        The API server may be away, at the start or later: it is waited for.
+
+        Raises:
+            Terminal: the operator cannot serve; the message says why.
+            Exception: whatever ended one of its parts; the process must end, and be started again.
+        """
+        try:
+            await self._endpoints.start()
+            log.info("listening", version=__version__, server=self._connection.server, port=self._endpoints.port)
+            self._subscribe()
+            self._recorder.start()
+            self._start("stop", stop.wait())
+            self._start("start", self._begin())
+            await self._first_end()
+        finally:
+            log.info("stopping")
+            await self._close()
+
+    async def _begin(self) -> None:
+        """Fill the caches before anything is decided on them; then start all the rest."""
+        for reflector in self._world.reflectors:
+            self._start(f"watch of {reflector.resource.qualified}", reflector.run())
+        await self._releases.first()
+        await self._world.first()
+        self._start("lists of Releases", self._releases.run())
+        self._start("surroundings", self._world.run())
+        self._start("due times", self._due.run(self._queue.add))
+        self._start("looks", self._looks.run())
+        self._start("watch of Releases", self._edge(store=self._store, connection=self._connection, answered=self._answered))
+        self._workers.start()
+        served = ", ".join(self._config.watch_namespaces) or "all"
+        log.info("serving", namespaces=served, workers=self._config.workers, keepHeld=self._world.keep_held)
+
+    def _start(self, name: str, part: Coroutine[Any, Any, Any]) -> None:
+        self._parts[asyncio.create_task(part, name=name)] = name
+
+    async def _first_end(self) -> None:
+        """Wait until something ends that is to last; its error, if it ended by one, is raised."""
+        while True:
+            ended, _ = await asyncio.wait(self._parts, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
+                name = self._parts.pop(task)
+                if name == "stop":
+                    return
+                if name != "start":
+                    raise RuntimeError(f"{name} ended by itself")
+
+    async def _close(self) -> None:
+        await self._workers.stop(within=HANDOVER_SECONDS)
+        await self._pods.stop()
+        await self._recorder.stop(within=FLUSH_SECONDS)
+        for part in self._parts:
+            part.cancel()
+        await asyncio.gather(*self._parts, return_exceptions=True)
+        self._reader.close()
+        await self._endpoints.stop()
+        await self._cluster.close()
+
+    def _workers_of(self, clock: Clock) -> Workers[ReleaseKey]:
+        return Workers(
+            self._queue,
+            self._reconciler.reconcile,
+            count=self._config.workers,
+            clock=clock,
+            on_done=lambda _, outcome, seconds: self._metrics.reconcile.labels(outcome.value).observe(seconds),
+        )
+
+    def _endpoints_of(self) -> Endpoints:
+        return Endpoints(
+            host=self._config.http_host,
+            port=self._config.http_port,
+            alive=self._alive,
+            ready=self._ready,
+            registry=self._metrics.registry,
+            refresh=self._refresh,
+        )
+
+    # From changes to keys.
+
+    def _subscribe(self) -> None:
+        for kind in (RELEASES.kind, *(resource.kind for resource in WATCHED)):
+            self._store.on_change(kind, self._changed)
+
+    def _changed(self, change: Change) -> None:
+        if change.old is not None and (change.new is None or change.new["metadata"]["uid"] != change.old["metadata"]["uid"]):
+            self._gatherer.forget(change.old["metadata"]["uid"])
+        if change.key.kind == RELEASES.kind:
+            key = ReleaseKey(change.key.namespace, change.key.name)
+            if self._reconciler.echoes(key, change):
+                # Or each failure that is told in the status would bring the Release back at once.
+                return
+            self._references.learn(key, change.new)
+            keys = {key, *self._references.rivals(key, change)}
+        else:
+            keys = self._references.of(change)
+        for key in keys:
+            self._queue.add(key, Lane.LOW if change.listed else Lane.NORMAL)
+
+    def _all_again(self) -> None:
+        for release in self._store.objects(RELEASES.kind):
+            self._queue.add(ReleaseKey(release["metadata"]["namespace"], release["metadata"]["name"]), Lane.LOW)
+
+    # What the parts tell.
+
+    def _answered(self, verb: str, path: str, status: int, seconds: float) -> None:
+        self._requested(verb, Target.of(path).resource, status, seconds)
+        self._releases.answered(verb, path, status)
+
+    def _requested(self, verb: str, resource: str, status: int, _: float) -> None:
+        self._metrics.api_requests.labels(verb, resource, str(status)).inc()
+
+    def _queried(self, connection: str, seconds: float, ok: bool) -> None:  # noqa: FBT001 - the reader's signature
+        self._metrics.prometheus_seconds.labels(connection, "ok" if ok else "failed").observe(seconds)
+
+    def _dropped(self, why: object) -> None:
+        self._metrics.events_dropped.labels(str(getattr(why, "value", why))).inc()
+
+    def _refresh(self) -> None:
+        self._metrics.queue_depth.set(self._queue.depth())
+        self._metrics.queue_age.set(self._queue.oldest_age())
+        ages = {RELEASES.qualified: self._releases.health.age, **self._world.ages()}
+        for resource, age in ages.items():
+            self._metrics.watch_age.labels(resource).set(age)
+
+    def _alive(self) -> list[Check]:
+        longest = self._workers.longest_pass()
+        return [
+            Check("passes", longest < HUNG_SECONDS, f"the longest has run for {longest:.1f} s"),
+            Check(
+                "releases", not self._releases.stuck, "their watch does not try any more" if self._releases.stuck else "followed"
+            ),
+        ]
+
+    def _ready(self) -> list[Check]:
+        age, releases = self._queue.oldest_age(), self._releases.health
+        return [
+            Check(RELEASES.qualified, releases.state is State.SYNCED, releases.message or releases.state.value),
+            Check("workers", self._workers.running, "running" if self._workers.running else "not running yet"),
+            Check("queue", age < STUCK_SECONDS, f"{self._queue.depth()} waiting, the oldest for {age:.1f} s"),
+            *(Check(resource, known, words) for resource, known, words in self._world.report()),
+        ]
+
+
+def _instance() -> str:
+    return os.environ.get("POD_NAME") or socket.gethostname()

@@ -1,0 +1,107 @@
+"""The operator's own configuration: one YAML file, checked as a whole before anything starts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from tidegate.api.base import Duration
+from tidegate.prometheus.config import BRANCHES, ConnectionConfig
+from tidegate.runtime.errors import Terminal
+
+
+class LogLevel(StrEnum):
+    """How much is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Config(BaseModel):
+    """What an operator's configuration file may say; all of it may be left out.
+
+    Attributes:
+        connections: Prometheus servers by name; gates use `default` unless they say otherwise.
+        watch_namespaces: namespaces to serve; empty for all.
+        http_host: address that /healthz, /readyz and /metrics are served on.
+        http_port: port of these; 0 takes a free one.
+        workers: how many Releases are worked on at once.
+        warm_up: how long a backend stands in a route at weight 0 before it gets weight; longer for slow data planes.
+        status_heartbeat: how often the numbers of gates are written into a status in which nothing else has changed.
+        log_level: how much is logged.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+    connections: tuple[ConnectionConfig, ...] = ()
+    watch_namespaces: tuple[Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)], ...] = ()
+    http_host: str = "0.0.0.0"  # noqa: S104 - probes and scrapes come from outside the pod
+    http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    workers: Annotated[int, Field(ge=1, le=64)] = 8
+    warm_up: Duration = timedelta(seconds=1.5)
+    status_heartbeat: Duration = timedelta(seconds=30)
+    log_level: LogLevel = LogLevel.INFO
+
+
+def load(path: Path | None) -> Config:
+    """Read the configuration.
+
+    Args:
+        path: the YAML file; None for the defaults.
+
+    Raises:
+        Terminal: the file cannot be read or is not as it should be. The message names file, field and cause of all that is wrong,
+            and no values, for among them may be what should not be in a log.
+    """
+    if path is None:
+        return Config()
+    document = _parsed(path)
+    if document is not None and not isinstance(document, dict):
+        raise Terminal(f"{path}: must be a map")
+    try:
+        config = Config.model_validate(document or {}, by_alias=True, by_name=False)
+    except ValidationError as error:
+        problems = "; ".join(f"{_field(one['loc'])}: {_cause(one)}" for one in error.errors(include_input=False))
+        raise Terminal(f"{path}: {problems}") from None
+    names = [connection.name for connection in config.connections]
+    if doubled := sorted({name for name in names if names.count(name) > 1}):
+        raise Terminal(f"{path}: connections: there is more than one connection {', '.join(doubled)}")
+    return config
+
+
+def _parsed(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Terminal(f"{path}: cannot be read: {error.strerror or type(error).__name__}") from error
+    except UnicodeDecodeError:
+        problem = "is not UTF-8 text"
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
+        problem = f"is not YAML: {error.problem or 'syntax error'}{place}"
+    except yaml.YAMLError:
+        problem = "is not YAML"
+    # Not chained: the parser's own error quotes the text.
+    raise Terminal(f"{path}: {problem}") from None
+
+
+def _field(location: tuple[int | str, ...]) -> str:
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location if part not in BRANCHES)
+    return "".join(parts).removeprefix(".") or "the file"
+
+
+def _cause(problem: Any) -> str:
+    if problem["type"] == "extra_forbidden":
+        return "there is no such field"
+    if problem["type"] == "missing":
+        return "is required"
+    return str(problem["msg"]).removeprefix("Value error, ")

@@ -1,0 +1,318 @@
+"""From the caches to a snapshot: everything around one Release at one instant, without a single request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from tidegate.api.base import parse_time
+from tidegate.api.names import ANNOTATION_REQUEST, FINALIZER, LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE, Reason
+from tidegate.api.policy import RolloutPolicySpec
+from tidegate.api.release import PolicyKind, ReleaseSpec, ReleaseStatus
+from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
+from tidegate.engine.plan import Role
+from tidegate.engine.snapshot import Blocker, PolicyView, ReleaseView, Request, RouteView, ServiceView, Snapshot, Verb
+from tidegate.judge.reading import Reading
+from tidegate.runtime.errors import Terminal
+from tidegate.runtime.store import Object, Store
+from tidegate.traffic import services
+from tidegate.traffic.backends import own_name
+from tidegate.traffic.router import Router
+from tidegate.workloads.observe import Workload, unsupported, workload_view
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The raw objects around one Release at one instant, for the writes.
+
+    Attributes:
+        key: which Release.
+        release: the Release as stored.
+        spec: what it asks for.
+        workload: the Deployment and what is around it; None where it is missing.
+        services: the Service that the user named and the operator's own; None where the user's is missing.
+        routes: the routes by name; None where one is missing.
+    """
+
+    key: ReleaseKey
+    release: Object
+    spec: ReleaseSpec
+    workload: Workload | None
+    services: services.Services | None
+    routes: Mapping[str, Object | None]
+
+
+@dataclass(frozen=True)
+class Read:
+    """A spec as it was read, of one generation of an object.
+
+    Attributes:
+        generation: of the object.
+        spec: the spec; the last one that was valid where this generation is not; None where none was.
+        wrong: what is wrong with this generation, in words; empty where nothing is.
+    """
+
+    generation: int
+    spec: ReleaseSpec | RolloutPolicySpec | None
+    wrong: str = ""
+
+
+class Gatherer:
+    """Makes snapshots.
+
+    Args:
+        store: the caches.
+        router: reads routes.
+        warm_up: seconds that a route must have been seen in a form before the next.
+    """
+
+    def __init__(self, store: Store, router: Router, *, warm_up: float) -> None:
+        self._store, self._router = store, router
+        self._warm_up = warm_up
+        self._read: dict[str, Read] = {}
+        self._forms: dict[str, dict[str, tuple[tuple[object, ...], datetime]]] = {}
+
+    def look_round(self, key: ReleaseKey, *, candidate: str | None, pods: Iterable[Object] = ()) -> Surroundings | None:
+        """Return what is around a Release.
+
+        Args:
+            key: which.
+            candidate: revision that is being rolled out; None where no rollout is on.
+            pods: pods of the new version, where their reasons are known.
+
+        Returns:
+            The raw objects; None where there is no such Release.
+
+        Raises:
+            Terminal: its spec is not valid, and none that was valid is known; the message names the field.
+        """
+        release = self._store.get("Release", key.namespace, key.name)
+        if release is None:
+            return None
+        read = self._spec(release, ReleaseSpec)
+        if read.spec is None:
+            raise Terminal(read.wrong, reason=Reason.INVALID_SPEC)
+        spec = read.spec
+        assert isinstance(spec, ReleaseSpec)
+        return Surroundings(
+            key=key,
+            release=release,
+            spec=spec,
+            workload=self._workload(key, release, spec, candidate, pods),
+            services=self._services(key, release, spec),
+            routes=self._routes(key, spec),
+        )
+
+    def snapshot(
+        self,
+        around: Surroundings,
+        *,
+        now: datetime,
+        status: ReleaseStatus,
+        readings: tuple[Reading, ...],
+        blockers: Iterable[Blocker],
+        keep_held: bool,
+    ) -> Snapshot:
+        """Return what the engine sees.
+
+        Args:
+            around: the raw objects.
+            now: the time.
+            status: the status that was decided last.
+            readings: looks that have come in.
+            blockers: what stands in the way, as far as the caller knows.
+            keep_held: whether the Deployment stays paused between rollouts.
+        """
+        spec, beside, workload = around.spec, around.services, around.workload
+        policy, wrong = self._policy(around.key, spec)
+        found = (
+            self._invalid(around.release),
+            Blocker(Reason.MISSING_POLICY, wrong) if wrong and status.rollout is None else None,
+            unsupported(workload) if workload else None,
+            services.unsupported(beside) if beside else None,
+        )
+        return Snapshot(
+            release=_release_view(around),
+            status=status,
+            policy=policy,
+            workload=workload_view(workload) if workload else None,
+            user_service=services.user_view(beside.user) if beside else None,
+            stable_service=self._service_view(beside, Role.STABLE),
+            canary_service=self._service_view(beside, Role.CANARY),
+            routes=tuple(self._route_view(name, around, route, status, now=now) for name, route in around.routes.items()),
+            readings=readings,
+            keep_held=keep_held,
+            blockers=(*blockers, *(blocker for blocker in found if blocker is not None)),
+            warm_up=self._warm_up,
+        )
+
+    def forget(self, uid: str) -> None:
+        """Forget what was kept of an object that is gone."""
+        self._read.pop(uid, None)
+        self._forms.pop(uid, None)
+
+    def _spec(self, obj: Object, model: type[ReleaseSpec | RolloutPolicySpec]) -> Read:
+        uid, generation = obj["metadata"]["uid"], obj["metadata"].get("generation", 0)
+        before = self._read.get(uid)
+        if before is not None and before.generation == generation:
+            return before
+        try:
+            read = Read(generation, model.model_validate(obj.get("spec")))
+        except ValidationError as error:
+            # What is on goes on as it was asked for last, watched by its gates: to let go of it now would be worse.
+            read = Read(generation, before.spec if before else None, in_words(error))
+            metadata = obj["metadata"]
+            log.warning("spec is not valid", kind=obj["kind"], name=metadata["name"], cause=read.wrong)
+        self._read[uid] = read
+        return read
+
+    def _invalid(self, release: Object) -> Blocker | None:
+        wrong = self._spec(release, ReleaseSpec).wrong
+        return Blocker(Reason.INVALID_SPEC, wrong) if wrong else None
+
+    def _workload(
+        self, key: ReleaseKey, release: Object, spec: ReleaseSpec, candidate: str | None, pods: Iterable[Object]
+    ) -> Workload | None:
+        deployment = self._store.get("Deployment", key.namespace, spec.target_ref.name)
+        if deployment is None:
+            return None
+        found = self._store.owned_by(deployment["metadata"]["uid"], "ReplicaSet")
+        # By label and not by owner: the garbage collector takes a Release that is being deleted out of the owners.
+        found += self._store.by_label("ReplicaSet", key.namespace, LABEL_RELEASE, key.name)
+        if candidate is not None:
+            # Between the Release's letting go and the Deployment's adoption nobody owns it.
+            found += self._store.by_label("ReplicaSet", key.namespace, LABEL_POD_TEMPLATE_HASH, candidate)
+        holder = (deployment["metadata"].get("labels") or {}).get(LABEL_RELEASE)
+        return Workload(
+            release=key.name,
+            release_uid=release["metadata"]["uid"],
+            images=spec.images,
+            version=spec.version,
+            deployment=dict(deployment),
+            replica_sets=[dict(rs) for rs in {rs["metadata"]["uid"]: rs for rs in found}.values()],
+            pods=[dict(pod) for pod in pods],
+            label_is_stale=holder is not None and self._store.get("Release", key.namespace, holder) is None,
+        )
+
+    def _policy(self, key: ReleaseKey, spec: ReleaseSpec) -> tuple[PolicyView | None, str]:
+        ref = spec.policy_ref
+        policy = self._store.get(ref.kind, "" if ref.kind is PolicyKind.CLUSTER else key.namespace, ref.name)
+        if policy is None or policy["metadata"].get("deletionTimestamp"):
+            return None, ""
+        read = self._spec(policy, RolloutPolicySpec)
+        if read.wrong or not isinstance(read.spec, RolloutPolicySpec):
+            return None, f"spec.policyRef: {ref.kind} {ref.name} is not valid: {read.wrong}"
+        return PolicyView(f"{ref.kind}/{ref.name}", read.spec), ""
+
+    def _services(self, key: ReleaseKey, release: Object, spec: ReleaseSpec) -> services.Services | None:
+        if spec.traffic is None:
+            return None
+        name = spec.traffic.service
+        user, stable, canary = (
+            self._store.get("Service", key.namespace, one) for one in (name, *(own_name(name, role) for role in Role))
+        )
+        if user is None:
+            return None
+        return services.Services(
+            release=key.name,
+            release_uid=release["metadata"]["uid"],
+            user=dict(user),
+            stable=dict(stable) if stable else None,
+            canary=dict(canary) if canary else None,
+        )
+
+    def _service_view(self, beside: services.Services | None, role: Role) -> ServiceView | None:
+        if beside is None:
+            return None
+        name = own_name(beside.name, role)
+        slices = self._store.by_label("EndpointSlice", beside.namespace, SERVICE_OF_SLICE, name)
+        return services.service_view(beside, role, slices=slices)
+
+    def _routes(self, key: ReleaseKey, spec: ReleaseSpec) -> dict[str, Object | None]:
+        refs = spec.traffic.gateway_api.http_routes if spec.traffic and spec.traffic.gateway_api else ()
+        return {ref.name: self._store.get("HTTPRoute", key.namespace, ref.name) for ref in refs}
+
+    def _route_view(
+        self, name: str, around: Surroundings, route: Object | None, status: ReleaseStatus, *, now: datetime
+    ) -> RouteView:
+        assert around.spec.traffic is not None
+        service = around.spec.traffic.service
+        view = self._router.observe(route, name=name, namespace=around.key.namespace, service=service, known=status.original_rules)
+        if route is None:
+            return view
+        # Of one route, Releases of several Services each see their own rules.
+        forms = self._forms.setdefault(route["metadata"]["uid"], {})
+        form = (view.stage, view.weight, view.uniform)
+        if not view.accepted:
+            forms.pop(service, None)
+            return view
+        if forms.get(service, (None,))[0] != form:
+            forms[service] = (form, now)
+        return replace(view, since=forms[service][1])
+
+
+def _release_view(around: Surroundings) -> ReleaseView:
+    metadata = around.release["metadata"]
+    deleting = metadata.get("deletionTimestamp")
+    return ReleaseView(
+        namespace=around.key.namespace,
+        name=around.key.name,
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 0),
+        spec=around.spec,
+        deleting=parse_time(deleting) if deleting else None,
+        finalizer=FINALIZER in (metadata.get("finalizers") or ()),
+        request=_request((metadata.get("annotations") or {}).get(ANNOTATION_REQUEST)),
+    )
+
+
+def _request(text: str | None) -> Request | None:
+    if not text:
+        return None
+    verb, _, name = text.partition("/")
+    known = next((one for one in Verb if one == verb), None) if name else None
+    return Request(known, name, text[:256])
+
+
+def stored_status(release: Object) -> ReleaseStatus:
+    """Read the status that is stored; what cannot be read of it is left out, and that is logged.
+
+    A status may have been written by an operator that knows more. Whatever else it says, above all which versions were rejected,
+    must not be lost with what this one does not understand.
+    """
+    stored: dict[str, Any] = dict(release.get("status") or {})
+    while True:
+        try:
+            return ReleaseStatus.model_validate(stored)
+        except ValidationError as error:
+            metadata = release["metadata"]
+            cause = in_words(error, where="status")
+            log.warning("stored status is read in part", release=metadata["name"], namespace=metadata["namespace"], cause=cause)
+            rest = _without(stored, {one["loc"][:2] for one in error.errors()})
+            stored = rest if rest != stored else {}
+
+
+def _without(stored: Mapping[str, Any], places: set[tuple[int | str, ...]]) -> dict[str, Any]:
+    """Leave out the fields that errors name; of a list only the items."""
+    rest: dict[str, Any] = {}
+    for name, value in stored.items():
+        named = {place[1:] for place in places if place[:1] == (name,)}
+        if not named:
+            rest[name] = value
+        elif isinstance(value, list) and () not in named:
+            rest[name] = [item for index, item in enumerate(value) if (index,) not in named]
+    return rest
+
+
+def in_words(error: ValidationError, *, where: str = "spec") -> str:
+    """Say which fields are wrong and why, without their values."""
+    return "; ".join(
+        f"{'.'.join([where, *map(str, one['loc'])])}: {one['msg']}" for one in error.errors(include_url=False, include_input=False)
+    )

@@ -1,0 +1,150 @@
+"""Looks of gates: taken when they are due, off the way of decisions; what they find is handed in as readings."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from tidegate.api.names import Verdict
+from tidegate.api.policy import BreachAction, Gate
+from tidegate.controller.references import ReleaseKey
+from tidegate.engine.plan import Look
+from tidegate.judge import limit
+from tidegate.judge.reading import Reading
+from tidegate.prometheus.queries import Names
+from tidegate.runtime.clock import Clock
+from tidegate.runtime.queue import Lane
+from tidegate.runtime.scheduler import Scheduler
+
+log = structlog.get_logger(__name__)
+
+Read = Callable[[Gate, Names, str, datetime, datetime | None], Awaitable[Reading]]
+"""Asks Prometheus: gate, names, revision of the new version, evaluation time, since when the new version has had traffic."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What is looked at for one Release.
+
+    Attributes:
+        gates: the gates by name.
+        names: what its objects are called.
+        revision: revision of the new version.
+        since: when the new version first got traffic.
+    """
+
+    gates: Mapping[str, Gate]
+    names: Names
+    revision: str
+    since: datetime | None
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A reading that has come in.
+
+    Attributes:
+        reading: what was read.
+        beyond: whether it is beyond the limit of a gate whose breach rolls back.
+        at: when it came in, on the monotonic clock.
+    """
+
+    reading: Reading
+    beyond: bool
+    at: float
+
+
+class Looks:
+    """Takes the looks that plans ask for, each gate of each Release at most once at a time.
+
+    A reading stays until a decision has been made on it. One of a revision that is no longer wanted is handed in, too: the
+    decision knows what to do with it.
+
+    Args:
+        clock: the time at which queries are evaluated.
+        read: asks Prometheus.
+        arrived: told of each reading's Release, and of the lane that it deserves.
+    """
+
+    def __init__(self, *, clock: Clock, read: Read, arrived: Callable[[ReleaseKey, Lane], None]) -> None:
+        self._clock = clock
+        self._read = read
+        self._arrived = arrived
+        self._scheduler: Scheduler[tuple[ReleaseKey, str]] = Scheduler(clock)
+        self._watches: dict[ReleaseKey, Watch] = {}
+        self._wanted: dict[ReleaseKey, frozenset[str]] = {}
+        self._flying: dict[tuple[ReleaseKey, str], asyncio.Task[None]] = {}
+        self._arrivals: dict[ReleaseKey, list[Arrival]] = {}
+
+    def plan(self, key: ReleaseKey, looks: Iterable[Look], watch: Watch | None) -> None:
+        """Take these looks of a Release from now on, and no others.
+
+        A gate that is being looked at is not looked at a second time: what it finds brings the Release back, and with it the
+        next look.
+        """
+        wanted = {look.gate: look.at for look in looks} if watch is not None else {}
+        for gate in self._wanted.pop(key, frozenset()) - set(wanted):
+            self._scheduler.set((key, gate), None)
+        if watch is None or not wanted:
+            self._watches.pop(key, None)
+            return
+        self._watches[key], self._wanted[key] = watch, frozenset(wanted)
+        for gate, at in wanted.items():
+            if (key, gate) not in self._flying:
+                self._scheduler.set((key, gate), at)
+
+    def waiting(self, key: ReleaseKey) -> tuple[Arrival, ...]:
+        """Return what has come in and has not been decided on, oldest first."""
+        return tuple(sorted(self._arrivals.get(key, ()), key=lambda arrival: arrival.reading.at))
+
+    def decided(self, key: ReleaseKey) -> None:
+        """Let go of what has come in: it has been decided on."""
+        self._arrivals.pop(key, None)
+
+    def urgent(self, key: ReleaseKey) -> bool:
+        """Whether a reading that may roll back waits to be decided on."""
+        return any(arrival.beyond for arrival in self._arrivals.get(key, ()))
+
+    def forget(self, key: ReleaseKey) -> None:
+        """Take no more looks of a Release."""
+        self.plan(key, (), None)
+        self.decided(key)
+
+    async def run(self) -> None:
+        """Take looks until cancelled."""
+        try:
+            await self._scheduler.run(self._start)
+        finally:
+            for task in self._flying.values():
+                task.cancel()
+
+    def _start(self, slot: tuple[ReleaseKey, str]) -> None:
+        key, name = slot
+        watch = self._watches.get(key)
+        if watch is not None and name in watch.gates and slot not in self._flying:
+            self._flying[slot] = asyncio.create_task(self._look(key, watch.gates[name], watch), name=f"look {key} {name}")
+
+    async def _look(self, key: ReleaseKey, gate: Gate, watch: Watch) -> None:
+        at, failed = _shared(self._clock.now()), False
+        try:
+            reading = await self._read(gate, watch.names, watch.revision, at, watch.since)
+            failed = limit.judge(gate, reading).verdict is Verdict.FAIL
+        except Exception as error:  # a bug in one look must not end the looks of all others
+            log.exception("look failed", release=str(key), gate=gate.name)
+            # A look that found nothing still counts as one: the next is due an interval later, and not at once.
+            reading = Reading(gate=gate.name, revision=watch.revision, at=at, trouble=f"the look failed ({type(error).__name__})")
+        finally:
+            del self._flying[key, gate.name]
+        beyond = failed and gate.on_breach is BreachAction.ROLLBACK
+        self._arrivals.setdefault(key, []).append(Arrival(reading, beyond, self._clock.monotonic()))
+        # What is beyond a limit waits for no other work.
+        self._arrived(key, Lane.URGENT if failed else Lane.NORMAL)
+
+
+def _shared(now: datetime) -> datetime:
+    """Cut an evaluation time to tenths of a second: gates that are due together ask the same question only once."""
+    return now.replace(microsecond=now.microsecond // 100_000 * 100_000)

@@ -1,0 +1,167 @@
+"""What is kept in memory of a Release between passes. All of it can be lost: what has to survive stands in the status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from tidegate.api.names import Condition, Reason
+from tidegate.api.release import ConditionStatus, ReleaseStatus
+from tidegate.cluster.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid
+from tidegate.controller.gather import stored_status
+from tidegate.controller.writes import Weight, weigh
+from tidegate.engine.snapshot import Blocker
+from tidegate.runtime.errors import Retry, Terminal
+from tidegate.runtime.store import Change, Object
+
+log = structlog.get_logger(__name__)
+
+COUNTS_SECONDS = 1.0
+"""Least time between two writes of a status in which only numbers of pods have changed."""
+PERSISTENT = 6
+"""Passes in a row that fail, over some three seconds, before what another try may mend is told in the status."""
+MESSAGE_LENGTH = 1024
+"""Characters of the status's message."""
+
+
+@dataclass
+class Memory:
+    """One Release between two passes.
+
+    Attributes:
+        uid: which object this is about; another one of the same name begins anew.
+        status: the status that was decided last; what is stored may lag behind it in its numbers. None before the first decision.
+        offered: what was sent last to be stored, in its wire form, whatever came of it.
+        sent: what was stored last, likewise.
+        stored: what the API server made of it. Another operator's or a person's status is told by it.
+        unsaved: the status that was decided last could not be stored: it counts, and not what is stored.
+        written: when the status was stored last, on the monotonic clock.
+        trouble: why the last pass could not write what it wanted, as far as people have to know.
+        failures: passes in a row in which something could not be written.
+        breached: when the reading came in, on the monotonic clock, that has rolled back, until the routes are shifted.
+    """
+
+    uid: str
+    status: ReleaseStatus | None = None
+    offered: Mapping[str, Any] | None = None
+    sent: Mapping[str, Any] | None = None
+    stored: Mapping[str, Any] | None = None
+    unsaved: bool = False
+    written: float = float("-inf")
+    trouble: Blocker | None = None
+    failures: int = 0
+    breached: float | None = None
+
+    def known(self, release: Object) -> ReleaseStatus:
+        """Return the status to decide on.
+
+        That is what was decided last, unless somebody else has stored another status since; but what was decided and could not be
+        stored is never given up for what somebody else has stored: it may be the verdict on a version.
+        """
+        current = release.get("status") or {}
+        if self.status is not None and (self.unsaved or current == self.stored):
+            return self.status
+        if self.status is not None:
+            metadata = release["metadata"]
+            log.warning("the status was changed by somebody else", release=metadata["name"], namespace=metadata["namespace"])
+        self.status, self.sent, self.stored = stored_status(release), None, current
+        return self.status
+
+    def lag(self, release: Object, heartbeat: float) -> float | None:
+        """Return for how many seconds the decided status may wait to be stored after the last write; None where it is stored.
+
+        Args:
+            release: the Release as stored.
+            heartbeat: how long numbers alone may wait.
+        """
+        current, wanted = release.get("status") or {}, (self.status or ReleaseStatus()).to_wire()
+        if current == self.stored and wanted == self.sent:
+            # What the API server leaves out of a status, because its CRD is older, is not sent again and again.
+            return None
+        match weigh(current, wanted):
+            case Weight.NONE:
+                return None
+            case Weight.NUMBERS:
+                return heartbeat
+            case Weight.COUNTS:
+                return COUNTS_SECONDS
+            case Weight.DECISION:
+                return 0.0
+
+    def kept(self, release: Object, at: float | None) -> None:
+        """Note that the decided status is stored, or that what is stored is close enough for now.
+
+        Args:
+            release: the Release as stored.
+            at: when it was written, on the monotonic clock; None where there was nothing to write.
+        """
+        self.stored, self.unsaved = release.get("status") or {}, False
+        if at is not None:
+            self.sent, self.written = self.offered, at
+
+    def echoed(self, change: Change) -> bool:
+        """Whether a change of the Release is nothing but the status that was sent last."""
+        old, new = change.old, change.new
+        if old is None or new is None or self.offered is None or new.get("status") != self.offered:
+            return False
+        return _rest(old) == _rest(new)
+
+    def note(self, failed: Exception | None) -> bool:
+        """Note how a pass's writes ended, and return whether what people have to know has changed."""
+        self.failures = self.failures + 1 if failed is not None else 0
+        before, self.trouble = self.trouble, trouble_of(failed, self.failures)
+        return before != self.trouble
+
+
+def _rest(release: Object) -> dict[str, Any]:
+    """Return all of a Release but its status."""
+    metadata = {name: value for name, value in release["metadata"].items() if name != "resourceVersion"}
+    return {name: value for name, value in release.items() if name not in {"status", "metadata"}} | {"metadata": metadata}
+
+
+def trouble_of(error: Exception | None, failures: int) -> Blocker | None:
+    """Return what people have to know of an error: what they must mend at once, what another try may mend if it lasts.
+
+    Args:
+        error: why a pass could not write what it wanted; None where it could.
+        failures: passes in a row that failed.
+    """
+    if isinstance(error, Forbidden):
+        return Blocker(Reason.NO_PERMISSION, str(error))
+    lasting = failures >= PERSISTENT
+    if isinstance(error, Invalid) or (isinstance(error, ApiError) and lasting):
+        return Blocker(Reason.CONFLICT if isinstance(error, Conflict | AlreadyExists) else Reason.API_ERROR, str(error))
+    if isinstance(error, Terminal) or (isinstance(error, Retry) and lasting):
+        return Blocker(Reason(error.reason) if error.reason in {*Reason} else Reason.CONFLICT, error.message)
+    return None
+
+
+def refused(status: ReleaseStatus, blockers: tuple[Blocker, ...], release: Object, now: datetime) -> ReleaseStatus:
+    """Return a status that says why nothing is decided; whatever is on stays as it is.
+
+    Args:
+        status: the status so far.
+        blockers: why.
+        release: the Release.
+        now: the time, with zone.
+    """
+    message = "; ".join(blocker.message for blocker in blockers)[:MESSAGE_LENGTH]
+    generation = release["metadata"].get("generation", 0)
+    told = {Condition.READY: "False", Condition.RECONCILING: "False", Condition.STALLED: "True", Condition.PROMOTED: "Unknown"}
+    before = {condition.type: condition for condition in status.conditions}
+    conditions = tuple(
+        ConditionStatus(
+            type=kind,
+            status=value,
+            reason=blockers[0].reason,
+            message=message,
+            last_transition_time=before[kind].last_transition_time if kind in before and before[kind].status == value else now,
+            observed_generation=generation,
+        )
+        for kind, value in told.items()
+    )
+    return status.model_copy(update={"conditions": conditions, "message": message, "observed_generation": generation})

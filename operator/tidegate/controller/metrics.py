@@ -1,0 +1,130 @@
+"""The operator's own metrics. Names and labels are API: dashboards and alerts rest on them."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from tidegate.api.names import Phase, Verdict
+from tidegate.api.policy import Gate
+from tidegate.api.release import Outcome, ReleaseStatus
+
+VERDICTS = {Verdict.PASS: 1.0, Verdict.UNDECIDED: 0.0, Verdict.FAIL: -1.0}
+_RELEASE = ("namespace", "release")
+
+
+class Metrics:
+    """All metrics of one operator process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        fast = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+        long = (10, 30, 60, 300, 900, 1800, 3600, 4 * 3600, 24 * 3600)
+        r = self.registry
+        self.releases = Gauge("tidegate_releases", "Releases by phase.", ("phase",), registry=r)
+        self.weight = Gauge("tidegate_release_weight_percent", "Weight of the new version.", _RELEASE, registry=r)
+        self.step = Gauge("tidegate_release_step", "Step of the rollout, from 1; 0 while none is on.", _RELEASE, registry=r)
+        self.gate_value = Gauge("tidegate_gate_value", "Value of a gate, in its unit.", (*_RELEASE, "gate", "arm"), registry=r)
+        self.gate_limit = Gauge("tidegate_gate_limit", "Limit of a gate.", (*_RELEASE, "gate", "kind"), registry=r)
+        self.gate_verdict = Gauge(
+            "tidegate_gate_verdict", "Verdict of a gate: 1 Pass, 0 Undecided, -1 Fail.", (*_RELEASE, "gate"), registry=r
+        )
+        self.rollouts = Counter("tidegate_rollouts_total", "Rollouts that ended.", ("outcome", "cause"), registry=r)
+        self.promoted = Counter("tidegate_releases_promoted_total", "Versions that were promoted.", registry=r)
+        self.failed = Counter("tidegate_releases_failed_total", "Versions that were rolled back.", registry=r)
+        self.promote_seconds = Histogram(
+            "tidegate_release_promote_seconds", "From the start of a rollout to its promotion.", buckets=long, registry=r
+        )
+        self.breach_to_stable = Histogram(
+            "tidegate_breach_to_stable_seconds",
+            "From reading a breach to the route giving everything to stable.",
+            buckets=fast,
+            registry=r,
+        )
+        self.reconcile = Histogram(
+            "tidegate_reconcile_seconds", "One pass over one Release.", ("outcome",), buckets=fast, registry=r
+        )
+        self.queue_depth = Gauge("tidegate_queue_depth", "Releases that wait to be worked on.", registry=r)
+        self.queue_age = Gauge("tidegate_queue_oldest_seconds", "How long the oldest of them has waited.", registry=r)
+        self.api_requests = Counter(
+            "tidegate_api_requests_total", "Requests to the Kubernetes API.", ("verb", "resource", "code"), registry=r
+        )
+        self.prometheus_seconds = Histogram(
+            "tidegate_prometheus_query_seconds", "Queries to Prometheus.", ("connection", "outcome"), buckets=fast, registry=r
+        )
+        self.events_dropped = Counter("tidegate_events_dropped_total", "Events that were not written.", ("why",), registry=r)
+        self.watch_age = Gauge("tidegate_watch_age_seconds", "Since a watch was last heard.", ("resource",), registry=r)
+        self._phases: dict[tuple[str, str], Phase] = {}
+        self._gates: dict[tuple[str, str], set[str]] = {}
+
+    def show(self, namespace: str, name: str, status: ReleaseStatus) -> None:
+        """Show where a Release is now."""
+        key = (namespace, name)
+        before = self._phases.get(key)
+        if before is not status.phase:
+            if before is not None:
+                self.releases.labels(before).dec()
+            self.releases.labels(status.phase).inc()
+            self._phases[key] = status.phase
+        self.weight.labels(*key).set(status.weight)
+        self.step.labels(*key).set(status.step.index + 1 if status.step else 0)
+        self._show_gates(key, status)
+
+    def _show_gates(self, key: tuple[str, str], status: ReleaseStatus) -> None:
+        gates = {gate.name: gate for gate in status.rollout.spec.gates} if status.rollout else {}
+        for gone in self._gates.get(key, set()) - set(gates):
+            self._forget_gate(key, gone)
+        self._gates[key] = set(gates)
+        for name, gate in gates.items():
+            for kind, limit in limits(gate).items():
+                self.gate_limit.labels(*key, name, kind).set(limit)
+        for state in status.gates:
+            if state.name not in gates:
+                continue
+            self.gate_verdict.labels(*key, state.name).set(VERDICTS[state.verdict])
+            for arm, value in (("stable", state.stable), ("canary", state.canary)):
+                if value is not None:
+                    self.gate_value.labels(*key, state.name, arm).set(value)
+                else:
+                    # What is not known any more is not shown any more.
+                    self.gate_value.remove(*key, state.name, arm)
+
+    def ended(self, status: ReleaseStatus) -> None:
+        """Count a rollout that has just ended."""
+        last = status.last_rollout
+        if last is None:
+            return
+        self.rollouts.labels(last.outcome, last.cause).inc()
+        if last.outcome is Outcome.PROMOTED:
+            self.promoted.inc()
+            self.promote_seconds.observe((last.finished_at - last.started_at).total_seconds())
+        elif last.outcome is Outcome.ROLLED_BACK:
+            self.failed.inc()
+
+    def forget(self, namespace: str, name: str) -> None:
+        """Stop showing a Release that is gone."""
+        key = (namespace, name)
+        phase = self._phases.pop(key, None)
+        if phase is None:
+            return
+        self.releases.labels(phase).dec()
+        for gauge in (self.weight, self.step):
+            gauge.remove(*key)
+        for gate in self._gates.pop(key, set()):
+            self._forget_gate(key, gate)
+
+    def _forget_gate(self, key: tuple[str, str], gate: str) -> None:
+        labels = {"namespace": key[0], "release": key[1], "gate": gate}
+        for gauge in (self.gate_value, self.gate_limit, self.gate_verdict):
+            gauge.remove_by_labels(labels)
+
+
+def limits(gate: Gate) -> dict[str, float]:
+    """Return the limits of a gate by kind: `min`, `max`, `increase_points`, `increase_percent` and so on."""
+    found: dict[str, float | None] = {}
+    if gate.threshold is not None:
+        found |= {"min": gate.threshold.min, "max": gate.threshold.max}
+    if gate.versus_stable is not None:
+        for direction, change in (("increase", gate.versus_stable.max_increase), ("decrease", gate.versus_stable.max_decrease)):
+            if change is not None:
+                found |= {f"{direction}_points": change.points, f"{direction}_percent": change.percent}
+    return {kind: limit for kind, limit in found.items() if limit is not None}

@@ -1,0 +1,199 @@
+"""What is outside of Releases: the caches of everything around them, how far these can be trusted, and the hold policy."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+
+import structlog
+
+from tidegate.api.names import HOLD_POLICY, LABEL_RELEASE, Reason
+from tidegate.cluster.client import Cluster
+from tidegate.cluster.errors import ApiError, NotFound, Unavailable
+from tidegate.cluster.reflector import Reflector, State
+from tidegate.cluster.resources import (
+    CLUSTER_ROLLOUT_POLICIES,
+    DEPLOYMENTS,
+    ENDPOINT_SLICES,
+    HTTP_ROUTES,
+    MUTATING_ADMISSION_POLICIES,
+    MUTATING_ADMISSION_POLICY_BINDINGS,
+    REPLICA_SETS,
+    ROLLOUT_POLICIES,
+    SERVICES,
+    Resource,
+)
+from tidegate.engine.snapshot import Blocker
+from tidegate.runtime.clock import Clock
+from tidegate.runtime.errors import Terminal
+from tidegate.runtime.store import Object, Store
+
+log = structlog.get_logger(__name__)
+
+SYNC_SECONDS = 60.0
+"""Longest wait for the first lists; Releases that need what could not be listed by then wait on, and the others are served."""
+LOOK_SECONDS = 1.0
+"""Between looks at the state of the caches."""
+HOLD_SECONDS = 60.0
+"""Between looks at the hold policy: for so long a change of it goes unnoticed."""
+POLICIES = {resource.kind: resource for resource in (ROLLOUT_POLICIES, CLUSTER_ROLLOUT_POLICIES)}
+WORKLOAD = (DEPLOYMENTS, REPLICA_SETS)
+ROUTED = (SERVICES, ENDPOINT_SLICES, HTTP_ROUTES)
+WATCHED = (*WORKLOAD, *ROUTED, *POLICIES.values())
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What is outside of a Release and in its way.
+
+    Attributes:
+        blockers: what is absent, forbidden or not known.
+        blind: some of what it needs has never been seen, so that what the caches lack may well be there.
+    """
+
+    blockers: tuple[Blocker, ...] = ()
+    blind: bool = False
+
+
+class World:
+    """Everything around Releases.
+
+    Args:
+        cluster: the API.
+        store: the caches.
+        clock: the time.
+        namespaces: namespaces that are served; empty for all.
+        jitter: spreads requests.
+        changed: told that every Release has to be looked at again.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        store: Store,
+        *,
+        clock: Clock,
+        namespaces: Collection[str],
+        jitter: random.Random,
+        changed: Callable[[], None],
+    ) -> None:
+        self._cluster, self._clock, self._changed = cluster, clock, changed
+        places: list[str | None] = list(namespaces) or [None]
+        self._mirrors = [
+            (
+                place,
+                Reflector(
+                    cluster,
+                    resource,
+                    store,
+                    clock=clock,
+                    namespace=place,
+                    label_selector=LABEL_RELEASE if resource is ENDPOINT_SLICES else None,
+                    jitter=jitter,
+                ),
+            )
+            for resource in WATCHED
+            for place in (places if resource.namespaced else [None])
+        ]
+        self.keep_held = True
+
+    @property
+    def reflectors(self) -> list[Reflector]:
+        """The mirrors of all that is watched; the caller runs them."""
+        return [reflector for _, reflector in self._mirrors]
+
+    async def first(self) -> None:
+        """Wait until it is known how things stand, for a minute at most.
+
+        Raises:
+            Terminal: the API server does not know policies.
+        """
+        await asyncio.gather(*(reflector.wait_synced(SYNC_SECONDS) for reflector in self.reflectors))
+        for reflector in self.reflectors:
+            health = reflector.health
+            if health.state is State.ABSENT and reflector.resource in POLICIES.values():
+                words = f"the API server does not know {reflector.resource.qualified}: apply crds/ first"
+                raise Terminal(words, reason=Reason.API_ABSENT)
+            if health.state is not State.SYNCED:
+                log.warning("not watched", resource=reflector.resource.qualified, state=health.state.value, cause=health.message)
+        await self._look_for_hold()
+
+    async def run(self) -> None:
+        """Have every Release looked at again when something changes that no object tells of, until cancelled."""
+        before, looked = self._outlook(), self._clock.monotonic()
+        while True:
+            await self._clock.sleep(LOOK_SECONDS)
+            if self._clock.monotonic() - looked >= HOLD_SECONDS:
+                await self._look_for_hold()
+                looked = self._clock.monotonic()
+            if (now := self._outlook()) != before:
+                before = now
+                self._changed()
+
+    def outside(self, release: Object) -> Outside:
+        """Return what is outside of a Release and in its way."""
+        blockers, blind = [], False
+        for reflector in self._needed(release):
+            health, resource = reflector.health, reflector.resource
+            never_seen = health.age == float("inf")
+            match health.state:
+                case State.ABSENT:
+                    blockers.append(Blocker(Reason.API_ABSENT, f"{resource.qualified}: {health.message}"))
+                    continue
+                case State.FORBIDDEN:
+                    blockers.append(Blocker(Reason.NO_PERMISSION, f"list or watch {resource.qualified}: {health.message}"))
+                case _ if never_seen:
+                    words = health.message or "not listed yet"
+                    blockers.append(Blocker(Reason.API_ERROR, f"list {resource.qualified}: {words}"))
+            blind = blind or (never_seen and resource not in POLICIES.values())
+        return Outside(tuple(blockers), blind)
+
+    def ages(self) -> dict[str, float]:
+        """Return for how many seconds nothing has been heard of a resource, in any namespace."""
+        ages: dict[str, float] = {}
+        for reflector in self.reflectors:
+            name = reflector.resource.qualified
+            ages[name] = max(ages.get(name, 0.0), reflector.health.age)
+        return ages
+
+    def report(self) -> Iterator[tuple[str, bool, str]]:
+        """Yield of each cache the resource, whether it is known how things stand, and that in words."""
+        for place, reflector in self._mirrors:
+            health = reflector.health
+            # What is absent or forbidden stands in the status of the Releases that need it; no new start of the operator mends it.
+            known = health.state in {State.SYNCED, State.ABSENT, State.FORBIDDEN}
+            name = reflector.resource.qualified + (f" in {place}" if place else "")
+            yield name, known, health.message or f"{health.state.value}, heard {health.age:.0f} s ago"
+
+    def _needed(self, release: Object) -> Iterator[Reflector]:
+        spec, namespace = release.get("spec") or {}, release["metadata"]["namespace"]
+        policy = POLICIES.get((spec.get("policyRef") or {}).get("kind", ROLLOUT_POLICIES.kind), ROLLOUT_POLICIES)
+        needed: set[Resource] = {*WORKLOAD, policy, *(ROUTED if spec.get("traffic") else ())}
+        for place, reflector in self._mirrors:
+            if reflector.resource in needed and place in {None, namespace}:
+                yield reflector
+
+    def _outlook(self) -> tuple[object, ...]:
+        """Return what the way of Releases depends on, but for objects."""
+        told = {State.ABSENT, State.FORBIDDEN}
+        states = ((r.health.state if r.health.state in told else None, r.health.age == float("inf")) for r in self.reflectors)
+        return (self.keep_held, *states)
+
+    async def _look_for_hold(self) -> None:
+        """Find out whether the API server itself holds changed templates; until that is known, Deployments stay paused."""
+        before = self.keep_held
+        try:
+            for resource in (MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS):
+                await self._cluster.get(resource.path(None, HOLD_POLICY))
+        except Unavailable as error:
+            log.warning("the admission policy could not be read", policy=HOLD_POLICY, cause=str(error))
+            return
+        except ApiError as error:
+            self.keep_held = True
+            cause = "it is not there" if isinstance(error, NotFound) else str(error)
+        else:
+            self.keep_held, cause = False, "it is there"
+        if self.keep_held is not before:
+            log.info("admission policy", policy=HOLD_POLICY, keepHeld=self.keep_held, cause=cause)

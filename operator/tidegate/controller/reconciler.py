@@ -1,0 +1,332 @@
+"""One pass over one Release: snapshot, decision, writes, and when to look again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import orjson
+import structlog
+
+from tidegate.api.names import Cause, EventReason, Reason
+from tidegate.api.release import ReleaseStatus
+from tidegate.cluster.client import Cluster
+from tidegate.cluster.errors import ApiError, NotFound
+from tidegate.cluster.events import Recorder
+from tidegate.controller import act
+from tidegate.controller.gather import Gatherer, Surroundings
+from tidegate.controller.looks import Looks, Watch
+from tidegate.controller.memory import Memory, refused
+from tidegate.controller.metrics import Metrics
+from tidegate.controller.outside import Outside
+from tidegate.controller.pods import PATIENCE, Pods
+from tidegate.controller.references import ReleaseKey
+from tidegate.controller.writes import write_status
+from tidegate.engine.decide import decide
+from tidegate.engine.plan import EventType, Notice, Plan
+from tidegate.engine.snapshot import Blocker
+from tidegate.prometheus.queries import Names, pods_of
+from tidegate.runtime.clock import Clock
+from tidegate.runtime.errors import Terminal
+from tidegate.runtime.scheduler import Scheduler
+from tidegate.runtime.store import Change, Object, Store
+from tidegate.traffic.router import Router
+from tidegate.workloads.observe import revision_of
+
+log = structlog.get_logger(__name__)
+
+STORE_PATIENCE = 1.0
+"""Seconds that a status gets to be stored before traffic is taken from a bad version all the same."""
+TROUBLE_SECONDS = 60.0
+"""After this long, what people have to mend is tried again, whether anything was seen to change or not."""
+SETTLE_SECONDS = 1.0
+"""After this long, what was written is looked at again, whether it was seen to change or not."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a pass has decided, and on what."""
+
+    around: Surroundings
+    before: ReleaseStatus
+    plan: Plan
+
+
+class Reconciler:
+    """Carries Releases from what is to what should be.
+
+    Args:
+        store: the caches.
+        cluster: the API; its writes go into the store.
+        gatherer: makes snapshots.
+        router: shifts routes.
+        looks: takes looks of gates.
+        pods: reads pods' reasons.
+        recorder: writes Events.
+        metrics: the operator's own.
+        clock: the time.
+        due: brings a Release back to the queue.
+        heartbeat: how often numbers alone are written.
+        outside: what is outside a Release and in its way.
+        keep_held: whether Deployments stay paused between rollouts.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        cluster: Cluster,
+        gatherer: Gatherer,
+        router: Router,
+        looks: Looks,
+        pods: Pods,
+        recorder: Recorder,
+        metrics: Metrics,
+        clock: Clock,
+        due: Scheduler[ReleaseKey],
+        heartbeat: timedelta,
+        outside: Callable[[Object], Outside],
+        keep_held: Callable[[], bool],
+    ) -> None:
+        self._store, self._cluster, self._gatherer, self._router = store, cluster, gatherer, router
+        self._looks, self._pods, self._recorder, self._metrics = looks, pods, recorder, metrics
+        self._clock, self._due = clock, due
+        self._heartbeat, self._outside, self._keep_held = heartbeat.total_seconds(), outside, keep_held
+        self._memory: dict[ReleaseKey, Memory] = {}
+
+    async def reconcile(self, key: ReleaseKey) -> None:
+        """Make one pass.
+
+        Raises:
+            Retry: the pass is worth another try.
+            Terminal: nothing helps until something changes; it stands in the status.
+            Exception: a bug, met while something was written.
+        """
+        release = self._store.get("Release", *key)
+        if release is None:
+            self._forget(key)
+            return
+        memory = self._memory_of(key, release)
+        decision = await self._decide_or_refuse(key, memory, release)
+        if decision is None:
+            return
+        done = act.Done(interrupted=True)
+        try:
+            unsaved, done = await self._carry_out(key, memory, decision.plan)
+        finally:
+            # A verdict that could not be stored or acted on has still been reached: people hear of it.
+            settling = bool(decision.plan.actions) and done.failed is None and not done.interrupted
+            self._conclude(key, memory, decision, settling=settling)
+        said = await self._say(key, memory) if not done.interrupted and memory.note(done.failed) else None
+        if (failed := done.failed or unsaved or said) is not None:
+            raise failed
+
+    def echoes(self, key: ReleaseKey, change: Change) -> bool:
+        """Whether a change of a Release is nothing but the answer to a status that was written here."""
+        memory = self._memory.get(key)
+        return memory is not None and memory.echoed(change)
+
+    def _memory_of(self, key: ReleaseKey, release: Object) -> Memory:
+        uid = release["metadata"]["uid"]
+        memory = self._memory.get(key)
+        if memory is None or memory.uid != uid:
+            self._forget(key)
+            memory = self._memory[key] = Memory(uid)
+        return memory
+
+    async def _decide_or_refuse(self, key: ReleaseKey, memory: Memory, release: Object) -> Decision | None:
+        outside = self._outside(release)
+        if outside.blind:
+            await self._refuse(key, memory, release, outside.blockers)
+            return None
+        try:
+            return self._decide(key, memory, release, outside)
+        except Terminal as error:
+            await self._refuse(key, memory, release, (Blocker(_reason(error), error.message),))
+            return None
+
+    def _decide(self, key: ReleaseKey, memory: Memory, release: Object, outside: Outside) -> Decision | None:
+        before = memory.known(release)
+        around = self._look_round(key, before)
+        if around is None:
+            return None
+        now, arrivals = self._clock.now(), self._looks.waiting(key)
+        snapshot = self._gatherer.snapshot(
+            around,
+            now=now,
+            status=before,
+            readings=tuple(arrival.reading for arrival in arrivals),
+            blockers=(*outside.blockers, *([memory.trouble] if memory.trouble else ())),
+            keep_held=self._keep_held(),
+        )
+        plan = decide(snapshot, now)
+        # From here on the decision stands, whether it can be stored at once or not.
+        memory.status = plan.status
+        self._looks.decided(key)
+        if _undone(plan.status) is Cause.GATE and _undone(before) is None:
+            memory.breached = min((arrival.at for arrival in arrivals if arrival.beyond), default=None)
+        return Decision(around, before, plan)
+
+    def _look_round(self, key: ReleaseKey, status: ReleaseStatus) -> Surroundings | None:
+        candidate = status.candidate.revision if status.candidate else None
+        return self._gatherer.look_round(key, candidate=candidate, pods=self._pods.of(key, candidate))
+
+    async def _carry_out(self, key: ReleaseKey, memory: Memory, plan: Plan) -> tuple[ApiError | None, act.Done]:
+        """Store the status and do what the plan asks for; return what kept the status from being stored, and how the rest went.
+
+        The status comes first, so that after a crash it is known what was decided. Only traffic that must leave a bad version does
+        not wait for it beyond a second.
+        """
+        saving = asyncio.create_task(self._save(key, memory))
+        away = plan.urgent or _undone(plan.status) is not None
+        try:
+            await asyncio.wait({saving}, timeout=STORE_PATIENCE if away else None)
+            if saving.done() and saving.result() is not None and not away:
+                return saving.result(), act.Done(interrupted=True)
+            done = await act.carry_out(
+                plan.actions,
+                lambda: self._look_round(key, plan.status),
+                interrupted=lambda: self._looks.urgent(key),
+                cluster=self._cluster,
+                router=self._router,
+            )
+            if memory.breached is not None and done.shifted and not done.interrupted:
+                self._metrics.breach_to_stable.observe(self._clock.monotonic() - memory.breached)
+                memory.breached = None
+            return await saving, done
+        finally:
+            saving.cancel()
+
+    async def _save(self, key: ReleaseKey, memory: Memory) -> ApiError | None:
+        """Store the decided status if it is time to; return what kept it from being stored."""
+        release = self._store.get("Release", *key)
+        if release is None or release["metadata"]["uid"] != memory.uid or memory.status is None:
+            return None
+        lag = memory.lag(release, self._heartbeat)
+        if lag is None:
+            memory.kept(release, None)
+        if lag is None or self._clock.monotonic() - memory.written < lag:
+            return None
+        memory.offered = memory.status.to_wire()
+        try:
+            stored = await write_status(self._cluster, release, memory.offered)
+        except ApiError as error:
+            memory.unsaved = True
+            if isinstance(error, NotFound) and error.details.get("name") == key.name:
+                # It has gone while nobody was watching.
+                self._store.remove("Release", release)
+            return error
+        memory.kept(stored, self._clock.monotonic())
+        return None
+
+    async def _say(self, key: ReleaseKey, memory: Memory) -> ApiError | None:
+        """Store a status that says what people have to know of the pass that has just ended; all else is left to the next pass."""
+        release = self._store.get("Release", *key)
+        if release is None:
+            return None
+        decision = self._decide(key, memory, release, self._outside(release))
+        if decision is None:
+            return None
+        unsaved = await self._save(key, memory)
+        self._conclude(key, memory, decision, settling=memory.trouble is None)
+        return unsaved
+
+    async def _refuse(self, key: ReleaseKey, memory: Memory, release: Object, blockers: tuple[Blocker, ...]) -> None:
+        """Say in the status why nothing is decided.
+
+        Raises:
+            ApiError: it could not be stored.
+        """
+        before = memory.known(release)
+        memory.status = refused(before, blockers, release, self._clock.now())
+        self._metrics.show(*key, memory.status)
+        if memory.status.message != before.message:
+            self._tell(release, (Notice(EventReason.BLOCKED, memory.status.message, EventType.WARNING),))
+        if (unsaved := await self._save(key, memory)) is not None:
+            raise unsaved
+
+    def _conclude(self, key: ReleaseKey, memory: Memory, decision: Decision, *, settling: bool) -> None:
+        """Arrange what brings the Release back, and tell what was decided."""
+        plan, before = decision.plan, decision.before
+        self._arrange(key, memory, decision, settling=settling)
+        self._metrics.show(*key, plan.status)
+        if plan.status.last_rollout is not None and plan.status.last_rollout != before.last_rollout:
+            self._metrics.ended(plan.status)
+        self._tell(decision.around.release, plan.notices)
+
+    def _tell(self, release: Object, notices: tuple[Notice, ...]) -> None:
+        metadata = release["metadata"]
+        for notice in notices:
+            record = self._recorder.warning if notice.type is EventType.WARNING else self._recorder.normal
+            record(release, notice.reason, notice.message)
+            log.info(notice.message, reason=notice.reason, release=metadata["name"], namespace=metadata["namespace"])
+
+    def _arrange(self, key: ReleaseKey, memory: Memory, decision: Decision, *, settling: bool) -> None:
+        status, now = decision.plan.status, self._clock.now()
+        self._looks.plan(key, decision.plan.looks, _watch(decision.around, status))
+        dues = [decision.plan.due, self._flush(key, memory, now)]
+        if status.candidate is not None and status.step is not None and status.candidate.ready < status.candidate.replicas:
+            self._pods.want(key, status.candidate.revision)
+            dues.append(now + timedelta(seconds=PATIENCE))
+        elif status.candidate is None:
+            self._pods.forget(key)
+        if settling:
+            # The watch tells of what was written, as a rule; a pass that nobody asked for costs nothing.
+            dues.append(now + timedelta(seconds=SETTLE_SECONDS))
+        if memory.trouble is not None or memory.unsaved:
+            dues.append(now + timedelta(seconds=TROUBLE_SECONDS))
+        self._due.set(key, min((due for due in dues if due is not None), default=None))
+
+    def _flush(self, key: ReleaseKey, memory: Memory, now: datetime) -> datetime | None:
+        """Return when what is not worth a write at once is to be stored; a write that failed is tried again by the queue."""
+        release = self._store.get("Release", *key)
+        lag = memory.lag(release, self._heartbeat) if release is not None and not memory.unsaved else None
+        return None if not lag else now + timedelta(seconds=max(0.0, memory.written + lag - self._clock.monotonic()))
+
+    def _forget(self, key: ReleaseKey) -> None:
+        self._memory.pop(key, None)
+        self._looks.forget(key)
+        self._pods.forget(key)
+        self._due.set(key, None)
+        self._metrics.forget(*key)
+
+
+def _reason(error: Terminal) -> Reason:
+    return Reason(error.reason) if error.reason in {*Reason} else Reason.INVALID_SPEC
+
+
+def _undone(status: ReleaseStatus) -> Cause | None:
+    """Return why the rollout that is on is being undone; None where it is not."""
+    return status.rollout.undo if status.rollout is not None else None
+
+
+def _watch(around: Surroundings, status: ReleaseStatus) -> Watch | None:
+    if status.candidate is None or status.stable is None or status.rollout is None:
+        return None
+    release, workload = around.key, around.workload
+    service = around.spec.traffic.service if around.spec.traffic else ""
+    sets = {revision_of(rs): str(rs["metadata"]["name"]) for rs in workload.siblings} if workload else {}
+    stable, canary = (sets.get(revision, "") for revision in (status.stable.revision, status.candidate.revision))
+    names = Names(
+        namespace=release.namespace,
+        release=release.name,
+        service=service,
+        stable_service=f"{service}-stable" if service else "",
+        canary_service=f"{service}-canary" if service else "",
+        stable_pods=pods_of([stable] if stable else []),
+        canary_pods=pods_of([canary] if canary else []),
+        service_port=_port(status, service),
+    )
+    gates = {gate.name: gate for gate in status.rollout.spec.gates}
+    return Watch(gates, names, status.candidate.revision, status.rollout.exposed_at)
+
+
+def _port(status: ReleaseStatus, service: str) -> int:
+    """Return the port that the user's route names."""
+    for rule in status.original_rules:
+        for backend in orjson.loads(rule.backend_refs):
+            if backend.get("name") == service and backend.get("port"):
+                return int(backend["port"])
+    return 0

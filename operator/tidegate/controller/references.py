@@ -1,0 +1,98 @@
+"""Which Releases an object concerns: the way from a watch event to the keys that must be decided anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from tidegate.api.names import LABEL_RELEASE
+from tidegate.runtime.store import Change, Object
+
+SERVICE_OF_SLICE = "kubernetes.io/service-name"
+
+
+class ReleaseKey(NamedTuple):
+    """Names one Release."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """Write it as kubectl does."""
+        return f"{self.namespace}/{self.name}"
+
+
+class References:
+    """What Releases name, looked up from the other side."""
+
+    def __init__(self) -> None:
+        self._named: dict[ReleaseKey, frozenset[tuple[str, str, str]]] = {}
+        self._by: dict[tuple[str, str, str], set[ReleaseKey]] = {}
+
+    def learn(self, key: ReleaseKey, release: Object | None) -> None:
+        """Take in what a Release names now; None forgets it."""
+        names = frozenset(_names(key, release)) if release is not None else frozenset()
+        for gone in self._named.get(key, frozenset()) - names:
+            self._by[gone].discard(key)
+            if not self._by[gone]:
+                del self._by[gone]
+        for name in names:
+            self._by.setdefault(name, set()).add(key)
+        if release is None:
+            self._named.pop(key, None)
+        else:
+            self._named[key] = names
+
+    def of(self, change: Change) -> set[ReleaseKey]:
+        """Return the Releases that a change of an object concerns."""
+        found = set(self._direct(*change.key))
+        for obj in (change.old, change.new):
+            if obj is not None:
+                found |= set(self._through(change.key.kind, change.key.namespace, obj))
+        return found
+
+    def rivals(self, key: ReleaseKey, change: Change) -> set[ReleaseKey]:
+        """Return the Releases that may take over what a Release has let go by this change: its workload."""
+        before = target_of(key, change.old) if change.old is not None else None
+        after = target_of(key, change.new) if change.new is not None else None
+        return set(self._by.get(before, ())) - {key} if before is not None and before != after else set()
+
+    def _direct(self, kind: str, namespace: str, name: str) -> Iterable[ReleaseKey]:
+        return self._by.get((kind, namespace, name), ())
+
+    def _through(self, kind: str, namespace: str, obj: Mapping[str, Any]) -> Iterator[ReleaseKey]:
+        labels = obj["metadata"].get("labels") or {}
+        if kind == "EndpointSlice":
+            yield from self._direct("Service", namespace, labels.get(SERVICE_OF_SLICE, ""))
+        if kind == "ReplicaSet":
+            for owner in obj["metadata"].get("ownerReferences") or ():
+                if owner["kind"] == "Release":
+                    yield ReleaseKey(namespace, owner["name"])
+                else:
+                    yield from self._direct(owner["kind"], namespace, owner["name"])
+        if LABEL_RELEASE in labels:
+            yield ReleaseKey(namespace, labels[LABEL_RELEASE])
+
+
+def _names(key: ReleaseKey, release: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    # Before validation: whatever stands in a spec, a Release must not get lost here.
+    spec = _map(release.get("spec"))
+    yield target_of(key, release)
+    policy = _map(spec.get("policyRef"))
+    kind = str(policy.get("kind") or "RolloutPolicy")
+    yield (kind, "" if kind == "ClusterRolloutPolicy" else key.namespace, str(policy.get("name")))
+    traffic = _map(spec.get("traffic"))
+    if service := traffic.get("service"):
+        for name in (service, f"{service}-stable", f"{service}-canary"):
+            yield ("Service", key.namespace, name)
+    for route in _map(traffic.get("gatewayAPI")).get("httpRoutes") or ():
+        yield ("HTTPRoute", key.namespace, str(_map(route).get("name")))
+
+
+def target_of(key: ReleaseKey, release: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return kind, namespace and name of the workload that a Release names."""
+    return ("Deployment", key.namespace, str(_map(_map(release.get("spec")).get("targetRef")).get("name")))
+
+
+def _map(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

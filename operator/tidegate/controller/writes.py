@@ -1,0 +1,111 @@
+"""Writes of the Release itself: its status, by the difference to what is stored, and its finalizer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from enum import IntEnum
+from typing import Any
+
+from tidegate.api.names import FINALIZER
+from tidegate.cluster.client import Cluster
+from tidegate.cluster.resources import RELEASES
+from tidegate.runtime.store import Object
+
+NUMBERS = frozenset({"at", "stable", "canary", "samples", "message"})
+"""Fields of a gate's status that change at every look."""
+COUNTS = frozenset({"replicas", "ready"})
+"""Fields of a version's status that change with every pod."""
+
+
+class Weight(IntEnum):
+    """How much a difference between two statuses matters."""
+
+    NONE = 0
+    NUMBERS = 1
+    """What changes at every look of a gate: values, and the sentences that quote them."""
+    COUNTS = 2
+    """How many pods there are."""
+    DECISION = 3
+    """All else: it is stored before anything is done."""
+
+
+def difference(before: Any, after: Any) -> Any:
+    """Return the JSON merge patch (RFC 7386) that turns one JSON value into another; an empty dict where nothing differs.
+
+    Lists are replaced as a whole. What a merge patch cannot say, a null that stays, does not occur in a status.
+    """
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        return after
+    patch: dict[str, Any] = {key: None for key in before if key not in after}
+    for key, value in after.items():
+        if key not in before:
+            patch[key] = value
+        elif before[key] != value:
+            patch[key] = difference(before[key], value)
+    return patch
+
+
+def weigh(before: Mapping[str, Any], after: Mapping[str, Any]) -> Weight:
+    """Weigh the difference between two statuses in their wire form."""
+    if before == after:
+        return Weight.NONE
+    quiet, counted = _without_numbers(before), _without_numbers(after)
+    if quiet == counted:
+        return Weight.NUMBERS
+    return Weight.COUNTS if _without_counts(quiet) == _without_counts(counted) else Weight.DECISION
+
+
+def _without_numbers(status: Mapping[str, Any]) -> dict[str, Any]:
+    rest = _without(status, {"message"})
+    rest["gates"] = [_without(gate, NUMBERS) for gate in status.get("gates") or ()]
+    rest["conditions"] = [_without(condition, {"message"}) for condition in status.get("conditions") or ()]
+    return rest
+
+
+def _without_counts(status: Mapping[str, Any]) -> dict[str, Any]:
+    rest = dict(status)
+    for version in ("stable", "candidate"):
+        if isinstance(rest.get(version), Mapping):
+            rest[version] = _without(rest[version], COUNTS)
+    return rest
+
+
+def _without(value: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: member for name, member in value.items() if name not in names}
+
+
+async def write_status(cluster: Cluster, release: Object, status: Mapping[str, Any]) -> Object:
+    """Store a status by patching what differs, if anything does.
+
+    Args:
+        cluster: the API.
+        release: the Release as it is stored.
+        status: the status in its wire form.
+
+    Returns:
+        The Release as it is stored now.
+
+    Raises:
+        Conflict: there is another Release of this name now.
+        ApiError: the write failed.
+    """
+    patch = difference(release.get("status") or {}, status)
+    if not patch:
+        return release
+    metadata = release["metadata"]
+    path = RELEASES.path(metadata["namespace"], metadata["name"], "status")
+    return await cluster.merge_patch(path, {"metadata": {"uid": metadata["uid"]}, "status": patch})
+
+
+async def write_finalizer(cluster: Cluster, release: Object, *, present: bool) -> Object:
+    """Add the finalizer or remove it; finalizers of others keep their place.
+
+    Raises:
+        Conflict: the Release has changed in the meantime.
+        ApiError: the write failed.
+    """
+    metadata = release["metadata"]
+    others = [name for name in metadata.get("finalizers") or () if name != FINALIZER]
+    finalizers = [*others, FINALIZER] if present else others
+    body = {"metadata": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"], "finalizers": finalizers}}
+    return await cluster.merge_patch(RELEASES.path(metadata["namespace"], metadata["name"]), body)

@@ -1,0 +1,109 @@
+"""The operator as a process, as its image starts it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+
+READY_WITHIN = 60.0
+STOP_WITHIN = 30.0
+_OWN = {"KUBECONFIG", "TIDEGATE_CONFIG", "TIDEGATE_SANDBOX"}
+
+
+class Operator:
+    """One operator process.
+
+    Args:
+        folder: for its configuration and its log.
+        kubeconfig: where the API server is, and as whom.
+        namespaces: which it serves.
+        config: its configuration, without the address of its endpoints.
+    """
+
+    def __init__(self, folder: Path, kubeconfig: Path, namespaces: Sequence[str], config: dict[str, Any]) -> None:
+        self._config, self._log = folder / "config.yaml", folder / "operator.log"
+        self._config.write_text(yaml.safe_dump({"httpHost": "127.0.0.1", "httpPort": 0, **config}))
+        self._kubeconfig, self._namespaces = kubeconfig, namespaces
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start it; `ready` waits until it serves."""
+        arguments = ["run", "--config", str(self._config), "--kubeconfig", str(self._kubeconfig)]
+        arguments += [part for name in self._namespaces for part in ("--namespace", name)]
+        program = Path(sys.executable).with_name("tidegate")
+        environment = {name: value for name, value in os.environ.items() if name not in _OWN}
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(program, *arguments, stdout=log, stderr=log, env=environment)
+
+    async def ready(self) -> None:
+        """Wait until it says that it is ready."""
+        deadline = time.monotonic() + READY_WITHIN
+        while (said := await self.ask("/readyz"))[0] != 200:
+            assert self.running, f"the operator has ended:\n{self.tail()}"
+            assert time.monotonic() < deadline, f"not ready within {READY_WITHIN:g} s: {said}\n{self.tail()}"
+            await asyncio.sleep(0.05)
+
+    async def ask(self, path: str) -> tuple[int, str]:
+        """Return status and text of one of its endpoints; status 0 while it does not listen."""
+        if self.port is None:
+            return 0, "not listening"
+        try:
+            timeout = aiohttp.ClientTimeout(total=10)
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.get(f"http://127.0.0.1:{self.port}{path}") as answer,
+            ):
+                return answer.status, await answer.text()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return 0, str(error)
+
+    async def told(self, event: str) -> dict[str, Any]:
+        """Wait until it logs an event, and return the line."""
+        deadline = time.monotonic() + READY_WITHIN
+        while (line := next((line for line in self.lines() if line["event"] == event), None)) is None:
+            assert time.monotonic() < deadline, self.tail()
+            await asyncio.sleep(0.05)
+        return line
+
+    async def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
+        """Send it a signal; return its exit status, and the seconds until it had ended."""
+        assert self._process is not None
+        began = time.monotonic()
+        if self.running:
+            self._process.send_signal(number)
+        return await self.ended(within=STOP_WITHIN), time.monotonic() - began
+
+    async def ended(self, within: float) -> int:
+        """Wait until it ends by itself, and return its exit status."""
+        assert self._process is not None
+        async with asyncio.timeout(within):
+            return await self._process.wait()
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None and self._process.returncode is None
+
+    @property
+    def port(self) -> int | None:
+        """The port of its endpoints; None while it does not listen."""
+        return next((int(line["port"]) for line in self.lines() if line["event"] == "listening"), None)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return its log."""
+        text = self._log.read_text(errors="replace") if self._log.exists() else ""
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{") and line.endswith("}")]
+
+    def tail(self, lines: int = 40) -> str:
+        """Return the end of its log."""
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:]) if self._log.exists() else "no log"

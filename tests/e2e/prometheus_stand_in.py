@@ -1,0 +1,119 @@
+"""A server that answers as a test tells it to, where answers must be exact or wrong in a chosen way."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+from aiohttp import web
+
+
+class Mood(Enum):
+    """What it answers with."""
+
+    NUMBERS = auto()
+    """One series with the number that was set."""
+    REFUSES = auto()
+    """Nobody listens."""
+    ERROR = auto()
+    """Status 500, in the way of Prometheus."""
+    HANGS = auto()
+    """No answer until the client gives up."""
+    NAN = auto()
+    EMPTY = auto()
+    SEVERAL = auto()
+    SCALAR = auto()
+
+
+@dataclass
+class Numbers:
+    """What the versions' queries are answered with."""
+
+    canary: float = 0.0
+    stable: float = 0.0
+    samples: float = 1000.0
+
+
+@dataclass
+class StandIn:
+    """The part of the HTTP API of Prometheus that answers instant queries.
+
+    A query for the number of requests (`increase`, or the text `samples`) gets `numbers.samples`; any other that names stable gets
+    `numbers.stable`, and all the rest get `numbers.canary`.
+
+    Attributes:
+        port: where it listens on loopback.
+        numbers: what it answers with in the mood NUMBERS.
+        asked: the queries that came, oldest first.
+    """
+
+    port: int = 0
+    numbers: Numbers = field(default_factory=Numbers)
+    asked: list[str] = field(default_factory=list)
+    _mood: Mood = Mood.NUMBERS
+    _runner: web.AppRunner | None = None
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        """Listen, on the same port as before if it has listened before."""
+        app = web.Application()
+        app.router.add_route("*", "/api/v1/query", self._query)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
+        self.port = int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def be(self, mood: Mood) -> None:
+        """Answer in another way from now on."""
+        self._mood = mood
+        if mood is Mood.REFUSES:
+            await self.stop()
+        elif self._runner is None:
+            await self.start()
+
+    async def _query(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        query = str(request.query.get("query") or form.get("query") or "")
+        self.asked.append(query)
+        number = self._number(query)
+        match self._mood:
+            case Mood.HANGS:
+                await asyncio.sleep(30)
+                return web.Response()
+            case Mood.ERROR:
+                body = {"status": "error", "errorType": "internal", "error": "the query engine is on fire"}
+                return web.json_response(body, status=500)
+            case Mood.SCALAR:
+                return _answer("scalar", [0, str(number)])
+            case Mood.EMPTY:
+                return _answer("vector", [])
+            case Mood.NAN:
+                return _answer("vector", [_series("NaN")])
+            case Mood.SEVERAL:
+                return _answer("vector", [_series(str(number), pod="a"), _series(str(number), pod="b")])
+            case _:
+                return _answer("vector", [_series(str(number))])
+
+    def _number(self, query: str) -> float:
+        if "increase(" in query or "samples" in query:
+            return self.numbers.samples
+        return self.numbers.stable if "stable" in query else self.numbers.canary
+
+
+def _series(value: str, **labels: str) -> dict[str, Any]:
+    return {"metric": labels, "value": [0, value]}
+
+
+def _answer(kind: str, result: list[Any]) -> web.Response:
+    return web.json_response({"status": "success", "data": {"resultType": kind, "result": result}})

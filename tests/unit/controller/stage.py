@@ -1,0 +1,192 @@
+"""The reconciler with everything around it, on a clock that stands still until the test moves it."""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import datetime, timedelta
+from typing import Any
+
+from tidegate.api.names import LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE, Cause, Phase
+from tidegate.api.policy import Gate, RolloutPolicySpec
+from tidegate.api.release import OriginalRule, ReleaseStatus, RevisionStatus, RolloutStatus, StepStatus
+from tidegate.cluster.events import Recorder
+from tidegate.controller.cached import CachedCluster
+from tidegate.controller.gather import Gatherer
+from tidegate.controller.looks import Looks
+from tidegate.controller.metrics import Metrics
+from tidegate.controller.outside import Outside
+from tidegate.controller.pods import Pods
+from tidegate.controller.reconciler import Reconciler
+from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
+from tidegate.engine.plan import Role
+from tidegate.judge.reading import Reading
+from tidegate.prometheus.queries import Names
+from tidegate.runtime.clock import ManualClock
+from tidegate.runtime.queue import KeyedQueue
+from tidegate.runtime.scheduler import Scheduler
+from tidegate.runtime.store import Store
+from tidegate.traffic import services
+from tidegate.traffic.router import HTTPRouteRouter
+from unit.controller import objects
+from unit.controller.api_server import ApiServer
+from unit.controller.objects import NAME, NAMESPACE, Json
+
+KEY = ReleaseKey(NAMESPACE, NAME)
+PATH = f"/apis/tidegate.dev/v1alpha1/namespaces/{NAMESPACE}/releases/{NAME}"
+ROUTE_PATH = f"/apis/gateway.networking.k8s.io/v1/namespaces/{NAMESPACE}/httproutes/{NAME}"
+DEPLOYMENT_PATH = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{NAME}"
+
+
+class Stage:
+    """What a story is played on."""
+
+    def __init__(self, api: ApiServer) -> None:
+        self.api, self.clock = api, ManualClock()
+        self.store = Store(self.clock, labels=(SERVICE_OF_SLICE, LABEL_RELEASE, LABEL_POD_TEMPLATE_HASH))
+        self.cluster = CachedCluster(api.connection(), self.store)
+        self.queue: KeyedQueue[ReleaseKey] = KeyedQueue(self.clock, jitter=random.Random(1))
+        self.due: Scheduler[ReleaseKey] = Scheduler(self.clock)
+        self.metrics = Metrics()
+        self.recorder = Recorder(self.cluster, clock=self.clock, instance="test")
+        self.values: dict[str, float | None] = {}
+        self.looks = Looks(clock=self.clock, read=self.read, arrived=self.queue.add)
+        self.pods = Pods(self.cluster, clock=self.clock, arrived=self.queue.add)
+        self.outside = Outside()
+        self.keep_held = False
+        router = HTTPRouteRouter()
+        self.gatherer = Gatherer(self.store, router, warm_up=1.5)
+        self.reconciler = Reconciler(
+            store=self.store,
+            cluster=self.cluster,
+            gatherer=self.gatherer,
+            router=router,
+            looks=self.looks,
+            pods=self.pods,
+            recorder=self.recorder,
+            metrics=self.metrics,
+            clock=self.clock,
+            due=self.due,
+            heartbeat=timedelta(seconds=30),
+            outside=lambda _: self.outside,
+            keep_held=lambda: self.keep_held,
+        )
+
+    async def read(self, gate: Gate, names: Names, revision: str, at: datetime, since: datetime | None) -> Reading:
+        """Answer for Prometheus."""
+        return Reading(gate=gate.name, revision=revision, at=at, canary=self.values.get(gate.name), stable=0.0)
+
+    async def close(self) -> None:
+        await self.pods.stop()
+        await self.recorder.stop(within=0)
+        await self.cluster.close()
+
+    def add(self, obj: Json) -> Json:
+        """Let an author write an object, which the watch sees at once."""
+        return self.api.put(obj, self.store)
+
+    def adopted(self, *, route: bool = True, status: Json | None = None, **spec: Any) -> None:
+        """Put on stage a Release whose Deployment serves v1."""
+        self.add(objects.policy(**spec))
+        deployment = self.add(objects.deployment(labels={LABEL_RELEASE: NAME}))
+        self.add(objects.replica_set(deployment))
+        self.add(objects.service())
+        self.add(objects.route())
+        stable = ReleaseStatus(stable=RevisionStatus(revision="aaaa", version="v1", replicas=2, ready=2), phase=Phase.IDLE)
+        metadata = {"finalizers": ["tidegate.dev/handback"]}
+        self.add(objects.release(route=route, status=status or stable.to_wire(), metadata=metadata))
+
+    def at_ten_percent(self, **spec: Any) -> None:
+        """Put on stage a rollout of v2 over v1 that has 10% since a minute ago."""
+        then = self.clock.now() - timedelta(seconds=20)
+        policy = RolloutPolicySpec.model_validate(objects.policy(**spec)["spec"])
+        original = [{"name": NAME, "port": 80}]
+        status = ReleaseStatus(
+            phase=Phase.PROGRESSING,
+            weight=10,
+            stable=RevisionStatus(revision="aaaa", version="v1", replicas=2, ready=2),
+            candidate=RevisionStatus(revision="bbbb", version="v2", replicas=1, ready=1),
+            step=StepStatus(index=0, weight=10, entered=then, since=then, until=then + timedelta(minutes=1)),
+            rollout=RolloutStatus(policy="RolloutPolicy/production", spec=policy, started_at=then, exposed_at=then),
+            original_rules=(OriginalRule(route=NAME, rule=0, backend_refs=json.dumps(original)),),
+        )
+        self.adopted(status=status.to_wire(), **spec)
+        deployment = self.add(objects.deployment("checkout:v2", paused=True, labels={LABEL_RELEASE: NAME}))
+        canary = objects.replica_set(deployment, "checkout:v2", hashed="bbbb", replicas=1)
+        canary["metadata"]["labels"] |= {LABEL_RELEASE: NAME, "tidegate.dev/role": "canary"}
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "uid": "namespace"}}
+        release = self.api.objects[PATH]
+        canary["metadata"]["ownerReferences"] = [
+            objects.owned_by(namespace),
+            objects.owned_by(release, controller=False),
+        ]
+        self.add(canary)
+        self._own_services()
+        pair = [{"name": f"{NAME}-stable", "port": 80, "weight": 90}, {"name": f"{NAME}-canary", "port": 80, "weight": 10}]
+        self.add(objects.route(NAME, *pair))
+
+    def _own_services(self) -> None:
+        user = self.api.objects[f"/api/v1/namespaces/{NAMESPACE}/services/{NAME}"]
+        around = services.Services(release=NAME, release_uid=self.api.objects[PATH]["metadata"]["uid"], user=user)
+        for role, revision in ((Role.STABLE, "aaaa"), (Role.CANARY, "bbbb")):
+            body = services.body(around, role, revision=revision)
+            self.add(body)
+            name = body["metadata"]["name"]
+            self.add(
+                {
+                    "apiVersion": "discovery.k8s.io/v1",
+                    "kind": "EndpointSlice",
+                    "metadata": {
+                        "namespace": NAMESPACE,
+                        "name": f"{name}-x",
+                        "labels": {SERVICE_OF_SLICE: name, LABEL_RELEASE: NAME},
+                    },
+                    "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": True}, "targetRef": {"uid": role.value}}],
+                }
+            )
+
+    def arrive(self, value: float | None, *, gate: str = "error-rate") -> None:
+        """Let a look of a gate come in, as if Prometheus had answered just now."""
+        self.values[gate] = value
+
+    async def look(self) -> None:
+        """Take the looks that are due, and wait for what they find."""
+        for slot in self.looks._scheduler.pop_due():
+            self.looks._start(slot)
+        for task in tuple(self.looks._flying.values()):
+            await task
+
+    async def passes(self, most: int = 12) -> int:
+        """Make passes until one of them writes nothing, and return how many were made."""
+        for number in range(most):
+            before = len(self.api.requests)
+            await self.reconciler.reconcile(KEY)
+            if len(self.api.requests) == before:
+                return number + 1
+        raise AssertionError(f"still writing after {most} passes: {self.api.requests[-3:]}")
+
+    @property
+    def status(self) -> Json:
+        """The status as the API server has it."""
+        status: Json = self.api.objects[PATH].get("status") or {}
+        return status
+
+    @property
+    def stalled(self) -> tuple[str, str, str]:
+        """Status, reason and message of the condition Stalled."""
+        condition = next(one for one in self.status["conditions"] if one["type"] == "Stalled")
+        return condition["status"], condition["reason"], condition["message"]
+
+    @property
+    def weights(self) -> dict[str, int]:
+        """The weights in the route as the API server has it."""
+        backends = self.api.objects[ROUTE_PATH]["spec"]["rules"][0]["backendRefs"]
+        return {backend["name"]: backend.get("weight", 1) for backend in backends}
+
+    @property
+    def undone(self) -> str | None:
+        """Why the rollout is being undone, as the API server has it."""
+        return (self.status.get("rollout") or {}).get("undo")
+
+
+BREACH = Cause.GATE.value
