@@ -9,7 +9,8 @@ POD_IP, PORT        Where it listens (default 127.0.0.1, 8080; port 0 takes a fr
 TIDEGATE_POD_NAME   What it says its pod is (default: HOSTNAME)
 ERROR_RATE          Share of requests answered with 500, 0 to 1 (default 0)
 LATENCY_MS          Median time to answer, milliseconds (default 5)
-LATENCY_P99_MS      99th percentile of the time to answer, milliseconds (default: twice the median)
+LATENCY_P99_MS      99th percentile of the time to answer, milliseconds (default: twice the median); the slowest 4 of
+                    100 requests take that long, as those that miss a cache would
 LATENCY_FACTOR      Multiplies every time to answer (default 1); 1.5 is slower by half at every percentile
 SEED                Seed of errors and times (default: derived from version and pod)
 START_DELAY         Seconds before it listens (default 0)
@@ -21,6 +22,13 @@ SHUTDOWN_GRACE      Seconds it serves on after SIGTERM while /readyz says no (de
 
 ``/healthz`` says that it runs, ``/readyz`` that it wants traffic, ``/metrics`` speaks Prometheus, any other path is
 work. Every answer carries ``x-version`` and ``x-pod``.
+
+Errors and times are drawn evenly instead of at random: any stretch of some hundred requests has the set share of errors
+and the set quantiles, give or take one request. A P99 over two hundred requests of a service that draws at random would
+differ by 20% and more from one look to the next, and a comparison of two versions would mostly show that. The even draws
+are Kronecker sequences: the fractional parts of the multiples of a number, from a start that the seed decides. Those of
+the golden ratio, which decide on errors, and of the square root of 2, which decide on times, have no large gaps (Knuth,
+The Art of Computer Programming, volume 3, section 6.4), and do not depend on each other.
 """
 
 from __future__ import annotations
@@ -32,6 +40,7 @@ import math
 import os
 import random
 import signal
+import statistics
 import sys
 import zlib
 from collections.abc import Mapping
@@ -39,12 +48,19 @@ from dataclasses import dataclass
 
 BUCKETS = (
     *(0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.0075, 0.009, 0.011, 0.0135, 0.0165, 0.02, 0.024, 0.029, 0.035),
-    *(0.042, 0.05, 0.06, 0.075, 0.09, 0.11, 0.135, 0.165, 0.2, 0.24, 0.29, 0.35, 0.42, 0.5, 0.75, 1.0, 2.5, 5.0),
+    *(0.042, 0.05, 0.06, 0.075, 0.09, 0.11, 0.12, 0.13, 0.14, 0.15, 0.16, 0.17, 0.18, 0.19, 0.2, 0.21, 0.22, 0.23, 0.24),
+    *(0.25, 0.26, 0.27, 0.28, 0.29, 0.305, 0.32, 0.335, 0.35, 0.37, 0.39, 0.41, 0.43, 0.455, 0.48, 0.505, 0.53, 0.56),
+    *(0.58, 0.6, 0.62, 0.64, 0.66, 0.68, 0.7, 0.725, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.1, 1.2, 1.5, 2.5, 5.0),
 )
-"""Upper bounds in seconds, each about 1.2 times the one before: a P99 that rises by half moves two buckets or more."""
+"""Upper bounds in seconds. Below 0.1 s each is about 1.2 times the one before: a P99 that rises by half moves two buckets
+or more. From there to 1.2 s each is at most 1.1 times the one before: a P99 that rises by a tenth moves one."""
 
+_NORMAL = statistics.NormalDist()
 _NORMAL_P99 = 2.3263478740408408
-_MAX_SIGMAS = 3.5
+_LEAST_RANK = 0.0002
+_SLOWEST = 0.04
+_GOLDEN = (math.sqrt(5) - 1) / 2
+_SILVER = math.sqrt(2) - 1
 _MAX_HEAD_BYTES = 32_768
 _REASONS = {200: "OK", 400: "Bad Request", 500: "Internal Server Error", 501: "Not Implemented", 503: "Unavailable"}
 
@@ -114,23 +130,28 @@ def _number(environment: Mapping[str, str], name: str, default: float, most: flo
 
 
 class Behaviour:
-    """Draws the outcome and the duration of each request from one seeded generator."""
+    """Draws the outcome and the duration of each request, evenly, from a start that the seed decides."""
 
     def __init__(self, settings: Settings) -> None:
-        self._random = random.Random(settings.seed)
+        start = random.Random(settings.seed)
+        self._rank, self._luck = start.random(), start.random()
         self._error_rate = settings.error_rate
         self._median = settings.latency_ms * settings.latency_factor / 1000
+        self._p99 = settings.latency_p99_ms * settings.latency_factor / 1000
         spread = settings.latency_p99_ms / settings.latency_ms if settings.latency_ms > 0 else 1.0
         self._sigma = math.log(spread) / _NORMAL_P99
 
     def latency(self) -> float:
-        """Return seconds from a lognormal distribution of the set median and P99, cut off beyond 3.5 sigma."""
-        deviation = max(-_MAX_SIGMAS, min(_MAX_SIGMAS, self._random.gauss(0.0, 1.0)))
-        return self._median * math.exp(self._sigma * deviation)
+        """Return seconds: the set P99 for the slowest 4%, else from a lognormal distribution of the set median and P99."""
+        self._rank = (self._rank + _SILVER) % 1.0
+        if self._rank >= 1 - _SLOWEST:
+            return self._p99
+        return self._median * math.exp(self._sigma * _NORMAL.inv_cdf(max(_LEAST_RANK, self._rank)))
 
     def fails(self) -> bool:
         """Whether the next request ends in an error."""
-        return self._random.random() < self._error_rate
+        self._luck = (self._luck + _GOLDEN) % 1.0
+        return self._luck < self._error_rate
 
 
 class Metrics:
