@@ -105,7 +105,7 @@ async def _serve(config: Config, kubeconfig: str | None) -> int:
     async def follow(*, store: Store, connection: Connection, answered: Answered) -> None:
         await edge.watch_releases(
             store=store,
-            open_session=connection.open_session,
+            open_session=lambda: connection.open_session(limit=0),
             server=connection.server,
             namespaces=config.watch_namespaces,
             started=listen,

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeAlias
 import aiohttp
 import orjson
 
-from tidegate.cluster.connection import Connection
+from tidegate.cluster.connection import POOL, Connection
 from tidegate.cluster.errors import ApiError, Expired, Silent, Unavailable, error_of
 from tidegate.cluster.resources import Target, path_of
 
@@ -77,7 +77,8 @@ class Cluster:
         self._connection = connection
         self._timeout = timeout
         self._observe = observe
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[int, aiohttp.ClientSession] = {}
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -89,8 +90,9 @@ class Cluster:
 
     async def close(self) -> None:
         """Closes all connections; running watches end with `Unavailable`."""
-        if self._session is not None:
-            await self._session.close()
+        self._closed = True
+        for session in self._sessions.values():
+            await session.close()
 
     async def get(self, path: str, *, within: float | None = None) -> Json:
         """One object, or whatever else the path answers with (`/version`)."""
@@ -280,14 +282,12 @@ class Cluster:
         answer_within: float | None = None,
     ) -> aiohttp.ClientResponse:
         """Sends a request and returns the answer once its headers are there."""
-        if self._session is None:
-            self._session = self._connection.open_session()
-        if self._session.closed:
+        if self._closed:
             raise Unavailable(0, "Closed", "the client is shutting down", verb=verb, path=path)
         started, status = time.monotonic(), 0
         try:
             async with asyncio.timeout(answer_within):
-                response = await self._session.request(
+                response = await self._session(0 if verb == "watch" else POOL).request(
                     method,
                     self._connection.server + path,
                     params=params,
@@ -304,6 +304,11 @@ class Cluster:
             if self._observe is not None:
                 self._observe(verb, Target.of(path).resource, status, time.monotonic() - started)
         return response
+
+    def _session(self, limit: int) -> aiohttp.ClientSession:
+        if limit not in self._sessions:
+            self._sessions[limit] = self._connection.open_session(limit=limit)
+        return self._sessions[limit]
 
 
 def _selection(label_selector: str | None, field_selector: str | None) -> dict[str, str]:

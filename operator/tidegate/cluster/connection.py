@@ -26,7 +26,7 @@ KUBECONFIG_REFRESH = 300.0
 FORCED_REFRESH_GAP = 5.0
 """Least seconds between readings that a 401 asks for."""
 POOL = 100
-"""Connections at once. Each watch holds one."""
+"""Connections at once for requests. Watches, each of which holds one for as long as it lasts, go through a session of their own."""
 
 Load = Callable[[], Awaitable[Configuration]]
 
@@ -70,12 +70,15 @@ class Connection:
         self._read_at = self._clock.monotonic()
         self._reading = asyncio.Lock()
 
-    def open_session(self) -> aiohttp.ClientSession:
+    def open_session(self, *, limit: int = POOL) -> aiohttp.ClientSession:
         """A session whose requests carry fresh credentials; they name `server` in their URLs.
 
         Its owner closes it. A 401 has the credentials read again, and the request repeated once.
+
+        Args:
+            limit: connections at once; 0 for no limit.
         """
-        connector = aiohttp.TCPConnector(limit=POOL, ssl=self._ssl, ttl_dns_cache=30)
+        connector = aiohttp.TCPConnector(limit=limit, ssl=self._ssl, ttl_dns_cache=30)
         return aiohttp.ClientSession(
             connector=connector,
             headers={"User-Agent": user_agent(), "Accept": "application/json"},
