@@ -15,11 +15,16 @@ from typing import Any
 
 import aiohttp
 import kopf
+import structlog
 
 from tidegate.api.names import GROUP, VERSION
 from tidegate.runtime.store import Store
 
+log = structlog.get_logger(__name__)
+
 RELEASE_KIND = "Release"
+LOGIN_SECONDS = 5.0
+"""Least time between two logins."""
 STOP_SECONDS = 1.0
 """What kopf gets to close its watches; the process ends then, whether it has or not."""
 
@@ -75,9 +80,16 @@ class _Patience:
 
 def _registry(open_session: Callable[[], aiohttp.ClientSession], server: str, answered: Answered) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
+    logged_in: float | None = None
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
+        nonlocal logged_in
+        if logged_in is not None:
+            # Whenever it is refused (401) kopf asks anew, and asks at once.
+            log.warning("the API server refuses the operator's credentials, or the connection was closed; trying again")
+            await asyncio.sleep(max(0.0, logged_in + LOGIN_SECONDS - time.monotonic()))
+        logged_in = time.monotonic()
         session = open_session()
         session.trace_configs.append(_trace(answered))
         return kopf.AiohttpSession(server=server, aiohttp_session=session)
@@ -126,8 +138,8 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.connect_timeout = 5
     settings.networking.error_backoffs = _Patience()
     settings.watching.connect_timeout = 5
-    settings.watching.client_timeout = 600
-    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 300
+    settings.watching.server_timeout = 150
     settings.watching.inactivity_timeout = 70
     settings.queueing.idle_timeout = 1.0
     settings.queueing.exit_timeout = 0.2

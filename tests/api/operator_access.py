@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
+from aiohttp import web
 
 from api.cluster_access import ROOT, apply, kubectl, run
 from api.cluster_client_access import api_server
@@ -150,6 +151,11 @@ class Scene:
             assert time.monotonic() < deadline, found
             await asyncio.sleep(0.1)
 
+    async def weights(self) -> dict[str, int]:
+        """Return the weights in the route by Service."""
+        route = await self.admin.get(HTTP_ROUTES.path(self.namespace, NAME))
+        return {backend["name"]: backend.get("weight", 1) for backend in route["spec"]["rules"][0]["backendRefs"]}
+
     async def set_image(self, image: str) -> None:
         """Change the template as its author would."""
         operations = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": image}]
@@ -166,6 +172,72 @@ class Scene:
             except NotFound:
                 continue
         await self.admin.delete(NAMESPACES.path(None, self.namespace))
+
+
+@asynccontextmanager
+async def router_of(scene: Scene) -> AsyncIterator[None]:
+    """Accept every route of the scene's namespace as it is, as a gateway's controller does."""
+
+    async def accept() -> None:
+        while True:
+            for route in (await scene.admin.list(HTTP_ROUTES.path(scene.namespace))).items:
+                await _accept(scene, route)
+            await asyncio.sleep(0.05)
+
+    accepting = asyncio.create_task(accept())
+    try:
+        yield
+    finally:
+        accepting.cancel()
+        await asyncio.gather(accepting, return_exceptions=True)
+
+
+async def _accept(scene: Scene, route: Json) -> None:
+    generation, known = route["metadata"]["generation"], (route.get("status") or {}).get("parents") or ()
+    if any(one["observedGeneration"] == generation for parent in known for one in parent["conditions"]):
+        return
+    told = {"status": "True", "reason": "Fine", "message": "", "observedGeneration": generation}
+    conditions = [{"type": kind, "lastTransitionTime": "2026-01-01T00:00:00Z", **told} for kind in ("Accepted", "ResolvedRefs")]
+    parent = {"parentRef": route["spec"]["parentRefs"][0], "controllerName": "test.tidegate.dev/router", "conditions": conditions}
+    path = HTTP_ROUTES.path(scene.namespace, route["metadata"]["name"], "status")
+    await scene.admin.merge_patch(path, {"status": {"parents": [parent]}}, manager="router")
+
+
+@dataclass
+class Prometheus:
+    """Answers each instant query with one number.
+
+    Attributes:
+        canary: what queries for the new version get; all others get 0.
+    """
+
+    canary: float = 0.0
+    _runner: web.AppRunner | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        assert self._runner is not None
+        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def start(self) -> None:
+        """Listen."""
+        app = web.Application()
+        app.router.add_route("*", "/api/v1/query", self._answer)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        query = request.query.get("query") or str((await request.post()).get("query"))
+        value = self.canary if "canary" in query else 0.0
+        result = [{"metric": {}, "value": [time.time(), str(value)]}]
+        return web.json_response({"status": "success", "data": {"resultType": "vector", "result": result}})
 
 
 @asynccontextmanager

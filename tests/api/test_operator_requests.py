@@ -15,6 +15,7 @@ from api.operator_access import Scene, install, scene_in
 from tidegate_sandbox.cluster import ClusterInfo
 
 pytestmark = needs_api
+OPERATOR = "system:serviceaccount:tidegate-system:tidegate"
 READING_EVERYTHING = {"list", "watch"}
 
 
@@ -35,7 +36,7 @@ def asked(namespace: str) -> Counter[tuple[str, str]]:
             entry = json.loads(line)
             reference = entry.get("objectRef") or {}
             counts = entry["stage"] == ("ResponseStarted" if entry["verb"] == "watch" else "ResponseComplete")
-            if counts and reference.get("namespace") == namespace and entry.get("userAgent", "").startswith("tidegate/"):
+            if counts and reference.get("namespace") == namespace and entry["user"]["username"] == OPERATOR:
                 resource = "/".join(part for part in (reference["resource"], reference.get("subresource")) if part)
                 found[entry["verb"], resource] += 1
     return found

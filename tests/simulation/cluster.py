@@ -7,6 +7,7 @@ its newest, what it scales while paused, when it takes the newest for saturated,
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 from typing import Literal
@@ -217,8 +218,11 @@ class Cluster:
         template = deployment.template
         total = sum(rs.wanted for rs in self.owned(Owner.DEPLOYMENT))
         size = max(0, min(deployment.replicas + deployment.surge - total, deployment.replicas))
-        name = f"checkout-{template.native_hash}"
-        rs = ReplicaSet(name, template, template.native_hash, Owner.DEPLOYMENT, size, self.next_id())
+        # A ReplicaSet of that name that is not the Deployment's own makes the controller count a collision and hash anew.
+        names = (template.native_hash + (f"-{collisions}" if collisions else "") for collisions in itertools.count())
+        revision = next(name for name in names if f"checkout-{name}" not in self.replica_sets)
+        name = f"checkout-{revision}"
+        rs = ReplicaSet(name, template, revision, Owner.DEPLOYMENT, size, self.next_id())
         self._annotate(deployment, rs)
         self.replica_sets[name] = rs
         return rs

@@ -85,6 +85,22 @@ class Rollouts(RuleBasedStateMachine):
             self._tick(0.5)
             self._pass()
 
+    @rule(before=st.sampled_from(IMAGES), after=st.sampled_from(IMAGES), seconds=st.sampled_from([0, 1, 5]))
+    def change_right_after_adoption(self, before: str, after: str, seconds: int) -> None:
+        """A version is adopted, and another template comes in that very moment, with the operator at work or dead."""
+        self.reach(image=before, goal="adoption")
+        self._apply(after)
+        self.be_dead(seconds)
+        self._pass()
+
+    @rule(image=st.sampled_from(IMAGES), seconds=st.sampled_from([1, 5, 20]))
+    def let_go(self, image: str, seconds: int) -> None:
+        """A version is held in the middle of its rollout, and a person resumes the Deployment while the operator is dead."""
+        self.reach(image=image, goal="a little weight")
+        self.people("resume")
+        self.be_dead(seconds)
+        self._pass()
+
     @rule(seconds=st.sampled_from([0.5, 2.0, 5.0, 12.0, 30.0]))
     def spend(self, seconds: float) -> None:
         """The operator is at work."""
@@ -130,6 +146,7 @@ class Rollouts(RuleBasedStateMachine):
 
     # Gates.
 
+    @precondition(lambda self: self.world.status.weight > 0)
     @rule(gate=st.sampled_from(GATES), value=st.sampled_from([0.5, 0.5, None]), seconds=st.sampled_from([0, 3, 25]))
     def breach(self, gate: str, value: float | None, seconds: int) -> None:
         """Prometheus says for a while that something is wrong, or nothing."""
@@ -138,6 +155,7 @@ class Rollouts(RuleBasedStateMachine):
         self.spend(float(seconds))
         self.world.quality = {}
 
+    @precondition(lambda self: self.world.status.weight > 0)
     @rule(trouble=st.sampled_from(["", "connection refused"]))
     def prometheus_is_away(self, trouble: str) -> None:
         self.world.prometheus_trouble = trouble
@@ -248,8 +266,8 @@ class Rollouts(RuleBasedStateMachine):
 
 TestRollouts = Rollouts.TestCase
 TestRollouts.settings = settings(
-    max_examples=80,
-    stateful_step_count=14,
+    max_examples=100,
+    stateful_step_count=12,
     derandomize=True,
     database=None,
     deadline=None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -59,8 +59,8 @@ class Endpoints:
             Terminal: the address cannot be listened on.
         """
         app = web.Application()
-        app.router.add_get("/healthz", lambda _: self._answer(self._alive()))
-        app.router.add_get("/readyz", lambda _: self._answer(self._ready()))
+        app.router.add_get("/healthz", self._probe_of(self._alive))
+        app.router.add_get("/readyz", self._probe_of(self._ready))
         app.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
         await self._runner.setup()
@@ -75,9 +75,14 @@ class Endpoints:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def _answer(self, checks: list[Check]) -> web.Response:
-        lines = [f"[{'+' if check.ok else '-'}] {check.name}: {check.words}" for check in checks]
-        return web.Response(text="\n".join(lines) + "\n", status=200 if all(check.ok for check in checks) else 503)
+    @staticmethod
+    def _probe_of(checks: Checks) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def probe(_: web.Request) -> web.Response:
+            found = checks()
+            text = "".join(f"[{'+' if check.ok else '-'}] {check.name}: {check.words}\n" for check in found)
+            return web.Response(text=text, status=200 if all(check.ok for check in found) else 503)
+
+        return probe
 
     async def _metrics(self, _: web.Request) -> web.Response:
         self._refresh()

@@ -22,8 +22,8 @@ RETRY_SECONDS = 5.0
 """Between lists that fail."""
 SWEEP_SECONDS = 600.0
 """Between lists while nothing calls for one: a backstop against events that were lost without a trace."""
-WATCH_LIMIT = 400.0
-"""A watch is made anew after 300 s at the latest; if none was for longer than this, nobody follows Releases any more."""
+WATCH_LIMIT = 360.0
+"""A watch is made anew after 150 s, or 300 s at the latest; if none was for this long, nobody follows Releases any more."""
 
 
 class Releases:
@@ -102,6 +102,8 @@ class Releases:
             self._relisted.clear()
             while not await self._list():
                 await self._clock.sleep(RETRY_SECONDS)
+            # A watch that lists again and again is not to be followed in that.
+            await self._clock.sleep(RETRY_SECONDS)
 
     async def _list(self) -> bool:
         try:

@@ -146,7 +146,10 @@ def strays(draft: Draft) -> list[ReplicaSetView]:
     workload, stable = draft.workload, draft.stable_set
     if workload is None or stable is None or not workload.paused:
         return []
-    own = (rs for rs in workload.replica_sets if rs.owner is Owner.DEPLOYMENT and rs.revision != stable.revision)
+    spared = {stable.revision}
+    if draft.active and not (draft.routes_back or draft.routes_carry(0)):
+        spared.add(draft.candidate.revision)  # It may have traffic.
+    own = (rs for rs in workload.replica_sets if rs.owner is Owner.DEPLOYMENT and rs.revision not in spared)
     return [rs for rs in own if (rs.wanted > 0 or rs.current > 0) and stable.ready >= rs.ready]
 
 

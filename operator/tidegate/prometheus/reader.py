@@ -16,6 +16,8 @@ Observer = Callable[[str, float, bool], None]
 """Told of every query: name of the connection, seconds that it took, whether there was an answer."""
 
 _SHORTEST_WINDOW = timedelta(seconds=1)
+_GRAIN = timedelta(milliseconds=100)
+"""Windows of different Releases that differ by less are one, as are the instants at which looks are evaluated."""
 
 
 class Reader:
@@ -94,7 +96,7 @@ class Reader:
 
 
 def _bounded(window: timedelta, age: timedelta) -> timedelta:
-    return max(_SHORTEST_WINDOW, min(window, timedelta(seconds=age // timedelta(seconds=1))))
+    return max(_SHORTEST_WINDOW, min(window, age // _GRAIN * _GRAIN))
 
 
 def _value(answer: Answer | None) -> float | None:

@@ -129,7 +129,7 @@ async def test_the_window_does_not_reach_back_to_the_candidate_before(prometheus
         await reader.read(gate("x[{{window}}]"), NAMES, "abc", AT, since=AT - timedelta(seconds=age))
 
     asked = [parameters["query"] for parameters in prometheus.parameters if parameters["query"].startswith("x")]
-    assert asked == ["x[1s]", "x[20s]", "x[1m]"]
+    assert asked == ["x[1s]", "x[20s700ms]", "x[1m]"]
 
 
 async def test_every_query_is_observed(prometheus, connect):
