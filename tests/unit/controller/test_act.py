@@ -1,0 +1,136 @@
+"""From a plan to writes: in order, and as far as each can go without the others."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tidegate.cluster.errors import Unavailable
+from tidegate.controller import act
+from tidegate.controller.act import Done
+from tidegate.controller.gather import stored_status
+from tidegate.engine.plan import Action, Hold, LabelWorkload, PinService, Scale, SetFinalizer, ShiftRoute
+from tidegate.engine.snapshot import RouteStage
+from tidegate.runtime.errors import Retry
+from tidegate.traffic.router import HTTPRouteRouter
+from unit.controller import objects
+from unit.controller.api_server import ApiServer, settled
+from unit.controller.objects import NAME
+from unit.controller.stage import KEY, PATH, Stage
+
+FINALIZER = SetFinalizer(present=False)
+LABEL = LabelWorkload(present=False)
+HOLD = Hold(paused=False)
+
+
+@pytest.fixture
+def rolling(stage: Stage) -> Stage:
+    """A rollout at 10% over three routes."""
+    stage.at_ten_percent()
+    stored = stage.api.objects[PATH]
+    names = ("first", NAME, "third")
+    traffic = {"service": NAME, "gatewayAPI": {"httpRoutes": [{"name": name} for name in names]}}
+    for name in ("first", "third"):
+        backends = [{"name": f"{NAME}-stable", "port": 80, "weight": 90}, {"name": f"{NAME}-canary", "port": 80, "weight": 10}]
+        stage.add(objects.route(name, *backends))
+    stage.add({**stored, "spec": {**stored["spec"], "traffic": traffic}, "metadata": {**stored["metadata"], "generation": 2}})
+    return stage
+
+
+def shift(stage: Stage, name: str) -> ShiftRoute:
+    status = stored_status(stage.api.objects[PATH])
+    return ShiftRoute(name, RouteStage.SPLIT, 0, status.original_rules)
+
+
+async def carry_out(stage: Stage, *actions: Action, interrupted: bool = False) -> Done:
+    return await act.carry_out(
+        actions,
+        lambda: stage.gatherer.look_round(KEY, candidate="bbbb"),
+        interrupted=lambda: interrupted,
+        cluster=stage.cluster,
+        router=HTTPRouteRouter(),
+    )
+
+
+def written(api: ApiServer) -> list[str]:
+    return [path.rpartition("/")[2] for _, path in api.requests]
+
+
+async def test_actions_are_carried_out_in_order(rolling: Stage, api: ApiServer) -> None:
+    """Each write rests on what the one before it has left."""
+    done = await carry_out(rolling, FINALIZER, LABEL, HOLD, Scale("checkout-bbbb", 0))
+
+    assert Done() == done
+    assert [NAME, NAME, NAME, "checkout-bbbb"] == written(api)
+    assert [] == api.objects[PATH]["metadata"]["finalizers"]
+
+
+async def test_first_failure_ends_what_rests_on_it_and_no_route(rolling: Stage, api: ApiServer) -> None:
+    """Given a write that fails, routes are shifted all the same, and nothing else is written."""
+    api.fault("PATCH", "/releases/", status=500)
+
+    done = await carry_out(rolling, FINALIZER, shift(rolling, "first"), shift(rolling, NAME), LABEL, HOLD)
+
+    assert isinstance(done.failed, Unavailable)
+    assert done.shifted
+    assert {"first", NAME} == set(written(api)[1:])
+    assert 3 == len(api.requests)
+
+
+async def test_route_that_hangs_holds_up_no_other(rolling: Stage, api: ApiServer) -> None:
+    """Given a route whose write is not answered, the others are shifted at once."""
+    hang = api.fault("PATCH", "/httproutes/first", status=0, gate=asyncio.Event())
+
+    doing = asyncio.create_task(carry_out(rolling, *(shift(rolling, name) for name in ("first", NAME, "third"))))
+    await settled(lambda: len(api.requests) == 3)
+    assert hang.gate is not None
+    hang.gate.set()
+
+    assert Done() == await doing
+
+
+async def test_route_that_fails_is_told(rolling: Stage, api: ApiServer) -> None:
+    """Given one of three routes that cannot be written, the pass has failed, and the traffic is not said to be back."""
+    api.fault("PATCH", f"/httproutes/{NAME}", status=500)
+
+    done = await carry_out(rolling, *(shift(rolling, name) for name in ("first", NAME, "third")), LABEL)
+
+    assert isinstance(done.failed, Unavailable)
+    assert not done.shifted
+    assert {"first", NAME, "third"} == set(written(api))
+
+
+async def test_urgent_reading_cuts_the_pass_short_before_the_next_write(rolling: Stage, api: ApiServer) -> None:
+    """Given a breach that comes in meanwhile, routes are still shifted, and all else is left to the pass that it asks for."""
+    done = await carry_out(rolling, shift(rolling, NAME), LABEL, HOLD, interrupted=True)
+
+    assert Done(interrupted=True) == done
+    assert [NAME] == written(api)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "action"),
+    [("Deployment", NAME, LABEL), ("Service", NAME, PinService(None)), ("HTTPRoute", NAME, None)],
+)
+async def test_object_that_went_in_between_is_worth_another_try(
+    rolling: Stage, kind: str, name: str, action: Action | None
+) -> None:
+    """Given an object that has gone since the decision, the pass is tried again."""
+    wanted = action or shift(rolling, NAME)
+    gone = rolling.store.get(kind, "shop", name)
+    assert gone is not None
+    rolling.store.remove(kind, gone)
+
+    done = await carry_out(rolling, wanted)
+
+    assert isinstance(done.failed, Retry)
+    assert "is gone" in str(done.failed)
+
+
+async def test_release_that_went_in_between_ends_the_pass(rolling: Stage, api: ApiServer) -> None:
+    """Given a Release that has gone since the decision, nothing is written for it any more."""
+    rolling.store.remove("Release", api.objects[PATH])
+
+    assert Done() == await carry_out(rolling, LABEL, shift(rolling, NAME))
+    assert [] == api.requests

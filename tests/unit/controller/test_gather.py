@@ -1,0 +1,228 @@
+"""From raw objects to a snapshot."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tidegate.api.names import LABEL_RELEASE, Reason
+from tidegate.api.release import ReleaseStatus
+from tidegate.controller.gather import Surroundings, stored_status
+from tidegate.engine.snapshot import Owner, RouteStage, Snapshot, Verb
+from tidegate.runtime.errors import Terminal
+from unit.controller import objects
+from unit.controller.objects import NAME, NAMESPACE
+from unit.controller.stage import KEY, Stage
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def look_round(stage: Stage, *, candidate: str | None = None) -> Surroundings:
+    around = stage.gatherer.look_round(KEY, candidate=candidate)
+    assert around is not None
+    return around
+
+
+def snapshot(stage: Stage, *, now: datetime = NOW, status: ReleaseStatus | None = None) -> Snapshot:
+    around = look_round(stage)
+    known = status or stored_status(around.release)
+    return stage.gatherer.snapshot(around, now=now, status=known, readings=(), blockers=(), keep_held=False)
+
+
+async def test_everything_around_a_release_is_seen(stage: Stage) -> None:
+    """Deployment, ReplicaSets, policy, Services, endpoints and routes are in the snapshot, each as the engine sees it."""
+    stage.at_ten_percent()
+
+    seen = snapshot(stage)
+
+    assert seen.workload is not None
+    assert {"aaaa": Owner.DEPLOYMENT, "bbbb": Owner.RELEASE} == {rs.revision: rs.owner for rs in seen.workload.replica_sets}
+    assert "RolloutPolicy/production" == (seen.policy.label if seen.policy else "")
+    assert NAME == (seen.user_service.name if seen.user_service else "")
+    assert [("aaaa", 1), ("bbbb", 1)] == [(s.revision, s.endpoints) for s in (seen.stable_service, seen.canary_service) if s]
+    assert [(RouteStage.SPLIT, 10)] == [(route.stage, route.weight) for route in seen.routes]
+    assert () == seen.blockers
+
+
+async def test_nothing_is_seen_of_a_release_that_is_not_there(stage: Stage) -> None:
+    """There is no snapshot of a Release that has gone."""
+    assert stage.gatherer.look_round(KEY, candidate=None) is None
+
+
+async def test_what_is_missing_is_not_seen(stage: Stage) -> None:
+    """A Release alone has no workload, policy or Service, and its route is known not to be there."""
+    stage.add(objects.release())
+
+    seen = snapshot(stage)
+
+    assert (None, None, None) == (seen.workload, seen.policy, seen.user_service)
+    assert [False] == [route.exists for route in seen.routes]
+
+
+async def test_replica_set_between_two_owners_is_seen(stage: Stage) -> None:
+    """Between the Release's letting go and the Deployment's adoption nobody owns a ReplicaSet; its revision tells."""
+    stage.adopted()
+    orphan = objects.replica_set(stage.api.objects["/apis/apps/v1/namespaces/shop/deployments/checkout"], hashed="bbbb")
+    del orphan["metadata"]["ownerReferences"]
+    stage.add(orphan)
+
+    def names(candidate: str | None) -> list[str]:
+        workload = look_round(stage, candidate=candidate).workload
+        return [rs["metadata"]["name"] for rs in workload.replica_sets] if workload else []
+
+    assert ["checkout-aaaa"] == names(None)
+    assert ["checkout-aaaa", "checkout-bbbb"] == names("bbbb")
+
+
+@pytest.mark.parametrize(
+    ("spec", "cause"),
+    [
+        ({"targetRef": {}}, "spec.targetRef.name: Field required"),
+        ({"policyRef": {"kind": "Other", "name": "x"}}, "spec.policyRef.kind: Input should be"),
+        ({"images": {"app": ""}}, "spec.images.app: String should have at least 1 character"),
+    ],
+)
+async def test_invalid_spec_is_told_by_field_and_cause(stage: Stage, spec: dict[str, Any], cause: str) -> None:
+    """A spec that cannot be read, where none could be before, is told in words, without values."""
+    stage.add(objects.release(**spec))
+
+    with pytest.raises(Terminal, match=cause) as raised:
+        look_round(stage)
+
+    assert Reason.INVALID_SPEC == raised.value.reason
+
+
+async def test_last_valid_spec_counts_until_the_next(stage: Stage) -> None:
+    """Given a spec that becomes invalid, the one before counts, and what is wrong stands in the way of anything new."""
+    stage.adopted()
+    look_round(stage)
+    stored = stage.api.objects[f"/apis/tidegate.dev/v1alpha1/namespaces/{NAMESPACE}/releases/{NAME}"]
+    stage.add({**stored, "spec": {"targetRef": {}}, "metadata": {**stored["metadata"], "generation": 2}})
+
+    seen = snapshot(stage)
+
+    assert NAME == seen.release.spec.target_ref.name
+    assert [Reason.INVALID_SPEC] == [blocker.reason for blocker in seen.blockers]
+
+
+async def test_invalid_policy_is_told_unless_a_rollout_is_on(stage: Stage) -> None:
+    """A policy that cannot be read is none, and its fault is named; a rollout goes on with the policy that it began with."""
+    stage.at_ten_percent()
+    during = stored_status(look_round(stage).release)
+    stage.add(objects.policy(steps=[{"weight": 300}]) | {"metadata": {"namespace": "shop", "name": "production", "generation": 2}})
+
+    idle, rolling = snapshot(stage, status=ReleaseStatus()), snapshot(stage, status=during)
+
+    assert (None, None) == (idle.policy, rolling.policy)
+    assert [Reason.MISSING_POLICY] == [blocker.reason for blocker in idle.blockers]
+    assert "spec.policyRef: RolloutPolicy production is not valid: spec.steps.0.weight" in idle.blockers[0].message
+    assert () == rolling.blockers
+
+
+async def test_deployment_of_another_release_is_left_alone(stage: Stage) -> None:
+    """A Deployment that carries another Release's label is that one's, as long as that Release is there."""
+    stage.adopted()
+    stage.add(objects.deployment(labels={LABEL_RELEASE: "other"}))
+    stale = snapshot(stage)
+    stage.add(objects.release("other"))
+
+    assert () == stale.blockers
+    assert [Reason.CONFLICT] == [blocker.reason for blocker in snapshot(stage).blockers]
+
+
+async def test_route_is_known_since_it_took_its_form(stage: Stage) -> None:
+    """A route is seen in its form since the first look at it; a change of form, or of acceptance, begins anew."""
+    stage.at_ten_percent()
+    later = NOW + timedelta(seconds=5)
+    path = f"/apis/gateway.networking.k8s.io/v1/namespaces/{NAMESPACE}/httproutes/{NAME}"
+    first, second = snapshot(stage).routes[0], snapshot(stage, now=later).routes[0]
+    stored = stage.api.objects[path]
+    stage.add({**stored, "status": {}})
+    refused = snapshot(stage, now=later).routes[0]
+    stage.add({**stage.api.objects[path], "status": stored["status"]})
+    again = snapshot(stage, now=later).routes[0]
+
+    assert (NOW, NOW) == (first.since, second.since)
+    assert refused.since is None
+    assert later == again.since
+
+
+async def test_route_of_two_services_has_a_form_for_each(stage: Stage) -> None:
+    """Given one route with rules of two Services, each with a Release, what happens to the one is no news to the other."""
+    stage.adopted()
+    other = objects.release("other", traffic={"service": "other", "gatewayAPI": {"httpRoutes": [{"name": NAME}]}})
+    stage.add(other)
+    rules = [{"backendRefs": [{"name": NAME, "port": 80}]}, {"backendRefs": [{"name": "other", "port": 80}]}]
+    stored = stage.api.objects[f"/apis/gateway.networking.k8s.io/v1/namespaces/{NAMESPACE}/httproutes/{NAME}"]
+    split = [{"name": "other-stable", "port": 80, "weight": 100}, {"name": "other-canary", "port": 80, "weight": 0}]
+    rules[1]["backendRefs"] = split
+    stage.add({**stored, "spec": {**stored["spec"], "rules": rules}})
+    key = KEY._replace(name="other")
+
+    def since(second: float, which: Any) -> datetime | None:
+        around = stage.gatherer.look_round(which, candidate=None)
+        assert around is not None
+        now = NOW + timedelta(seconds=second)
+        seen = stage.gatherer.snapshot(around, now=now, status=ReleaseStatus(), readings=(), blockers=(), keep_held=False)
+        return seen.routes[0].since
+
+    first = [since(second, which) for second, which in ((0, KEY), (1, key), (2, KEY), (3, key))]
+
+    assert [NOW, NOW + timedelta(seconds=1)] * 2 == first
+
+
+async def test_nothing_is_kept_of_objects_that_are_gone(stage: Stage) -> None:
+    """What was read of an object is forgotten with it."""
+    stage.at_ten_percent()
+    snapshot(stage)
+    for obj in stage.api.objects.values():
+        stage.gatherer.forget(obj["metadata"]["uid"])
+
+    assert ({}, {}) == (stage.gatherer._read, stage.gatherer._forms)
+
+
+@pytest.mark.parametrize(
+    ("text", "verb", "name"),
+    [
+        ("promote/1", Verb.PROMOTE, "1"),
+        ("retry/a/b", Verb.RETRY, "a/b"),
+        ("nonsense/1", None, "1"),
+        ("promote", None, ""),
+        ("", None, None),
+    ],
+)
+async def test_request_of_a_person(stage: Stage, text: str, verb: Verb | None, name: str | None) -> None:
+    """A request is a verb and an id; anything else is one that cannot be carried out."""
+    stage.add(objects.release(metadata={"annotations": {"tidegate.dev/request": text}}))
+
+    request = snapshot(stage).release.request
+
+    assert (verb, name) == ((request.verb, request.id) if request else (None, None))
+
+
+STORED = {
+    "phase": "Idle",
+    "weight": 0,
+    "rejected": [
+        {"revision": "bad1", "version": "v2", "cause": "GateBreached", "at": "2026-01-01T00:00:00Z"},
+        {"revision": "bad2", "version": "v3", "cause": "BecauseOfTheMoon", "at": "2026-01-01T00:00:00Z"},
+    ],
+    "stable": {"revision": "aaaa", "version": "v1"},
+    "somethingNewer": {"deep": True},
+}
+
+
+def test_status_of_a_newer_operator_is_read_as_far_as_it_can_be() -> None:
+    """What is not understood of a status is left out, field by field and item by item; the rest counts, rejections above all."""
+    status = stored_status({"metadata": {"name": NAME, "namespace": NAMESPACE}, "status": {**STORED, "phase": "Dreaming"}})
+
+    assert ["bad1"] == [entry.revision for entry in status.rejected]
+    assert "aaaa" == (status.stable.revision if status.stable else None)
+
+
+@pytest.mark.parametrize("status", [{"stable": []}, {"rejected": "none"}, {"rejected": [{}] * 20}, {"weight": "much"}, None])
+def test_no_status_is_too_odd_to_be_read(status: Any) -> None:
+    """Whatever a hand has written there, a status comes of it."""
+    assert ReleaseStatus() == stored_status({"metadata": {"name": NAME, "namespace": NAMESPACE}, "status": status})

@@ -1,0 +1,235 @@
+"""Looks of gates: none is lost, none is taken twice, and none comes in a rush."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+
+import pytest
+
+from tidegate.api.policy import Gate
+from tidegate.controller.looks import Looks, Watch
+from tidegate.controller.references import ReleaseKey
+from tidegate.engine.plan import Look
+from tidegate.judge.reading import Reading
+from tidegate.prometheus.queries import Names
+from tidegate.runtime.clock import ManualClock
+from tidegate.runtime.queue import Lane
+from unit.controller.api_server import settled
+
+KEY = ReleaseKey("shop", "checkout")
+NAMES = Names(
+    namespace="shop",
+    release="checkout",
+    service="checkout",
+    stable_service="checkout-stable",
+    canary_service="checkout-canary",
+    stable_pods="stable-.*",
+    canary_pods="canary-.*",
+    service_port=80,
+)
+METRIC = {"promql": {"canary": "canary", "unit": "Ratio"}}
+ERRORS = Gate.model_validate({"name": "errors", "metric": METRIC, "threshold": {"max": 0.01}})
+SLOW = Gate.model_validate({"name": "slow", "metric": METRIC, "threshold": {"max": 0.01}, "onBreach": "Pause"})
+
+
+class Prometheus:
+    """Answers when the test says so."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+        self.asked: list[tuple[str, str, datetime]] = []
+        self.values: dict[str, float | Exception] = {}
+        self.answers = asyncio.Event()
+        self.answers.set()
+
+    async def read(self, gate: Gate, names: Names, revision: str, at: datetime, since: datetime | None) -> Reading:
+        self.asked.append((gate.name, revision, at))
+        await self.answers.wait()
+        value = self.values.get(gate.name, 0.0)
+        if isinstance(value, Exception):
+            raise value
+        return Reading(gate=gate.name, revision=revision, at=at, canary=value)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def prometheus(clock: ManualClock) -> Prometheus:
+    return Prometheus(clock)
+
+
+@pytest.fixture
+def arrived() -> list[tuple[ReleaseKey, Lane]]:
+    return []
+
+
+@pytest.fixture
+async def looks(clock: ManualClock, prometheus: Prometheus, arrived: list[tuple[ReleaseKey, Lane]]) -> AsyncIterator[Looks]:
+    looks = Looks(clock=clock, read=prometheus.read, arrived=lambda key, lane: arrived.append((key, lane)))
+    running = asyncio.create_task(looks.run())
+    await asyncio.sleep(0)
+    yield looks
+    running.cancel()
+
+
+def plan(looks: Looks, clock: ManualClock, *gates: Gate, after: float = 5, revision: str = "bbbb") -> None:
+    """Ask for the next look of some gates."""
+    at = clock.now() + timedelta(seconds=after)
+    watch = Watch({gate.name: gate for gate in gates}, NAMES, revision, None)
+    looks.plan(KEY, [Look(gate.name, at) for gate in gates], watch if gates else None)
+
+
+async def rest() -> None:
+    """Let everything happen that can."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_look_is_taken_when_it_is_due(looks: Looks, clock: ManualClock, prometheus: Prometheus, arrived: list) -> None:
+    """A look is taken at its time and not before, and brings its Release back with what it found."""
+    plan(looks, clock, ERRORS)
+    clock.advance(4.9)
+    await rest()
+    early = list(prometheus.asked)
+    clock.advance(0.2)
+    await settled(lambda: bool(arrived))
+
+    assert [] == early
+    assert [("errors", "bbbb", clock.now())] == prometheus.asked
+    assert [(KEY, Lane.NORMAL)] == arrived
+    assert [0.0] == [arrival.reading.canary for arrival in looks.waiting(KEY)]
+
+
+async def test_reading_stays_until_it_is_decided_on(looks: Looks, clock: ManualClock, arrived: list) -> None:
+    """A reading is handed out as often as it is asked for, oldest first, until a decision was made."""
+    for _ in range(2):
+        plan(looks, clock, ERRORS)
+        clock.advance(5)
+        before = len(arrived)
+        await settled(lambda before=before: len(arrived) > before)  # type: ignore[misc]
+
+    first, second = looks.waiting(KEY), looks.waiting(KEY)
+    looks.decided(KEY)
+
+    assert first == second
+    assert 2 == len(first)
+    assert first[0].reading.at < first[1].reading.at
+    assert () == looks.waiting(KEY)
+
+
+@pytest.mark.parametrize(("gate", "urgent"), [(ERRORS, True), (SLOW, False)], ids=["Rollback", "Pause"])
+async def test_what_is_beyond_a_limit_waits_for_no_other_work(
+    looks: Looks, clock: ManualClock, prometheus: Prometheus, arrived: list, gate: Gate, urgent: bool
+) -> None:
+    """A reading beyond its limit goes first; only one that may roll back cuts a pass short."""
+    prometheus.values[gate.name] = 0.5
+    plan(looks, clock, gate)
+    clock.advance(5)
+    await settled(lambda: bool(arrived))
+
+    assert [(KEY, Lane.URGENT)] == arrived
+    assert urgent is looks.urgent(KEY)
+
+
+async def test_gate_is_looked_at_once_at_a_time(looks: Looks, clock: ManualClock, prometheus: Prometheus, arrived: list) -> None:
+    """Given a look that takes long, plans that are made meanwhile do not take a second; it is planned once it is over."""
+    prometheus.answers.clear()
+    plan(looks, clock, ERRORS)
+    clock.advance(5)
+    await rest()
+    plan(looks, clock, ERRORS, after=0)
+    clock.advance(10)
+    await rest()
+    during = len(prometheus.asked)
+    prometheus.answers.set()
+    await settled(lambda: bool(arrived))
+    plan(looks, clock, ERRORS, after=1)
+    clock.advance(1)
+    await settled(lambda: len(arrived) == 2)
+
+    assert 1 == during
+    assert 2 == len(prometheus.asked)
+
+
+async def test_look_under_way_keeps_the_revision_that_it_was_taken_of(
+    looks: Looks, clock: ManualClock, prometheus: Prometheus, arrived: list
+) -> None:
+    """Given another version while a look is under way, the reading says of which version it is, and the next is of the other."""
+    prometheus.answers.clear()
+    plan(looks, clock, ERRORS)
+    clock.advance(5)
+    await rest()
+    plan(looks, clock, ERRORS, revision="cccc")
+    prometheus.answers.set()
+    await settled(lambda: bool(arrived))
+    plan(looks, clock, ERRORS, revision="cccc", after=0)
+    await settled(lambda: len(arrived) == 2)
+
+    assert ["bbbb", "cccc"] == [arrival.reading.revision for arrival in looks.waiting(KEY)]
+
+
+async def test_plan_without_a_gate_takes_no_look_of_it(looks: Looks, clock: ManualClock, prometheus: Prometheus) -> None:
+    """A gate that the newest plan does not name is not looked at any more; nor is any once there is no plan."""
+    plan(looks, clock, ERRORS, SLOW)
+    plan(looks, clock, SLOW)
+    clock.advance(5)
+    await rest()
+    named = [name for name, _, _ in prometheus.asked]
+    plan(looks, clock, ERRORS, SLOW)
+    plan(looks, clock)
+    clock.advance(60)
+    await rest()
+
+    assert ["slow"] == named
+    assert 1 == len(prometheus.asked)
+
+
+async def test_look_that_fails_counts_as_one_that_found_nothing(
+    looks: Looks, clock: ManualClock, prometheus: Prometheus, arrived: list
+) -> None:
+    """Given a bug in reading, the gate has a reading that says so: the next look comes an interval later, and others are taken."""
+    prometheus.values["errors"] = ValueError("a secret")
+    plan(looks, clock, ERRORS, SLOW)
+    clock.advance(5)
+    await settled(lambda: len(arrived) == 2)
+
+    readings = {arrival.reading.gate: arrival.reading for arrival in looks.waiting(KEY)}
+    assert "the look failed (ValueError)" == readings["errors"].trouble
+    assert readings["errors"].canary is None
+    assert clock.now() == readings["errors"].at
+    assert 0.0 == readings["slow"].canary
+
+
+async def test_gates_that_are_due_together_ask_at_the_same_instant(
+    looks: Looks, clock: ManualClock, prometheus: Prometheus, arrived: list
+) -> None:
+    """Looks within a tenth of a second are evaluated at one instant, so that shared queries are asked once."""
+    plan(looks, clock, ERRORS, SLOW, after=5.07)
+    clock.advance(5.07)
+    await settled(lambda: len(arrived) == 2)
+
+    assert 1 == len({at for _, _, at in prometheus.asked})
+    assert all(at <= clock.now() for _, _, at in prometheus.asked)
+
+
+async def test_nothing_is_kept_of_a_release_that_is_gone(
+    looks: Looks, clock: ManualClock, prometheus: Prometheus, arrived: list
+) -> None:
+    """Given a Release that goes while a look is under way, what comes in brings it back once more, and can be forgotten again."""
+    prometheus.answers.clear()
+    plan(looks, clock, ERRORS, SLOW)
+    clock.advance(5)
+    await rest()
+    looks.forget(KEY)
+    prometheus.answers.set()
+    await settled(lambda: len(arrived) == 2)
+    looks.forget(KEY)
+
+    kept = (looks._watches, looks._wanted, looks._arrivals, looks._flying)
+    assert ({}, {}, {}, {}) == kept
+    assert 0 == len(looks._scheduler)

@@ -1,0 +1,175 @@
+"""What is kept of a Release between passes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tidegate.api.names import Reason
+from tidegate.api.release import GateStatus, ReleaseStatus, RevisionStatus
+from tidegate.cluster.errors import ApiError, error_of
+from tidegate.controller.memory import COUNTS_SECONDS, PERSISTENT, Memory, refused, trouble_of
+from tidegate.engine.snapshot import Blocker
+from tidegate.runtime.errors import Retry, Terminal
+from tidegate.runtime.store import Change, Key
+from unit.controller import objects
+from unit.controller.objects import NAME, NAMESPACE, Json
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+HEARTBEAT = 30.0
+
+
+def status(**fields: Any) -> ReleaseStatus:
+    return ReleaseStatus(stable=RevisionStatus(revision="aaaa", version="v1", ready=2), **fields)
+
+
+def release(stored: ReleaseStatus | None = None, *, version: int = 1, **metadata: Any) -> Json:
+    wire = stored.to_wire() if stored is not None else None
+    return objects.release(status=wire, metadata={"uid": "one", "resourceVersion": str(version), **metadata})
+
+
+def error(code: int, reason: str = "") -> ApiError:
+    return error_of(
+        {"code": code, "reason": reason, "message": "words"}, verb="patch", path="/apis/apps/v1/namespaces/n/deployments/d"
+    )
+
+
+def kept(memory: Memory, decided: ReleaseStatus) -> Json:
+    """Let a decision be stored, and return the Release as it is then."""
+    memory.status, memory.offered = decided, decided.to_wire()
+    stored = release(decided)
+    memory.kept(stored, 100.0)
+    return stored
+
+
+def test_first_decision_rests_on_what_is_stored() -> None:
+    """After a start nothing is remembered: what is stored counts."""
+    assert status(weight=10) == Memory("one").known(release(status(weight=10)))
+
+
+def test_decision_counts_though_its_numbers_are_not_stored() -> None:
+    """What was decided last counts as long as nobody else has stored anything."""
+    memory = Memory("one")
+    stored = kept(memory, status(weight=10))
+    memory.status = status(weight=10, message="newer")
+
+    assert "newer" == memory.known(stored).message
+
+
+def test_status_of_somebody_else_counts() -> None:
+    """What somebody else has stored since is what is decided on."""
+    memory = Memory("one")
+    kept(memory, status(weight=10))
+
+    assert 5 == memory.known(release(status(weight=5))).weight
+    assert 5 == memory.known(release(status(weight=5))).weight
+
+
+def test_decision_that_could_not_be_stored_counts_before_all_else() -> None:
+    """A verdict that could not be stored is not given up for what somebody else stores meanwhile."""
+    memory = Memory("one")
+    kept(memory, status(weight=10))
+    memory.status, memory.unsaved = status(weight=0), True
+
+    assert 0 == memory.known(release(status(weight=99))).weight
+
+
+GATE = GateStatus(name="errors", verdict="Pass", at=NOW, looks="P")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lag"),
+    [
+        (status(), status(), None),
+        (status(), status(weight=10), 0.0),
+        (status(), status(message="other words"), HEARTBEAT),
+        (status(gates=(GATE,)), status(gates=(GATE.model_copy(update={"at": NOW + timedelta(seconds=2)}),)), HEARTBEAT),
+        (status(), ReleaseStatus(stable=RevisionStatus(revision="aaaa", version="v1", ready=1)), COUNTS_SECONDS),
+    ],
+    ids=["equal", "decision", "words", "numbers", "counts"],
+)
+def test_status_may_wait_by_what_is_new_in_it(before: ReleaseStatus, after: ReleaseStatus, lag: float | None) -> None:
+    """Decisions are stored at once, numbers of pods within a second, what changes at every look within a heartbeat."""
+    memory = Memory("one")
+    stored = kept(memory, before)
+    memory.status = after
+
+    assert lag == memory.lag(stored, HEARTBEAT)
+
+
+def test_what_the_api_server_leaves_out_is_not_sent_again() -> None:
+    """Given a CRD that is older than the operator, a status counts as stored without what the CRD does not know."""
+    memory = Memory("one", status=status(weight=10), offered=status(weight=10).to_wire())
+    pruned = release(status())
+    memory.kept(pruned, 100.0)
+    same = memory.lag(pruned, HEARTBEAT)
+    memory.status = status(weight=25)
+
+    assert same is None
+    assert 0.0 == memory.lag(pruned, HEARTBEAT)
+
+
+def test_echo_of_an_own_status_is_told_from_news() -> None:
+    """The answer to a status of our own is no news; any other change, and the same status with another spec, is."""
+    memory = Memory("one", offered=status(weight=10).to_wire())
+
+    def echoed(old: Json | None, new: Json | None) -> bool:
+        return memory.echoed(Change(Key("Release", NAMESPACE, NAME), old, new))
+
+    old = release(status(), generation=1)
+    assert echoed(old, release(status(weight=10), version=2, generation=1))
+    assert not echoed(old, release(status(weight=11), version=2, generation=1))
+    assert not echoed(old, release(status(weight=10), version=2, generation=2))
+    assert not echoed(old, release(status(weight=10), version=2, generation=1, annotations={"tidegate.dev/request": "pause/1"}))
+    assert not echoed(None, release(status(weight=10)))
+    assert not echoed(old, None)
+
+
+@pytest.mark.parametrize(
+    ("failed", "at_once", "lasting"),
+    [
+        (None, None, None),
+        (error(403, "Forbidden"), Reason.NO_PERMISSION, Reason.NO_PERMISSION),
+        (error(422, "Invalid"), Reason.API_ERROR, Reason.API_ERROR),
+        (error(409, "Conflict"), None, Reason.CONFLICT),
+        (error(409, "AlreadyExists"), None, Reason.CONFLICT),
+        (error(500), None, Reason.API_ERROR),
+        (error(404, "NotFound"), None, Reason.API_ERROR),
+        (Terminal("exists already", reason="Conflict"), Reason.CONFLICT, Reason.CONFLICT),
+        (Terminal("odd", reason="NobodyKnows"), Reason.CONFLICT, Reason.CONFLICT),
+        (Retry("is gone", reason="Conflict"), None, Reason.CONFLICT),
+        (ZeroDivisionError(), None, None),
+    ],
+)
+def test_what_people_have_to_know(failed: Exception | None, at_once: Reason | None, lasting: Reason | None) -> None:
+    """What people must mend is told at once; what another try may mend only if it lasts; a bug is for the log."""
+
+    def reason(failures: int) -> Reason | None:
+        blocker = trouble_of(failed, failures)
+        return blocker.reason if blocker else None
+
+    assert (at_once, at_once, lasting) == (reason(1), reason(PERSISTENT - 1), reason(PERSISTENT))
+
+
+def test_trouble_is_noted_once_and_goes_away() -> None:
+    """That something is to be told changes when trouble comes and when it goes, and not in between."""
+    memory = Memory("one")
+    forbidden = error(403, "Forbidden")
+
+    assert [True, False, True, False] == [memory.note(failed) for failed in (forbidden, forbidden, None, None)]
+
+
+def test_refusal_keeps_all_but_the_conditions() -> None:
+    """A status that says why nothing is decided leaves what is on as it is, and its conditions change only when they do."""
+    blockers = (Blocker(Reason.INVALID_SPEC, "spec.x: bad"), Blocker(Reason.CONFLICT, "y"))
+    first = refused(status(weight=10), blockers, release(generation=3), NOW)
+    second = refused(first, blockers, release(generation=4), NOW + timedelta(hours=1))
+
+    assert (10, "spec.x: bad; y", 3) == (first.weight, first.message, first.observed_generation)
+    assert {"Ready": "False", "Reconciling": "False", "Stalled": "True", "Promoted": "Unknown"} == {
+        condition.type: condition.status for condition in first.conditions
+    }
+    assert {NOW} == {condition.last_transition_time for condition in second.conditions}
+    assert 4 == second.observed_generation

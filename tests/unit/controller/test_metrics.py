@@ -1,0 +1,134 @@
+"""The operator's own metrics."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tidegate.api.names import Cause, Phase, Verdict
+from tidegate.api.policy import Gate, RolloutPolicySpec
+from tidegate.api.release import GateStatus, LastRollout, Outcome, ReleaseStatus, RolloutStatus, StepStatus
+from tidegate.controller.metrics import Metrics, limits
+from unit.controller import objects
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+WHERE = {"namespace": "shop", "release": "checkout"}
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+def rolling(*, canary: float | None = 0.25, verdict: Verdict = Verdict.PASS, gate: str = "error-rate") -> ReleaseStatus:
+    spec = RolloutPolicySpec.model_validate(objects.policy()["spec"])
+    spec = spec.model_copy(update={"gates": (spec.gates[0].model_copy(update={"name": gate}),)})
+    return ReleaseStatus(
+        phase=Phase.PROGRESSING,
+        weight=10,
+        step=StepStatus(index=0, weight=10, entered=NOW),
+        gates=(GateStatus(name=gate, verdict=verdict, canary=canary, at=NOW),),
+        rollout=RolloutStatus(policy="RolloutPolicy/production", spec=spec, started_at=NOW),
+    )
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    found: float | None = metrics.registry.get_sample_value(name, labels)
+    return found
+
+
+def test_release_is_shown_where_it_is(metrics: Metrics) -> None:
+    """Phase, weight, step, and of each gate value, limit and verdict are shown."""
+    metrics.show("shop", "checkout", rolling(verdict=Verdict.FAIL))
+
+    assert 1.0 == value(metrics, "tidegate_releases", phase="Progressing")
+    assert 10.0 == value(metrics, "tidegate_release_weight_percent", **WHERE)
+    assert 1.0 == value(metrics, "tidegate_release_step", **WHERE)
+    assert 0.25 == value(metrics, "tidegate_gate_value", **WHERE, gate="error-rate", arm="canary")
+    assert 0.01 == value(metrics, "tidegate_gate_limit", **WHERE, gate="error-rate", kind="max")
+    assert -1.0 == value(metrics, "tidegate_gate_verdict", **WHERE, gate="error-rate")
+
+
+def test_releases_are_counted_by_phase(metrics: Metrics) -> None:
+    """A Release counts in one phase at a time, however often it is shown."""
+    metrics.show("shop", "one", rolling())
+    metrics.show("shop", "two", rolling())
+    metrics.show("shop", "two", ReleaseStatus(phase=Phase.IDLE))
+    metrics.show("shop", "two", ReleaseStatus(phase=Phase.IDLE))
+
+    assert 1.0 == value(metrics, "tidegate_releases", phase="Progressing")
+    assert 1.0 == value(metrics, "tidegate_releases", phase="Idle")
+
+
+def test_value_that_is_not_known_any_more_is_not_shown(metrics: Metrics) -> None:
+    """Given a gate without data, its last value is not shown for the present one."""
+    metrics.show("shop", "checkout", rolling())
+    metrics.show("shop", "checkout", rolling(canary=None, verdict=Verdict.UNDECIDED))
+
+    assert value(metrics, "tidegate_gate_value", **WHERE, gate="error-rate", arm="canary") is None
+    assert 0.0 == value(metrics, "tidegate_gate_verdict", **WHERE, gate="error-rate")
+
+
+@pytest.mark.parametrize("after", [ReleaseStatus(phase=Phase.IDLE), rolling(gate="other")], ids=["no rollout", "other policy"])
+def test_gates_that_are_gone_are_not_shown(metrics: Metrics, after: ReleaseStatus) -> None:
+    """After a rollout, or under another policy, nothing is left of its gates."""
+    metrics.show("shop", "checkout", rolling())
+    metrics.show("shop", "checkout", after)
+
+    assert value(metrics, "tidegate_gate_verdict", **WHERE, gate="error-rate") is None
+    assert value(metrics, "tidegate_gate_limit", **WHERE, gate="error-rate", kind="max") is None
+
+
+def test_nothing_is_left_of_a_release_that_is_gone(metrics: Metrics) -> None:
+    """A Release that is forgotten leaves no series behind; one that was never shown can be forgotten, too."""
+    metrics.show("shop", "checkout", rolling())
+    metrics.forget("shop", "checkout")
+    metrics.forget("shop", "checkout")
+
+    left = [sample for family in metrics.registry.collect() for sample in family.samples if "release" in sample.labels]
+    assert [] == left
+    assert 0.0 == value(metrics, "tidegate_releases", phase="Progressing")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "cause", "promoted", "failed"),
+    [
+        (Outcome.PROMOTED, Cause.PROMOTED, 1.0, 0.0),
+        (Outcome.ROLLED_BACK, Cause.GATE, 0.0, 1.0),
+        (Outcome.SUPERSEDED, Cause.SUPERSEDED, 0.0, 0.0),
+    ],
+)
+def test_ends_are_counted(metrics: Metrics, outcome: Outcome, cause: Cause, promoted: float, failed: float) -> None:
+    """Each end of a rollout counts by outcome and cause; a promotion with the time that it took."""
+    last = LastRollout(
+        version="v2",
+        revision="bbbb",
+        outcome=outcome,
+        cause=cause,
+        started_at=NOW,
+        finished_at=NOW + timedelta(minutes=5),
+    )
+    metrics.ended(ReleaseStatus(last_rollout=last))
+    metrics.ended(ReleaseStatus())
+
+    assert 1.0 == value(metrics, "tidegate_rollouts_total", outcome=outcome.value, cause=cause.value)
+    assert promoted == value(metrics, "tidegate_releases_promoted_total")
+    assert failed == value(metrics, "tidegate_releases_failed_total")
+    assert 300.0 * promoted == value(metrics, "tidegate_release_promote_seconds_sum")
+
+
+@pytest.mark.parametrize(
+    ("limit", "shown"),
+    [
+        ({"threshold": {"min": 0.999}}, {"min": 0.999}),
+        ({"versusStable": {"maxIncrease": {"points": 1}}}, {"increase_points": 1.0}),
+        ({"versusStable": {"maxDecrease": {"percent": 10}}, "threshold": {"max": 5}}, {"decrease_percent": 10.0, "max": 5.0}),
+    ],
+)
+def test_limits_by_kind(limit: dict[str, Any], shown: dict[str, float]) -> None:
+    """A gate shows each limit that it has, and no other."""
+    metric = {"promql": {"canary": "c", "stable": "s"}}
+
+    assert shown == limits(Gate.model_validate({"name": "gate", "metric": metric, **limit}))

@@ -1,0 +1,91 @@
+"""The pods' own reasons, read in the background."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from unit.controller.api_server import ApiServer, settled
+from unit.controller.stage import KEY, Stage
+
+
+def pod(api: ApiServer, name: str, ready: str) -> None:
+    conditions = [{"type": "Ready", "status": ready}]
+    metadata = {"namespace": "shop", "name": name, "labels": {"pod-template-hash": "bbbb"}}
+    api.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": {"conditions": conditions}})
+
+
+async def read(stage: Stage, revision: str = "bbbb") -> None:
+    stage.pods.want(KEY, revision)
+    await settled(lambda: not stage.pods._tasks)
+
+
+def names(pods: list[Any]) -> list[str]:
+    return [pod["metadata"]["name"] for pod in pods]
+
+
+async def test_pods_are_read_and_bring_their_release_back(stage: Stage, api: ApiServer) -> None:
+    """Whoever waits for pods gets them once they are read, and is brought back when they say something new."""
+    pod(api, "one", "False")
+
+    before = stage.pods.of(KEY, "bbbb")
+    await read(stage)
+
+    assert [] == before
+    assert ["one"] == names(stage.pods.of(KEY, "bbbb"))
+    assert KEY == await stage.queue.get()
+
+
+async def test_pods_are_not_read_again_at_once(stage: Stage, api: ApiServer) -> None:
+    """Within three seconds the same pods are read once, however often somebody asks."""
+    await read(stage)
+    pod(api, "one", "False")
+    await read(stage)
+    patient = stage.pods.of(KEY, "bbbb")
+    stage.clock.advance(3)
+    await read(stage)
+
+    assert [] == patient
+    assert ["one"] == names(stage.pods.of(KEY, "bbbb"))
+
+
+async def test_pods_that_say_nothing_new_bring_nobody_back(stage: Stage, api: ApiServer) -> None:
+    """Given pods whose status stays as it is, reading them again is no reason for a pass."""
+    pod(api, "one", "False")
+    await read(stage)
+    stage.queue.done(await stage.queue.get())
+    stage.clock.advance(3)
+
+    await read(stage)
+
+    assert 0 == stage.queue.depth()
+
+
+async def test_pods_of_another_revision_are_not_shown(stage: Stage, api: ApiServer) -> None:
+    """What was read of one revision says nothing about another."""
+    pod(api, "one", "False")
+    await read(stage)
+
+    assert [] == stage.pods.of(KEY, "cccc")
+    assert [] == stage.pods.of(KEY, None)
+
+
+@pytest.mark.parametrize("code", [403, 500])
+async def test_pods_that_cannot_be_read_are_none(stage: Stage, api: ApiServer, code: int) -> None:
+    """A reason that is not known keeps nothing from going on."""
+    api.fault("GET", "/pods", status=code)
+
+    await read(stage)
+
+    assert [] == stage.pods.of(KEY, "bbbb")
+
+
+async def test_nothing_is_kept_of_pods_that_nobody_waits_for(stage: Stage, api: ApiServer) -> None:
+    """Given a Release that goes while its pods are read, nothing is kept."""
+    pod(api, "one", "False")
+    stage.pods.want(KEY, "bbbb")
+    stage.pods.forget(KEY)
+    await settled(lambda: not stage.pods._tasks)
+
+    assert ({}, {}) == (stage.pods._known, stage.pods._asked)

@@ -1,0 +1,133 @@
+"""From a change of any object to the Releases that it concerns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tidegate.controller.references import References, ReleaseKey
+from tidegate.runtime.store import Change, Key
+from unit.controller import objects
+from unit.controller.objects import NAME, NAMESPACE, Json
+
+KEY = ReleaseKey(NAMESPACE, NAME)
+
+
+def change(kind: str, name: str, *, namespace: str = NAMESPACE, old: Json | None = None, new: Json | None = None) -> Change:
+    plain = {"metadata": {"namespace": namespace, "name": name}}
+    return Change(Key(kind, namespace, name), old, new if new is not None or old is not None else plain)
+
+
+@pytest.fixture
+def references() -> References:
+    references = References()
+    references.learn(KEY, objects.release())
+    return references
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("Deployment", NAME),
+        ("RolloutPolicy", "production"),
+        ("Service", NAME),
+        ("Service", f"{NAME}-stable"),
+        ("Service", f"{NAME}-canary"),
+        ("HTTPRoute", NAME),
+    ],
+)
+def test_what_a_release_names_brings_it_back(references: References, kind: str, name: str) -> None:
+    """A change of anything that a Release names concerns it; of the same name elsewhere, or of another name, it does not."""
+    assert {KEY} == references.of(change(kind, name))
+    assert set() == references.of(change(kind, name, namespace="elsewhere"))
+    assert set() == references.of(change(kind, "other"))
+
+
+def test_cluster_policy_concerns_releases_of_every_namespace(references: References) -> None:
+    """A ClusterRolloutPolicy has no namespace, and the Releases that name it do."""
+    elsewhere = ReleaseKey("elsewhere", NAME)
+    named = objects.release(policyRef={"kind": "ClusterRolloutPolicy", "name": "all"})
+    references.learn(KEY, named)
+    references.learn(elsewhere, named)
+
+    assert {KEY, elsewhere} == references.of(change("ClusterRolloutPolicy", "all", namespace=""))
+    assert set() == references.of(change("RolloutPolicy", "all"))
+
+
+def test_replica_set_concerns_the_release_of_its_owner(references: References) -> None:
+    """A ReplicaSet brings back the Release of the Deployment that owns it, or of the Release among its owners, before and after."""
+    by_deployment = {"metadata": {"name": "x", "ownerReferences": [{"kind": "Deployment", "name": NAME}]}}
+    by_release = {
+        "metadata": {"name": "x", "ownerReferences": [{"kind": "Namespace", "name": "n"}, {"kind": "Release", "name": "b"}]}
+    }
+
+    assert {KEY} == references.of(change("ReplicaSet", "x", new=by_deployment))
+    assert {KEY, ReleaseKey(NAMESPACE, "b")} == references.of(change("ReplicaSet", "x", old=by_deployment, new=by_release))
+    assert {ReleaseKey(NAMESPACE, "b")} == references.of(Change(Key("ReplicaSet", NAMESPACE, "x"), by_release, None))
+
+
+def test_endpoints_concern_the_release_of_their_service(references: References) -> None:
+    """An EndpointSlice brings back the Release of the Service that its label names."""
+    piece = {"metadata": {"name": "x", "labels": {"kubernetes.io/service-name": f"{NAME}-canary"}}}
+
+    assert {KEY} == references.of(change("EndpointSlice", "x", new=piece))
+
+
+def test_label_of_a_release_is_enough(references: References) -> None:
+    """An object that carries the label of a Release concerns it, whatever its spec names now."""
+    labelled = {"metadata": {"name": "old", "labels": {"tidegate.dev/release": NAME}}}
+
+    assert {KEY} == references.of(change("Deployment", "old", new=labelled))
+
+
+def test_what_is_no_longer_named_is_forgotten(references: References) -> None:
+    """Given a Release that names other objects now, or has gone, the old ones concern it no more, and nothing is kept of them."""
+    references.learn(KEY, objects.release(targetRef={"name": "other"}))
+    moved = references.of(change("Deployment", NAME))
+    references.learn(KEY, None)
+
+    assert set() == moved
+    assert set() == references.of(change("Deployment", "other"))
+    assert {} == references._by
+    assert {} == references._named
+
+
+def test_deployment_that_is_let_go_concerns_its_other_suitors(references: References) -> None:
+    """Given two Releases that name one Deployment, when the one lets it go the other is looked at again, and only then."""
+    second = ReleaseKey(NAMESPACE, "second")
+    before, moved = objects.release(), objects.release(targetRef={"name": "other"})
+    references.learn(second, objects.release("second"))
+
+    def rivals(new: Json | None) -> set[ReleaseKey]:
+        return references.rivals(KEY, Change(Key("Release", *KEY), before, new))
+
+    assert {second} == rivals(None)
+    assert {second} == rivals(moved)
+    assert set() == rivals(before)
+    assert set() == references.rivals(KEY, Change(Key("Release", *KEY), None, before))
+
+
+@settings(deadline=None)
+@given(
+    spec=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["targetRef", "policyRef", "traffic", "service", "gatewayAPI", "httpRoutes", "name", "kind"]), inner
+            )
+        ),
+        max_leaves=12,
+    )
+)
+def test_no_spec_gets_lost(spec: Any) -> None:
+    """Whatever stands in a spec, a Release can be learnt and forgotten: its pass says what is wrong with it."""
+    references = References()
+
+    references.learn(KEY, {"metadata": {}, "spec": spec})
+    references.learn(KEY, None)
+
+    assert {} == references._by

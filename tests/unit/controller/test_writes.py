@@ -1,0 +1,125 @@
+"""Patches of a Release's status, and how much a difference matters."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tidegate.controller.writes import Weight, difference, weigh, write_finalizer, write_status
+from tidegate.runtime.store import Object
+from unit.controller import objects
+from unit.controller.api_server import ApiServer, merge_patch
+from unit.controller.stage import PATH, Stage
+
+# No nulls: the wire form has none, and a merge patch cannot say them. No booleans beside numbers: to Python 1 equals True.
+LEAVES = st.integers(0, 3) | st.text("ab", max_size=2) | st.floats(0, 1, allow_nan=False)
+JSON = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abcd"), inner, max_size=4), max_leaves=10
+)
+MAPS = st.dictionaries(st.sampled_from("abcd"), JSON, max_size=4)
+
+
+@settings(deadline=None)
+@given(before=MAPS, after=MAPS)
+def test_patch_turns_the_one_into_the_other(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Applied by the letter of RFC 7386, the difference of two values turns the first into the second."""
+    assert after == merge_patch(before, difference(before, after))
+
+
+@settings(deadline=None)
+@given(value=MAPS)
+def test_equal_values_differ_in_nothing(value: dict[str, Any]) -> None:
+    """Where nothing differs, there is nothing to send."""
+    assert {} == difference(value, value)
+
+
+@settings(deadline=None)
+@given(before=MAPS, after=MAPS)
+def test_patch_says_nothing_of_what_stays(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """What is equal in both is not sent: it may be somebody else's by the time the patch arrives."""
+    patch = difference(before, after)
+
+    assert {key for key in {*before, *after} if before.get(key) != after.get(key)} == set(patch)
+
+
+GATE = {"name": "errors", "verdict": "Pass", "looks": "PP", "at": "then"}
+STATUS: dict[str, Any] = {
+    "phase": "Progressing",
+    "message": "waits",
+    "weight": 10,
+    "stable": {"revision": "aaaa", "replicas": 3, "ready": 3},
+    "candidate": {"revision": "bbbb", "replicas": 1, "ready": 1},
+    "gates": [{**GATE, "stable": 0.1, "canary": 0.2, "samples": 9, "message": "error rate 20%"}],
+    "conditions": [{"type": "Ready", "status": "False", "reason": "Progressing", "message": "waits"}],
+}
+
+
+def changed(path: str, value: object) -> dict[str, Any]:
+    """Return the status with one value changed; a path is written with dots."""
+    *parents, last = path.split(".")
+    after = copy.deepcopy(STATUS)
+    place: Any = after
+    for part in parents:
+        place = place[int(part) if part.isdigit() else part]
+    place[last] = value
+    return after
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "weight"),
+    [
+        ("message", "waits for more", Weight.NUMBERS),
+        ("conditions.0.message", "waits for more", Weight.NUMBERS),
+        ("gates.0.canary", 0.3, Weight.NUMBERS),
+        ("gates.0.at", "now", Weight.NUMBERS),
+        ("gates.0.samples", 10, Weight.NUMBERS),
+        ("stable.ready", 2, Weight.COUNTS),
+        ("candidate.replicas", 2, Weight.COUNTS),
+        ("gates.0.verdict", "Fail", Weight.DECISION),
+        ("gates.0.looks", "PPF", Weight.DECISION),
+        ("weight", 0, Weight.DECISION),
+        ("phase", "RollingBack", Weight.DECISION),
+        ("candidate.revision", "cccc", Weight.DECISION),
+        ("conditions.0.status", "True", Weight.DECISION),
+        ("conditions.0.reason", "NoPermission", Weight.DECISION),
+        ("rollout", {"undo": "GateBreached"}, Weight.DECISION),
+        ("observedGeneration", 2, Weight.DECISION),
+    ],
+)
+def test_differences_are_weighed(path: str, value: object, weight: Weight) -> None:
+    """What people or a restarted operator must know is a decision; what changes at every look, or with every pod, is not."""
+    assert weight is weigh(STATUS, changed(path, value))
+    assert weight is weigh(changed(path, value), STATUS)
+    assert Weight.NONE is weigh(STATUS, STATUS)
+
+
+def test_first_status_is_a_decision() -> None:
+    """A Release that has none yet gets its status at once."""
+    assert Weight.DECISION is weigh({}, STATUS)
+
+
+async def test_status_is_written_to_its_object_alone(stage: Stage, api: ApiServer) -> None:
+    """A status is sent as the difference, to the object that it was decided for; equal ones are not sent."""
+    stored = stage.add(objects.release(status=STATUS))
+
+    written = await write_status(stage.cluster, stored, {**STATUS, "weight": 0})
+    again = await write_status(stage.cluster, written, {**STATUS, "weight": 0})
+
+    assert [{"metadata": {"uid": stored["metadata"]["uid"]}, "status": {"weight": 0}}] == api.bodies
+    assert 0 == api.objects[PATH]["status"]["weight"]
+    assert again is written
+
+
+async def test_finalizers_of_others_stay(stage: Stage, api: ApiServer) -> None:
+    """The operator's finalizer comes and goes; those of others keep their place."""
+    stored: Object = stage.add(objects.release(metadata={"finalizers": ["other/one", "other/two"]}))
+
+    added = await write_finalizer(stage.cluster, stored, present=True)
+    removed = await write_finalizer(stage.cluster, added, present=False)
+
+    assert ["other/one", "other/two", "tidegate.dev/handback"] == added["metadata"]["finalizers"]
+    assert ["other/one", "other/two"] == removed["metadata"]["finalizers"]
