@@ -31,6 +31,8 @@ class Oracle:
         """Pods that were adopted and must not be stopped."""
         self.bypassed = False
         """A person has let the Deployment go: what it does then is not the engine's doing."""
+        self.raced = False
+        """A template has changed between an adoption and the controller's next step, which may then stop either version."""
         world.after_write = self.write
 
     # Passes.
@@ -51,6 +53,7 @@ class Oracle:
             self._judged_pods_live_on(before, after)
         if made.complete and not self.world.stale:
             self._weight_is_on_ready_pods()
+            self.raced = bool(self.world.cluster.owned(Owner.NOBODY)) and self.raced
 
     def _account_for_rejections(self, snapshot: Snapshot, before: ReleaseStatus, after: ReleaseStatus) -> None:
         undo_before = before.rollout.undo if before.rollout else None
@@ -182,7 +185,9 @@ class Oracle:
         """Check the data plane at any instant."""
         cluster = self.world.cluster
         deployment = cluster.deployment
-        if self.bypassed or deployment is None or deployment.replicas == 0 or deployment.observed != deployment.generation:
+        if self.bypassed or self.raced or deployment is None:
+            return
+        if deployment.replicas == 0 or deployment.observed != deployment.generation:
             return
         for route in cluster.routes.values():
             if self.world.deleting is not None and route.accepted != route.generation:

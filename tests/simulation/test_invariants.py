@@ -73,6 +73,7 @@ class Rollouts(RuleBasedStateMachine):
     def _apply(self, image: str) -> None:
         if self.world.cluster.deployment and self.world.cluster.deployment.template.image != image:
             self.oracle.judged = set()  # What the controller does to the pods of a template that is gone is its own affair.
+            self.oracle.raced = self.oracle.raced or bool(self.world.cluster.owned(Owner.NOBODY))
         self.world.apply(image)
 
     @rule(image=st.sampled_from(IMAGES), goal=st.sampled_from(sorted(GOALS)))
@@ -266,7 +267,7 @@ class Rollouts(RuleBasedStateMachine):
 
 TestRollouts = Rollouts.TestCase
 TestRollouts.settings = settings(
-    max_examples=100,
+    max_examples=250,
     stateful_step_count=12,
     derandomize=True,
     database=None,

@@ -84,7 +84,7 @@ class Looks:
         """Take these looks of a Release from now on, and no others.
 
         A gate that is being looked at is not looked at a second time: what it finds brings the Release back, and with it the
-        next look.
+        next look. A reading that came in while the plan was made puts the next look off, too: one moment counts once.
         """
         wanted = {look.gate: look.at for look in looks} if watch is not None else {}
         for gate in self._wanted.pop(key, frozenset()) - set(wanted):
@@ -93,9 +93,12 @@ class Looks:
             self._watches.pop(key, None)
             return
         self._watches[key], self._wanted[key] = watch, frozenset(wanted)
+        arrivals = (arrival.reading for arrival in self.waiting(key) if arrival.reading.revision == watch.revision)
+        seen = {reading.gate: reading.at for reading in arrivals}
         for gate, at in wanted.items():
             if (key, gate) not in self._flying:
-                self._scheduler.set((key, gate), at)
+                after = seen[gate] + watch.gates[gate].interval if gate in seen else at
+                self._scheduler.set((key, gate), max(at, after))
 
     def waiting(self, key: ReleaseKey) -> tuple[Arrival, ...]:
         """Return what has come in and has not been decided on, oldest first."""

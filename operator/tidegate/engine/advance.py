@@ -159,7 +159,8 @@ def step_ends(draft: Draft) -> bool:
         return False
     if draft.now < step.until:
         draft.wake(step.until)
-        draft.wait_for(f"until {step.until:%H:%M:%S} UTC (hold of step {step.index + 1})")
+        what = "bake" if step.weight == 100 else f"hold of step {step.index + 1}"
+        draft.wait_for(f"until {step.until:%H:%M:%S} UTC ({what})")
         return False
     if not draft.routes_carry(step.weight):
         draft.wait_for(f"for the route to carry {step.weight}% again")

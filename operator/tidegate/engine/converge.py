@@ -77,12 +77,11 @@ def _let_go(draft: Draft) -> Iterator[Action]:
 
 def _hold(draft: Draft) -> Iterator[Action]:
     """The Deployment is held while its template is not stable's, and where no admission policy would hold it in time."""
-    workload, canary = draft.workload, draft.canary_set
+    workload = draft.workload
     assert workload is not None
     own_is_stable = draft.own_is(draft.stable.revision)
     images_wanted = draft.promoting and workload.template.overlaid and draft.wants(draft.candidate.revision)
-    moves = images_wanted or (_taking_over(draft) and canary is not None and canary.owner is Owner.DEPLOYMENT)
-    if not workload.paused and (not own_is_stable or moves or draft.snap.keep_held):
+    if not workload.paused and (not own_is_stable or images_wanted or _to_be_taken_over(draft) or draft.snap.keep_held):
         if not own_is_stable:
             draft.notice(
                 EventReason.HELD, f"The Deployment was let go with a template that does not serve, and is held again; {_way(draft)}"
@@ -128,8 +127,12 @@ def _replica_sets(draft: Draft) -> Iterator[Action]:
     yield from _forgotten(draft)
 
 
-def _taking_over(draft: Draft) -> bool:
-    return draft.active and not draft.undoing and draft.step is not None
+def _to_be_taken_over(draft: Draft) -> bool:
+    """Whether the new version's pods are the Deployment's to stop: those of an older ReplicaSet, or right after an adoption."""
+    canary = draft.canary_set
+    if not draft.active or canary is None or canary.owner is not Owner.DEPLOYMENT:
+        return False
+    return has_pods(canary) if draft.undoing else draft.step is not None
 
 
 def _canary(draft: Draft) -> Iterator[Action]:
@@ -139,8 +142,8 @@ def _canary(draft: Draft) -> Iterator[Action]:
     if canary is None:
         if size and workload.template.revision == draft.candidate.revision:
             yield CreateCanary(draft.candidate.revision, size)
-    elif canary.owner is Owner.DEPLOYMENT:
-        if _taking_over(draft) and workload.paused:
+    elif _to_be_taken_over(draft):
+        if workload.paused:
             yield TakeOver(canary.name)
     elif canary.owner is Owner.RELEASE:
         if size is not None and canary.wanted != size:

@@ -147,8 +147,8 @@ def strays(draft: Draft) -> list[ReplicaSetView]:
     if workload is None or stable is None or not workload.paused:
         return []
     spared = {stable.revision}
-    if draft.active and not (draft.routes_back or draft.routes_carry(0)):
-        spared.add(draft.candidate.revision)  # It may have traffic.
+    if draft.active and (draft.undoing or draft.step is not None):
+        spared.add(draft.candidate.revision)  # It may have traffic, and is taken over instead.
     own = (rs for rs in workload.replica_sets if rs.owner is Owner.DEPLOYMENT and rs.revision not in spared)
     return [rs for rs in own if (rs.wanted > 0 or rs.current > 0) and stable.ready >= rs.ready]
 

@@ -109,7 +109,7 @@ async def test_reading_stays_until_it_is_decided_on(looks: Looks, clock: ManualC
     """A reading is handed out as often as it is asked for, oldest first, until a decision was made."""
     for _ in range(2):
         plan(looks, clock, ERRORS)
-        clock.advance(5)
+        clock.advance(31)
         before = len(arrived)
         await settled(lambda before=before: len(arrived) > before)  # type: ignore[misc]
 
@@ -148,11 +148,28 @@ async def test_gate_is_looked_at_once_at_a_time(looks: Looks, clock: ManualClock
     during = len(prometheus.asked)
     prometheus.answers.set()
     await settled(lambda: bool(arrived))
+    looks.decided(KEY)
     plan(looks, clock, ERRORS, after=1)
     clock.advance(1)
     await settled(lambda: len(arrived) == 2)
 
     assert 1 == during
+    assert 2 == len(prometheus.asked)
+
+
+async def test_one_moment_counts_once(looks: Looks, clock: ManualClock, prometheus: Prometheus, arrived: list) -> None:
+    """Given a reading that came in while a pass was still planning by what it knew, the next look is an interval after it."""
+    plan(looks, clock, ERRORS)
+    clock.advance(5)
+    await settled(lambda: bool(arrived))
+    plan(looks, clock, ERRORS, after=0)
+    clock.advance(29)
+    await rest()
+    early = len(prometheus.asked)
+    clock.advance(1)
+    await settled(lambda: len(arrived) == 2)
+
+    assert 1 == early
     assert 2 == len(prometheus.asked)
 
 
