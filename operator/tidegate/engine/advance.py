@@ -107,6 +107,9 @@ def weight_is_given(draft: Draft) -> bool:
     if not _pods_ready(draft):
         _wait_for_pods(draft)
         return False
+    if draft.snap.blockers:
+        draft.wait_for(_removal(draft))
+        return False
     if before > 0 and not draft.rollout.skip_to_end and (blocked := gates.unmet(draft, draft.rollout.exposed_at)):
         # The gates passed before the pods were asked for; what they have seen since counts, too.
         draft.wait_for(blocked)
@@ -127,6 +130,11 @@ def _why(draft: Draft) -> str:
         return ": full promotion was requested"
     passed = "; ".join(state.message for state in draft.status.gates)
     return f": {passed}" if passed else ""
+
+
+def _removal(draft: Draft) -> str:
+    """Say what must be mended before a weight may rise: what cannot be seen or written may be what would speak against it."""
+    return f"for this to be mended: {draft.snap.blockers[0].message}"
 
 
 def hold_begins(draft: Draft) -> bool:
@@ -164,6 +172,9 @@ def step_ends(draft: Draft) -> bool:
         return False
     if not draft.routes_carry(step.weight):
         draft.wait_for(f"for the route to carry {step.weight}% again")
+        return False
+    if draft.snap.blockers:
+        draft.wait_for(_removal(draft))
         return False
     if step.weight > 0 and not draft.rollout.skip_to_end and (blocked := gates.unmet(draft, step.since)):
         draft.wait_for(blocked)

@@ -9,7 +9,7 @@ from simulation.views import at, weight_of
 from simulation.world import World
 from tidegate.api.names import Cause, Phase, Reason
 from tidegate.engine.plan import CreateCanary
-from tidegate.engine.snapshot import Owner
+from tidegate.engine.snapshot import Blocker, Owner
 
 
 def canary(world: World) -> tuple[int, int]:
@@ -323,3 +323,17 @@ def test_pods_that_could_not_be_asked_for_are_no_missed_deadline():
 
     world.refused = ()
     reach(world, 5)
+
+
+def test_weight_does_not_rise_past_what_must_be_mended():
+    """Given a permission that was lost on the way, the weight stays until it is back, and the message names it."""
+    world = at_weight(5)
+    world.blockers = (Blocker(Reason.NO_PERMISSION, "may not list httproutes"),)
+
+    world.crank(60)
+
+    assert carried(world) == 5
+    assert "may not list httproutes" in world.status.message
+
+    world.blockers = ()
+    reach(world, 25)
