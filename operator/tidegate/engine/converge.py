@@ -186,6 +186,10 @@ def _memory(draft: Draft) -> Iterator[Action]:
 def _strays(draft: Draft) -> Iterator[Action]:
     workload = draft.workload
     assert workload is not None
+    stable = draft.stable_set
+    if stable is not None and stable.owner is Owner.DEPLOYMENT and workload.paused and stable.wanted == 0 and workload.replicas > 0:
+        # Scaled up from 0, a held Deployment starts its newest ReplicaSet, whatever served before.
+        yield Scale(stable.name, workload.replicas)
     for rs in strays(draft):
         if rs.wanted > 0:
             yield Scale(rs.name, 0)

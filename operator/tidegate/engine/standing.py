@@ -125,6 +125,9 @@ def rollout_starts(draft: Draft) -> bool:
         return False
     if draft.wants(draft.stable.revision) or is_native(draft) or rejection(draft) is not None or obstacles(draft):
         return False
+    if not workload.paused and not draft.own_is(draft.stable.revision):
+        draft.wait_for("for the Deployment to be held")
+        return False
     if strays(draft):
         draft.wait_for("for pods that were rolled out past Tidegate to stop before a rollout starts")
         return False

@@ -375,3 +375,26 @@ def test_memory_of_rejections_is_bounded():
         finish(world, Phase.ROLLED_BACK)
 
     assert [entry.version for entry in world.status.rejected] == [f"v{number}" for number in range(4, 14)]
+
+
+def test_scaled_up_from_zero_stable_serves_again():
+    """Scaled up from 0, a held Deployment starts its newest ReplicaSet, also one that a person has undone: stable it is instead."""
+    world = at_weight(5, policy(*LONG, gates=(gate(),)))
+    world.ask("promote/1")
+    finish(world)
+    world.undo()
+    world.ask("promote/2")
+    finish(world)
+    assert world.status.stable.revision == "k8s-v1"
+    world.apply("v3")
+    reach(world, 5)
+    world.look("errors", 0.5)
+    finish(world, Phase.ROLLED_BACK)
+
+    world.cluster.scale(0)
+    world.crank(10)
+    world.cluster.scale(4)
+    world.crank(20)
+
+    assert {rs.template.image: rs.wanted for rs in world.cluster.replica_sets.values()} == {"v1": 4, "v2": 0, "v3": 0}
+    assert world.status.stable.revision == "k8s-v1"
