@@ -20,8 +20,8 @@ from aiohttp import web
 from api.cluster_access import ROOT, apply, kubectl, run
 from api.cluster_client_access import api_server
 from api.fault_proxy import FaultProxy, fault_proxy
-from api.operator_process import Operator
 from api.shop import install_httproutes
+from operator_process import Operator
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import NotFound
 from tidegate.cluster.resources import DEPLOYMENTS, EVENTS, HTTP_ROUTES, NAMESPACES, RELEASES, ROLLOUT_POLICIES, SERVICES, Resource

@@ -31,10 +31,11 @@ class Operator:
     """
 
     def __init__(self, folder: Path, kubeconfig: Path, namespaces: Sequence[str], config: dict[str, Any]) -> None:
-        self._config, self._log = folder / "config.yaml", folder / "operator.log"
+        self._config, self.log = folder / "config.yaml", folder / "operator.log"
         self._config.write_text(yaml.safe_dump({"httpHost": "127.0.0.1", "httpPort": 0, **config}))
         self._kubeconfig, self._namespaces = kubeconfig, namespaces
         self._process: asyncio.subprocess.Process | None = None
+        self._read, self._lines = 0, list[dict[str, Any]]()
 
     async def start(self) -> None:
         """Start it; `ready` waits until it serves."""
@@ -42,16 +43,20 @@ class Operator:
         arguments += [part for name in self._namespaces for part in ("--namespace", name)]
         program = Path(sys.executable).with_name("tidegate")
         environment = {name: value for name, value in os.environ.items() if name not in _OWN}
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(program, *arguments, stdout=log, stderr=log, env=environment)
 
     async def ready(self) -> None:
         """Wait until it says that it is ready."""
         deadline = time.monotonic() + READY_WITHIN
         while (said := await self.ask("/readyz"))[0] != 200:
-            assert self.running, f"the operator has ended:\n{self.tail()}"
+            self.check()
             assert time.monotonic() < deadline, f"not ready within {READY_WITHIN:g} s: {said}\n{self.tail()}"
             await asyncio.sleep(0.05)
+
+    def check(self) -> None:
+        """Fail where something has happened that must not."""
+        assert self.running, f"the operator has ended:\n{self.tail()}"
 
     async def ask(self, path: str) -> tuple[int, str]:
         """Return status and text of one of its endpoints; status 0 while it does not listen."""
@@ -70,7 +75,7 @@ class Operator:
     async def told(self, event: str) -> dict[str, Any]:
         """Wait until it logs an event, and return the line."""
         deadline = time.monotonic() + READY_WITHIN
-        while (line := next((line for line in self.lines() if line["event"] == event), None)) is None:
+        while (line := next((line for line in self.lines() if line.get("event") == event), None)) is None:
             assert time.monotonic() < deadline, self.tail()
             await asyncio.sleep(0.05)
         return line
@@ -97,13 +102,18 @@ class Operator:
     @property
     def port(self) -> int | None:
         """The port of its endpoints; None while it does not listen."""
-        return next((int(line["port"]) for line in self.lines() if line["event"] == "listening"), None)
+        return next((int(line["port"]) for line in self.lines() if line.get("event") == "listening"), None)
 
     def lines(self) -> list[dict[str, Any]]:
         """Return its log."""
-        text = self._log.read_text(errors="replace") if self._log.exists() else ""
-        return [json.loads(line) for line in text.splitlines() if line.startswith("{") and line.endswith("}")]
+        if self.log.exists():
+            with self.log.open("rb") as log:
+                log.seek(self._read)
+                whole, _, _ = log.read().rpartition(b"\n")
+            self._read += len(whole) + 1 if whole else 0
+            self._lines += [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
+        return self._lines
 
     def tail(self, lines: int = 40) -> str:
         """Return the end of its log."""
-        return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:]) if self._log.exists() else "no log"
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else "no log"
