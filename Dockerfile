@@ -5,11 +5,12 @@ FROM python:3.11-slim-bookworm AS build
 
 WORKDIR /src
 COPY pyproject.toml README.md ./
-COPY requirements/run.txt requirements/run.txt
+COPY requirements/build.txt requirements/run.txt requirements/
 COPY operator/tidegate operator/tidegate
-RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
+RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements/build.txt
+RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
 
-# Every file that is installed is checked against a hash in requirements/run.txt, but for our own wheel.
+# Every file that is installed is checked against a hash in requirements/, but for our own wheel.
 RUN python -m venv /opt/tidegate
 RUN /opt/tidegate/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements/run.txt
 RUN /opt/tidegate/bin/pip install --no-cache-dir --no-deps --no-index /wheels/tidegate-*.whl

@@ -48,6 +48,7 @@ image-check: $(READY) ## Run the Dockerfile's own commands in clean folders
 	TIDEGATE_IMAGE_CHECK=1 $(BIN)/pytest tests/api/test_image.py
 
 lock: $(READY) ## Pin dependencies anew
+	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --only-build-deps --build-deps-for wheel --output-file requirements/build.txt pyproject.toml
 	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --output-file requirements/run.txt pyproject.toml
 	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --extra dev --constraint requirements/run.txt --output-file requirements/dev.txt pyproject.toml
 

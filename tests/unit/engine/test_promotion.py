@@ -221,3 +221,20 @@ def test_next_rollout_reuses_the_services():
 
     assert world.cluster.services["checkout-stable"].revision == "own-v2"
     assert world.cluster.services["checkout-canary"].revision == "own-v3"
+
+
+def test_deployment_moves_on_while_it_adopts_and_nobody_watches():
+    """Let go with a newer template right after the adoption, with the operator dead: what serves then gets the traffic."""
+    world = adopted()
+    world.cluster.tick("deployment")
+    world.apply("v2", restarted="now")
+    world.resume()
+    world.settle_controllers(30)
+
+    world.crank(2)
+    shares = dict(world.cluster.routes["web"].in_force)
+    assert shares["checkout-stable"] == 100
+    assert world.cluster.services["checkout-stable"].addresses
+
+    finish(world)
+    assert world.status.stable.revision == "k8s-v2now"
