@@ -79,13 +79,14 @@ def native_change_is_done(draft: Draft) -> bool:
 
 def facts_are_accepted(draft: Draft) -> bool:
     """Past the hold, another ReplicaSet of the Deployment has come to serve: to take it back now would be an outage."""
-    workload, stable = draft.workload, draft.stable_set
-    if workload is None or draft.status.stable is None or draft.committed or is_native(draft):
+    workload = draft.workload
+    if workload is None or draft.status.stable is None or is_native(draft):
         return False
-    others = [rs for rs in workload.replica_sets if rs.owner is Owner.DEPLOYMENT and rs.revision != draft.stable.revision]
+    known = {draft.stable.revision} | ({draft.candidate.revision} if draft.committed else set())
+    rightful = [rs for rs in workload.replica_sets if rs.revision in known]
+    others = [rs for rs in workload.replica_sets if rs.owner is Owner.DEPLOYMENT and rs.revision not in known]
     biggest = max(others, key=lambda rs: (rs.ready, rs.number), default=None)
-    ready, wanted = (stable.ready, stable.wanted) if stable else (0, 0)
-    if biggest is None or biggest.ready <= ready or biggest.wanted <= wanted:
+    if biggest is None or any(biggest.ready <= rs.ready or biggest.wanted <= rs.wanted for rs in rightful) or biggest.ready == 0:
         return False
     message = f"{biggest.version} was rolled out past Tidegate and serves with {biggest.ready} pods: it is the stable version now"
     draft.notice(EventReason.HELD, message, warn=True)

@@ -10,6 +10,7 @@ from tidegate.api.policy import BreachAction
 from tidegate.api.release import PauseStatus, RejectedStatus
 from tidegate.engine import gates
 from tidegate.engine.draft import Draft, clip
+from tidegate.engine.snapshot import Owner
 
 KEEP_REJECTED = 10
 
@@ -45,7 +46,8 @@ def deployment_went_back(draft: Draft) -> bool:
     if not draft.committed or workload is None or old is None or canary is None or old.wanted == 0 or old.ready == 0:
         return False
     taken_back = draft.own_is(draft.stable.revision) and old.ready >= workload.replicas
-    if not taken_back and canary.ready > 0:
+    died = canary.ready == 0 and canary.owner is Owner.DEPLOYMENT
+    if not taken_back and not died:
         return False
     message = f"the Deployment went back to {draft.stable.version}" if taken_back else f"none of its pods is ready{trouble(draft)}"
     draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}", warn=True)

@@ -168,6 +168,7 @@ def test_new_pods_die_right_after_adoption():
     world = adopted()
     for pod in world.cluster.replica_sets["checkout-own-v2"].pods:
         pod.down = True
+    world.cluster.tick("deployment")
     world.operate()
     assert world.status.weight == 0
 

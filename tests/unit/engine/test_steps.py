@@ -337,3 +337,16 @@ def test_weight_does_not_rise_past_what_must_be_mended():
 
     world.blockers = ()
     reach(world, 25)
+
+
+def test_weight_waits_for_what_stands_in_the_way():
+    """No weight is given while something that it may take to go back is missing, e.g. a permission."""
+    world = idle()
+    world.apply("v2")
+    assert world.crank(10, until=lambda: world.status.step is not None)
+    world.blockers = (Blocker(Reason.NO_PERMISSION, "may not patch httproutes"),)
+    world.crank(10)
+    assert world.status.weight == 0
+
+    world.blockers = ()
+    reach(world, 5)
