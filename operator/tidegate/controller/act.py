@@ -12,7 +12,17 @@ import structlog
 from tidegate.cluster.client import Cluster
 from tidegate.controller.gather import Surroundings
 from tidegate.controller.writes import write_finalizer
-from tidegate.engine.plan import Action, DeleteService, EnsureService, PinService, SetFinalizer, ShiftRoute
+from tidegate.engine.plan import (
+    Action,
+    CreateCanary,
+    DeleteService,
+    EnsureService,
+    Hold,
+    PinService,
+    SetFinalizer,
+    SetImages,
+    ShiftRoute,
+)
 from tidegate.runtime.errors import Retry
 from tidegate.traffic import services
 from tidegate.traffic.router import Router
@@ -38,6 +48,7 @@ class Done:
 
 async def carry_out(
     actions: Sequence[Action],
+    decided: Surroundings,
     look_round: Callable[[], Surroundings | None],
     *,
     interrupted: Callable[[], bool],
@@ -51,6 +62,7 @@ async def carry_out(
 
     Args:
         actions: what is to be done, in order.
+        decided: the raw objects that this was decided on.
         look_round: reads the raw objects anew, so that each write rests on what the one before it left.
         interrupted: whether the pass is to be cut short before the next write.
         cluster: the API.
@@ -60,7 +72,7 @@ async def carry_out(
     shifted = True
     for routes, group in groupby(actions, lambda action: isinstance(action, ShiftRoute)):
         if routes:
-            met = await asyncio.gather(*(_attempt(action, look_round, cluster, router) for action in group))
+            met = await asyncio.gather(*(_attempt(action, decided, look_round, cluster, router) for action in group))
             errors = [error for error in met if error is not None]
             failed, shifted = failed or next(iter(errors), None), not errors
             continue
@@ -69,22 +81,39 @@ async def carry_out(
                 break
             if interrupted():
                 return Done(shifted=shifted, interrupted=True)
-            failed = await _attempt(action, look_round, cluster, router)
+            failed = await _attempt(action, decided, look_round, cluster, router)
     return Done(failed, shifted)
 
 
 async def _attempt(
-    action: Action, look_round: Callable[[], Surroundings | None], cluster: Cluster, router: Router
+    action: Action, decided: Surroundings, look_round: Callable[[], Surroundings | None], cluster: Cluster, router: Router
 ) -> Exception | None:
     around = look_round()
     if around is None:
         return None
     try:
+        _same_template(action, decided, around)
         wrote = await _perform(action, around, cluster=cluster, router=router)
     except Exception as error:  # noqa: BLE001 - the caller raises it again, after what does not depend on it
         return error
     log.debug("action", release=str(around.key), action=_words(action), wrote=wrote)
     return None
+
+
+def _same_template(action: Action, decided: Surroundings, around: Surroundings) -> None:
+    """What lets a template go, or makes pods of it, is meant for the template that was decided on.
+
+    Raises:
+        Retry: the template has changed since.
+    """
+    before, now = decided.workload, around.workload
+    if before is None or now is None or not isinstance(action, CreateCanary | SetImages | Hold):
+        return
+    if isinstance(action, Hold) and action.paused:
+        return
+    own_too = isinstance(action, Hold)
+    if now.template != before.template or (own_too and now.own_template != before.own_template):
+        raise Retry(f"the pod template of Deployment {now.name} has changed meanwhile")
 
 
 async def _perform(action: Action, around: Surroundings, *, cluster: Cluster, router: Router) -> bool:

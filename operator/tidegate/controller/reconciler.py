@@ -114,7 +114,7 @@ class Reconciler:
             return
         done = act.Done(interrupted=True)
         try:
-            unsaved, done = await self._carry_out(key, memory, decision.plan)
+            unsaved, done = await self._carry_out(key, memory, decision)
         finally:
             # A verdict that could not be stored or acted on has still been reached: people hear of it.
             settling = bool(decision.plan.actions) and done.failed is None and not done.interrupted
@@ -173,12 +173,13 @@ class Reconciler:
         candidate = status.candidate.revision if status.candidate else None
         return self._gatherer.look_round(key, candidate=candidate, pods=self._pods.of(key, candidate))
 
-    async def _carry_out(self, key: ReleaseKey, memory: Memory, plan: Plan) -> tuple[ApiError | None, act.Done]:
+    async def _carry_out(self, key: ReleaseKey, memory: Memory, decision: Decision) -> tuple[ApiError | None, act.Done]:
         """Store the status and do what the plan asks for; return what kept the status from being stored, and how the rest went.
 
         The status comes first, so that after a crash it is known what was decided. Only traffic that must leave a bad version does
         not wait for it beyond a second.
         """
+        plan = decision.plan
         saving = asyncio.create_task(self._save(key, memory))
         away = plan.urgent or _undone(plan.status) is not None
         try:
@@ -187,6 +188,7 @@ class Reconciler:
                 return saving.result(), act.Done(interrupted=True)
             done = await act.carry_out(
                 plan.actions,
+                decision.around,
                 lambda: self._look_round(key, plan.status),
                 interrupted=lambda: self._looks.urgent(key),
                 cluster=self._cluster,

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
 from tidegate.cluster.errors import Unavailable
 from tidegate.controller import act
 from tidegate.controller.act import Done
-from tidegate.controller.gather import stored_status
-from tidegate.engine.plan import Action, Hold, LabelWorkload, PinService, Scale, SetFinalizer, ShiftRoute
+from tidegate.controller.gather import Surroundings, stored_status
+from tidegate.engine.plan import Action, CreateCanary, Hold, LabelWorkload, PinService, Scale, SetFinalizer, ShiftRoute
 from tidegate.engine.snapshot import RouteStage
 from tidegate.runtime.errors import Retry
 from tidegate.traffic.router import HTTPRouteRouter
 from unit.controller import objects
 from unit.controller.api_server import ApiServer, settled
 from unit.controller.objects import NAME
-from unit.controller.stage import KEY, PATH, Stage
+from unit.controller.stage import DEPLOYMENT_PATH, KEY, PATH, Stage
 
 FINALIZER = SetFinalizer(present=False)
 LABEL = LabelWorkload(present=False)
@@ -43,9 +44,16 @@ def shift(stage: Stage, name: str) -> ShiftRoute:
     return ShiftRoute(name, RouteStage.SPLIT, 0, status.original_rules)
 
 
-async def carry_out(stage: Stage, *actions: Action, interrupted: bool = False) -> Done:
+def look_round(stage: Stage) -> Surroundings:
+    around = stage.gatherer.look_round(KEY, candidate="bbbb")
+    assert around is not None
+    return around
+
+
+async def carry_out(stage: Stage, *actions: Action, interrupted: bool = False, decided: Surroundings | None = None) -> Done:
     return await act.carry_out(
         actions,
+        decided or look_round(stage),
         lambda: stage.gatherer.look_round(KEY, candidate="bbbb"),
         interrupted=lambda: interrupted,
         cluster=stage.cluster,
@@ -130,7 +138,24 @@ async def test_object_that_went_in_between_is_worth_another_try(
 
 async def test_release_that_went_in_between_ends_the_pass(rolling: Stage, api: ApiServer) -> None:
     """Given a Release that has gone since the decision, nothing is written for it any more."""
+    decided = look_round(rolling)
     rolling.store.remove("Release", api.objects[PATH])
 
-    assert Done() == await carry_out(rolling, LABEL, shift(rolling, NAME))
+    assert Done() == await carry_out(rolling, LABEL, shift(rolling, NAME), decided=decided)
     assert [] == api.requests
+
+
+@pytest.mark.parametrize("action", [Hold(paused=False), CreateCanary("cccc", 1)], ids=["release", "canary"])
+async def test_what_was_decided_on_another_template_is_not_done(rolling: Stage, api: ApiServer, action: Action) -> None:
+    """Given a template that changes between the decision and the write, it is neither let go nor given pods unjudged."""
+    decided = look_round(rolling)
+    stored = api.objects[DEPLOYMENT_PATH]
+    changed = json.loads(json.dumps(stored))
+    changed["spec"]["template"]["spec"]["containers"][0]["image"] = "registry.example/checkout:v9"
+    rolling.add(changed)
+
+    done = await carry_out(rolling, action, decided=decided)
+
+    assert isinstance(done.failed, Retry)
+    assert "has changed meanwhile" in str(done.failed)
+    assert [] == written(api)
