@@ -79,13 +79,17 @@ class Gatherer:
         self._read: dict[str, Read] = {}
         self._forms: dict[str, dict[str, tuple[tuple[object, ...], datetime]]] = {}
 
-    def look_round(self, key: ReleaseKey, *, candidate: str | None, pods: Iterable[Object] = ()) -> Surroundings | None:
+    def look_round(
+        self, key: ReleaseKey, *, candidate: str | None, pods: Iterable[Object] = (), changed: Iterable[str] = ()
+    ) -> Surroundings | None:
         """Return what is around a Release.
 
         Args:
             key: which.
             candidate: revision that is being rolled out; None where no rollout is on.
             pods: pods of the new version, where their reasons are known.
+            changed: names of routes that are not as the user wrote them; they count until they are, also if the spec no longer
+                names them.
 
         Returns:
             The raw objects; None where there is no such Release.
@@ -107,7 +111,7 @@ class Gatherer:
             spec=spec,
             workload=self._workload(key, release, spec, candidate, pods),
             services=self._services(key, release, spec),
-            routes=self._routes(key, spec),
+            routes=self._routes(key, spec, changed),
         )
 
     def snapshot(
@@ -235,9 +239,12 @@ class Gatherer:
         slices = self._store.by_label("EndpointSlice", beside.namespace, SERVICE_OF_SLICE, name)
         return services.service_view(beside, role, slices=slices)
 
-    def _routes(self, key: ReleaseKey, spec: ReleaseSpec) -> dict[str, Object | None]:
-        refs = spec.traffic.gateway_api.http_routes if spec.traffic and spec.traffic.gateway_api else ()
-        return {ref.name: self._store.get("HTTPRoute", key.namespace, ref.name) for ref in refs}
+    def _routes(self, key: ReleaseKey, spec: ReleaseSpec, changed: Iterable[str]) -> dict[str, Object | None]:
+        if spec.traffic is None or spec.traffic.gateway_api is None:
+            return {}
+        named = [ref.name for ref in spec.traffic.gateway_api.http_routes]
+        found = {name: self._store.get("HTTPRoute", key.namespace, name) for name in (*named, *changed)}
+        return {name: route for name, route in found.items() if route is not None or name in named}
 
     def _route_view(
         self, name: str, around: Surroundings, route: Object | None, status: ReleaseStatus, *, now: datetime

@@ -46,6 +46,16 @@ async def test_everything_around_a_release_is_seen(stage: Stage) -> None:
     assert () == seen.blockers
 
 
+async def test_route_that_the_spec_no_longer_names_counts_until_it_is_put_back(stage: Stage) -> None:
+    """Given a route that was taken out of the spec on the way, it is seen as long as it is not as the user wrote it."""
+    stage.at_ten_percent()
+    stage.add(objects.route("former"))
+
+    around = stage.gatherer.look_round(KEY, candidate="bbbb", changed=("former", "deleted"))
+
+    assert [NAME, "former"] == list(around.routes if around else ())
+
+
 async def test_nothing_is_seen_of_a_release_that_is_not_there(stage: Stage) -> None:
     """There is no snapshot of a Release that has gone."""
     assert stage.gatherer.look_round(KEY, candidate=None) is None
