@@ -15,6 +15,7 @@ from tidegate.cluster.client import Cluster
 from tidegate.cluster.connection import connect
 from tidegate.cluster.errors import NotFound, TooManyRequests, Unavailable
 from tidegate.cluster.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, Resource
+from tidegate_sandbox.cluster import ClusterInfo
 
 needs_api_server = [
     pytest.mark.api,
@@ -37,6 +38,11 @@ async def fresh_namespace(cluster: Cluster) -> AsyncIterator[str]:
     """A namespace that nobody else has; deleted afterwards without waiting."""
     name = f"tidegate-client-{uuid.uuid4().hex[:8]}"
     await cluster.create(NAMESPACES.path(), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    if "controllers" in ClusterInfo.from_environment().parts:
+        # One of them puts a ConfigMap into every namespace: let that happen before a test begins to count.
+        async with asyncio.timeout(60):
+            while not (await cluster.list(CONFIG_MAPS.path(name))).items:  # noqa: ASYNC110 - there is nothing else to wait on
+                await asyncio.sleep(0.05)
     try:
         yield name
     finally:
