@@ -1,7 +1,6 @@
 """The client against a real API server: what it refuses, and in which words, is nothing a test can make up."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from api.cluster_client_access import (
     config_map,
     config_map_path,
     fresh_kind,
-    fresh_namespace,
     kubeconfig_with,
     needs_api_server,
 )
@@ -32,18 +30,6 @@ from tidegate.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, Resource
 from tidegate.runtime.errors import Outcome, outcome_of
 
 pytestmark = needs_api_server
-
-
-@pytest.fixture
-async def cluster() -> AsyncIterator[Cluster]:
-    async with api_server() as cluster:
-        yield cluster
-
-
-@pytest.fixture
-async def place(cluster: Cluster) -> AsyncIterator[str]:
-    async with fresh_namespace(cluster) as name:
-        yield name
 
 
 def deployment(namespace: str, **spec: Any) -> dict[str, Any]:

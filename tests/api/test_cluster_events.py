@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.cluster_client_access import api_server, config_map, fresh_namespace, needs_api_server
+from api.cluster_client_access import config_map, fresh_namespace, needs_api_server
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.events import Recorder
 from tidegate.cluster.resources import CONFIG_MAPS, EVENTS, NAMESPACES
@@ -23,12 +23,6 @@ class Stamped(SystemClock):
 
     def now(self) -> datetime:
         return self._moment
-
-
-@pytest.fixture
-async def cluster() -> AsyncIterator[Cluster]:
-    async with api_server() as cluster:
-        yield cluster
 
 
 @pytest.fixture

@@ -7,14 +7,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from api.cluster_client_access import (
     api_server,
     config_map,
     config_map_path,
     fresh_kind,
-    fresh_namespace,
     kubeconfig_with,
     needs_api_server,
     until,
@@ -27,18 +24,6 @@ from tidegate.runtime.clock import SystemClock
 from tidegate.runtime.store import Change, Store
 
 pytestmark = needs_api_server
-
-
-@pytest.fixture
-async def cluster() -> AsyncIterator[Cluster]:
-    async with api_server() as cluster:
-        yield cluster
-
-
-@pytest.fixture
-async def place(cluster: Cluster) -> AsyncIterator[str]:
-    async with fresh_namespace(cluster) as name:
-        yield name
 
 
 @asynccontextmanager
