@@ -82,10 +82,11 @@ def _names(key: ReleaseKey, release: Mapping[str, Any]) -> Iterator[tuple[str, s
     kind = str(policy.get("kind") or "RolloutPolicy")
     yield (kind, "" if kind == "ClusterRolloutPolicy" else key.namespace, str(policy.get("name")))
     traffic = _map(spec.get("traffic"))
-    if service := traffic.get("service"):
+    if service := str(traffic.get("service") or ""):
         for name in (service, f"{service}-stable", f"{service}-canary"):
             yield ("Service", key.namespace, name)
-    for route in _map(traffic.get("gatewayAPI")).get("httpRoutes") or ():
+    routes = _map(traffic.get("gatewayAPI")).get("httpRoutes")
+    for route in routes if isinstance(routes, list | tuple) else ():
         yield ("HTTPRoute", key.namespace, str(_map(route).get("name")))
 
 

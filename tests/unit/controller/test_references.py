@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tidegate.controller.references import References, ReleaseKey
@@ -123,6 +123,8 @@ def test_deployment_that_is_let_go_concerns_its_other_suitors(references: Refere
         max_leaves=12,
     )
 )
+@example(spec={"traffic": {"service": [None]}})
+@example(spec={"traffic": {"service": "checkout", "gatewayAPI": {"httpRoutes": 1}}})
 def test_no_spec_gets_lost(spec: Any) -> None:
     """Whatever stands in a spec, a Release can be learnt and forgotten: its pass says what is wrong with it."""
     references = References()
