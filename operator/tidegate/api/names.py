@@ -107,6 +107,7 @@ class EventReason(StrEnum):
     REQUEST_REFUSED = "RequestRefused"
     HANDED_BACK = "HandedBack"
     RESTARTED = "Restarted"
+    SCALED = "Scaled"
     BLOCKED = "Blocked"
 
 

@@ -8,8 +8,9 @@ from typing import Annotated
 from pydantic import Field
 
 from tidegate.api.base import K8s, Model, Rule, Time
+from tidegate.api.gate import Name
 from tidegate.api.names import Cause, Phase, Verdict
-from tidegate.api.policy import Name, RolloutPolicySpec
+from tidegate.api.policy import RolloutPolicySpec
 
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 Sentence = Annotated[str, Field(max_length=1024)]
@@ -146,6 +147,40 @@ class StepStatus(Model):
     until: Annotated[Time | None, Field(description="When the hold ends.")] = None
 
 
+class EvidenceStatus(Model):
+    """What the judge Evidence knows of one gate: counts, how they compare, and how strong the evidence is."""
+
+    since: Annotated[Time, Field(description="From when on requests have been counted.")]
+    canary_requests: Annotated[float, Field(description="Requests of the new version so far; for Restarts its pod-hours.")] = 0
+    canary_bad: Annotated[float | None, Field(description="Bad ones among them: errors, slow requests, restarts.")] = None
+    stable_requests: Annotated[float, Field(description="Requests of the stable version in the same time.")] = 0
+    stable_bad: Annotated[float | None, Field(description="Bad ones among them.")] = None
+    ratio: Annotated[float | None, Field(description="How many times as high the new version's value is as stable's.")] = None
+    ratio_low: Annotated[float | None, Field(description="Lower end of the ratio's interval, valid at every look.")] = None
+    ratio_high: Annotated[float | None, Field(description="Upper end of the ratio's interval.")] = None
+    confidence: Annotated[float, Field(description="Confidence of this gate's verdict and of the interval.")] = 0.99
+    harm: Annotated[
+        float,
+        Field(description="Evidence that the limit is exceeded, as a power of ten: 2 means 100 times likelier than by chance."),
+    ] = 0
+    proof: Annotated[float, Field(description="Evidence that the limit is kept, as a power of ten.")] = 0
+    needed: Annotated[float, Field(description="The evidence that is enough for a verdict, as a power of ten.")] = 2
+    bursts: Annotated[
+        float, Field(description="How many bad events come together in stable; evidence is divided by it. 1 is independent.")
+    ] = 1
+    requests_needed: Annotated[
+        float | None, Field(description="Requests of the new version that are likely still needed for a verdict.")
+    ] = None
+    minutes_needed: Annotated[float | None, Field(description="Minutes that this takes at the present rate.")] = None
+    history_step: Annotated[float, Field(description="Seconds between two points of history.")] = 0
+    history: Annotated[
+        tuple[float, ...], Field(max_length=64, description="Evidence of harm over time from `since` on, as powers of ten.")
+    ] = ()
+    state: Annotated[
+        str, Field(max_length=16384, description="What the test goes on from after a restart of the operator; not for people.")
+    ] = ""
+
+
 class GateStatus(Model):
     """What a gate said last."""
 
@@ -161,7 +196,13 @@ class GateStatus(Model):
         str,
         Field(max_length=20, description="The last looks, oldest first: P within the limit, F beyond it, U undecided."),
     ] = ""
-    undecided_since: Annotated[Time | None, Field(description="Since when the gate has been undecided.")] = None
+    undecided_since: Annotated[Time | None, Field(description="Since when the gate has had too little data.")] = None
+    clear: Annotated[
+        bool,
+        Field(description="Enough requests were seen and nothing speaks against the new version, whether that is proven or not."),
+    ] = False
+    warned: Annotated[bool, Field(description="With scoring: the value is beyond the gate's warning limit.")] = False
+    evidence: Annotated[EvidenceStatus | None, Field(description="Set where the judge is Evidence.")] = None
 
 
 class PauseStatus(Model):
@@ -170,6 +211,7 @@ class PauseStatus(Model):
     cause: Annotated[Cause, Field(description="GateBreached or Requested.")]
     gate: Annotated[str | None, Field(max_length=63, description="The gate that was breached.")] = None
     message: Annotated[Sentence, Field(description="The reason in words.")] = ""
+    ask: Annotated[tuple[Name, ...], Field(max_length=8, description="Roles that are asked to decide.")] = ()
     since: Annotated[Time, Field(description="When the pause began.")]
 
 
@@ -223,6 +265,11 @@ class LastRollout(Model):
     message: Annotated[Sentence, Field(description="The reason in words, with its numbers.")] = ""
     started_at: Annotated[Time, Field(description="When it started.")]
     finished_at: Annotated[Time, Field(description="When it ended.")]
+    gates: Annotated[
+        tuple[GateStatus, ...],
+        Field(max_length=20, description="What each gate said last."),
+        K8s(list_map_keys=("name",)),
+    ] = ()
 
 
 class OriginalRule(Model):
