@@ -9,18 +9,32 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from tidegate.api.base import format_duration
+from tidegate.api.gate import Change, Gate
+from tidegate.api.metric import Measure, Unit
 from tidegate.api.names import Verdict
-from tidegate.api.policy import Change, Gate, Measure, Unit
-from tidegate.judge import words
+from tidegate.judge import choice, words
 from tidegate.judge.reading import Judgement, Reading
 
 MESSAGE_LENGTH = 1024
 """Longest message, in characters: the limit of the status field."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TOLERANCE = 1e-9
 """Relative rounding that is no difference: 0.33 against 0.3 is an increase of 10%, not of 10.000000000000009%."""
+
+
+_MEASURES = {
+    Measure.ERROR_RATE: "error rate",
+    Measure.AVAILABILITY: "availability",
+    Measure.TAIL: "share of slow requests",
+    Measure.CPU: "CPU use",
+    Measure.MEMORY: "memory use",
+    Measure.RESTARTS: "container restarts per pod and hour",
+}
+_UNITS = {Measure.LATENCY: Unit.SECONDS, Measure.RESTARTS: Unit.NUMBER}
 
 
 @dataclass(frozen=True)
@@ -51,16 +65,38 @@ def judge(gate: Gate, reading: Reading) -> Judgement:
         reading: the values, in the metric's unit.
     """
     verdict, message = _look(gate, reading)
-    return Judgement(verdict=verdict, limit=_shorten(limit_in_words(gate)), message=_shorten(message))
+    return Judgement(
+        verdict=verdict,
+        limit=_shorten(limit_in_words(gate)),
+        message=_shorten(message),
+        canary=reading.canary,
+        stable=reading.stable,
+        samples=reading.canary_samples,
+        starved=verdict is Verdict.UNDECIDED,
+        clear=verdict is Verdict.PASS,
+    )
+
+
+def beyond_warning(gate: Gate, judgement: Judgement) -> bool:
+    """Whether the values are beyond the narrower limit that a gate may have for scoring; without a value they are not."""
+    if gate.warning is None:
+        return False
+    narrow = gate.model_copy(
+        update={"versus_stable": gate.warning.versus_stable, "threshold": gate.warning.threshold, "min_samples": 0}
+    )
+    reading = Reading(gate.name, "", _EPOCH, canary=judgement.canary, stable=judgement.stable)
+    return _look(narrow, reading)[0] is Verdict.FAIL
 
 
 def breached(looks: str, gate: Gate) -> bool:
-    """Whether at least `failureLimit` of the last `of` looks were beyond the limit.
+    """Whether at least `failureLimit` of the last `of` looks were beyond the limit; for the judge Evidence, whether the last was.
 
     Args:
         looks: P, F and U for each look, the oldest first.
         gate: for its `failureLimit` and `of`.
     """
+    if choice.by_evidence(gate):
+        return looks.endswith("F")
     return looks[-gate.of :].count("F") >= gate.failure_limit
 
 
@@ -73,21 +109,21 @@ def limit_in_words(gate: Gate) -> str:
 def measure_in_words(gate: Gate) -> str:
     """Return what the gate measures, e.g. `error rate` or `P99 latency`; for PromQL the gate's own name."""
     preset = gate.metric.preset
+    if gate.metric.error_budget is not None:
+        return "burn rate of the error budget"
     if preset is None:
         return gate.name
-    match preset.measure:
-        case Measure.ERROR_RATE:
-            return "error rate"
-        case Measure.LATENCY:
-            return f"P{words.number(preset.quantile * 100, 6)} latency"
-        case Measure.AVAILABILITY:
-            return "availability"
+    if preset.measure is Measure.LATENCY:
+        return f"P{words.number(preset.quantile * 100, 6)} latency"
+    return _MEASURES[preset.measure]
 
 
 def unit_of(gate: Gate) -> Unit:
     """Return the unit of the gate's values."""
     if gate.metric.preset is not None:
-        return Unit.SECONDS if gate.metric.preset.measure is Measure.LATENCY else Unit.RATIO
+        return _UNITS.get(gate.metric.preset.measure, Unit.RATIO)
+    if gate.metric.counters is not None:
+        return Unit.RATIO
     return gate.metric.promql.unit if gate.metric.promql is not None else Unit.NUMBER
 
 
@@ -114,6 +150,8 @@ def _look(gate: Gate, reading: Reading) -> tuple[Verdict, str]:
 def _no_data(gate: Gate, reading: Reading) -> str:
     if _count(reading.canary_samples) == 0:
         return f"it had no requests in the last {format_duration(gate.window)}"
+    if reading.hint:
+        return reading.hint
     if gate.metric.preset is not None:
         return f"Prometheus has no data of it in the last {format_duration(gate.window)}"
     return "the query gave no number"
@@ -122,7 +160,9 @@ def _no_data(gate: Gate, reading: Reading) -> str:
 def _too_few_samples(gate: Gate, reading: Reading) -> str:
     """Return why there are too few requests to judge, or nothing."""
     promql = gate.metric.promql
-    if gate.min_samples == 0 or (promql is not None and promql.samples is None):
+    preset = gate.metric.preset
+    uncounted = preset is not None and preset.measure in (Measure.CPU, Measure.MEMORY)
+    if gate.min_samples == 0 or uncounted or (promql is not None and promql.samples is None):
         return ""
     measure = measure_in_words(gate)
     samples = _count(reading.canary_samples)
@@ -237,7 +277,7 @@ def _evidence(gate: Gate, reading: Reading, canary: float) -> str:
     if samples is None:
         return ""
     preset = gate.metric.preset
-    if preset is None or preset.measure is Measure.LATENCY or not 0 <= canary <= 1:
+    if preset is None or preset.measure not in (Measure.ERROR_RATE, Measure.AVAILABILITY) or not 0 <= canary <= 1:
         return f" ({words.requests(samples)})"
     if preset.measure is Measure.ERROR_RATE:
         return f" ({words.count(canary * samples)} of {words.requests(samples)})"

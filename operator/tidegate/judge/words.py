@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tidegate.api.policy import Unit
+from tidegate.api.metric import Unit
 
 DIGITS = 3
 """Significant digits of a number in a message, unless more are needed to tell it from its limit."""

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tidegate.api.gate import Gate
 from tidegate.api.names import Verdict
-from tidegate.api.policy import Gate
 from tidegate.judge.limit import MESSAGE_LENGTH, breached, judge, limit_in_words, measure_in_words
 from tidegate.judge.reading import Judgement, Reading
 

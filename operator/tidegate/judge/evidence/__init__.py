@@ -1,0 +1,1 @@
+"""The judge Evidence: tests on counts that stay valid however often they look."""

@@ -1,0 +1,161 @@
+"""The judge Evidence: one look of one gate, from counts to a verdict.
+
+What may be relied on, for a version that keeps all limits of the gate at all times, whose requests fail independently given
+what came before: the chance that any look ever says Fail is at most alpha (Ville's inequality), however often one looks and
+whatever is done with the traffic in between. The same for Pass and a version that exceeds a limit. Where failures come in
+bursts, evidence is discounted by what stable shows of them (`bursts`); that part is an estimate, checked by simulation.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from tidegate.api.gate import Gate
+from tidegate.api.metric import Measure
+from tidegate.api.names import Verdict
+from tidegate.api.release import EvidenceStatus
+from tidegate.judge import limit
+from tidegate.judge.evidence import sentence
+from tidegate.judge.evidence.estimate import Estimate, estimate
+from tidegate.judge.evidence.limits import limits_of
+from tidegate.judge.evidence.numbers import powers_of_ten
+from tidegate.judge.evidence.trial import Trial
+from tidegate.judge.reading import Judgement, Reading
+
+POINTS = 60
+"""Most points of the history of evidence."""
+_ROUND = 2
+
+
+def judge(gate: Gate, reading: Reading, before: EvidenceStatus | None, *, alpha: float, alone: bool = False) -> Judgement:
+    """Judge one look of a gate on all that has been counted.
+
+    Fail and Pass once the evidence for them reaches 1 / alpha. Never raises, whatever the numbers are.
+
+    Args:
+        gate: the metric and the limits; a gate whose limits cannot be tested on counts is undecided.
+        reading: what was counted since the look before.
+        before: what is known from the looks before; None at the first.
+        alpha: the chance of a false alarm that this gate may take, between 0 and 1.
+        alone: all traffic is on the new version, so that stable has none to be compared with.
+    """
+    counts = reading.counts
+    if counts is None and before is None:
+        return _nothing(gate, reading)
+    limits, began = limits_of(gate), counts.since if counts is not None else reading.at
+    trial = Trial(limits, before.state, before.since) if before is not None and before.state else Trial(limits, "", began)
+    if before is not None and not trial.resumed:
+        trial = Trial(limits, "", began)
+    trouble = "" if counts is None else trial.take(counts, reading.at, alone=alone)
+    trouble = reading.trouble or trouble
+    needed = -math.log(alpha)
+    weights = (trial.harm(), trial.proof(), needed)
+    found = estimate(trial)
+    verdict = _verdict(gate, trial, weights, fresh=counts is not None and not trouble)
+    starved = verdict is Verdict.UNDECIDED and (bool(trouble) or counts is None or not _enough(gate, trial))
+    trial.show(alpha, now=verdict is not Verdict.UNDECIDED and before is not None and before.history_step == 0)
+    return Judgement(
+        verdict=verdict,
+        limit=trial.limits.in_words[: limit.MESSAGE_LENGTH],
+        message=_message(gate, _Look(reading, verdict, weights, trouble), trial, found)[: limit.MESSAGE_LENGTH],
+        canary=found.canary,
+        stable=found.stable,
+        samples=trial.samples,
+        starved=starved,
+        clear=not trouble and counts is not None and _enough(gate, trial) and found.within and weights[0] < needed / 2,
+        evidence=_status(trial, found, weights, before, alpha),
+    )
+
+
+def _nothing(gate: Gate, reading: Reading) -> Judgement:
+    """Return the judgement before anything was counted."""
+    reason = reading.trouble or reading.hint or "it has had no requests yet"
+    return Judgement(
+        verdict=Verdict.UNDECIDED,
+        limit=limit.limit_in_words(gate)[: limit.MESSAGE_LENGTH],
+        message=f"{limit.measure_in_words(gate)} of the new version is not known: {reason}"[: limit.MESSAGE_LENGTH],
+        starved=True,
+    )
+
+
+def _enough(gate: Gate, trial: Trial) -> bool:
+    """Whether there were as many requests as the gate wants; pod-hours are no requests."""
+    if trial.limits.measure is Measure.RESTARTS:
+        return trial.samples > 0
+    return round(trial.samples) >= max(1, gate.min_samples)
+
+
+def _verdict(gate: Gate, trial: Trial, weights: tuple[float, float, float], *, fresh: bool) -> Verdict:
+    harm, proof, needed = weights
+    if harm >= needed:
+        return Verdict.FAIL
+    return Verdict.PASS if proof >= needed and fresh and _enough(gate, trial) else Verdict.UNDECIDED
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What came of a look: the reading, the verdict, evidence of harm and proof and what is enough, and why counts are missing."""
+
+    reading: Reading
+    verdict: Verdict
+    weights: tuple[float, float, float]
+    trouble: str
+
+
+def _message(gate: Gate, look: _Look, trial: Trial, found: Estimate) -> str:
+    if look.verdict is Verdict.FAIL:
+        return sentence.sentence(gate, trial, found, look.verdict, look.weights)
+    if look.trouble:
+        return f"{trial.limits.name} cannot be judged: {look.trouble}"
+    if found.canary is None or look.reading.counts is None:
+        reason = look.reading.hint or ("it has had no requests yet" if trial.samples == 0 else "Prometheus has no new counts")
+        return f"{trial.limits.name} of the new version is not known: {reason}"
+    if not _enough(gate, trial):
+        return sentence.too_few(gate, trial)
+    return sentence.sentence(gate, trial, found, look.verdict, look.weights)
+
+
+def _status(
+    trial: Trial, found: Estimate, weights: tuple[float, float, float], before: EvidenceStatus | None, alpha: float
+) -> EvidenceStatus:
+    harm, proof, needed = (round(powers_of_ten(weight), _ROUND) for weight in weights)
+    totals, limits = trial.totals, trial.limits
+    bad = not limits.of_latency or totals.bound is not None
+    low, high = trial.ratio_ends
+    still, rate = trial.needed, trial.per_minute
+    step, history = _history(trial, harm, before)
+    return EvidenceStatus(
+        since=trial.since,
+        canary_requests=trial.samples,
+        canary_bad=totals.canary.bad if bad else None,
+        stable_requests=totals.stable.total,
+        stable_bad=totals.stable.bad if bad else None,
+        ratio=found.ratio,
+        ratio_low=low,
+        ratio_high=high,
+        confidence=1 - alpha,
+        harm=harm,
+        proof=proof,
+        needed=needed,
+        bursts=round(trial.bursts, _ROUND),
+        requests_needed=still[0] if still else None,
+        minutes_needed=still[0] / rate if still and rate > 0 else None,
+        history_step=step,
+        history=history,
+        state=trial.text(),
+    )
+
+
+def _history(trial: Trial, harm: float, before: EvidenceStatus | None) -> tuple[float, tuple[float, ...]]:
+    """Return the step and the points of harm over time, every other one left out once there are too many."""
+    elapsed = trial.elapsed
+    step, points = (before.history_step, list(before.history)) if before is not None and trial.resumed else (0.0, [])
+    if step <= 0:
+        step = max(elapsed, 1.0)
+    while elapsed / step >= POINTS:
+        step, points = 2 * step, points[::2]
+    due = math.floor(elapsed / step + 1e-9) + 1
+    if len(points) < due:
+        points += [points[-1] if points else 0.0] * (due - len(points) - 1) + [harm]
+    return step, tuple(points)

@@ -1,0 +1,71 @@
+"""Arithmetic on logarithms and shares that the sequential tests have in common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+MOST = 700.0
+"""Greatest natural logarithm of evidence that is kept: its exponential is still a float."""
+
+
+def log_sum(values: Sequence[float]) -> float:
+    """Return log(sum(exp(v))) without overflow; minus infinity for no values."""
+    top = max(values, default=-math.inf)
+    if top == -math.inf:
+        return top
+    return top + math.log(sum([math.exp(value - top) for value in values]))
+
+
+def log_add(one: float, other: float) -> float:
+    """Return log(exp(one) + exp(other)) without overflow."""
+    if one < other:
+        one, other = other, one
+    if other == -math.inf or one - other > 40:
+        return one
+    return one + math.log1p(math.exp(other - one))
+
+
+def log_mean(values: Sequence[float]) -> float:
+    """Return the logarithm of the mean of exp(values); minus infinity for no values."""
+    return log_sum(values) - math.log(len(values)) if values else -math.inf
+
+
+def odds_times(share: float, multiple: float) -> float:
+    """Return the share whose odds are a multiple of a share's odds, for 0 <= share <= 1."""
+    return multiple * share / (1 + (multiple - 1) * share)
+
+
+def divergence(one: float, other: float) -> float:
+    """Return the Kullback-Leibler divergence KL(one || other) of two Bernoulli laws, in nats."""
+    total = 0.0
+    for p, q in ((one, other), (1 - one, 1 - other)):
+        if p > 0:
+            total += p * math.log(p / q) if q > 0 else math.inf
+    return total
+
+
+def countable(*values: float) -> bool:
+    """Whether all values are finite numbers of at least 0."""
+    return all(math.isfinite(value) and value >= 0 for value in values)
+
+
+def bounded(value: float) -> float:
+    """Return a logarithm of evidence within what exp() and JSON can hold; 0 for what is not a number."""
+    if math.isnan(value):
+        return 0.0
+    return max(-MOST, min(MOST, value))
+
+
+def powers_of_ten(value: float) -> float:
+    """Return a natural logarithm as a power of ten."""
+    return bounded(value) / math.log(10)
+
+
+def never_rising(values: Iterable[float], most: float) -> list[float]:
+    """Return counts over rising bounds, each at most the one before it and `most`."""
+    result = []
+    for value in values:
+        most = min(most, value)
+        result.append(most)
+    return result

@@ -1,0 +1,85 @@
+"""Starts that are spread over time, so that a fault that begins late is found about as fast as one from the beginning.
+
+An e-process that runs from the first request sinks while all is well, and a late fault must first lift it out again. A mixture
+over starting times s with weights w_s that sum to at most 1,
+
+    E_t = sum over started s of w_s * prod_{s <= k <= t} M_k + (1 - sum over started s of w_s),
+
+is an e-process again, since each part is (Ramdas et al., arXiv 2210.01948, section 6; the weights not spent yet are held as
+cash). It needs one number for all starts together, not one for each: S <- (S + w_k) * M_k, with the w_k that fall due before
+interval k. This is the recursion of Shiryaev and Roberts (A. N. Shiryaev, Theory Probab. Appl. 8 (1963) 22-46), with weights
+that keep its expectation at 1 instead of letting it grow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+FIRST = 0.3
+"""Weight of the start at the first request."""
+HEAD = 2160.0
+"""Seconds over which later starts are spread evenly."""
+POWER = 3.0
+"""After HEAD the density of starts falls with this power of time: slowly enough for a fault of the third day to be found."""
+_MOST = 1e280
+_STEEPEST = 600.0
+_LEAST = 1e-300
+"""Greatest S, greatest logarithm of a factor, and what stands for nothing: all stays finite, and less evidence is still valid."""
+_DENSITY = (1 - FIRST) / (HEAD + HEAD / (POWER - 1))
+
+
+def due(seconds: float) -> float:
+    """Return the weight of all starts until a time after the first request; it never exceeds 1."""
+    if seconds <= HEAD:
+        return FIRST + _DENSITY * max(0.0, seconds)
+    later: float = (1 - (HEAD / seconds) ** (POWER - 1)) / (POWER - 1)
+    return FIRST + _DENSITY * HEAD * (1 + later)
+
+
+class Mixture:
+    """Alternatives with starts spread over time, in a stretch of a test's state: the last start, then S per alternative.
+
+    Args:
+        offset: index in the state at which the stretch begins.
+        shares: share of the weight that each alternative has; 1 in all.
+        bursts: S is kept once for each of these factors, and the logarithms of evidence are divided by it.
+    """
+
+    def __init__(self, offset: int, shares: Sequence[float], bursts: Sequence[float] = (1.0,)) -> None:
+        self.offset = offset
+        self.shares = tuple(shares)
+        self.bursts = tuple(bursts)
+        self.end = offset + 1 + len(shares) * len(bursts)
+
+    def begin(self) -> list[float]:
+        """Return the stretch before the first interval."""
+        return [-1.0] + [0.0] * (self.end - self.offset - 1)
+
+    def grow(self, state: list[float], seconds: float, log_factors: Sequence[float]) -> None:
+        """Multiply with the factors of an interval, after spending what is due at its beginning.
+
+        Args:
+            state: the test's state.
+            seconds: from the first request to the beginning of the interval; must not depend on the interval's counts.
+            log_factors: for each alternative the logarithm of its factor, whose expectation is at most 1 under the null.
+        """
+        exp, last, j = math.exp, state[self.offset], self.offset + 1
+        weight = 0.0
+        if seconds > last:
+            weight = due(seconds) - (due(last) if last >= 0 else 0.0)
+            state[self.offset] = seconds
+        new = [(weight * share, min(factor, _STEEPEST)) for share, factor in zip(self.shares, log_factors, strict=True)]
+        for phi in self.bursts:
+            for start, factor in new:
+                grown = (state[j] + start) * exp(factor / phi)
+                state[j] = min(_MOST, grown)
+                j += 1
+
+    def value(self, state: Sequence[float], place: int = 0) -> float:
+        """Return the logarithm of what all starts so far are worth, together with the cash, for one of the factors of bursts."""
+        last, size = state[self.offset], len(self.shares)
+        if last < 0:
+            return 0.0
+        first = self.offset + 1 + place * size
+        return math.log(max(1 - due(last), 0.0) + sum(state[first : first + size]) + _LEAST)

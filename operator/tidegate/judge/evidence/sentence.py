@@ -1,0 +1,126 @@
+"""A gate's verdict by evidence, in words that a tired reader understands."""
+
+from __future__ import annotations
+
+from tidegate.api.gate import Gate
+from tidegate.api.metric import Measure, Unit
+from tidegate.api.names import Verdict
+from tidegate.judge import limit, words
+from tidegate.judge.evidence.estimate import Estimate
+from tidegate.judge.evidence.numbers import powers_of_ten
+from tidegate.judge.evidence.trial import Trial
+from tidegate.judge.explain import odds
+from tidegate.judge.reading import Tally
+
+BURSTS = 1.5
+"""Factor of bursts from which on they are spoken of."""
+_BAD = {Measure.AVAILABILITY: " not answered", Measure.TAIL: " slower"}
+
+
+def sentence(gate: Gate, trial: Trial, found: Estimate, verdict: Verdict, weights: tuple[float, float, float]) -> str:
+    """Say what was counted, how it compares, and how strong the evidence is.
+
+    Args:
+        gate: the gate.
+        trial: what is known of it.
+        found: its values so far.
+        verdict: what follows.
+        weights: evidence of harm, of proof, and what is enough, as natural logarithms.
+    """
+    measure = trial.limits.name
+    text = f"{measure} of the new version is {_value(gate, trial, found.canary, trial.totals.canary, of='requests')}"
+    if trial.limits.compares:
+        text += f", stable {_value(gate, trial, found.stable, trial.totals.stable)}" if found.stable is not None else ""
+        text += _compared(trial, found)
+    harm, proof, needed = (odds(powers_of_ten(weight)) for weight in weights)
+    in_words = trial.limits.in_words
+    if verdict is Verdict.FAIL:
+        text += (
+            f"; that is beyond the limit, {in_words}: within it, chance does this in {harm} rollouts at most, {needed} is enough"
+        )
+    elif verdict is Verdict.PASS:
+        text += (
+            f"; that is within the limit, {in_words}: beyond it, chance does this in {proof} rollouts at most, {needed} is enough"
+        )
+    else:
+        text += f"; not decided yet about the limit, {in_words}: {_undecided(trial, harm, proof, needed)}"
+    return text + _bursts(trial)
+
+
+def too_few(gate: Gate, trial: Trial) -> str:
+    """Say that there are fewer requests than the gate wants."""
+    measure = trial.limits.name
+    more = gate.min_samples - trial.samples
+    text = f"{measure} cannot be judged yet: {words.requests(trial.samples)} of the new version so far, "
+    text += f"{gate.min_samples:,} needed"
+    rate = trial.per_minute
+    return f"{text}, {_minutes(more / rate)} at the present rate" if rate > 0 else text
+
+
+def _value(gate: Gate, trial: Trial, value: float | None, counted: Tally, of: str = "") -> str:
+    unit, measure = limit.unit_of(gate), trial.limits.measure
+    if value is None:
+        return "not known"
+    text = words.quantity(value, unit)
+    if unit is Unit.SECONDS:
+        return f"{text} ({words.requests(counted.total)})" if of else text
+    if measure is Measure.RESTARTS:
+        return f"{text} ({words.count(counted.bad)} in {words.number(counted.total)} pod-hours)"
+    bound = trial.totals.bound
+    slower = f" than {words.quantity(bound, Unit.SECONDS)}" if bound is not None else ""
+    number = f"{words.count(counted.bad)} of {words.count(counted.total)}"
+    return f"{text} ({number}{' ' + of if of else ''}{_BAD.get(measure, '') + slower if of else ''})"
+
+
+def _compared(trial: Trial, found: Estimate) -> str:
+    if found.ratio is None:
+        return ""
+    text = f": {words.number(found.ratio, 2)} times as "
+    match trial.limits.measure:
+        case Measure.AVAILABILITY:
+            text += "many not answered"
+        case Measure.LATENCY:
+            text += "long"
+        case Measure.TAIL:
+            text += "many slow"
+        case _:
+            text += "high"
+    low, high = trial.ratio_ends
+    if low is not None and high is not None:
+        return f"{text} (interval {words.number(low, 2)} to {words.number(high, 2)})"
+    if low is not None:
+        return f"{text} (at least {words.number(low, 2)})"
+    return text if high is None else f"{text} (at most {words.number(high, 2)})"
+
+
+def _undecided(trial: Trial, harm: str, proof: str, needed: str) -> str:
+    text = f"{harm} speaks against it, {proof} for it, {needed} is needed"
+    still = trial.needed
+    if still is None:
+        return f"{text}; the value is too near the limit to tell them apart" if trial.samples > 0 else text
+    requests, fails = still
+    rate = trial.per_minute
+    time = f", {_minutes(requests / rate)} at the present rate," if rate > 0 else ""
+    way = "beyond" if fails else "within"
+    if trial.limits.measure is Measure.RESTARTS:
+        return f"{text}; if it goes on so, about {words.number(requests, 2)} more pod-hours{time} show it {way} the limit"
+    about = f"{float(f'{requests:.1e}'):,.0f}"
+    return f"{text}; if it goes on so, about {about} more requests{time} show it {way} the limit"
+
+
+def _minutes(value: float) -> str:
+    if value < 1:
+        return "less than a minute"
+    if value < 120:
+        return "1 minute" if round(value) == 1 else f"{round(value):,} minutes"
+    return f"{round(value / 60):,} hours" if value < 2880 else f"{round(value / 1440):,} days"
+
+
+def _bursts(trial: Trial) -> str:
+    factor = trial.bursts
+    if factor < BURSTS:
+        return ""
+    what = "slow requests" if trial.limits.of_latency else "bad requests"
+    if trial.bursts_known:
+        return f"; {what} come in bursts, so that evidence counts {words.number(factor, 1)} times less"
+    return f"; until it is known whether {what} come in bursts, they count less"

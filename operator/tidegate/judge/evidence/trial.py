@@ -1,0 +1,266 @@
+"""All that is known of one gate while a rollout is on, and how a look changes it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from tidegate.api.metric import Measure
+from tidegate.judge.evidence import bursts, latency, outlook, ratio_interval, state
+from tidegate.judge.evidence.interval import Interval
+from tidegate.judge.evidence.limits import Limits
+from tidegate.judge.evidence.numbers import bounded, countable, log_mean, never_rising
+from tidegate.judge.evidence.paired import PairedTest
+from tidegate.judge.evidence.threshold import ThresholdTest
+from tidegate.judge.reading import Counts, Tally
+
+OVERLAP = 0.1
+"""Seconds by which an interval may begin before the end of the last one: times in the status are rounded."""
+SELDOM = 30.0
+"""Seconds between two computations of what is only shown: the ratio's interval, and how many requests are still needed."""
+_ROUNDED = 0.01
+"""Seconds by which a time in the status may differ from the one in memory."""
+_MOST = 1e12
+"""Most requests in an interval that are believed."""
+_FADING = 120.0
+"""Seconds over which the present rate of requests is averaged."""
+
+_ORIGIN, _END, _N_C, _E_C, _N_B, _E_B, _RECENT, _SECONDS, _SHOWN, _LOW, _HIGH, _TARGET, _DRIFT = range(13)
+_HEADER = 13
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What was counted so far, or the bad ones at the bound of latency that matters most.
+
+    Attributes:
+        canary: the new version.
+        stable: the stable version; zero where the gate does not compare with it.
+        bound: bound of latency in seconds that `bad` refers to; None where events are bad in themselves.
+    """
+
+    canary: Tally
+    stable: Tally
+    bound: float | None = None
+
+
+class Trial:
+    """The tests of one gate, with their states.
+
+    Args:
+        limits: the gate's limits.
+        text: `EvidenceStatus.state` of the look before; empty at the first, or to begin anew.
+        origin: when counting begins, if it begins now; else when it began, which is believed where the clock was set since.
+    """
+
+    def __init__(self, limits: Limits, text: str, origin: datetime) -> None:
+        self.limits = limits
+        self._factor: float | None = None
+        self._totals: Totals | None = None
+        interval = ratio_interval.FLOATS if limits.compares and not limits.of_latency else 0
+        lengths = (_HEADER, bursts.FLOATS, bursts.FLOATS, interval, *limits.lengths)
+        found = state.decode(text, limits.fingerprint, lengths) if text else None
+        self.resumed = found is not None
+        if found is None:
+            header = [0.0] * _HEADER
+            header[_ORIGIN], header[_SHOWN], header[_LOW], header[_TARGET] = origin.timestamp(), -SELDOM, -1.0, -1.0
+            header[_HIGH] = -1.0
+            found = [header, bursts.begin(), bursts.begin(), [0.0] * interval, *[test.begin() for test in limits.tests]]
+        if abs(found[0][_ORIGIN] - origin.timestamp()) > _ROUNDED:
+            found[0][_ORIGIN] = origin.timestamp()
+        self.header, self.stable_spread, self.own_spread, self.ratios, *self.states = found
+
+    def text(self) -> str:
+        """Return what the next look goes on from."""
+        return state.encode(self.limits.fingerprint, (self.header, self.stable_spread, self.own_spread, self.ratios, *self.states))
+
+    @property
+    def spread(self) -> list[float]:
+        """What is known of bursts."""
+        return bursts.joined(self.stable_spread, self.own_spread) if self.limits.compares else self.own_spread
+
+    @property
+    def since(self) -> datetime:
+        """From when on requests have been counted."""
+        return datetime.fromtimestamp(self.header[_ORIGIN], UTC)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from then to the end of the last interval."""
+        return self.header[_END]
+
+    def take(self, counts: Counts, at: datetime, *, alone: bool) -> str:
+        """Take a look's counts into the tests.
+
+        Args:
+            counts: of the interval.
+            at: its end.
+            alone: all traffic is on the new version.
+
+        Returns:
+            Why the counts cannot be used; empty where they were.
+        """
+        origin = self.header[_ORIGIN]
+        start, end = counts.since.timestamp() - origin, at.timestamp() - origin
+        if end <= start or start < self.header[_END] - OVERLAP:
+            return "what was counted overlaps with what has been counted before"
+        interval = _interval(counts, max(0.0, start), end, poisson=self.limits.measure is Measure.RESTARTS, alone=alone)
+        if interval is None:
+            return "the counts are no numbers of requests"
+        self.add(interval)
+        return ""
+
+    def add(self, interval: Interval) -> None:
+        """Take an interval of sound counts into the tests and the totals."""
+        header, canary, stable = self.header, interval.canary, interval.stable
+        if self.limits.of_latency or interval.alone:
+            # These tests divide each interval's evidence by what was known before it.
+            interval = replace(interval, bursts=self.bursts)
+        self._factor = self._totals = None
+        for test, one in zip(self.limits.tests, self.states, strict=True):
+            test.add(one, interval)
+        self._learn_bursts(interval)
+        if self.ratios and stable is not None and canary.total > 0 and stable.total > 0:
+            ratio_interval.add(self.ratios, canary.total, canary.bad, stable.total, stable.bad)
+        header[_END] = interval.end
+        header[_N_C] += canary.total
+        header[_E_C] += canary.bad
+        if stable is not None:
+            header[_N_B] += stable.total
+            header[_E_B] += stable.bad
+        seconds = interval.end - interval.start
+        fading = math.exp(-seconds / _FADING)
+        header[_RECENT] = header[_RECENT] * fading + canary.total
+        header[_SECONDS] = header[_SECONDS] * fading + seconds
+
+    def harm(self) -> float:
+        """Return the evidence that a limit is exceeded: the mean of all limits' e-processes, as a natural logarithm."""
+        logs = [test.harm(one) for test, one in zip(self.limits.tests, self.states, strict=True)]
+        return bounded(log_mean(logs)) if logs else 0.0
+
+    def proof(self) -> float:
+        """Return the evidence that all limits are kept, as a natural logarithm: the weakest of them."""
+        return min([test.proof(one) for test, one in zip(self.limits.tests, self.states, strict=True)], default=0.0)
+
+    @property
+    def bursts(self) -> float:
+        """The factor by which bad events come together, and evidence counts less."""
+        if self._factor is None:
+            self._factor = 1.0 if self.limits.measure is Measure.RESTARTS else bursts.factor(self.spread)
+        return self._factor
+
+    @property
+    def bursts_known(self) -> bool:
+        """Whether the factor rests on what was seen."""
+        return bursts.known(self.spread)
+
+    @property
+    def samples(self) -> float:
+        """Requests of the new version so far; pod-hours where restarts are counted."""
+        return self.header[_N_C]
+
+    @property
+    def totals(self) -> Totals:
+        """What was counted, as it is shown."""
+        if self._totals is None:
+            self._totals = self._counted()
+        return self._totals
+
+    def _counted(self) -> Totals:
+        header = self.header
+        if not self.limits.of_latency:
+            return Totals(Tally(header[_N_C], header[_E_C]), Tally(header[_N_B], header[_E_B]))
+        slower = outlook.telling(self.limits, self.states)
+        if slower is None:
+            return Totals(Tally(header[_N_C]), Tally(header[_N_B]))
+        return Totals(slower.canary, slower.stable, slower.bound)
+
+    @property
+    def per_minute(self) -> float:
+        """Requests of the new version per minute, lately."""
+        return 60 * self.header[_RECENT] / self.header[_SECONDS] if self.header[_SECONDS] > 0 else 0.0
+
+    def show(self, alpha: float, *, now: bool) -> None:
+        """Compute the ratio's interval and how many requests are still needed, if they are old, or now.
+
+        Args:
+            alpha: chance that the interval fails; what is needed is 1 / alpha.
+            now: even if they are not old.
+        """
+        header = self.header
+        if not now and header[_END] < header[_SHOWN] + SELDOM:
+            return
+        header[_SHOWN] = header[_END]
+        if self.ratios:
+            ends = ratio_interval.interval(self.ratios, alpha, self.bursts)
+            header[_LOW], header[_HIGH] = (-1.0 if end is None else end for end in ends)
+        found = outlook.outlook(self.limits, self.states, self.averages(), self.samples, -math.log(alpha))
+        header[_TARGET] = -1.0 if found is None else self.samples + found.requests
+        header[_DRIFT] = 0.0 if found is None else 1.0 if found.harm else -1.0
+
+    def averages(self) -> Interval:
+        """Return what an interval with one request of the new version holds on average."""
+        header = self.header
+        n = max(header[_N_C], 1e-12)
+        canary, stable = Tally(1.0, header[_E_C] / n), Tally(header[_N_B] / n, header[_E_B] / n)
+        bounds: tuple[float, ...] = ()
+        if self.limits.of_latency and self.states:
+            bounds, canary, stable = outlook.latencies(self.states[0], header[_N_B] / n)
+        return Interval(canary, stable, header[_END], header[_END] + 1.0, bounds, self.bursts)
+
+    @property
+    def ratio_ends(self) -> tuple[float | None, float | None]:
+        """Both ends of the interval of the ratio of bad shares."""
+        low, high = self.header[_LOW], self.header[_HIGH]
+        return (low if low >= 0 else None), (high if high >= 0 else None)
+
+    @property
+    def needed(self) -> tuple[float, bool] | None:
+        """Requests of the new version still needed, and whether for Fail; None where the counts move towards no verdict."""
+        header = self.header
+        if header[_DRIFT] == 0:
+            return None
+        return max(1.0, header[_TARGET] - header[_N_C]), header[_DRIFT] > 0
+
+    def _learn_bursts(self, interval: Interval) -> None:
+        """Learn from stable's counts; from the new version's own as long as nobody asks stable, or stable cannot tell."""
+        if self.limits.measure is Measure.RESTARTS:
+            return
+        seconds = interval.end - interval.start
+        arms = [(interval.canary, self.own_spread), (interval.stable, self.stable_spread)]
+        if self.limits.compares and bursts.telling(self.stable_spread):
+            del arms[0]
+        for seen, spread in arms:
+            if seen is not None and not self.limits.of_latency:
+                bursts.add(spread, seen.total, seen.bad, seconds)
+            elif seen is not None and self.states:
+                bound = latency.watched(self.states[0])
+                if bound is not None and bound in interval.bounds:
+                    bursts.add(spread, seen.total, seen.over[interval.bounds.index(bound)], seconds)
+        weights = bursts.weights(self.spread)
+        for test, one in zip(self.limits.tests, self.states, strict=True):
+            if isinstance(test, PairedTest | ThresholdTest):
+                test.temper(one, weights)
+
+
+def _interval(counts: Counts, start: float, end: float, *, poisson: bool, alone: bool) -> Interval | None:
+    """Return sound counts; None where they are not finite numbers of at least 0.
+
+    Counters are not read in one instant, so that a little more may be bad than there is in all; that is cut off.
+    """
+    canary, stable, bounds = counts.canary, counts.stable, counts.bounds
+    arms = [canary] if stable is None else [canary, stable]
+    for arm in arms:
+        if not (0 <= arm.total <= _MOST and 0 <= arm.bad <= _MOST) or len(arm.over) != len(bounds) or not countable(*arm.over):
+            return None
+    if any(not math.isfinite(bound) for bound in bounds) or any(a >= b for a, b in itertools.pairwise(bounds)):
+        return None
+    sound = [
+        Tally(
+            arm.total, arm.bad if poisson else min(arm.bad, arm.total), tuple(never_rising(arm.over, arm.total)) if bounds else ()
+        )
+        for arm in arms
+    ]
+    return Interval(sound[0], sound[1] if stable is not None else None, start, end, bounds, alone=alone)
