@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from tidegate.api.gate import Gate
 from tidegate.api.names import Verdict
-from tidegate.api.policy import Gate
 from tidegate.judge.limit import judge
 from tidegate.prometheus.connections import Connection, ConnectionConfig, NoData, Trouble, Value
 from tidegate.prometheus.queries import Names, pods_of
@@ -209,7 +209,7 @@ def now() -> datetime:
 
 def gate(source: str, measure: str, **fields: object) -> Gate:
     preset = {"source": source, "measure": measure}
-    return Gate.model_validate({"name": "g", "metric": {"preset": preset}, **(fields or POINTS)})
+    return Gate.model_validate({"name": "g", "judge": "Limit", "metric": {"preset": preset}, **(fields or POINTS)})
 
 
 def canary_of(service: str) -> Names:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 MOST_SERIES = 100
-"""Series that the server is asked for at most (Prometheus 3 and later keep to it): one is wanted."""
+"""Series that the server is asked for at most where one number is wanted (Prometheus 3 and later keep to it)."""
 
 
 @dataclass(frozen=True)
@@ -28,18 +29,42 @@ class NoData:
     why: str
 
 
+class Cause(StrEnum):
+    """What a trouble has to do with."""
+
+    QUERY = "the query or its answer: others have nothing to do with it"
+    TIME = "an answer that did not come in time"
+    METHOD = "the way of asking: another may be allowed"
+    OTHER = "the server, the network or the connection"
+
+
 @dataclass(frozen=True)
 class Trouble:
     """There is no answer, or one that no gate can use.
 
     Attributes:
         message: in the words of Prometheus or of the connection, for people.
+        cause: what it has to do with.
     """
 
     message: str
+    cause: Cause = field(default=Cause.OTHER, compare=False)
 
 
 Answer = Value | NoData | Trouble
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a query gave.
+
+    Attributes:
+        data: `data.result` as it came: series of a vector, or `[time, "value"]` of a scalar.
+        warnings: what the server warned of; as a rule that something is missing.
+    """
+
+    data: Any
+    warnings: tuple[str, ...] = ()
 
 
 def answer_to(result: object) -> Answer:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from typing import Any
 
+import orjson
 import urllib3
 from prometheus_api_client import PrometheusConnect
 from requests import exceptions as http
@@ -15,7 +18,7 @@ from urllib3.exceptions import HTTPError, InsecureRequestWarning, ReadTimeoutErr
 from urllib3.util.retry import Retry
 
 from tidegate.api.base import format_duration
-from tidegate.prometheus.answers import MOST_SERIES, Answer, NoData, Trouble, Value, answer_to
+from tidegate.prometheus.answers import MOST_SERIES, Answer, Cause, NoData, Result, Trouble, Value, answer_to
 from tidegate.prometheus.config import ConnectionConfig
 from tidegate.prometheus.session import (
     BoundedSession,
@@ -39,6 +42,10 @@ _LOG = logging.getLogger(__name__)
 
 _QUEUE_PER_SLOT = 16
 """Queries that may wait for each one that can be under way; more are turned away at once."""
+_JOINT_QUEUE_PER_SLOT = 64
+"""Likewise requests that carry many queries."""
+_LONGEST_IN_ADDRESS = 3000
+"""Characters of a query that goes into the address; a longer one goes into a body, for proxies cut addresses at 8 KB."""
 _GRACE = 1.0
 """Seconds that a thread gets beyond the deadline of its sockets before it is given up."""
 
@@ -58,6 +65,7 @@ class Connection:
         self._waiting = 0
         self._lock = threading.Lock()
         self._client: PrometheusConnect | None = None
+        self._session: BoundedSession | None = None
         self._files: tuple[object, ...] = ()
         if config.tls.insecure_skip_verify:
             _LOG.warning("Prometheus connection %s does not verify its server", config.name)
@@ -74,19 +82,42 @@ class Connection:
             The number, that there is none, or what went wrong; the latter two in words. Never raises for what the server or
             the network does. Nothing is tried again: the next look is the next try.
         """
+        result = await self.alone(promql, at, MOST_SERIES)
+        return result if isinstance(result, Trouble) else self.number(result)
+
+    def number(self, result: Result) -> Answer:
+        """Return the one number that a query was to give."""
+        answer = answer_to(result.data)
+        return self.trouble(answer.message, Cause.QUERY) if isinstance(answer, Trouble) else answer
+
+    async def alone(self, promql: str, at: datetime, most: int) -> Result | Trouble:
+        """Evaluate a query at an instant in a request of its own; see `query`.
+
+        Args:
+            promql: the query.
+            at: evaluation time, with a time zone.
+            most: series that are wanted at most.
+        """
+        return await self._run(lambda: self._ask(promql, at, most), _QUEUE_PER_SLOT)
+
+    async def joint(self, promql: str, at: datetime) -> Result | Trouble:
+        """Evaluate a query that is made of many; see `query`. It is sent in a body and its warnings are told."""
+        return await self._run(lambda: self._post(promql, at), _JOINT_QUEUE_PER_SLOT)
+
+    async def _run(self, ask: Callable[[], Result], queue_per_slot: int) -> Result | Trouble:
         seconds = self.config.timeout.total_seconds()
-        if not await self._slot(seconds):
+        if not await self._slot(seconds, queue_per_slot):
             busy = self.config.concurrency
-            return self._trouble(f"all {busy} queries that may be under way at once are waiting for an answer")
+            return self.trouble(f"all {busy} queries that may be under way at once are waiting for an answer")
         try:
-            running = asyncio.get_running_loop().run_in_executor(self._threads, self._ask, promql, at)
+            running = asyncio.get_running_loop().run_in_executor(self._threads, self._try, ask)
         except RuntimeError:
             self._slots.release()
-            return self._trouble("it is closed")
+            return self.trouble("it is closed")
         # The thread keeps its slot until it ends, even when nobody waits for it any more.
         running.add_done_callback(lambda _: self._slots.release())
         done, _ = await asyncio.wait({running}, timeout=seconds + _GRACE)
-        return running.result() if done else self._trouble(self._no_answer())
+        return running.result() if done else self.trouble(self._no_answer(), Cause.TIME)
 
     def close(self) -> None:
         """Stop: nothing new is asked; what is under way ends by its own deadline."""
@@ -95,9 +126,9 @@ class Connection:
             if self._client is not None:
                 self._client.close()
 
-    async def _slot(self, seconds: float) -> bool:
+    async def _slot(self, seconds: float, queue_per_slot: int) -> bool:
         """Take a slot, if one becomes free in time and not too many wait for one."""
-        if self._slots.locked() and self._waiting >= self.config.concurrency * _QUEUE_PER_SLOT:
+        if self._slots.locked() and self._waiting >= self.config.concurrency * queue_per_slot:
             return False
         self._waiting += 1
         try:
@@ -110,35 +141,63 @@ class Connection:
         finally:
             self._waiting -= 1
 
-    def _ask(self, promql: str, at: datetime) -> Answer:
+    def _try(self, ask: Callable[[], Result]) -> Result | Trouble:
         """Ask in a thread.
 
         The client's errors are as raw as its answers: RequestException and OSError from the network, HTTPError from urllib3,
         ValueError from JSON, and LookupError, TypeError and AttributeError where the JSON is not what it expects.
         """
-        milliseconds = round(self.config.timeout.total_seconds() * 900)
-        parameters = {"time": f"{at.timestamp():.3f}", "timeout": f"{milliseconds}ms", "limit": str(MOST_SERIES)}
         try:
-            answer = answer_to(self._connected().custom_query(promql, params=parameters))
-            return self._trouble(answer.message) if isinstance(answer, Trouble) else answer
-        except (RefusedError, CredentialError) as error:
-            return self._trouble(self._credentials.redact(str(error)))
+            return ask()
+        except RefusedError as error:
+            return self.trouble(self._credentials.redact(str(error)), error.cause)
+        except CredentialError as error:
+            return self.trouble(self._credentials.redact(str(error)))
         except (http.Timeout, ReadTimeoutError, TimeoutError) as error:
-            connecting = isinstance(error, http.ConnectTimeout)
-            return self._trouble(self._no_connection() if connecting else self._no_answer())
-        except (http.InvalidJSONError, RecursionError):
-            return self._trouble("the answer is not JSON, so it is not of Prometheus")
+            if isinstance(error, http.ConnectTimeout):
+                return self.trouble(self._no_connection())
+            return self.trouble(self._no_answer(), Cause.TIME)
+        except (http.InvalidJSONError, orjson.JSONDecodeError, RecursionError):
+            return self.trouble("the answer is not JSON, so it is not of Prometheus")
         except (OSError, HTTPError) as error:
-            return self._trouble(f"{self._credentials.redact(_root(error))} ({self.config.address})")
+            return self.trouble(f"{self._credentials.redact(_root(error))} ({self.config.address})")
         except (ValueError, LookupError, TypeError, AttributeError):
-            return self._trouble("the answer is not in the way of Prometheus")
+            return self.trouble("the answer is not in the way of Prometheus")
 
-    def _connected(self) -> PrometheusConnect:
-        """Return the client, a new one where the TLS files have changed."""
+    def _ask(self, promql: str, at: datetime, most: int) -> Result:
+        if len(promql) > _LONGEST_IN_ADDRESS:
+            return self._post(promql, at)
+        client, _ = self._connected()
+        return Result(client.custom_query(promql, params={**self._parameters(at), "limit": str(most)}))
+
+    def _post(self, promql: str, at: datetime) -> Result:
+        """Send a query in the body of a POST.
+
+        The client's own POST puts the query into the address all the same, where proxies cut it off, and it keeps the server's
+        warnings to itself, without which an answer that was cut short looks whole. So this goes by the session beneath it.
+        """
+        client, session = self._connected()
+        response = session.request(
+            "POST",
+            f"{self.config.address}/api/v1/query",
+            data={"query": promql, **self._parameters(at)},
+            headers=client.headers,
+            auth=self._credentials,
+            timeout=self.config.timeout.total_seconds(),
+        )
+        answer: dict[str, Any] = orjson.loads(response.content)
+        return Result(answer["data"]["result"], tuple(str(one) for one in answer.get("warnings") or ()))
+
+    def _parameters(self, at: datetime) -> dict[str, str]:
+        milliseconds = round(self.config.timeout.total_seconds() * 900)
+        return {"time": f"{at.timestamp():.3f}", "timeout": f"{milliseconds}ms"}
+
+    def _connected(self) -> tuple[PrometheusConnect, BoundedSession]:
+        """Return the client and the session beneath it, new ones where the TLS files have changed."""
         config = self.config
         with self._lock:
             files = files_of(config)
-            if self._client is None or files != self._files:
+            if self._client is None or self._session is None or files != self._files:
                 session = BoundedSession(config)
                 plain = {name: value for name, value in config.headers.items() if isinstance(value, str)}
                 client = PrometheusConnect(
@@ -151,8 +210,8 @@ class Connection:
                 )
                 # The client mounts an adapter of its own at its address: this one has the pool and the name that are wanted.
                 session.mount(config.address, NamedServerAdapter(config))
-                self._client, self._files = client, files
-            return self._client
+                self._client, self._session, self._files = client, session, files
+            return self._client, self._session
 
     def _no_answer(self) -> str:
         return f"no answer from {self.config.address} within {format_duration(self.config.timeout)}"
@@ -160,8 +219,9 @@ class Connection:
     def _no_connection(self) -> str:
         return f"no connection to {self.config.address} within {format_duration(self.config.timeout)}"
 
-    def _trouble(self, message: str) -> Trouble:
-        return Trouble(f"Prometheus connection {self.config.name}: {message}")
+    def trouble(self, message: str, cause: Cause = Cause.OTHER) -> Trouble:
+        """Return a trouble of this connection."""
+        return Trouble(f"Prometheus connection {self.config.name}: {message}", cause)
 
 
 def _root(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""The PromQL of a gate: presets for the telemetry that people have, and their own queries with variables filled in.
+"""The PromQL of gates that are judged by Limit: one number per query, from presets or from people's own queries.
 
 Presets use `rate` and `increase`, as everybody's dashboards do, and share their limits: a series counts from its second scrape in
 the window on, so the window must span at least two scrapes, and what a series had counted when it was first scraped is not seen.
@@ -6,51 +6,18 @@ the window on, so the window must span at least two scrapes, and what a series h
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from tidegate.api.base import format_duration
-from tidegate.api.policy import Gate, Measure, Preset, PromQL, Source
+from tidegate.api.gate import Gate
+from tidegate.api.metric import DEFAULT_BURN_WINDOWS, ErrorBudget, Measure, Preset, PromQL
+from tidegate.prometheus import presets
+from tidegate.prometheus.presets import TELEMETRY, Telemetry, Version, places
+from tidegate.prometheus.promql import Names, Where, equal, fill, pods_of, quoted, selector, variables
 
-_ERRORS = "5.."
-_UNANSWERED = "502|503|504"
-
-_RANDOM_SUFFIX = 5
-"""Length of the random end of a pod's name (k8s.io/apiserver/pkg/storage/names)."""
-_LONGEST_BASE = 58
-"""To this many characters the API server cuts a name before it appends the random end (as above)."""
-
-_PIECES = re.compile(r"""(?P<double>"(?:[^"\\]|\\.)*")|(?P<single>'(?:[^'\\]|\\.)*')|(?P<raw>`[^`]*`)|\#[^\n]*|{{.*?}}""")
-_VARIABLE = re.compile(r"{{\s*(.*?)\s*}}")
-_HARMLESS = re.compile(r"[a-zA-Z0-9_:.-]*")
-"""What may stand outside of quotes without changing what a query means."""
-
-
-@dataclass(frozen=True)
-class Names:
-    """What a Release's objects are called, for queries.
-
-    Attributes:
-        namespace: the Release's namespace.
-        release: the Release's name.
-        service: the user's Service; empty without a route.
-        stable_service: the operator's Service in front of the stable pods; empty without a route.
-        canary_service: the operator's Service in front of the new pods; empty without a route.
-        stable_pods: RE2 expression that matches the whole names of the stable pods, see `pods_of`.
-        canary_pods: likewise for the pods of the new version.
-        service_port: the Service's port that the route names; 0 without a route.
-    """
-
-    namespace: str
-    release: str
-    service: str
-    stable_service: str
-    canary_service: str
-    stable_pods: str
-    canary_pods: str
-    service_port: int
+__all__ = ["Names", "Queries", "pods_of", "queries", "quoted"]
 
 
 @dataclass(frozen=True)
@@ -80,155 +47,176 @@ def queries(gate: Gate, names: Names, window: timedelta | None = None) -> Querie
 
     Raises:
         ValueError: a query names an unknown variable or uses one where it does not fit, the preset needs a route and there is
-            none, or the gate has no metric; the message is for the author of the policy.
+            none, or the metric has no values to ask for; the message is for the author of the policy.
     """
-    span = format_duration(window or gate.window)
+    span = window or gate.window
     versus_stable = gate.versus_stable is not None
-    if gate.metric.preset is not None:
-        return _of_preset(gate.metric.preset, names, span, versus_stable=versus_stable)
-    if gate.metric.promql is not None:
-        return _of_promql(gate.metric.promql, names, span, versus_stable=versus_stable)
-    msg = "the gate has no metric: give preset or promql"
+    metric = gate.metric
+    if metric.preset is not None:
+        return _of_preset(metric.preset, names, span, versus_stable=versus_stable)
+    if metric.promql is not None:
+        return _of_promql(metric.promql, names, span, versus_stable=versus_stable)
+    if metric.error_budget is not None:
+        return _of_budget(metric.error_budget, names)
+    if metric.counters is not None:
+        msg = "counters can only be judged by Evidence"
+        raise ValueError(msg)
+    msg = "the gate has no metric: give preset, promql, counters or errorBudget"
     raise ValueError(msg)
 
 
-def pods_of(replica_sets: Iterable[str]) -> str:
-    """Return the RE2 expression that matches the names of all pods of these ReplicaSets, and of no others.
-
-    The API server cuts long names before it appends the random end: where a Deployment's name has 57 characters or more, the
-    pods of two of its revisions can not be told apart by name.
-    """
-    bases = [re.sub(r"[^a-zA-Z0-9-]", lambda found: f"[{found[0]}]", f"{name}-"[:_LONGEST_BASE]) for name in replica_sets]
-    return "|".join(f"{base}[a-z0-9]{{{_RANDOM_SUFFIX}}}" for base in bases)
-
-
-def quoted(text: str) -> str:
-    """Return a text as a PromQL string literal in double quotes."""
-    return f'"{_escape(text, quote=chr(34))}"'
-
-
-def _of_preset(preset: Preset, names: Names, window: str, *, versus_stable: bool) -> Queries:
-    canary = _selector(preset.source, names, pods=names.canary_pods, service=names.canary_service)
-    stable = _selector(preset.source, names, pods=names.stable_pods, service=names.stable_service) if versus_stable else None
+def _of_preset(preset: Preset, names: Names, window: timedelta, *, versus_stable: bool) -> Queries:
+    canary = places(preset.source, names, Version.CANARY)
+    stable = places(preset.source, names, Version.STABLE) if versus_stable else None
     return Queries(
         canary=_value(preset, canary, window),
         stable=None if stable is None else _value(preset, stable, window),
-        canary_samples=_samples(preset, canary, window),
-        stable_samples=None if stable is None else _samples(preset, stable, window),
+        canary_samples=_samples(preset, canary, format_duration(window)),
+        stable_samples=None if stable is None else _samples(preset, stable, format_duration(window)),
     )
 
 
-def _selector(source: Source, names: Names, *, pods: str, service: str) -> str:
-    """Return the label matchers for the telemetry of one version.
-
-    Contour sets Envoy's alt_stat_name to `<namespace>_<service>_<port>` whatever the length (internal/envoy/cluster.go,
-    AltStatName); only the cluster's own name, which the metrics do not carry, is cut and hashed at 60 characters.
-    """
-    match source:
-        case Source.ENVOY:
-            if not service or not names.service_port:
-                msg = "the preset source Envoy needs a route: give the Release traffic, or use the source HTTP"
-                raise ValueError(msg)
-            return f"envoy_cluster_name={quoted(f'{names.namespace}_{service}_{names.service_port}')}"
-        case Source.HTTP:
-            if not pods:
-                msg = "the preset source HTTP needs the names of the version's pods, and there are none"
-                raise ValueError(msg)
-            return f"namespace={quoted(names.namespace)},pod=~{quoted(pods)}"
-
-
-def _value(preset: Preset, selector: str, window: str) -> str:
+def _value(preset: Preset, where: tuple[Where, ...], window: timedelta) -> str:
+    span = format_duration(window)
     match preset.measure:
-        case Measure.ERROR_RATE:
-            return _share(preset.source, selector, _ERRORS, window)
-        case Measure.AVAILABILITY:
-            return f"1 - {_share(preset.source, selector, _UNANSWERED, window)}"
+        case Measure.CPU:
+            return _cpu(where[0], span)
+        case Measure.MEMORY:
+            return _memory(where[0])
+        case Measure.RESTARTS:
+            return _restarts(where[0], window)
+        case Measure.TAIL:
+            msg = "the measure Tail can only be judged by Evidence"
+            raise ValueError(msg)
+        case _:
+            return _of_requests(preset, TELEMETRY[preset.source], where, span)
+
+
+def _of_requests(preset: Preset, known: Telemetry, where: tuple[Where, ...], window: str) -> str:
+    match preset.measure:
         case Measure.LATENCY:
-            buckets = f"sum by (le) (rate({_histogram(preset.source)}_bucket{{{selector}}}[{window}]))"
-            quantile = f"histogram_quantile({preset.quantile!r}, {buckets})"
-            # Envoy counts in milliseconds (https://www.envoyproxy.io/docs/envoy/latest/configuration/upstream/cluster_manager/cluster_stats).
-            return f"{quantile} / 1000" if preset.source is Source.ENVOY else quantile
+            return _quantile(known, where, preset.quantile, window)
+        case Measure.AVAILABILITY:
+            return f"1 - {_share(known, where, Measure.AVAILABILITY, window)}"
+        case measure:
+            return _share(known, where, measure, window)
 
 
-def _share(source: Source, selector: str, codes: str, window: str) -> str:
-    """Return the query for the share of answers with these codes.
+def _quantile(known: Telemetry, where: tuple[Where, ...], quantile: float, window: str) -> str:
+    """Return the query for a quantile in seconds. A histogram without a counter beside it may be a native one (OpenTelemetry)."""
+    buckets = f"sum by (le) ({_over(f'{known.histogram}_bucket', where, (), 'rate', window)})"
+    value = f"histogram_quantile({quantile!r}, {buckets})"
+    if not known.counter:
+        value = f"({value} or histogram_quantile({quantile!r}, sum({_over(known.histogram, where, (), 'rate', window)})))"
+    return value if known.seconds == 1 else f"{value} / {round(1 / known.seconds)}"
+
+
+def _share(known: Telemetry, where: tuple[Where, ...], measure: Measure, window: str) -> str:
+    """Return the query for the share of bad answers.
 
     Counters of codes that never occurred do not exist: `or vector(0)` makes that 0 errors. Only the numerator has it, so that no
     requests at all stay no data: the denominator is then absent, or 0 and the quotient NaN.
     """
-    counter, label = _counter(source)
-    some = f"sum(rate({counter}{{{selector},{label}=~{quoted(codes)}}}[{window}]))"
-    return f"(({some} or vector(0)) / sum(rate({counter}{{{selector}}}[{window}])))"
+    bad = f"sum({_requests(known, where, (known.bad(measure),), 'rate', window)})"
+    return f"(({bad} or vector(0)) / sum({_requests(known, where, (), 'rate', window)}))"
 
 
-def _samples(preset: Preset, selector: str, window: str) -> str:
+def _samples(preset: Preset, where: tuple[Where, ...], window: str) -> str | None:
     """Return the query for the number of requests that the value rests on."""
-    series = f"{_histogram(preset.source)}_count" if preset.measure is Measure.LATENCY else _counter(preset.source)[0]
-    return f"sum(increase({series}{{{selector}}}[{window}]))"
+    known = TELEMETRY.get(preset.source)
+    if known is None:
+        return None
+    if preset.measure is Measure.LATENCY and known.counter:
+        return f"sum({_over(f'{known.histogram}_count', where, (), 'increase', window)})"
+    return f"sum({_requests(known, where, (), 'increase', window)})"
 
 
-def _counter(source: Source) -> tuple[str, str]:
-    """Return the counter of requests by status code, and the label with the code."""
-    match source:
-        case Source.ENVOY:
-            return "envoy_cluster_upstream_rq", "envoy_response_code"
-        case Source.HTTP:
-            return "http_requests_total", "code"
+def _requests(known: Telemetry, where: tuple[Where, ...], which: Where, function: str, window: str) -> str:
+    """Return the range function over the counters of requests, in every way that they may be labelled and stored."""
+    if known.counter:
+        return _over(known.counter, where, which, function, window)
+    native = (f"histogram_count({function}({selector(known.histogram, (*one, *which))}[{window}]))" for one in where)
+    return _either(_over(f"{known.histogram}_count", where, which, function, window), *native)
 
 
-def _histogram(source: Source) -> str:
-    match source:
-        case Source.ENVOY:
-            return "envoy_cluster_upstream_rq_time"
-        case Source.HTTP:
-            return "http_request_duration_seconds"
+def _over(metric: str, where: tuple[Where, ...], which: Where, function: str, window: str) -> str:
+    return _either(*(f"{function}({selector(metric, (*one, *which))}[{window}])" for one in where))
 
 
-def _of_promql(promql: PromQL, names: Names, window: str, *, versus_stable: bool) -> Queries:
-    values = {
-        "namespace": names.namespace,
-        "release": names.release,
-        "service": names.service,
-        "stableService": names.stable_service,
-        "canaryService": names.canary_service,
-        "stablePods": names.stable_pods,
-        "canaryPods": names.canary_pods,
-        "window": window,
-    }
+def _either(*expressions: str) -> str:
+    return " or ".join(expressions)
+
+
+def _cpu(where: Where, window: str) -> str:
+    """Return the query for CPU time as a share of the limit, of the container that is nearest to its own.
+
+    The limit of a container is what throttles it: the sum over a pod would hide one that is throttled beside one that is idle.
+    """
+    used = f"sum by ({_CONTAINER}) (rate({selector(presets.CPU, where)}[{window}]))"
+    return _of_limit(used, where, "cpu")
+
+
+def _memory(where: Where) -> str:
+    """Return the query for the working set as a share of the limit, of the container that is nearest to its own."""
+    return _of_limit(f"max by ({_CONTAINER}) ({selector(presets.MEMORY, where)})", where, "memory")
+
+
+_CONTAINER = "namespace, pod, container"
+
+
+def _of_limit(used: str, where: Where, resource: str) -> str:
+    limits = f"max by ({_CONTAINER}) ({selector(presets.LIMITS, (*where, equal('resource', resource)))})"
+    # What cAdvisor tells of a whole pod and of its sandbox has no limit of a container, and drops out here.
+    return f"max({used} / {limits})"
+
+
+def _restarts(where: Where, window: timedelta) -> str:
+    """Return the query for restarts of containers per pod and hour."""
+    restarts = f"sum(increase({selector(presets.RESTARTS, where)}[{format_duration(window)}]))"
+    pods = f"count(count by (namespace, pod) ({selector(presets.RESTARTS, where)}))"
+    return f"({restarts} / {pods} * {3600 / window.total_seconds()!r})"
+
+
+def _of_promql(promql: PromQL, names: Names, window: timedelta, *, versus_stable: bool) -> Queries:
+    values = variables(names, format_duration(window))
     return Queries(
-        canary=_fill(promql.canary, values),
-        stable=_fill(promql.stable, values) if versus_stable and promql.stable is not None else None,
-        canary_samples=None if promql.samples is None else _fill(promql.samples, values),
+        canary=fill(promql.canary, values),
+        stable=fill(promql.stable, values) if versus_stable and promql.stable is not None else None,
+        canary_samples=None if promql.samples is None else fill(promql.samples, values),
     )
 
 
-def _fill(query: str, values: Mapping[str, str]) -> str:
-    """Put the values into a query: within quotes escaped for that kind of quotes, outside only what cannot change its meaning."""
+def _of_budget(budget: ErrorBudget, names: Names) -> Queries:
+    """Return the query for how fast the error budget of the whole service burns.
 
-    def piece(found: re.Match[str]) -> str:
-        text = found[0]
-        if text.startswith("#"):
-            return text
-        kind = found.lastgroup or ""
-        return _VARIABLE.sub(lambda variable: _value_within(variable[1], kind, values), text)
-
-    return _PIECES.sub(piece, query)
-
-
-def _value_within(name: str, kind: str, values: Mapping[str, str]) -> str:
-    if name not in values:
-        msg = f"unknown variable {{{{{name}}}}}: there are {', '.join(values)}"
-        raise ValueError(msg)
-    value = values[name]
-    if kind in ("double", "single"):
-        return _escape(value, quote='"' if kind == "double" else "'")
-    if kind == "raw" and "`" not in value:
-        return value
-    if _HARMLESS.fullmatch(value):
-        return value
-    msg = f"the variable {{{{{name}}}}} must stand within double quotes"
-    raise ValueError(msg)
+    https://sre.google/workbook/alerting-on-slos/, "6: Multiwindow, Multi-Burn-Rate Alerts": the greatest over the pairs of windows
+    of min(burn rate over the long window, over the short one) / factor. A window without requests burns nothing; a service without
+    any counter gives no number, for nobody knows.
+    """
+    where = places(budget.source, names, Version.ALL)
+    known = TELEMETRY[budget.source]
+    pairs = []
+    for pair in budget.windows or DEFAULT_BURN_WINDOWS:
+        burns = (
+            f"({_share(known, where, budget.measure, format_duration(window))} >= 0 or vector(0))"
+            for window in (pair.long, pair.short)
+        )
+        pairs.append(f"min({_apart(burns)}) / {round(pair.factor * (1 - budget.objective), 12)!r}")
+    longest = format_duration(max(pair.long for pair in budget.windows or DEFAULT_BURN_WINDOWS))
+    exists = _counters_of(known, where)
+    return Queries(
+        canary=f"max({_apart(pairs)}) and on() group({exists})",
+        canary_samples=f"sum({_requests(known, where, (), 'increase', longest)})",
+    )
 
 
-def _escape(text: str, *, quote: str) -> str:
-    return text.replace("\\", "\\\\").replace(quote, f"\\{quote}").replace("\n", "\\n")
+def _counters_of(known: Telemetry, where: tuple[Where, ...]) -> str:
+    if known.counter:
+        return _either(*(selector(known.counter, one) for one in where))
+    classic = (selector(f"{known.histogram}_count", one) for one in where)
+    return _either(*classic, *(selector(known.histogram, one) for one in where))
+
+
+def _apart(values: Iterable[str]) -> str:
+    """Return a vector of several values without labels, which are kept apart by a label that is not otherwise in use."""
+    return _either(*(f'label_replace({value}, "tidegate", "{number}", "", "")' for number, value in enumerate(values)))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from tidegate.api.policy import Gate
+from tidegate.api.gate import Gate
+from tidegate.judge import choice
 from tidegate.judge.reading import Reading
-from tidegate.prometheus.connections import Answer, Connection, Trouble, Value
+from tidegate.prometheus.answers import MOST_SERIES, Answer, Trouble, Value
+from tidegate.prometheus.batching import COLLECTING, Batcher, Observer, RequestObserver
+from tidegate.prometheus.connections import Connection
+from tidegate.prometheus.diagnosis import Hints
+from tidegate.prometheus.evidence import Accounts, Ask
+from tidegate.prometheus.presets import Version
 from tidegate.prometheus.queries import Names, queries
-
-Observer = Callable[[str, float, bool], None]
-"""Told of every query: name of the connection, seconds that it took, whether there was an answer."""
+from tidegate.prometheus.samples import MOST_COUNTED
 
 _SHORTEST_WINDOW = timedelta(seconds=1)
 _GRAIN = timedelta(milliseconds=100)
@@ -21,44 +24,111 @@ _GRAIN = timedelta(milliseconds=100)
 
 
 class Reader:
-    """Turns gates into readings."""
+    """Turns gates into readings.
 
-    def __init__(self, connections: Mapping[str, Connection], observe: Observer | None = None) -> None:
-        self._connections = connections
-        self._observe = observe
-        self._asking: dict[tuple[str, str, datetime], asyncio.Task[Answer]] = {}
+    Args:
+        connections: the connections by name.
+        observe: told of every query.
+        requested: told of every HTTP request and of the number of queries that it carries.
+        collecting: seconds for which queries for the same instant are collected into one request.
+    """
+
+    def __init__(
+        self,
+        connections: Mapping[str, Connection],
+        observe: Observer | None = None,
+        *,
+        requested: RequestObserver | None = None,
+        collecting: float = COLLECTING,
+    ) -> None:
+        self._batchers = {name: Batcher(one, observe, requested, collecting=collecting) for name, one in connections.items()}
+        self._accounts = Accounts()
+        self._hints = Hints()
+
+    async def prime(self, gate: Gate, names: Names, revision: str, at: datetime) -> str:
+        """Begin to count at an instant, for a gate that is judged by Evidence, and hand nothing in.
+
+        What was counted before is thrown away: so ends a warm-up, too. Best before the new version gets traffic.
+
+        Args:
+            gate: whose counters. For a gate that is judged by Limit there is nothing to do.
+            names: what the Release's objects are called.
+            revision: the new version.
+            at: evaluation time, with a time zone.
+
+        Returns:
+            What went wrong, in words; empty where the baseline is taken.
+        """
+        if not choice.by_evidence(gate):
+            return ""
+        batcher = self._batchers.get(gate.connection)
+        if batcher is None:
+            return self._unknown(gate.connection)
+        return await self._accounts.prime(self._counting(batcher, at), gate, names, revision, at)
+
+    def primed(self, gate: Gate, names: Names, revision: str) -> bool:
+        """Whether a gate's baseline is taken; there is none to take where it is judged by Limit."""
+        return not choice.by_evidence(gate) or self._accounts.primed(gate, names, revision)
 
     async def read(self, gate: Gate, names: Names, revision: str, at: datetime, since: datetime | None = None) -> Reading:
         """Look once.
 
-        All queries of a look are evaluated at the same instant, and a query that several gates share is asked once for the same
-        instant, while it is under way.
+        All queries of a look are evaluated at the same instant. Those of several gates and Releases for the same instant share
+        requests, and a query that several have is asked once.
 
         Args:
-            gate: what to read.
+            gate: what to read. One that is judged by Evidence reads what was counted since its last look, or since `prime`; where
+                its counting has not begun, it begins now.
             names: what the Release's objects are called.
             revision: the new version, as it is noted in the reading.
-            at: evaluation time, with a time zone.
-            since: when this revision first got traffic. The window never reaches back beyond it: a Service's counters also hold
-                what the candidate before this one did. Default: no such bound.
+            at: evaluation time, with a time zone; for counters after that of the last look, or there is nothing to read.
+            since: when this revision first got traffic. The window of rates never reaches back beyond it: a Service's counters also
+                hold what the candidate before this one did. Default: no such bound.
 
         Returns:
             The reading; where something went wrong, with `trouble` and with the values that there are.
         """
-        connection = self._connections.get(gate.connection)
-        if connection is None:
-            known = ", ".join(sorted(self._connections)) or "none"
-            return _troubled(gate, revision, at, f"there is no Prometheus connection {gate.connection}, there are: {known}")
+        batcher = self._batchers.get(gate.connection)
+        if batcher is None:
+            return _troubled(gate, revision, at, self._unknown(gate.connection))
+        if choice.by_evidence(gate):
+            return await self._count(batcher, gate, names, revision, at)
+        return await self._measure(batcher, gate, names, revision, at, since=since)
+
+    def forget(self, namespace: str, release: str) -> None:
+        """Drop what is remembered of a Release; for when it is gone, or no rollout of it is on."""
+        self._accounts.forget(namespace, release)
+        self._hints.forget(namespace, release)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._hints.close()
+        for batcher in self._batchers.values():
+            batcher.connection.close()
+
+    async def _count(self, batcher: Batcher, gate: Gate, names: Names, revision: str, at: datetime) -> Reading:
+        told = await self._accounts.read(self._counting(batcher, at), gate, names, revision, at)
+        hint = ""
+        if not told.trouble:
+            hint = self._hints.hint(self._counting(batcher, at), gate, names, told.silent)
+        return Reading(gate=gate.name, revision=revision, at=at, trouble=told.trouble, counts=told.counts, hint=hint)
+
+    async def _measure(
+        self, batcher: Batcher, gate: Gate, names: Names, revision: str, at: datetime, *, since: datetime | None
+    ) -> Reading:
         window = gate.window if since is None else _bounded(gate.window, at - since)
         try:
             asked = queries(gate, names, window)
         except ValueError as error:
             return _troubled(gate, revision, at, str(error))
         texts = (asked.canary, asked.stable, asked.canary_samples, asked.stable_samples)
-        canary, stable, canary_samples, stable_samples = await asyncio.gather(
-            *(self._answer(connection, text, at) for text in texts)
-        )
+        canary, stable, canary_samples, stable_samples = await asyncio.gather(*(self._number(batcher, text, at) for text in texts))
         answers = (canary, stable, canary_samples, stable_samples)
+        trouble = next((answer.message for answer in answers if isinstance(answer, Trouble)), "")
+        hint = ""
+        if not trouble and gate.metric.preset is not None:
+            silent = [version for version, answer in ((Version.CANARY, canary), (Version.STABLE, stable)) if _nothing(answer)]
+            hint = self._hints.hint(self._counting(batcher, at), gate, names, tuple(silent))
         return Reading(
             gate=gate.name,
             revision=revision,
@@ -67,32 +137,23 @@ class Reader:
             stable=_value(stable),
             canary_samples=_value(canary_samples),
             stable_samples=_value(stable_samples),
-            trouble=next((answer.message for answer in answers if isinstance(answer, Trouble)), ""),
+            trouble=trouble,
+            hint=hint,
         )
 
-    def close(self) -> None:
-        """Close the connections."""
-        for connection in self._connections.values():
-            connection.close()
-
-    async def _answer(self, connection: Connection, promql: str | None, at: datetime) -> Answer | None:
+    async def _number(self, batcher: Batcher, promql: str | None, at: datetime) -> Answer | None:
         if promql is None:
             return None
-        key = (connection.config.name, promql, at)
-        task = self._asking.get(key)
-        if task is None:
-            task = asyncio.create_task(self._ask(connection, promql, at))
-            self._asking[key] = task
-            task.add_done_callback(lambda _: self._asking.pop(key, None))
-        # One gate's look may be cancelled while another waits for the same answer.
-        return await asyncio.shield(task)
+        result = await batcher.ask(promql, at, MOST_SERIES)
+        return result if isinstance(result, Trouble) else batcher.connection.number(result)
 
-    async def _ask(self, connection: Connection, promql: str, at: datetime) -> Answer:
-        started = time.perf_counter()
-        answer = await connection.query(promql, at)
-        if self._observe is not None:
-            self._observe(connection.config.name, time.perf_counter() - started, not isinstance(answer, Trouble))
-        return answer
+    @staticmethod
+    def _counting(batcher: Batcher, at: datetime) -> Ask:
+        return lambda promql: batcher.ask(promql, at, MOST_COUNTED + 1)
+
+    def _unknown(self, connection: str) -> str:
+        known = ", ".join(sorted(self._batchers)) or "none"
+        return f"there is no Prometheus connection {connection}, there are: {known}"
 
 
 def _bounded(window: timedelta, age: timedelta) -> timedelta:
@@ -101,6 +162,10 @@ def _bounded(window: timedelta, age: timedelta) -> timedelta:
 
 def _value(answer: Answer | None) -> float | None:
     return answer.value if isinstance(answer, Value) else None
+
+
+def _nothing(answer: Answer | None) -> bool:
+    return answer is not None and not isinstance(answer, Value | Trouble)
 
 
 def _troubled(gate: Gate, revision: str, at: datetime, trouble: str) -> Reading:

@@ -14,17 +14,38 @@ from requests import PreparedRequest, Response, Session
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
+from tidegate.prometheus.answers import Cause
 from tidegate.prometheus.config import ConnectionConfig, FromFile
 
 LARGEST_ANSWER = 4 * 1024 * 1024
 """Bytes of an answer's body that are read at most; one number needs some 200."""
+LARGEST_JOINT_ANSWER = 16 * 1024 * 1024
+"""Likewise where many queries were asked in one POST; a histogram of 20 buckets in 50 pods needs some 300 KB."""
 
+_CAUSES: dict[int, Cause] = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Cause.QUERY,
+    HTTPStatus.REQUEST_URI_TOO_LONG: Cause.QUERY,
+    HTTPStatus.GATEWAY_TIMEOUT: Cause.TIME,
+    HTTPStatus.FORBIDDEN: Cause.METHOD,
+    HTTPStatus.NOT_FOUND: Cause.METHOD,
+    HTTPStatus.METHOD_NOT_ALLOWED: Cause.METHOD,
+    HTTPStatus.NOT_IMPLEMENTED: Cause.METHOD,
+}
+"""A proxy that lets only GET through has many ways to say so."""
 _CHUNK = 64 * 1024
 _SHORTEST_SECRET = 4
 
 
 class RefusedError(Exception):
-    """The server did not answer with status 200; the message says what it did, in its own words where it has any."""
+    """The server did not answer with status 200; the message says what it did, in its own words where it has any.
+
+    Attributes:
+        cause: what it has to do with.
+    """
+
+    def __init__(self, message: str, cause: Cause) -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class CredentialError(Exception):
@@ -105,11 +126,12 @@ class BoundedSession(Session):
         # A redirect would carry headers to a host that nobody configured.
         response = super().send(request, **{**kwargs, "stream": True, "allow_redirects": False})
         try:
-            body = _read(response, deadline)
+            largest = LARGEST_JOINT_ANSWER if request.method == "POST" else LARGEST_ANSWER
+            body = _read(response, deadline, largest)
         finally:
             response.close()
         if response.status_code != HTTPStatus.OK:
-            raise RefusedError(_refusal(response, body))
+            raise _refusal(response, body)
         response.raw = io.BytesIO(body)
         return response
 
@@ -155,33 +177,41 @@ def _secret(path: str) -> str:
     return text
 
 
-def _read(response: Response, deadline: float) -> bytes:
+def _read(response: Response, deadline: float, largest: int) -> bytes:
     body = bytearray()
     # read1 returns with what has come, so a server that sends byte by byte cannot stretch the deadline.
     while chunk := response.raw.read1(_CHUNK, decode_content=True):
         body += chunk
-        if len(body) > LARGEST_ANSWER:
-            msg = f"the answer is larger than {LARGEST_ANSWER // 1024 // 1024} MiB: aggregate it to one number"
-            raise RefusedError(msg)
+        if len(body) > largest:
+            msg = f"the answer is larger than {largest // 1024 // 1024} MiB: aggregate it to one number"
+            raise RefusedError(msg, Cause.QUERY)
         if time.monotonic() > deadline:
             raise TimeoutError
     return bytes(body)
 
 
-def _refusal(response: Response, body: bytes) -> str:
+def _refusal(response: Response, body: bytes) -> RefusedError:
+    """Return what the server said; its status and the kind of the error tell what it has to do with.
+
+    https://prometheus.io/docs/prometheus/latest/querying/api/#format-overview
+    """
     status = response.status_code
     try:
         document = json.loads(body)
     except ValueError:
         document = None
     if isinstance(document, dict) and document.get("error"):
-        return f"Prometheus says: {_one_line(str(document['error']))} (HTTP {status})"
+        of_query = status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
+        slow = document.get("errorType") == "timeout"
+        cause = Cause.QUERY if of_query else Cause.TIME if slow else _CAUSES.get(status, Cause.OTHER)
+        return RefusedError(f"Prometheus says: {_one_line(str(document['error']))} (HTTP {status})", cause)
+    cause = _CAUSES.get(status, Cause.OTHER)
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        return f"the server refuses the credentials (HTTP {status})"
+        return RefusedError(f"the server refuses the credentials (HTTP {status})", cause)
     if 300 <= status < 400:
-        return f"the server redirects to another address (HTTP {status}): give the final address"
+        return RefusedError(f"the server redirects to another address (HTTP {status}): give the final address", cause)
     phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "unknown status"
-    return f"the server says {status} {phrase}, and not in the way of Prometheus"
+    return RefusedError(f"the server says {status} {phrase}, and not in the way of Prometheus", cause)
 
 
 def _one_line(text: str) -> str:

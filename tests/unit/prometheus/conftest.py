@@ -1,6 +1,8 @@
 """A Prometheus that says what a test tells it to, on a loopback socket, and connections to it."""
 
+import copy
 import json
+import re
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -16,17 +18,27 @@ from tidegate.prometheus.connections import Connection, ConnectionConfig
 
 Respond = Callable[[BaseHTTPRequestHandler], None]
 
+JOINED = re.compile(r'label_replace\(\(\n(.*?)\n\), "(\w+)", "([^"]*)", "", ""\)', re.DOTALL)
+"""One of the queries that were joined into one."""
+
 
 class ScriptedPrometheus:
-    """A server that gives every request the answer that it was told last, and notes what it was asked."""
+    """A server that gives every query the answer that it was told last, and notes what it was asked.
+
+    Queries that were joined are answered as Prometheus answers them: with the series of all, each with the label of its query, and
+    with an error where one of them has an error.
+    """
 
     def __init__(self, context: SSLContext | None = None) -> None:
+        self.methods: list[str] = []
         self.paths: list[str] = []
         self.parameters: list[dict[str, str]] = []
         self.headers: list[dict[str, str]] = []
         self.connections = 0
         self._respond: Respond = lambda _: None
         self._script: dict[str, Respond] = {}
+        self._answer: tuple[int, dict[str, Any]] | None = None
+        self._answers: dict[str, tuple[int, dict[str, Any]] | None] = {}
         self._over = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -37,18 +49,24 @@ class ScriptedPrometheus:
         self.address = f"{scheme}://127.0.0.1:{self.port}"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
-    def gives(self, result: object, *, to: str | None = None) -> None:
+    def gives(self, result: object, *, to: str | None = None, warnings: list[str] | None = None) -> None:
         """Answer with a result, to one query or to all."""
-        body = json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}}).encode()
-        self._set(lambda handler: send(handler, 200, body), to)
+        document = {"status": "success", "data": {"resultType": "vector", "result": result}}
+        if warnings:
+            document["warnings"] = warnings
+        self._replies(200, document, to)
 
     def gives_value(self, value: str, *, to: str | None = None) -> None:
         """Answer with a vector of one series."""
         self.gives([{"metric": {}, "value": [1767323045, value]}], to=to)
 
-    def refuses(self, error: str, status: int = 400) -> None:
+    def refuses(self, error: str, status: int = 400, *, to: str | None = None, kind: str = "bad_data") -> None:
         """Answer as Prometheus does to what it cannot do."""
-        self.says(status, json.dumps({"status": "error", "errorType": "bad_data", "error": error}))
+        self._replies(status, {"status": "error", "errorType": kind, "error": error}, to)
+
+    def _replies(self, status: int, document: dict[str, Any], to: str | None) -> None:
+        body = json.dumps(document).encode()
+        self._set(lambda handler: send(handler, status, body), to, (status, document))
 
     def says(self, status: int, body: str, **headers: str) -> None:
         """Answer with anything."""
@@ -76,11 +94,36 @@ class ScriptedPrometheus:
         handler.close_connection = True
         self._over.wait()
 
-    def _set(self, respond: Respond, to: str | None = None) -> None:
+    def _set(self, respond: Respond, to: str | None = None, answer: tuple[int, dict[str, Any]] | None = None) -> None:
         if to is None:
-            self._respond = respond
+            self._respond, self._answer = respond, answer
         else:
-            self._script[to] = respond
+            self._script[to], self._answers[to] = respond, answer
+
+    def _respond_to(self, handler: BaseHTTPRequestHandler, parameters: dict[str, str]) -> None:
+        query = parameters.get("query", "")
+        joined = JOINED.findall(query)
+        asked = [expression for expression, _, _ in joined] or [query]
+        self.parameters += [{**parameters, "query": expression} for expression in asked]
+        answers = [self._answers.get(expression, self._answer) for expression in asked]
+        if not joined or any(answer is None for answer in answers):
+            self._script.get(asked[0], self._respond)(handler)
+            return
+        series: list[dict[str, Any]] = []
+        warnings: list[str] = []
+        for answer, (_, label, name) in zip(answers, joined, strict=True):
+            status, document = answer or (500, {})
+            result = copy.deepcopy(document.get("data", {}).get("result", []))
+            if any(not isinstance(one, dict) for one in result):
+                status, document = 400, {"status": "error", "error": "expected type instant vector, got scalar"}
+            if status != 200:
+                send(handler, status, json.dumps(document).encode())
+                return
+            for one in result:
+                one["metric"][label] = name
+            series += result
+            warnings += document.get("warnings", [])
+        send(handler, 200, json.dumps({"status": "success", "data": {"result": series}, "warnings": warnings}).encode())
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         outer = self
@@ -94,14 +137,18 @@ class ScriptedPrometheus:
 
             def do_GET(self) -> None:
                 parts = urlsplit(self.path)
-                parameters = {name: values[0] for name, values in parse_qs(parts.query).items()}
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+                parameters = {name: values[0] for name, values in parse_qs(parts.query or body).items()}
+                outer.methods.append(self.command)
                 outer.paths.append(parts.path)
-                outer.parameters.append(parameters)
                 outer.headers.append({name.lower(): value for name, value in self.headers.items()})
                 try:
-                    outer._script.get(parameters.get("query", ""), outer._respond)(self)
+                    outer._respond_to(self, parameters)
                 except ConnectionError:
                     self.close_connection = True
+
+            def do_POST(self) -> None:
+                self.do_GET()
 
             def handle(self) -> None:
                 try:

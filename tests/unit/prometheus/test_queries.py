@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidegate.api.policy import Gate
+from tidegate.api.gate import Gate
 from tidegate.prometheus.queries import Names, Queries, pods_of, queries, quoted
 
 NAMES = Names(

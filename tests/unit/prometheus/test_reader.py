@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tidegate.api.policy import Gate
+from tidegate.api.gate import Gate
 from tidegate.judge.reading import Reading
 from tidegate.prometheus.queries import Names
 from tidegate.prometheus.reader import Reader
@@ -42,7 +42,8 @@ async def test_presets_count_the_requests_of_both(prometheus, reader):
     """Four queries."""
     prometheus.gives_value("1")
     metric = {"preset": {"source": "Envoy", "measure": "ErrorRate"}}
-    preset = Gate.model_validate({"name": "errors", "metric": metric, "versusStable": {"maxIncrease": {"points": 1}}})
+    limit = {"judge": "Limit", "versusStable": {"maxIncrease": {"points": 1}}}
+    preset = Gate.model_validate({"name": "errors", "metric": metric, **limit})
 
     reading = await reader.read(preset, NAMES, "abc", AT)
 

@@ -1,0 +1,152 @@
+"""The PromQL of gates that are judged by Evidence: raw counters of both versions, without rate() or increase().
+
+The ledger takes the increases itself. So the server may add up only what falls together: everything that one process counts
+starts from 0 when that process starts anew, and a sum over several processes would hide it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tidegate.api.base import format_duration
+from tidegate.api.gate import Gate
+from tidegate.api.metric import CounterPair, Counters, Measure, Preset
+from tidegate.prometheus import presets
+from tidegate.prometheus.presets import PROCESS, TELEMETRY, Telemetry, Version, places
+from tidegate.prometheus.promql import Names, Where, fill, selector, variables
+
+_BY_PROCESS = ", ".join(PROCESS)
+
+
+class Kind(StrEnum):
+    """What is counted."""
+
+    SHARE = "bad events among all"
+    LATENCY = "response times"
+    RESTARTS = "restarts of containers"
+
+
+class Shape(StrEnum):
+    """In what a histogram is stored."""
+
+    CLASSIC = "classic"
+    NATIVE = "native"
+
+
+@dataclass(frozen=True)
+class VersionCounters:
+    """The queries for the counters of one version.
+
+    Attributes:
+        total: all events; of a histogram of either shape: nothing.
+        bad: the bad ones among them; nothing where latencies are counted.
+        buckets: queries for histograms by their shape; where there are several, one with an answer is enough.
+    """
+
+    total: str = ""
+    bad: str = ""
+    buckets: tuple[tuple[Shape, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class RawCounters:
+    """What a gate that is judged by Evidence asks.
+
+    Attributes:
+        kind: what is counted.
+        canary: counters of the new version.
+        stable: counters of the stable version; None where the gate does not compare with it.
+        witnesses: series whose labels tell which processes there are, asked when counting begins; nothing where the series of the
+            new version are its own pods'.
+        by_service: the series are a gateway's view of a Service, which may have served another version before.
+        grouped: series are one per process; else they are as people's own queries give them.
+        seconds: seconds in one unit of the histogram.
+    """
+
+    kind: Kind
+    canary: VersionCounters
+    stable: VersionCounters | None = None
+    witnesses: str = ""
+    by_service: bool = False
+    grouped: bool = True
+    seconds: float = 1.0
+
+
+def raw_counters(gate: Gate, names: Names) -> RawCounters:
+    """Return the queries of a gate that is judged by Evidence.
+
+    Raises:
+        ValueError: a query names an unknown variable or uses one where it does not fit, the preset needs a route and there is
+            none, or the metric has no counters; the message is for the author of the policy.
+    """
+    versus_stable = gate.versus_stable is not None
+    if gate.metric.counters is not None:
+        return _of_own(gate.metric.counters, names, format_duration(gate.window), versus_stable=versus_stable)
+    preset = gate.metric.preset
+    if preset is None or preset.measure in (Measure.CPU, Measure.MEMORY):
+        msg = "this metric has no counters: it can only be judged by Limit"
+        raise ValueError(msg)
+    if preset.measure is Measure.RESTARTS:
+        (where,) = places(preset.source, names, Version.CANARY)
+        by = ", ".join(presets.POD_CONTAINER)
+        restarts = f"max by ({by}) ({selector(presets.RESTARTS, where)})"
+        return RawCounters(Kind.RESTARTS, VersionCounters(bad=restarts))
+    return _of_requests(preset, names, versus_stable=versus_stable)
+
+
+def _of_requests(preset: Preset, names: Names, *, versus_stable: bool) -> RawCounters:
+    known = TELEMETRY[preset.source]
+    latency = preset.measure in (Measure.LATENCY, Measure.TAIL)
+    ask = _histograms if latency else _shares
+
+    def version(which: Version) -> VersionCounters:
+        return ask(known, places(preset.source, names, which), preset.measure)
+
+    witnesses = ""
+    if known.by_service:
+        witnesses = f"count by ({_BY_PROCESS}) ({_events(known, places(preset.source, names, Version.ALL))})"
+    return RawCounters(
+        kind=Kind.LATENCY if latency else Kind.SHARE,
+        canary=version(Version.CANARY),
+        stable=version(Version.STABLE) if versus_stable else None,
+        witnesses=witnesses,
+        by_service=known.by_service,
+        seconds=known.seconds,
+    )
+
+
+def _shares(known: Telemetry, where: tuple[Where, ...], measure: Measure) -> VersionCounters:
+    return VersionCounters(
+        total=f"sum by ({_BY_PROCESS}) ({_events(known, where)})",
+        bad=f"sum by ({_BY_PROCESS}) ({_events(known, where, (known.bad(measure),))})",
+    )
+
+
+def _histograms(known: Telemetry, where: tuple[Where, ...], _: Measure) -> VersionCounters:
+    classic = f"sum by ({_BY_PROCESS}, le) ({_any(f'{known.histogram}_bucket', where)})"
+    native = f"sum by ({_BY_PROCESS}) ({_any(known.histogram, where)})"
+    shapes = ((Shape.CLASSIC, classic), (Shape.NATIVE, native))
+    return VersionCounters(buckets=shapes if known.native else shapes[:1])
+
+
+def _events(known: Telemetry, where: tuple[Where, ...], which: Where = ()) -> str:
+    """Return the counters of requests, in every way that they may be labelled and stored."""
+    if known.counter:
+        return _any(known.counter, where, which)
+    native = (f"histogram_count({selector(known.histogram, (*one, *which))})" for one in where)
+    return " or ".join((_any(f"{known.histogram}_count", where, which), *native))
+
+
+def _any(metric: str, where: tuple[Where, ...], which: Where = ()) -> str:
+    return " or ".join(selector(metric, (*one, *which)) for one in where)
+
+
+def _of_own(counters: Counters, names: Names, window: str, *, versus_stable: bool) -> RawCounters:
+    values = variables(names, window)
+
+    def version(pair: CounterPair) -> VersionCounters:
+        return VersionCounters(total=fill(pair.total, values), bad=fill(pair.bad, values))
+
+    stable = counters.stable if versus_stable else None
+    return RawCounters(Kind.SHARE, version(counters.canary), stable=None if stable is None else version(stable), grouped=False)

@@ -1,0 +1,219 @@
+"""Why a version has no data: which part of a selector matches nothing in Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from tidegate.api.base import format_duration
+from tidegate.api.gate import Gate
+from tidegate.api.metric import Counters, Measure, Preset
+from tidegate.prometheus import presets
+from tidegate.prometheus.answers import Result, Trouble
+from tidegate.prometheus.presets import TELEMETRY, Version, places
+from tidegate.prometheus.promql import Names, fill, variables
+
+Ask = Callable[[str], Awaitable[Result | Trouble]]
+"""Evaluates a query."""
+
+_EVERY = 60.0
+"""Seconds from one diagnosis of a gate to the next."""
+_AT_ONCE = 4
+"""Diagnoses under way at most: they look at all series of a metric, and can wait."""
+_NAMESPACES = frozenset({"namespace", "exported_namespace", "k8s_namespace_name"})
+_EXAMPLES = 3
+_LONGEST_EXAMPLE = 80
+
+_STRINGS = r""""(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`"""
+_SELECTOR = re.compile(rf"([a-zA-Z_:][a-zA-Z0-9_:]*)\s*{{((?:[^{{}}\"'`]|{_STRINGS})*)}}")
+_CONDITION = re.compile(rf"([a-zA-Z_][a-zA-Z0-9_]*)\s*(?:=~|!~|!=|=)\s*(?:{_STRINGS})")
+
+
+@dataclass(frozen=True)
+class _Condition:
+    label: str
+    text: str
+
+
+@dataclass(frozen=True)
+class _Selection:
+    """What should have matched something.
+
+    Attributes:
+        metrics: names of the metric; one is enough.
+        ways: conditions on labels, in every way that series may be labelled; one is enough.
+    """
+
+    metrics: tuple[str, ...]
+    ways: tuple[tuple[_Condition, ...], ...]
+
+
+@dataclass
+class _Finding:
+    version: Version
+    at: float
+    words: str = ""
+
+
+class Hints:
+    """Finds out, on the side, why gates have no data, and says so at their next looks.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._findings: dict[tuple[str, str], dict[str, _Finding]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def hint(self, ask: Ask, gate: Gate, names: Names, silent: Sequence[Version]) -> str:
+        """Return why a version has no series, in one sentence; empty where it has some, or where that is not known (yet).
+
+        Args:
+            ask: evaluates queries; awaited later, and not by the caller.
+            gate: whose metric.
+            names: what the Release's objects are called.
+            silent: the versions without any series.
+        """
+        findings = self._findings.setdefault((names.namespace, names.release), {})
+        if not silent:
+            findings.pop(gate.name, None)
+            return ""
+        now, finding = self._clock(), findings.get(gate.name)
+        if finding is None or finding.version is not silent[0] or now - finding.at >= _EVERY:
+            words = finding.words if finding is not None and finding.version is silent[0] else ""
+            if len(self._tasks) < _AT_ONCE:
+                finding = findings[gate.name] = _Finding(silent[0], now, words)
+                self._start(ask, gate, names, finding)
+        return finding.words if finding is not None and finding.version is silent[0] else ""
+
+    def forget(self, namespace: str, release: str) -> None:
+        """Drop what was found for a Release."""
+        self._findings.pop((namespace, release), None)
+
+    def close(self) -> None:
+        """Stop what is under way."""
+        for task in self._tasks:
+            task.cancel()
+
+    def _start(self, ask: Ask, gate: Gate, names: Names, finding: _Finding) -> None:
+        async def find() -> None:
+            finding.words = await diagnose(ask, gate, names, finding.version)
+
+        task = asyncio.create_task(find(), name=f"diagnosis {names.namespace}/{names.release} {gate.name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def diagnose(ask: Ask, gate: Gate, names: Names, version: Version) -> str:
+    """Find out which part of the selector of a gate's metric matches nothing.
+
+    Args:
+        ask: evaluates a query.
+        gate: whose metric.
+        names: what the Release's objects are called.
+        version: which version has no series.
+
+    Returns:
+        A sentence without a full stop; empty where nobody knows, or where there is some series after all.
+    """
+    for selection in _selections(gate, names, version):
+        if words := await _missing(ask, selection, names.namespace):
+            return words
+    return ""
+
+
+async def _missing(ask: Ask, selection: _Selection, namespace: str) -> str:
+    known = await _numbers(ask, [f"count({metric})" for metric in selection.metrics])
+    if known is None:
+        return ""
+    metric = next((metric for metric, number in zip(selection.metrics, known, strict=True) if number), None)
+    if metric is None:
+        return f"Prometheus has no metric {' or '.join(selection.metrics)}"
+    nearest: tuple[int, tuple[_Condition, ...], list[_Condition]] | None = None
+    for way in selection.ways:
+        texts = [condition.text for condition in way]
+        numbers = await _numbers(ask, [f"count({metric}{{{text}}})" for text in (*texts, ",".join(texts))])
+        if numbers is None or numbers[-1]:
+            return ""
+        failing = [condition for condition, number in zip(way, numbers, strict=False) if not number]
+        if nearest is None or len(failing) < nearest[0]:
+            nearest = (len(failing), way, failing)
+    if nearest is None:
+        return ""
+    _, way, failing = nearest
+    if not failing:
+        return f"no series {metric} has {' and '.join(condition.text for condition in way)} at once"
+    return await _wrong_value(ask, metric, way, failing[0], namespace)
+
+
+async def _wrong_value(ask: Ask, metric: str, way: Sequence[_Condition], condition: _Condition, namespace: str) -> str:
+    """Say which condition matches nothing, with what there is in its place, as far as that is of the Release's own namespace."""
+    words = f"no series {metric} has {condition.text}"
+    others = ",".join(one.text for one in way if one is not condition)
+    within = any(one.label in _NAMESPACES for one in way if one is not condition)
+    result = await ask(f"topk({_EXAMPLES}, count by ({condition.label}) ({metric}{{{others if within else ''}}}))")
+    if isinstance(result, Trouble) or not isinstance(result.data, list):
+        return words
+    values = [str(series.get("metric", {}).get(condition.label, "")) for series in result.data if isinstance(series, dict)]
+    if not any(values):
+        return f"{words}: none of them has a label {condition.label}"
+    # What others call their Services and pods is no concern of people who may read this status.
+    examples = [_shortened(value) for value in values if value and (within or value.startswith(f"{namespace}_"))]
+    known = f" (e.g. {', '.join(sorted(examples))})" if examples else ""
+    return f"{words}: the metric exists with other values of {condition.label}{known}"
+
+
+async def _numbers(ask: Ask, queries: Sequence[str]) -> list[float] | None:
+    """Return how many series there are for each query; None where that cannot be known."""
+    results = await asyncio.gather(*(ask(query) for query in queries))
+    numbers = []
+    for result in results:
+        if isinstance(result, Trouble) or not isinstance(result.data, list):
+            return None
+        numbers.append(float(len(result.data)))
+    return numbers
+
+
+def _selections(gate: Gate, names: Names, version: Version) -> Iterator[_Selection]:
+    try:
+        if gate.metric.preset is not None:
+            yield from _of_preset(gate.metric.preset, names, version)
+        elif gate.metric.counters is not None:
+            yield from _of_own(gate.metric.counters, variables(names, format_duration(gate.window)), version)
+    except ValueError:
+        # The look itself has said what is wrong with the names or the variables.
+        return
+
+
+def _of_preset(preset: Preset, names: Names, version: Version) -> Iterator[_Selection]:
+    ways = tuple(tuple(_Condition(one.label, str(one)) for one in where) for where in places(preset.source, names, version))
+    known = TELEMETRY.get(preset.source)
+    if known is None:
+        first = {Measure.CPU: presets.CPU, Measure.MEMORY: presets.MEMORY}.get(preset.measure, presets.RESTARTS)
+        yield _Selection((first,), ways)
+        if first != presets.RESTARTS:
+            yield _Selection((presets.LIMITS,), ways)
+        return
+    if preset.measure in (Measure.LATENCY, Measure.TAIL):
+        metrics = (f"{known.histogram}_bucket", known.histogram) if known.native else (f"{known.histogram}_bucket",)
+    else:
+        metrics = (known.counter,) if known.counter else (f"{known.histogram}_count", known.histogram)
+    yield _Selection(metrics, ways)
+
+
+def _of_own(counters: Counters, values: dict[str, str], version: Version) -> Iterator[_Selection]:
+    pair = counters.canary if version is Version.CANARY else counters.stable
+    if pair is None:
+        return
+    for found in _SELECTOR.finditer(fill(pair.total, values)):
+        conditions = tuple(_Condition(one[1], one[0]) for one in _CONDITION.finditer(found[2]))
+        yield _Selection((found[1],), (conditions,) if conditions else ())
+
+
+def _shortened(value: str) -> str:
+    return value if len(value) <= _LONGEST_EXAMPLE else f"{value[:_LONGEST_EXAMPLE]}..."

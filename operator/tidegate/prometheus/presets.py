@@ -1,0 +1,239 @@
+"""The telemetry that presets know: names of metrics and labels, and how the series of one version are selected.
+
+Every name was read in the source or the documentation of the project that writes it; each entry of the table says where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tidegate.api.metric import Measure, Source
+from tidegate.prometheus.promql import Matcher, Names, Where, equal, like
+
+PROCESS = (
+    "job",
+    "instance",
+    "namespace",
+    "pod",
+    "container",
+    "controller_pod",
+    "exported_job",
+    "exported_instance",
+    "exported_pod",
+    "k8s_namespace_name",
+    "k8s_pod_name",
+    "k8s_container_name",
+    "service_instance_id",
+)
+"""Labels that tell one process from another, as far as telemetry has them: scrape targets, pods, and what pushes name."""
+
+RESTARTS = "kube_pod_container_status_restarts_total"
+"""https://github.com/kubernetes/kube-state-metrics/blob/main/docs/metrics/workload/pod-metrics.md"""
+POD_CONTAINER = ("namespace", "pod", "uid", "container")
+"""Labels that tell one container in kube-state-metrics; its own instance is not among them, for it may be replaced."""
+LIMITS = "kube_pod_container_resource_limits"
+"""As above; `resource` is `cpu` (cores) or `memory` (bytes)."""
+CPU = "container_cpu_usage_seconds_total"
+MEMORY = "container_memory_working_set_bytes"
+"""https://github.com/google/cadvisor/blob/master/docs/storage/prometheus.md, as the kubelet serves them: the series of a whole pod
+have no `container`, those of its sandbox may have `container="POD"`."""
+
+_SERVER_ERROR = "5.."
+_NOT_ANSWERED = "502|503|504"
+
+
+class Version(StrEnum):
+    """Whose series are selected."""
+
+    CANARY = "canary"
+    STABLE = "stable"
+    ALL = "all"
+
+
+class _By(StrEnum):
+    PODS = "pods"
+    CLUSTER = "cluster"
+    SERVICE = "service"
+    BACKEND = "backend"
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    """What one source of telemetry calls things.
+
+    Attributes:
+        counter: counter of answered requests, by status code; empty where the histogram's count is that counter.
+        errors: condition on the counter that picks the errors.
+        unanswered: condition that picks what was not answered at all.
+        histogram: name of the histogram of response times, without `_bucket`.
+        by: what tells the versions apart.
+        places: label names of what tells the versions apart, in every way that scrape configurations have them.
+        always: conditions that always hold.
+        seconds: seconds in one unit of the histogram.
+        native: whether the histogram may be a native one.
+    """
+
+    counter: str
+    errors: Matcher
+    unanswered: Matcher
+    histogram: str
+    by: _By
+    places: tuple[tuple[str, ...], ...]
+    always: Where = ()
+    seconds: float = 1.0
+    native: bool = True
+
+    @property
+    def by_service(self) -> bool:
+        """Whether the series belong to a gateway's view of a Service, which outlives versions, and not to a version's own pods."""
+        return self.by is not _By.PODS
+
+    def bad(self, measure: Measure) -> Matcher:
+        """Return the condition that picks the bad events of ErrorRate or Availability."""
+        return self.unanswered if measure is Measure.AVAILABILITY else self.errors
+
+
+def _codes(label: str) -> tuple[Matcher, Matcher]:
+    return like(label, _SERVER_ERROR), like(label, _NOT_ANSWERED)
+
+
+_PODS = (("namespace", "pod"),)
+
+TELEMETRY: Mapping[Source, Telemetry] = {
+    # https://www.envoyproxy.io/docs/envoy/latest/configuration/upstream/cluster_manager/cluster_stats ("Dynamic HTTP statistics":
+    # upstream_rq_<code>, upstream_rq_time in milliseconds); the labels are Envoy's default tags
+    # (source/common/config/well_known_names.cc of envoyproxy/envoy).
+    # Contour sets alt_stat_name, which becomes envoy_cluster_name, to <namespace>_<service>_<port> whatever the length
+    # (internal/envoy/cluster.go, AltStatName); only the cluster's own name, which the metrics do not carry, is cut and hashed.
+    Source.ENVOY: Telemetry(
+        "envoy_cluster_upstream_rq",
+        *_codes("envoy_response_code"),
+        "envoy_cluster_upstream_rq_time",
+        _By.CLUSTER,
+        (("envoy_cluster_name",),),
+        seconds=0.001,
+        native=False,
+    ),
+    # https://istio.io/latest/docs/reference/config/metrics/. Proxies beside the pods report as `destination`. The pods of a canary
+    # have the same destination_workload as those of stable, so the target's own labels tell them apart, as
+    # samples/addons/prometheus.yaml and samples/addons/extras/prometheus-operator.yaml of istio/istio attach them.
+    Source.ISTIO: Telemetry(
+        "istio_requests_total",
+        *_codes("response_code"),
+        "istio_request_duration_milliseconds",
+        _By.PODS,
+        _PODS,
+        always=(equal("reporter", "destination"),),
+        seconds=0.001,
+        native=False,
+    ),
+    # https://linkerd.io/2/reference/proxy-metrics/: classification is `failure` for 5xx and for gRPC statuses that mean one;
+    # namespace and pod are attached by viz/charts/linkerd-viz/templates/prometheus.yaml of linkerd/linkerd2.
+    Source.LINKERD: Telemetry(
+        "response_total",
+        equal("classification", "failure"),
+        like("status_code", _NOT_ANSWERED),
+        "response_latency_ms",
+        _By.PODS,
+        _PODS,
+        always=(equal("direction", "inbound"),),
+        seconds=0.001,
+        native=False,
+    ),
+    # internal/ingress/metric/collectors/socket.go of kubernetes/ingress-nginx: labels status, and namespace and service of the
+    # upstream. Where the scrape does not honour labels, the target's own namespace and service push them aside to exported_*.
+    Source.NGINX: Telemetry(
+        "nginx_ingress_controller_requests",
+        *_codes("status"),
+        "nginx_ingress_controller_response_duration_seconds",
+        _By.SERVICE,
+        (("namespace", "service"), ("exported_namespace", "exported_service")),
+    ),
+    # pkg/observability/metrics/prometheus.go of traefik/traefik: labels code and service. The Gateway provider calls a service
+    # <namespace>-<name>-<port>@kubernetesgateway, newer ones <namespace>-<name>-http-<port>@...
+    # (pkg/provider/kubernetes/gateway/httproute.go), the other providers of Kubernetes alike.
+    Source.TRAEFIK: Telemetry(
+        "traefik_service_requests_total",
+        *_codes("code"),
+        "traefik_service_request_duration_seconds",
+        _By.BACKEND,
+        (("service",), ("exported_service",)),
+    ),
+    # https://opentelemetry.io/docs/specs/semconv/http/http-metrics/ (http.server.request.duration in seconds, attribute
+    # http.response.status_code), named for Prometheus by https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/.
+    # Pushed telemetry names the pod by the resource attributes k8s.namespace.name and k8s.pod.name, where they are promoted to
+    # labels (https://prometheus.io/docs/guides/opentelemetry/); scraped telemetry by the target's labels.
+    Source.OPEN_TELEMETRY: Telemetry(
+        "",
+        *_codes("http_response_status_code"),
+        "http_server_request_duration_seconds",
+        _By.PODS,
+        (("k8s_namespace_name", "k8s_pod_name"), ("namespace", "pod")),
+    ),
+    # providers/prometheus/server_metrics.go of grpc-ecosystem/go-grpc-middleware; codes as grpc/grpc-go writes them.
+    Source.GRPC: Telemetry(
+        "grpc_server_handled_total",
+        like("grpc_code", "Unknown|DeadlineExceeded|Internal|Unavailable|DataLoss"),
+        equal("grpc_code", "Unavailable"),
+        "grpc_server_handling_seconds",
+        _By.PODS,
+        _PODS,
+    ),
+    # https://prometheus.io/docs/practices/naming/ and the handlers of client libraries, e.g. promhttp.InstrumentHandlerCounter of
+    # prometheus/client_golang (label code).
+    Source.HTTP: Telemetry("http_requests_total", *_codes("code"), "http_request_duration_seconds", _By.PODS, _PODS),
+}
+
+
+def places(source: Source, names: Names, version: Version) -> tuple[Where, ...]:
+    """Return the conditions that select the series of a version, in every way that they may be labelled; one is enough.
+
+    Raises:
+        ValueError: they need a route, or the names of pods, and there are none; the message is for the author of the policy.
+    """
+    known = TELEMETRY.get(source)
+    if known is None:
+        return (_pods(source, ("namespace", "pod"), names, version),)
+    return tuple((*_place(source, known, labels, names, version), *known.always) for labels in known.places)
+
+
+def _place(source: Source, known: Telemetry, labels: tuple[str, ...], names: Names, version: Version) -> Where:
+    if known.by is _By.PODS:
+        return _pods(source, labels, names, version)
+    if not names.service or not names.service_port:
+        other = "the source HTTP" if source is Source.ENVOY else "a source that tells pods apart"
+        msg = f"the preset source {source} needs a route: give the Release traffic, or use {other}"
+        raise ValueError(msg)
+    services = {
+        Version.CANARY: (names.canary_service,),
+        Version.STABLE: (names.stable_service,),
+        Version.ALL: (names.canary_service, names.stable_service, names.service),
+    }[version]
+    match known.by:
+        case _By.CLUSTER:
+            return (_one_of(labels[0], *(f"{names.namespace}_{service}_{names.service_port}" for service in services)),)
+        case _By.SERVICE:
+            return equal(labels[0], names.namespace), _one_of(labels[1], *services)
+        case _:
+            some = "|".join(services) if len(services) == 1 else f"(?:{'|'.join(services)})"
+            backend = f"{names.namespace}-{some}-(?:http-)?{names.service_port}@kubernetes(?:gateway|crd)?"
+            return (like(labels[0], backend),)
+
+
+def _one_of(label: str, *values: str) -> Matcher:
+    return equal(label, values[0]) if len(values) == 1 else like(label, "|".join(values))
+
+
+def _pods(source: Source, labels: tuple[str, ...], names: Names, version: Version) -> Where:
+    expressions = {
+        Version.CANARY: (names.canary_pods,),
+        Version.STABLE: (names.stable_pods,),
+        Version.ALL: (names.canary_pods, names.stable_pods),
+    }[version]
+    given = [expression for expression in expressions if expression]
+    if not given:
+        msg = f"the preset source {source} needs the names of the version's pods, and there are none"
+        raise ValueError(msg)
+    return equal(labels[0], names.namespace), like(labels[1], "|".join(given))
