@@ -13,6 +13,9 @@ import uvloop
 from pydantic import ValidationError
 
 from tidegate import __version__
+from tidegate.cli.backtest import backtest
+from tidegate.cli.explain import explain
+from tidegate.cli.lint import lint
 from tidegate.controller import config as configuration
 from tidegate.controller import logs
 from tidegate.controller.config import Config
@@ -22,6 +25,7 @@ app = typer.Typer(
     help="Tidegate lets a new version through step by step and shuts by itself when the metrics turn.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
 
@@ -86,12 +90,18 @@ def version() -> None:
     typer.echo(__version__)
 
 
+app.command()(explain)
+app.command()(lint)
+app.command()(backtest)
+
+
 async def _serve(config: Config, kubeconfig: str | None) -> int:
     # kopf takes half a second to import; the other commands need not wait for it.
     import structlog
 
     from tidegate import edge
     from tidegate.cluster.connection import Connection, connect
+    from tidegate.cluster.election import Deposed
     from tidegate.controller.app import Answered, App
     from tidegate.runtime.store import Store
 
@@ -118,6 +128,9 @@ async def _serve(config: Config, kubeconfig: str | None) -> int:
     except Terminal as error:
         log.error("cannot serve", cause=str(error))  # noqa: TRY400 - the message is the whole story
         return 2
+    except Deposed as error:
+        log.error("does not lead any more; the process ends and is to be started again", cause=str(error))  # noqa: TRY400 - as above
+        return 1
     except Exception:
         log.exception("a part of the operator has ended; the process ends and is to be started again")
         return 1

@@ -1,0 +1,228 @@
+"""`tidegate lint`: what is wrong with Releases and policies before they are applied."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tidegate.api.gate import Gate
+from tidegate.api.policy import RolloutPolicySpec
+from tidegate.cli import buckets, output, reach, telemetry
+from tidegate.cli.advice import advice
+from tidegate.cli.manifests import Finding, Manifest, ManifestError, Place, Severity, load
+from tidegate.cli.output import Format
+from tidegate.judge import choice
+from tidegate.prometheus.answers import Cause, Trouble
+from tidegate.prometheus.config import ConnectionConfig
+from tidegate.prometheus.connections import Connection
+from tidegate.prometheus.counters import raw_counters
+from tidegate.prometheus.promql import Names, fill, pods_of, variables
+from tidegate.prometheus.queries import queries
+
+_EXAMPLE = Names(
+    namespace="lint",
+    release="lint",
+    service="lint",
+    stable_service="lint-stable",
+    canary_service="lint-canary",
+    stable_pods=pods_of(["lint-stable"]),
+    canary_pods=pods_of(["lint-canary"]),
+    service_port=80,
+)
+"""Stands in for a Release: queries are checked for what they say, and not for what they find."""
+_COLOURS = {Severity.ERROR: typer.colors.RED, Severity.WARNING: typer.colors.YELLOW, Severity.NOTE: typer.colors.BLUE}
+_MOST_SERIES = 1
+
+
+@dataclass(frozen=True)
+class Located:
+    """A finding and where it is."""
+
+    manifest: Manifest
+    finding: Finding
+
+    @property
+    def line(self) -> int:
+        """Line in the file, from 1 on."""
+        return self.manifest.line(self.finding.place)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return it as a document for machines."""
+        return {
+            "file": self.manifest.source,
+            "line": self.line,
+            "kind": self.manifest.kind,
+            "name": self.manifest.name,
+            "field": self.finding.field,
+            "severity": self.finding.severity.value,
+            "message": self.finding.message,
+        }
+
+
+def lint(
+    *,
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Files or folders with Releases and policies; `-` is stdin.")
+    ],
+    prometheus: telemetry.PrometheusURL = None,
+    config: telemetry.ConfigFile = None,
+    server: Annotated[
+        bool, typer.Option("--server", help="Also let the API server check each object, as `kubectl apply --dry-run=server` does.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
+    form: Annotated[Format, typer.Option("--output", "-o", help="text, or json for machines.")] = Format.TEXT,
+    namespace: reach.Namespace = None,
+    kubeconfig: reach.Kubeconfig = None,
+    context: reach.Context = None,
+) -> None:
+    """Check Releases and policies: schema, rules, misspelt fields, queries, and what will surprise you.
+
+    Without a cluster and without a Prometheus it checks what the API server would check. With --prometheus or --config, Prometheus
+    is asked whether it understands each query; with --server, the API server has the last word.
+
+    Ends with 0 if all is well (warnings aside), with 1 if something is wrong, and with 2 if it could not be checked.
+    """
+    manifests = list(_loaded(files))
+    found = [Located(manifest, finding) for manifest in manifests for finding in manifest.findings]
+    sound = [manifest for manifest in manifests if not manifest.findings]
+    for manifest in sound:
+        found += [Located(manifest, finding) for finding in _of_policy(manifest)]
+    found += _missing_policies(manifests)
+    if prometheus is not None or config is not None:
+        found += _asked(sound, prometheus, config)
+    if server:
+        place = namespace or reach.namespace_of(kubeconfig, context)
+        found += reach.ask(kubeconfig, context, lambda connection, _: _of_server(connection, sound, place))
+    _tell(found, manifests, form)
+    bad = {Severity.ERROR, Severity.WARNING} if strict else {Severity.ERROR}
+    raise typer.Exit(int(any(one.finding.severity in bad for one in found)))
+
+
+def _loaded(files: Iterable[Path]) -> Iterator[Manifest]:
+    for path in files:
+        inside = sorted(each for each in path.rglob("*") if each.suffix in (".yaml", ".yml", ".json")) if path.is_dir() else [path]
+        for file in inside:
+            try:
+                yield from load(file)
+            except ManifestError as error:
+                output.fail(str(error))
+
+
+def _spec(manifest: Manifest) -> RolloutPolicySpec | None:
+    return None if manifest.kind == "Release" else RolloutPolicySpec.model_validate(manifest.document["spec"])
+
+
+def _of_policy(manifest: Manifest) -> Iterator[Finding]:
+    spec = _spec(manifest)
+    if spec is None:
+        return
+    for index, gate in enumerate(spec.gates):
+        for place, _, wrong in _texts(gate):
+            if wrong:
+                yield Finding(Severity.ERROR, ("spec", "gates", index, "metric", *place), wrong)
+    yield from advice(spec, manifest.document["spec"])
+
+
+def _missing_policies(manifests: Sequence[Manifest]) -> Iterator[Located]:
+    """Where policies are among the files, a Release that names another one is probably a typing error."""
+    known = {manifest.label for manifest in manifests if manifest.kind != "Release"}
+    for manifest in manifests:
+        if manifest.kind != "Release" or manifest.findings or not known:
+            continue
+        ref = manifest.document["spec"]["policyRef"]
+        label = f"{ref.get('kind', 'RolloutPolicy')}/{ref['name']}"
+        if label not in known:
+            message = f"there is no {label} in these files, there are: {', '.join(sorted(known))}"
+            yield Located(manifest, Finding(Severity.WARNING, ("spec", "policyRef", "name"), message))
+
+
+def _texts(gate: Gate) -> Iterator[tuple[Place, str, str]]:
+    """Give the queries of a gate: the field, the query with example names, and what is wrong with its variables."""
+    metric, values = gate.metric, variables(_EXAMPLE, "5m")
+    own: list[tuple[Place, str]] = []
+    if metric.promql is not None:
+        names = ("canary", "stable", "samples")
+        own = [(("promql", name), text) for name in names if (text := getattr(metric.promql, name)) is not None]
+    elif metric.counters is not None:
+        arms = (("canary", metric.counters.canary), ("stable", metric.counters.stable))
+        own = [
+            (("counters", arm, name), getattr(pair, name)) for arm, pair in arms if pair is not None for name in ("bad", "total")
+        ]
+    for place, text in own:
+        try:
+            yield place, fill(text, values), ""
+        except ValueError as error:
+            yield place, "", str(error)
+    if not own:
+        try:
+            raw_counters(gate, _EXAMPLE) if choice.by_evidence(gate) else queries(gate, _EXAMPLE)
+        except ValueError as error:
+            yield ("preset",), "", str(error)
+
+
+def _asked(manifests: Sequence[Manifest], url: str | None, config: Path | None) -> list[Located]:
+    """Let Prometheus read each query, in its own words, and look at the buckets that there are."""
+    specs = [(manifest, spec) for manifest in manifests if (spec := _spec(manifest)) is not None]
+    gates = [(manifest, ("spec", "gates", index), gate) for manifest, spec in specs for index, gate in enumerate(spec.gates)]
+    configs = telemetry.configurations(url, config, [gate.connection for *_, gate in gates])
+    found = asyncio.run(_answers(configs, [gate for *_, gate in gates]))
+    return [
+        Located(manifest, Finding(severity, (*place, *inner), message))
+        for (manifest, place, _), findings in zip(gates, found, strict=True)
+        for severity, inner, message in findings
+    ]
+
+
+async def _answers(configs: dict[str, ConnectionConfig], gates: Sequence[Gate]) -> list[list[tuple[Severity, Place, str]]]:
+    connected = telemetry.connections(configs)
+    try:
+        if trouble := await telemetry.check(connected):
+            output.fail(trouble)
+        return list(await asyncio.gather(*(_answer(connected[gate.connection], gate) for gate in gates)))
+    finally:
+        for connection in connected.values():
+            connection.close()
+
+
+async def _answer(connection: Connection, gate: Gate) -> list[tuple[Severity, Place, str]]:
+    now = datetime.now(UTC)
+    found: list[tuple[Severity, Place, str]] = []
+    for place, text, _ in _texts(gate):
+        answer = await connection.alone(text, now, _MOST_SERIES) if text else None
+        # What came too late, or not at all, says nothing about the query.
+        if isinstance(answer, Trouble) and answer.cause is Cause.QUERY:
+            found.append((Severity.ERROR, ("metric", *place), answer.message))
+    if message := await buckets.too_coarse(connection, gate, now):
+        found.append((Severity.WARNING, ("versusStable",), message))
+    return found
+
+
+async def _of_server(connection: Any, manifests: Sequence[Manifest], namespace: str) -> list[Located]:
+    found = []
+    for manifest in manifests:
+        for place, message in await reach.refusals(connection, manifest.document, namespace):
+            found.append(Located(manifest, Finding(Severity.ERROR, place, f"the API server says: {message}")))
+    return found
+
+
+def _tell(found: Sequence[Located], manifests: Sequence[Manifest], form: Format) -> None:
+    ordered = sorted(found, key=lambda one: (one.manifest.source, one.line, one.finding.field))
+    if form is Format.JSON:
+        output.write_json([one.to_wire() for one in ordered])
+        return
+    for one in ordered:
+        finding = one.finding
+        severity = typer.style(finding.severity.value, fg=_COLOURS[finding.severity])
+        where = f"{finding.field}: " if finding.field else ""
+        typer.echo(f"{one.manifest.source}:{one.line}: {severity}: {one.manifest.label}: {where}{finding.message}")
+    numbers = {severity: sum(one.finding.severity is severity for one in found) for severity in Severity}
+    counted = ((len(manifests), "object"), (numbers[Severity.ERROR], "error"), (numbers[Severity.WARNING], "warning"))
+    objects, errors, warnings = (f"{number} {what}{'' if number == 1 else 's'}" for number, what in counted)
+    summary = f"{objects}: {errors}, {warnings}"
+    typer.echo(f"tidegate: {summary}", err=True)

@@ -1,0 +1,42 @@
+"""How commands speak: results on stdout, everything else on stderr, and an exit status that scripts can rely on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from enum import StrEnum
+from typing import Any, NoReturn
+
+import typer
+
+CANNOT = 2
+"""Exit status of a command that could not do what it was asked: wrong arguments, unreadable files, nobody to ask."""
+
+
+class Format(StrEnum):
+    """How a result is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def fail(message: str) -> NoReturn:
+    """Say why a command cannot go on, and end it."""
+    typer.echo(f"tidegate: {message}", err=True)
+    raise typer.Exit(CANNOT)
+
+
+def write_json(document: Any) -> None:
+    """Write a document for machines."""
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def columns() -> int:
+    """Return the width of the terminal, or of $COLUMNS; 100 where nobody knows."""
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+def is_terminal() -> bool:
+    """Whether a person reads along, so that colours make sense."""
+    return sys.stdout.isatty()
