@@ -40,6 +40,9 @@ CONTROLLERS = (
 )
 """Those that a release can meet. Every controller that is left out saves its watches and a share of the start."""
 
+AUTOSCALER_SECONDS = 3.0
+"""How often a HorizontalPodAutoscaler looks at its metrics."""
+
 _SCHEDULER_PORT = 10259
 
 _AUDIT_POLICY = """\
@@ -178,6 +181,9 @@ async def _start_controller_manager(sandbox: Sandbox) -> None:
         f"--root-ca-file={layout.ca_file}",
         "--kube-api-qps=300",
         "--kube-api-burst=600",
+        # Autoscalers that look five times as often, and scale down within a test's patience.
+        f"--horizontal-pod-autoscaler-sync-period={AUTOSCALER_SECONDS:g}s",
+        "--horizontal-pod-autoscaler-downscale-stabilization=10s",
     ]
     # Made by one of its controllers: the proof that they are at work.
     account = sandbox.api.answering("/api/v1/namespaces/default/serviceaccounts/default")

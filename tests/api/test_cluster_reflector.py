@@ -21,7 +21,7 @@ from tidegate.cluster.errors import NotFound
 from tidegate.cluster.reflector import Reflector, State
 from tidegate.cluster.resources import CONFIG_MAPS, Resource
 from tidegate.runtime.clock import SystemClock
-from tidegate.runtime.store import Change, Store
+from tidegate.runtime.store import MARK, Change, Store
 
 pytestmark = needs_api_server
 
@@ -77,7 +77,8 @@ async def test_store_follows_whatever_happens(cluster: Cluster, place: str):
 
         await until(lambda: contents(store.objects("ConfigMap")) == truth)
 
-    assert all("managedFields" not in obj["metadata"] for obj in store.objects("ConfigMap"))
+    fields = [obj["metadata"].get("managedFields", MARK) for obj in store.objects("ConfigMap")]
+    assert all(kept == MARK for kept in fields)
     assert ["a", "b", "c"] == [change.key.name for change in seen if change.listed and change.key.name != OF_A_CONTROLLER]
 
 

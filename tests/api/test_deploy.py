@@ -89,6 +89,7 @@ def test_operator_reads_the_configuration_of_the_chart(tmp_path: Path) -> None:
     """What the chart makes of its values, with every option of a connection given, is a configuration that the operator accepts."""
     values = {
         "watchNamespaces": ["shop"],
+        "leaderElection": {"enabled": True, "leaseDuration": "20s", "renewDeadline": "12s", "retryPeriod": "3s"},
         "config": {
             "logLevel": "debug",
             "warmUp": "3s",
@@ -117,12 +118,50 @@ def test_operator_reads_the_configuration_of_the_chart(tmp_path: Path) -> None:
 
 
 @needs_kubectl
+@needs_helm
+def test_two_replicas_of_which_one_works() -> None:
+    """Both ways install two pods, apart from each other, of which one goes at a time, and that take part in an election."""
+    for objects in (kustomize("."), helm()):
+        spec = objects["Deployment", "tidegate"]["spec"]
+        pod, labels = spec["template"]["spec"], spec["selector"]["matchLabels"]
+
+        assert 2 == spec["replicas"]
+        assert {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}} == spec["strategy"]
+        assert ["kubernetes.io/hostname", "topology.kubernetes.io/zone"] == [
+            one["topologyKey"] for one in pod["topologySpreadConstraints"]
+        ]
+        assert all(one["labelSelector"]["matchLabels"] == labels for one in pod["topologySpreadConstraints"])
+        assert {"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace"} == {
+            one["name"]: one["valueFrom"]["fieldRef"]["fieldPath"] for one in pod["containers"][0]["env"]
+        }
+        budget = objects["PodDisruptionBudget", "tidegate"]["spec"]
+        assert (1, labels) == (budget["maxUnavailable"], budget["selector"]["matchLabels"])
+        name = configuration.Config().leader_election.lease_name
+        assert [name] == objects["Role", "tidegate-leader-election"]["rules"][1]["resourceNames"]
+
+
+@needs_helm
+def test_without_leader_election_there_is_never_a_second_pod(tmp_path: Path) -> None:
+    """Given an installation without leader election, the pod is replaced and not joined, and more replicas are refused."""
+    alone = helm("--set", "leaderElection.enabled=false,replicas=1")
+    file = tmp_path / "config.yaml"
+    file.write_text(alone["ConfigMap", "tidegate-config"]["data"]["config.yaml"])
+
+    refused = run(HELM, "template", "tidegate", str(CHART), "--set", "leaderElection.enabled=false")
+
+    assert {"type": "Recreate"} == alone["Deployment", "tidegate"]["spec"]["strategy"]
+    assert not {"PodDisruptionBudget", "Role"} & {kind for kind, _ in alone}
+    assert configuration.load(file).leader_election.enabled is False
+    assert "without leaderElection.enabled" in refused.stderr
+
+
+@needs_kubectl
 def test_no_role_of_the_operator_has_a_wildcard() -> None:
     """Every right is named: group, resource and verb."""
     objects = kustomize(".")
 
     for (kind, name), found in objects.items():
-        for rule in found["rules"] if kind == "ClusterRole" else []:
+        for rule in found["rules"] if kind in {"ClusterRole", "Role"} else []:
             assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]], name
             assert not {"secrets", "configmaps"} & set(rule["resources"]), name
 
@@ -134,7 +173,7 @@ def test_named_namespaces_bind_the_operator_there_only() -> None:
 
     documents = [document for document in yaml.safe_load_all(done.stdout) if document]
 
-    bindings = [document for document in documents if document["kind"] == "RoleBinding"]
+    bindings = [one for one in documents if one["kind"] == "RoleBinding" and one["roleRef"]["kind"] == "ClusterRole"]
     cluster_wide = [document["roleRef"]["name"] for document in documents if document["kind"] == "ClusterRoleBinding"]
     (configuration,) = (document["data"]["config.yaml"] for document in documents if document["kind"] == "ConfigMap")
     assert {"shop", "bank"} == {binding["metadata"]["namespace"] for binding in bindings}
@@ -147,7 +186,8 @@ def test_named_namespaces_bind_the_operator_there_only() -> None:
 @pytest.mark.parametrize(
     ("option", "named"),
     [
-        ("replicas=2", "/replicas"),
+        ("replicas=6", "/replicas"),
+        ("leaderElection.enabled=perhaps", "/leaderElection/enabled"),
         ("image.digest=sha256:abc", "/image/digest"),
         ("config.connections[0].name=Default", "/config/connections/0"),
         ("admission.hold.enabled=maybe", "/admission/hold/enabled"),

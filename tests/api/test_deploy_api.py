@@ -96,7 +96,7 @@ NO_RIGHTS = [
 @pytest.fixture(scope="module")
 def account(api: Api, place: str) -> Iterator[str]:
     """The user name of a ServiceAccount with the operator's roles; they are bound under names of their own."""
-    wanted = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding"}
+    wanted = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
     chosen = [found for (kind, _), found in kustomize(".").items() if kind in wanted]
     text = yaml.safe_dump_all(chosen).replace("tidegate-system", place)
     text = re.sub(r"^(  |- |)(.*)name: (tidegate[-a-z]*)$", rf"\1\2name: \3-{place}", text, flags=re.MULTILINE)
@@ -112,12 +112,27 @@ def test_operator_may_do_what_it_does_and_no_more(api: Api, account: str) -> Non
             assert granted == allowed(api, account, verb, resource, where), (verb, resource)
 
 
+def test_operator_may_write_its_own_lease_and_no_other(api: Api, account: str, place: str) -> None:
+    """The Lease of its election is its own; those of others are not, nor are those of other namespaces."""
+    own, other = "leases.coordination.k8s.io:tidegate", "leases.coordination.k8s.io:another"
+
+    assert allowed(api, account, "create", "leases.coordination.k8s.io", place)
+    assert all(allowed(api, account, verb, own, place) for verb in ("get", "watch", "update"))
+    assert not any(allowed(api, account, verb, own, place) for verb in ("list", "delete", "patch"))
+    assert not any(allowed(api, account, verb, other, place) for verb in ("get", "watch", "update"))
+    assert not any(allowed(api, account, verb, own, "kube-system") for verb in ("get", "watch", "create", "update"))
+
+
 def allowed(api: Api, user: str, verb: str, resource: str, where: str) -> bool:
-    """Ask the API server's authorizer; `resource` is `plural.group/subresource`, for the cluster's kinds `plural.group/name`."""
+    """Ask the API server's authorizer.
+
+    `resource` is `plural.group/subresource`, for the cluster's kinds `plural.group/name`; `plural.group:name` for one object.
+    """
+    resource, _, name = resource.partition(":")
     full, _, rest = resource.partition("/")
     plural, _, group = full.partition(".")
     attributes = {"verb": verb, "group": group, "resource": plural, "namespace": where}
-    attributes |= {"subresource": rest} if where else {"name": rest}
+    attributes |= {"subresource": rest, "name": name} if where else {"name": rest}
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SubjectAccessReview",
@@ -133,7 +148,9 @@ def schemas(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("schemas")
     index = api.request("GET", "/openapi/v3", "").body["paths"]
     for path, where in index.items():
-        if not re.fullmatch(r"api/v1|apis/(apps|rbac\.authorization|admissionregistration|apiextensions|networking).*/v1", path):
+        if not re.fullmatch(
+            r"api/v1|apis/(apps|rbac\.authorization|admissionregistration|apiextensions|networking|policy).*/v1", path
+        ):
             continue
         components = api.request("GET", where["serverRelativeURL"], "").body["components"]
         for name, schema in components["schemas"].items():

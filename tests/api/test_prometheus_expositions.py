@@ -412,7 +412,8 @@ async def test_what_matches_nothing_is_named(scene, reader, case, measure):
     assert hint.startswith(f"no series {case.counter if case.counter and measure == 'ErrorRate' else case.histogram}")
     assert "the metric exists with other values of" in hint
     assert "checkout-other" in hint or "checkout-zzz" in hint
-    assert "(e.g. " in hint
+    # Traefik's names run into each other: `shop-` may be the beginning of another namespace's.
+    assert ("(e.g. " in hint) is (case.source != "Traefik")
 
 
 async def eventually(reader: Reader, a_gate: Gate, called: Names, at: datetime) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from simulation.cluster import CANARY, STABLE, ReplicaSet
 from simulation.views import at, stage_of, weight_of
 from simulation.world import Pass, World
+from tidegate.api.gate import BreachAction
 from tidegate.api.names import Cause, Condition, Phase, Verdict
-from tidegate.api.policy import BreachAction
 from tidegate.api.release import Outcome, ReleaseStatus
 from tidegate.engine.decide import decide
 from tidegate.engine.plan import Plan, SetFinalizer, ShiftRoute

@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, assert_never
 
 from simulation.cluster import CANARY, STABLE, USER, Cluster, ReplicaSet, Service, Template
@@ -27,13 +28,14 @@ from tidegate.engine.plan import (
     Plan,
     Role,
     Scale,
+    ScaleWorkload,
     SetFinalizer,
     SetImages,
     ShiftRoute,
     TakeOver,
 )
-from tidegate.engine.snapshot import Blocker, Owner, PolicyView, ReleaseView, Request, Snapshot, Verb
-from tidegate.judge.reading import Reading
+from tidegate.engine.snapshot import AutoscalerView, Blocker, Owner, PolicyView, ReleaseView, Request, Snapshot, Verb, WorkloadView
+from tidegate.judge.reading import Counts, Reading, Tally
 
 ROLE_NAMES = {Role.STABLE: STABLE, Role.CANARY: CANARY}
 KINDS = ("deployment", "replica_sets", "services", "routes")
@@ -88,6 +90,7 @@ class World:
         self.status = ReleaseStatus()
         self.blockers: tuple[Blocker, ...] = ()
         self.trouble = ""
+        self.autoscaler: Callable[[WorkloadView], AutoscalerView | None] = lambda _: None
         self.seen = Seen()
         self.stale: set[str] = set()
         """Kinds whose watch lags; of these the caches show only what the operator itself has written."""
@@ -95,6 +98,8 @@ class World:
         """What Prometheus says about the new version, by gate; 0 where nothing is named, None for no data."""
         self.prometheus_trouble = ""
         self.readings: list[Reading] = []
+        self.counted: dict[str, datetime] = {}
+        """When counters were read last, by gate."""
         self.notices: list[Notice] = []
         self.weights: list[int] = [0]
         self.last: Pass | None = None
@@ -132,6 +137,10 @@ class World:
             {"targetRef": {"name": "checkout"}, "images": self.images, "policyRef": {"name": "production"}, "traffic": traffic}
         )
 
+    def _workload_view(self) -> WorkloadView | None:
+        view = workload_view(self.seen, self.images, self.trouble)
+        return replace(view, autoscaler=self.autoscaler(view)) if view is not None else None
+
     def snapshot(self) -> Snapshot:
         """Return what the operator sees."""
         seen, request = self.seen, self.request
@@ -150,7 +159,7 @@ class World:
             release=release,
             status=self.status,
             policy=PolicyView("RolloutPolicy/production", self.policy) if self.policy else None,
-            workload=workload_view(seen, self.images, self.trouble),
+            workload=self._workload_view(),
             user_service=service_view(USER, seen.services.get(USER)),
             stable_service=service_view(STABLE, seen.services.get(STABLE)),
             canary_service=service_view(CANARY, seen.services.get(CANARY)),
@@ -221,7 +230,7 @@ class World:
             case SetFinalizer(present):
                 self.finalizer = present
                 self.gone = not present
-            case LabelWorkload() | Hold() | SetImages():
+            case LabelWorkload() | Hold() | SetImages() | ScaleWorkload():
                 self._write_deployment(action)
             case CreateCanary() | TakeOver() | Adopt() | Scale() | DeleteReplicaSet():
                 self._write_replica_set(action)
@@ -254,7 +263,7 @@ class World:
         else:
             cache.pop(name, None)
 
-    def _write_deployment(self, action: LabelWorkload | Hold | SetImages) -> None:
+    def _write_deployment(self, action: LabelWorkload | Hold | SetImages | ScaleWorkload) -> None:
         deployment, seen = self.cluster.deployment, self.seen.deployment
         if deployment is None or seen is None:
             raise ConflictError
@@ -266,6 +275,10 @@ class World:
                 if not paused and not unchanged:
                     raise ConflictError
                 self.cluster.set_paused(paused)
+            case ScaleWorkload(replicas):
+                if deployment.replicas != seen.replicas:
+                    raise ConflictError
+                self.cluster.scale(replicas)
             case SetImages():
                 if not unchanged or not deployment.paused:
                     raise ConflictError
@@ -322,10 +335,16 @@ class World:
 
     # Time.
 
-    def look(self, gate: str, value: float | None = 0.0, *, trouble: str = "", stable: float = 0.0) -> None:
-        """A look of a gate comes in; its value is the share of errors."""
+    def look(self, gate: str, value: float | None = 0.0, *, trouble: str = "", stable: float = 0.0, requests: float = 1000) -> None:
+        """A look of a gate comes in; its value is the share of errors, of so many requests since the look before."""
         if self.status.candidate is None:
             return
+        known = value is not None and not trouble
+        others = 0.0 if self.status.weight == 100 else 9 * requests
+        since = max(at(self.now - 2), self.counted.get(gate, at(0)))
+        if known:
+            self.counted[gate] = at(self.now)
+        counts = Counts(since, Tally(requests, requests * (value or 0.0)), Tally(others, others * stable))
         self.readings.append(
             Reading(
                 gate=gate,
@@ -333,9 +352,10 @@ class World:
                 at=at(self.now),
                 canary=None if trouble else value,
                 stable=stable,
-                canary_samples=None if value is None else 1000,
+                canary_samples=None if value is None else requests,
                 stable_samples=1000,
                 trouble=trouble,
+                counts=counts if known else None,
             )
         )
 

@@ -25,4 +25,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 watchNamespaces:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- if ne (toYaml .Values.leaderElection) "enabled: true" }}
+leaderElection:
+  {{- toYaml .Values.leaderElection | nindent 2 }}
+{{- end }}
 {{- end }}

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeAlias
 import aiohttp
 import orjson
 
+from tidegate.cluster import fence as fencing
 from tidegate.cluster.connection import POOL, Connection
 from tidegate.cluster.errors import ApiError, Expired, Silent, Unavailable, error_of
 from tidegate.cluster.resources import Target, path_of
@@ -71,12 +72,21 @@ class Cluster:
         connection: where and as whom.
         timeout: seconds for a request.
         observe: told of every request.
+        fence: keeps writes from being sent, which are `Fenced` then; None where nothing does.
     """
 
-    def __init__(self, connection: Connection, *, timeout: float = TIMEOUT, observe: Observer | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        timeout: float = TIMEOUT,
+        observe: Observer | None = None,
+        fence: fencing.Fence | None = None,
+    ) -> None:
         self._connection = connection
         self._timeout = timeout
         self._observe = observe
+        self._fence = fence
         self._sessions: dict[int, aiohttp.ClientSession] = {}
         self._closed = False
 
@@ -152,9 +162,9 @@ class Cluster:
         params = {"fieldManager": manager}
         return await self._request("patch", "PATCH", path, params=params, body=body, content_type=_MERGE_PATCH)
 
-    async def create(self, path: str, obj: Mapping[str, Any], *, manager: str = MANAGER) -> Json:
+    async def create(self, path: str, obj: Mapping[str, Any], *, manager: str = MANAGER, within: float | None = None) -> Json:
         """Creates an object in a collection."""
-        return await self._request("create", "POST", path, params={"fieldManager": manager}, body=obj)
+        return await self._request("create", "POST", path, params={"fieldManager": manager}, body=obj, within=within)
 
     async def update(self, path: str, obj: Mapping[str, Any], *, manager: str = MANAGER, within: float | None = None) -> Json:
         """Replaces an object; its resourceVersion is the precondition. Only for objects that are ours alone."""
@@ -257,7 +267,12 @@ class Cluster:
         within: float | None = None,
     ) -> Json:
         seconds = self._timeout if within is None else within
-        data = None if body is None else orjson.dumps(body)
+        data: bytes | fencing.Body | None = None if body is None else orjson.dumps(body)
+        if self._fence is not None and isinstance(data, bytes):
+            seconds = min(seconds, fencing.ends_within(self._fence, verb=verb, path=path))
+            # The API server, too, drops what it could not do by then, such as while its storage is slow.
+            params = {**(params or {}), "timeout": f"{int(seconds * 1000)}ms"}
+            data = fencing.Body(data, self._fence, content_type=content_type)
         limits = aiohttp.ClientTimeout(total=seconds)
         response = await self._send(verb, method, path, params=params, limits=limits, data=data, content_type=content_type)
         try:
@@ -277,7 +292,7 @@ class Cluster:
         *,
         params: Mapping[str, str] | None,
         limits: aiohttp.ClientTimeout,
-        data: bytes | None = None,
+        data: bytes | fencing.Body | None = None,
         content_type: str = _JSON,
         answer_within: float | None = None,
     ) -> aiohttp.ClientResponse:
@@ -299,6 +314,8 @@ class Cluster:
                 )
             status = response.status
         except (aiohttp.ClientError, OSError) as error:
+            if isinstance(data, fencing.Body) and data.withheld:
+                raise fencing.refusal(verb=verb, path=path) from error
             raise _unreachable(error, verb=verb, path=path, within=answer_within or limits.total) from error
         finally:
             if self._observe is not None:
@@ -307,7 +324,8 @@ class Cluster:
 
     def _session(self, limit: int) -> aiohttp.ClientSession:
         if limit not in self._sessions:
-            self._sessions[limit] = self._connection.open_session(limit=limit)
+            deliver = self._fence.grace if self._fence is not None and limit else None
+            self._sessions[limit] = self._connection.open_session(limit=limit, deliver_within=deliver)
         return self._sessions[limit]
 
 

@@ -14,6 +14,7 @@ import yaml
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
+from tidegate.cluster.fence import Sockets
 from tidegate.runtime.clock import Clock, SystemClock
 from tidegate.runtime.errors import Terminal
 
@@ -70,15 +71,17 @@ class Connection:
         self._read_at = self._clock.monotonic()
         self._reading = asyncio.Lock()
 
-    def open_session(self, *, limit: int = POOL) -> aiohttp.ClientSession:
+    def open_session(self, *, limit: int = POOL, deliver_within: float | None = None) -> aiohttp.ClientSession:
         """A session whose requests carry fresh credentials; they name `server` in their URLs.
 
         Its owner closes it. A 401 has the credentials read again, and the request repeated once.
 
         Args:
             limit: connections at once; 0 for no limit.
+            deliver_within: seconds after which the system drops what it could not deliver; None for its own patience.
         """
-        connector = aiohttp.TCPConnector(limit=limit, ssl=self._ssl, ttl_dns_cache=30)
+        sockets = Sockets(deliver_within) if deliver_within is not None else None
+        connector = aiohttp.TCPConnector(limit=limit, ssl=self._ssl, ttl_dns_cache=30, socket_factory=sockets)
         return aiohttp.ClientSession(
             connector=connector,
             headers={"User-Agent": user_agent(), "Accept": "application/json"},

@@ -13,8 +13,6 @@ from typing import Any
 from tidegate.cluster.resources import Target
 from tidegate.runtime.errors import Retry, Terminal
 
-PERMISSION_RETRY = 30.0
-"""Seconds before a pass that lacked a permission is tried again: RBAC is changed by people."""
 UNFIT_PATCH = "the server rejected our request due to an error in our request"
 """All that the API says of a JSON patch whose `test` failed or whose path is gone (422, no causes; verified on 1.36). An
 object that is really invalid comes with causes, and the refusal of an admission webhook with its words."""
@@ -97,15 +95,15 @@ class Unauthorized(ApiError, Retry):
 
 
 class Forbidden(ApiError, Retry):
-    """A permission is missing, or admission refused (403)."""
+    """A permission is missing, or admission refused (403).
+
+    An API server that has just started says so for a second, until it has read its roles: the first tries come quickly.
+    """
 
     @property
     def permission(self) -> str:
         """What is (most likely) missing, in words for a status: `patch deployments.apps in shop`."""
         return f"{self.verb} {Target(self.target.resource, self.target.namespace)}"
-
-    def _after(self) -> float | None:
-        return PERMISSION_RETRY
 
 
 class Invalid(ApiError, Terminal):
@@ -130,6 +128,10 @@ class TooManyRequests(ApiError, Retry):
 
 class Unavailable(ApiError, Retry):
     """No answer, or none that says anything about the request (connection, 5xx). A write may have been done or not."""
+
+
+class Fenced(ApiError, Retry):
+    """A write that was not sent, because another process leads or may lead by now."""
 
 
 class ServerTimeout(Unavailable):

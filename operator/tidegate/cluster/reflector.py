@@ -28,6 +28,8 @@ SLOW_RETRY = 30.0
 SILENCES = 5
 """Watches in a row without a sign of life after which a list is made: after a restore of etcd the server accepts a
 version from the future and stays silent until history gets there."""
+QUIET = 0.1
+"""Seconds without an event after which a watch that was made anew has told what there was to tell."""
 SHORT_WATCH = 1.0
 """Seconds: a watch that ends sooner without an event has failed, whatever the server says."""
 
@@ -114,6 +116,8 @@ class Reflector:
         self._state = State.STARTING
         self._message = ""
         self._settled = asyncio.Event()
+        self._accepted = asyncio.Event()
+        self._round: asyncio.Timeout | None = None
         self._heard: float | None = None
 
     @property
@@ -143,21 +147,54 @@ class Reflector:
             await self._clock.sleep(within, wake=self._settled)
         return self.health.state
 
+    async def renew(self, within: float) -> bool:
+        """Makes the watch anew, so that what was missed is told now, also by a watch that had died unnoticed.
+
+        Args:
+            within: seconds to wait at most.
+
+        Returns:
+            Whether the API has accepted it and has told what there was to tell.
+        """
+        self._accepted.clear()
+        if self._round is not None:
+            self._round.reschedule(asyncio.get_running_loop().time())
+            self._round = None
+        deadline = self._clock.monotonic() + within
+        await self._clock.sleep(within, wake=self._accepted)
+        while self._accepted.is_set() and (left := deadline - self._clock.monotonic()) > 0:
+            # What was missed comes right behind the acceptance; nothing marks its end but that no more comes.
+            events = self._events
+            await self._clock.sleep(min(left, QUIET))
+            if events == self._events:
+                return True
+        return False
+
     async def run(self) -> None:
         """Mirrors until cancelled; no error ends it."""
         while True:
             try:
-                await self._follow()
-            except ApiError as error:
-                delay = self._failed(error)
-            except Exception as error:
-                log.exception("reflector failed", resource=self._resource.qualified)
-                self._version = None
-                self._become(State.STALE, f"{type(error).__name__}: {error}")
-                delay = self._backoff()
-            else:
+                async with asyncio.timeout(None) as self._round:
+                    await self._attempt()
+            except TimeoutError:
+                # By `renew`, and by nothing else: all that is asked for has a timeout of its own, which is an ApiError.
                 continue
-            await self._clock.sleep(delay)
+            finally:
+                self._round = None
+
+    async def _attempt(self) -> None:
+        try:
+            await self._follow()
+        except ApiError as error:
+            delay = self._failed(error)
+        except Exception as error:
+            log.exception("reflector failed", resource=self._resource.qualified)
+            self._version = None
+            self._become(State.STALE, f"{type(error).__name__}: {error}")
+            delay = self._backoff()
+        else:
+            return
+        await self._clock.sleep(delay)
 
     async def _follow(self) -> None:
         if self._version is None:
@@ -186,7 +223,7 @@ class Reflector:
             lifetime=int(WATCH_LIFETIME * self._random.uniform(0.9, 1.0)),
             inactivity=self._inactivity,
             label_selector=self._label_selector,
-            on_open=self._hear,
+            on_open=self._open,
         )
         async with aclosing(watch) as stream:
             async for event in stream:
@@ -245,7 +282,8 @@ class Reflector:
                 return SLOW_RETRY * self._random.uniform(0.8, 1.2)
             case Forbidden() | Unauthorized():
                 self._become(State.FORBIDDEN, error.message)
-                return SLOW_RETRY * self._random.uniform(0.8, 1.2)
+                # An API server that has just started refuses everything for a second, until it has read its roles.
+                return self._backoff()
             case _:
                 if self._displeases(error):
                     self._version = None
@@ -266,6 +304,10 @@ class Reflector:
         self._state, self._message = state, message
         if state in {State.SYNCED, State.ABSENT, State.FORBIDDEN}:
             self._settled.set()
+
+    def _open(self) -> None:
+        self._hear()
+        self._accepted.set()
 
     def _hear(self) -> None:
         """Notes a list, an accepted watch or an event: from here on the store follows the cluster."""

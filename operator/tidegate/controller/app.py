@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import socket
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
@@ -20,7 +18,9 @@ from tidegate.cluster.resources import RELEASES, Target
 from tidegate.controller.cached import CachedCluster
 from tidegate.controller.config import Config
 from tidegate.controller.gather import Gatherer
+from tidegate.controller.handover import knows, note
 from tidegate.controller.http import Check, Endpoints
+from tidegate.controller.leadership import election_of, instance
 from tidegate.controller.looks import Looks
 from tidegate.controller.metrics import Metrics
 from tidegate.controller.outside import WATCHED, World
@@ -46,6 +46,15 @@ HANDOVER_SECONDS = 5.0
 """What passes that are under way get to finish when the process ends."""
 FLUSH_SECONDS = 2.0
 """What Events that wait to be written get then."""
+PASSING = frozenset({"start", "look round", "work"})
+"""Parts that come to an end while all goes well."""
+HURRY_SECONDS = 0.2
+"""The same where another process waits to take over."""
+KNOW_SECONDS = 0.02
+"""Between looks whether the last of what a leader has left word of has come in."""
+CATCH_UP_SECONDS = 5.0
+"""What watches get to tell what they have missed, when this process takes over; then it goes on with what it knows, as it would if
+it had lost them while it worked."""
 
 
 class Edge(Protocol):
@@ -78,7 +87,12 @@ class App:
         clock, spread = SystemClock(), random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._metrics = metrics = Metrics()
         self._store = store = Store(clock, labels=(SERVICE_OF_SLICE, LABEL_RELEASE, LABEL_POD_TEMPLATE_HASH))
-        self._cluster = CachedCluster(connection, store, observe=self._requested)
+        part = election_of(config.leader_election, connection, observe=self._requested)
+        self._election = part[0] if part else None
+        self._electorate = part[1] if part else None
+        self._campaign: asyncio.Task[None] | None = None
+        self._works = False
+        self._cluster = CachedCluster(connection, store, observe=self._requested, fence=self._election)
         self._references = References()
         self._queue: KeyedQueue[ReleaseKey] = KeyedQueue(clock, jitter=spread)
         self._due: Scheduler[ReleaseKey] = Scheduler(clock)
@@ -86,12 +100,12 @@ class App:
         self._world = World(
             self._cluster, store, clock=clock, namespaces=config.watch_namespaces, jitter=spread, changed=self._all_again
         )
-        self._recorder = Recorder(self._cluster, clock=clock, instance=_instance(), on_drop=self._dropped)
+        self._recorder = Recorder(self._cluster, clock=clock, instance=instance(), on_drop=self._dropped)
         self._reader = reader.Reader({one.name: connections.Connection(one) for one in config.connections}, self._queried)
-        self._looks = Looks(clock=clock, read=self._reader.read, arrived=self._queue.add)
+        self._looks = Looks(clock=clock, telemetry=self._reader, arrived=self._queue.add)
         self._pods = Pods(self._cluster, clock=clock, arrived=self._queue.add)
         router = HTTPRouteRouter()
-        self._gatherer = Gatherer(store, router, warm_up=config.warm_up.total_seconds())
+        self._gatherer = Gatherer(store, router, clock=clock, warm_up=config.warm_up.total_seconds())
         self._reconciler = Reconciler(
             store=store,
             cluster=self._cluster,
@@ -118,6 +132,7 @@ class App:
 
         Raises:
             Terminal: the operator cannot serve; the message says why.
+            Deposed: another process works now, or may.
             Exception: whatever ended one of its parts; the process must end, and be started again.
         """
         try:
@@ -133,22 +148,62 @@ class App:
             await self._close()
 
     async def _begin(self) -> None:
-        """Fill the caches before anything is decided on them; then start all the rest."""
+        """Fill the caches, and keep them; whether this process works or stands by."""
         for reflector in self._world.reflectors:
             self._start(f"watch of {reflector.resource.qualified}", reflector.run())
         await self._releases.first()
         await self._world.first()
         self._start("lists of Releases", self._releases.run())
         self._start("surroundings", self._world.run())
+        self._start("watch of Releases", self._edge(store=self._store, connection=self._connection, answered=self._answered))
+        if self._election is not None:
+            self._campaign = self._start("leader election", self._election.run())
+        self._start("work", self._work())
+
+    async def _work(self) -> None:
+        """Begin to decide and to write, once this process is the one that may."""
+        if self._election is not None:
+            log.info("the caches are filled; waiting for the lease")
+            await self._election.won.wait()
+            await self._catch_up()
         self._start("due times", self._due.run(self._queue.add))
         self._start("looks", self._looks.run())
-        self._start("watch of Releases", self._edge(store=self._store, connection=self._connection, answered=self._answered))
+        self._works = True
+        self._all_again()
         self._workers.start()
         served = ", ".join(self._config.watch_namespaces) or "all"
-        log.info("serving", namespaces=served, workers=self._config.workers, keepHeld=self._world.keep_held)
+        elected = self._election is not None
+        log.info("serving", namespaces=served, workers=self._config.workers, keepHeld=self._world.keep_held, leaderElection=elected)
 
-    def _start(self, name: str, part: Coroutine[Any, Any, Any]) -> None:
-        self._parts[asyncio.create_task(part, name=name)] = name
+    async def _catch_up(self) -> None:
+        """See what the leader before has done: its last writes may not have come in by the watches, which may be dead, too.
+
+        What has been decided stands in the statuses, so these are listed. Of everything else each watch is made anew, which tells
+        what was missed; a write that rests on less is refused by the tests that it carries. Neither is waited for where the leader
+        has left word by which everything is known already.
+        """
+        assert self._election is not None
+        looking = self._start("look round", self._look_round())
+        while not looking.done():
+            if len(self._config.watch_namespaces) <= 1 and knows(self._store, self._election.note):
+                log.info("nothing was missed")
+                return
+            await asyncio.wait({looking}, timeout=KNOW_SECONDS)
+
+    async def _look_round(self) -> None:
+        began = asyncio.get_running_loop().time()
+        told = {State.ABSENT, State.FORBIDDEN}
+        watches = [reflector for reflector in self._world.reflectors if reflector.health.state not in told]
+        renewed, _ = await asyncio.gather(
+            asyncio.gather(*(reflector.renew(CATCH_UP_SECONDS) for reflector in watches)), self._releases.first()
+        )
+        late = [reflector.resource.qualified for reflector, accepted in zip(watches, renewed, strict=True) if not accepted]
+        log.info("caught up", seconds=round(asyncio.get_running_loop().time() - began, 3), late=late)
+
+    def _start(self, name: str, part: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(part, name=name)
+        self._parts[task] = name
+        return task
 
     async def _first_end(self) -> None:
         """Wait until something ends that is to last; its error, if it ended by one, is raised."""
@@ -159,19 +214,35 @@ class App:
                 name = self._parts.pop(task)
                 if name == "stop":
                     return
-                if name != "start":
+                if name not in PASSING:
                     raise RuntimeError(f"{name} ended by itself")
 
     async def _close(self) -> None:
-        await self._workers.stop(within=HANDOVER_SECONDS)
+        deposed = self._election is not None and self._works and not self._leads
+        finished = await self._workers.stop(within=0.0 if deposed else HANDOVER_SECONDS)
         await self._pods.stop()
-        await self._recorder.stop(within=FLUSH_SECONDS)
+        flush = FLUSH_SECONDS if self._election is None else HURRY_SECONDS
+        await self._recorder.stop(within=0.0 if deposed else flush)
+        await self._hand_over(finished=finished)
         for part in self._parts:
             part.cancel()
         await asyncio.gather(*self._parts, return_exceptions=True)
         self._reader.close()
         await self._endpoints.stop()
         await self._cluster.close()
+        if self._electorate is not None:
+            await self._electorate.close()
+
+    async def _hand_over(self, *, finished: bool) -> None:
+        """Let another process take over, now that this one writes no more."""
+        if self._election is None or self._campaign is None:
+            return
+        self._campaign.cancel()
+        await asyncio.gather(self._campaign, return_exceptions=True)
+        if finished:
+            await self._election.resign(note(self._store) if self._works else {})
+        elif self._leads:
+            log.warning("a write was cut short and may still be on its way: the lease is left to run out")
 
     def _workers_of(self, clock: Clock) -> Workers[ReleaseKey]:
         return Workers(
@@ -210,10 +281,15 @@ class App:
             keys = {key, *self._references.rivals(key, change)}
         else:
             keys = self._references.of(change)
+        if not self._works:
+            # All of them will be looked at once it does.
+            return
         for key in keys:
             self._queue.add(key, Lane.LOW if change.listed else Lane.NORMAL)
 
     def _all_again(self) -> None:
+        if not self._works:
+            return
         for release in self._store.objects(RELEASES.kind):
             self._queue.add(ReleaseKey(release["metadata"]["namespace"], release["metadata"]["name"]), Lane.LOW)
 
@@ -232,7 +308,13 @@ class App:
     def _dropped(self, why: object) -> None:
         self._metrics.events_dropped.labels(str(getattr(why, "value", why))).inc()
 
+    @property
+    def _leads(self) -> bool:
+        """Whether this process may write."""
+        return self._election is None or self._election.remaining() > 0
+
     def _refresh(self) -> None:
+        self._metrics.leader.set(1.0 if self._works and self._leads else 0.0)
         self._metrics.queue_depth.set(self._queue.depth())
         self._metrics.queue_age.set(self._queue.oldest_age())
         ages = {RELEASES.qualified: self._releases.health.age, **self._world.ages()}
@@ -250,13 +332,17 @@ class App:
 
     def _ready(self) -> list[Check]:
         age, releases = self._queue.oldest_age(), self._releases.health
+        election = self._election.health() if self._election is not None else None
         return [
             Check(RELEASES.qualified, releases.state is State.SYNCED, releases.message or releases.state.value),
-            Check("workers", self._workers.running, "running" if self._workers.running else "not running yet"),
+            self._work_check(),
             Check("queue", age < STUCK_SECONDS, f"{self._queue.depth()} waiting, the oldest for {age:.1f} s"),
+            *([Check("leader election", election.sound, election.words)] if election is not None else []),
             *(Check(resource, known, words) for resource, known, words in self._world.report()),
         ]
 
-
-def _instance() -> str:
-    return os.environ.get("POD_NAME") or socket.gethostname()
+    def _work_check(self) -> Check:
+        if self._workers.running:
+            return Check("workers", True, "running")
+        stands_by = self._election is not None and not self._election.won.is_set()
+        return Check("workers", stands_by, "standby" if stands_by else "not running yet")

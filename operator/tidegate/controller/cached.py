@@ -7,6 +7,7 @@ from typing import Any
 
 from tidegate.cluster.client import MANAGER, Cluster, Observer
 from tidegate.cluster.connection import Connection
+from tidegate.cluster.fence import Fence
 from tidegate.runtime.store import Store
 
 
@@ -17,10 +18,13 @@ class CachedCluster(Cluster):
         connection: where and as whom.
         store: the cache that decisions are made on.
         observe: told of every request.
+        fence: keeps writes from being sent.
     """
 
-    def __init__(self, connection: Connection, store: Store, *, observe: Observer | None = None) -> None:
-        super().__init__(connection, observe=observe)
+    def __init__(
+        self, connection: Connection, store: Store, *, observe: Observer | None = None, fence: Fence | None = None
+    ) -> None:
+        super().__init__(connection, observe=observe, fence=fence)
         self._store = store
 
     async def apply(
@@ -37,9 +41,11 @@ class CachedCluster(Cluster):
         """As `Cluster.merge_patch`."""
         return self._keep(await super().merge_patch(path, body, manager=manager))
 
-    async def create(self, path: str, obj: Mapping[str, Any], *, manager: str = MANAGER) -> dict[str, Any]:
+    async def create(
+        self, path: str, obj: Mapping[str, Any], *, manager: str = MANAGER, within: float | None = None
+    ) -> dict[str, Any]:
         """As `Cluster.create`; Events are not kept."""
-        return self._keep(await super().create(path, obj, manager=manager))
+        return self._keep(await super().create(path, obj, manager=manager, within=within))
 
     def _keep(self, obj: dict[str, Any]) -> dict[str, Any]:
         kind = str(obj.get("kind"))

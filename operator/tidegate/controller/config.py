@@ -5,15 +5,21 @@ from __future__ import annotations
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from tidegate.api.base import Duration
 from tidegate.prometheus.config import BRANCHES, ConnectionConfig
 from tidegate.runtime.errors import Terminal
+
+LONGEST_LEASE = timedelta(minutes=1)
+"""The API server gives up on any request by then."""
+LEAST_MARGIN = timedelta(seconds=1)
+"""Between the last write of a leader and the first of the next: for clocks of different speed, and for what is on its way."""
+LEAST_RETRY = timedelta(milliseconds=100)
 
 
 class LogLevel(StrEnum):
@@ -23,6 +29,42 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+
+
+class LeaderElection(BaseModel):
+    """How one of several operators is chosen that works, while the others stand by.
+
+    Attributes:
+        enabled: whether one is chosen at all. Without it there must never be two.
+        namespace: where the Lease is; by default where the operator's pod is. Outside of a cluster nobody is chosen without it.
+        lease_name: name of the Lease.
+        lease_duration: how long a lease is left to a leader that does not renew it; whole seconds.
+        renew_deadline: how long a leader goes on that cannot renew its lease.
+        retry_period: between renewals, and between attempts.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+    enabled: bool = True
+    namespace: Name | None = None
+    lease_name: Name = "tidegate"
+    lease_duration: Duration = timedelta(seconds=15)
+    renew_deadline: Duration = timedelta(seconds=10)
+    retry_period: Duration = timedelta(seconds=2)
+
+    @model_validator(mode="after")
+    def _one_after_another(self) -> Self:
+        lease, renew, retry = self.lease_duration, self.renew_deadline, self.retry_period
+        if not timedelta(seconds=2) <= lease <= LONGEST_LEASE or lease % timedelta(seconds=1):
+            raise ValueError("leaseDuration must be whole seconds, from 2s to 1m")
+        if renew > lease - LEAST_MARGIN:
+            raise ValueError("renewDeadline must be a second shorter than leaseDuration, or more")
+        if not LEAST_RETRY <= retry <= renew / 2:
+            raise ValueError("retryPeriod must be at least 100ms and at most half of renewDeadline")
+        return self
 
 
 class Config(BaseModel):
@@ -37,18 +79,20 @@ class Config(BaseModel):
         warm_up: how long a backend stands in a route at weight 0 before it gets weight; longer for slow data planes.
         status_heartbeat: how often the numbers of gates are written into a status in which nothing else has changed.
         log_level: how much is logged.
+        leader_election: how one of several operators is chosen that works.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
 
     connections: tuple[ConnectionConfig, ...] = ()
-    watch_namespaces: tuple[Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)], ...] = ()
+    watch_namespaces: tuple[Name, ...] = ()
     http_host: str = "0.0.0.0"  # noqa: S104 - probes and scrapes come from outside the pod
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     workers: Annotated[int, Field(ge=1, le=64)] = 8
     warm_up: Duration = timedelta(seconds=1.5)
     status_heartbeat: Duration = timedelta(seconds=30)
     log_level: LogLevel = LogLevel.INFO
+    leader_election: LeaderElection = LeaderElection()
 
 
 def load(path: Path | None) -> Config:

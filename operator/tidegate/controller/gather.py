@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -14,10 +14,12 @@ from tidegate.api.base import parse_time
 from tidegate.api.names import ANNOTATION_REQUEST, FINALIZER, LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE, Reason
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import PolicyKind, ReleaseSpec, ReleaseStatus
+from tidegate.controller.autoscalers import Autoscalers
 from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
 from tidegate.engine.plan import Role
-from tidegate.engine.snapshot import Blocker, PolicyView, ReleaseView, Request, RouteView, ServiceView, Snapshot, Verb
+from tidegate.engine.snapshot import Blocker, PolicyView, ReleaseView, Request, RouteView, ServiceView, Snapshot, Verb, WorkloadView
 from tidegate.judge.reading import Reading
+from tidegate.runtime.clock import Clock
 from tidegate.runtime.errors import Terminal
 from tidegate.runtime.store import Object, Store
 from tidegate.traffic import services
@@ -70,14 +72,16 @@ class Gatherer:
     Args:
         store: the caches.
         router: reads routes.
+        clock: the time.
         warm_up: seconds that a route must have been seen in a form before the next.
     """
 
-    def __init__(self, store: Store, router: Router, *, warm_up: float) -> None:
-        self._store, self._router = store, router
+    def __init__(self, store: Store, router: Router, *, clock: Clock, warm_up: float) -> None:
+        self._store, self._router, self._clock = store, router, clock
+        self._autoscalers = Autoscalers(store, clock=clock)
         self._warm_up = warm_up
         self._read: dict[str, Read] = {}
-        self._forms: dict[str, dict[str, tuple[tuple[object, ...], datetime]]] = {}
+        self._forms: dict[str, dict[str, tuple[tuple[object, ...], float]]] = {}
 
     def look_round(
         self, key: ReleaseKey, *, candidate: str | None, pods: Iterable[Object] = (), changed: Iterable[str] = ()
@@ -146,7 +150,7 @@ class Gatherer:
             release=_release_view(around),
             status=status,
             policy=policy,
-            workload=workload_view(workload) if workload else None,
+            workload=self._workload_view(workload) if workload else None,
             user_service=services.user_view(beside.user) if beside else None,
             stable_service=self._service_view(beside, Role.STABLE),
             canary_service=self._service_view(beside, Role.CANARY),
@@ -157,8 +161,13 @@ class Gatherer:
             warm_up=self._warm_up,
         )
 
+    def _workload_view(self, workload: Workload) -> WorkloadView:
+        view = workload_view(workload)
+        return replace(view, autoscaler=self._autoscalers.view(workload.deployment, view.replica_sets))
+
     def forget(self, uid: str) -> None:
         """Forget what was kept of an object that is gone."""
+        self._autoscalers.forget(uid)
         self._read.pop(uid, None)
         self._forms.pop(uid, None)
 
@@ -261,8 +270,8 @@ class Gatherer:
             forms.pop(service, None)
             return view
         if forms.get(service, (None,))[0] != form:
-            forms[service] = (form, now)
-        return replace(view, since=forms[service][1])
+            forms[service] = (form, self._clock.monotonic())
+        return replace(view, since=now - timedelta(seconds=self._clock.monotonic() - forms[service][1]))
 
 
 def _release_view(around: Surroundings) -> ReleaseView:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 import structlog
 
+from tidegate.api.gate import BreachAction, Gate
 from tidegate.api.names import Verdict
-from tidegate.api.policy import BreachAction, Gate
+from tidegate.api.release import GateStatus
 from tidegate.controller.references import ReleaseKey
+from tidegate.engine.judging import judged
 from tidegate.engine.plan import Look
-from tidegate.judge import limit
+from tidegate.judge import choice
 from tidegate.judge.reading import Reading
 from tidegate.prometheus.queries import Names
 from tidegate.runtime.clock import Clock
@@ -22,8 +26,21 @@ from tidegate.runtime.scheduler import Scheduler
 
 log = structlog.get_logger(__name__)
 
-Read = Callable[[Gate, Names, str, datetime, datetime | None], Awaitable[Reading]]
-"""Asks Prometheus: gate, names, revision of the new version, evaluation time, since when the new version has had traffic."""
+SHORTEST_TICK, LONGEST_TICK = 0.1, 1.0
+"""Seconds of the grid on which looks are due, so that those of many Releases are asked together: a tenth of the interval."""
+
+
+class Telemetry(Protocol):
+    """Where readings come from."""
+
+    async def read(self, gate: Gate, names: Names, revision: str, at: datetime, since: datetime | None) -> Reading:
+        """Ask Prometheus: gate, names, revision of the new version, evaluation time, since when the new version has had traffic."""
+
+    def primed(self, gate: Gate, names: Names, revision: str) -> bool:
+        """Whether it is known from where on the counters of a gate count; the first reading only finds that out."""
+
+    def forget(self, namespace: str, release: str) -> None:
+        """Let go of what is known of a Release."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +52,18 @@ class Watch:
         names: what its objects are called.
         revision: revision of the new version.
         since: when the new version first got traffic.
+        states: what the gates said last, by name.
+        alpha: chance of a false alarm that each gate may take, see `judging.alpha_of`.
+        alone: all traffic is on the new version.
     """
 
     gates: Mapping[str, Gate]
     names: Names
     revision: str
     since: datetime | None
+    states: Mapping[str, GateStatus] = field(default_factory=dict)
+    alpha: float = 0.01
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,13 +89,13 @@ class Looks:
 
     Args:
         clock: the time at which queries are evaluated.
-        read: asks Prometheus.
+        telemetry: asks Prometheus.
         arrived: told of each reading's Release, and of the lane that it deserves.
     """
 
-    def __init__(self, *, clock: Clock, read: Read, arrived: Callable[[ReleaseKey, Lane], None]) -> None:
+    def __init__(self, *, clock: Clock, telemetry: Telemetry, arrived: Callable[[ReleaseKey, Lane], None]) -> None:
         self._clock = clock
-        self._read = read
+        self._telemetry = telemetry
         self._arrived = arrived
         self._scheduler: Scheduler[tuple[ReleaseKey, str]] = Scheduler(clock)
         self._watches: dict[ReleaseKey, Watch] = {}
@@ -90,15 +113,24 @@ class Looks:
         for gate in self._wanted.pop(key, frozenset()) - set(wanted):
             self._scheduler.set((key, gate), None)
         if watch is None or not wanted:
-            self._watches.pop(key, None)
+            if self._watches.pop(key, None) is not None:
+                self._telemetry.forget(*key)
             return
         self._watches[key], self._wanted[key] = watch, frozenset(wanted)
         arrivals = (arrival.reading for arrival in self.waiting(key) if arrival.reading.revision == watch.revision)
         seen = {reading.gate: reading.at for reading in arrivals}
         for gate, at in wanted.items():
             if (key, gate) not in self._flying:
-                after = seen[gate] + watch.gates[gate].interval if gate in seen else at
-                self._scheduler.set((key, gate), max(at, after))
+                interval = watch.gates[gate].interval
+                after = seen[gate] + interval if gate in seen else at
+                self._scheduler.set((key, gate), self._first(watch, gate, _aligned(max(at, after), interval)))
+
+    def _first(self, watch: Watch, name: str, at: datetime) -> datetime:
+        """Return when a gate is to be looked at: counters are first read as soon as they count, to know from where they rise."""
+        gate = watch.gates[name]
+        if watch.since is None or not choice.by_evidence(gate) or self._telemetry.primed(gate, watch.names, watch.revision):
+            return at
+        return min(at, max(self._clock.now(), watch.since + gate.initial_delay))
 
     def waiting(self, key: ReleaseKey) -> tuple[Arrival, ...]:
         """Return what has come in and has not been decided on, oldest first."""
@@ -107,6 +139,11 @@ class Looks:
     def decided(self, key: ReleaseKey) -> None:
         """Let go of what has come in: it has been decided on."""
         self._arrivals.pop(key, None)
+
+    def recount(self, key: ReleaseKey) -> None:
+        """Let go of everything that bears a time by a clock that has been stepped since: counters count anew from now on."""
+        self.decided(key)
+        self._telemetry.forget(*key)
 
     def urgent(self, key: ReleaseKey) -> bool:
         """Whether a reading that may roll back waits to be decided on."""
@@ -133,19 +170,32 @@ class Looks:
 
     async def _look(self, key: ReleaseKey, gate: Gate, watch: Watch) -> None:
         at, failed = _shared(self._clock.now()), False
+        new = not self._telemetry.primed(gate, watch.names, watch.revision)
         try:
-            reading = await self._read(gate, watch.names, watch.revision, at, watch.since)
-            failed = limit.judge(gate, reading).verdict is Verdict.FAIL
+            reading = await self._telemetry.read(gate, watch.names, watch.revision, at, watch.since)
+            state = watch.states.get(gate.name)
+            failed = judged(gate, reading, state, alpha=watch.alpha, alone=watch.alone).verdict is Verdict.FAIL
         except Exception as error:  # a bug in one look must not end the looks of all others
             log.exception("look failed", release=str(key), gate=gate.name)
             # A look that found nothing still counts as one: the next is due an interval later, and not at once.
             reading = Reading(gate=gate.name, revision=watch.revision, at=at, trouble=f"the look failed ({type(error).__name__})")
         finally:
             del self._flying[key, gate.name]
-        beyond = failed and gate.on_breach is BreachAction.ROLLBACK
+        if new and reading.counts is None and not reading.trouble and choice.by_evidence(gate):
+            # From here on the counters count: nothing to be judged yet.
+            if gate.name in self._wanted.get(key, frozenset()):
+                self._scheduler.set((key, gate.name), _aligned(at + gate.interval, gate.interval))
+            return
+        beyond = failed and gate.on_breach is BreachAction.ROLLBACK and not gate.dry_run
         self._arrivals.setdefault(key, []).append(Arrival(reading, beyond, self._clock.monotonic()))
         # What is beyond a limit waits for no other work.
         self._arrived(key, Lane.URGENT if failed else Lane.NORMAL)
+
+
+def _aligned(at: datetime, interval: timedelta) -> datetime:
+    """Put a look off to the next tick of the grid that all looks with such an interval share."""
+    tick = min(LONGEST_TICK, max(SHORTEST_TICK, interval.total_seconds() / 10))
+    return datetime.fromtimestamp(math.ceil(round(at.timestamp() / tick, 6)) * tick, UTC)
 
 
 def _shared(now: datetime) -> datetime:

@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 COUNTS_SECONDS = 1.0
 """Least time between two writes of a status in which only numbers of pods have changed."""
+CLOCK_STEP = 2.0
+"""Seconds by which the wall clock must have gained or lost at once to have been stepped."""
 PERSISTENT = 6
 """Passes in a row that fail, over some three seconds, before what another try may mend is told in the status."""
 MESSAGE_LENGTH = 1024
@@ -42,6 +44,7 @@ class Memory:
         written: when the status was stored last, on the monotonic clock.
         trouble: why the last pass could not write what it wanted, as far as people have to know.
         failures: passes in a row in which something could not be written.
+        offset: of the wall clock against the monotonic one when the status was last decided on, in seconds; None before that.
         breached: when the reading came in, on the monotonic clock, that has rolled back, until the routes are shifted.
     """
 
@@ -54,6 +57,7 @@ class Memory:
     written: float = float("-inf")
     trouble: Blocker | None = None
     failures: int = 0
+    offset: float | None = None
     breached: float | None = None
 
     def known(self, release: Object) -> ReleaseStatus:
@@ -70,6 +74,16 @@ class Memory:
             log.warning("the status was changed by somebody else", release=metadata["name"], namespace=metadata["namespace"])
         self.status, self.sent, self.stored = stored_status(release), None, current
         return self.status
+
+    def stepped(self, offset: float) -> float:
+        """Return by how many seconds the wall clock was stepped since the last decision; 0 where it only went on.
+
+        Args:
+            offset: of the wall clock against the monotonic one, in seconds.
+        """
+        before, self.offset = self.offset, offset
+        step = 0.0 if before is None else offset - before
+        return step if abs(step) > CLOCK_STEP else 0.0
 
     def lag(self, release: Object, heartbeat: float) -> float | None:
         """Return for how many seconds the decided status may wait to be stored after the last write; None where it is stored.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from tidegate.api.gate import Gate
 from tidegate.api.names import Phase, Verdict
-from tidegate.api.policy import Gate
 from tidegate.api.release import Outcome, ReleaseStatus
 
 VERDICTS = {Verdict.PASS: 1.0, Verdict.UNDECIDED: 0.0, Verdict.FAIL: -1.0}
@@ -52,6 +52,7 @@ class Metrics:
             "tidegate_prometheus_query_seconds", "Queries to Prometheus.", ("connection", "outcome"), buckets=fast, registry=r
         )
         self.events_dropped = Counter("tidegate_events_dropped_total", "Events that were not written.", ("why",), registry=r)
+        self.leader = Gauge("tidegate_leader", "Whether this replica is the one that works: 1 or 0.", registry=r)
         self.watch_age = Gauge("tidegate_watch_age_seconds", "Since a watch was last heard.", ("resource",), registry=r)
         self._phases: dict[tuple[str, str], Phase] = {}
         self._gates: dict[tuple[str, str], set[str]] = {}

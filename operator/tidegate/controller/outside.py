@@ -17,6 +17,7 @@ from tidegate.cluster.resources import (
     CLUSTER_ROLLOUT_POLICIES,
     DEPLOYMENTS,
     ENDPOINT_SLICES,
+    HORIZONTAL_POD_AUTOSCALERS,
     HTTP_ROUTES,
     MUTATING_ADMISSION_POLICIES,
     MUTATING_ADMISSION_POLICY_BINDINGS,
@@ -36,12 +37,15 @@ SYNC_SECONDS = 60.0
 """Longest wait for the first lists; Releases that need what could not be listed by then wait on, and the others are served."""
 LOOK_SECONDS = 1.0
 """Between looks at the state of the caches."""
+AGAIN_SECONDS = 5.0
+"""Between looks at the hold policy while they fail."""
 HOLD_SECONDS = 60.0
 """Between looks at the hold policy: for so long a change of it goes unnoticed."""
 POLICIES = {resource.kind: resource for resource in (ROLLOUT_POLICIES, CLUSTER_ROLLOUT_POLICIES)}
 WORKLOAD = (DEPLOYMENTS, REPLICA_SETS)
+SCALED = (HORIZONTAL_POD_AUTOSCALERS,)
 ROUTED = (SERVICES, ENDPOINT_SLICES, HTTP_ROUTES)
-WATCHED = (*WORKLOAD, *ROUTED, *POLICIES.values())
+WATCHED = (*WORKLOAD, *SCALED, *ROUTED, *POLICIES.values())
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ class World:
             for place in (places if resource.namespaced else [None])
         ]
         self.keep_held = True
+        self._hold_known = False
 
     @property
     def reflectors(self) -> list[Reflector]:
@@ -125,7 +130,7 @@ class World:
         before, looked = self._outlook(), self._clock.monotonic()
         while True:
             await self._clock.sleep(LOOK_SECONDS)
-            if self._clock.monotonic() - looked >= HOLD_SECONDS:
+            if self._clock.monotonic() - looked >= (HOLD_SECONDS if self._hold_known else AGAIN_SECONDS):
                 await self._look_for_hold()
                 looked = self._clock.monotonic()
             if (now := self._outlook()) != before:
@@ -183,7 +188,7 @@ class World:
 
     async def _look_for_hold(self) -> None:
         """Find out whether the API server itself holds changed templates; until that is known, Deployments stay paused."""
-        before = self.keep_held
+        before, self._hold_known = self.keep_held, False
         try:
             for resource in (MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS):
                 await self._cluster.get(resource.path(None, HOLD_POLICY))
@@ -195,5 +200,6 @@ class World:
             cause = "it is not there" if isinstance(error, NotFound) else str(error)
         else:
             self.keep_held, cause = False, "it is there"
+        self._hold_known = True
         if self.keep_held is not before:
             log.info("admission policy", policy=HOLD_POLICY, keepHeld=self.keep_held, cause=cause)

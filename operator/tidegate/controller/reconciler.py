@@ -25,6 +25,8 @@ from tidegate.controller.pods import PATIENCE, Pods
 from tidegate.controller.references import ReleaseKey
 from tidegate.controller.writes import write_status
 from tidegate.engine.decide import decide
+from tidegate.engine.judging import alpha_of
+from tidegate.engine.mend import moved
 from tidegate.engine.plan import EventType, Notice, Plan
 from tidegate.engine.snapshot import Blocker
 from tidegate.prometheus.queries import Names, pods_of
@@ -148,7 +150,7 @@ class Reconciler:
             return None
 
     def _decide(self, key: ReleaseKey, memory: Memory, release: Object, outside: Outside) -> Decision | None:
-        before = memory.known(release)
+        before = self._before(key, memory, release)
         around = self._look_round(key, before)
         if around is None:
             return None
@@ -168,6 +170,17 @@ class Reconciler:
         if _undone(plan.status) is Cause.GATE and _undone(before) is None:
             memory.breached = min((arrival.at for arrival in arrivals if arrival.beyond), default=None)
         return Decision(around, before, plan)
+
+    def _before(self, key: ReleaseKey, memory: Memory, release: Object) -> ReleaseStatus:
+        """Return the status to decide on; after a step of the host's clock, with its moments moved along."""
+        before = memory.known(release)
+        step = memory.stepped(self._clock.now().timestamp() - self._clock.monotonic())
+        if not step or before.rollout is None:
+            return before
+        log.warning("the host's clock was stepped", seconds=round(step, 3), release=key.name, namespace=key.namespace)
+        memory.status = moved(before, timedelta(seconds=step))
+        self._looks.recount(key)
+        return memory.status
 
     def _look_round(self, key: ReleaseKey, status: ReleaseStatus) -> Surroundings | None:
         candidate = status.candidate.revision if status.candidate else None
@@ -323,7 +336,15 @@ def _watch(around: Surroundings, status: ReleaseStatus) -> Watch | None:
         service_port=_port(status, service),
     )
     gates = {gate.name: gate for gate in status.rollout.spec.gates}
-    return Watch(gates, names, status.candidate.revision, status.rollout.exposed_at)
+    return Watch(
+        gates,
+        names,
+        status.candidate.revision,
+        status.rollout.exposed_at,
+        states={state.name: state for state in status.gates},
+        alpha=alpha_of(status.rollout.spec),
+        alone=status.weight == 100 and bool(service),
+    )
 
 
 def _port(status: ReleaseStatus, service: str) -> int:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from tidegate.api.names import LABEL_RELEASE
 from tidegate.runtime.store import Change, Object
+from tidegate.workloads import autoscaling
 
 SERVICE_OF_SLICE = "kubernetes.io/service-name"
 
@@ -70,6 +71,8 @@ class References:
                     yield ReleaseKey(namespace, owner["name"])
                 else:
                     yield from self._direct(owner["kind"], namespace, owner["name"])
+        if kind == "HorizontalPodAutoscaler" and (deployment := autoscaling.target_of(obj)) is not None:
+            yield from self._direct("Deployment", namespace, deployment)
         if LABEL_RELEASE in labels:
             yield ReleaseKey(namespace, labels[LABEL_RELEASE])
 

@@ -11,7 +11,7 @@ from tidegate.cluster.client import Cluster
 from tidegate.cluster.resources import RELEASES
 from tidegate.runtime.store import Object
 
-NUMBERS = frozenset({"at", "stable", "canary", "samples", "message"})
+NUMBERS = frozenset({"at", "stable", "canary", "samples", "message", "clear", "evidence"})
 """Fields of a gate's status that change at every look."""
 COUNTS = frozenset({"replicas", "ready"})
 """Fields of a version's status that change with every pod."""
@@ -86,7 +86,7 @@ async def write_status(cluster: Cluster, release: Object, status: Mapping[str, A
         The Release as it is stored now.
 
     Raises:
-        Conflict: there is another Release of this name now.
+        Conflict: the Release has changed since it was read, or there is another one of this name now.
         ApiError: the write failed.
     """
     patch = difference(release.get("status") or {}, status)
@@ -94,7 +94,9 @@ async def write_status(cluster: Cluster, release: Object, status: Mapping[str, A
         return release
     metadata = release["metadata"]
     path = RELEASES.path(metadata["namespace"], metadata["name"], "status")
-    return await cluster.merge_patch(path, {"metadata": {"uid": metadata["uid"]}, "status": patch})
+    # A patch that the network has kept back must not lay old fields over a newer status: what it rests on is said.
+    basis = {name: metadata[name] for name in ("uid", "resourceVersion")}
+    return await cluster.merge_patch(path, {"metadata": basis, "status": patch})
 
 
 async def write_finalizer(cluster: Cluster, release: Object, *, present: bool) -> Object:

@@ -9,6 +9,7 @@ from tidegate.api.names import Cause, EventReason, Phase
 from tidegate.api.release import StepStatus
 from tidegate.engine import gates
 from tidegate.engine.draft import Draft, carries
+from tidegate.engine.scoring import Result
 from tidegate.engine.sizing import canary_size
 from tidegate.engine.turns import reject, trouble
 
@@ -37,6 +38,9 @@ def first_step_begins(draft: Draft) -> bool:
     if not draft.routes_carry(0):
         waiting = [r.name for r in draft.snap.routes if not (r.exists and r.matches and r.accepted and carries(r, 0))]
         draft.wait_for(f"for HTTPRoute {', '.join(waiting)} to be prepared" if waiting else "for a route to be named")
+        return False
+    if not draft.rollout.skip_to_end and (blocked := gates.held(draft)):
+        draft.wait_for(blocked)
         return False
     _enter(draft, 0)
     return True
@@ -110,8 +114,9 @@ def weight_is_given(draft: Draft) -> bool:
     if draft.snap.blockers:
         draft.wait_for(_removal(draft))
         return False
-    if before > 0 and not draft.rollout.skip_to_end and (blocked := gates.unmet(draft, draft.rollout.exposed_at)):
-        # The gates passed before the pods were asked for; what they have seen since counts, too.
+    # The gates passed before the pods were asked for; what they have seen since counts, too.
+    blocked = gates.unmet(draft, draft.rollout.exposed_at) if before > 0 else gates.held(draft)
+    if blocked and not draft.rollout.skip_to_end:
         draft.wait_for(blocked)
         return False
     draft.set(weight=step.weight)
@@ -160,12 +165,18 @@ def hold_begins(draft: Draft) -> bool:
     return True
 
 
+def _proven(draft: Draft, step: StepStatus) -> bool:
+    """Whether the policy lets a step end before its hold is over, and the evidence does."""
+    early = draft.spec.advance_on_proof and 0 < step.weight < 100
+    return early and step.since is not None and gates.proven(draft, step.since)
+
+
 def step_ends(draft: Draft) -> bool:
     """The hold is over and every gate has passed at this weight: the next step, or promotion after the last."""
     step = draft.step
     if not draft.climbing or step is None or step.since is None or step.until is None or draft.rollout.paused is not None:
         return False
-    if draft.now < step.until:
+    if draft.now < step.until and not _proven(draft, step):
         draft.wake(step.until)
         what = "bake" if step.weight == 100 else f"hold of step {step.index + 1}"
         draft.wait_for(f"until {step.until:%H:%M:%S} UTC ({what})")
@@ -179,6 +190,12 @@ def step_ends(draft: Draft) -> bool:
     if step.weight > 0 and not draft.rollout.skip_to_end and (blocked := gates.unmet(draft, step.since)):
         draft.wait_for(blocked)
         return False
+    if (total := gates.score_now(draft)) is not None:
+        if total.result is Result.WAIT:
+            draft.wait_for(f"for the gates to be decided: {total.words}")
+            return False
+        if total.result is Result.WARN:
+            draft.notice(EventReason.GATE_BREACHED, f"Step {step.index + 1} ends with a warning: {total.words}", warn=True)
     last = len(draft.spec.steps) - 1
     if step.index < last:
         _enter(draft, last if draft.rollout.skip_to_end else step.index + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from tidegate.api.names import EventReason
@@ -18,6 +19,7 @@ from tidegate.engine.plan import (
     LabelWorkload,
     Role,
     Scale,
+    ScaleWorkload,
     SetFinalizer,
     SetImages,
     TakeOver,
@@ -26,6 +28,8 @@ from tidegate.engine.shifting import pin_actions, route_actions, service_actions
 from tidegate.engine.snapshot import Owner, ReplicaSetView
 from tidegate.engine.standing import is_native, rolls_natively, strays
 from tidegate.engine.turns import rejection
+
+_ROUNDING = 1e-6
 
 
 def actions(draft: Draft) -> Iterator[Action]:
@@ -39,7 +43,7 @@ def actions(draft: Draft) -> Iterator[Action]:
     if draft.workload is not None:
         yield from _deployment(draft)
         yield from _replica_sets(draft)
-    if draft.deleting and draft.snap.release.finalizer and not draft.active and draft.routes_back:
+    if draft.deleting and draft.snap.release.finalizer and not draft.active and draft.routes_back and not draft.traces:
         yield from _hand_back(draft)
 
 
@@ -52,6 +56,7 @@ def _deployment(draft: Draft) -> Iterator[Action]:
     if draft.committed:
         yield from _hold_while_adopted(draft)
         return
+    yield from _load(draft)
     if draft.deleting:
         return
     if not workload.labelled:
@@ -60,6 +65,27 @@ def _deployment(draft: Draft) -> Iterator[Action]:
         yield from _let_go(draft)
     elif draft.status.stable is not None:
         yield from _hold(draft)
+
+
+def _load(draft: Draft) -> Iterator[Action]:
+    """Pods of the version that serves for all of the load, although the pods of the other make it look smaller.
+
+    The autoscaler asks for usage / target * pods that match, and for nothing while that is within its tolerance of what there is:
+    with as many idle pods as busy ones, twice the load looks like none too much. Scaled to 0 by a person, nothing is to serve.
+    """
+    workload = draft.workload
+    assert workload is not None
+    scaler = workload.autoscaler
+    if not draft.active or scaler is None or scaler.load is None or workload.replicas == 0:
+        return
+    wanted = min(math.ceil(scaler.load - _ROUNDING), scaler.most)
+    if scaler.load > workload.replicas * (1 + scaler.tolerance) and wanted > workload.replicas:
+        draft.notice(
+            EventReason.SCALED,
+            f"Deployment scaled from {workload.replicas} to {wanted}: by the numbers of HorizontalPodAutoscaler {scaler.name} "
+            f"the load is for {scaler.load:.1f} pods at their target, which the pods of two versions had hidden from it",
+        )
+        yield ScaleWorkload(wanted)
 
 
 def _let_go(draft: Draft) -> Iterator[Action]:

@@ -23,6 +23,7 @@ RULES: tuple[Callable[[Draft], bool], ...] = (
     turns.scaled_to_zero,
     turns.pods_were_lost,
     turns.breach_pauses,
+    turns.score_is_too_low,
     advance.deadline_passes,
     # Then what ends a rollout.
     endings.undo_is_done,
@@ -54,7 +55,7 @@ def decide(snap: Snapshot, now: datetime) -> Plan:
         snap: everything around the Release.
         now: the time, with zone.
     """
-    draft = Draft(snap, now, mended(snap.status))
+    draft = Draft(snap, now, mended(snap.status, now))
     gates.take_readings(draft)
     for _ in range(MOST_TURNS):
         draft.waits.clear()

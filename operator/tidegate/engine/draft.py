@@ -9,17 +9,12 @@ from typing import Any
 from tidegate.api.names import Cause, EventReason, Phase
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ReleaseStatus, RevisionStatus, RolloutStatus, StepStatus
+from tidegate.engine.judging import clip
 from tidegate.engine.plan import EventType, Notice
 from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage, RouteView, Snapshot, WorkloadView
 
-MESSAGE_LIMIT = 1024
 HANDBACK_PATIENCE = timedelta(seconds=60)
 """After this long, a Release that is being deleted no longer waits for a router that says nothing."""
-
-
-def clip(text: str) -> str:
-    """Cut a text to what a message in the status may hold."""
-    return text if len(text) <= MESSAGE_LIMIT else text[: MESSAGE_LIMIT - 1] + "…"
 
 
 @dataclass
@@ -182,6 +177,12 @@ class Draft:
     def routes_back(self) -> bool:
         """Whether every route is as the user wrote it."""
         return all(route.stage is RouteStage.USER and route.uniform for route in self.routes)
+
+    @property
+    def traces(self) -> bool:
+        """Whether something that was put back still has a mark of ours."""
+        service = self.snap.user_service
+        return any(route.traces for route in self.routes) or (service is not None and service.traces and service.revision is None)
 
     def routes_carry(self, weight: int) -> bool:
         """Whether every route gives the canary this weight and its router has accepted that."""

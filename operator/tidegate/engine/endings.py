@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from tidegate.api.names import Cause, EventReason, Phase
-from tidegate.api.release import LastRollout, Outcome, RevisionStatus
+from tidegate.api.release import GateStatus, LastRollout, Outcome, RevisionStatus
 from tidegate.engine.draft import Draft
 from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage
 
@@ -110,6 +110,13 @@ def drained(draft: Draft) -> datetime | None:
     return max(moments) + draft.spec.drain
 
 
+def _at_the_end(state: GateStatus) -> GateStatus:
+    """Return a gate as people want to read it afterwards: no test goes on from here."""
+    if state.evidence is None:
+        return state
+    return state.model_copy(update={"evidence": state.evidence.model_copy(update={"state": ""})})
+
+
 _OUTCOMES = {
     Cause.PROMOTED: (Outcome.PROMOTED, EventReason.PROMOTED),
     Cause.SUPERSEDED: (Outcome.SUPERSEDED, EventReason.SUPERSEDED),
@@ -131,6 +138,7 @@ def record_end(draft: Draft, cause: Cause, message: str) -> None:
         message=message,
         started_at=rollout.started_at,
         finished_at=draft.now,
+        gates=tuple(_at_the_end(state) for state in draft.status.gates),
     )
     draft.notice(reason, f"{text}: {message}", warn=outcome is Outcome.ROLLED_BACK)
     draft.set(last_rollout=last, rollout=None, candidate=None, step=None, weight=0, gates=(), phase=Phase.IDLE)

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from tidegate.api.base import format_duration
-from tidegate.api.names import Cause, EventReason, Verdict
-from tidegate.api.policy import BreachAction, Gate, NoDataVerdict
+from tidegate.api.gate import BreachAction, Gate, NoDataVerdict
+from tidegate.api.names import EventReason, Verdict
 from tidegate.api.release import GateStatus
-from tidegate.engine.draft import Draft, clip
+from tidegate.engine.draft import Draft
+from tidegate.engine.judging import Breach, alpha_of, breach_of, judged
 from tidegate.engine.plan import Look
-from tidegate.judge import limit
+from tidegate.engine.scoring import Score, score
+from tidegate.judge import choice, limit
 from tidegate.judge.reading import Reading
-
-LETTERS = {Verdict.PASS: "P", Verdict.FAIL: "F", Verdict.UNDECIDED: "U"}
-
 
 LATE = timedelta(seconds=10)
 """How late a look may come in before the one before it is too old to let the weight rise: the operator may have been away."""
-
-
-@dataclass(frozen=True)
-class Breach:
-    """A gate that must be acted on."""
-
-    gate: Gate
-    cause: Cause
-    message: str
 
 
 def watched(draft: Draft) -> bool:
@@ -36,92 +24,106 @@ def watched(draft: Draft) -> bool:
     return draft.active and draft.status.weight > 0 and not draft.undoing and not draft.committed
 
 
+def guarded(draft: Draft) -> bool:
+    """Whether gates that do not speak of the new version are looked at: a rollout is on, and has not been decided."""
+    return draft.active and not draft.undoing and not draft.committed
+
+
 def take_readings(draft: Draft) -> None:
-    """Put the verdict on each new reading into the status; say in an Event what a gate that only warns has found."""
-    if not watched(draft):
+    """Put the verdict on each new reading into the status; say in an Event what a gate that does not act has found."""
+    if not guarded(draft):
         return
-    gates = {gate.name: gate for gate in draft.spec.gates}
-    states = {state.name: state for state in draft.status.gates if state.name in gates}
+    gates = {gate.name: gate for gate in draft.spec.gates if watched(draft) or _of_service(gate)}
+    states = {state.name: state for state in draft.status.gates}
+    alpha = alpha_of(draft.spec)
     for reading in sorted(draft.snap.readings, key=lambda r: r.at):
         gate, before = gates.get(reading.gate), states.get(reading.gate)
-        exposed = draft.rollout.exposed_at
-        if gate is None or exposed is None or reading.revision != draft.candidate.revision or reading.at < exposed:
+        if gate is None or reading.revision != draft.candidate.revision or not _counts(draft, gate, reading.at):
             continue
         if before is not None and (reading.at <= before.at or _acted_on(draft, gate, before)):
             continue
-        compared = _with_baseline(draft, reading, before)
-        states[gate.name] = after = _judge(gate, compared, before)
+        compared = _with_baseline(draft, gate, reading, before)
+        states[gate.name] = after = judged(gate, compared, before, alpha=alpha, alone=_alone(draft, reading))
         _tell(draft, gate, before, after, trouble=reading.trouble)
-    draft.set(gates=tuple(states[gate.name] for gate in draft.spec.gates if gate.name in states))
+    known = {gate.name for gate in draft.spec.gates}
+    draft.set(gates=tuple(states[gate.name] for gate in draft.spec.gates if gate.name in states and gate.name in known))
+
+
+def _of_service(gate: Gate) -> bool:
+    """Whether a gate speaks of the whole service and keeps a rollout from beginning, too."""
+    return gate.metric.error_budget is not None and gate.on_breach is BreachAction.HOLD
+
+
+def _counts(draft: Draft, gate: Gate, at: datetime) -> bool:
+    """Whether a look at a time says something: before the new version has traffic, only one of the whole service does."""
+    if _of_service(gate):
+        return at >= draft.rollout.started_at
+    exposed = draft.rollout.exposed_at
+    return exposed is not None and at >= exposed and not _over(draft, gate, at)
+
+
+def _over(draft: Draft, gate: Gate, at: datetime) -> bool:
+    """Whether the time in which a gate is active has passed."""
+    exposed = draft.rollout.exposed_at
+    return gate.active_for is not None and exposed is not None and at > exposed + gate.active_for
 
 
 def _acted_on(draft: Draft, gate: Gate, state: GateStatus) -> bool:
     """Whether a gate is breached and that is still to be answered: a better look that came in right after must not hide it."""
     waiting = draft.rollout.paused is None and not draft.rollout.skip_to_end
     answered = gate.on_breach is BreachAction.ROLLBACK or (gate.on_breach is BreachAction.PAUSE and waiting)
-    return answered and limit.breached(state.looks, gate)
+    return answered and _acts_alone(draft, gate) and limit.breached(state.looks, gate)
 
 
-def _with_baseline(draft: Draft, reading: Reading, before: GateStatus | None) -> Reading:
+def _acts_alone(draft: Draft, gate: Gate) -> bool:
+    """Whether a breach of the gate is acted on at once, and not only with all others when a step would end."""
+    return not gate.dry_run and (draft.spec.scoring is None or gate.key_objective)
+
+
+def _alone(draft: Draft, reading: Reading) -> bool:
+    """Whether all traffic is on the new version, so that stable has none to be compared with."""
+    stable = reading.counts.stable if reading.counts is not None else None
+    return draft.status.weight == 100 and draft.routed and (stable is None or stable.total <= 0)
+
+
+def _with_baseline(draft: Draft, gate: Gate, reading: Reading, before: GateStatus | None) -> Reading:
     """With all traffic on the new version stable has none to be read: what it had last is what the new one is compared with."""
-    if draft.status.weight < 100 or not draft.routed or before is None or before.stable is None:
+    if choice.by_evidence(gate) or draft.status.weight < 100 or not draft.routed or before is None or before.stable is None:
         return reading
     return replace(reading, stable=before.stable, stable_samples=None)
 
 
-def _judge(gate: Gate, reading: Reading, before: GateStatus | None) -> GateStatus:
-    judgement = limit.judge(gate, reading)
-    undecided = judgement.verdict is Verdict.UNDECIDED
-    earlier = before.undecided_since if before else None
-    return GateStatus(
-        name=gate.name,
-        verdict=judgement.verdict,
-        stable=_finite(reading.stable),
-        canary=_finite(reading.canary),
-        limit=clip(judgement.limit),
-        samples=_finite(reading.canary_samples),
-        message=clip(judgement.message),
-        at=reading.at,
-        looks=((before.looks if before else "") + LETTERS[judgement.verdict])[-gate.of :],
-        undecided_since=(earlier or reading.at) if undecided else None,
-    )
-
-
-def _finite(value: float | None) -> float | None:
-    """JSON knows neither NaN nor infinity."""
-    return value if value is not None and math.isfinite(value) else None
-
-
 def _tell(draft: Draft, gate: Gate, before: GateStatus | None, after: GateStatus, *, trouble: str) -> None:
-    # A first look with too little data is how every rollout begins; it stands in the status.
-    changed = bool(trouble) if before is None else before.verdict is not after.verdict
-    if after.verdict is Verdict.UNDECIDED and changed:
+    # A first look with too little data is how every rollout begins; it stands in the status. So is evidence that is not enough yet.
+    starved = after.undecided_since is not None
+    changed = bool(trouble) if before is None else before.undecided_since is None
+    if starved and changed:
         draft.notice(EventReason.GATE_UNDECIDED, f"Gate {gate.name} is undecided: {after.message}", warn=True)
-    overruled = gate.on_breach is BreachAction.PAUSE and draft.rollout.skip_to_end
-    only_warns = gate.on_breach is BreachAction.WARN or overruled
-    if only_warns and _breach(gate, after, draft.now) and not _breach(gate, before, draft.now):
-        reason = "full promotion was requested" if overruled else "it only warns"
-        draft.notice(EventReason.GATE_BREACHED, f"Gate {gate.name} is breached ({reason}): {after.message}", warn=True)
+    inaction = _inaction(draft, gate)
+    if inaction and breach_of(gate, after, draft.now) and not breach_of(gate, before, draft.now):
+        draft.notice(EventReason.GATE_BREACHED, f"Gate {gate.name} is breached ({inaction}): {after.message}", warn=True)
 
 
-def _breach(gate: Gate, state: GateStatus | None, now: datetime) -> Breach | None:
-    if state is None:
-        return None
-    if limit.breached(state.looks, gate):
-        return Breach(gate, Cause.GATE, f"gate {gate.name}: {state.message}")
-    silent = state.undecided_since is not None and now >= state.undecided_since + gate.on_no_data.after
-    if silent and gate.on_no_data.then is NoDataVerdict.FAIL:
-        after = format_duration(gate.on_no_data.after)
-        return Breach(gate, Cause.NO_DATA, f"gate {gate.name} was undecided for {after}, which counts as a breach: {state.message}")
-    return None
+def _inaction(draft: Draft, gate: Gate) -> str:
+    """Return why a breach of a gate is told and not acted on, in words; empty where it is acted on."""
+    if gate.dry_run:
+        return "it runs dry"
+    if gate.on_breach is BreachAction.WARN:
+        return "it only warns"
+    if gate.on_breach is BreachAction.HOLD:
+        return "no weight rises until it is over"
+    if gate.on_breach is BreachAction.PAUSE and draft.rollout.skip_to_end:
+        return "full promotion was requested"
+    return "" if _acts_alone(draft, gate) else "it counts for the score"
 
 
 def breaches(draft: Draft, action: BreachAction) -> list[Breach]:
-    """Return the gates with this action that are breached, in the policy's order."""
+    """Return the gates with this action that are breached and act alone, in the policy's order."""
     if not watched(draft):
         return []
     states = {state.name: state for state in draft.status.gates}
-    found = (_breach(gate, states.get(gate.name), draft.now) for gate in draft.spec.gates if gate.on_breach is action)
+    acting = [gate for gate in draft.spec.gates if gate.on_breach is action and _acts_alone(draft, gate)]
+    found = (breach_of(gate, states.get(gate.name), draft.now) for gate in acting if not _over(draft, gate, draft.now))
     return [breach for breach in found if breach is not None]
 
 
@@ -132,37 +134,87 @@ def unmet(draft: Draft, since: datetime | None) -> str | None:
         draft: the decision in the making.
         since: looks before this do not count; None where all of this rollout do.
     """
-    states = {state.name: state for state in draft.status.gates}
     for gate in draft.spec.gates:
-        if gate.on_breach is BreachAction.WARN:
+        counts = watched(draft) or _of_service(gate)
+        if not counts or not _waited_for(draft, gate):
             continue
-        state = states.get(gate.name)
-        if state is None or (since is not None and state.at < since):
-            return f"for the first look of gate {gate.name} at this weight"
-        if state.at < draft.now - 2 * gate.interval - LATE:
-            return f"for a fresh look of gate {gate.name}"
-        if state.verdict is Verdict.PASS:
-            continue
-        if state.undecided_since is not None and gate.on_no_data.then is NoDataVerdict.PASS:
-            passes = state.undecided_since + gate.on_no_data.after
-            if draft.now >= passes:
-                continue
-            draft.wake(passes)
-        return f"for gate {gate.name}: {state.message}"
+        if (words := _unmet(draft, gate, since)) is not None:
+            return words
     return None
 
 
-def next_looks(draft: Draft) -> tuple[Look, ...]:
-    """Return the next look of each gate; none while the new version has no traffic."""
-    if not watched(draft):
-        return ()
-    exposed = draft.rollout.exposed_at or draft.now
+def _waited_for(draft: Draft, gate: Gate) -> bool:
+    """Whether a weight may not rise without the gate."""
+    informs = draft.spec.scoring is not None and gate.weight == 0 and not gate.key_objective
+    return not (gate.on_breach is BreachAction.WARN or gate.dry_run or informs or _over(draft, gate, draft.now))
+
+
+def held(draft: Draft) -> str | None:
+    """Return which gate of the whole service keeps the rollout from beginning, in words; None where none does."""
+    guards = [gate for gate in draft.spec.gates if _of_service(gate) and not gate.dry_run]
+    found = (_unmet(draft, gate, draft.rollout.started_at) for gate in guards)
+    return next((words for words in found if words is not None), None)
+
+
+def _unmet(draft: Draft, gate: Gate, since: datetime | None) -> str | None:
+    state = next((state for state in draft.status.gates if state.name == gate.name), None)
+    if state is None or (since is not None and state.at < since):
+        return f"for the first look of gate {gate.name} at this weight"
+    if state.at < draft.now - 2 * gate.interval - LATE:
+        return f"for a fresh look of gate {gate.name}"
+    scored = draft.spec.scoring is not None and not gate.key_objective and state.undecided_since is None
+    decided = state.verdict is not Verdict.UNDECIDED or state.clear
+    if _passed(gate, state) or (scored and decided):
+        return None
+    if state.undecided_since is not None and gate.on_no_data.then is NoDataVerdict.PASS:
+        passes = state.undecided_since + gate.on_no_data.after
+        if draft.now >= passes:
+            return None
+        draft.wake(passes)
+    return f"for gate {gate.name}: {state.message}"
+
+
+def _passed(gate: Gate, state: GateStatus) -> bool:
+    return state.verdict is Verdict.PASS or (state.clear and not gate.require_proof and state.verdict is not Verdict.FAIL)
+
+
+def score_now(draft: Draft) -> Score | None:
+    """Return what the gates earn together where a step would end now; None where it would not, or nothing is scored."""
+    step = draft.step
+    if draft.spec.scoring is None or step is None or step.since is None or step.until is None or not watched(draft):
+        return None
+    if draft.now < step.until or draft.rollout.paused is not None or draft.rollout.skip_to_end or draft.promoting:
+        return None
+    over = {gate.name for gate in draft.spec.gates if _over(draft, gate, draft.now)}
+    return score(draft.spec, (state for state in draft.status.gates if state.at >= step.since), now=draft.now, over=over)
+
+
+def proven(draft: Draft, since: datetime) -> bool:
+    """Whether every gate has shown at this weight that the new version is within its limit, by evidence wherever there is any."""
     states = {state.name: state for state in draft.status.gates}
+    waited_for = [gate for gate in draft.spec.gates if _waited_for(draft, gate)]
+    passed = all(
+        (state := states.get(gate.name)) is not None and state.verdict is Verdict.PASS and state.at >= since for gate in waited_for
+    )
+    return passed and any(choice.by_evidence(gate) for gate in waited_for) and unmet(draft, since) is None
+
+
+def next_looks(draft: Draft) -> tuple[Look, ...]:
+    """Return the next look of each gate that is looked at."""
+    if not guarded(draft):
+        return ()
+    states = {state.name: state for state in draft.status.gates}
+    exposed = draft.rollout.exposed_at or draft.now
     looks = []
     for gate in draft.spec.gates:
         state = states.get(gate.name)
-        first = exposed + max(gate.interval, gate.initial_delay)
-        looks.append(Look(gate.name, max(first, state.at + gate.interval) if state else first))
+        if _of_service(gate):
+            looks.append(Look(gate.name, state.at + gate.interval if state else draft.rollout.started_at))
+        elif watched(draft):
+            first = exposed + max(gate.interval, gate.initial_delay)
+            at = max(first, state.at + gate.interval) if state else first
+            if not _over(draft, gate, max(at, draft.now)):
+                looks.append(Look(gate.name, at))
         if state is not None and state.undecided_since is not None and gate.on_no_data.then is not NoDataVerdict.HOLD:
             draft.wake(state.undecided_since + gate.on_no_data.after)
     return tuple(looks)

@@ -2,16 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from tidegate.api.base import Model
 from tidegate.api.names import Phase
-from tidegate.api.release import ReleaseStatus
+from tidegate.api.release import GateStatus, ReleaseStatus
+
+LEAD = timedelta(seconds=5)
+"""By so much the clocks of two hosts may differ without a moment in the status being taken for one that has not come yet."""
+
+M = TypeVar("M", bound=Model)
 
 
-def mended(status: ReleaseStatus) -> ReleaseStatus:
+def moved(status: ReleaseStatus, by: timedelta) -> ReleaseStatus:
+    """Return a status whose moments of the rollout that is on are put off, as if it had begun so much later.
+
+    For when the clock has been stepped: how long something has lasted is what counts, and that is told by the distances.
+    """
+    if status.rollout is None:
+        return status
+    rollout = _later(status.rollout, by, "started_at", "exposed_at", "undo_since")
+    paused = _later(rollout.paused, by, "since") if rollout.paused is not None else None
+    return status.model_copy(
+        update={
+            "rollout": rollout.model_copy(update={"paused": paused}),
+            "step": _later(status.step, by, "entered", "since", "until") if status.step is not None else None,
+            "gates": tuple(_gate_moved(state, by) for state in status.gates),
+        }
+    )
+
+
+def _gate_moved(state: GateStatus, by: timedelta) -> GateStatus:
+    evidence = _later(state.evidence, by, "since") if state.evidence is not None else None
+    return _later(state, by, "at", "undecided_since").model_copy(update={"evidence": evidence})
+
+
+def _later(part: M, by: timedelta, *names: str) -> M:
+    return part.model_copy(update={name: _put_off(moment, by) for name in names if (moment := getattr(part, name)) is not None})
+
+
+def _put_off(moment: datetime, by: timedelta) -> datetime:
+    try:
+        return moment + by
+    except OverflowError:
+        # Somebody's hand has written of a year that is far away.
+        return datetime.min.replace(tzinfo=UTC) if by < timedelta(0) else datetime.max.replace(tzinfo=UTC)
+
+
+def _moments(status: ReleaseStatus) -> Iterator[datetime | None]:
+    """Yield what has come to pass, as the status has it."""
+    if status.rollout is not None:
+        rollout = status.rollout
+        yield from (rollout.started_at, rollout.exposed_at, rollout.undo_since, rollout.paused.since if rollout.paused else None)
+    if status.step is not None:
+        yield from (status.step.entered, status.step.since)
+    for state in status.gates:
+        yield from (state.at, state.undecided_since)
+
+
+def mended(status: ReleaseStatus, now: datetime) -> ReleaseStatus:
     """Return a status that the rules can rely on.
+
+    Nothing has come to pass in the future: where the status says so, the clock has been set back since, and all moments with it.
 
     A rollout is on only with a stable version, another version to be rolled out, and the policy. Its step is one of the
     policy's, and the weight is at most that of the step. Where something is missing, traffic goes towards the stable version.
     """
+    latest = max((moment for moment in _moments(status) if moment is not None), default=now)
+    if latest > now + LEAD:
+        status = moved(status, now - latest)
     stable, candidate, rollout, step = status.stable, status.candidate, status.rollout, status.step
     if stable is None or candidate is None or rollout is None or candidate.revision == stable.revision:
         idle = candidate is None and rollout is None and step is None and status.weight == 0
@@ -19,8 +80,14 @@ def mended(status: ReleaseStatus) -> ReleaseStatus:
     if step is not None and step.index >= len(rollout.spec.steps):
         step = None
     weight = 0 if step is None or rollout.undo is not None else min(status.weight, step.weight)
+    if step is not None and step.since is not None and step.weight != weight and rollout.undo is None:
+        # The hold of a weight that is not there has not begun.
+        step = step.model_copy(update={"since": None, "until": None})
+    if weight > 0 and rollout.exposed_at is None:
+        rollout = rollout.model_copy(update={"exposed_at": now})
     lost = status.phase is Phase.PROMOTING and (step is None or weight < 100)
-    return _changed(status, step=step, weight=weight, phase=Phase.PROGRESSING if lost else status.phase)
+    phase = Phase.PROGRESSING if lost else status.phase
+    return _changed(status, step=step, weight=weight, rollout=rollout, phase=phase)
 
 
 def _changed(status: ReleaseStatus, **fields: object) -> ReleaseStatus:

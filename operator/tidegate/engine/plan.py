@@ -43,6 +43,13 @@ class Hold:
 
 
 @dataclass(frozen=True)
+class ScaleWorkload:
+    """Set spec.replicas of the Deployment, as its autoscaler would if pods without traffic were none."""
+
+    replicas: int
+
+
+@dataclass(frozen=True)
 class SetImages:
     """Write the Release's images into the template of the held Deployment, so that it equals the candidate's."""
 
@@ -126,6 +133,7 @@ Action = (
     SetFinalizer
     | LabelWorkload
     | Hold
+    | ScaleWorkload
     | SetImages
     | CreateCanary
     | TakeOver

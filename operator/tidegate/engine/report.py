@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from tidegate.api.base import format_duration
 from tidegate.api.names import Condition, EventReason, Phase, Reason
 from tidegate.api.release import ConditionStatus, RevisionStatus
-from tidegate.engine.draft import Draft, clip
+from tidegate.engine.draft import Draft
+from tidegate.engine.judging import clip
 from tidegate.engine.snapshot import Blocker
 from tidegate.engine.standing import obstacles
-from tidegate.engine.turns import rejection
+from tidegate.engine.turns import rejection, whom_it_asks
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,8 @@ def _rollout_sentence(draft: Draft, waits: str) -> str:
         case Phase.PAUSED:
             paused = draft.rollout.paused
             why = paused.message if paused else ""
-            return (
-                f"{new} over {old} is paused at {draft.status.weight}%: {why}; waits for a request to resume, promote or roll back"
-            )
+            asks = f"; {whom_it_asks(paused)}" if paused else ""
+            return f"{new} over {old} is paused at {draft.status.weight}%: {why}{asks}"
         case Phase.PROMOTING:
             return f"{new} takes over from {old} in the Deployment{waits}"
         case Phase.BAKING:

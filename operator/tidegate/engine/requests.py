@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from tidegate.api.gate import BreachAction
 from tidegate.api.names import Cause, EventReason
-from tidegate.api.policy import BreachAction
 from tidegate.api.release import GateStatus, PauseStatus
-from tidegate.engine.draft import Draft, clip
+from tidegate.engine.draft import Draft
+from tidegate.engine.judging import clip
 from tidegate.engine.snapshot import Verb
 from tidegate.engine.turns import reject, rejection
+from tidegate.judge.limit import breached
 
 LONGEST_REQUEST = 256
 """Characters of a request that the status can hold."""
@@ -89,14 +91,20 @@ def _go_on(draft: Draft) -> None:
     if draft.rollout.paused is not None and draft.step is not None and draft.step.since is None:
         # The time of the pause is not counted against pods that are waited for.
         draft.set_step(entered=draft.now)
+    if draft.rollout.paused is not None and draft.rollout.paused.cause is Cause.GATE and draft.rollout.paused.gate is None:
+        # What the score was made of has been answered: the hold begins anew, and counts new looks only.
+        draft.set_step(since=None, until=None)
     draft.set_rollout(paused=None)
 
 
 def _answered(draft: Draft) -> tuple[GateStatus, ...]:
-    """Return the gates without the looks that led to a pause: only new ones can pause again."""
-    pausing = {gate.name for gate in draft.spec.gates if gate.on_breach is BreachAction.PAUSE}
+    """Return the gates without the looks that led to a pause: only new ones can pause again, and only on new evidence."""
+    pausing = {gate.name: gate for gate in draft.spec.gates if gate.on_breach is BreachAction.PAUSE}
+    anew: dict[str, object] = {"looks": "", "undecided_since": None}
     return tuple(
-        state.model_copy(update={"looks": "", "undecided_since": None}) if state.name in pausing else state
+        state
+        if (gate := pausing.get(state.name)) is None
+        else state.model_copy(update=anew | ({"evidence": None, "clear": False} if breached(state.looks, gate) else {}))
         for state in draft.status.gates
     )
 

@@ -62,7 +62,7 @@ def _towards_user(draft: Draft, route: RouteView) -> Move:
         return route.stage, draft.status.weight
     match route.stage:
         case RouteStage.USER:
-            return None if route.uniform else (RouteStage.USER, 0)
+            return None if route.uniform and not route.traces else (RouteStage.USER, 0)
         case RouteStage.SPLIT:
             return RouteStage.LEAVING, round(route.weight)
         case RouteStage.LEAVING:
@@ -85,7 +85,10 @@ def _user_service_serves(draft: Draft) -> bool:
     if draft.snap.user_service is None and not draft.deleting:
         draft.wait_for("for the Service to be there")
         return False
-    return not any(pin_actions(draft))
+    user = draft.snap.user_service
+    unpinned = user is None or user.revision is None
+    # What is left to be done may be no more than to erase our mark.
+    return all(isinstance(action, PinService) and action.revision is None and unpinned for action in pin_actions(draft))
 
 
 def _selects(service: ServiceView | None, revision: str) -> bool:
@@ -120,7 +123,7 @@ def pin_actions(draft: Draft) -> Iterator[Action]:
             yield PinService(serving)
         return
     pinned = service.revision in {draft.stable.revision, draft.candidate.revision if draft.active else draft.stable.revision}
-    if pinned and not split_wanted(draft):
+    if (pinned or (service.traces and service.revision is None)) and not split_wanted(draft):
         yield PinService(None)
 
 

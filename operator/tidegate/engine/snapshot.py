@@ -71,6 +71,23 @@ class TemplateView:
 
 
 @dataclass(frozen=True)
+class AutoscalerView:
+    """The HorizontalPodAutoscaler of the workload.
+
+    Attributes:
+        name: object name.
+        load: for how many pods at their target the load is at least, by its numbers; None where they do not tell.
+        most: the most pods that it may ask for now.
+        tolerance: by how much of what the pods are for the load may be above it before the autoscaler scales up.
+    """
+
+    name: str
+    load: float | None
+    most: int
+    tolerance: float = 0.1
+
+
+@dataclass(frozen=True)
 class WorkloadView:
     """The Deployment.
 
@@ -88,6 +105,7 @@ class WorkloadView:
         replica_sets: all ReplicaSets whose pods match its selector.
         trouble: why the candidate's pods do not become ready, in the words of one of them, e.g. ImagePullBackOff; empty where
             unknown.
+        autoscaler: its autoscaler; None where it has none.
     """
 
     uid: str
@@ -100,6 +118,7 @@ class WorkloadView:
     own_revision: str | None
     replica_sets: tuple[ReplicaSetView, ...] = ()
     trouble: str = ""
+    autoscaler: AutoscalerView | None = None
 
     def replica_set(self, revision: str | None) -> ReplicaSetView | None:
         """Return the ReplicaSet of that revision, None where there is none."""
@@ -115,12 +134,14 @@ class ServiceView:
         revision: the pod-template-hash in its selector; None where it selects every version.
         endpoints: number of ready endpoints in its EndpointSlices; known only for the operator's own.
         current: whether its ports and the rest of its selector follow the user's Service (always True for the user's).
+        traces: the API server has us as one that writes it, for the user's Service only.
     """
 
     name: str
     revision: str | None
     endpoints: int = 0
     current: bool = True
+    traces: bool = False
 
 
 class RouteStage(IntEnum):
@@ -154,6 +175,8 @@ class RouteView:
         since: from when on it has been seen in this form and accepted; None while it is not accepted.
         trouble: what its parents say against it, in their words.
         originals: the backends of its matching rules as the user wrote them; read where the user's own are there to be read.
+        traces: it is as its users wrote it, and yet the API server still has us as the last to write it: their next apply would be
+            refused.
     """
 
     name: str
@@ -166,6 +189,7 @@ class RouteView:
     since: datetime | None = None
     trouble: str = ""
     originals: tuple[OriginalRule, ...] = ()
+    traces: bool = False
 
 
 class Verb(StrEnum):

@@ -5,11 +5,13 @@ Each rule looks at the draft, changes it if it applies, and says whether it did.
 
 from __future__ import annotations
 
+from tidegate.api.gate import BreachAction
 from tidegate.api.names import Cause, EventReason, Phase
-from tidegate.api.policy import BreachAction
 from tidegate.api.release import PauseStatus, RejectedStatus
 from tidegate.engine import gates
-from tidegate.engine.draft import Draft, clip
+from tidegate.engine.draft import Draft
+from tidegate.engine.judging import clip
+from tidegate.engine.scoring import Result
 from tidegate.engine.snapshot import Owner
 
 KEEP_REJECTED = 10
@@ -112,11 +114,38 @@ def breach_pauses(draft: Draft) -> bool:
     if not found:
         return False
     first = found[0]
-    paused = PauseStatus(cause=first.cause, gate=first.gate.name, message=clip(first.message), since=draft.now)
-    draft.set_rollout(paused=paused)
-    words = f"Paused {draft.candidate.version} at {draft.status.weight}%: {first.message}"
-    draft.notice(EventReason.GATE_BREACHED, f"{words}; waits for a request to resume, promote or roll back", warn=True)
+    pause(draft, PauseStatus(cause=first.cause, gate=first.gate.name, message=first.message, ask=first.gate.ask, since=draft.now))
     return True
+
+
+def score_is_too_low(draft: Draft) -> bool:
+    """A step would end, and the gates together did not earn enough."""
+    if not draft.active or (scoring := draft.spec.scoring) is None:
+        return False
+    score = gates.score_now(draft)
+    if score is None or score.result is not Result.BREACH:
+        return False
+    if scoring.on_breach is BreachAction.PAUSE:
+        pause(draft, PauseStatus(cause=Cause.GATE, message=score.words, since=draft.now))
+        return True
+    reject(draft, Cause.GATE, score.words)
+    draft.notice(EventReason.GATE_BREACHED, f"Rolling back {draft.candidate.version}: {score.words}", warn=True)
+    draft.begin_undo(Cause.GATE, score.words)
+    return True
+
+
+def pause(draft: Draft, paused: PauseStatus) -> None:
+    """Keep the weight and ask people, the roles that the gate names first."""
+    draft.set_rollout(paused=paused.model_copy(update={"message": clip(paused.message)}))
+    words = f"Paused {draft.candidate.version} at {draft.status.weight}%: {paused.message}; {whom_it_asks(paused)}"
+    draft.notice(EventReason.GATE_BREACHED, words, warn=True)
+
+
+def whom_it_asks(paused: PauseStatus) -> str:
+    """Return what a pause waits for, in words."""
+    if paused.ask:
+        return f"asks {' and '.join(paused.ask)} to resume, promote or roll back"
+    return "waits for a request to resume, promote or roll back"
 
 
 def trouble(draft: Draft) -> str:

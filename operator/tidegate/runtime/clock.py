@@ -47,6 +47,18 @@ class SystemClock:
             return
 
 
+class BootClock(SystemClock):
+    """The clock of the host, whose monotonic time goes on while the host is suspended, where there is such a clock (Linux).
+
+    Time goes on, on any clock, while a process is stopped (SIGSTOP). A virtual machine that its hypervisor has stopped may find all
+    of its clocks where they were.
+    """
+
+    def monotonic(self) -> float:
+        """Seconds since the host was started."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
 class ManualClock:
     """A clock that stands still until a test moves it.
 

@@ -1,6 +1,7 @@
 """What the cluster looks like, as far as this process has seen: a cache of plain objects with the few indexes it needs.
 
-Objects are the API's own dicts, without `metadata.managedFields` (half of a Deployment's size, and nobody reads them).
+Objects are the API's own dicts, without `metadata.managedFields` (half of a Deployment's size). Of those it is only kept whether
+there is an entry of our own: what we have put back must leave none.
 They are shared by all readers: treat them as immutable.
 """
 
@@ -10,9 +11,13 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import structlog
 
+from tidegate.api.names import FIELD_MANAGER
 from tidegate.runtime.clock import Clock
 
 log = structlog.get_logger(__name__)
+
+MARK = ({"manager": FIELD_MANAGER},)
+"""What is stored of an object's managedFields where an entry of our own is among them."""
 
 E = TypeVar("E", bound=Hashable)
 Object: TypeAlias = Mapping[str, Any]
@@ -127,7 +132,7 @@ class Store:
 
         Args:
             kind: the kind it is stored under.
-            obj: the object as the API sent it; its managedFields are left out of what is stored.
+            obj: the object as the API sent it; of its managedFields only our own mark is stored.
             listed: whether it came with a list.
 
         Returns:
@@ -310,7 +315,10 @@ def _without_managed_fields(obj: Object) -> Object:
     metadata = obj["metadata"]
     if "managedFields" not in metadata:
         return obj
-    return {**obj, "metadata": {field: value for field, value in metadata.items() if field != "managedFields"}}
+    rest = {field: value for field, value in metadata.items() if field != "managedFields"}
+    if any(entry.get("manager") == FIELD_MANAGER and not entry.get("subresource") for entry in metadata["managedFields"] or ()):
+        rest["managedFields"] = MARK
+    return {**obj, "metadata": rest}
 
 
 def _owners(obj: Object) -> Iterator[str]:

@@ -16,6 +16,9 @@ K = TypeVar("K", bound=Hashable)
 
 log = structlog.get_logger(__name__)
 
+URGENT_RETRY = 1.0
+"""Longest wait in seconds before a pass that takes traffic from a bad version is tried again, whatever it was refused for."""
+
 PASS_TIMEOUT = 120.0
 """Seconds after which a pass counts as hung. Every request within it has a shorter timeout of its own."""
 
@@ -190,7 +193,7 @@ class Workers(Generic[K]):
     def _schedule(self, key: K, delay: float) -> None:
         lane = self._queue.lane(key)
         self._retry_lanes[key] = Lane.NORMAL if lane is None else lane
-        self._retries.set_after(key, delay)
+        self._retries.set_after(key, min(delay, URGENT_RETRY) if lane is Lane.URGENT else delay)
 
     def _add_again(self, key: K) -> None:
         self._queue.add(key, self._retry_lanes.pop(key, Lane.NORMAL))

@@ -18,6 +18,7 @@ from typing import Any
 from tidegate.api.release import OriginalRule
 from tidegate.engine.snapshot import RouteStage, RouteView
 from tidegate.traffic.backends import MAX_BACKENDS, Backends, Form, Json, Names, form_of, original_of, written
+from tidegate.traffic.traces import marked
 
 ORIGINAL_LIMIT = 8192
 """Characters of one rule's backends that the status of a Release can hold."""
@@ -52,9 +53,10 @@ def observe(
     if not forms:
         return RouteView(name=name, matches=False, accepted=accepted, trouble=trouble)
     originals = {index: original for index, _, original in _originals(route, names, known)}
+    stage = min(form.stage for form in forms)
     return RouteView(
         name=name,
-        stage=min(form.stage for form in forms),
+        stage=stage,
         uniform=all(form.proper for form in forms) and len({(form.stage, form.share) for form in forms}) == 1,
         weight=float(max(form.share for form in forms) * 100),
         accepted=accepted,
@@ -64,6 +66,7 @@ def observe(
             for index, original in originals.items()
             if len(text := _text(original)) <= ORIGINAL_LIMIT
         ),
+        traces=stage is RouteStage.USER and marked(route) and not _shifted(route),
     )
 
 
@@ -102,6 +105,15 @@ def _concerned(route: Mapping[str, Any], names: Names) -> Iterator[tuple[int, Ba
         form = form_of(backends, names)
         if form is not None:
             yield index, backends, form
+
+
+def _shifted(route: Mapping[str, Any]) -> bool:
+    """Whether a rule is shifted for any Service, perhaps by another Release: our entry in managedFields is then none too many."""
+    for rule in (route.get("spec") or {}).get("rules") or ():
+        named = {str(backend.get("name")) for backend in rule.get("backendRefs") or ()}
+        if any(name.endswith("-canary") and f"{name.removesuffix('-canary')}-stable" in named for name in named):
+            return True
+    return False
 
 
 def _originals(route: Mapping[str, Any], names: Names, known: Sequence[OriginalRule]) -> Iterator[tuple[int, Backends, Backends]]:

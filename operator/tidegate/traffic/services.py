@@ -14,7 +14,7 @@ from tidegate.engine.plan import DeleteService, EnsureService, PinService, Role
 from tidegate.engine.snapshot import Blocker, ServiceView
 from tidegate.runtime.errors import Retry, Terminal
 from tidegate.traffic.backends import Json, own_name
-from tidegate.traffic.traces import erase
+from tidegate.traffic.traces import erase, marked
 
 ServiceAction: TypeAlias = EnsureService | DeleteService | PinService
 
@@ -74,7 +74,8 @@ class Services:
 
 def user_view(user: Mapping[str, Any]) -> ServiceView:
     """Return what the engine sees of the user's Service."""
-    return ServiceView(name=user["metadata"]["name"], revision=_selector(user).get(LABEL_POD_TEMPLATE_HASH))
+    revision = _selector(user).get(LABEL_POD_TEMPLATE_HASH)
+    return ServiceView(name=user["metadata"]["name"], revision=revision, traces=marked(user))
 
 
 def service_view(services: Services, role: Role, *, slices: Iterable[Mapping[str, Any]]) -> ServiceView | None:
@@ -279,12 +280,13 @@ async def _delete(services: Services, role: Role, cluster: Cluster) -> bool:
 async def _pin(services: Services, revision: str | None, cluster: Cluster) -> bool:
     path = SERVICES.path(services.namespace, services.name)
     patch = pin_patch(services.user, revision=revision)
-    if patch is None:
-        return False
-    written = await cluster.json_patch(path, patch)
-    if revision is None:
-        await erase(written, path, cluster)
-    return True
+    written = await cluster.json_patch(path, patch) if patch else None
+    if revision is not None:
+        return written is not None
+    if written is None and marked(services.user):
+        # An earlier pass has put it back and got no further.
+        written = await cluster.get(path)
+    return written is not None and (await erase(written, path, cluster) or patch is not None)
 
 
 def _path(services: Services, role: Role) -> str:

@@ -32,6 +32,11 @@ def forget(obj: Mapping[str, Any], *, manager: str = FIELD_MANAGER) -> list[Json
     return [test, *({"op": "remove", "path": f"/metadata/managedFields/{index}"} for index in reversed(ours))]
 
 
+def marked(obj: Mapping[str, Any], *, manager: str = FIELD_MANAGER) -> bool:
+    """Whether an object has an entry of ours in its managedFields; of a cached object only that is known."""
+    return any(entry.get("manager") == manager for entry in obj["metadata"].get("managedFields") or ())
+
+
 async def erase(obj: Mapping[str, Any], path: str, cluster: Cluster) -> bool:
     """Remove our entries from an object's managedFields, and return whether there were any.
 

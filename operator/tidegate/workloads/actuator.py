@@ -10,14 +10,26 @@ from tidegate.api.names import Reason
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import AlreadyExists, NotFound
 from tidegate.cluster.resources import DEPLOYMENTS, NAMESPACES, REPLICA_SETS
-from tidegate.engine.plan import Adopt, CreateCanary, DeleteReplicaSet, Hold, LabelWorkload, Scale, SetImages, TakeOver
+from tidegate.engine.plan import (
+    Adopt,
+    CreateCanary,
+    DeleteReplicaSet,
+    Hold,
+    LabelWorkload,
+    Scale,
+    ScaleWorkload,
+    SetImages,
+    TakeOver,
+)
 from tidegate.engine.snapshot import Owner
 from tidegate.runtime.errors import Retry, Terminal
 from tidegate.workloads import bodies
 from tidegate.workloads.observe import Workload, replicas_of
 from tidegate.workloads.templates import Json, same_template
 
-WorkloadAction: TypeAlias = LabelWorkload | Hold | SetImages | CreateCanary | TakeOver | Adopt | Scale | DeleteReplicaSet
+WorkloadAction: TypeAlias = (
+    LabelWorkload | Hold | ScaleWorkload | SetImages | CreateCanary | TakeOver | Adopt | Scale | DeleteReplicaSet
+)
 
 
 async def perform(action: WorkloadAction, *, workload: Workload, cluster: Cluster) -> bool:
@@ -41,6 +53,8 @@ async def perform(action: WorkloadAction, *, workload: Workload, cluster: Cluste
             return await _patch_deployment(bodies.label_patch(workload, present=present), workload, cluster)
         case Hold(paused):
             return await _patch_deployment(bodies.hold_patch(workload, paused=paused), workload, cluster)
+        case ScaleWorkload(replicas):
+            return await _patch_deployment(bodies.workload_scale_patch(workload, replicas=replicas), workload, cluster)
         case SetImages():
             return await _patch_deployment(bodies.images_patch(workload), workload, cluster)
         case CreateCanary(revision, replicas):

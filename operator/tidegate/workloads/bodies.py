@@ -59,6 +59,14 @@ def hold_patch(workload: Workload, *, paused: bool) -> Patch | None:
     return None
 
 
+def workload_scale_patch(workload: Workload, *, replicas: int) -> Patch | None:
+    """Return the patch that scales the Deployment up from the size that was seen; None where it has the size."""
+    before = replicas_of(workload.deployment)
+    if before == replicas:
+        return None
+    return [_same_uid(workload.deployment), _test("/spec/replicas", before), _replace("/spec/replicas", replicas)]
+
+
 def images_patch(workload: Workload) -> Patch | None:
     """Return the patch that writes the Release's images into the held Deployment; None where they are there already."""
     spec = workload.own_template["spec"]

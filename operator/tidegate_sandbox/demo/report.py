@@ -212,7 +212,7 @@ def _of_version(act: Act, stable: str, version: Version, policy: PolicyTerms) ->
         most, greatest = policy.weights[0], max(version.weights_seen, default=0)
         found.append(limit("greatest share of the traffic", f"{most}%", f"{greatest}%", kept=greatest <= most))
     if act.cause is Cause.GATE:
-        allowed, taken = policy.gates[act.gate].interval + scenario.REACTION_SECONDS, version.seconds_from_breach_visible_to_stable
+        allowed, taken = act.allowed(policy.gates[act.gate].interval), version.seconds_from_breach_visible_to_stable
         what = "from the breach visible in Prometheus to all traffic on stable"
         found.append(limit(what, f"at most {allowed:g} s", f"{taken} s", kept=taken is not None and taken <= allowed))
     return found
@@ -272,7 +272,7 @@ def _told(act: Act, stable: str, version: Version, policy: PolicyTerms) -> list[
     if act.outcome is Outcome.PROMOTED:
         lines.append(f"the pods that were judged serve on, {version.pods_restarted} restarted")
     if act.cause is Cause.GATE:
-        allowed = policy.gates[act.gate].interval + scenario.REACTION_SECONDS
+        allowed = act.allowed(policy.gates[act.gate].interval)
         taken = version.seconds_from_breach_visible_to_stable
         lines.append(f"all traffic was on {stable} {taken} s after Prometheus could show the breach (allowed: {allowed:g} s)")
     if act.pauses:

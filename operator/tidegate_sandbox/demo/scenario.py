@@ -70,6 +70,7 @@ class Act:
         gate: the gate that must be breached; empty where none may be.
         pauses: whether the breach pauses it, so that a person rolls it back by request.
         image: environment that is built into its image: its fault.
+        evidence: seconds that it may take until there is evidence enough; 0 where the first look that can show the fault must do.
     """
 
     version: str
@@ -79,6 +80,11 @@ class Act:
     gate: str = ""
     pauses: bool = False
     image: Mapping[str, str] = field(default_factory=dict)
+    evidence: float = 0.0
+
+    def allowed(self, interval: float) -> float:
+        """Return the seconds from the breach visible in Prometheus to all traffic on stable, for a gate with such an interval."""
+        return self.evidence + interval + REACTION_SECONDS
 
     @property
     def fails_requests(self) -> bool:
@@ -89,9 +95,18 @@ class Act:
 FIRST = "v1"
 ACTS = (
     Act("v2", "good", Outcome.PROMOTED, Cause.PROMOTED),
-    Act("v3", "answers 5% of its requests with errors", Outcome.ROLLED_BACK, Cause.GATE, ERROR_RATE, image={"ERROR_RATE": "0.05"}),
+    Act(
+        "v3",
+        "answers 5% of its requests with errors",
+        Outcome.ROLLED_BACK,
+        Cause.GATE,
+        ERROR_RATE,
+        image={"ERROR_RATE": "0.05"},
+        evidence=20.0,
+    ),
     Act("v4", "slower by half", Outcome.ROLLED_BACK, Cause.REQUEST, P99, pauses=True, image={"LATENCY_FACTOR": "1.5"}),
     Act("v5", "good", Outcome.PROMOTED, Cause.PROMOTED),
+    Act("v6", "answers nothing but errors", Outcome.ROLLED_BACK, Cause.GATE, ERROR_RATE, image={"ERROR_RATE": "1"}),
 )
 
 

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.reflector import SILENCES, SLOW_RETRY, Reflector, State
 from tidegate.cluster.resources import PODS
+from tidegate.runtime.clock import ManualClock, SystemClock
 from tidegate.runtime.store import Change, Store
 from unit.cluster.loopback import AutoClock, Loopback, bookmark, event, listing, pod, refuse, reply, stream, until
 
@@ -344,3 +346,61 @@ async def test_nothing_heard_for_long_is_stale(mirror: Callable[..., Mirror], lo
 
     health = started.reflector.health
     assert (State.STALE, "nothing heard of pods for 141 s") == (health.state, health.message)
+
+
+async def test_renewed_watch_tells_what_a_dead_one_did_not(mirror: Callable[..., Mirror], loopback: Loopback):
+    """Given a watch that says nothing any more, renewing makes another one from where it was, which tells what was missed."""
+    loopback.lists.append(listing(pod("a", 3), version=10))
+    loopback.watches.append(stream(event("MODIFIED", pod("a", 11))))
+    loopback.watches.append(stream(event("ADDED", pod("b", 12)), event("ADDED", pod("c", 13))))
+    started = mirror()
+    assert "10" == await watched(loopback)
+    assert [("new", "a"), ("changed", "a")] == await started.changes(2)
+
+    accepted = await started.reflector.renew(10.0)
+
+    assert accepted
+    assert "11" == await watched(loopback)
+    assert [("new", "b"), ("new", "c")] == await started.changes(2)
+    assert State.SYNCED is started.reflector.health.state
+
+
+async def test_renewing_does_not_wait_for_what_hangs(cluster: Cluster, loopback: Loopback):
+    """Given an API server that does not answer the new watch, the caller gets its time back, and the reflector goes on trying."""
+    hang = asyncio.Event()
+
+    async def hangs(request: web.Request) -> web.StreamResponse:
+        await hang.wait()
+        return web.Response()
+
+    loopback.lists.append(listing(pod("a", 3), version=10))
+    loopback.watches.extend([stream(), hangs, stream(event("ADDED", pod("b", 12)))])
+    reflector = Reflector(cluster, PODS, store := Store(SystemClock()), clock=SystemClock())
+    running = asyncio.create_task(reflector.run())
+    await watched(loopback)
+    assert State.SYNCED is await reflector.wait_synced(10)
+
+    assert not await reflector.renew(0.05)
+    assert await reflector.renew(10.0)
+
+    assert 2 == store.count("Pod")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    hang.set()
+
+
+async def test_renewing_cuts_a_pause_short(cluster: Cluster, loopback: Loopback):
+    """Given a reflector that waits before it tries again, renewing has it try now."""
+    loopback.lists.append(refuse(403, "Forbidden"))
+    loopback.lists.append(listing(pod("a", 3), version=10))
+    clock = ManualClock()
+    reflector = Reflector(cluster, PODS, store := Store(clock), clock=clock)
+    running = asyncio.create_task(reflector.run())
+    await until(lambda: clock.sleepers == 1)
+
+    renewing = asyncio.create_task(reflector.renew(10.0))
+    await until(lambda: store.count("Pod") == 1)
+
+    renewing.cancel()
+    running.cancel()
+    await asyncio.gather(running, renewing, return_exceptions=True)

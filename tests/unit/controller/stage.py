@@ -7,8 +7,9 @@ import random
 from datetime import datetime, timedelta
 from typing import Any
 
+from tidegate.api.gate import Gate
 from tidegate.api.names import LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE, Cause, Phase
-from tidegate.api.policy import Gate, RolloutPolicySpec
+from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import OriginalRule, ReleaseStatus, RevisionStatus, RolloutStatus, StepStatus
 from tidegate.cluster.events import Recorder
 from tidegate.controller.cached import CachedCluster
@@ -50,12 +51,12 @@ class Stage:
         self.metrics = Metrics()
         self.recorder = Recorder(self.cluster, clock=self.clock, instance="test")
         self.values: dict[str, float | None] = {}
-        self.looks = Looks(clock=self.clock, read=self.read, arrived=self.queue.add)
+        self.looks = Looks(clock=self.clock, telemetry=self, arrived=self.queue.add)
         self.pods = Pods(self.cluster, clock=self.clock, arrived=self.queue.add)
         self.outside = Outside()
         self.keep_held = False
         router = HTTPRouteRouter()
-        self.gatherer = Gatherer(self.store, router, warm_up=1.5)
+        self.gatherer = Gatherer(self.store, router, clock=self.clock, warm_up=1.5)
         self.reconciler = Reconciler(
             store=self.store,
             cluster=self.cluster,
@@ -71,6 +72,13 @@ class Stage:
             outside=lambda _: self.outside,
             keep_held=lambda: self.keep_held,
         )
+
+    def primed(self, gate: Gate, names: Names, revision: str) -> bool:
+        """Whether it is known from where on counters count: these gates have none."""
+        return True
+
+    def forget(self, namespace: str, release: str) -> None:
+        """Let go of what is known of a Release: nothing."""
 
     async def read(self, gate: Gate, names: Names, revision: str, at: datetime, since: datetime | None) -> Reading:
         """Answer for Prometheus."""

@@ -147,7 +147,9 @@ async def test_route_is_known_since_it_took_its_form(stage: Stage) -> None:
     stage.at_ten_percent()
     later = NOW + timedelta(seconds=5)
     path = f"/apis/gateway.networking.k8s.io/v1/namespaces/{NAMESPACE}/httproutes/{NAME}"
-    first, second = snapshot(stage).routes[0], snapshot(stage, now=later).routes[0]
+    first = snapshot(stage).routes[0]
+    stage.clock.advance(5)
+    second = snapshot(stage, now=later).routes[0]
     stored = stage.api.objects[path]
     stage.add({**stored, "status": {}})
     refused = snapshot(stage, now=later).routes[0]
@@ -175,6 +177,7 @@ async def test_route_of_two_services_has_a_form_for_each(stage: Stage) -> None:
         around = stage.gatherer.look_round(which, candidate=None)
         assert around is not None
         now = NOW + timedelta(seconds=second)
+        stage.clock.advance((now - stage.clock.now()).total_seconds())
         seen = stage.gatherer.snapshot(around, now=now, status=ReleaseStatus(), readings=(), blockers=(), keep_held=False)
         return seen.routes[0].since
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tidegate.api.policy import Gate
+from tidegate.api.gate import Gate
 from tidegate.controller.looks import Looks, Watch
 from tidegate.controller.references import ReleaseKey
 from tidegate.engine.plan import Look
@@ -41,12 +41,23 @@ class Prometheus:
         self.clock = clock
         self.asked: list[tuple[str, str, datetime]] = []
         self.values: dict[str, float | Exception] = {}
+        self.forgotten: list[tuple[str, str]] = []
+        self.unprimed: set[str] = set()
         self.answers = asyncio.Event()
         self.answers.set()
+
+    def primed(self, gate: Gate, names: Names, revision: str) -> bool:
+        return gate.name not in self.unprimed
+
+    def forget(self, namespace: str, release: str) -> None:
+        self.forgotten.append((namespace, release))
 
     async def read(self, gate: Gate, names: Names, revision: str, at: datetime, since: datetime | None) -> Reading:
         self.asked.append((gate.name, revision, at))
         await self.answers.wait()
+        if gate.name in self.unprimed and not isinstance(self.values.get(gate.name), str):
+            self.unprimed.discard(gate.name)
+            return Reading(gate=gate.name, revision=revision, at=at)
         value = self.values.get(gate.name, 0.0)
         if isinstance(value, Exception):
             raise value
@@ -70,7 +81,7 @@ def arrived() -> list[tuple[ReleaseKey, Lane]]:
 
 @pytest.fixture
 async def looks(clock: ManualClock, prometheus: Prometheus, arrived: list[tuple[ReleaseKey, Lane]]) -> AsyncIterator[Looks]:
-    looks = Looks(clock=clock, read=prometheus.read, arrived=lambda key, lane: arrived.append((key, lane)))
+    looks = Looks(clock=clock, telemetry=prometheus, arrived=lambda key, lane: arrived.append((key, lane)))
     running = asyncio.create_task(looks.run())
     await asyncio.sleep(0)
     yield looks
@@ -225,9 +236,11 @@ async def test_look_that_fails_counts_as_one_that_found_nothing(
 async def test_gates_that_are_due_together_ask_at_the_same_instant(
     looks: Looks, clock: ManualClock, prometheus: Prometheus, arrived: list
 ) -> None:
-    """Looks within a tenth of a second are evaluated at one instant, so that shared queries are asked once."""
+    """Looks that fall due within a tenth of their interval share a tick, and one evaluation time."""
     plan(looks, clock, ERRORS, SLOW, after=5.07)
-    clock.advance(5.07)
+    clock.advance(0.5)
+    await settled(lambda: not arrived)
+    clock.advance(5.5)
     await settled(lambda: len(arrived) == 2)
 
     assert 1 == len({at for _, _, at in prometheus.asked})
@@ -250,3 +263,41 @@ async def test_nothing_is_kept_of_a_release_that_is_gone(
     kept = (looks._watches, looks._wanted, looks._arrivals, looks._flying)
     assert ({}, {}, {}, {}) == kept
     assert 0 == len(looks._scheduler)
+
+
+COUNTED = Gate.model_validate(
+    {
+        "name": "counted",
+        "metric": {"preset": {"source": "HTTP", "measure": "ErrorRate"}},
+        "threshold": {"max": 0.01},
+        "initialDelay": "2s",
+    }
+)
+
+
+async def test_counters_are_read_first_as_soon_as_they_count(
+    looks: Looks, clock: ManualClock, prometheus: Prometheus, arrived: list
+) -> None:
+    """Given a gate on counters, its first reading comes when the warm-up is over, and is no look."""
+    prometheus.unprimed.add("counted")
+    began = clock.now()
+    watch = Watch({"counted": COUNTED}, NAMES, "bbbb", began)
+    looks.plan(KEY, [Look("counted", began + timedelta(seconds=30))], watch)
+
+    clock.advance(2)
+    await settled(lambda: len(prometheus.asked) == 1)
+    assert not arrived
+
+    clock.advance(31)
+    await settled(lambda: len(arrived) == 1)
+    assert [(at - began).total_seconds() > 30 for _, _, at in prometheus.asked] == [False, True]
+
+
+async def test_ledger_is_closed_with_the_rollout(looks: Looks, clock: ManualClock, prometheus: Prometheus) -> None:
+    """When nothing is looked at any more, what was known of the Release's counters is let go of."""
+    plan(looks, clock, ERRORS)
+
+    looks.plan(KEY, (), None)
+    looks.plan(KEY, (), None)
+
+    assert [("shop", "checkout")] == prometheus.forgotten

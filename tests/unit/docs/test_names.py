@@ -11,8 +11,9 @@ import typer
 import yaml
 from pydantic import BaseModel
 
+from tidegate.api.gate import BreachAction, NoDataVerdict
+from tidegate.api.metric import Measure, Source
 from tidegate.api.names import Cause, Condition, EventReason, Phase, Reason
-from tidegate.api.policy import BreachAction, Measure, NoDataVerdict, Source
 from tidegate.cli.main import app
 from tidegate.controller import config
 from tidegate.controller.metrics import Metrics
@@ -33,7 +34,7 @@ SAID = (
     "has no selector, so it cannot be split by version",
     "stable has no data to compare with",
     "any change from zero is beyond a limit in percent",
-    "the preset source Envoy needs a route",
+    " needs a route: give the Release traffic",
     "there is no Prometheus connection",
     "the server refuses the credentials (HTTP",
     "the server redirects to another address",
@@ -116,7 +117,14 @@ def test_no_metric_is_listed_that_there_is_not() -> None:
 
 @pytest.mark.parametrize(
     ("model", "prefix"),
-    [(config.Config, ""), (ConnectionConfig, ""), (TLS, "tls."), (BasicAuth, None), (FromFile, None)],
+    [
+        (config.Config, ""),
+        (config.LeaderElection, "leaderElection."),
+        (ConnectionConfig, ""),
+        (TLS, "tls."),
+        (BasicAuth, None),
+        (FromFile, None),
+    ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_every_field_of_the_configuration_is_listed(model: type[BaseModel], prefix: str | None) -> None:
@@ -133,7 +141,7 @@ def test_every_field_of_the_configuration_is_listed(model: type[BaseModel], pref
 
 def test_every_command_and_option_is_listed() -> None:
     """The command line is described whole."""
-    text = text_of("docs/operations.md")
+    text = text_of("docs/operations.md") + text_of("docs/cli.md")
     group: Any = typer.main.get_command(app)
     missing = []
     for name, command in group.commands.items():
@@ -147,7 +155,7 @@ def test_every_command_and_option_is_listed() -> None:
 def test_every_resource_that_the_operator_may_use_is_listed() -> None:
     """The table of permissions has each resource of the operator's roles."""
     text = text_of("docs/operations.md")
-    roles = [one for one in yaml.safe_load_all(text_of("deploy/operator/rbac.yaml")) if one["kind"] == "ClusterRole"]
+    roles = [one for one in yaml.safe_load_all(text_of("deploy/operator/rbac.yaml")) if one["kind"] in {"ClusterRole", "Role"}]
     resources = {resource for role in roles for rule in role["rules"] for resource in rule["resources"]}
 
     assert [resource for resource in sorted(resources) if f"`{resource}`" not in text] == []

@@ -304,7 +304,7 @@ class TestBreach:
     )
     def test_only_looks_beyond_the_limit_count(self, looks, failure_limit, of, expected):
         """Undecided looks neither breach nor excuse."""
-        assert expected is breached(looks, up_to_points(1, failureLimit=failure_limit, of=of))
+        assert expected is breached(looks, up_to_points(1, failureLimit=failure_limit, of=of, judge="Limit"))
 
 
 class TestWords:

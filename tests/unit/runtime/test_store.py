@@ -258,3 +258,14 @@ def assert_indexes_agree(store: Store) -> None:
 
 def names(objects: list[Any]) -> list[str]:
     return [obj["metadata"]["name"] for obj in objects]
+
+
+def test_our_own_mark_is_kept(store: Store):
+    """Of managedFields only that an entry is ours is kept, and not the one that writes of a status leave."""
+    ours, status = {"manager": "tidegate", "fieldsV1": {"f:spec": {}}}, {"manager": "tidegate", "subresource": "status"}
+    store.upsert("Deployment", deployment("a", 5, managedFields=[{"manager": "kubectl"}, ours]))
+    store.upsert("Deployment", deployment("b", 6, managedFields=[status]))
+
+    kept = [store.get("Deployment", "shop", name)["metadata"].get("managedFields") for name in "ab"]
+
+    assert kept == [({"manager": "tidegate"},), None]

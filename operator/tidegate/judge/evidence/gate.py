@@ -74,9 +74,14 @@ def _nothing(gate: Gate, reading: Reading) -> Judgement:
     return Judgement(
         verdict=Verdict.UNDECIDED,
         limit=limit.limit_in_words(gate)[: limit.MESSAGE_LENGTH],
-        message=f"{limit.measure_in_words(gate)} of the new version is not known: {reason}"[: limit.MESSAGE_LENGTH],
+        message=f"{limit.measure_in_words(gate)} of the new version is not known: {reason}{_wanted(gate)}"[: limit.MESSAGE_LENGTH],
         starved=True,
     )
+
+
+def _wanted(gate: Gate) -> str:
+    """Return how many requests there must be at least, in words that follow a reason; empty where no number is asked for."""
+    return f"; {gate.min_samples:,} requests are needed" if gate.min_samples > 0 else ""
 
 
 def _enough(gate: Gate, trial: Trial) -> bool:
@@ -110,7 +115,7 @@ def _message(gate: Gate, look: _Look, trial: Trial, found: Estimate) -> str:
         return f"{trial.limits.name} cannot be judged: {look.trouble}"
     if found.canary is None or look.reading.counts is None:
         reason = look.reading.hint or ("it has had no requests yet" if trial.samples == 0 else "Prometheus has no new counts")
-        return f"{trial.limits.name} of the new version is not known: {reason}"
+        return f"{trial.limits.name} of the new version is not known: {reason}{_wanted(gate) if trial.samples == 0 else ''}"
     if not _enough(gate, trial):
         return sentence.too_few(gate, trial)
     return sentence.sentence(gate, trial, found, look.verdict, look.weights)

@@ -144,14 +144,17 @@ class TestUndecided:
         judgement = Rollout(ONE_POINT).look()
 
         assert (Verdict.UNDECIDED, True, False) == (judgement.verdict, judgement.starved, judgement.clear)
-        assert judgement.message == "error rate of the new version is not known: it has had no requests yet"
+        assert judgement.message == "error rate of the new version is not known: it has had no requests yet; 20 requests are needed"
         assert judgement.evidence is None
 
     def test_no_names_matched(self):
         """The reader's hint is what people need to hear."""
         judgement = Rollout(ONE_POINT).look(hint="no series has pod=~checkout-abc-.*")
 
-        assert judgement.message == "error rate of the new version is not known: no series has pod=~checkout-abc-.*"
+        assert (
+            judgement.message
+            == "error rate of the new version is not known: no series has pod=~checkout-abc-.*; 20 requests are needed"
+        )
 
     def test_too_few_requests(self):
         """With how many are still needed, and how long that takes."""
