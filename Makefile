@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 3
 
-.PHONY: help demo test lint types layers unit cluster-tests crds image-check lock clean
+.PHONY: help demo test lint types layers unit cluster-tests crds image-check bench-judge bench-batching faults lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -46,6 +46,15 @@ crds: $(READY) ## Write crds/ and docs/reference.md from the models
 
 image-check: $(READY) ## Run the Dockerfile's own commands in clean folders
 	TIDEGATE_IMAGE_CHECK=1 $(BIN)/pytest tests/api/test_image.py
+
+bench-judge: $(READY) ## Measure the judge: false alarms, detection, speed (20 minutes); writes bench/results and docs/judge-results.md
+	$(BIN)/python -m bench.judge
+
+faults: $(READY) ## Every fault at every write, on a local cluster; under an hour; writes build/faults.json
+	$(BIN)/tidegate-sandbox run --parts api,controllers,kwok -- env PYTHONPATH=tests $(BIN)/python -m faults --side-by-side 8 --report build/faults.json
+
+bench-batching: $(READY) ## Count the requests to Prometheus as Releases grow; writes bench/results
+	$(BIN)/tidegate-sandbox run --parts prometheus -- $(BIN)/python -m bench.batching
 
 lock: $(READY) ## Pin dependencies anew
 	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --only-build-deps --build-deps-for wheel --output-file requirements/build.txt pyproject.toml
