@@ -11,9 +11,19 @@ from typing import Any, Self
 
 from tidegate.cluster.client import Cluster, Json
 from tidegate.cluster.errors import ApiError, Expired, NotFound
-from tidegate.cluster.resources import DEPLOYMENTS, EVENTS, HTTP_ROUTES, PODS, RELEASES, REPLICA_SETS, SERVICES, Resource
+from tidegate.cluster.resources import (
+    DEPLOYMENTS,
+    EVENTS,
+    HORIZONTAL_POD_AUTOSCALERS,
+    HTTP_ROUTES,
+    PODS,
+    RELEASES,
+    REPLICA_SETS,
+    SERVICES,
+    Resource,
+)
 
-FOLLOWED = (RELEASES, HTTP_ROUTES, DEPLOYMENTS, REPLICA_SETS, PODS, SERVICES, EVENTS)
+FOLLOWED = (RELEASES, HTTP_ROUTES, DEPLOYMENTS, REPLICA_SETS, PODS, SERVICES, HORIZONTAL_POD_AUTOSCALERS, EVENTS)
 TICK = 0.2
 """Seconds between two looks at what no watch tells."""
 

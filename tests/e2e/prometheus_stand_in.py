@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
 from aiohttp import web
+
+from tidegate.prometheus.batching import TAG
+
+_JOINED = re.compile(rf'label_replace\(\(\n(?P<query>.*?)\n\), "{TAG}", "(?P<name>[^"]*)", "", ""\)', re.DOTALL)
+"""One of the questions of a request that has several."""
 
 
 class Mood(Enum):
@@ -25,6 +31,8 @@ class Mood(Enum):
     EMPTY = auto()
     SEVERAL = auto()
     SCALAR = auto()
+    TELLTALE = auto()
+    """Status 401, with the credentials of the request in its words."""
 
 
 @dataclass
@@ -38,7 +46,7 @@ class Numbers:
 
 @dataclass
 class StandIn:
-    """The part of the HTTP API of Prometheus that answers instant queries.
+    """The part of the HTTP API of Prometheus that answers instant queries, several in one request as the operator joins them, too.
 
     A query for the number of requests (`increase`, or the text `samples`) gets `numbers.samples`; any other that names stable gets
     `numbers.stable`, and all the rest get `numbers.canary`.
@@ -47,11 +55,13 @@ class StandIn:
         port: where it listens on loopback.
         numbers: what it answers with in the mood NUMBERS.
         asked: the queries that came, oldest first.
+        credentials: what the requests had in their header Authorization.
     """
 
     port: int = 0
     numbers: Numbers = field(default_factory=Numbers)
     asked: list[str] = field(default_factory=list)
+    credentials: set[str] = field(default_factory=set)
     _mood: Mood = Mood.NUMBERS
     _runner: web.AppRunner | None = None
 
@@ -86,24 +96,31 @@ class StandIn:
         form = await request.post()
         query = str(request.query.get("query") or form.get("query") or "")
         self.asked.append(query)
-        number = self._number(query)
+        credentials = request.headers.get("Authorization", "")
+        self.credentials.add(credentials)
+        joined = {found["name"]: found["query"] for found in _JOINED.finditer(query)}
+        numbers = [({TAG: name}, str(self._number(one))) for name, one in joined.items()] or [({}, str(self._number(query)))]
         match self._mood:
             case Mood.HANGS:
                 await asyncio.sleep(30)
                 return web.Response()
             case Mood.ERROR:
-                body = {"status": "error", "errorType": "internal", "error": "the query engine is on fire"}
-                return web.json_response(body, status=500)
+                return _refusal(500, "internal", "the query engine is on fire")
+            case Mood.TELLTALE:
+                return _refusal(401, "unauthorized", f"I do not know {credentials}")
+            case Mood.SCALAR if joined:
+                return _refusal(400, "bad_data", "expected type instant vector in call to function label_replace, got scalar")
             case Mood.SCALAR:
-                return _answer("scalar", [0, str(number)])
+                return _answer("scalar", [0, numbers[0][1]])
             case Mood.EMPTY:
                 return _answer("vector", [])
             case Mood.NAN:
-                return _answer("vector", [_series("NaN")])
+                return _answer("vector", [_series("NaN", labels) for labels, _ in numbers])
             case Mood.SEVERAL:
-                return _answer("vector", [_series(str(number), pod="a"), _series(str(number), pod="b")])
+                twice = [(labels | {"pod": pod}, number) for labels, number in numbers for pod in ("a", "b")]
+                return _answer("vector", [_series(number, labels) for labels, number in twice])
             case _:
-                return _answer("vector", [_series(str(number))])
+                return _answer("vector", [_series(number, labels) for labels, number in numbers])
 
     def _number(self, query: str) -> float:
         if "increase(" in query or "samples" in query:
@@ -111,9 +128,13 @@ class StandIn:
         return self.numbers.stable if "stable" in query else self.numbers.canary
 
 
-def _series(value: str, **labels: str) -> dict[str, Any]:
+def _series(value: str, labels: dict[str, str]) -> dict[str, Any]:
     return {"metric": labels, "value": [0, value]}
 
 
 def _answer(kind: str, result: list[Any]) -> web.Response:
     return web.json_response({"status": "success", "data": {"resultType": kind, "result": result}})
+
+
+def _refusal(status: int, kind: str, words: str) -> web.Response:
+    return web.json_response({"status": "error", "errorType": kind, "error": words}, status=status)

@@ -1,11 +1,14 @@
-"""Gates on a real cluster: what a breach does, and what is done without an answer."""
+"""Gates judged by limits on a real cluster: what a breach does, what is done without an answer, and what nobody gets to see."""
 
 from __future__ import annotations
 
+import json
 import sys
+import uuid
 from pathlib import Path
 
 from e2e.manifests import Json, Pods, exact_gate, step
+from e2e.operator_process import Operator
 from e2e.prometheus_stand_in import Mood
 from e2e.story import Given, Then, When, on_the_cluster
 from e2e.world import World
@@ -20,6 +23,7 @@ ONE_POINT: Json = {
     "interval": "1s",
     "window": "30s",
     "minSamples": 400,
+    "judge": "Limit",
 }
 
 
@@ -64,6 +68,7 @@ async def test_availability_below_its_minimum_is_shut_out(given: Given, when: Wh
         "name": "availability",
         "metric": {"preset": {"source": "Envoy", "measure": "Availability"}},
         "threshold": {"min": 0.999},
+        "judge": "Limit",
         "interval": "1s",
         "connection": "stand-in",
     }
@@ -104,6 +109,20 @@ async def test_no_answer_is_no_verdict(given: Given, when: When, then: Then, wor
     then.weights_were(10, 100, 0)
 
 
+async def test_prometheus_away_for_too_long_is_a_breach_where_the_gate_says_so(given: Given, when: When, then: Then) -> None:
+    """Prometheus stays away for longer than the gate's onNoData allows: the version is rolled back, and that is the reason."""
+    patient = exact_gate(onNoData={"after": "5s", "then": "Fail"})
+    await given.prometheus(canary=0.001)
+    await given.a_rollout_held_at(10, gates=(patient,))
+    await then.the_gate_says("errors", "Pass")
+
+    await when.prometheus_is(Mood.REFUSES)
+
+    await then.rolled_back_to("v1")
+    then.weights_were(10, 0)
+    then.last_rollout_was("RolledBack", "v2", "gate errors was undecided for 5s, which counts as a breach", "Connection refused")
+
+
 async def test_scalar_is_a_number(given: Given, when: When, then: Then) -> None:
     """A query that answers with a scalar instead of a series is judged by that number."""
     await given.prometheus(canary=0.2)
@@ -116,8 +135,8 @@ async def test_scalar_is_a_number(given: Given, when: When, then: Then) -> None:
     then.last_rollout_was("RolledBack", "v2", "20%")
 
 
-async def test_gate_that_warns_does_not_stop(given: Given, when: When, then: Then) -> None:
-    """A breach of a gate that only warns is told in an Event, and the rollout goes on to its end."""
+async def test_gate_that_warns_does_not_stop(given: Given, when: When, then: Then, world: World) -> None:
+    """A breach of a gate that only warns is told in an Event and in the record, and the rollout goes on to its end."""
     await given.prometheus(canary=0.02)
     gates = (exact_gate("noise", onBreach="Warn"), exact_gate("errors", most=0.5))
     await given.a_released_app(step(10), step(100), gates=gates)
@@ -127,6 +146,8 @@ async def test_gate_that_warns_does_not_stop(given: Given, when: When, then: The
     await then.promoted_to("v2")
     await then.event("GateBreached", "noise", "only warns", "2%", "limit at most 1%")
     then.weights_were(10, 100, 0)
+    verdicts = {gate["name"]: gate["verdict"] for gate in world.status["lastRollout"]["gates"]}
+    assert {"noise": "Fail", "errors": "Pass"} == verdicts
 
 
 async def test_rollback_wins_over_pause(given: Given, when: When, then: Then, world: World) -> None:
@@ -152,3 +173,37 @@ async def test_gate_without_its_connection_holds(given: Given, when: When, then:
     await then.the_gate_says("errors", "Undecided", "there is no Prometheus connection elsewhere", "default, stand-in")
     await then.the_status_says("no Prometheus connection elsewhere")
     then.weights_were(10)
+
+
+async def test_secret_of_a_connection_is_seen_nowhere(
+    given: Given, when: When, then: Then, world: World, kubeconfig: Path, tmp_path: Path
+) -> None:
+    """The token for Prometheus gets there and nowhere else: not into status, Events, logs nor metrics."""
+    token = f"s3cret-{uuid.uuid4().hex}"
+    (tmp_path / "token").write_text(token)
+    connection = {
+        "name": "stand-in",
+        "address": world.stand_in.address,
+        "bearerTokenFile": str(tmp_path / "token"),
+        "timeout": "1s",
+    }
+    await world.operator.stop()
+    world.operator = Operator(tmp_path, kubeconfig, [world.namespace], {"connections": [connection]})
+    await world.operator.start()
+    await given.prometheus(canary=0.001)
+    await given.a_rollout_held_at(10, gates=(exact_gate(),))
+    await then.the_gate_says("errors", "Pass")
+    assert f"Bearer {token}" in world.stand_in.credentials
+
+    await when.prometheus_is(Mood.TELLTALE)
+    await then.the_gate_says("errors", "Undecided", "Prometheus says: I do not know")
+    await then.event("GateUndecided", "errors")
+    await when.prometheus_is(Mood.NUMBERS)
+    await when.prometheus_shows(canary=0.2)
+    await then.rolled_back_to("v1")
+
+    told = [
+        json.dumps(seen.object) for kind in ("Release", "Event", "HTTPRoute", "Deployment") for seen in world.history.versions(kind)
+    ]
+    _, metrics = await world.operator.ask("/metrics")
+    assert not any(token in text for text in (*told, metrics, world.operator.log.read_text()))

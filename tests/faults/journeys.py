@@ -1,0 +1,251 @@
+"""What happens to a service, from its beginning to its end, in a few seconds: each journey is told with and without faults."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from e2e import invariants, manifests
+from e2e.manifests import NAME, REGISTRY, Json, exact_gate, step
+from e2e.story import HELD, Given, Then, When
+from e2e.world import canary_share
+from faults.place import Place
+from tidegate.api.names import ANNOTATION_RESTARTED_AT
+from tidegate.cluster.resources import DEPLOYMENTS, RELEASES
+
+GOOD, BAD, LIMIT = 0.0, 0.5, 0.01
+"""What the stand-in for Prometheus answers, and the most that the gate allows."""
+POLICY: dict[str, Any] = {"gates": (exact_gate(most=LIMIT),), "bake": "1s", "drain": "1s"}
+REPLICAS = 3
+HOLD = 2.0
+STEPS = (step(50, f"{HOLD:g}s"), step(100))
+HELD_AT_HALF = (step(50, HELD), step(100))
+
+
+@dataclass(frozen=True)
+class Journey:
+    """One journey.
+
+    Attributes:
+        name: as it stands in the names of injections.
+        begin: what is there before any fault.
+        tell: what happens then; returns once the journey has ended well.
+        most: the greatest weight that any version can have earned on the way.
+        promotes: the version that serves at the end.
+        pinned: the user's Service is written by the operator, as the user has asked.
+        retried: a person lets a rejected version try again.
+        native: the Deployment rolls by itself on the way.
+        undone_by: causes for which a rollout may be undone on the way.
+    """
+
+    name: str
+    begin: Callable[[Place], Awaitable[None]]
+    tell: Callable[[Place], Awaitable[None]]
+    most: int = 100
+    promotes: str = "v1"
+    pinned: bool = False
+    retried: bool = False
+    native: bool = False
+    undone_by: tuple[str, ...] = ()
+
+
+def begins_released(*steps: Json, **policy: Any) -> Callable[[Place], Awaitable[None]]:
+    """A Release over v1 that is Ready, under a policy with these steps."""
+
+    async def begin(place: Place) -> None:
+        given = Given(place)
+        await given.a_released_app(*steps, app={"replicas": REPLICAS}, **(POLICY | policy))
+
+    return begin
+
+
+async def begins_unmanaged(place: Place) -> None:
+    """A Deployment that serves, and an operator that has nothing to do yet."""
+    given = Given(place)
+    await given.an_app(replicas=REPLICAS)
+    await given.a_policy(*STEPS, **POLICY)
+    await place.operator.ready()
+
+
+async def adoption(place: Place) -> None:
+    """A Release is put over a Deployment that serves."""
+    given = Given(place)
+    await place.apply(manifests.release())
+    await place.until("the Release is Ready", lambda: place.condition("Ready").get("status") == "True")
+    await given.a_release()
+
+
+async def promotion(place: Place) -> None:
+    """A good version goes up its steps and takes over."""
+    await When(place).the_image_becomes("v2")
+    await promoted(place, "v2")
+
+
+async def promoted(place: Place, version: str) -> None:
+    """A version is in force, and everything else is the user's again."""
+    await Then(place).promoted_to(version)
+    await Then(place).the_route_is_as_written()
+
+
+async def breach(place: Place) -> None:
+    """The metrics turn while a version has half of the traffic."""
+    await When(place).the_image_becomes("v2")
+    await Then(place).the_route_carries(50)
+    place.prometheus.numbers.canary = BAD
+    await Then(place).rolled_back_to("v1")
+
+
+async def request(place: Place) -> None:
+    """A person takes a version back."""
+    await When(place).the_image_becomes("v2")
+    await Then(place).the_route_carries(50)
+    await When(place).asked_to("rollback")
+    await Then(place).rolled_back_to("v1")
+
+
+async def retry(place: Place) -> None:
+    """A person takes a version back, and then lets it try again."""
+    await request(place)
+    await When(place).asked_to("retry")
+    await Then(place).the_route_carries(50)
+    await When(place).asked_to("promote")
+    await promoted(place, "v2")
+
+
+async def superseding(place: Place) -> None:
+    """A third version comes while the second has half of the traffic."""
+    await When(place).the_image_becomes("v2")
+    await Then(place).the_route_carries(50)
+    await When(place).the_image_becomes("v3")
+    await promoted(place, "v3")
+
+
+async def deletion(place: Place) -> None:
+    """The Release is deleted while a version has half of the traffic."""
+    await When(place).the_image_becomes("v2")
+    await Then(place).the_route_carries(50)
+    await place.delete(RELEASES.path(place.namespace, NAME))
+    await place.until("the Release is gone", lambda: not place.release)
+    await Then(place).the_route_is_as_written()
+
+
+async def scaling(place: Place) -> None:
+    """An autoscaler scales up in the middle and down in the bake."""
+    await When(place).the_image_becomes("v2")
+    await Then(place).the_route_carries(50)
+    await scaled(place, 6)
+    await place.until("v1 has 6 pods", lambda: place.ready("v1") >= 6 or place.status.get("phase") == "Promoting")
+    await place.until("all traffic is on v2", lambda: canary_share(place.route) == 100 or place.ready("v2") >= 6)
+    await scaled(place, 4)
+    await promoted(place, "v2")
+    await Then(place).pods_wanted("v2", 4)
+
+
+async def scaled(place: Place, replicas: int) -> None:
+    """Scale as the horizontal pod autoscaler does, through the subresource."""
+    path = DEPLOYMENTS.path(place.namespace, NAME, "scale")
+    await place.patch(path, {"spec": {"replicas": replicas}})
+
+
+async def overlay(place: Place) -> None:
+    """The Release names the image, and the user's Service is pinned to the version that serves."""
+    images = {"app": f"{REGISTRY}/{NAME}:v2"}
+    await place.apply(release(images=images))
+    await promoted(place, "v2")
+
+
+def release(**more: Any) -> Json:
+    """Return a Release that pins the user's Service."""
+    found = manifests.release(**more)
+    found["spec"]["traffic"]["pinService"] = True
+    return found
+
+
+async def begins_pinned(place: Place) -> None:
+    """A Release over v1 that pins the user's Service."""
+    given = Given(place)
+    await given.an_app(replicas=REPLICAS)
+    await given.a_policy(*STEPS, **POLICY)
+    await place.operator.ready()
+    await place.apply(release())
+    await place.until("the Release is Ready", lambda: place.condition("Ready").get("status") == "True")
+    await place.rest(0.3)
+
+
+async def restart(place: Place) -> None:
+    """`kubectl rollout restart`: no version, and the Deployment's own affair."""
+    await When(place).the_app_becomes(annotations={ANNOTATION_RESTARTED_AT: "2026-01-01T00:00:00Z"})
+    await place.until("the restart has begun", lambda: len(place.history.all("ReplicaSet")) > 1)
+    await place.until("every pod is new", lambda: len(place.pods("v1")) == REPLICAS and place.ready("v1") == REPLICAS)
+    await Then(place).promoted_to("v1")
+
+
+JOURNEYS = {
+    journey.name: journey
+    for journey in (
+        Journey("promotion", begins_released(*STEPS), promotion, promotes="v2"),
+        Journey("breach", begins_released(*HELD_AT_HALF), breach, most=50, undone_by=("GateBreached",)),
+        Journey("request", begins_released(*HELD_AT_HALF), request, most=50, undone_by=("Requested",)),
+        Journey("superseding", begins_released(*STEPS), superseding, promotes="v3", undone_by=("Superseded",)),
+        Journey("deletion", begins_released(*HELD_AT_HALF), deletion, most=50, undone_by=("Deleted",)),
+        Journey("adoption", begins_unmanaged, adoption, most=0),
+        Journey("scaling", begins_released(*STEPS, bake="2s"), scaling, promotes="v2"),
+        Journey("retry", begins_released(*HELD_AT_HALF), retry, promotes="v2", undone_by=("Requested",), retried=True),
+        Journey("overlay", begins_pinned, overlay, promotes="v2", pinned=True),
+        Journey("restart", begins_released(*STEPS), restart, most=0, native=True),
+    )
+}
+
+
+def at_rest(place: Place) -> Json:
+    """Return what stands in a place after a journey, without what differs from run to run."""
+    release, status = place.release, place.status
+    deployment = place.history.get("Deployment", NAME) or {"metadata": {}, "spec": {"template": {}}}
+    conditions = {one["type"]: (one["status"], one["reason"]) for one in status.get("conditions", ())}
+    last = status.get("lastRollout") or {}
+    return {
+        "release": {
+            "there": bool(release),
+            "finalizers": release.get("metadata", {}).get("finalizers", []),
+            "phase": status.get("phase"),
+            "weight": status.get("weight"),
+            "stable": {key: (status.get("stable") or {}).get(key) for key in ("revision", "version")},
+            "rolling": [name for name in ("candidate", "rollout", "step", "gates", "originalRules") if status.get(name)],
+            "last": {key: last.get(key) for key in ("version", "revision", "outcome", "cause")},
+            "rejected": sorted((one["version"], one["cause"]) for one in status.get("rejected", ())),
+            "handled": str(status.get("handledRequest", "")).partition("/")[0],
+            "conditions": conditions,
+        },
+        "deployment": {
+            "labels": deployment["metadata"].get("labels", {}),
+            "replicas": deployment["spec"].get("replicas"),
+            "paused": bool(deployment["spec"].get("paused")),
+            "template": deployment["spec"]["template"],
+        },
+        "route": place.route["spec"]["rules"],
+        "routeAsWritten": invariants.the_route_is_as_written(place),
+        "services": {
+            service["metadata"]["name"]: {"selector": service["spec"]["selector"], "owners": _owners(service)}
+            for service in place.history.all("Service")
+        },
+        "replicaSets": {
+            rs["metadata"]["labels"]["pod-template-hash"]: {
+                "image": rs["spec"]["template"]["spec"]["containers"][0]["image"],
+                "wanted": rs["spec"]["replicas"],
+                "owners": _owners(rs),
+                "ready": (rs.get("status") or {}).get("readyReplicas", 0),
+                "marks": sorted(label for label in rs["metadata"]["labels"] if label.startswith("tidegate")),
+            }
+            for rs in place.history.all("ReplicaSet")
+        },
+        "pods": sorted(pod["spec"]["containers"][0]["image"] for pod in _living(place)),
+    }
+
+
+def _living(place: Place) -> list[Json]:
+    return [pod for pod in place.history.all("Pod") if not pod["metadata"].get("deletionTimestamp")]
+
+
+def _owners(obj: Json) -> list[str]:
+    return sorted(owner["kind"] for owner in obj["metadata"].get("ownerReferences", ()))

@@ -1,0 +1,327 @@
+"""One injection's corner of the cluster: a namespace, its user's objects, operators behind wires, a Prometheus, and a recorder."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from api.operator_access import SYSTEM, token_of
+from e2e import operator_process
+from e2e.manifests import Json
+from e2e.world import World
+from faults.nursery import Nursery, write_offset
+from faults.prometheus import Prometheus
+from faults.recorder import Recorder, Router
+from faults.wire import Wire
+from tidegate.cluster.client import Cluster
+from tidegate.cluster.connection import connect
+from tidegate.cluster.errors import ApiError, NotFound
+from tidegate.cluster.resources import NAMESPACES, RELEASES
+from tidegate_sandbox.cluster import ClusterInfo
+
+T = TypeVar("T")
+QUICK = {"logLevel": "info", "warmUp": "100ms", "statusHeartbeat": "30s", "workers": 2}
+GATEWAY = {"name": "faults", "namespace": "default"}
+"""The Gateway of the tests' routes: one that no real controller feels responsible for."""
+RBAC = "rbac.authorization.k8s.io/v1"
+ELECTION = {"leaseName": "tidegate", "leaseDuration": "4s", "renewDeadline": "2s", "retryPeriod": "500ms"}
+"""How two operators agree: as always, but in a quarter of the time."""
+PATIENCE = 40.0
+"""Seconds until a journey counts as stuck. Each part of one takes a few; what is tried again waits ten at most."""
+DOWN = 0.3
+"""Seconds between a crash and the next start."""
+
+
+class Operator(operator_process.Operator):
+    """An operator out of the nursery, behind a wire of its own.
+
+    Args:
+        nursery: where it comes from.
+        wire: its way to the API server.
+        place: folder for its files.
+        token: as whom it speaks.
+        namespace: which it serves.
+        config: its configuration.
+    """
+
+    def __init__(self, nursery: Nursery, wire: Wire, place: Path, token: str, namespace: str, config: dict[str, Any]) -> None:
+        folder = place / wire.name
+        folder.mkdir()
+        super().__init__(folder, wire.kubeconfig(token, folder / "kubeconfig"), [namespace], QUICK | config)
+        self.wire, self._nursery, self.clock = wire, nursery, folder / "clock"
+        write_offset(self.clock, 0.0)
+        self.starts, self._listened = 0, 0
+        self._again: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self.kept_alive = False
+
+    async def start(self) -> None:
+        """Start it."""
+        self.starts += 1
+        self._listened = len(self._ports())
+        arguments = ["run", "--config", str(self._config), "--kubeconfig", str(self._kubeconfig)]
+        arguments += [part for name in self._namespaces for part in ("--namespace", name)]
+        name = f"tidegate-{self.wire.name}-{self.starts}"
+        self._process = await self._nursery.fork(arguments, self.log, clock=self.clock, POD_NAME=name)  # type: ignore[assignment]
+        self._told = False
+
+    async def crash(self) -> None:
+        """End it as a crash of its machine does, and start it again a moment later."""
+        await self.kill()
+        self._again = asyncio.create_task(self._start_again())
+
+    async def _start_again(self) -> None:
+        await asyncio.sleep(DOWN)
+        await self.start()
+
+    async def up(self) -> None:
+        """Wait until it has been started again after a crash."""
+        if self._again is not None:
+            await self._again
+
+    def dismiss(self) -> None:
+        """Tell it to end."""
+        self._signal(signal.SIGTERM)
+
+    def keep_alive(self) -> None:
+        """Start it again whenever it ends by itself, as a kubelet does."""
+        self.kept_alive = True
+        self._keeping = asyncio.create_task(self._keep_alive())
+
+    async def _keep_alive(self) -> None:
+        while True:
+            process = self._process
+            assert process is not None
+            await process.wait()
+            if process is self._process and not self._told:
+                await asyncio.sleep(DOWN)
+                await self.start()
+            await asyncio.sleep(0.05)
+
+    async def kill(self) -> None:
+        """End it as a crash of its machine would."""
+        self._told = True
+        await super().kill()
+
+    async def leave_alone(self) -> None:
+        """Start it no more."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+
+    @property
+    def port(self) -> int | None:
+        """The port of its endpoints since its last start; None while it does not listen."""
+        ports = self._ports()
+        return ports[-1] if len(ports) > self._listened else None
+
+    def _ports(self) -> list[int]:
+        return [int(line["port"]) for line in self.lines() if line.get("event") == "listening"]
+
+    @property
+    def trouble(self) -> str:
+        """What must not happen to it, whatever happens around it; empty where all is well."""
+        return self.bug if self._told or self.kept_alive else super().trouble
+
+    @property
+    def bug(self) -> str:
+        """The first exception that it has logged; empty where there is none."""
+        bugs = [line for line in self.lines() if line.get("exception")]
+        return f"the operator has a bug: {bugs[0]['exception']}" if bugs else ""
+
+    def stop_breathing(self) -> None:
+        """Have it hang, as on a machine that swaps or is being moved."""
+        self._signal(signal.SIGSTOP)
+
+    def breathe(self) -> None:
+        """Have it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def step_clock(self, seconds: float) -> None:
+        """Step its clock to so many seconds ahead of the host's."""
+        write_offset(self.clock, seconds)
+
+
+@dataclass
+class Place(World):
+    """A world whose routes belong to a router of the tests and whose operators can be hurt.
+
+    Attributes:
+        operators: all that serve the namespace; `operator` is the first.
+        router: accepts routes.
+        patience: seconds until a journey counts as stuck.
+        prometheus: answers for the gates; the same as `stand_in`.
+        recorder: what happened; the same as `history`.
+    """
+
+    operators: list[Operator] = field(default_factory=list)
+    router: Router | None = None
+    patience: float = PATIENCE
+
+    @property
+    def prometheus(self) -> Prometheus:
+        assert isinstance(self.stand_in, Prometheus)
+        return self.stand_in
+
+    @property
+    def recorder(self) -> Recorder:
+        assert isinstance(self.history, Recorder)
+        return self.history
+
+    @property
+    def first(self) -> Operator:
+        assert isinstance(self.operator, Operator)
+        return self.operator
+
+    @property
+    def wire(self) -> Wire:
+        return self.first.wire
+
+    async def until(self, what: str, holds: Callable[[], Any], *, within: float | None = None) -> None:
+        """Wait until something holds, for as long as a journey with a fault can take to get there."""
+        await super().until(what, holds, within=within or self.patience)
+
+    async def apply(self, manifest: Json) -> Json:
+        """Apply a manifest as the user's GitOps tool does; it is tried again while the API server is away."""
+        if manifest["kind"] == "HTTPRoute":
+            manifest = {**manifest, "spec": {**manifest["spec"], "parentRefs": [GATEWAY]}}
+        base = super().apply
+        return await insist(lambda: base(manifest))
+
+    async def ask(self, verb: str) -> str:
+        """Ask by the annotation, likewise."""
+        base = super().ask
+        return await insist(lambda: base(verb))
+
+    async def delete(self, path: str) -> None:
+        """Delete an object, likewise; one that has gone already is deleted."""
+        with contextlib.suppress(NotFound):
+            await insist(lambda: self.cluster.delete(path))
+
+    async def patch(self, path: str, body: Json) -> Json:
+        """Patch an object as people and autoscalers do, likewise."""
+        return await insist(lambda: self.cluster.merge_patch(path, body, manager="kubectl"))
+
+    async def rest(self, seconds: float, *, within: float = 20.0) -> None:
+        """Wait until nothing has changed and nothing was written for some seconds."""
+        deadline = asyncio.get_running_loop().time() + within
+        while True:
+            before = self._marks()
+            await asyncio.sleep(seconds)
+            if before == self._marks() or asyncio.get_running_loop().time() > deadline:
+                return
+
+    def _marks(self) -> tuple[int, ...]:
+        return (self.recorder.count, *(len(operator.wire.work) for operator in self.operators))
+
+
+async def insist(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask the API server, again and again while it is away."""
+    for _ in range(150):
+        try:
+            return await ask()
+        except ApiError as error:
+            if error.status not in {0, 409, 429, 500, 503, 504}:
+                raise
+            await asyncio.sleep(0.2)
+    return await ask()
+
+
+class Grounds:
+    """What all places share: the cluster's administrator, the nursery, and a token of the operator's account."""
+
+    def __init__(self, info: ClusterInfo, admin: Cluster, nursery: Nursery, token: str, folder: Path) -> None:
+        self.info, self.admin, self.nursery, self.token, self.folder = info, admin, nursery, token, folder
+
+    @asynccontextmanager
+    async def place(self, *, operators: int = 1, **config: Any) -> AsyncIterator[Place]:
+        """Open a place with operators that run; afterwards nothing of it is left."""
+        namespace = f"faults-{uuid.uuid4().hex[:8]}"
+        folder = self.folder / namespace
+        folder.mkdir(parents=True)
+        await self.admin.create(NAMESPACES.path(), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        prometheus, recorder = Prometheus(), Recorder(self.admin, namespace)
+        router = Router(self.admin, namespace)
+        place: Place | None = None
+        wires: list[Wire] = []
+        try:
+            await prometheus.start()
+            connections = [{"name": "stand-in", "address": prometheus.address, "timeout": "1s"}]
+            for number in range(operators):
+                wire = Wire(await connect()).setup(chr(ord("a") + number))
+                await wire.start()
+                wires.append(wire)
+            if operators > 1:
+                config["leaderElection"] = ELECTION | {"namespace": namespace}
+                await self._let_elect(namespace)
+            made = [
+                Operator(self.nursery, wire, folder, self.token, namespace, {"connections": connections, **config})
+                for wire in wires
+            ]
+            async with recorder:
+                router.follow(recorder)
+                place = Place(self.info, self.admin, namespace, recorder, made[0], prometheus, operators=made, router=router)
+                for operator in made:
+                    await operator.start()
+                    if operators > 1:
+                        operator.keep_alive()
+                yield place
+        finally:
+            await asyncio.shield(self._leave(namespace, place, wires, prometheus, router))
+
+    async def _let_elect(self, namespace: str) -> None:
+        """Give the operators' account the right to a Lease in the namespace, as deploy/ does in the operator's own."""
+        rules = [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "get", "watch", "update"]}]
+        named = {"metadata": {"name": "election", "namespace": namespace}}
+        role = {"apiVersion": RBAC, "kind": "Role", "rules": rules, **named}
+        subject = {"kind": "ServiceAccount", "name": "tidegate", "namespace": SYSTEM}
+        reference = {"apiGroup": RBAC.partition("/")[0], "kind": "Role", "name": "election"}
+        binding = {"apiVersion": RBAC, "kind": "RoleBinding", "subjects": [subject], "roleRef": reference, **named}
+        for body, plural in ((role, "roles"), (binding, "rolebindings")):
+            await self.admin.create(f"/apis/{RBAC}/namespaces/{namespace}/{plural}", body)
+
+    async def _leave(self, namespace: str, place: Place | None, wires: list[Wire], prometheus: Prometheus, router: Router) -> None:
+        for operator in place.operators if place else ():
+            operator.breathe()
+            await operator.leave_alone()
+            with contextlib.suppress(Exception):
+                await operator.up()
+            await operator.kill()
+        await router.stop()
+        for wire in wires:
+            wire.cut_off = False
+            await wire.stop()
+        await prometheus.stop()
+        for release in (await self.admin.list(RELEASES.path(namespace))).items:
+            with contextlib.suppress(ApiError):
+                path = RELEASES.path(namespace, release["metadata"]["name"])
+                await self.admin.merge_patch(path, {"metadata": {"finalizers": None}})
+        await self.admin.delete(NAMESPACES.path(None, namespace))
+
+
+@asynccontextmanager
+async def grounds(folder: Path) -> AsyncIterator[Grounds]:
+    """Open what all places share. The kinds, policies and rights of deploy/ must be there."""
+    info = ClusterInfo.from_environment()
+    token = await asyncio.to_thread(token_of, "tidegate")
+    async with Cluster(await connect()) as admin, Nursery() as nursery:
+        yield Grounds(info, admin, nursery, token, folder)
+
+
+def dump(place: Place) -> str:
+    """Tell everything that explains what went wrong in a place."""
+    written = [f"{one.at:.3f} {one.wire} {one.status} {one.asked}" for operator in place.operators for one in operator.wire.written]
+    told = [json.dumps(line) for operator in place.operators for line in operator.lines()[-60:]]
+    return "\n".join([place.account(), "--- Writes", *written, "--- Logs", *told])

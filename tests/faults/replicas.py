@@ -1,0 +1,171 @@
+"""Two operators and one Lease: what happens to the one that leads, and that never both of them write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from faults.injections import HOUR, Arm, Armed
+from faults.oracle import Violation
+from faults.place import Operator, Place
+from faults.wire import Trap
+from faults.writes import Asked
+
+AWAY = 7.0
+"""Seconds for which an operator hangs or is cut off: longer than a lease lasts."""
+BRIEFLY = 1.0
+"""Likewise, but shorter than a leader may go on without its lease."""
+
+
+def leader_of(place: Place) -> Operator | None:
+    """Return the operator that holds the Lease; None where nobody does."""
+    holder = holder_of(place.history.get("Lease", "tidegate") or {})
+    return next((one for one in place.operators if holder.startswith(f"tidegate-{one.wire.name}-")), None)
+
+
+def holder_of(lease: dict) -> str:
+    """Return who holds a Lease."""
+    return str((lease.get("spec") or {}).get("holderIdentity") or "")
+
+
+def one_writer(place: Place, *, forgiven: Callable[[Asked], bool] = lambda _: False) -> list[Violation]:
+    """Return the writes of operators that did not hold the Lease when the API server took them.
+
+    Args:
+        place: where.
+        forgiven: writes that the network has kept back for longer than the lease of whoever had sent them.
+    """
+    holders = [(seen.order, holder_of(seen.object)) for seen in place.recorder.versions("Lease", "tidegate")]
+    found = []
+    for operator in place.operators:
+        for write in operator.wire.written:
+            if not write.version or write.asked.kind.resource.startswith("leases") or forgiven(write.asked):
+                continue
+            holder = next((holder for order, holder in reversed(holders) if order < write.version), "")
+            if not holder.startswith(f"tidegate-{write.wire}-"):
+                words = f"{write.wire} wrote {write.asked} (version {write.version}) while the Lease was with {holder or 'nobody'}"
+                found.append(Violation("one-writer", words))
+    return found[:1]
+
+
+def at_leader(strike: Callable[[Place, Operator], Awaitable[None]]) -> Callable[[Asked], Arm]:
+    """Something happens to whoever leads when a write comes; the write goes its way if it still can."""
+
+    def at(target: Asked) -> Arm:
+        def arm(armed: Armed) -> None:
+            async def act() -> None:
+                leader = leader_of(armed.place)
+                assert leader is not None, "somebody writes, and nobody leads"
+                await strike(armed.place, leader)
+
+            armed.trap(target, before=act)
+            armed.checks.append(lambda: one_writer(armed.place))
+
+        return arm
+
+    return at
+
+
+async def killed(_: Place, leader: Operator) -> None:
+    """It crashes, and is started again."""
+    await leader.crash()
+
+
+async def both_killed(place: Place, _: Operator) -> None:
+    """Both crash."""
+    await asyncio.gather(*(operator.crash() for operator in place.operators))
+
+
+async def standby_killed(place: Place, leader: Operator) -> None:
+    """The other one crashes."""
+    await other(place, leader).crash()
+
+
+def stopped(seconds: float) -> Callable[[Place, Operator], Awaitable[None]]:
+    """It hangs for some time and goes on as if nothing had been."""
+
+    async def strike(_: Place, leader: Operator) -> None:
+        leader.stop_breathing()
+        _later(seconds, leader.breathe)
+
+    return strike
+
+
+def cut_off(seconds: float) -> Callable[[Place, Operator], Awaitable[None]]:
+    """Nothing passes between it and the API server for some time, and nothing says so."""
+
+    async def strike(_: Place, leader: Operator) -> None:
+        leader.wire.cut_off = True
+        _later(seconds, lambda: setattr(leader.wire, "cut_off", False))
+
+    return strike
+
+
+async def dismissed(_: Place, leader: Operator) -> None:
+    """It is told to end, as in an update of the operator, and hands over."""
+    asyncio.get_running_loop().call_soon(leader.dismiss)
+
+
+def clock_of_leader(seconds: float) -> Callable[[Place, Operator], Awaitable[None]]:
+    """Its clock is stepped."""
+
+    async def strike(_: Place, leader: Operator) -> None:
+        leader.step_clock(seconds)
+
+    return strike
+
+
+def clock_of_standby(seconds: float) -> Callable[[Place, Operator], Awaitable[None]]:
+    """The other one's clock is stepped, and then it has to take over."""
+
+    async def strike(place: Place, leader: Operator) -> None:
+        other(place, leader).step_clock(seconds)
+        await leader.crash()
+
+    return strike
+
+
+def late_write(target: Asked) -> Arm:
+    """A write of the leader is kept back by the network until the other one leads: the leader is cut off meanwhile."""
+
+    def arm(armed: Armed) -> None:
+        async def keep_back() -> None:
+            leader = leader_of(armed.place)
+            assert leader is not None
+            leader.wire.cut_off = True
+            await asyncio.sleep(AWAY)
+            leader.wire.cut_off = False
+
+        trap: Trap = armed.trap(target, before=keep_back, answers=False)
+        armed.checks.append(lambda: one_writer(armed.place, forgiven=trap.is_for))
+
+    return arm
+
+
+def other(place: Place, leader: Operator) -> Operator:
+    """Return the operator that does not lead."""
+    return next(one for one in place.operators if one is not leader)
+
+
+def _later(seconds: float, what: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_later(seconds, what)
+
+
+STRIKES: dict[str, Callable[[Asked], Arm]] = {
+    "leader-killed": at_leader(killed),
+    "leader-hangs": at_leader(stopped(AWAY)),
+    "leader-hangs-briefly": at_leader(stopped(BRIEFLY)),
+    "leader-cut-off": at_leader(cut_off(AWAY)),
+    "leader-cut-off-briefly": at_leader(cut_off(BRIEFLY)),
+    "leader-dismissed": at_leader(dismissed),
+    "leader-write-late": late_write,
+    "leader-clock-ahead": at_leader(clock_of_leader(HOUR)),
+    "leader-clock-behind": at_leader(clock_of_leader(-HOUR)),
+    "standby-clock-ahead": at_leader(clock_of_standby(HOUR)),
+    "standby-clock-behind": at_leader(clock_of_standby(-HOUR)),
+    "standby-killed": at_leader(standby_killed),
+    "both-killed": at_leader(both_killed),
+}
+LONG_HANG = 60.0
+"""Seconds for which a leader hangs in the longest of them."""
+LONG_STRIKES: dict[str, Callable[[Asked], Arm]] = {"leader-hangs-for-a-minute": at_leader(stopped(LONG_HANG))}

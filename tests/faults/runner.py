@@ -1,0 +1,235 @@
+"""Runs injections side by side, each in a place of its own and in bounded time, and says what became of each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from faults.injections import Armed
+from faults.journeys import HOLD, JOURNEYS, Journey, at_rest
+from faults.oracle import Oracle, Violation
+from faults.place import Grounds, Place, dump
+from faults.plan import Injection, Learned
+from faults.writes import Asked
+
+LIMIT = 120.0
+"""Seconds that an injection may take."""
+LONGER = 3.0
+"""How many times as long one of the long kind may take: a silent watch is given up after 70 seconds."""
+QUIET = 0.6
+"""Seconds without a write after which a Release counts as being at rest."""
+SETTLE = 20.0
+"""Seconds that a namespace gets to come to the clean run's end after its journey was told."""
+SHUT_WITHIN = 12.0
+"""Seconds within which traffic leaves a bad version although one request or one process has failed; on a machine that is busy."""
+TRIES = 3
+"""How often an injection is tried whose request has not come, since runs differ in their timing."""
+
+
+@dataclass
+class Result:
+    """What became of an injection.
+
+    Attributes:
+        name: of the injection.
+        hits: how often the fault has struck.
+        violations: what must not be.
+        says: what was struck, in words.
+        seconds: how long it took.
+        account: everything that is known, where something was violated.
+    """
+
+    name: str
+    says: str = ""
+    hits: int = 0
+    violations: list[Violation] = field(default_factory=list)
+    seconds: float = 0.0
+    account: str = ""
+
+    def __str__(self) -> str:
+        found = "; ".join(f"{violation.invariant}: {' '.join(violation.message.split())[-300:]}" for violation in self.violations)
+        said = found or ("ok" if self.hits else "missed")
+        return f"{self.seconds:5.1f} s {self.name}{f' ({self.says})' if self.says else ''} {said}"
+
+
+Heard = Callable[[Result], None]
+"""Is told of each result as it comes."""
+
+
+async def learn(grounds: Grounds, journey: str) -> Learned:
+    """Tell a journey without faults.
+
+    Raises:
+        AssertionError: even so, something is not as it must be.
+    """
+    async with asyncio.timeout(LIMIT), grounds.place() as place:
+        found = JOURNEYS[journey]
+        await found.begin(place)
+        await place.rest(QUIET)
+        starting = list(place.wire.asked)
+        place.wire.listen()
+        since = newest(place)
+        await found.tell(place)
+        await place.rest(2 * QUIET)
+        violations = _oracle(place, found, since, SHUT_WITHIN).check()
+        assert not violations, f"{journey} without any fault: {violations}\n{dump(place)}"
+        writes = dict.fromkeys(written.asked for written in place.wire.written if not _by_chance(written.asked))
+        kinds = sorted({asked.kind for asked in place.wire.asked}, key=str)
+        at_start = sorted({asked.kind for asked in starting} - set(kinds), key=str)
+        return Learned(tuple(writes), tuple(kinds), tuple(at_start), at_rest(place))
+
+
+def _by_chance(asked: Asked) -> bool:
+    """Whether it depends on the moment, and not on the journey, if a write comes once more: numbers are stored now and then."""
+    return asked.nth > 0 and asked.says in {"numbers", "again"}
+
+
+async def inject(grounds: Grounds, injection: Injection, learned: Learned) -> Result:
+    """Tell a journey with a fault, and check all that must hold; nothing of it is left afterwards."""
+    result = Result(injection.name, injection.says)
+    began = time.monotonic()
+    for _ in range(TRIES):
+        result = Result(injection.name, injection.says)
+        try:
+            async with (
+                asyncio.timeout(LIMIT * (LONGER if injection.long else 1)),
+                grounds.place(operators=injection.operators) as place,
+            ):
+                await _tell(place, injection, learned, result)
+        except TimeoutError:
+            result.violations.append(Violation("ends", "it did not end in time"))
+        except Exception:  # noqa: BLE001 - one that fails in an unforeseen way is reported, and does not end the others
+            result.violations.append(Violation("harness", traceback.format_exc()[-1500:]))
+        result.seconds = time.monotonic() - began
+        if result.hits or result.violations:
+            break
+    return result
+
+
+async def _tell(place: Place, injection: Injection, learned: Learned, result: Result) -> None:
+    journey = JOURNEYS[injection.journey]
+    await journey.begin(place)
+    await place.rest(QUIET)
+    for operator in place.operators:
+        operator.wire.listen()
+    since = newest(place)
+    if injection.long:
+        place.patience *= LONGER
+    armed = Armed(place)
+    injection.arm(armed)
+    await travel(place, journey, armed, result)
+    prompt = not injection.long and injection.operators == 1 and "prometheus" not in injection.name
+    await conclude(place, journey, learned, since, result, shut_within=SHUT_WITHIN if prompt else math.inf)
+
+
+async def travel(place: Place, journey: Journey, armed: Armed, result: Result) -> None:
+    """Tell a journey while a fault is armed, and let the world be kind again."""
+    try:
+        await journey.tell(place)
+    except AssertionError as error:
+        result.violations.append(Violation("ends", str(error).splitlines()[0]))
+    finally:
+        if not armed.hits:
+            await place.rest(QUIET)
+        result.hits = armed.hits
+        try:
+            await armed.heal()
+        finally:
+            result.violations += [violation for check in armed.checks for violation in check()]
+
+
+async def conclude(
+    place: Place, journey: Journey, learned: Learned, since: int, result: Result, *, shut_within: float = math.inf
+) -> None:
+    """See that everything is as after a clean run, and that everything was as it must be all along."""
+    if not result.violations:
+        result.violations += await _comes_to(place, learned.rest)
+    result.violations += _oracle(place, journey, since, shut_within).check()
+    result.violations += [Violation("no-bugs", operator.bug) for operator in place.operators if operator.bug]
+    if not result.violations:
+        result.violations += await _rests(place)
+    if result.violations:
+        result.account = dump(place)
+
+
+async def _comes_to(place: Place, rest: Any) -> list[Violation]:
+    """Wait until everything is as it is after a clean run."""
+    if await place.history.until(lambda: at_rest(place) == rest, within=SETTLE):
+        return []
+    return [Violation("same-end", "; ".join(differences("", rest, at_rest(place)))[:1500])]
+
+
+def differences(path: str, wanted: Any, found: Any) -> list[str]:
+    """Return in words where two JSON values differ."""
+    if wanted == found:
+        return []
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        return [
+            words for key in sorted({*wanted, *found}) for words in differences(f"{path}.{key}", wanted.get(key), found.get(key))
+        ]
+    return [f"{path.removeprefix('.')} is {json.dumps(found, default=str)} and not {json.dumps(wanted, default=str)}"]
+
+
+async def _rests(place: Place) -> list[Violation]:
+    """See that an operator with nothing to do writes nothing."""
+    if not await _works(place, QUIET):
+        return []
+    # What was on its way may have come in just now.
+    await place.rest(2 * QUIET)
+    again = await _works(place, 2 * QUIET)
+    return [Violation("idle-is-free", f"at rest it still writes {again}")] if again else []
+
+
+async def _works(place: Place, seconds: float) -> list[str]:
+    """Return what is written in some seconds."""
+    before = [len(operator.wire.work) for operator in place.operators]
+    await asyncio.sleep(seconds)
+    return [str(one.asked) for operator, count in zip(place.operators, before, strict=True) for one in operator.wire.work[count:]]
+
+
+def _oracle(place: Place, journey: Journey, since: int, shut_within: float) -> Oracle:
+    return Oracle(place, journey, since=since, holds={50: HOLD}, shut_within=shut_within)
+
+
+def newest(place: Place) -> int:
+    """Return the order of the last change of anything."""
+    return max(seen.order for seen in place.recorder.changes)
+
+
+async def run(
+    grounds: Grounds,
+    wanted: Sequence[tuple[Injection, Learned]],
+    *,
+    side_by_side: int,
+    until: float = float("inf"),
+    heard: Heard | None = None,
+) -> list[Result]:
+    """Run injections, some at a time.
+
+    Args:
+        grounds: what all share.
+        wanted: which, each with what was learned of its journey.
+        side_by_side: how many at a time.
+        until: when to begin no more, on the monotonic clock.
+        heard: is told of each that has ended.
+    """
+    results: list[Result] = []
+    waiting = iter(wanted)
+
+    async def work() -> None:
+        for injection, learned in waiting:
+            if time.monotonic() > until:
+                return
+            result = await inject(grounds, injection, learned)
+            results.append(result)
+            if heard is not None:
+                heard(result)
+
+    await asyncio.gather(*(work() for _ in range(side_by_side)))
+    return results

@@ -1,0 +1,12 @@
+"""The cluster that all faults happen in: what deploy/ installs, with the policy that holds changed templates in force."""
+
+from __future__ import annotations
+
+from api.shop import install_httproutes
+from e2e.conftest import install as install_deploy
+
+
+def install() -> None:
+    """Install the kinds, the operator's rights and the admission policies, and wait until they are in force."""
+    install_httproutes()
+    install_deploy(held_by_policy=True)
