@@ -100,6 +100,8 @@ async def run(arguments: Sequence[str], env: Mapping[str, str], cwd: pathlib.Pat
     """Run a program to its end and return its exit code. Kills it and raises TimeoutError after ``limit`` seconds."""
     process = start(arguments, env, cwd)
     try:
-        return await asyncio.wait_for(process.wait(), limit)
+        # Not wait_for: Python 3.11's loses a cancellation that comes just as the process ends.
+        async with asyncio.timeout(limit):
+            return await process.wait()
     finally:
         await process.destroy()
