@@ -90,30 +90,28 @@ class Threshold(Model):
     max: Annotated[float | None, Field(description="Greatest allowed value, e.g. 0.5 for half a second. Default: none.")] = None
 
 
-VERSUS_STABLE_RULES = K8s(
-    rules=(Rule("has(self.maxIncrease) != has(self.maxDecrease)", "give exactly one of maxIncrease and maxDecrease"),)
-)
-THRESHOLD_RULES = K8s(
-    rules=(
-        Rule("has(self.min) || has(self.max)", "give at least one of min and max"),
-        Rule("!has(self.min) || !has(self.max) || self.min <= self.max", "min must not be greater than max", ".min"),
-    )
-)
+RelativeLimit = Annotated[
+    VersusStable | None,
+    Field(description="Limit relative to stable: exactly one of maxIncrease and maxDecrease. Default: none."),
+    K8s(rules=(Rule("has(self.maxIncrease) != has(self.maxDecrease)", "give exactly one of maxIncrease and maxDecrease"),)),
+]
+FixedLimit = Annotated[
+    Threshold | None,
+    Field(description="Fixed limit, in the metric's unit: min, max or both. Default: none."),
+    K8s(
+        rules=(
+            Rule("has(self.min) || has(self.max)", "give at least one of min and max"),
+            Rule("!has(self.min) || !has(self.max) || self.min <= self.max", "min must not be greater than max", ".min"),
+        )
+    ),
+]
 
 
 class WarningLimit(Model):
     """A narrower limit, for scoring."""
 
-    versus_stable: Annotated[
-        VersusStable | None,
-        Field(description="Limit relative to stable: exactly one of maxIncrease and maxDecrease. Default: none."),
-        VERSUS_STABLE_RULES,
-    ] = None
-    threshold: Annotated[
-        Threshold | None,
-        Field(description="Fixed limit, in the metric's unit: min, max or both. Default: none."),
-        THRESHOLD_RULES,
-    ] = None
+    versus_stable: RelativeLimit = None
+    threshold: FixedLimit = None
 
 
 class OnNoData(Model):
@@ -138,16 +136,8 @@ class Gate(Model):
         Field(description="What the gate looks at: exactly one of preset, promql, counters and errorBudget."),
         K8s(rules=METRIC_RULES),
     ]
-    versus_stable: Annotated[
-        VersusStable | None,
-        Field(description="Limit relative to stable: exactly one of maxIncrease and maxDecrease. Default: none."),
-        VERSUS_STABLE_RULES,
-    ] = None
-    threshold: Annotated[
-        Threshold | None,
-        Field(description="Fixed limit, in the metric's unit: min, max or both. Default: none."),
-        THRESHOLD_RULES,
-    ] = None
+    versus_stable: RelativeLimit = None
+    threshold: FixedLimit = None
     warning: Annotated[
         WarningLimit | None,
         Field(

@@ -17,7 +17,6 @@ from tidegate.api.release import GateStatus
 from tidegate.controller.references import ReleaseKey
 from tidegate.engine.judging import judged
 from tidegate.engine.plan import Look
-from tidegate.judge import choice
 from tidegate.judge.reading import Reading
 from tidegate.prometheus.queries import Names
 from tidegate.runtime.clock import Clock
@@ -37,7 +36,7 @@ class Telemetry(Protocol):
         """Ask Prometheus: gate, names, revision of the new version, evaluation time, since when the new version has had traffic."""
 
     def primed(self, gate: Gate, names: Names, revision: str) -> bool:
-        """Whether it is known from where on the counters of a gate count; the first reading only finds that out."""
+        """Whether it is known from where on the counters of a gate count, if it has any; the first reading only finds that out."""
 
     def forget(self, namespace: str, release: str) -> None:
         """Let go of what is known of a Release."""
@@ -128,7 +127,7 @@ class Looks:
     def _first(self, watch: Watch, name: str, at: datetime) -> datetime:
         """Return when a gate is to be looked at: counters are first read as soon as they count, to know from where they rise."""
         gate = watch.gates[name]
-        if watch.since is None or not choice.by_evidence(gate) or self._telemetry.primed(gate, watch.names, watch.revision):
+        if watch.since is None or self._telemetry.primed(gate, watch.names, watch.revision):
             return at
         return min(at, max(self._clock.now(), watch.since + gate.initial_delay))
 
@@ -181,7 +180,7 @@ class Looks:
             reading = Reading(gate=gate.name, revision=watch.revision, at=at, trouble=f"the look failed ({type(error).__name__})")
         finally:
             del self._flying[key, gate.name]
-        if new and reading.counts is None and not reading.trouble and choice.by_evidence(gate):
+        if new and reading.counts is None and not reading.trouble:
             # From here on the counters count: nothing to be judged yet.
             if gate.name in self._wanted.get(key, frozenset()):
                 self._scheduler.set((key, gate.name), _aligned(at + gate.interval, gate.interval))

@@ -43,10 +43,9 @@ def take_readings(draft: Draft) -> None:
         if before is not None and (reading.at <= before.at or _acted_on(draft, gate, before)):
             continue
         compared = _with_baseline(draft, gate, reading, before)
-        states[gate.name] = after = judged(gate, compared, before, alpha=alpha, alone=_alone(draft, reading))
+        states[gate.name] = after = judged(gate, compared, before, alpha=alpha, alone=_alone(draft))
         _tell(draft, gate, before, after, trouble=reading.trouble)
-    known = {gate.name for gate in draft.spec.gates}
-    draft.set(gates=tuple(states[gate.name] for gate in draft.spec.gates if gate.name in states and gate.name in known))
+    draft.set(gates=tuple(states[gate.name] for gate in draft.spec.gates if gate.name in states))
 
 
 def _of_service(gate: Gate) -> bool:
@@ -80,15 +79,14 @@ def _acts_alone(draft: Draft, gate: Gate) -> bool:
     return not gate.dry_run and (draft.spec.scoring is None or gate.key_objective)
 
 
-def _alone(draft: Draft, reading: Reading) -> bool:
+def _alone(draft: Draft) -> bool:
     """Whether all traffic is on the new version, so that stable has none to be compared with."""
-    stable = reading.counts.stable if reading.counts is not None else None
-    return draft.status.weight == 100 and draft.routed and (stable is None or stable.total <= 0)
+    return draft.status.weight == 100 and draft.routed
 
 
 def _with_baseline(draft: Draft, gate: Gate, reading: Reading, before: GateStatus | None) -> Reading:
     """With all traffic on the new version stable has none to be read: what it had last is what the new one is compared with."""
-    if choice.by_evidence(gate) or draft.status.weight < 100 or not draft.routed or before is None or before.stable is None:
+    if choice.by_evidence(gate) or not _alone(draft) or before is None or before.stable is None:
         return reading
     return replace(reading, stable=before.stable, stable_samples=None)
 

@@ -53,7 +53,7 @@ def judged(gate: Gate, reading: Reading, before: GateStatus | None, *, alpha: fl
         reading: what was read.
         before: its status after the look before; None at the first.
         alpha: chance of a false alarm that it may take, for the judge Evidence; see `alpha_of`.
-        alone: all traffic is on the new version, so that stable has none to be compared with.
+        alone: all traffic is on the new version, so that stable has none to be compared with, unless some still comes in.
     """
     judgement = _judgement(gate, reading, before, alpha=alpha, alone=alone)
     earlier = before.undecided_since if before else None
@@ -94,7 +94,9 @@ def clip(text: str) -> str:
 
 def _judgement(gate: Gate, reading: Reading, before: GateStatus | None, *, alpha: float, alone: bool) -> Judgement:
     if choice.by_evidence(gate):
-        return evidence.judge(gate, reading, before.evidence if before else None, alpha=alpha, alone=alone)
+        stable = reading.counts.stable if reading.counts is not None else None
+        unmatched = alone and (stable is None or stable.total <= 0)
+        return evidence.judge(gate, reading, before.evidence if before else None, alpha=alpha, alone=unmatched)
     return limit.judge(gate, reading)
 
 

@@ -13,7 +13,7 @@ from tidegate.engine.plan import ShiftRoute
 from tidegate.engine.snapshot import RouteStage, RouteView
 from tidegate.traffic import httproute
 from tidegate.traffic.backends import Json
-from tidegate.traffic.traces import erase, marked
+from tidegate.traffic.traces import leave_none
 
 ATTEMPTS = 3
 """How often one shift is sent before the next pass has to look again."""
@@ -86,11 +86,7 @@ class HTTPRouteRouter:
         written = await self._shift(action, route, service, path, cluster)
         if action.stage is not RouteStage.USER:
             return written is not None
-        if written is None and marked(route):
-            # An earlier pass has put it back and got no further.
-            written = await cluster.get(path)
-            return await erase(written, path, cluster)
-        return written is not None and (await erase(written, path, cluster) or True)
+        return await leave_none(written, route, path, cluster)
 
     async def _shift(self, action: ShiftRoute, route: Json, service: str, path: str, cluster: Cluster) -> Json | None:
         seen = _stage(route, service)

@@ -14,7 +14,7 @@ from tidegate.engine.plan import DeleteService, EnsureService, PinService, Role
 from tidegate.engine.snapshot import Blocker, ServiceView
 from tidegate.runtime.errors import Retry, Terminal
 from tidegate.traffic.backends import Json, own_name
-from tidegate.traffic.traces import erase, marked
+from tidegate.traffic.traces import leave_none, marked
 
 ServiceAction: TypeAlias = EnsureService | DeleteService | PinService
 
@@ -283,10 +283,7 @@ async def _pin(services: Services, revision: str | None, cluster: Cluster) -> bo
     written = await cluster.json_patch(path, patch) if patch else None
     if revision is not None:
         return written is not None
-    if written is None and marked(services.user):
-        # An earlier pass has put it back and got no further.
-        written = await cluster.get(path)
-    return written is not None and (await erase(written, path, cluster) or patch is not None)
+    return await leave_none(written, services.user, path, cluster)
 
 
 def _path(services: Services, role: Role) -> str:

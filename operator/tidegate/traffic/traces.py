@@ -37,6 +37,24 @@ def marked(obj: Mapping[str, Any], *, manager: str = FIELD_MANAGER) -> bool:
     return any(entry.get("manager") == manager for entry in obj["metadata"].get("managedFields") or ())
 
 
+async def leave_none(written: Mapping[str, Any] | None, seen: Mapping[str, Any], path: str, cluster: Cluster) -> bool:
+    """Erase our mark from an object that is as its users wrote it, and return whether anything was written, now or just before.
+
+    Args:
+        written: the object as this pass has put it back; None where an earlier one did, and perhaps got no further.
+        seen: the object as it was cached.
+        path: its path.
+        cluster: the API.
+
+    Raises:
+        ApiError: the API refused.
+    """
+    if written is None and not marked(seen):
+        return False
+    erased = await erase(await cluster.get(path) if written is None else written, path, cluster)
+    return erased or written is not None
+
+
 async def erase(obj: Mapping[str, Any], path: str, cluster: Cluster) -> bool:
     """Remove our entries from an object's managedFields, and return whether there were any.
 

@@ -102,7 +102,7 @@ def joined(state: list[float], own: Sequence[float]) -> list[float]:
     """
     if telling(state):
         return state
-    return [*(one + other for one, other in zip(state, own, strict=True))]
+    return [one + other for one, other in zip(state, own, strict=True)]
 
 
 def weights(state: Sequence[float]) -> list[float]:
