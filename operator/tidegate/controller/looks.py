@@ -12,10 +12,9 @@ from typing import Protocol
 import structlog
 
 from tidegate.api.gate import BreachAction, Gate
-from tidegate.api.names import Verdict
 from tidegate.api.release import GateStatus
 from tidegate.controller.references import ReleaseKey
-from tidegate.engine.judging import judged
+from tidegate.engine.judging import fails
 from tidegate.engine.plan import Look
 from tidegate.judge.reading import Reading
 from tidegate.prometheus.queries import Names
@@ -173,7 +172,7 @@ class Looks:
         try:
             reading = await self._telemetry.read(gate, watch.names, watch.revision, at, watch.since)
             state = watch.states.get(gate.name)
-            failed = judged(gate, reading, state, alpha=watch.alpha, alone=watch.alone).verdict is Verdict.FAIL
+            failed = fails(gate, reading, state, alpha=watch.alpha, alone=watch.alone)
         except Exception as error:  # a bug in one look must not end the looks of all others
             log.exception("look failed", release=str(key), gate=gate.name)
             # A look that found nothing still counts as one: the next is due an interval later, and not at once.

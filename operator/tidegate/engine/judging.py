@@ -74,6 +74,13 @@ def judged(gate: Gate, reading: Reading, before: GateStatus | None, *, alpha: fl
     )
 
 
+def fails(gate: Gate, reading: Reading, before: GateStatus | None, *, alpha: float, alone: bool = False) -> bool:
+    """Whether `judged` would say Fail; arguments as there."""
+    if choice.by_evidence(gate):
+        return evidence.fails(gate, reading, before, alpha=alpha, alone=alone and _unmatched(reading))
+    return limit.judge(gate, reading).verdict is Verdict.FAIL
+
+
 def breach_of(gate: Gate, state: GateStatus | None, now: datetime) -> Breach | None:
     """Return the breach of a gate at a time; None where there is none."""
     if state is None:
@@ -94,10 +101,14 @@ def clip(text: str) -> str:
 
 def _judgement(gate: Gate, reading: Reading, before: GateStatus | None, *, alpha: float, alone: bool) -> Judgement:
     if choice.by_evidence(gate):
-        stable = reading.counts.stable if reading.counts is not None else None
-        unmatched = alone and (stable is None or stable.total <= 0)
-        return evidence.judge(gate, reading, before.evidence if before else None, alpha=alpha, alone=unmatched)
+        return evidence.judge(gate, reading, before, alpha=alpha, alone=alone and _unmatched(reading))
     return limit.judge(gate, reading)
+
+
+def _unmatched(reading: Reading) -> bool:
+    """Whether stable has counted nothing that the new version could be compared with."""
+    stable = reading.counts.stable if reading.counts is not None else None
+    return stable is None or stable.total <= 0
 
 
 def _finite(value: float | None) -> float | None:

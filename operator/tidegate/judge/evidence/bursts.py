@@ -59,8 +59,8 @@ def begin() -> list[float]:
     return [0.0] * FLOATS
 
 
-def add(state: list[float], total: float, bad: float, seconds: float) -> None:
-    """Take an interval into the state.
+def add(state: list[float], total: float, bad: float, seconds: float) -> bool:
+    """Take an interval into the state, and return whether the weights have changed.
 
     Args:
         state: changed in place.
@@ -69,19 +69,21 @@ def add(state: list[float], total: float, bad: float, seconds: float) -> None:
         seconds: its length.
     """
     if total < _LEAST:
-        return
+        return False
     state[2] += total
     state[3] += bad
     state[4] += seconds
     block, count = state[2], state[3]
     if (state[1] + count) * block < EVENTS * (state[0] + block) and state[4] < LONGEST:
-        return
-    if state[0] > 0 and state[1] + count > 0:
+        return False
+    learned = state[0] > 0 and state[1] + count > 0
+    if learned:
         _learn(state, block, count)
     state[0] = state[0] * _KEPT + block
     state[1] = state[1] * _KEPT + count
     state[2] = state[3] = state[4] = 0.0
     state[5] += 1
+    return learned
 
 
 def telling(state: Sequence[float]) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from tidegate.api.gate import Gate
 from tidegate.api.metric import Measure
 from tidegate.api.names import Verdict
-from tidegate.api.release import EvidenceStatus
+from tidegate.api.release import EvidenceStatus, GateStatus
 from tidegate.judge import limit
 from tidegate.judge.evidence import sentence
 from tidegate.judge.evidence.estimate import Estimate, estimate
@@ -28,10 +28,11 @@ POINTS = 60
 _ROUND = 2
 
 
-def judge(gate: Gate, reading: Reading, before: EvidenceStatus | None, *, alpha: float, alone: bool = False) -> Judgement:
+def judge(gate: Gate, reading: Reading, before: GateStatus | None, *, alpha: float, alone: bool = False) -> Judgement:
     """Judge one look of a gate on all that has been counted.
 
-    Fail and Pass once the evidence for them reaches 1 / alpha. Never raises, whatever the numbers are.
+    Fail and Pass once the evidence for them reaches 1 / alpha. Never raises, whatever the numbers are. Words are those of the
+    look before while the verdict is the same and little has been counted since: see `Trial.show`.
 
     Args:
         gate: the metric and the limits; a gate whose limits cannot be tested on counts is undecided.
@@ -40,32 +41,54 @@ def judge(gate: Gate, reading: Reading, before: EvidenceStatus | None, *, alpha:
         alpha: the chance of a false alarm that this gate may take, between 0 and 1.
         alone: all traffic is on the new version, so that stable has none to be compared with.
     """
-    counts = reading.counts
-    if counts is None and before is None:
+    counts, known = reading.counts, before.evidence if before is not None else None
+    if counts is None and known is None:
         return _nothing(gate, reading)
-    limits, began = limits_of(gate), counts.since if counts is not None else reading.at
-    trial = Trial(limits, before.state, before.since) if before is not None and before.state else Trial(limits, "", began)
-    if before is not None and not trial.resumed:
-        trial = Trial(limits, "", began)
-    trouble = "" if counts is None else trial.take(counts, reading.at, alone=alone)
-    trouble = reading.trouble or trouble
+    trial, trouble = _taken(gate, reading, known, alone=alone)
     needed = -math.log(alpha)
     weights = (trial.harm(), trial.proof(), needed)
     found = estimate(trial)
     verdict = _verdict(gate, trial, weights, fresh=counts is not None and not trouble)
     starved = verdict is Verdict.UNDECIDED and (bool(trouble) or counts is None or not _enough(gate, trial))
-    trial.show(alpha, now=verdict is not Verdict.UNDECIDED and before is not None and before.history_step == 0)
+    said = _said(before, verdict) if trial.resumed and not starved else ""
+    if trial.show(alpha, now=verdict is not Verdict.UNDECIDED and not said):
+        said = ""
     return Judgement(
         verdict=verdict,
         limit=trial.limits.in_words[: limit.MESSAGE_LENGTH],
-        message=_message(gate, _Look(reading, verdict, weights, trouble), trial, found)[: limit.MESSAGE_LENGTH],
+        message=said or _message(gate, _Look(reading, verdict, weights, trouble), trial, found)[: limit.MESSAGE_LENGTH],
         canary=found.canary,
         stable=found.stable,
         samples=trial.samples,
         starved=starved,
         clear=not trouble and counts is not None and _enough(gate, trial) and found.within and weights[0] < needed / 2,
-        evidence=_status(trial, found, weights, before, alpha),
+        evidence=_status(trial, found, weights, known, alpha),
     )
+
+
+def _said(before: GateStatus | None, verdict: Verdict) -> str:
+    """Return the words of the look before if they may stand: what fails, or has changed, is told with the newest numbers."""
+    same = before is not None and before.verdict is verdict is not Verdict.FAIL and before.undecided_since is None
+    return before.message if before is not None and same else ""
+
+
+def fails(gate: Gate, reading: Reading, before: GateStatus | None, *, alpha: float, alone: bool = False) -> bool:
+    """Whether `judge` says Fail; for those who need no more than that, at less than half the time."""
+    known = before.evidence if before is not None else None
+    if reading.counts is None and known is None:
+        return False
+    return _taken(gate, reading, known, alone=alone)[0].harm() >= -math.log(alpha)
+
+
+def _taken(gate: Gate, reading: Reading, known: EvidenceStatus | None, *, alone: bool) -> tuple[Trial, str]:
+    """Return the tests with the look's counts in them, and why counts are missing or cannot be used."""
+    counts, limits = reading.counts, limits_of(gate)
+    began = counts.since if counts is not None else reading.at
+    trial = Trial(limits, known.state, known.since) if known is not None and known.state else Trial(limits, "", began)
+    if known is not None and not trial.resumed:
+        trial = Trial(limits, "", began)
+    trouble = "" if counts is None else trial.take(counts, reading.at, alone=alone)
+    return trial, reading.trouble or trouble
 
 
 def _nothing(gate: Gate, reading: Reading) -> Judgement:

@@ -84,9 +84,9 @@ class Counted:
     """One interval at the kept bounds: n requests, x of them slower than each bound, of the new version (c) and of stable (b)."""
 
     n_c: float
-    x_c: list[float]
+    x_c: Sequence[float]
     n_b: float
-    x_b: list[float]
+    x_b: Sequence[float]
 
 
 class Bounds:
@@ -299,7 +299,7 @@ def _readable(tally: Tally, size: int) -> bool:
     return len(over) == size and 0 < tally.total <= _CREDIBLE and sum(over) <= _CREDIBLE and min(over) >= 0
 
 
-def _over(tally: Tally, places: Sequence[int]) -> list[float]:
+def _over(tally: Tally, places: Sequence[int]) -> Sequence[float]:
     if tally.total == 0:
         return [0.0] * len(places)
     over = tally.over

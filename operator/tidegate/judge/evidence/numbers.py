@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import operator
+from collections.abc import Sequence
 
 MOST = 700.0
 """Greatest natural logarithm of evidence that is kept: its exponential is still a float."""
@@ -45,9 +46,14 @@ def divergence(one: float, other: float) -> float:
     return total
 
 
-def countable(*values: float) -> bool:
-    """Whether all values are finite numbers of at least 0."""
-    return all(math.isfinite(value) and value >= 0 for value in values)
+def countable(values: Sequence[float]) -> bool:
+    """Whether all values are finite numbers of at least 0, and so is their sum."""
+    return not values or (math.isfinite(sum(values)) and min(values) >= 0)
+
+
+def rising(values: Sequence[float]) -> bool:
+    """Whether all values are finite and each is greater than the one before it."""
+    return math.isfinite(sum(values)) and all(map(operator.lt, values, values[1:]))
 
 
 def bounded(value: float) -> float:
@@ -62,8 +68,10 @@ def powers_of_ten(value: float) -> float:
     return bounded(value) / math.log(10)
 
 
-def never_rising(values: Iterable[float], most: float) -> list[float]:
+def never_rising(values: Sequence[float], most: float) -> Sequence[float]:
     """Return counts over rising bounds, each at most the one before it and `most`."""
+    if not values or (values[0] <= most and all(map(operator.ge, values, values[1:]))):
+        return values
     result = []
     for value in values:
         most = min(most, value)

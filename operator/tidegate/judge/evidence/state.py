@@ -25,10 +25,10 @@ def encode(fingerprint: int, stretches: Sequence[Sequence[float]]) -> str:
         fingerprint: 32 bits that tell gates with other metrics or limits apart.
         stretches: the lists.
     """
-    lengths, floats = array("H"), array("d")
+    lengths, values = array("H", [len(stretch) for stretch in stretches]), list[float]()
     for stretch in stretches:
-        lengths.append(len(stretch))
-        floats.extend(stretch)
+        values.extend(stretch)
+    floats = array("d", values)
     if _SWAPPED:
         lengths.byteswap()
         floats.byteswap()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from tidegate.api.metric import Measure
 from tidegate.judge.evidence import bursts, latency, outlook, ratio_interval, state
 from tidegate.judge.evidence.interval import Interval
 from tidegate.judge.evidence.limits import Limits
-from tidegate.judge.evidence.numbers import bounded, countable, log_mean, never_rising
+from tidegate.judge.evidence.numbers import bounded, countable, log_mean, never_rising, rising
 from tidegate.judge.evidence.paired import PairedTest
 from tidegate.judge.evidence.threshold import ThresholdTest
 from tidegate.judge.reading import Counts, Tally
@@ -19,7 +18,9 @@ from tidegate.judge.reading import Counts, Tally
 OVERLAP = 0.1
 """Seconds by which an interval may begin before the end of the last one: times in the status are rounded."""
 SELDOM = 30.0
-"""Seconds between two computations of what is only shown: the ratio's interval, and how many requests are still needed."""
+"""Most seconds between two computations of what is only shown: the ratio's interval, how many requests are still needed, words."""
+_GROWN = 0.1
+"""Part of the time so far after which that is computed again: at first at every look."""
 _ROUNDED = 0.01
 """Seconds by which a time in the status may differ from the one in memory."""
 _MOST = 1e12
@@ -65,7 +66,7 @@ class Trial:
         self.resumed = found is not None
         if found is None:
             header = [0.0] * _HEADER
-            header[_ORIGIN], header[_SHOWN], header[_LOW], header[_TARGET] = origin.timestamp(), -SELDOM, -1.0, -1.0
+            header[_ORIGIN], header[_SHOWN], header[_LOW], header[_TARGET] = origin.timestamp(), -1.0, -1.0, -1.0
             header[_HIGH] = -1.0
             found = [header, bursts.begin(), bursts.begin(), [0.0] * interval, *[test.begin() for test in limits.tests]]
         if abs(found[0][_ORIGIN] - origin.timestamp()) > _ROUNDED:
@@ -118,7 +119,7 @@ class Trial:
         if self.limits.of_latency or interval.alone:
             # These tests divide each interval's evidence by what was known before it.
             interval = replace(interval, bursts=self.bursts)
-        self._factor = self._totals = None
+        self._totals = None
         for test, one in zip(self.limits.tests, self.states, strict=True):
             test.add(one, interval)
         self._learn_bursts(interval)
@@ -182,16 +183,16 @@ class Trial:
         """Requests of the new version per minute, lately."""
         return 60 * self.header[_RECENT] / self.header[_SECONDS] if self.header[_SECONDS] > 0 else 0.0
 
-    def show(self, alpha: float, *, now: bool) -> None:
-        """Compute the ratio's interval and how many requests are still needed, if they are old, or now.
+    def show(self, alpha: float, *, now: bool) -> bool:
+        """Compute the ratio's interval and how many requests are still needed, if they are old, or now; return whether it did.
 
         Args:
             alpha: chance that the interval fails; what is needed is 1 / alpha.
             now: even if they are not old.
         """
         header = self.header
-        if not now and header[_END] < header[_SHOWN] + SELDOM:
-            return
+        if not now and header[_END] < header[_SHOWN] + min(SELDOM, _GROWN * max(0.0, header[_SHOWN])):
+            return False
         header[_SHOWN] = header[_END]
         if self.ratios:
             ends = ratio_interval.interval(self.ratios, alpha, self.bursts)
@@ -199,6 +200,7 @@ class Trial:
         found = outlook.outlook(self.limits, self.states, self.averages(), self.samples, -math.log(alpha))
         header[_TARGET] = -1.0 if found is None else self.samples + found.requests
         header[_DRIFT] = 0.0 if found is None else 1.0 if found.harm else -1.0
+        return True
 
     def averages(self) -> Interval:
         """Return what an interval with one request of the new version holds on average."""
@@ -230,19 +232,25 @@ class Trial:
             return
         seconds = interval.end - interval.start
         arms = [(interval.canary, self.own_spread), (interval.stable, self.stable_spread)]
-        if self.limits.compares and bursts.telling(self.stable_spread):
+        told = self.limits.compares and bursts.telling(self.stable_spread)
+        if told:
             del arms[0]
-        for seen, spread in arms:
-            if seen is not None and not self.limits.of_latency:
-                bursts.add(spread, seen.total, seen.bad, seconds)
-            elif seen is not None and self.states:
-                bound = latency.watched(self.states[0])
-                if bound is not None and bound in interval.bounds:
-                    bursts.add(spread, seen.total, seen.over[interval.bounds.index(bound)], seconds)
+        learned = [bursts.add(spread, *self._bad(seen, interval), seconds) for seen, spread in arms if seen is not None]
+        if not any(learned) and told == (self.limits.compares and bursts.telling(self.stable_spread)) and self.header[_END] > 0:
+            # What the tests have of it is still true.
+            return
+        self._factor = None
         weights = bursts.weights(self.spread)
         for test, one in zip(self.limits.tests, self.states, strict=True):
             if isinstance(test, PairedTest | ThresholdTest):
                 test.temper(one, weights)
+
+    def _bad(self, seen: Tally, interval: Interval) -> tuple[float, float]:
+        """Return the requests and the bad ones of an interval; no requests where it cannot tell which are bad."""
+        if not self.limits.of_latency:
+            return seen.total, seen.bad
+        bound = latency.watched(self.states[0]) if self.states else None
+        return (seen.total, seen.over[interval.bounds.index(bound)]) if bound in interval.bounds else (0.0, 0.0)
 
 
 def _interval(counts: Counts, start: float, end: float, *, poisson: bool, alone: bool) -> Interval | None:
@@ -253,14 +261,11 @@ def _interval(counts: Counts, start: float, end: float, *, poisson: bool, alone:
     canary, stable, bounds = counts.canary, counts.stable, counts.bounds
     arms = [canary] if stable is None else [canary, stable]
     for arm in arms:
-        if not (0 <= arm.total <= _MOST and 0 <= arm.bad <= _MOST) or len(arm.over) != len(bounds) or not countable(*arm.over):
+        if not (0 <= arm.total <= _MOST and 0 <= arm.bad <= _MOST) or len(arm.over) != len(bounds) or not countable(arm.over):
             return None
-    if any(not math.isfinite(bound) for bound in bounds) or any(a >= b for a, b in itertools.pairwise(bounds)):
+    if bounds and not rising(bounds):
         return None
     sound = [
-        Tally(
-            arm.total, arm.bad if poisson else min(arm.bad, arm.total), tuple(never_rising(arm.over, arm.total)) if bounds else ()
-        )
-        for arm in arms
+        Tally(arm.total, arm.bad if poisson else min(arm.bad, arm.total), tuple(never_rising(arm.over, arm.total))) for arm in arms
     ]
     return Interval(sound[0], sound[1] if stable is not None else None, start, end, bounds, alone=alone)

@@ -1,5 +1,6 @@
 """The judge Evidence, look by look: verdicts and their stories."""
 
+import itertools
 import math
 import random
 from dataclasses import replace
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 
 from tidegate.api.gate import Gate
 from tidegate.api.names import Verdict
-from tidegate.api.release import EvidenceStatus
-from tidegate.judge.evidence.gate import judge
+from tidegate.api.release import EvidenceStatus, GateStatus
+from tidegate.judge.evidence.gate import fails, judge
 from tidegate.judge.reading import Counts, Judgement, Reading, Tally
 from unit.judge.evidence.counts import binomial
 
@@ -33,6 +34,15 @@ LATENCY = gate("Latency", versusStable={"maxIncrease": {"percent": 10}})
 BOUNDS = tuple(0.005 * 1.6**power for power in range(15))
 
 
+def status(at: datetime, evidence: EvidenceStatus | None, last: Judgement | None = None) -> GateStatus:
+    """What the status has after a look."""
+    verdict, message = (last.verdict, last.message) if last else (Verdict.UNDECIDED, "")
+    starved_since = at if last and last.starved else None
+    return GateStatus(
+        name="a-gate", verdict=verdict, message=message, limit="", looks="", at=at, undecided_since=starved_since, evidence=evidence
+    )
+
+
 class Rollout:
     """A gate that is looked at every 5 s; the status is stored and read again between any two looks."""
 
@@ -41,11 +51,12 @@ class Rollout:
         self.evidence: EvidenceStatus | None = None
 
     def look(self, canary=None, stable=None, *, seconds=5.0, bounds=(), alone=False, **more) -> Judgement:
+        known = status(self.at, self.evidence, self.last) if self.evidence else None
         before, self.at = self.at, self.at + timedelta(seconds=seconds)
         counts = None if canary is None else Counts(before, canary, stable, bounds)
-        self.last = judge(
-            self.gate, Reading("a-gate", "abc", self.at, counts=counts, **more), self.evidence, alpha=self.alpha, alone=alone
-        )
+        reading = Reading("a-gate", "abc", self.at, counts=counts, **more)
+        self.last = judge(self.gate, reading, known, alpha=self.alpha, alone=alone)
+        assert (self.last.verdict is Verdict.FAIL) == fails(self.gate, reading, known, alpha=self.alpha, alone=alone)
         found = self.last.evidence
         self.evidence = found and EvidenceStatus.model_validate(found.to_wire())
         return self.last
@@ -267,8 +278,8 @@ class TestWhatIsStored:
             counts = Counts(at, canary, compared, BOUNDS if a_gate is LATENCY else ())
             at += timedelta(seconds=5)
             reading = Reading("a-gate", "abc", at, counts=counts)
-            one = judge(a_gate, reading, stored, alpha=ALPHA)
-            other = judge(a_gate, reading, kept, alpha=ALPHA)
+            one = judge(a_gate, reading, stored and status(at, stored), alpha=ALPHA)
+            other = judge(a_gate, reading, kept and status(at, kept), alpha=ALPHA)
             assert one == other
             kept, stored = other.evidence, EvidenceStatus.model_validate_json(one.evidence.model_dump_json(by_alias=True))
 
@@ -319,6 +330,39 @@ class TestWhatIsStored:
         assert (len(found.history) - 1) * found.history_step <= 3725
 
 
+class TestWords:
+    def test_they_follow_the_counts_at_first_and_then_every_half_minute(self):
+        """Two hours of a good version: new words at each of the first looks, and then every 30 s."""
+        rollout, told = Rollout(ONE_POINT), []
+        for look in range(1, 1441):
+            words = rollout.look(Tally(25, 0), Tally(225, 1 if look % 3 == 0 else 0)).message
+            if not told or words != told[-1][1]:
+                told.append((5 * look, words))
+
+        times = [at for at, _ in told]
+        assert [5, 10, 15, 20] == times[:4]
+        assert 30 == max(after - before for before, after in itertools.pairwise(times))
+        assert 1440 / 6 <= len(times) <= 1440 / 6 + 40
+
+    def test_a_new_verdict_has_words_of_its_own(self):
+        """Ten minutes of a good version, then nothing but errors: the words are those of the failure at once."""
+        rollout = Rollout(ONE_POINT)
+        rollout.go_on(121, 0.01, 0.01)
+
+        judgement = rollout.look(Tally(25, 25), Tally(225, 2))
+
+        assert Verdict.FAIL is judgement.verdict
+        assert "beyond the limit" in judgement.message
+
+    def test_what_is_missing_is_said_at_once_and_for_as_long_as_it_is(self):
+        """Prometheus away for one look: said at this look, and no more at the next."""
+        rollout = Rollout(ONE_POINT)
+        rollout.go_on(121, 0.01, 0.01)
+
+        assert rollout.look(trouble="connection refused").message.endswith("connection refused")
+        assert "connection" not in rollout.look(Tally(50, 0), Tally(450, 4), seconds=5.0).message
+
+
 ABSURD = st.one_of(st.sampled_from([0.0, math.inf, -math.inf, math.nan, -1.0, 1e308, 1e-300]), st.floats(0, 1e6), st.floats())
 TALLY = st.builds(Tally, ABSURD, ABSURD, st.lists(ABSURD, max_size=3).map(tuple))
 GATES = st.sampled_from(
@@ -343,7 +387,7 @@ class TestNothingRaises:
         for canary, stable, bounds, alone, seconds in looks:
             since, at = at, at + timedelta(seconds=seconds)
             reading = Reading("a-gate", "abc", at, counts=Counts(since, canary, stable, bounds))
-            judgement = judge(a_gate, reading, evidence, alpha=ALPHA, alone=alone)
+            judgement = judge(a_gate, reading, evidence and status(since, evidence), alpha=ALPHA, alone=alone)
             evidence = judgement.evidence
             assert len(judgement.message) <= 1024
             for value in (evidence.harm, evidence.proof, evidence.bursts, *evidence.history):
@@ -357,7 +401,8 @@ class TestNothingRaises:
         for _ in range(looks):
             since, at = at, at + timedelta(seconds=30)
             counts = Counts(since, Tally(0.0), Tally(total, total) if a_gate.versus_stable else None)
-            judgement = judge(a_gate, Reading("a-gate", "abc", at, counts=counts), evidence, alpha=ALPHA)
+            reading = Reading("a-gate", "abc", at, counts=counts)
+            judgement = judge(a_gate, reading, evidence and status(since, evidence), alpha=ALPHA)
             evidence = judgement.evidence
 
             assert Verdict.UNDECIDED is judgement.verdict
@@ -370,7 +415,7 @@ class TestNothingRaises:
         evidence = EvidenceStatus(since=BEGIN, state=text)
         reading = Reading("a-gate", "abc", BEGIN + timedelta(seconds=5), counts=Counts(BEGIN, Tally(25, 0), Tally(225, 2)))
 
-        assert 25 == judge(ONE_POINT, reading, evidence, alpha=ALPHA).samples
+        assert 25 == judge(ONE_POINT, reading, status(BEGIN, evidence), alpha=ALPHA).samples
 
     def test_numbers_that_are_none_are_said_to_be(self):
         judgement = Rollout(ONE_POINT).look(Tally(math.nan, 0), Tally(225, 2))
