@@ -221,7 +221,7 @@ class _Check:
         if isinstance(value, list):
             self._doubled(value, schema, place)
             return [self.value(item, schema["items"], (*place, index)) for index, item in enumerate(value)]
-        return value
+        return float(value) if schema.get("type") == "number" else value
 
     def rules(self, value: Any, schema: Schema, place: Place) -> None:
         """Check the CEL rules of a value and of all that is in it."""
