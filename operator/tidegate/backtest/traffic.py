@@ -20,6 +20,8 @@ PROMETHEUS_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0,
 
 _MOST_GROUPS = 500.0
 """Mean number of groups up to which exp(-mean) is an ordinary float; greater means are sums of smaller ones."""
+_SLOWEST = 0.1
+"""Share of requests that are slow."""
 _REST = 1e-13
 """Probability that a table leaves out at its upper end."""
 
@@ -47,11 +49,14 @@ class Latency:
         median: in seconds.
         sigma: standard deviation of the logarithm; 0.8 puts the 99th percentile at 6.4 times the median.
         bounds: upper bounds of the histogram's buckets in seconds, rising, without infinity.
+        bursts: mean number of slow requests that come together, as in pauses of a process: those in the buckets that hold the
+            slowest tenth; 1 is independent.
     """
 
     median: float = 0.08
     sigma: float = 0.8
     bounds: tuple[float, ...] = PROMETHEUS_BOUNDS
+    bursts: float = 1.0
 
     def shares(self, slower: float = 1.0) -> list[float]:
         """Return the share of requests in each bucket, the last beyond all bounds, when all are slower by a factor."""
@@ -176,7 +181,10 @@ def _draw(arm: Arm, traffic: Traffic, requests: float, ticks: int, rng: random.R
         good: Sequence[int] = draw(rng, requests * (1 - bad), 1.0, ticks)
     else:
         shares = traffic.latency.shares(fault.slower if fault else 1.0)
-        buckets = [draw(rng, requests * (1 - bad) * share, 1.0, ticks) for share in shares]
+        tails = itertools.accumulate(reversed(shares))
+        bursts = [traffic.latency.bursts if tail <= _SLOWEST else 1.0 for tail in tails][::-1]
+        parts = zip(shares, bursts, strict=True)
+        buckets = [draw(rng, requests * (1 - bad) * share, together, ticks) for share, together in parts]
         good = [sum(several) for several in zip(*buckets, strict=True)]
         arm.buckets = arm.buckets or [[] for _ in shares]
         for before, new in zip(arm.buckets, buckets, strict=True):

@@ -76,12 +76,14 @@ def explain(state: GateStatus, gate: Gate | None = None) -> Explanation:
 def drift_of(state: GateStatus, gate: Gate | None = None) -> Verdict | None:
     """Return the verdict that an undecided gate moves towards, if everything goes on as it was on average.
 
-    That is on which side of the limit the values are; where the policy is not known, for which side there is more evidence. None
-    where the gate is decided, where it lacks data, and where nothing speaks yet.
+    Where it is too far to say when, that is on which side of the limit the values are; where the policy is not known, for which
+    side there is more evidence. None where the gate is decided, where it lacks data, and where nothing speaks yet.
     """
     found = state.evidence
     if found is None or state.verdict is not Verdict.UNDECIDED or state.undecided_since is not None:
         return None
+    if found.towards is not None:
+        return found.towards
     if found.requests_needed is None and max(found.harm, found.proof) < _SAYS_NOTHING:
         return None
     if gate is not None and state.canary is not None:
@@ -156,12 +158,13 @@ def _counted(state: GateStatus, found: EvidenceStatus, gate: Gate | None) -> str
         text += f", stable's is {_value(state.stable, gate, found.stable_bad, found.stable_requests)}"
         text += _in_brackets(_counts(found.stable_bad, found.stable_requests, gate))
     if found.ratio is not None:
-        text += f": {_ratio(found)}"
+        text += f": {_ratio(found, gate)}"
     return text + (f"; the limit is {state.limit}." if state.limit else ".")
 
 
-def _ratio(found: EvidenceStatus) -> str:
-    text = f"{words.number(found.ratio or 0.0, 2)} times as high"
+def _ratio(found: EvidenceStatus, gate: Gate | None) -> str:
+    preset = gate.metric.preset if gate is not None else None
+    text = words.times(found.ratio or 0.0, preset.measure if preset is not None else None)
     low, high = found.ratio_low, found.ratio_high
     sure = f"with {words.percent(found.confidence * 100, 2)} confidence"
     if low is not None and low > 0 and high is not None and math.isfinite(high):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tidegate.api.metric import Unit
+from tidegate.api.metric import Measure, Unit
 
 DIGITS = 3
 """Significant digits of a number in a message, unless more are needed to tell it from its limit."""
@@ -63,6 +63,20 @@ def requests(value: float) -> str:
     """Write a number of requests."""
     text = count(value)
     return "1 request" if text == "1" else f"{text} requests"
+
+
+def times(ratio: float, measure: Measure | None) -> str:
+    """Write how the new version compares with stable: the ratio of the bad shares, or of two latencies."""
+    match measure:
+        case Measure.AVAILABILITY:
+            what = "many not answered"
+        case Measure.LATENCY:
+            what = "long"
+        case Measure.TAIL:
+            what = "many slow"
+        case _:
+            what = "high"
+    return f"{number(ratio, 2)} times as {what}"
 
 
 def _decimals(value: float, digits: int) -> int:

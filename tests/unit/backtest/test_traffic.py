@@ -138,3 +138,13 @@ class TestLatencies:
     def test_the_shares_of_buckets_are_all(self) -> None:
         """The buckets and what is beyond them make up all requests."""
         assert math.isclose(1, sum(Latency().shares(slower=1.7)))
+
+    def test_slow_requests_in_bursts(self) -> None:
+        """Those beyond the slowest tenth come in groups of 5: their variance is 9 times the mean; fast ones come as ever."""
+        traffic = Traffic(rate=60_000, share=0.5, duration=20_000, latency=Latency(median=0.1, bursts=5))
+
+        canary, _ = generated(traffic)
+
+        for bucket, spread in ((canary.buckets[5], 1), (canary.buckets[8], 9)):
+            mean = statistics.fmean(bucket)
+            assert math.isclose(spread, statistics.variance(bucket) / mean, rel_tol=0.1)

@@ -22,6 +22,7 @@ failures argue it away: the chance of a false alarm is then met for a service wi
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -43,6 +44,8 @@ MEMORY = 200.0
 _KEPT = 1 - 1 / MEMORY
 _TELLING = 10.0
 """Bad events of stable from which on it alone tells whether they come in bursts."""
+UNLIKELY = 0.05
+"""Chance of great bursts below which they are thought of less and less, where nothing can be corrected later."""
 _CERTAIN = 1 - 1e-9
 """Probability of independence from which on nothing else is thought of."""
 _HOPELESS = 0.8
@@ -116,9 +119,18 @@ def weights(state: Sequence[float]) -> list[float]:
     return [part / total for part in parts]
 
 
-def factor(state: Sequence[float]) -> float:
-    """Return the mean of phi."""
-    return max(1.0, sum([phi * weight for phi, weight in zip(GRID, weights(state), strict=True)]))
+def mean(weights: Sequence[float]) -> float:
+    """Return the mean of phi under the probability of each value."""
+    return max(1.0, sum([phi * weight for phi, weight in zip(GRID, weights, strict=True)]))
+
+
+def careful(weights: Sequence[float]) -> float:
+    """Return a factor that phi hardly exceeds, for tests that cannot divide what they counted before by what is known later.
+
+    That is the greatest phi, less of it where the chance that phi is as great as that is less than UNLIKELY.
+    """
+    tails = list(itertools.accumulate(reversed(weights)))[::-1]
+    return max(1.0, *[phi * min(1.0, tail / UNLIKELY) for phi, tail in zip(GRID, tails, strict=True)])
 
 
 def weights_at(phi: float) -> list[float]:

@@ -169,6 +169,7 @@ def _status(
         bursts=round(trial.bursts, _ROUND),
         requests_needed=still[0] if still else None,
         minutes_needed=still[0] / rate if still and rate > 0 else None,
+        towards=None if still is None else Verdict.FAIL if still[1] else Verdict.PASS,
         history_step=step,
         history=history,
         state=trial.text(),

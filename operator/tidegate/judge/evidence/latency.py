@@ -51,8 +51,10 @@ _STABLE = _CANARY + 1 + KEPT
 LENGTH = _STABLE + 1 + KEPT
 """Floats of the common stretch of a state."""
 
-_SEEN = 3
-"""Slow requests of stable at a bound that make bursts be watched there."""
+_SEEN = 5
+"""Requests of stable beyond its quantile, as it is expected, that make bursts be watched there,"""
+_SURE = 50
+"""and that make the choice of the bound final: few that come in bursts are no good guide to it."""
 _AROUND = 11
 """Most bounds near the quantile that are kept; 2**(1/8) from one to the next makes 12 of NEAR * NEAR_ABOVE."""
 _CREDIBLE = 1e15
@@ -118,8 +120,7 @@ class Bounds:
             self._replace(state, chosen(interval.bounds, self._stable_quantile(state)))
             state[_SETTLED] = 1.0
             return None
-        if state[_WATCHED] == 0:
-            state[_WATCHED] = self._to_watch(state)
+        self._watch(state, counted.n_b)
         return counted
 
     def _settle(self, state: list[float], interval: Interval) -> bool:
@@ -157,12 +158,16 @@ class Bounds:
         """Whether so many requests of stable tell its quantile."""
         return total * (1 - self._quantile) >= ENOUGH_TO_REFINE
 
-    def _to_watch(self, state: Sequence[float]) -> float:
-        """Return the bound that about as many of stable's requests exceed as the quantile; 0 while too few have been seen."""
-        target = (1 - self._quantile) * state[_STABLE]
-        seen = [place for place in range(int(state[0])) if state[_STABLE + 1 + place] >= _SEEN]
-        nearest = min(seen, key=lambda place: abs(math.log(state[_STABLE + 1 + place] / target)), default=None)
-        return 0.0 if nearest is None else state[_BOUNDS + nearest]
+    def _watch(self, state: list[float], new: float) -> None:
+        """Watch the bound that about as many of stable's requests exceed as the quantile, once it can be told."""
+        slow = (1 - self._quantile) * state[_STABLE]
+        due = slow >= _SEEN if state[_WATCHED] == 0 else slow >= _SURE > slow - (1 - self._quantile) * new
+        if not due:
+            return
+        seen = [place for place in range(int(state[0])) if state[_STABLE + 1 + place] > 0]
+        nearest = min(seen, key=lambda place: abs(math.log(state[_STABLE + 1 + place] / slow)), default=None)
+        if nearest is not None:
+            state[_WATCHED] = state[_BOUNDS + nearest]
 
     def _stable_quantile(self, state: Sequence[float]) -> float:
         return quantile(kept(state), *stable_totals(state), self._quantile)
@@ -190,7 +195,7 @@ def settled(state: Sequence[float]) -> bool:
 def watched(state: Sequence[float]) -> float | None:
     """Return the bound whose slow requests tell how latencies of stable come in bursts, in seconds; None while too few are known.
 
-    It follows from what was before the next interval, and stays until the bounds change.
+    It follows from what was before the next interval. It changes once when much more is known, and when the bounds do.
     """
     return state[_WATCHED] or None
 

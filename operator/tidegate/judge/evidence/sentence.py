@@ -75,16 +75,7 @@ def _value(gate: Gate, trial: Trial, value: float | None, counted: Tally, of: st
 def _compared(trial: Trial, found: Estimate) -> str:
     if found.ratio is None:
         return ""
-    text = f": {words.number(found.ratio, 2)} times as "
-    match trial.limits.measure:
-        case Measure.AVAILABILITY:
-            text += "many not answered"
-        case Measure.LATENCY:
-            text += "long"
-        case Measure.TAIL:
-            text += "many slow"
-        case _:
-            text += "high"
+    text = f": {words.times(found.ratio, trial.limits.measure)}"
     low, high = trial.ratio_ends
     if low is not None and high is not None:
         return f"{text} (interval {words.number(low, 2)} to {words.number(high, 2)})"

@@ -58,7 +58,7 @@ class Trial:
 
     def __init__(self, limits: Limits, text: str, origin: datetime) -> None:
         self.limits = limits
-        self._factor: float | None = None
+        self._weights: list[float] | None = None
         self._totals: Totals | None = None
         interval = ratio_interval.FLOATS if limits.compares and not limits.of_latency else 0
         lengths = (_HEADER, bursts.FLOATS, bursts.FLOATS, interval, *limits.lengths)
@@ -118,10 +118,14 @@ class Trial:
         header, canary, stable = self.header, interval.canary, interval.stable
         if self.limits.of_latency or interval.alone:
             # These tests divide each interval's evidence by what was known before it.
-            interval = replace(interval, bursts=self.bursts)
+            interval = replace(interval, bursts=bursts.careful(self.weights))
         self._totals = None
+        watched = latency.watched(self.states[0]) if self.limits.of_latency and self.states else None
         for test, one in zip(self.limits.tests, self.states, strict=True):
             test.add(one, interval)
+        if watched is not None and watched != latency.watched(self.states[0]):
+            # How requests beyond another bound come says little of those beyond this one.
+            self.own_spread, self.stable_spread, self._weights = bursts.begin(), bursts.begin(), None
         self._learn_bursts(interval)
         if self.ratios and stable is not None and canary.total > 0 and stable.total > 0:
             ratio_interval.add(self.ratios, canary.total, canary.bad, stable.total, stable.bad)
@@ -146,11 +150,16 @@ class Trial:
         return min([test.proof(one) for test, one in zip(self.limits.tests, self.states, strict=True)], default=0.0)
 
     @property
+    def weights(self) -> list[float]:
+        """The probability of each factor in `bursts.GRID`: certainty of 1 for restarts."""
+        if self._weights is None:
+            self._weights = bursts.weights_at(1.0) if self.limits.measure is Measure.RESTARTS else bursts.weights(self.spread)
+        return self._weights
+
+    @property
     def bursts(self) -> float:
         """The factor by which bad events come together, and evidence counts less."""
-        if self._factor is None:
-            self._factor = 1.0 if self.limits.measure is Measure.RESTARTS else bursts.factor(self.spread)
-        return self._factor
+        return bursts.mean(self.weights)
 
     @property
     def bursts_known(self) -> bool:
@@ -210,7 +219,7 @@ class Trial:
         bounds: tuple[float, ...] = ()
         if self.limits.of_latency and self.states:
             bounds, canary, stable = outlook.latencies(self.states[0], header[_N_B] / n)
-        return Interval(canary, stable, header[_END], header[_END] + 1.0, bounds, self.bursts)
+        return Interval(canary, stable, header[_END], header[_END] + 1.0, bounds, bursts.careful(self.weights))
 
     @property
     def ratio_ends(self) -> tuple[float | None, float | None]:
@@ -236,14 +245,11 @@ class Trial:
         if told:
             del arms[0]
         learned = [bursts.add(spread, *self._bad(seen, interval), seconds) for seen, spread in arms if seen is not None]
-        if not any(learned) and told == (self.limits.compares and bursts.telling(self.stable_spread)) and self.header[_END] > 0:
-            # What the tests have of it is still true.
-            return
-        self._factor = None
-        weights = bursts.weights(self.spread)
+        if any(learned) or told != (self.limits.compares and bursts.telling(self.stable_spread)):
+            self._weights = None
         for test, one in zip(self.limits.tests, self.states, strict=True):
             if isinstance(test, PairedTest | ThresholdTest):
-                test.temper(one, weights)
+                test.temper(one, self.weights)
 
     def _bad(self, seen: Tally, interval: Interval) -> tuple[float, float]:
         """Return the requests and the bad ones of an interval; no requests where it cannot tell which are bad."""

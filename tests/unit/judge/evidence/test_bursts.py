@@ -19,19 +19,27 @@ def learnt(draw, looks, n=225, p=0.01, seconds=5.0):
     return state
 
 
+def factor(state):
+    return bursts.mean(bursts.weights(state))
+
+
+def careful(state):
+    return bursts.careful(bursts.weights(state))
+
+
 class TestTheEstimate:
     def test_nothing_is_known_at_first(self):
         """Evidence is discounted, and not because bursts were seen."""
         state = bursts.begin()
 
-        assert bursts.factor(state) > 2
+        assert factor(state) > 2
         assert not bursts.known(state)
 
     def test_isolated_failures_argue_bursts_away_within_a_minute(self):
         """2,700 requests a minute of which 1% fail, looked at every 5 s."""
         rng = random.Random(51)
 
-        factors = [bursts.factor(learnt(lambda n, p: binomial(rng, n, p), 12)) for _ in range(50)]
+        factors = [factor(learnt(lambda n, p: binomial(rng, n, p), 12)) for _ in range(50)]
 
         assert sorted(factors)[25] < 1.1
 
@@ -39,26 +47,26 @@ class TestTheEstimate:
         """Geometric sizes of mean 5 have a variance of 9 times the mean; the grid's next factors are 8 and 16."""
         rng = random.Random(52)
 
-        factors = [bursts.factor(learnt(lambda n, p: group(rng, n, p, 5.0), 400)) for _ in range(20)]
+        factors = [factor(learnt(lambda n, p: group(rng, n, p, 5.0), 400)) for _ in range(20)]
 
         assert 8 <= sum(factors) / 20 <= 16
 
     def test_no_failures_tell_nothing(self):
         state = learnt(lambda n, p: 0, 500)
 
-        assert pytest.approx(bursts.factor(bursts.begin())) == bursts.factor(state)
+        assert pytest.approx(factor(bursts.begin())) == factor(state)
         assert not bursts.known(state)
 
     def test_what_was_long_ago_is_forgotten(self):
         """A service whose failures have come one by one for hours is believed to have bursts after twenty minutes of them."""
         rng = random.Random(53)
         state = learnt(lambda n, p: binomial(rng, n, p), 1000)
-        assert bursts.factor(state) < 1.1
+        assert factor(state) < 1.1
 
         for _ in range(240):
             bursts.add(state, 225, group(rng, 225, 0.01, 5.0), 5.0)
 
-        assert bursts.factor(state) > 4
+        assert factor(state) > 4
 
     @settings(deadline=None)
     @given(st.lists(st.tuples(st.floats(0, 1e12), st.floats(0, 1), st.floats(0.1, 1e5)), max_size=20))
@@ -67,8 +75,33 @@ class TestTheEstimate:
         for total, part, seconds in several:
             bursts.add(state, total, total * part, seconds)
 
-        assert 1 <= bursts.factor(state) <= bursts.GRID[-1]
+        assert 1 <= factor(state) <= bursts.GRID[-1]
         assert pytest.approx(1.0) == sum(bursts.weights(state))
+
+
+class TestCare:
+    """Tests of latency divide each interval's evidence by what is known before it."""
+
+    def test_great_bursts_are_thought_of_until_they_are_unlikely(self):
+        """Nothing known: the greatest; a minute of isolated failures: hardly any; bursts of mean 5: no less than their variance."""
+        alone, together = random.Random(54), random.Random(55)
+
+        isolated = sorted(careful(learnt(lambda n, p: binomial(alone, n, p), 24)) for _ in range(50))
+        grouped = sorted(careful(learnt(lambda n, p: group(together, n, p, 5), 60)) for _ in range(50))
+
+        assert 16 == careful(bursts.begin())
+        assert isolated[25] < 1.5
+        assert grouped[5] > 6
+
+    @settings(deadline=None)
+    @given(st.lists(st.tuples(st.floats(1, 1e4), st.floats(0, 1)), max_size=30))
+    def test_never_less_than_the_mean_by_much(self, several):
+        """Whatever was counted: within the grid, and at least half of the mean."""
+        state = bursts.begin()
+        for total, share in several:
+            bursts.add(state, total, total * share, 5.0)
+
+        assert max(1.0, factor(state) / 2) <= careful(state) <= 16
 
 
 class TestWhoTells:
@@ -78,14 +111,14 @@ class TestWhoTells:
         """Forty failures of the new version, one by one: believed to be independent."""
         stable, own = learnt(lambda n, p: 0, 100), learnt(lambda n, p: 1, 40)
 
-        assert bursts.factor(bursts.joined(stable, own)) < 1.1 < bursts.factor(stable)
+        assert factor(bursts.joined(stable, own)) < 1.1 < factor(stable)
 
     def test_a_fault_that_comes_in_bursts_is_not_how_the_service_is(self):
         """Stable's failures are isolated, and there are enough of them: nothing else counts."""
         rng = random.Random(56)
         stable, own = learnt(lambda n, p: binomial(rng, n, p), 40), learnt(lambda n, p: group(rng, n, p, 8.0), 40)
 
-        assert bursts.factor(stable) == bursts.factor(bursts.joined(stable, own))
+        assert factor(stable) == factor(bursts.joined(stable, own))
 
 
 class TestTheDiscount:

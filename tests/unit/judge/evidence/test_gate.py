@@ -354,6 +354,13 @@ class TestWords:
         assert Verdict.FAIL is judgement.verdict
         assert "beyond the limit" in judgement.message
 
+    def test_the_verdict_that_it_moves_towards(self):
+        """Three minutes of a bad version and of a good one: what is still needed is for Fail, and for Pass."""
+        bad, good = Rollout(ONE_POINT), Rollout(ONE_POINT)
+
+        assert Verdict.FAIL is bad.go_on(36, 0.04, 0.01).evidence.towards
+        assert Verdict.PASS is good.go_on(36, 0.01, 0.01).evidence.towards
+
     def test_what_is_missing_is_said_at_once_and_for_as_long_as_it_is(self):
         """Prometheus away for one look: said at this look, and no more at the next."""
         rollout = Rollout(ONE_POINT)
