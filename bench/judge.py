@@ -57,7 +57,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.judge", description="Measure the judge on generated traffic.")
-    parser.add_argument("--quick", action="store_true", help=f"only {QUICK:.0%} of the runs, to see that everything works")
+    parser.add_argument("--quick", action="store_true", help=f"only {QUICK:.0%}% of the runs, to see that everything works")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on all numbers of runs (default: 1)")
     parser.add_argument("--cells", nargs="+", choices=list(CELLS), default=list(CELLS), metavar="CELL", help=", ".join(CELLS))
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one for each processor)")

@@ -149,6 +149,8 @@ async def _start_apiserver(sandbox: Sandbox) -> None:
         "--authorization-mode=RBAC",
         # Would refuse every pod whose namespace has no ServiceAccount yet, and all pods where no controllers run.
         "--disable-admission-plugins=ServiceAccount",
+        # As hardened clusters have it: an owner may be set only by who may delete the object, and may block deletion only by leave.
+        "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
         f"--service-account-issuer={SERVICE_ACCOUNT_ISSUER}",
         f"--service-account-key-file={key}",
         f"--service-account-signing-key-file={key}",

@@ -388,6 +388,10 @@ async def serve(settings: Settings) -> None:
 
 def main() -> int:
     """Run the service. Returns 0 after a graceful stop, 2 for settings that make no sense, 1 if it cannot listen."""
+    if sys.argv[1:]:
+        # All settings come from the environment: whoever asks for help is told so, and whoever gives an option, too.
+        print(__doc__, file=sys.stdout if sys.argv[1:] == ["--help"] else sys.stderr)
+        return 0 if sys.argv[1:] == ["--help"] else 2
     try:
         asyncio.run(serve(read_settings(os.environ)))
     except SettingsError as error:
