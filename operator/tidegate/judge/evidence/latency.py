@@ -52,7 +52,7 @@ LENGTH = _STABLE + 1 + KEPT
 """Floats of the common stretch of a state."""
 
 _SEEN = 5
-"""Requests of stable beyond its quantile, as it is expected, that make bursts be watched there,"""
+"""Requests beyond the quantile, as it is expected, that make bursts be watched there,"""
 _SURE = 50
 """and that make the choice of the bound final: few that come in bursts are no good guide to it."""
 _AROUND = 11
@@ -120,7 +120,7 @@ class Bounds:
             self._replace(state, chosen(interval.bounds, self._stable_quantile(state)))
             state[_SETTLED] = 1.0
             return None
-        self._watch(state, counted.n_b)
+        self._watch(state, counted)
         return counted
 
     def _settle(self, state: list[float], interval: Interval) -> bool:
@@ -158,14 +158,18 @@ class Bounds:
         """Whether so many requests of stable tell its quantile."""
         return total * (1 - self._quantile) >= ENOUGH_TO_REFINE
 
-    def _watch(self, state: list[float], new: float) -> None:
-        """Watch the bound that about as many of stable's requests exceed as the quantile, once it can be told."""
-        slow = (1 - self._quantile) * state[_STABLE]
-        due = slow >= _SEEN if state[_WATCHED] == 0 else slow >= _SURE > slow - (1 - self._quantile) * new
+    def _watch(self, state: list[float], new: Counted) -> None:
+        """Watch the bound that about as many of stable's requests exceed as the quantile, once it can be told.
+
+        Where nobody asks stable, it is the new version's own requests that tell.
+        """
+        at, n = (_STABLE, new.n_b) if state[_STABLE] > 0 else (_CANARY, new.n_c)
+        slow, more = (1 - self._quantile) * state[at], (1 - self._quantile) * n
+        due = slow >= _SEEN if state[_WATCHED] == 0 else slow >= _SURE > slow - more
         if not due:
             return
-        seen = [place for place in range(int(state[0])) if state[_STABLE + 1 + place] > 0]
-        nearest = min(seen, key=lambda place: abs(math.log(state[_STABLE + 1 + place] / slow)), default=None)
+        seen = [place for place in range(int(state[0])) if state[at + 1 + place] > 0]
+        nearest = min(seen, key=lambda place: abs(math.log(state[at + 1 + place] / slow)), default=None)
         if nearest is not None:
             state[_WATCHED] = state[_BOUNDS + nearest]
 

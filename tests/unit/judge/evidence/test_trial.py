@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from tidegate.api.gate import Gate
@@ -24,8 +25,17 @@ TAIL = Gate.model_validate(
 )
 
 
-def trial() -> Trial:
-    return Trial(limits_of(TAIL), "", BEGIN)
+FIXED = Gate.model_validate(
+    {
+        "name": "slow",
+        "metric": {"preset": {"source": "HTTP", "measure": "Latency", "quantile": 0.95}},
+        "threshold": {"max": 0.6},
+    }
+)
+
+
+def trial(gate: Gate = TAIL) -> Trial:
+    return Trial(limits_of(gate), "", BEGIN)
 
 
 def healthy(seed: int, together: float, looks: int = 90) -> Iterator[Interval]:
@@ -64,6 +74,16 @@ def test_bursts_are_watched_where_slow_requests_are_rare():
     assert 0.5 == watched[-1]
     changes = [look for look in range(1, 30) if watched[look] != watched[look - 1]]
     assert len(changes) <= 2
+
+
+def test_a_fixed_limit_learns_of_bursts_from_the_version_itself():
+    """Nobody asks stable; within some minutes its own slow requests have shown that they come one at a time."""
+    one = trial(FIXED)
+    for interval in healthy(2, 1.0):
+        one.add(replace(interval, stable=None))
+
+    assert latency.watched(one.states[0]) is not None
+    assert one.bursts < 1.2
 
 
 def test_what_is_known_of_bursts_counts_at_once():
