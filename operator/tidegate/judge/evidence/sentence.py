@@ -104,7 +104,9 @@ def _minutes(value: float) -> str:
         return "less than a minute"
     if value < 120:
         return "1 minute" if round(value) == 1 else f"{round(value):,} minutes"
-    return f"{round(value / 60):,} hours" if value < 2880 else f"{round(value / 1440):,} days"
+    if value < 525_600:
+        return f"{round(value / 60):,} hours" if value < 2880 else f"{round(value / 1440):,} days"
+    return "more than a year"
 
 
 def _bursts(trial: Trial) -> str:

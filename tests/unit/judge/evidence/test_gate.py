@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tidegate.api.gate import Gate
@@ -381,6 +381,7 @@ GATES = st.sampled_from(
 
 class TestNothingRaises:
     @settings(deadline=None, max_examples=150)
+    @example(ONE_POINT, [(Tally(0.0), None, (), False, 0.0), (Tally(2.2e-311), None, (), False, 1.0)])
     @given(
         GATES,
         st.lists(
