@@ -12,12 +12,12 @@ import pytest
 
 from api.cluster_access import needs_api, run
 from api.shop import LABELS, NAME, Shop, garbage_collector_knows_releases, shop_of
-from tidegate.cluster.errors import Conflict
+from tidegate.cluster.errors import AlreadyExists, Conflict
 from tidegate.cluster.resources import ENDPOINT_SLICES, RELEASES, SERVICES
 from tidegate.engine.plan import DeleteService, EnsureService, PinService, Role
 from tidegate.engine.snapshot import ServiceView
 from tidegate.runtime.errors import Retry, Terminal
-from tidegate.traffic.services import ServiceAction, Services, perform, service_view, user_view
+from tidegate.traffic.services import ServiceAction, Services, body, perform, service_view, user_view
 
 pytestmark = needs_api
 
@@ -121,7 +121,7 @@ async def test_service_of_somebody_else_is_never_overwritten(shelf: Shelf) -> No
 
     with pytest.raises(Terminal, match=f"Service {NAME}-stable exists and does not belong to Release {NAME}"):
         await shelf.perform(EnsureService(Role.STABLE, "abc"))
-    with pytest.raises(Conflict):
+    with pytest.raises(AlreadyExists):
         await shelf.perform(EnsureService(Role.STABLE, "abc"), on=unseen)
     assert await shelf.perform(DeleteService(Role.STABLE)) is False
 
@@ -149,6 +149,47 @@ async def test_service_that_is_gone_is_made_anew(shelf: Shelf) -> None:
     assert await shelf.perform(EnsureService(Role.STABLE, "def"), on=seen)
 
     assert await shelf.view(Role.STABLE) == ServiceView(name=f"{NAME}-stable", revision="def")
+
+
+async def test_first_write_that_comes_late_changes_nothing(shelf: Shelf) -> None:
+    """Given a Service that was made and turned to another revision meanwhile, the write that was to make it is refused."""
+    unseen = await shelf.services()
+    await shelf.perform(EnsureService(Role.CANARY, "v2"))
+    await shelf.perform(EnsureService(Role.CANARY, "v3"))
+    there = (await shelf.services()).canary
+
+    with pytest.raises(AlreadyExists):
+        await shelf.perform(EnsureService(Role.CANARY, "v2"), on=unseen)
+
+    assert (await shelf.services()).canary == there
+
+
+async def test_correction_that_comes_late_changes_nothing(shelf: Shelf) -> None:
+    """Given a Service that was turned to a third revision meanwhile, turning it to the second is refused."""
+    await shelf.perform(EnsureService(Role.CANARY, "v1"))
+    seen = await shelf.services()
+    await shelf.perform(EnsureService(Role.CANARY, "v3"))
+    there = (await shelf.services()).canary
+
+    with pytest.raises(Conflict):
+        await shelf.perform(EnsureService(Role.CANARY, "v2"), on=seen)
+
+    assert (await shelf.services()).canary == there
+
+
+async def test_service_that_was_applied_once_follows_the_users(shelf: Shelf) -> None:
+    """Given a Service that an earlier version of the operator has applied server-side, correcting it leaves no old port behind."""
+    services = await shelf.services()
+    await shelf.shop.cluster.apply(body(services, Role.STABLE, revision="abc"))
+    moved = {**PORT, "port": 8080}
+    assert shelf.apply(service_body(ports=[moved])) == ""
+
+    assert await shelf.perform(EnsureService(Role.STABLE, "def"))
+
+    stored = (await shelf.services()).stable
+    assert stored is not None
+    assert stored["spec"]["ports"] == [moved]
+    assert stored["spec"]["selector"] == {**LABELS, "pod-template-hash": "def"}
 
 
 async def test_service_is_deleted_once(shelf: Shelf) -> None:

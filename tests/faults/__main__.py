@@ -83,7 +83,8 @@ async def _everything(ground: Grounds, arguments: argparse.Namespace, began: flo
     results += await runner.run(ground, plan, side_by_side=side_by_side, until=deadline - RESERVE * bool(ruins), heard=heard)
     results += await outages.run(ground, learned, ruins, until=deadline, heard=heard)
     done = {result.name for result in results}
-    return results, [one.name for one, _ in plan if one.name not in done]
+    wanted = [one.name for one, _ in plan] + [outage.name(name) for outage in ruins for name in learned]
+    return results, [name for name in wanted if name not in done]
 
 
 def _injections(journey: str, learned: Learned, only: list[str] | None) -> list[Injection]:

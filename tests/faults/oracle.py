@@ -34,8 +34,8 @@ from tidegate.api.names import FIELD_MANAGER, LABEL_RELEASE
 ENDS = {"GateBreached", "RollingBack", "RolledBack", "Superseded", "Promoted", "Promoting"}
 """Reasons of Events that tell why a version has no weight any more."""
 REJECTING = {"GateBreached", "Requested", "ProgressDeadlineExceeded", "NoData"}
-SLACK = 0.6
-"""Seconds by which this process may learn of things too late, on a machine that is busy."""
+SLACK = 0.05
+"""Seconds by which two clocks may differ over a few seconds."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,14 @@ class Account:
 
     Attributes:
         rejected: revisions that were rejected.
-        carried: since when the route has carried the weight that it carries, as accepted by its router.
+        carried: the weight that the route carries, since when it was seen, and whether its router has accepted it.
         judged: uids of the pods that were handed to the Deployment.
-        emptied: since when an accepted route has given the new version nothing.
+        emptied: since when a route that was accepted since has given the new version nothing.
         in_force: the weight that a router has accepted last.
     """
 
     rejected: set[str] = field(default_factory=set)
-    carried: tuple[float, float | None] = (0.0, None)
+    carried: tuple[float, float, bool] = (0.0, -math.inf, False)
     judged: set[str] = field(default_factory=set)
     emptied: float | None = None
     in_force: float = 0.0
@@ -153,14 +153,15 @@ class Oracle:
         if share > before:
             self._rises(now, before, share)
         if share != self._account.carried[0]:
-            self._account.carried = (share, None)
+            self._account.carried = (share, at, False)
             self._account.emptied = None
         if accepted(now.seen.object):
+            # The router of the tests accepts what this process has seen: times from that moment on are never too short.
+            since = self._account.carried[1]
             self._account.in_force = share
-            if self._account.carried[1] is None:
-                self._account.carried = (share, at)
+            self._account.carried = (share, since, True)
             if share == 0 and self._account.emptied is None:
-                self._account.emptied = at
+                self._account.emptied = since
 
     def _rises(self, now: Instant, before: float, share: float) -> None:
         status = status_of(now)
@@ -173,12 +174,12 @@ class Oracle:
             self._fail("earned", now, f"weight rose to {share:g}% while the rollout is undone or paused")
         if revision_behind(now, CANARY) in self._account.rejected:
             self._fail("rejected-stays-out", now, f"a rejected revision got {share:g}%")
-        since = self._account.carried[1]
-        if before <= 0 or rollout.get("skipToEnd") or self._account.carried[0] != before:
+        carried, since, taken_in = self._account.carried
+        if before <= 0 or rollout.get("skipToEnd") or carried != before:
             return
-        if since is None:
+        if not taken_in:
             self._fail("earned", now, f"weight rose from {before:g}% to {share:g}% before a router had accepted {before:g}%")
-        elif not self._place.prometheus.good_between(since - SLACK, now.seen.at, most=LIMIT):
+        elif not self._place.prometheus.good_between(since, now.seen.at, most=LIMIT):
             self._fail("earned", now, f"weight rose from {before:g}% to {share:g}% and no gate can have passed at {before:g}%")
         elif now.seen.at - since < self._holds.get(round(before), 0.0) - SLACK:
             self._fail("held", now, f"{before:g}% was held for {now.seen.at - since:.2f} s only")
@@ -238,8 +239,8 @@ class Oracle:
                 self._fail("stable-serves", now, f"adopted with {len(self._account.judged)} ready pods of {wanted}")
             if revision_of(now.seen.object) in self._account.rejected:
                 self._fail("rejected-stays-out", now, "a rejected revision was handed to the Deployment")
-            share, since = self._account.carried
-            looked = since is not None and self._place.prometheus.good_between(since - SLACK, now.seen.at, most=LIMIT)
+            share, since, taken_in = self._account.carried
+            looked = taken_in and self._place.prometheus.good_between(since, now.seen.at, most=LIMIT)
             if not looked and self._place.release and not (status_of(now).get("rollout") or {}).get("skipToEnd"):
                 self._fail("earned", now, f"adopted although no gate can have passed at {share:g}%")
 
@@ -324,9 +325,7 @@ class Oracle:
             self.violations.append(Violation("shut-in-time", words))
 
     def _explained(self) -> None:
-        """Each weight that the status has had is told by an Event, unless an operator died with the Event in its hands."""
-        if any(operator.starts > 1 for operator in self._place.operators):
-            return
+        """Each weight that the status has had is told by an Event, whoever has died on the way."""
         told = [str(event["message"]) for event in self._place.recorder.events()]
         before = 0
         for seen in self._place.recorder.versions("Release", NAME):

@@ -73,7 +73,8 @@ STRIKES: dict[str, Strike] = {
     "controllers-hang": frozen("kube-controller-manager", 3.0),
 }
 MOMENTS = (0.3, 1.5, 2.6, 3.8)
-OUTAGES = tuple(Outage(kind, after, strike) for kind, strike in STRIKES.items() for after in MOMENTS)
+OUTAGES = tuple(Outage(kind, after, strike) for after in MOMENTS for kind, strike in STRIKES.items())
+"""Each kind once before any of them comes again: time may be short."""
 
 
 async def run(

@@ -34,7 +34,7 @@ GATEWAY = {"name": "faults", "namespace": "default"}
 RBAC = "rbac.authorization.k8s.io/v1"
 ELECTION = {"leaseName": "tidegate", "leaseDuration": "4s", "renewDeadline": "2s", "retryPeriod": "500ms"}
 """How two operators agree: as always, but in a quarter of the time."""
-PATIENCE = 40.0
+PATIENCE = 60.0
 """Seconds until a journey counts as stuck. Each part of one takes a few; what is tried again waits ten at most."""
 DOWN = 0.3
 """Seconds between a crash and the next start."""
@@ -61,7 +61,7 @@ class Operator(operator_process.Operator):
         self.starts, self._listened = 0, 0
         self._again: asyncio.Task[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
-        self.kept_alive = False
+        self.kept_alive = self._down = False
 
     async def start(self) -> None:
         """Start it."""
@@ -74,13 +74,17 @@ class Operator(operator_process.Operator):
         self._told = False
 
     async def crash(self) -> None:
-        """End it as a crash of its machine does, and start it again a moment later."""
+        """End it as a crash of its machine does, and start it again a moment later; nothing happens to one that is down."""
+        if self._down:
+            return
+        self._down = True
         await self.kill()
         self._again = asyncio.create_task(self._start_again())
 
     async def _start_again(self) -> None:
         await asyncio.sleep(DOWN)
         await self.start()
+        self._down = False
 
     async def up(self) -> None:
         """Wait until it has been started again after a crash."""

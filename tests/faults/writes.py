@@ -82,6 +82,7 @@ def words_of(kind: Kind, path: str, payload: bytes) -> str:
         case "httproutes":
             return _route(body)
         case "services":
+            name = name or body["metadata"]["name"]
             role = name.removeprefix(f"{NAME}-") if name != NAME else "user"
             return f"{role} {_patch(body)}" if isinstance(body, list) else role
         case "events":

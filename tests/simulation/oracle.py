@@ -148,8 +148,9 @@ class Oracle:
 
     def _weight_is_on_ready_pods(self) -> None:
         cluster = self.world.cluster
-        if not any(rs.ready(cluster.now) for rs in cluster.replica_sets.values()) or cluster.owned(Owner.NOBODY):
-            return  # Nothing serves, or the controller is about to choose.
+        serving = [rs for rs in cluster.replica_sets.values() if rs.wanted > 0 and rs.ready(cluster.now)]
+        if not serving or cluster.owned(Owner.NOBODY):
+            return  # Nothing serves that is to stay, or the controller is about to choose.
         for route in cluster.routes.values():
             if weight_of(route.backends) > 0 and cluster.deployment is not None:
                 rs = self._behind(CANARY)

@@ -266,6 +266,7 @@ class Rollouts(RuleBasedStateMachine):
 
 
 TestRollouts = Rollouts.TestCase
+
 TestRollouts.settings = settings(
     max_examples=250,
     stateful_step_count=12,
@@ -274,3 +275,15 @@ TestRollouts.settings = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
+
+
+def test_a_version_that_falls_ill_after_its_adoption():
+    """Given v2 that takes over while another template comes, when its pods fall ill, then nothing is written to and fro."""
+    machine = Rollouts()
+    machine.begin(routes=("web",), pin=False, admission=True, adopted=True)
+    machine.change_right_after_adoption(before="v2", after="v3", seconds=1)
+
+    machine.probes(image="v2", down=True)
+
+    machine.soon_has_nothing_to_write()
+    machine.teardown()

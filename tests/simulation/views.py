@@ -91,7 +91,7 @@ def service_view(name: str, service: Service | None) -> ServiceView | None:
     return ServiceView(name, service.revision, endpoints=0 if name == USER else len(service.addresses))
 
 
-def workload_view(seen: Seen, images: dict[str, str], trouble: str) -> WorkloadView | None:
+def workload_view(seen: Seen, images: dict[str, str], trouble: str, version: str | None) -> WorkloadView | None:
     """Return what the engine sees of the Deployment."""
     deployment = seen.deployment
     if deployment is None:
@@ -111,14 +111,14 @@ def workload_view(seen: Seen, images: dict[str, str], trouble: str) -> WorkloadV
         observed=deployment.observed == deployment.generation,
         template=TemplateView(
             revision=chosen.revision if chosen else wanted.own_hash,
-            version=wanted.image,
+            version=version or wanted.image,
             exists=chosen is not None,
             restart_of=likeliest.revision if likeliest else None,
             overlaid=wanted != own,
             twins=tuple(same),
         ),
         own_revision=mine.revision if mine else None,
-        replica_sets=tuple(_set_view(seen, rs) for rs in _by_age(seen)),
+        replica_sets=tuple(_set_view(seen, rs, version if rs is chosen else None) for rs in _by_age(seen)),
         trouble=trouble,
     )
 
@@ -140,7 +140,7 @@ def _settled(seen: Seen, deployment: Deployment, own: ReplicaSet | None) -> bool
     return complete and not any(rs.wanted or rs.pods for rs in others)
 
 
-def _set_view(seen: Seen, rs: ReplicaSet) -> ReplicaSetView:
+def _set_view(seen: Seen, rs: ReplicaSet, version: str | None) -> ReplicaSetView:
     ready = seen.ready.get(rs.name, 0)
     return ReplicaSetView(
         name=rs.name,
@@ -150,6 +150,6 @@ def _set_view(seen: Seen, rs: ReplicaSet) -> ReplicaSetView:
         current=len(rs.pods),
         ready=ready,
         available=ready,
-        version=rs.template.image,
+        version=version or rs.template.image,
         number=rs.number,
     )

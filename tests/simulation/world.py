@@ -82,6 +82,8 @@ class World:
         self.cluster = Cluster(replicas=replicas, routes=routes, admission=admission)
         self.policy: RolloutPolicySpec | None = RolloutPolicySpec.model_validate(policy or {"steps": [{"weight": 100}]})
         self.images: dict[str, str] = {}
+        self.version: str | None = None
+        """The Release's own name for the wanted version."""
         self.pin, self.route_names = pin, routes
         self.deleting: float | None = None
         self.finalizer = False
@@ -134,11 +136,17 @@ class World:
         routes = [{"name": name} for name in self.route_names]
         traffic = {"service": USER, "pinService": self.pin, "gatewayAPI": {"httpRoutes": routes}} if routes else None
         return ReleaseSpec.model_validate(
-            {"targetRef": {"name": "checkout"}, "images": self.images, "policyRef": {"name": "production"}, "traffic": traffic}
+            {
+                "version": self.version,
+                "targetRef": {"name": "checkout"},
+                "images": self.images,
+                "policyRef": {"name": "production"},
+                "traffic": traffic,
+            }
         )
 
     def _workload_view(self) -> WorkloadView | None:
-        view = workload_view(self.seen, self.images, self.trouble)
+        view = workload_view(self.seen, self.images, self.trouble, self.version)
         return replace(view, autoscaler=self.autoscaler(view)) if view is not None else None
 
     def snapshot(self) -> Snapshot:

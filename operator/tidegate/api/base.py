@@ -107,6 +107,13 @@ def format_duration(value: timedelta) -> str:
     return "".join(parts) or "0s"
 
 
+def plain(text: str, most: int) -> str:
+    """Return a text from outside as one line that can be shown anywhere: no control characters, no more than so many characters."""
+    line = " ".join(text.split())
+    shown = line if line.isprintable() else "".join(one if one.isprintable() else "\ufffd" for one in line)
+    return shown if len(shown) <= most else shown[: most - 1] + "\u2026"
+
+
 def parse_time(value: object) -> datetime:
     """Read an RFC 3339 time as an aware datetime in UTC.
 
@@ -116,7 +123,10 @@ def parse_time(value: object) -> datetime:
     moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("the time is out of range in UTC") from error
 
 
 def format_time(value: datetime) -> str:

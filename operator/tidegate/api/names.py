@@ -71,6 +71,7 @@ class Reason(StrEnum):
     API_ABSENT = "APIAbsent"
     CONFLICT = "Conflict"
     API_ERROR = "APIError"
+    INTERNAL_ERROR = "InternalError"
 
 
 class Cause(StrEnum):

@@ -155,7 +155,13 @@ class EvidenceStatus(Model):
     canary_bad: Annotated[float | None, Field(description="Bad ones among them: errors, slow requests, restarts.")] = None
     stable_requests: Annotated[float, Field(description="Requests of the stable version in the same time.")] = 0
     stable_bad: Annotated[float | None, Field(description="Bad ones among them.")] = None
-    ratio: Annotated[float | None, Field(description="How many times as high the new version's value is as stable's.")] = None
+    ratio: Annotated[
+        float | None,
+        Field(
+            description="How many times as many bad events the new version has as stable, in shares of their requests (for "
+            "availability: requests not answered); for latency, how many times as long it takes."
+        ),
+    ] = None
     ratio_low: Annotated[float | None, Field(description="Lower end of the ratio's interval, valid at every look.")] = None
     ratio_high: Annotated[float | None, Field(description="Upper end of the ratio's interval.")] = None
     confidence: Annotated[float, Field(description="Confidence of this gate's verdict and of the interval.")] = 0.99
@@ -172,6 +178,7 @@ class EvidenceStatus(Model):
         float | None, Field(description="Requests of the new version that are likely still needed for a verdict.")
     ] = None
     minutes_needed: Annotated[float | None, Field(description="Minutes that this takes at the present rate.")] = None
+    towards: Annotated[Verdict | None, Field(description="The verdict that they lead to, if it goes on so: Pass or Fail.")] = None
     history_step: Annotated[float, Field(description="Seconds between two points of history.")] = 0
     history: Annotated[
         tuple[float, ...], Field(max_length=64, description="Evidence of harm over time from `since` on, as powers of ten.")
@@ -294,6 +301,15 @@ class ConditionStatus(Model):
     ] = None
 
 
+class EventStatus(Model):
+    """An Event of the operator's about the Release."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=128, description="The reason in one word.")]
+    type: Annotated[str, Field(description="Normal or Warning.", json_schema_extra={"enum": ["Normal", "Warning"]})] = "Normal"
+    message: Annotated[Sentence, Field(description="The reason in words, with its numbers.")] = ""
+    at: Annotated[Time, Field(description="When it was decided.")]
+
+
 class ReleaseStatus(Model):
     """What people and tools read; and all that the operator needs to go on after a restart."""
 
@@ -330,6 +346,13 @@ class ReleaseStatus(Model):
     ] = ()
     last_rollout: Annotated[LastRollout | None, Field(description="How the last rollout went.")] = None
     handled_request: Annotated[str | None, Field(max_length=256, description="The last request that was carried out.")] = None
+    last_events: Annotated[
+        tuple[EventStatus, ...],
+        Field(
+            max_length=3,
+            description="Events that may not be written yet; an operator that starts anew sees to it that they are.",
+        ),
+    ] = ()
     conditions: Annotated[
         tuple[ConditionStatus, ...],
         Field(max_length=8, description="Ready, Reconciling, Stalled (kstatus) and Promoted."),

@@ -41,11 +41,11 @@ class Listing:
     """A complete list.
 
     Attributes:
-        items: the objects; each says its apiVersion and kind, as they do in a watch.
+        items: the objects, or what was wanted of each; each says its apiVersion and kind, as they do in a watch.
         resource_version: of the list: a watch may go on from here.
     """
 
-    items: list[Json]
+    items: list[Any]
     resource_version: str
 
 
@@ -60,6 +60,10 @@ class WatchEvent:
 
     type: str
     object: Json
+
+
+def _whole(obj: Json) -> Json:
+    return obj
 
 
 class Cluster:
@@ -116,6 +120,7 @@ class Cluster:
         field_selector: str | None = None,
         limit: int = PAGE,
         within: float = LIST_TIMEOUT,
+        slim: Callable[[Json], Any] = _whole,
     ) -> Listing:
         """A complete, consistent list, read page by page.
 
@@ -125,13 +130,14 @@ class Cluster:
             field_selector: as `kubectl get --field-selector`.
             limit: objects per page.
             within: seconds per page.
+            slim: returns what is wanted of an object, so that a long list never needs the memory for all of it.
         """
         selection = _selection(label_selector, field_selector)
         try:
-            return await self._pages(path, limit, within, selection)
+            return await self._pages(path, limit, within, selection, slim)
         except Expired:
             # The continue token outlived the server's history: one page for all needs none.
-            return await self._pages(path, 0, within, selection)
+            return await self._pages(path, 0, within, selection, slim)
 
     async def apply(
         self, obj: Mapping[str, Any], *, manager: str = MANAGER, force: bool = True, subresource: str | None = None
@@ -171,23 +177,24 @@ class Cluster:
         params = {"fieldManager": manager}
         return await self._request("update", "PUT", path, params=params, body=obj, within=within)
 
-    async def delete(self, path: str, *, uid: str | None = None, grace: int | None = None, propagation: str | None = None) -> Json:
+    async def delete(
+        self, path: str, *, uid: str | None = None, resource_version: str | None = None, propagation: str | None = None
+    ) -> Json:
         """Deletes an object.
 
         Args:
             path: of the object.
             uid: delete only the object with this uid; another of its name is a `Conflict`.
-            grace: seconds until it is stopped by force.
+            resource_version: delete it only as it was seen; one that has changed since is a `Conflict`.
             propagation: Background, Foreground or Orphan.
 
         Returns:
             The object in its last state, or a Status.
         """
         options: Json = {"apiVersion": "v1", "kind": "DeleteOptions"}
-        if uid is not None:
-            options["preconditions"] = {"uid": uid}
-        if grace is not None:
-            options["gracePeriodSeconds"] = grace
+        seen = {"uid": uid, "resourceVersion": resource_version}
+        if any(seen.values()):
+            options["preconditions"] = {name: value for name, value in seen.items() if value}
         if propagation is not None:
             options["propagationPolicy"] = propagation
         return await self._request("delete", "DELETE", path, body=options)
@@ -241,15 +248,15 @@ class Cluster:
         finally:
             response.close()
 
-    async def _pages(self, path: str, limit: int, within: float, params: Mapping[str, str]) -> Listing:
-        items: list[Json] = []
+    async def _pages(self, path: str, limit: int, within: float, params: Mapping[str, str], slim: Callable[[Json], Any]) -> Listing:
+        items: list[Any] = []
         token = ""
         while True:
             query = {**params, **({"limit": str(limit)} if limit else {}), **({"continue": token} if token else {})}
             page = await self._request("list", "GET", path, params=query, within=within)
             # The items of a list do not say what they are; those of a watch do.
             api_version, kind = page["apiVersion"], page["kind"].removesuffix("List")
-            items.extend({"apiVersion": api_version, "kind": kind, **item} for item in page.get("items") or ())
+            items.extend(slim({"apiVersion": api_version, "kind": kind, **item}) for item in page.get("items") or ())
             metadata = page["metadata"]
             token = metadata.get("continue", "")
             if not token:

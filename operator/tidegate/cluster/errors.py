@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tidegate.api.base import plain
 from tidegate.cluster.resources import Target
 from tidegate.runtime.errors import Retry, Terminal
 
@@ -172,6 +173,4 @@ def error_of(status: Mapping[str, Any], *, verb: str, path: str) -> ApiError:
     message = str(status.get("message") or reason or f"HTTP {code}")
     if family is Invalid and message == UNFIT_PATCH:
         family, message = Conflict, "the patch does not fit the object any more: a test failed or a path is gone"
-    if len(message) > MESSAGE_LENGTH:
-        message = message[: MESSAGE_LENGTH - 1] + "…"
-    return family(code, reason, message, verb=verb, path=path, details=details)
+    return family(code, reason, plain(message, MESSAGE_LENGTH), verb=verb, path=path, details=details)

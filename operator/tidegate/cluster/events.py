@@ -17,7 +17,16 @@ from typing import Any
 import structlog
 
 from tidegate.cluster.client import Cluster, Json
-from tidegate.cluster.errors import AlreadyExists, ApiError, Conflict, NotFound, TooManyRequests, Unavailable
+from tidegate.cluster.errors import (
+    AlreadyExists,
+    ApiError,
+    Conflict,
+    Forbidden,
+    NotFound,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+)
 from tidegate.cluster.resources import EVENTS
 from tidegate.runtime.clock import Clock
 
@@ -37,6 +46,10 @@ SERIES = 4096
 """Events that are remembered for their repetitions."""
 RETRY_CAP = 10.0
 """Seconds between attempts at most while the API is away. Each Event is tried for as long as its window lasts."""
+REFUSALS = 30.0
+"""Seconds for which an Event is tried again although permission is refused: an API server that has just started refuses all."""
+TERMINATING = "NamespaceTerminating"
+"""Cause of the refusal of whatever is created in a namespace that is being deleted."""
 COMPONENT = "tidegate"
 
 
@@ -78,6 +91,8 @@ class _Series:
     expires: float
     count: int = 1
     written: bool = False
+    again: bool = False
+    """Its first occurrence may have been written by an earlier life of the operator."""
 
 
 @dataclass(slots=True)
@@ -91,7 +106,7 @@ class Recorder:
 
     The same type, reason and message about the same object within ten minutes is one Event whose count goes up; what
     repeats while it waits to be written costs no request of its own. Names follow from content and time, so two
-    replicas or a restart continue an Event rather than double it.
+    replicas or a restart continue an Event rather than double it, and one that may be written is recorded `again` for nothing.
 
     Args:
         cluster: the API.
@@ -112,6 +127,7 @@ class Recorder:
         self._idle = asyncio.Event()
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
+        self._under_way: _Key | None = None
 
     def normal(self, obj: Mapping[str, Any], reason: str, message: str) -> None:
         """Records that something happened as it should."""
@@ -121,7 +137,16 @@ class Recorder:
         """Records that something needs a person's eye."""
         self.record(obj, EventType.WARNING, reason, message)
 
-    def record(self, obj: Mapping[str, Any], type_: EventType, reason: str, message: str) -> None:
+    def record(
+        self,
+        obj: Mapping[str, Any],
+        type_: EventType,
+        reason: str,
+        message: str,
+        *,
+        at: datetime | None = None,
+        again: bool = False,
+    ) -> None:
         """Records an Event; returns at once.
 
         Args:
@@ -129,18 +154,28 @@ class Recorder:
             type_: Normal or Warning.
             reason: CamelCase, one word that machines can match.
             message: for people; cut at 1024 bytes.
+            at: when it happened, with zone; None for now.
+            again: an earlier life of the operator may have written it: if it has, nothing is.
         """
-        metadata = obj["metadata"]
-        key = _Key(metadata["uid"], type_, reason, _cut(message))
+        key = _Key(obj["metadata"]["uid"], type_, reason, _cut(message))
+        moment = at or self._clock.now()
         now = self._clock.monotonic()
         series = self._series.get(key)
-        if series is not None and series.expires > now:
-            series.count += 1
-            series.last = self._clock.now()
+        if series is None or series.expires <= now:
+            series = self._begin(key, obj, moment, again=again)
+        elif again:
+            return
         else:
-            series = self._begin(key, obj)
+            series.count += 1
+            series.last = moment
         if key not in self._waiting:
             self._enqueue(key, series, now)
+
+    def written(self, obj: Mapping[str, Any], type_: EventType, reason: str, message: str) -> bool:
+        """Whether an Event that was recorded is known to be written, with all its repetitions."""
+        key = _Key(obj["metadata"]["uid"], type_, reason, _cut(message))
+        series = self._series.get(key)
+        return series is not None and series.written and key not in self._waiting and key != self._under_way
 
     def start(self) -> None:
         """Starts writing, on the running loop."""
@@ -161,13 +196,12 @@ class Recorder:
         """How many Events wait to be written."""
         return len(self._waiting)
 
-    def _begin(self, key: _Key, obj: Mapping[str, Any]) -> _Series:
-        now = self._clock.now()
+    def _begin(self, key: _Key, obj: Mapping[str, Any], moment: datetime, *, again: bool) -> _Series:
         metadata = obj["metadata"]
         involved = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "name": metadata["name"], "uid": key.uid}
         if metadata.get("namespace"):
             involved["namespace"] = metadata["namespace"]
-        window = int(now.timestamp() // WINDOW)
+        window = int(moment.timestamp() // WINDOW)
         content = "\0".join((key.uid, key.type.value, key.reason, key.message, str(window)))
         digest = hashlib.sha256(content.encode()).hexdigest()[:16]
         series = _Series(
@@ -176,9 +210,10 @@ class Recorder:
             # Events about cluster-scoped objects live where kubectl looks for them.
             namespace=metadata.get("namespace") or "default",
             involved=involved,
-            first=now,
-            last=now,
+            first=moment,
+            last=moment,
             expires=self._clock.monotonic() + WINDOW,
+            again=again,
         )
         self._series[key] = series
         self._series.move_to_end(key)
@@ -224,7 +259,9 @@ class Recorder:
                 self._wake.clear()
                 await self._wake.wait()
             key, _ = self._waiting.popitem(last=False)
+            self._under_way = key
             delay = await self._deliver(key, self._series[key])
+            self._under_way = None
             if delay is None:
                 failures = 0
             else:
@@ -235,13 +272,11 @@ class Recorder:
         """Writes one Event; returns how many seconds the API asks to wait if it is to be tried again."""
         try:
             await self._write(key, series)
-        except (Unavailable, TooManyRequests, Conflict) as error:
-            if self._clock.monotonic() < series.expires:
+        except ApiError as error:
+            if self._clock.monotonic() < series.expires - WINDOW + _patience(error):
                 # Behind the others: one that fails for reasons of its own must not hold them up.
                 self._waiting[key] = None
                 return error.after or 0.0
-            self._refused(series, error)
-        except ApiError as error:
             # In a namespace that is being deleted, for one. An Event is never worth more than a log line.
             self._refused(series, error)
         except Exception:
@@ -271,6 +306,14 @@ class Recorder:
     async def _continue(self, series: _Series) -> None:
         """Takes up an Event of this name that is there already."""
         there = await self._cluster.get(EVENTS.path(series.namespace, series.name))
+        if series.again:
+            # Of what was recorded the first is told again; it is new only if the Event knows nothing of so late a time.
+            known = str(there.get("lastTimestamp") or "") >= _rfc3339(series.first)
+            series.again, series.written = False, True
+            series.count += int(there.get("count") or 1) - known
+            if series.count > int(there.get("count") or 1):
+                await self._raise_count(series, series.count)
+            return
         ours = (there.get("reportingInstance"), there.get("firstTimestamp")) == (self._instance, _rfc3339(series.first))
         if not ours:
             # The other replica or an earlier life of this one began it. Else it is our own, whose answer got lost.
@@ -302,6 +345,15 @@ class Recorder:
     def _drop(self, why: Dropped) -> None:
         if self._on_drop is not None:
             self._on_drop(why)
+
+
+def _patience(error: ApiError) -> float:
+    """For how many seconds after it was recorded an Event that met this error is tried again."""
+    if isinstance(error, Unavailable | TooManyRequests | Conflict):
+        return WINDOW
+    if isinstance(error, Forbidden | Unauthorized) and not any(cause.reason == TERMINATING for cause in error.causes):
+        return REFUSALS
+    return 0.0
 
 
 def _cut(message: str) -> str:

@@ -1,13 +1,16 @@
-"""The API client whose every write is seen by the next pass, however late the watch is."""
+"""The API client whose every write, and all that it tells of what has gone, is seen by the next pass, however late the watch is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from tidegate.cluster.client import MANAGER, Cluster, Observer
 from tidegate.cluster.connection import Connection
+from tidegate.cluster.errors import NotFound
 from tidegate.cluster.fence import Fence
+from tidegate.cluster.resources import DEPLOYMENTS, HTTP_ROUTES, RELEASES, REPLICA_SETS, SERVICES, Target
 from tidegate.runtime.store import Store
 
 
@@ -35,7 +38,8 @@ class CachedCluster(Cluster):
 
     async def json_patch(self, path: str, ops: Sequence[Mapping[str, Any]], *, manager: str = MANAGER) -> dict[str, Any]:
         """As `Cluster.json_patch`."""
-        return self._keep(await super().json_patch(path, ops, manager=manager))
+        with self._noticing(path):
+            return self._keep(await super().json_patch(path, ops, manager=manager))
 
     async def merge_patch(self, path: str, body: Mapping[str, Any], *, manager: str = MANAGER) -> dict[str, Any]:
         """As `Cluster.merge_patch`."""
@@ -46,6 +50,31 @@ class CachedCluster(Cluster):
     ) -> dict[str, Any]:
         """As `Cluster.create`; Events are not kept."""
         return self._keep(await super().create(path, obj, manager=manager, within=within))
+
+    async def delete(
+        self, path: str, *, uid: str | None = None, resource_version: str | None = None, propagation: str | None = None
+    ) -> dict[str, Any]:
+        """As `Cluster.delete`."""
+        with self._noticing(path):
+            return await super().delete(path, uid=uid, resource_version=resource_version, propagation=propagation)
+
+    @contextmanager
+    def _noticing(self, path: str) -> Iterator[None]:
+        """Let go of an object that is known and turns out to be gone: that a watch will tell of it is not certain."""
+        known = self._known(path)
+        try:
+            yield
+        except NotFound:
+            kind, now = known.get("kind"), self._known(path)
+            # Another one of its name may have come meanwhile.
+            if kind is not None and now and now["metadata"]["uid"] == known["metadata"]["uid"]:
+                self._store.remove(kind, now)
+            raise
+
+    def _known(self, path: str) -> Mapping[str, Any]:
+        target = Target.of(path)
+        kind = _KINDS.get(target.resource)
+        return (self._store.get(kind, target.namespace, target.name) if kind else None) or {}
 
     def _keep(self, obj: dict[str, Any]) -> dict[str, Any]:
         kind = str(obj.get("kind"))
@@ -58,4 +87,6 @@ class CachedCluster(Cluster):
         return obj
 
 
-KEPT = frozenset({"Release", "Deployment", "ReplicaSet", "Service", "HTTPRoute"})
+_KINDS = {one.qualified: one.kind for one in (RELEASES, DEPLOYMENTS, REPLICA_SETS, SERVICES, HTTP_ROUTES)}
+KEPT = frozenset(_KINDS.values())
+"""Kinds that go into the store."""

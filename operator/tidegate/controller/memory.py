@@ -20,8 +20,8 @@ from tidegate.runtime.store import Change, Object
 
 log = structlog.get_logger(__name__)
 
-COUNTS_SECONDS = 1.0
-"""Least time between two writes of a status in which only numbers of pods have changed."""
+COUNTS_SECONDS = 5.0
+"""How long a status may wait to be stored in which only numbers of pods have changed: most often there is news by then."""
 CLOCK_STEP = 2.0
 """Seconds by which the wall clock must have gained or lost at once to have been stepped."""
 PERSISTENT = 6
@@ -42,6 +42,7 @@ class Memory:
         stored: what the API server made of it. Another operator's or a person's status is told by it.
         unsaved: the status that was decided last could not be stored: it counts, and not what is stored.
         written: when the status was stored last, on the monotonic clock.
+        counted: since when only numbers of pods differ from what is stored, likewise; None where they do not, or more does.
         trouble: why the last pass could not write what it wanted, as far as people have to know.
         failures: passes in a row in which something could not be written.
         offset: of the wall clock against the monotonic one when the status was last decided on, in seconds; None before that.
@@ -55,10 +56,19 @@ class Memory:
     stored: Mapping[str, Any] | None = None
     unsaved: bool = False
     written: float = float("-inf")
+    counted: float | None = None
     trouble: Blocker | None = None
     failures: int = 0
     offset: float | None = None
     breached: float | None = None
+    _wired: tuple[ReleaseStatus | None, dict[str, Any]] | None = None
+
+    @property
+    def wire(self) -> dict[str, Any]:
+        """The decided status in its wire form."""
+        if self._wired is None or self._wired[0] is not self.status:
+            self._wired = (self.status, (self.status or ReleaseStatus()).to_wire())
+        return self._wired[1]
 
     def known(self, release: Object) -> ReleaseStatus:
         """Return the status to decide on.
@@ -85,26 +95,33 @@ class Memory:
         step = 0.0 if before is None else offset - before
         return step if abs(step) > CLOCK_STEP else 0.0
 
-    def lag(self, release: Object, heartbeat: float) -> float | None:
-        """Return for how many seconds the decided status may wait to be stored after the last write; None where it is stored.
+    def due(self, release: Object, heartbeat: float, now: float) -> float | None:
+        """Return when the decided status is to be stored, on the monotonic clock; None where it is.
 
         Args:
             release: the Release as stored.
-            heartbeat: how long numbers alone may wait.
+            heartbeat: seconds that numbers alone may wait after the last write.
+            now: the time, on the monotonic clock.
         """
-        current, wanted = release.get("status") or {}, (self.status or ReleaseStatus()).to_wire()
-        if current == self.stored and wanted == self.sent:
-            # What the API server leaves out of a status, because its CRD is older, is not sent again and again.
-            return None
-        match weigh(current, wanted):
+        weight = self._weight(release)
+        self.counted = (now if self.counted is None else self.counted) if weight is Weight.COUNTS else None
+        match weight:
             case Weight.NONE:
                 return None
             case Weight.NUMBERS:
-                return heartbeat
+                return self.written + heartbeat
             case Weight.COUNTS:
-                return COUNTS_SECONDS
+                assert self.counted is not None
+                return self.counted + COUNTS_SECONDS
             case Weight.DECISION:
-                return 0.0
+                return now
+
+    def _weight(self, release: Object) -> Weight:
+        current, wanted = release.get("status") or {}, self.wire
+        if current == self.stored and wanted == self.sent:
+            # What the API server leaves out of a status, because its CRD is older, is not sent again and again.
+            return Weight.NONE
+        return weigh(current, wanted)
 
     def kept(self, release: Object, at: float | None) -> None:
         """Note that the decided status is stored, or that what is stored is close enough for now.

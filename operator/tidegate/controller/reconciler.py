@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import orjson
 import structlog
 
 from tidegate.api.names import Cause, EventReason, Reason
@@ -20,6 +19,7 @@ from tidegate.controller.gather import Gatherer, Surroundings
 from tidegate.controller.looks import Looks, Watch
 from tidegate.controller.memory import Memory, refused
 from tidegate.controller.metrics import Metrics
+from tidegate.controller.notices import Notices
 from tidegate.controller.outside import Outside
 from tidegate.controller.pods import PATIENCE, Pods
 from tidegate.controller.references import ReleaseKey
@@ -27,13 +27,14 @@ from tidegate.controller.writes import write_status
 from tidegate.engine.decide import decide
 from tidegate.engine.judging import alpha_of
 from tidegate.engine.mend import moved
-from tidegate.engine.plan import EventType, Notice, Plan
+from tidegate.engine.plan import EventType, Notice, Plan, noted
 from tidegate.engine.snapshot import Blocker
 from tidegate.prometheus.queries import Names, pods_of
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.errors import Terminal
 from tidegate.runtime.scheduler import Scheduler
 from tidegate.runtime.store import Change, Object, Store
+from tidegate.traffic import backends
 from tidegate.traffic.router import Router
 from tidegate.workloads.observe import revision_of
 
@@ -54,6 +55,7 @@ class Decision:
     around: Surroundings
     before: ReleaseStatus
     plan: Plan
+    at: datetime
 
 
 class Reconciler:
@@ -93,7 +95,8 @@ class Reconciler:
         keep_held: Callable[[], bool],
     ) -> None:
         self._store, self._cluster, self._gatherer, self._router = store, cluster, gatherer, router
-        self._looks, self._pods, self._recorder, self._metrics = looks, pods, recorder, metrics
+        self._looks, self._pods, self._metrics = looks, pods, metrics
+        self._notices = Notices(recorder, clock=clock)
         self._clock, self._due = clock, due
         self._heartbeat, self._outside, self._keep_held = heartbeat.total_seconds(), outside, keep_held
         self._memory: dict[ReleaseKey, Memory] = {}
@@ -148,6 +151,11 @@ class Reconciler:
         except Terminal as error:
             await self._refuse(key, memory, release, (Blocker(_reason(error), error.message),))
             return None
+        except Exception as error:
+            # A mistake of the operator's own: whoever looks at the Release is to see that nothing is decided, and where to look on.
+            words = f"the operator failed to decide ({type(error).__name__}), and tries again; its log says where"
+            await self._refuse(key, memory, release, (Blocker(Reason.INTERNAL_ERROR, words),))
+            raise
 
     def _decide(self, key: ReleaseKey, memory: Memory, release: Object, outside: Outside) -> Decision | None:
         before = self._before(key, memory, release)
@@ -169,11 +177,19 @@ class Reconciler:
         self._looks.decided(key)
         if _undone(plan.status) is Cause.GATE and _undone(before) is None:
             memory.breached = min((arrival.at for arrival in arrivals if arrival.beyond), default=None)
-        return Decision(around, before, plan)
+        return Decision(around, before, plan, now)
+
+    def _known(self, memory: Memory, release: Object) -> ReleaseStatus:
+        """Return the status as it is known; Events that an earlier life of the operator may have left unwritten are told again."""
+        started = memory.status is None
+        status = memory.known(release)
+        if started:
+            self._notices.tell_again(release, status)
+        return self._notices.unwritten(release, status)
 
     def _before(self, key: ReleaseKey, memory: Memory, release: Object) -> ReleaseStatus:
         """Return the status to decide on; after a step of the host's clock, with its moments moved along."""
-        before = memory.known(release)
+        before = self._known(memory, release)
         step = memory.stepped(self._clock.now().timestamp() - self._clock.monotonic())
         if not step or before.rollout is None:
             return before
@@ -220,12 +236,12 @@ class Reconciler:
         release = self._store.get("Release", *key)
         if release is None or release["metadata"]["uid"] != memory.uid or memory.status is None:
             return None
-        lag = memory.lag(release, self._heartbeat)
-        if lag is None:
+        due = memory.due(release, self._heartbeat, now := self._clock.monotonic())
+        if due is None:
             memory.kept(release, None)
-        if lag is None or self._clock.monotonic() - memory.written < lag:
+        if due is None or now < due:
             return None
-        memory.offered = memory.status.to_wire()
+        memory.offered = memory.wire
         try:
             stored = await write_status(self._cluster, release, memory.offered)
         except ApiError as error:
@@ -255,11 +271,13 @@ class Reconciler:
         Raises:
             ApiError: it could not be stored.
         """
-        before = memory.known(release)
-        memory.status = refused(before, blockers, release, self._clock.now())
+        before, now = self._known(memory, release), self._clock.now()
+        status = refused(before, blockers, release, now)
+        news = status.message != before.message
+        notices = (Notice(EventReason.BLOCKED, status.message, EventType.WARNING),) if news else ()
+        memory.status = noted(status, notices, now)
         self._metrics.show(*key, memory.status)
-        if memory.status.message != before.message:
-            self._tell(release, (Notice(EventReason.BLOCKED, memory.status.message, EventType.WARNING),))
+        self._notices.tell(release, notices, now)
         if (unsaved := await self._save(key, memory)) is not None:
             raise unsaved
 
@@ -270,14 +288,7 @@ class Reconciler:
         self._metrics.show(*key, plan.status)
         if plan.status.last_rollout is not None and plan.status.last_rollout != before.last_rollout:
             self._metrics.ended(plan.status)
-        self._tell(decision.around.release, plan.notices)
-
-    def _tell(self, release: Object, notices: tuple[Notice, ...]) -> None:
-        metadata = release["metadata"]
-        for notice in notices:
-            record = self._recorder.warning if notice.type is EventType.WARNING else self._recorder.normal
-            record(release, notice.reason, notice.message)
-            log.info(notice.message, reason=notice.reason, release=metadata["name"], namespace=metadata["namespace"])
+        self._notices.tell(decision.around.release, plan.notices, decision.at)
 
     def _arrange(self, key: ReleaseKey, memory: Memory, decision: Decision, *, settling: bool) -> None:
         status, now = decision.plan.status, self._clock.now()
@@ -298,8 +309,10 @@ class Reconciler:
     def _flush(self, key: ReleaseKey, memory: Memory, now: datetime) -> datetime | None:
         """Return when what is not worth a write at once is to be stored; a write that failed is tried again by the queue."""
         release = self._store.get("Release", *key)
-        lag = memory.lag(release, self._heartbeat) if release is not None and not memory.unsaved else None
-        return None if not lag else now + timedelta(seconds=max(0.0, memory.written + lag - self._clock.monotonic()))
+        if release is None or memory.unsaved:
+            return None
+        due = memory.due(release, self._heartbeat, began := self._clock.monotonic())
+        return None if due is None or due == began else now + timedelta(seconds=max(0.0, due - began))
 
     def _forget(self, key: ReleaseKey) -> None:
         self._memory.pop(key, None)
@@ -350,7 +363,8 @@ def _watch(around: Surroundings, status: ReleaseStatus) -> Watch | None:
 def _port(status: ReleaseStatus, service: str) -> int:
     """Return the port that the user's route names."""
     for rule in status.original_rules:
-        for backend in orjson.loads(rule.backend_refs):
-            if backend.get("name") == service and backend.get("port"):
-                return int(backend["port"])
+        for backend in backends.read(rule.backend_refs) or ():
+            port = backend.get("port")
+            if backend["name"] == service and isinstance(port, int) and port:
+                return port
     return 0

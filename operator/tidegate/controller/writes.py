@@ -46,7 +46,11 @@ def difference(before: Any, after: Any) -> Any:
 
 
 def weigh(before: Mapping[str, Any], after: Mapping[str, Any]) -> Weight:
-    """Weigh the difference between two statuses in their wire form."""
+    """Weigh the difference between two statuses in their wire form.
+
+    Events that are kept weigh nothing: they come with the transition that they tell of, and go with the next write.
+    """
+    before, after = _without(before, {"lastEvents"}), _without(after, {"lastEvents"})
     if before == after:
         return Weight.NONE
     quiet, counted = _without_numbers(before), _without_numbers(after)
@@ -57,8 +61,11 @@ def weigh(before: Mapping[str, Any], after: Mapping[str, Any]) -> Weight:
 
 def _without_numbers(status: Mapping[str, Any]) -> dict[str, Any]:
     rest = _without(status, {"message"})
-    rest["gates"] = [_without(gate, NUMBERS) for gate in status.get("gates") or ()]
-    rest["conditions"] = [_without(condition, {"message"}) for condition in status.get("conditions") or ()]
+    for name, quiet in (("gates", NUMBERS), ("conditions", {"message"})):
+        items = status.get(name) or []
+        # What a hand has written may be no list, or one of anything.
+        listed = items if isinstance(items, list) else [items]
+        rest[name] = [_without(item, quiet) if isinstance(item, Mapping) else item for item in listed]
     return rest
 
 

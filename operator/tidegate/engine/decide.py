@@ -8,7 +8,7 @@ from datetime import datetime
 from tidegate.engine import advance, converge, endings, gates, requests, standing, turns
 from tidegate.engine.draft import Draft
 from tidegate.engine.mend import mended
-from tidegate.engine.plan import Plan
+from tidegate.engine.plan import Plan, noted
 from tidegate.engine.report import report
 from tidegate.engine.snapshot import Snapshot
 
@@ -34,6 +34,7 @@ RULES: tuple[Callable[[Draft], bool], ...] = (
     advance.weight_is_given,
     advance.hold_begins,
     advance.step_ends,
+    standing.name_is_followed,
     # Then what concerns a Release without one.
     standing.stable_is_taken_on,
     standing.native_change_is_done,
@@ -66,7 +67,7 @@ def decide(snap: Snapshot, now: datetime) -> Plan:
     looks = gates.next_looks(draft)
     report(draft, busy=bool(actions))
     return Plan(
-        status=draft.status,
+        status=noted(draft.status, draft.notices, now),
         actions=actions,
         notices=tuple(draft.notices),
         looks=looks,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, StrEnum
 
 from tidegate.api.names import EventReason
-from tidegate.api.release import OriginalRule, ReleaseStatus
+from tidegate.api.release import EventStatus, OriginalRule, ReleaseStatus
 from tidegate.engine.snapshot import RouteStage
 
 
@@ -161,6 +162,24 @@ class Notice:
     reason: EventReason
     message: str
     type: EventType = EventType.NORMAL
+
+
+NOTED = 3
+"""Events that the status keeps until they are written."""
+
+
+def noted(status: ReleaseStatus, notices: Sequence[Notice], now: datetime) -> ReleaseStatus:
+    """Return a status that keeps the last Events, so that a crash between its write and theirs loses none.
+
+    Args:
+        status: the status so far, with Events that may not be written yet.
+        notices: Events of the decision that this status is of.
+        now: when it was made, with zone.
+    """
+    if not notices:
+        return status
+    fresh = (EventStatus(reason=one.reason, type=one.type.value, message=one.message, at=now) for one in notices)
+    return status.model_copy(update={"last_events": (*status.last_events, *fresh)[-NOTED:]})
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,19 @@ def facts_are_accepted(draft: Draft) -> bool:
     return True
 
 
+def name_is_followed(draft: Draft) -> bool:
+    """What the wanted template is called is for the Release to say, also after it has begun to be rolled out or to serve."""
+    if draft.workload is None or draft.undoing:
+        return False
+    name = draft.workload.template.version
+    versions = {"candidate": draft.status.candidate, "stable": draft.status.stable}
+    for role, version in versions.items():
+        if version is not None and draft.wants(version.revision) and version.version != name:
+            draft.set(**{role: version.model_copy(update={"version": name})})
+            return True
+    return False
+
+
 def rejections_are_forgotten(draft: Draft) -> bool:
     """What serves is not rejected, whoever brought it there."""
     if draft.status.stable is None or draft.workload is None:
@@ -132,6 +145,8 @@ def rollout_starts(draft: Draft) -> bool:
     if strays(draft):
         draft.wait_for("for pods that were rolled out past Tidegate to stop before a rollout starts")
         return False
+    if draft.stable.version == workload.template.version:
+        draft.set(stable=draft.stable.model_copy(update={"version": _name_before(draft)}))
     draft.set(
         candidate=RevisionStatus(revision=workload.template.revision, version=workload.template.version),
         rollout=RolloutStatus(policy=policy.label, spec=policy.spec, started_at=draft.now),
@@ -143,6 +158,14 @@ def rollout_starts(draft: Draft) -> bool:
     words = f"Rollout of {draft.candidate.version} over {draft.stable.version} starts under {policy.label}"
     draft.notice(EventReason.ROLLOUT_STARTED, words)
     return True
+
+
+def _name_before(draft: Draft) -> str:
+    """Return what stable was called before the Release was given a name that was meant for the template to come."""
+    last, rs = draft.status.last_rollout, draft.stable_set
+    if last is not None and last.revision == draft.stable.revision:
+        return last.version
+    return rs.version if rs is not None else draft.stable.version
 
 
 def strays(draft: Draft) -> list[ReplicaSetView]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, assert_never
 
@@ -134,7 +134,7 @@ def _clash(services: Services, role: Role) -> str:
 
 
 def body(services: Services, role: Role, *, revision: str) -> Json:
-    """Return the operator's Service of a role as it is to be, for server-side apply.
+    """Return the operator's Service of a role as it is to be.
 
     It selects what the user's Service selects, of one revision. It has two owners, so that it stays until both are gone: a
     foreground deletion of the Release, which is what Argo CD does, has the garbage collector delete at once what has no other
@@ -206,6 +206,42 @@ def _essence(service: Mapping[str, Any]) -> Json:
     }
 
 
+def correction(existing: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[Json] | None:
+    """Return the JSON patch that makes one of the operator's Services what it is to be; None where it is so already.
+
+    It rests on the resourceVersion: one that comes late must not turn the Service back to a revision that may have no pods by now.
+    What others have added in labels, annotations and owners is kept.
+
+    Args:
+        existing: the Service as it was seen.
+        wanted: as `body` has it.
+    """
+    if _essence(existing) == _essence(wanted):
+        return None
+    metadata, spec, ours = existing["metadata"], existing["spec"], wanted["metadata"]
+    others = {key: value for key, value in (metadata.get("annotations") or {}).items() if not key.startswith(_COPIED_ANNOTATIONS)}
+    names = {(owner["kind"], owner["name"]) for owner in ours["ownerReferences"]}
+    strangers = [owner for owner in metadata.get("ownerReferences") or () if (owner["kind"], owner["name"]) not in names]
+    after = {
+        "labels": (metadata.get("labels") or {}) | ours["labels"],
+        "annotations": (others | _annotations(wanted)) or None,
+        "ownerReferences": [*ours["ownerReferences"], *strangers],
+    }
+    return [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+        *_changes("/metadata", metadata, after),
+        *_changes("/spec", spec, {name: wanted["spec"].get(name) for name in ("type", "selector", "ports", *_COPIED)}),
+    ]
+
+
+def _changes(path: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Json]:
+    for name, value in after.items():
+        if value is None and before.get(name) is not None:
+            yield {"op": "remove", "path": f"{path}/{name}"}
+        elif value is not None and before.get(name) != value:
+            yield {"op": "add", "path": f"{path}/{name}", "value": value}
+
+
 def pin_patch(user: Mapping[str, Any], *, revision: str | None) -> list[Json] | None:
     """Return the JSON patch that keeps the user's Service on one revision, or frees it (None); None where nothing changes."""
     selector = _selector(user)
@@ -250,19 +286,26 @@ async def perform(action: ServiceAction, *, services: Services, cluster: Cluster
 async def _ensure(services: Services, role: Role, revision: str, cluster: Cluster) -> bool:
     wanted, existing = body(services, role, revision=revision), services.of(role)
     if existing is None:
-        # Without force, the selector of a Service that has come in between is a conflict.
-        await cluster.apply(wanted, force=False)
-        return True
+        return await _create(wanted, services, cluster)
     if not services.is_ours(existing):
         raise Terminal(_clash(services, role), reason=Reason.CONFLICT)
-    if _essence(existing) == _essence(wanted):
+    patch = correction(existing, wanted)
+    if patch is None:
         return False
     if _is_headless(existing) != _is_headless(wanted):
         # The API keeps clusterIP for the life of a Service: only a new one can follow the user's.
         await cluster.delete(_path(services, role), uid=existing["metadata"]["uid"])
         raise Retry(f"Service {wanted['metadata']['name']} is made anew", after=0.0)
-    wanted["metadata"]["resourceVersion"] = existing["metadata"]["resourceVersion"]
-    await cluster.apply(wanted)
+    try:
+        await cluster.json_patch(_path(services, role), patch)
+    except NotFound:
+        return await _create(wanted, services, cluster)
+    return True
+
+
+async def _create(wanted: Json, services: Services, cluster: Cluster) -> bool:
+    # Not applied: an apply that the network has kept back would turn a Service that has come in between to another revision.
+    await cluster.create(SERVICES.path(services.namespace), wanted)
     return True
 
 

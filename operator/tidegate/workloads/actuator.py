@@ -145,9 +145,10 @@ async def _delete(workload: Workload, name: str, cluster: Cluster) -> bool:
         return False
     if workload.owner_of(replica_set) is not Owner.RELEASE:
         raise Retry(f"ReplicaSet {name} is not controlled by Release {workload.release}", reason=Reason.CONFLICT)
-    path = REPLICA_SETS.path(workload.namespace, name)
+    path, metadata = REPLICA_SETS.path(workload.namespace, name), replica_set["metadata"]
     try:
-        await cluster.delete(path, uid=replica_set["metadata"]["uid"], propagation="Background")
+        # Somebody may want its template again before a request that the network keeps back arrives.
+        await cluster.delete(path, uid=metadata["uid"], resource_version=metadata["resourceVersion"], propagation="Background")
     except NotFound:
         return False
     return True

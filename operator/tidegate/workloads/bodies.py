@@ -135,6 +135,7 @@ def adopt_patch(workload: Workload, replica_set: Mapping[str, Any]) -> Patch:
     rest = [owner for owner in metadata["ownerReferences"] if owner["kind"] not in {"Namespace", "Release"}]
     return [
         _same_uid(replica_set),
+        _same_generation(replica_set),
         _same_owners(replica_set),
         _replace(_OWNERS, rest) if rest else _remove(_OWNERS),
         *(_remove(_key("/metadata/labels", label)) for label in _marks(workload) if label in labels_of(replica_set)),
@@ -144,10 +145,14 @@ def adopt_patch(workload: Workload, replica_set: Mapping[str, Any]) -> Patch:
 
 
 def scale_patch(replica_set: Mapping[str, Any], *, replicas: int) -> Patch | None:
-    """Return the patch that scales a ReplicaSet while its controller is the one that was seen; None where it has the size."""
+    """Return the patch that scales a ReplicaSet while its controller is the one that was seen; None where it has the size.
+
+    It rests on the generation, too: one that comes late must not bring back pods of a version that was taken back since.
+    """
     if replicas_of(replica_set) == replicas:
         return None
-    return [_same_uid(replica_set), _same_owners(replica_set), _replace("/spec/replicas", replicas)]
+    tests = [_same_uid(replica_set), _same_generation(replica_set), _same_owners(replica_set)]
+    return [*tests, _replace("/spec/replicas", replicas)]
 
 
 def owners(workload: Workload, *, namespace_uid: str) -> list[Json]:
@@ -199,7 +204,7 @@ def _same_uid(obj: Mapping[str, Any]) -> Json:
 
 
 def _same_generation(obj: Mapping[str, Any]) -> Json:
-    return _test("/metadata/generation", obj["metadata"]["generation"])
+    return _test("/metadata/generation", obj["metadata"].get("generation"))
 
 
 def _same_owners(replica_set: Mapping[str, Any]) -> Json:

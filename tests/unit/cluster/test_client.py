@@ -80,15 +80,15 @@ async def test_writes_say_how_and_who(cluster: Cluster, loopback: Loopback):
 
 
 async def test_delete_options(cluster: Cluster, loopback: Loopback):
-    """Preconditions, grace and propagation are said in the body."""
+    """Preconditions and propagation are said in the body."""
     loopback.others.append(reply({"kind": "Status", "status": "Success"}))
     loopback.others.append(reply({"kind": "Status", "status": "Success"}))
 
-    await cluster.delete(POD, uid="u1", grace=0, propagation="Foreground")
+    await cluster.delete(POD, uid="u1", resource_version="7", propagation="Foreground")
     await cluster.delete(POD)
 
     options = {"apiVersion": "v1", "kind": "DeleteOptions"}
-    wanted = {"preconditions": {"uid": "u1"}, "gracePeriodSeconds": 0, "propagationPolicy": "Foreground"}
+    wanted = {"preconditions": {"uid": "u1", "resourceVersion": "7"}, "propagationPolicy": "Foreground"}
     assert [{**options, **wanted}, options] == loopback.bodies
 
 

@@ -3,12 +3,13 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from tidegate.cluster.client import Cluster
-from tidegate.cluster.events import BURST, CAPACITY, REFILL, WINDOW, Dropped, Recorder
+from tidegate.cluster.events import BURST, CAPACITY, REFILL, REFUSALS, WINDOW, Dropped, EventType, Recorder
 from tidegate.cluster.resources import EVENTS
 from unit.cluster.loopback import AutoClock, Loopback, refuse, reply
 
@@ -215,7 +216,8 @@ async def test_api_that_is_away_is_waited_for(desk: Desk):
 
 async def test_refused_event_is_dropped_and_the_next_one_written(desk: Desk):
     """In a namespace that is being deleted, for one."""
-    desk.loopback.others.append(refuse(403, "Forbidden"))
+    terminating = {"causes": [{"reason": "NamespaceTerminating", "field": "metadata.namespace", "message": "is being terminated"}]}
+    desk.loopback.others.append(refuse(403, "Forbidden", details=terminating))
     desk.accept(1)
     for reason in ("First", "Second"):
         desk.recorder.normal(release(), reason, "x")
@@ -223,6 +225,89 @@ async def test_refused_event_is_dropped_and_the_next_one_written(desk: Desk):
 
     assert [Dropped.REFUSED] == desk.dropped
     assert "Second" == desk.loopback.bodies[-1]["reason"]
+
+
+async def test_event_that_an_api_server_refuses_as_it_starts_is_not_lost(desk: Desk):
+    """It refuses everything until it has read its roles: the Event is tried again."""
+    desk.loopback.others.append(refuse(403, "Forbidden"))
+    desk.accept(1)
+    desk.recorder.normal(release(), "Begun", "x")
+    await desk.flush()
+
+    assert [] == desk.dropped
+    assert ["POST", "POST"] == [method for method, _ in desk.loopback.asked()]
+
+
+async def test_permission_that_stays_away_is_not_waited_for_long(desk: Desk):
+    """Without the right to write Events there are none, and no requests without end."""
+    desk.loopback.otherwise = refuse(403, "Forbidden")
+    desk.recorder.normal(release(), "Begun", "x")
+    await desk.flush()
+
+    assert [Dropped.REFUSED] == desk.dropped
+    assert REFUSALS <= sum(desk.clock.slept) <= REFUSALS + 10
+
+
+async def test_event_told_again_is_left_alone_where_it_is_written(desk: Desk):
+    """Given an Event that an earlier life has decided on and written, telling it again changes nothing."""
+    happened = desk.clock.now() - timedelta(minutes=20)
+    desk.loopback.others.append(refuse(409, "AlreadyExists"))
+    there = {"kind": "Event", "count": 1, "reportingInstance": "tidegate-1", "lastTimestamp": "2025-12-31T23:40:01Z"}
+    desk.loopback.others.append(reply(there))
+    desk.recorder.record(release(), EventType.NORMAL, "Begun", "x", at=happened, again=True)
+    await desk.flush()
+
+    assert ["POST", "GET"] == [method for method, _ in desk.loopback.asked()]
+
+
+async def test_event_told_again_is_written_where_it_was_lost(desk: Desk):
+    """Given an Event that an earlier life has decided on and not written, it is written with the time at which it happened."""
+    desk.accept(1)
+    desk.recorder.record(release(), EventType.NORMAL, "Begun", "x", at=desk.clock.now() - timedelta(minutes=20), again=True)
+    await desk.flush()
+
+    told = desk.loopback.bodies[0]
+    assert ("2025-12-31T23:40:00Z", 1) == (told["lastTimestamp"], told["count"])
+
+
+async def test_event_told_again_has_the_name_that_it_had(desk: Desk):
+    """The name follows from when it happened, not from when it is told."""
+    happened = desk.clock.now()
+    desk.accept(2)
+    desk.recorder.record(release(), EventType.NORMAL, "Begun", "x", at=happened)
+    await desk.flush()
+    desk.clock.advance(3 * WINDOW)
+    desk.recorder.record(release(), EventType.NORMAL, "Begun", "x", at=happened, again=True)
+    await desk.flush()
+
+    first, second = (body["metadata"]["name"] for body in desk.loopback.bodies)
+    assert first == second
+
+
+async def test_repetition_told_again_is_counted_where_it_was_lost(desk: Desk):
+    """Given an Event that happened a second time just before its operator died, telling it again raises the count."""
+    there = {"kind": "Event", "count": 1, "reportingInstance": "tidegate-1", "lastTimestamp": "2025-12-31T23:59:00Z"}
+    desk.loopback.others.append(refuse(409, "AlreadyExists"))
+    desk.loopback.others.append(reply(there))
+    desk.accept(1)
+    desk.recorder.record(release(), EventType.NORMAL, "Begun", "x", at=desk.clock.now(), again=True)
+    await desk.flush()
+
+    assert {"count": 2, "lastTimestamp": "2026-01-01T00:00:00Z"} == desk.loopback.bodies[-1]
+
+
+async def test_event_is_known_to_be_written(desk: Desk):
+    """Only once the API has taken it, with all its repetitions."""
+    event = (release(), EventType.NORMAL, "Begun", "x")
+    desk.accept(1)
+    unknown = desk.recorder.written(*event)
+    desk.recorder.record(*event)
+    waiting = desk.recorder.written(*event)
+    await desk.flush()
+    written = desk.recorder.written(*event)
+    desk.recorder.record(*event)
+
+    assert (False, False, True, False) == (unknown, waiting, written, desk.recorder.written(*event))
 
 
 async def test_event_that_fails_does_not_hold_up_the_others(desk: Desk):

@@ -6,7 +6,7 @@ import pytest
 
 from simulation.policies import at_weight, condition, events, finish, gate, idle, policy, reach, reason, step
 from simulation.world import World
-from tidegate.api.names import Cause, Phase, Reason
+from tidegate.api.names import Cause, EventReason, Phase, Reason
 from tidegate.api.release import Outcome
 from tidegate.engine.snapshot import Owner
 
@@ -398,3 +398,56 @@ def test_scaled_up_from_zero_stable_serves_again():
 
     assert {rs.template.image: rs.wanted for rs in world.cluster.replica_sets.values()} == {"v1": 4, "v2": 0, "v3": 0}
     assert world.status.stable.revision == "k8s-v1"
+
+
+def test_name_that_comes_after_the_template_is_followed():
+    """Given a template that is seen before the Release's new name for it, the version goes by that name to the end."""
+    world = idle(policy(*LONG))
+    world.version = "release-1"
+    world.crank(0.5)
+    world.apply("v2")
+    world.crank(0.5)
+    first = world.status.candidate.version
+    world.version = "release-2"
+
+    finish(world)
+
+    assert (first, world.status.stable.version, world.status.last_rollout.version) == ("release-1", "release-2", "release-2")
+    assert any("release-2 is promoted" in event for event in events(world, EventReason.PROMOTED))
+
+
+def test_name_that_comes_before_the_template_is_the_new_versions():
+    """Given a new name that is seen before the template that it is meant for, the version before keeps the name that it had."""
+    world = idle(policy(*LONG))
+    world.version = "release-1"
+    world.apply("v2")
+    finish(world)
+    world.version = "release-2"
+    world.crank(1)
+    world.apply("v3")
+    world.crank(1)
+
+    assert (world.status.stable.version, world.status.candidate.version) == ("release-1", "release-2")
+    assert "Rollout of release-2 over release-1 starts under RolloutPolicy/production" in events(world, EventReason.ROLLOUT_STARTED)
+
+
+def test_name_of_what_serves_can_be_changed():
+    """What serves is called as the Release says, and by its image's tag once the Release says nothing any more."""
+    world = idle(policy(*LONG))
+    world.version = "release-1"
+    world.crank(1)
+    named = world.status.stable.version
+    world.version = None
+    world.crank(1)
+
+    assert ("release-1", "v1") == (named, world.status.stable.version)
+
+
+def test_name_of_a_rejected_version_is_kept():
+    """A new name is for what comes: what was rejected, and what serves meanwhile, keep theirs."""
+    world = rolled_back()
+
+    world.version = "release-3"
+    world.crank(1)
+
+    assert (world.status.stable.version, world.status.rejected[0].version) == ("v1", "v2")

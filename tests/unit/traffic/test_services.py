@@ -10,7 +10,7 @@ import pytest
 from tidegate.api.names import Reason
 from tidegate.engine.plan import Role
 from tidegate.engine.snapshot import ServiceView
-from tidegate.traffic.services import Services, body, pin_patch, ready_endpoints, service_view, unsupported, user_view
+from tidegate.traffic.services import Services, body, correction, pin_patch, ready_endpoints, service_view, unsupported, user_view
 
 Json = dict[str, Any]
 
@@ -30,7 +30,8 @@ def services(user: Json | None = None, **own: Json) -> Services:
 
 def stored(wanted: Json) -> Json:
     """What the API server makes of it."""
-    return {**wanted, "metadata": {**wanted["metadata"], "uid": "own-uid"}, "spec": {**wanted["spec"], "clusterIP": "10.0.0.8"}}
+    metadata = {**wanted["metadata"], "uid": "own-uid", "resourceVersion": "7"}
+    return {**wanted, "metadata": metadata, "spec": {**wanted["spec"], "clusterIP": "10.0.0.8"}}
 
 
 def endpoint(uid: str, **conditions: bool) -> Json:
@@ -199,3 +200,62 @@ def test_pin_comes_and_goes():
     assert jsonpatch.apply_patch(moved, pin_patch(moved, revision=None)) == free
     assert pin_patch(moved, revision="def") is None
     assert pin_patch(free, revision=None) is None
+
+
+def test_service_that_is_as_it_is_to_be_is_not_corrected():
+    """Nothing differs, nothing is written."""
+    wanted = body(services(), Role.CANARY, revision="abc")
+
+    assert correction(stored(wanted), wanted) is None
+
+
+def test_correction_turns_a_service_to_another_revision():
+    """The patch changes the selector alone, and fits no other version of the Service than the one that was seen."""
+    existing = stored(body(services(), Role.CANARY, revision="abc"))
+
+    patch = correction(existing, body(services(), Role.CANARY, revision="def"))
+
+    assert patch == [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": "7"},
+        {"op": "add", "path": "/spec/selector", "value": {"app": "checkout", "pod-template-hash": "def"}},
+    ]
+
+
+def test_correction_that_comes_late_fits_no_more():
+    """Given a Service that was turned to a third revision since, the patch that was to turn it to the second is refused."""
+    existing = stored(body(services(), Role.CANARY, revision="first"))
+    late = correction(existing, body(services(), Role.CANARY, revision="second"))
+    turned = stored(body(services(), Role.CANARY, revision="third"))
+    turned["metadata"]["resourceVersion"] = "8"
+
+    with pytest.raises(jsonpatch.JsonPatchTestFailed):
+        jsonpatch.apply_patch(turned, late)
+
+
+def test_corrected_service_is_what_it_is_to_be():
+    """Given a user's Service that was made anew with another port, affinity and annotation, ours leaves nothing behind."""
+    before = user_service(sessionAffinity="ClientIP", sessionAffinityConfig={"clientIP": {"timeoutSeconds": 60}})
+    before["metadata"]["annotations"] = {"projectcontour.io/upstream-protocol.h2c": "80"}
+    existing = stored(body(services(before), Role.STABLE, revision="abc"))
+    after = user_service(ports=[{"port": 81, "targetPort": 81, "protocol": "TCP"}], trafficDistribution="PreferClose")
+    after["metadata"] |= {"uid": "new-user-uid", "annotations": {"konghq.com/protocol": "h2c"}}
+    wanted = body(services(after), Role.STABLE, revision="def")
+
+    corrected = jsonpatch.apply_patch(existing, correction(existing, wanted))
+
+    assert corrected == stored(wanted)
+
+
+def test_correction_keeps_what_others_have_added():
+    """Labels, annotations and owners of others stay."""
+    existing = stored(body(services(), Role.STABLE, revision="abc"))
+    friend = {"apiVersion": "v1", "kind": "ConfigMap", "name": "friend", "uid": "friend-uid"}
+    existing["metadata"]["labels"]["team"] = "shop"
+    existing["metadata"]["annotations"] = {"example.org/note": "kept"}
+    existing["metadata"]["ownerReferences"].append(friend)
+
+    corrected = jsonpatch.apply_patch(existing, correction(existing, body(services(), Role.STABLE, revision="def")))
+
+    assert corrected["metadata"]["labels"]["team"] == "shop"
+    assert corrected["metadata"]["annotations"] == {"example.org/note": "kept"}
+    assert friend in corrected["metadata"]["ownerReferences"]

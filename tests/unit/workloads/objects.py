@@ -101,6 +101,8 @@ def replica_set(
         "name": f"checkout-{revision}",
         "namespace": "shop",
         "uid": f"{revision}-uid",
+        "generation": 1,
+        "resourceVersion": "1",
         "labels": labels,
         "creationTimestamp": created,
     }

@@ -184,7 +184,7 @@ def test_freeing_leaves_nothing_of_the_release_behind():
         "apiVersion": "apps/v1",
         **bodies.canary_body(workload(held), revision="new", replicas=3, namespace_uid=NAMESPACE_UID),
     }
-    canary["metadata"]["uid"] = "new-uid"
+    canary["metadata"] |= {"uid": "new-uid", "generation": 1}
     held["spec"]["replicas"] = 5
 
     freed = patched(canary, bodies.adopt_patch(workload(held, canary), canary))
@@ -206,6 +206,16 @@ def test_control_moves_only_from_the_owner_that_was_seen():
     for patch in (bodies.adopt_patch(workload(held, seen), seen), bodies.scale_patch(seen, replicas=0)):
         with pytest.raises(jsonpatch.JsonPatchTestFailed):
             patched(now, patch)
+
+
+def test_size_that_comes_late_is_refused():
+    """Given a version that was scaled up, down and up again since it was seen, what was to scale it then does not fit any more."""
+    seen = replica_set("new", V2, owner=BY_RELEASE, replicas=3)
+    now = copy.deepcopy(seen)
+    now["metadata"]["generation"] += 2
+
+    with pytest.raises(jsonpatch.JsonPatchTestFailed):
+        patched(now, bodies.scale_patch(seen, replicas=0))
 
 
 def test_size_that_is_so_already_writes_nothing():
