@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 3
 
-.PHONY: help demo test lint types layers unit cluster-tests crds image-check bench-judge bench-batching faults lock clean
+.PHONY: help demo test lint types layers unit cluster-tests audit fuzz crds image-check bench bench-judge bench-batching faults lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -40,12 +40,21 @@ cluster-tests: $(READY) ## All tests, on a local cluster that is taken down afte
 	$(BIN)/tidegate-sandbox run -- $(BIN)/pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered --cov-report=json:build/coverage.json
 	$(BIN)/python tests/coverage_floor.py build/coverage.json
 
+audit: ## Look pinned dependencies up in the advisories of the package index; STRICT=1 fails where it serves none
+	$(PYTHON) .ci/audit.py $(if $(STRICT),--strict) requirements/run.txt requirements/dev.txt
+
+fuzz: $(READY) ## The fuzz tests with a hundred times as many examples, other ones each time: about an hour
+	TIDEGATE_FUZZ=100 $(BIN)/pytest -n $(WORKERS) --timeout 0 tests/unit/fuzz
+
 crds: $(READY) ## Write crds/ and docs/reference.md from the models
 	$(BIN)/python -m tidegate.api.crds crds charts/tidegate/files/crds
 	$(BIN)/python -m tidegate.api.reference docs/reference.md
 
 image-check: $(READY) ## Run the Dockerfile's own commands in clean folders
 	TIDEGATE_IMAGE_CHECK=1 $(BIN)/pytest tests/api/test_image.py
+
+bench: $(READY) ## Measure speed and scale on local clusters (an hour); writes bench/results and the tables of docs/performance.md
+	$(BIN)/python -m bench.scale
 
 bench-judge: $(READY) ## Measure the judge: false alarms, detection, speed (20 minutes); writes bench/results and docs/judge-results.md
 	$(BIN)/python -m bench.judge
@@ -60,6 +69,7 @@ lock: $(READY) ## Pin dependencies anew
 	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --only-build-deps --build-deps-for wheel --output-file requirements/build.txt pyproject.toml
 	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --output-file requirements/run.txt pyproject.toml
 	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --extra dev --constraint requirements/run.txt --output-file requirements/dev.txt pyproject.toml
+	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --output-file requirements/audit.txt requirements/audit.in
 
 clean: ## Remove what was built
 	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -14,6 +14,7 @@ from tidegate.cluster.client import WATCH_INACTIVITY, Cluster, Json, WatchEvent
 from tidegate.cluster.errors import ApiError, Expired, Forbidden, NotFound, Silent, Unauthorized
 from tidegate.cluster.resources import Resource
 from tidegate.runtime.clock import Clock
+from tidegate.runtime.packing import pack, unpack
 from tidegate.runtime.store import Change, Store, key_of
 
 log = structlog.get_logger(__name__)
@@ -81,6 +82,7 @@ class Reflector:
         keep: whether an object is worth keeping; one that stops being so leaves the store.
         on_event: told of each change that this reflector made to the store (not of those that our own writes made).
         jitter: spreads watches' ends and retries.
+        turns: held while a list is made, so that not all resources need the memory for theirs at once; None to wait for nobody.
         inactivity: seconds of silence after which a watch is renewed.
     """
 
@@ -96,6 +98,7 @@ class Reflector:
         keep: Callable[[Json], bool] | None = None,
         on_event: Callable[[Change], None] | None = None,
         jitter: random.Random | None = None,
+        turns: asyncio.Semaphore | None = None,
         inactivity: float = WATCH_INACTIVITY,
     ) -> None:
         self._cluster = cluster
@@ -108,6 +111,7 @@ class Reflector:
         self._keep = keep
         self._on_event = on_event
         self._random = jitter or random.Random()  # noqa: S311 - spreads requests, guards nothing
+        self._turns = turns or asyncio.Semaphore()
         self._inactivity = inactivity
         self._version: str | None = None
         self._failures = 0
@@ -198,7 +202,8 @@ class Reflector:
 
     async def _follow(self) -> None:
         if self._version is None:
-            self._version = await self._list()
+            async with self._turns:
+                self._version = await self._list()
         started, self._events = self._clock.monotonic(), 0
         try:
             await self._watch(self._version)
@@ -231,20 +236,21 @@ class Reflector:
 
     async def _list(self) -> str:
         newest = self._store.newest(self._resource.kind)
-        listing = await self._cluster.list(self._path, label_selector=self._label_selector)
-        kept = [obj for obj in listing.items if self._keep is None or self._keep(obj)]
+        listing = await self._cluster.list(self._path, label_selector=self._label_selector, slim=pack)
+        objects = (obj for obj in map(unpack, listing.items) if self._keep is None or self._keep(dict(obj)))
         # A list without resourceVersion is at least as new as all that was seen before it was asked for. If it is not,
         # the cluster was restored from a backup and its versions count from an earlier number again.
         rewound = int(listing.resource_version) < newest
         if rewound:
             log.warning("resourceVersions went back: was etcd restored?", resource=self._resource.qualified)
-        changes = self._store.replace(
-            self._resource.kind, kept, listing.resource_version, namespace=self._namespace, rewound=rewound
-        )
-        self._hear()
-        log.debug("listed", resource=self._resource.qualified, objects=len(kept), changes=len(changes))
-        for change in changes:
+        changes = 0
+        for change in self._store.replacing(
+            self._resource.kind, objects, listing.resource_version, namespace=self._namespace, rewound=rewound
+        ):
+            changes += 1
             self._report(change)
+        self._hear()
+        log.debug("listed", resource=self._resource.qualified, objects=len(listing.items), changes=changes)
         return listing.resource_version
 
     def _take(self, event: WatchEvent) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections.abc import Coroutine
 from typing import Any, Protocol
@@ -98,10 +99,20 @@ class App:
         self._due: Scheduler[ReleaseKey] = Scheduler(clock)
         self._releases = Releases(self._cluster, store, clock=clock, namespaces=config.watch_namespaces)
         self._world = World(
-            self._cluster, store, clock=clock, namespaces=config.watch_namespaces, jitter=spread, changed=self._all_again
+            self._cluster,
+            store,
+            clock=clock,
+            namespaces=config.watch_namespaces,
+            jitter=spread,
+            changed=self._all_again,
+            cluster_policies=config.cluster_policies,
         )
         self._recorder = Recorder(self._cluster, clock=clock, instance=instance(), on_drop=self._dropped)
-        self._reader = reader.Reader({one.name: connections.Connection(one) for one in config.connections}, self._queried)
+        self._reader = reader.Reader(
+            {one.name: connections.Connection(one) for one in config.connections},
+            self._queried,
+            requested=lambda connection, _: metrics.prometheus_requests.labels(connection).inc(),
+        )
         self._looks = Looks(clock=clock, telemetry=self._reader, arrived=self._queue.add)
         self._pods = Pods(self._cluster, clock=clock, arrived=self._queue.add)
         router = HTTPRouteRouter()
@@ -153,6 +164,9 @@ class App:
             self._start(f"watch of {reflector.resource.qualified}", reflector.run())
         await self._releases.first()
         await self._world.first()
+        # What was imported and listed stays: the garbage collector, which stops everything, need not go through it again and again.
+        gc.collect()
+        gc.freeze()
         self._start("lists of Releases", self._releases.run())
         self._start("surroundings", self._world.run())
         self._start("watch of Releases", self._edge(store=self._store, connection=self._connection, answered=self._answered))
@@ -290,8 +304,8 @@ class App:
     def _all_again(self) -> None:
         if not self._works:
             return
-        for release in self._store.objects(RELEASES.kind):
-            self._queue.add(ReleaseKey(release["metadata"]["namespace"], release["metadata"]["name"]), Lane.LOW)
+        for _, namespace, name in self._store.names(RELEASES.kind):
+            self._queue.add(ReleaseKey(namespace, name), Lane.LOW)
 
     # What the parts tell.
 

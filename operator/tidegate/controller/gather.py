@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from tidegate.api.base import parse_time
+from tidegate.api.base import parse_time, plain
 from tidegate.api.names import ANNOTATION_REQUEST, FINALIZER, LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE, Reason
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import PolicyKind, ReleaseSpec, ReleaseStatus
@@ -28,6 +28,9 @@ from tidegate.traffic.router import Router
 from tidegate.workloads.observe import Workload, unsupported, workload_view
 
 log = structlog.get_logger(__name__)
+
+LONGEST_REQUEST = 256
+"""Characters of a request that count; the admission policy lets fewer through."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,24 @@ class Read:
     wrong: str = ""
 
 
+@dataclass(frozen=True)
+class Viewed:
+    """A view that was made, and what it was made of: as long as that is the same, so is the view.
+
+    Attributes:
+        made_of: the objects by uid and version, and all else.
+        view: the view.
+    """
+
+    made_of: tuple[object, ...]
+    view: WorkloadView | RouteView
+
+
 class Gatherer:
     """Makes snapshots.
+
+    While a rollout is on, a Release is decided on at every look of its gates, and little of what is around it has changed: views of
+    the workload and of routes are kept for as long as it lasts.
 
     Args:
         store: the caches.
@@ -82,6 +101,7 @@ class Gatherer:
         self._warm_up = warm_up
         self._read: dict[str, Read] = {}
         self._forms: dict[str, dict[str, tuple[tuple[object, ...], float]]] = {}
+        self._viewed: dict[str, dict[str, Viewed]] = {}
 
     def look_round(
         self, key: ReleaseKey, *, candidate: str | None, pods: Iterable[Object] = (), changed: Iterable[str] = ()
@@ -150,7 +170,7 @@ class Gatherer:
             release=_release_view(around),
             status=status,
             policy=policy,
-            workload=self._workload_view(workload) if workload else None,
+            workload=self._workload_view(around, status) if workload else None,
             user_service=services.user_view(beside.user) if beside else None,
             stable_service=self._service_view(beside, Role.STABLE),
             canary_service=self._service_view(beside, Role.CANARY),
@@ -161,15 +181,40 @@ class Gatherer:
             warm_up=self._warm_up,
         )
 
-    def _workload_view(self, workload: Workload) -> WorkloadView:
-        view = workload_view(workload)
+    def _workload_view(self, around: Surroundings, status: ReleaseStatus) -> WorkloadView:
+        workload = around.workload
+        assert workload is not None
+        found = (workload.deployment, *workload.replica_sets, *workload.pods)
+        made_of = (around.spec, workload.label_is_stale, *map(_mark, found))
+        view = self._view(around, "", made_of, status, lambda: workload_view(workload))
+        assert isinstance(view, WorkloadView)
         return replace(view, autoscaler=self._autoscalers.view(workload.deployment, view.replica_sets))
+
+    def _view(
+        self,
+        around: Surroundings,
+        name: str,
+        made_of: tuple[object, ...],
+        status: ReleaseStatus,
+        make: Callable[[], WorkloadView | RouteView],
+    ) -> WorkloadView | RouteView:
+        """Return a view, the same one again where it would be made of the same."""
+        uid = around.release["metadata"]["uid"]
+        if status.rollout is None:
+            self._viewed.pop(uid, None)
+            return make()
+        kept = self._viewed.setdefault(uid, {})
+        viewed, made_of = kept.get(name), (self._store.rewinds, *made_of)
+        if viewed is None or viewed.made_of != made_of:
+            viewed = kept[name] = Viewed(made_of, make())
+        return viewed.view
 
     def forget(self, uid: str) -> None:
         """Forget what was kept of an object that is gone."""
         self._autoscalers.forget(uid)
         self._read.pop(uid, None)
         self._forms.pop(uid, None)
+        self._viewed.pop(uid, None)
 
     def _spec(self, obj: Object, model: type[ReleaseSpec | RolloutPolicySpec]) -> Read:
         uid, generation = obj["metadata"]["uid"], obj["metadata"].get("generation", 0)
@@ -259,10 +304,15 @@ class Gatherer:
         self, name: str, around: Surroundings, route: Object | None, status: ReleaseStatus, *, now: datetime
     ) -> RouteView:
         assert around.spec.traffic is not None
-        service = around.spec.traffic.service
-        view = self._router.observe(route, name=name, namespace=around.key.namespace, service=service, known=status.original_rules)
+        service, known = around.spec.traffic.service, status.original_rules
+
+        def observed() -> RouteView:
+            return self._router.observe(route, name=name, namespace=around.key.namespace, service=service, known=known)
+
         if route is None:
-            return view
+            return observed()
+        view = self._view(around, name, (around.spec, _mark(route), known), status, observed)
+        assert isinstance(view, RouteView)
         # Of one route, Releases of several Services each see their own rules.
         forms = self._forms.setdefault(route["metadata"]["uid"], {})
         form = (view.stage, view.weight, view.uniform)
@@ -272,6 +322,12 @@ class Gatherer:
         if forms.get(service, (None,))[0] != form:
             forms[service] = (form, self._clock.monotonic())
         return replace(view, since=now - timedelta(seconds=self._clock.monotonic() - forms[service][1]))
+
+
+def _mark(obj: Object) -> tuple[str, str]:
+    """Return what tells an object in one version from all others."""
+    metadata = obj["metadata"]
+    return metadata["uid"], metadata["resourceVersion"]
 
 
 def _release_view(around: Surroundings) -> ReleaseView:
@@ -294,7 +350,7 @@ def _request(text: str | None) -> Request | None:
         return None
     verb, _, name = text.partition("/")
     known = next((one for one in Verb if one == verb), None) if name else None
-    return Request(known, name, text[:256])
+    return Request(known, plain(name, LONGEST_REQUEST), plain(text, LONGEST_REQUEST))
 
 
 def stored_status(release: Object) -> ReleaseStatus:

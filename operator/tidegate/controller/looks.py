@@ -24,8 +24,12 @@ from tidegate.runtime.scheduler import Scheduler
 
 log = structlog.get_logger(__name__)
 
-SHORTEST_TICK, LONGEST_TICK = 0.1, 1.0
+SHORTEST_TICK, LONGEST_TICK = 0.1, 3.0
 """Seconds of the grid on which looks are due, so that those of many Releases are asked together: a tenth of the interval."""
+LATE = timedelta(seconds=0.5)
+"""A look that is taken no later than this after its tick is evaluated at that tick, so that it is still asked with the others."""
+RESUMED_WITHIN = timedelta(minutes=10)
+"""After a longer time without an operator counters count anew: who knows what has become of them."""
 
 
 class Telemetry(Protocol):
@@ -33,6 +37,9 @@ class Telemetry(Protocol):
 
     async def read(self, gate: Gate, names: Names, revision: str, at: datetime, since: datetime | None) -> Reading:
         """Ask Prometheus: gate, names, revision of the new version, evaluation time, since when the new version has had traffic."""
+
+    async def resume(self, gate: Gate, names: Names, revision: str, at: datetime) -> str:
+        """Count on from an instant until which another process has; then `primed` is true, if that was possible."""
 
     def primed(self, gate: Gate, names: Names, revision: str) -> bool:
         """Whether it is known from where on the counters of a gate count, if it has any; the first reading only finds that out."""
@@ -100,6 +107,7 @@ class Looks:
         self._wanted: dict[ReleaseKey, frozenset[str]] = {}
         self._flying: dict[tuple[ReleaseKey, str], asyncio.Task[None]] = {}
         self._arrivals: dict[ReleaseKey, list[Arrival]] = {}
+        self._taken: dict[ReleaseKey, set[str]] = {}
 
     def plan(self, key: ReleaseKey, looks: Iterable[Look], watch: Watch | None) -> None:
         """Take these looks of a Release from now on, and no others.
@@ -111,6 +119,7 @@ class Looks:
         for gate in self._wanted.pop(key, frozenset()) - set(wanted):
             self._scheduler.set((key, gate), None)
         if watch is None or not wanted:
+            self._taken.pop(key, None)
             if self._watches.pop(key, None) is not None:
                 self._telemetry.forget(*key)
             return
@@ -121,14 +130,25 @@ class Looks:
             if (key, gate) not in self._flying:
                 interval = watch.gates[gate].interval
                 after = seen[gate] + interval if gate in seen else at
-                self._scheduler.set((key, gate), self._first(watch, gate, _aligned(max(at, after), interval)))
+                self._scheduler.set((key, gate), self._first(key, watch, gate, _aligned(max(at, after), interval)))
 
-    def _first(self, watch: Watch, name: str, at: datetime) -> datetime:
+    def _first(self, key: ReleaseKey, watch: Watch, name: str, at: datetime) -> datetime:
         """Return when a gate is to be looked at: counters are first read as soon as they count, to know from where they rise."""
         gate = watch.gates[name]
         if watch.since is None or self._telemetry.primed(gate, watch.names, watch.revision):
             return at
-        return min(at, max(self._clock.now(), watch.since + gate.initial_delay))
+        now = self._clock.now()
+        if self._left_at(key, gate, watch, now) is not None:
+            # What was counted before is asked for as of then: there is time to ask for all Releases together.
+            return min(at, _aligned(now, gate.interval))
+        return min(at, max(now, watch.since + gate.initial_delay))
+
+    def _left_at(self, key: ReleaseKey, gate: Gate, watch: Watch, now: datetime) -> datetime | None:
+        """Return when a process before this one has looked last, if counting goes on from there; None where it begins anew."""
+        state = watch.states.get(gate.name)
+        if state is None or watch.since is None or gate.name in self._taken.get(key, ()):
+            return None
+        return state.at if watch.since < state.at < now <= state.at + RESUMED_WITHIN else None
 
     def waiting(self, key: ReleaseKey) -> tuple[Arrival, ...]:
         """Return what has come in and has not been decided on, oldest first."""
@@ -166,10 +186,20 @@ class Looks:
         if watch is not None and name in watch.gates and slot not in self._flying:
             self._flying[slot] = asyncio.create_task(self._look(key, watch.gates[name], watch), name=f"look {key} {name}")
 
+    async def _primed(self, key: ReleaseKey, gate: Gate, watch: Watch, at: datetime) -> bool:
+        """Whether the counters of a gate count already; where another process has counted, they do from its last look on."""
+        primed = self._telemetry.primed(gate, watch.names, watch.revision)
+        left = None if primed else self._left_at(key, gate, watch, at)
+        self._taken.setdefault(key, set()).add(gate.name)
+        if left is None:
+            return primed
+        await self._telemetry.resume(gate, watch.names, watch.revision, left)
+        return self._telemetry.primed(gate, watch.names, watch.revision)
+
     async def _look(self, key: ReleaseKey, gate: Gate, watch: Watch) -> None:
-        at, failed = _shared(self._clock.now()), False
-        new = not self._telemetry.primed(gate, watch.names, watch.revision)
+        at, failed, new = _instant(self._clock.now(), gate.interval, watch.since), False, True
         try:
+            new = not await self._primed(key, gate, watch, at)
             reading = await self._telemetry.read(gate, watch.names, watch.revision, at, watch.since)
             state = watch.states.get(gate.name)
             failed = fails(gate, reading, state, alpha=watch.alpha, alone=watch.alone)
@@ -190,12 +220,23 @@ class Looks:
         self._arrived(key, Lane.URGENT if failed else Lane.NORMAL)
 
 
+def _tick(interval: timedelta) -> float:
+    return min(LONGEST_TICK, max(SHORTEST_TICK, interval.total_seconds() / 10))
+
+
 def _aligned(at: datetime, interval: timedelta) -> datetime:
     """Put a look off to the next tick of the grid that all looks with such an interval share."""
-    tick = min(LONGEST_TICK, max(SHORTEST_TICK, interval.total_seconds() / 10))
+    tick = _tick(interval)
     return datetime.fromtimestamp(math.ceil(round(at.timestamp() / tick, 6)) * tick, UTC)
 
 
-def _shared(now: datetime) -> datetime:
-    """Cut an evaluation time to tenths of a second: gates that are due together ask the same question only once."""
+def _instant(now: datetime, interval: timedelta, since: datetime | None) -> datetime:
+    """Return the evaluation time of a look: gates that are due together ask the same question only once.
+
+    That is the tick that has just passed; else now, cut to tenths of a second.
+    """
+    tick = _tick(interval)
+    due = datetime.fromtimestamp(math.floor(round(now.timestamp() / tick, 6)) * tick, UTC)
+    if now - due <= LATE and (since is None or due >= since):
+        return due
     return now.replace(microsecond=now.microsecond // 100_000 * 100_000)

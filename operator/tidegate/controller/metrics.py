@@ -51,6 +51,12 @@ class Metrics:
         self.prometheus_seconds = Histogram(
             "tidegate_prometheus_query_seconds", "Queries to Prometheus.", ("connection", "outcome"), buckets=fast, registry=r
         )
+        self.prometheus_requests = Counter(
+            "tidegate_prometheus_requests_total",
+            "HTTP requests to Prometheus; each carries many queries.",
+            ("connection",),
+            registry=r,
+        )
         self.events_dropped = Counter("tidegate_events_dropped_total", "Events that were not written.", ("why",), registry=r)
         self.leader = Gauge("tidegate_leader", "Whether this replica is the one that works: 1 or 0.", registry=r)
         self.watch_age = Gauge("tidegate_watch_age_seconds", "Since a watch was last heard.", ("resource",), registry=r)

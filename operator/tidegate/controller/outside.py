@@ -11,7 +11,7 @@ import structlog
 
 from tidegate.api.names import HOLD_POLICY, LABEL_RELEASE, Reason
 from tidegate.cluster.client import Cluster
-from tidegate.cluster.errors import ApiError, NotFound, Unavailable
+from tidegate.cluster.errors import ApiError, Forbidden, NotFound, Unavailable
 from tidegate.cluster.reflector import Reflector, State
 from tidegate.cluster.resources import (
     CLUSTER_ROLLOUT_POLICIES,
@@ -35,12 +35,17 @@ log = structlog.get_logger(__name__)
 
 SYNC_SECONDS = 60.0
 """Longest wait for the first lists; Releases that need what could not be listed by then wait on, and the others are served."""
+LISTS_AT_ONCE = 2
+"""Lists that are made at a time: thousands of objects take much more memory on their way in than once they are kept."""
 LOOK_SECONDS = 1.0
 """Between looks at the state of the caches."""
 AGAIN_SECONDS = 5.0
 """Between looks at the hold policy while they fail."""
 HOLD_SECONDS = 60.0
 """Between looks at the hold policy: for so long a change of it goes unnoticed."""
+FORBIDDEN_SECONDS = 600.0
+"""The same at most where it may not be read: people change that, and rarely. An API server that has just started forbids everything
+for a second, so the first looks come sooner."""
 POLICIES = {resource.kind: resource for resource in (ROLLOUT_POLICIES, CLUSTER_ROLLOUT_POLICIES)}
 WORKLOAD = (DEPLOYMENTS, REPLICA_SETS)
 SCALED = (HORIZONTAL_POD_AUTOSCALERS,)
@@ -71,6 +76,7 @@ class World:
         namespaces: namespaces that are served; empty for all.
         jitter: spreads requests.
         changed: told that every Release has to be looked at again.
+        cluster_policies: whether ClusterRolloutPolicies are read, which takes a right for the whole cluster.
     """
 
     def __init__(
@@ -82,9 +88,12 @@ class World:
         namespaces: Collection[str],
         jitter: random.Random,
         changed: Callable[[], None],
+        cluster_policies: bool = True,
     ) -> None:
         self._cluster, self._clock, self._changed = cluster, clock, changed
+        self._cluster_policies = cluster_policies
         places: list[str | None] = list(namespaces) or [None]
+        turns = asyncio.Semaphore(LISTS_AT_ONCE)
         self._mirrors = [
             (
                 place,
@@ -96,13 +105,15 @@ class World:
                     namespace=place,
                     label_selector=LABEL_RELEASE if resource is ENDPOINT_SLICES else None,
                     jitter=jitter,
+                    turns=turns,
                 ),
             )
             for resource in WATCHED
+            if cluster_policies or resource is not CLUSTER_ROLLOUT_POLICIES
             for place in (places if resource.namespaced else [None])
         ]
         self.keep_held = True
-        self._hold_known = False
+        self._look_again, self._forbidden = AGAIN_SECONDS, 0
 
     @property
     def reflectors(self) -> list[Reflector]:
@@ -130,7 +141,7 @@ class World:
         before, looked = self._outlook(), self._clock.monotonic()
         while True:
             await self._clock.sleep(LOOK_SECONDS)
-            if self._clock.monotonic() - looked >= (HOLD_SECONDS if self._hold_known else AGAIN_SECONDS):
+            if self._clock.monotonic() - looked >= self._look_again:
                 await self._look_for_hold()
                 looked = self._clock.monotonic()
             if (now := self._outlook()) != before:
@@ -140,6 +151,9 @@ class World:
     def outside(self, release: Object) -> Outside:
         """Return what is outside of a Release and in its way."""
         blockers, blind = [], False
+        if not self._cluster_policies and _policy_of(release) is CLUSTER_ROLLOUT_POLICIES:
+            words = "spec.policyRef: this operator reads no ClusterRolloutPolicy (clusterPolicies: false): name a RolloutPolicy"
+            blockers.append(Blocker(Reason.MISSING_POLICY, words))
         for reflector in self._needed(release):
             health, resource = reflector.health, reflector.resource
             never_seen = health.age == float("inf")
@@ -174,8 +188,7 @@ class World:
 
     def _needed(self, release: Object) -> Iterator[Reflector]:
         spec, namespace = release.get("spec") or {}, release["metadata"]["namespace"]
-        policy = POLICIES.get((spec.get("policyRef") or {}).get("kind", ROLLOUT_POLICIES.kind), ROLLOUT_POLICIES)
-        needed: set[Resource] = {*WORKLOAD, policy, *(ROUTED if spec.get("traffic") else ())}
+        needed: set[Resource] = {*WORKLOAD, _policy_of(release), *(ROUTED if spec.get("traffic") else ())}
         for place, reflector in self._mirrors:
             if reflector.resource in needed and place in {None, namespace}:
                 yield reflector
@@ -188,7 +201,7 @@ class World:
 
     async def _look_for_hold(self) -> None:
         """Find out whether the API server itself holds changed templates; until that is known, Deployments stay paused."""
-        before, self._hold_known = self.keep_held, False
+        before, self._look_again = self.keep_held, AGAIN_SECONDS
         try:
             for resource in (MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS):
                 await self._cluster.get(resource.path(None, HOLD_POLICY))
@@ -197,9 +210,18 @@ class World:
             return
         except ApiError as error:
             self.keep_held = True
+            self._forbidden = self._forbidden + 1 if isinstance(error, Forbidden) else 0
+            self._look_again = (
+                min(FORBIDDEN_SECONDS, AGAIN_SECONDS * 2.0 ** min(self._forbidden - 1, 16)) if self._forbidden else HOLD_SECONDS
+            )
             cause = "it is not there" if isinstance(error, NotFound) else str(error)
         else:
-            self.keep_held, cause = False, "it is there"
-        self._hold_known = True
+            self.keep_held, self._look_again, cause = False, HOLD_SECONDS, "it is there"
         if self.keep_held is not before:
             log.info("admission policy", policy=HOLD_POLICY, keepHeld=self.keep_held, cause=cause)
+
+
+def _policy_of(release: Object) -> Resource:
+    """Return the kind of policy that a Release names, valid or not."""
+    spec = release.get("spec") or {}
+    return POLICIES.get((spec.get("policyRef") or {}).get("kind", ROLLOUT_POLICIES.kind), ROLLOUT_POLICIES)

@@ -42,8 +42,8 @@ class Pods:
         return known[1] if known is not None and known[0] == revision else []
 
     def want(self, key: ReleaseKey, revision: str) -> None:
-        """Read the pods of a revision, unless that was done just now."""
-        if key in self._tasks or self._clock.monotonic() - self._asked.get(key, float("-inf")) < PATIENCE:
+        """Read the pods of a revision, unless that was done just now. Those that nobody has waited for yet get a moment first."""
+        if key in self._tasks or self._clock.monotonic() - self._asked.setdefault(key, self._clock.monotonic()) < PATIENCE:
             return
         self._asked[key] = self._clock.monotonic()
         self._tasks[key] = asyncio.create_task(self._read(key, revision), name=f"pods {key}")

@@ -14,6 +14,7 @@ from tidegate.cluster.reflector import Health, State
 from tidegate.cluster.resources import RELEASES
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.errors import Terminal
+from tidegate.runtime.packing import pack, unpack
 from tidegate.runtime.store import Store
 
 log = structlog.get_logger(__name__)
@@ -119,9 +120,9 @@ class Releases:
 
     async def _sweep(self, namespace: str | None) -> None:
         newest = self._store.newest(RELEASES.kind)
-        listing = await self._cluster.list(RELEASES.path(namespace))
+        listing = await self._cluster.list(RELEASES.path(namespace), slim=pack)
         rewound = int(listing.resource_version) < newest
-        changes = self._store.replace(RELEASES.kind, listing.items, listing.resource_version, namespace=namespace, rewound=rewound)
-        for change in changes:
+        objects, version = map(unpack, listing.items), listing.resource_version
+        for change in self._store.replacing(RELEASES.kind, objects, version, namespace=namespace, rewound=rewound):
             if change.new is None:
                 log.info("a Release has gone unnoticed", release=change.key.name, namespace=change.key.namespace)

@@ -89,8 +89,8 @@ class Batcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._lessons = _Lessons(clock)
 
-    async def ask(self, promql: str, at: datetime, most: int) -> Result | Trouble:
-        """Evaluate a query at an instant.
+    def ask(self, promql: str, at: datetime, most: int) -> asyncio.Future[Result | Trouble]:
+        """Evaluate a query at an instant, and return where the answer will be.
 
         A query that is under way for that instant is not asked again.
 
@@ -108,7 +108,7 @@ class Batcher:
             answer.add_done_callback(lambda done: self._told(question, at, started, done))
             self._collect(question, at, answer)
         # One look may be cancelled while another waits for the same answer.
-        return await asyncio.shield(answer)
+        return asyncio.shield(answer)
 
     def _told(self, question: _Question, at: datetime, started: float, answer: asyncio.Future[Result | Trouble]) -> None:
         del self._asked[question, at]

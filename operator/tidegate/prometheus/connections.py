@@ -17,7 +17,7 @@ from requests import exceptions as http
 from urllib3.exceptions import HTTPError, InsecureRequestWarning, ReadTimeoutError
 from urllib3.util.retry import Retry
 
-from tidegate.api.base import format_duration
+from tidegate.api.base import format_duration, plain
 from tidegate.prometheus.answers import MOST_SERIES, Answer, Cause, NoData, Result, Trouble, Value, answer_to
 from tidegate.prometheus.config import ConnectionConfig
 from tidegate.prometheus.session import (
@@ -46,6 +46,8 @@ _JOINT_QUEUE_PER_SLOT = 64
 """Likewise requests that carry many queries."""
 _LONGEST_IN_ADDRESS = 3000
 """Characters of a query that goes into the address; a longer one goes into a body, for proxies cut addresses at 8 KB."""
+LONGEST_WORDS = 500
+"""Characters of what others say that are passed on."""
 _GRACE = 1.0
 """Seconds that a thread gets beyond the deadline of its sockets before it is given up."""
 
@@ -150,7 +152,9 @@ class Connection:
         try:
             return ask()
         except RefusedError as error:
-            return self.trouble(self._credentials.redact(str(error)), error.cause)
+            # Cut only afterwards: half of a secret would not be found.
+            words = plain(self._credentials.redact(str(error)), LONGEST_WORDS)
+            return self.trouble(words if error.status is None else f"{words} (HTTP {error.status})", error.cause)
         except CredentialError as error:
             return self.trouble(self._credentials.redact(str(error)))
         except (http.Timeout, ReadTimeoutError, TimeoutError) as error:
@@ -160,7 +164,8 @@ class Connection:
         except (http.InvalidJSONError, orjson.JSONDecodeError, RecursionError):
             return self.trouble("the answer is not JSON, so it is not of Prometheus")
         except (OSError, HTTPError) as error:
-            return self.trouble(f"{self._credentials.redact(_root(error))} ({self.config.address})")
+            words = plain(self._credentials.redact(_root(error)), LONGEST_WORDS)
+            return self.trouble(f"{words} ({self.config.address})")
         except (ValueError, LookupError, TypeError, AttributeError):
             return self.trouble("the answer is not in the way of Prometheus")
 
@@ -236,4 +241,4 @@ def _root(error: BaseException) -> str:
         error = deeper
         seen.add(id(error))
     words = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(str(words).split())[:500]
+    return str(words)

@@ -40,9 +40,22 @@ class _Account:
     """What is remembered of one gate."""
 
     gate: Gate
+    names: Names
     revision: str
+    asked: RawCounters
     ledger: Ledger
     shapes: frozenset[Shape] = field(default=frozenset(Shape))
+
+    def queries(self, gate: Gate, names: Names) -> RawCounters:
+        """Return the queries, as they were made before where nothing has changed.
+
+        Raises:
+            ValueError: see `raw_counters`.
+        """
+        if gate is not self.gate or names != self.names:
+            self.asked = raw_counters(gate, names)
+            self.gate, self.names = gate, names
+        return self.asked
 
 
 @dataclass(frozen=True)
@@ -72,8 +85,11 @@ class Accounts:
         """Whether counting has begun for a gate, its present metric and this revision."""
         return self._find(gate, names, revision) is not None
 
-    async def prime(self, ask: Ask, gate: Gate, names: Names, revision: str, at: datetime) -> str:
-        """Begin to count at an instant, whatever was counted before, and return what went wrong."""
+    async def prime(self, ask: Ask, gate: Gate, names: Names, revision: str, at: datetime, *, resumed: bool = False) -> str:
+        """Begin to count at an instant, whatever was counted before, and return what went wrong; see `Ledger.prime`.
+
+        Where counting is to be resumed and there were no series of the new version, it has not begun.
+        """
         try:
             asked = raw_counters(gate, names)
             samples = await _ask_all(ask, asked, frozenset(Shape), witnesses=True)
@@ -81,12 +97,14 @@ class Accounts:
             return str(error)
         if isinstance(samples, Trouble):
             return samples.message
+        if resumed and not samples.canary:
+            return ""
         account = self._find(gate, names, revision)
         if account is None:
-            account = _Account(gate, revision, Ledger(by_service=asked.by_service))
+            account = _Account(gate, names, revision, asked, Ledger(by_service=asked.by_service))
             self._accounts.setdefault((names.namespace, names.release), {})[gate.name] = account
         if account.ledger.at is None or at > account.ledger.at:
-            account.ledger.prime(at, samples.canary, samples.stable, samples.witnesses)
+            account.ledger.prime(at, samples.canary, samples.stable, samples.witnesses, resumed=resumed)
         return ""
 
     async def read(self, ask: Ask, gate: Gate, names: Names, revision: str, at: datetime) -> Tallied:
@@ -95,7 +113,7 @@ class Accounts:
         if account is None:
             return Tallied(trouble=await self.prime(ask, gate, names, revision, at))
         try:
-            asked = raw_counters(gate, names)
+            asked = account.queries(gate, names)
             samples = await _ask_all(ask, asked, account.shapes)
         except ValueError as error:
             return Tallied(trouble=str(error))

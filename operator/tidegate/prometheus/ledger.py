@@ -130,6 +130,7 @@ class Ledger:
         self._by_service = by_service
         self._canary, self._stable = _Version(), _Version()
         self._processes: dict[Labels, datetime] = {}
+        self._resumed = False
         self.at: datetime | None = None
 
     @property
@@ -142,7 +143,15 @@ class Ledger:
         """Whether any series of the stable version is known."""
         return bool(self._stable.rows)
 
-    def prime(self, at: datetime, canary: Sightings, stable: Sightings | None, witnesses: Iterable[Labels] = ()) -> None:
+    def prime(
+        self,
+        at: datetime,
+        canary: Sightings,
+        stable: Sightings | None,
+        witnesses: Iterable[Labels] = (),
+        *,
+        resumed: bool = False,
+    ) -> None:
         """Take the baseline: nothing before this instant counts.
 
         Args:
@@ -150,8 +159,11 @@ class Ledger:
             canary: series of the new version.
             stable: series of the stable version; None where the gate does not compare with it.
             witnesses: processes that exist, whether they have such series or not.
+            resumed: what was counted by then was taken in by another process. A series that is not among these may have been,
+                too: the next look gives no more than a baseline for it.
         """
         self._take(at, canary, stable)
+        self._resumed = resumed
         self._processes.update(dict.fromkeys(witnesses, at))
         self.at = at
 
@@ -177,15 +189,15 @@ class Ledger:
             return None
         since = self.at
         found = self._take(at, canary, stable)
-        self.at = at
+        self.at, self._resumed = at, False
         return Increases(since, *found)
 
     def _take(
         self, at: datetime, canary: Sightings, stable: Sightings | None
     ) -> tuple[tuple[Events | Histogram, ...], tuple[Events | Histogram, ...] | None]:
-        known = self._processes
-        canary_from_zero = {name: not self._by_service or one.process in known for name, one in canary.items()}
-        stable_from_zero = {name: one.process in known for name, one in (stable or {}).items()}
+        known, resumed = self._processes, self._resumed
+        canary_from_zero = {name: not resumed and (not self._by_service or one.process in known) for name, one in canary.items()}
+        stable_from_zero = {name: not resumed and one.process in known for name, one in (stable or {}).items()}
         found = self._canary.take(at, canary, canary_from_zero)
         others = None if stable is None else self._stable.take(at, stable, stable_from_zero)
         for sightings in (canary, stable or {}):

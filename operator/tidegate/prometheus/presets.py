@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tidegate.api.metric import Measure, Source
-from tidegate.prometheus.promql import Matcher, Names, Where, equal, like
+from tidegate.prometheus.promql import Matcher, Names, Where, equal, like, literally
 
 PROCESS = (
     "job",
@@ -217,13 +217,14 @@ def _place(source: Source, known: Telemetry, labels: tuple[str, ...], names: Nam
         case _By.SERVICE:
             return equal(labels[0], names.namespace), _one_of(labels[1], *services)
         case _:
-            some = "|".join(services) if len(services) == 1 else f"(?:{'|'.join(services)})"
-            backend = f"{names.namespace}-{some}-(?:http-)?{names.service_port}@kubernetes(?:gateway|crd)?"
+            each = "|".join(map(literally, services))
+            some = each if len(services) == 1 else f"(?:{each})"
+            backend = f"{literally(names.namespace)}-{some}-(?:http-)?{names.service_port}@kubernetes(?:gateway|crd)?"
             return (like(labels[0], backend),)
 
 
 def _one_of(label: str, *values: str) -> Matcher:
-    return equal(label, values[0]) if len(values) == 1 else like(label, "|".join(values))
+    return equal(label, values[0]) if len(values) == 1 else like(label, "|".join(map(literally, values)))
 
 
 def _pods(source: Source, labels: tuple[str, ...], names: Names, version: Version) -> Where:

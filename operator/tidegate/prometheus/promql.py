@@ -79,6 +79,11 @@ def like(label: str, expression: str) -> Matcher:
     return Matcher(label, "=~", expression)
 
 
+def literally(text: str) -> str:
+    """Return the RE2 expression that matches this text alone (as QuoteMeta of Go's regexp)."""
+    return re.sub(r"[\\.+*?()|\[\]{}^$]", lambda found: f"\\{found[0]}", text)
+
+
 def selector(metric: str, where: Where) -> str:
     """Return the instant vector selector of a metric."""
     return f"{metric}{{{','.join(map(str, where))}}}"

@@ -66,6 +66,23 @@ class Reader:
             return self._unknown(gate.connection)
         return await self._accounts.prime(self._counting(batcher, at), gate, names, revision, at)
 
+    async def resume(self, gate: Gate, names: Names, revision: str, at: datetime) -> str:
+        """Go on counting where another process has stopped, so that nothing is lost by its end; the next reading begins there.
+
+        Args:
+            gate: whose counters. For a gate that is judged by Limit there is nothing to do.
+            names: what the Release's objects are called.
+            revision: the new version.
+            at: evaluation time of the last reading that was judged.
+
+        Returns:
+            What went wrong, in words. If `primed` says so, counting goes on; else the next reading begins to count anew.
+        """
+        batcher = self._batchers.get(gate.connection)
+        if batcher is None or not choice.by_evidence(gate):
+            return ""
+        return await self._accounts.prime(self._counting(batcher, at), gate, names, revision, at, resumed=True)
+
     def primed(self, gate: Gate, names: Names, revision: str) -> bool:
         """Whether a gate's baseline is taken; there is none to take where it is judged by Limit."""
         return not choice.by_evidence(gate) or self._accounts.primed(gate, names, revision)

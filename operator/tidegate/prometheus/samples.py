@@ -159,7 +159,7 @@ def _series(data: object) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
         raise CountError(f"the query gave {len(data)} series, at most {MOST_COUNTED} are counted: sum them by pod")
     for series in data:
         labels = series.get("metric") if isinstance(series, dict) else None
-        if not isinstance(labels, dict):
+        if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
             raise CountError("the answer has no series that Tidegate knows")
         yield labels, series
 

@@ -34,6 +34,8 @@ _CAUSES: dict[int, Cause] = {
 """A proxy that lets only GET through has many ways to say so."""
 _CHUNK = 64 * 1024
 _SHORTEST_SECRET = 4
+_LONGEST_SAID = 64 * 1024
+"""Characters of the server's words that are looked through for secrets; far more than are told."""
 
 
 class RefusedError(Exception):
@@ -41,11 +43,12 @@ class RefusedError(Exception):
 
     Attributes:
         cause: what it has to do with.
+        status: HTTP status, where the words are the server's: they may hold what it was sent, and may be long.
     """
 
-    def __init__(self, message: str, cause: Cause) -> None:
+    def __init__(self, message: str, cause: Cause, status: int | None = None) -> None:
         super().__init__(message)
-        self.cause = cause
+        self.cause, self.status = cause, status
 
 
 class CredentialError(Exception):
@@ -69,7 +72,12 @@ class Credentials(AuthBase):
         return request
 
     def redact(self, text: str) -> str:
-        """Return the text without what stands in the files: proxies are known to echo what they were sent."""
+        """Return the text without what stands in the files, and without their paths: the fields that name them stand there instead.
+
+        Proxies are known to echo what they were sent, and whoever may read a Release need not know what is mounted where.
+        """
+        for path, field in sorted(_named_files(self._config).items(), key=lambda item: len(item[0]), reverse=True):
+            text = text.replace(path, field)
         try:
             secrets = [*self._headers().values(), *self._secrets()]
         except CredentialError:
@@ -163,6 +171,21 @@ def files_of(config: ConnectionConfig) -> tuple[object, ...]:
     return tuple(marks)
 
 
+def _named_files(config: ConnectionConfig) -> dict[str, str]:
+    """Return the fields that name files, by path."""
+    tls, basic = config.tls, config.basic_auth
+    files = {
+        "bearerTokenFile": config.bearer_token_file,
+        "basicAuth.passwordFile": basic.password_file if basic is not None else None,
+        "basicAuth.usernameFile": basic.username_file if basic is not None else None,
+        "tls.caFile": tls.ca_file,
+        "tls.certFile": tls.cert_file,
+        "tls.keyFile": tls.key_file,
+        **{f"headers.{name}": value.from_file for name, value in config.headers.items() if isinstance(value, FromFile)},
+    }
+    return {path: field for field, path in files.items() if path is not None}
+
+
 def _secret(path: str) -> str:
     try:
         text = Path(path).read_text(encoding="utf-8").strip()
@@ -204,7 +227,7 @@ def _refusal(response: Response, body: bytes) -> RefusedError:
         of_query = status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
         slow = document.get("errorType") == "timeout"
         cause = Cause.QUERY if of_query else Cause.TIME if slow else _CAUSES.get(status, Cause.OTHER)
-        return RefusedError(f"Prometheus says: {_one_line(str(document['error']))} (HTTP {status})", cause)
+        return RefusedError(f"Prometheus says: {str(document['error'])[:_LONGEST_SAID]}", cause, status)
     cause = _CAUSES.get(status, Cause.OTHER)
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return RefusedError(f"the server refuses the credentials (HTTP {status})", cause)
@@ -212,7 +235,3 @@ def _refusal(response: Response, body: bytes) -> RefusedError:
         return RefusedError(f"the server redirects to another address (HTTP {status}): give the final address", cause)
     phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "unknown status"
     return RefusedError(f"the server says {status} {phrase}, and not in the way of Prometheus", cause)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:500]

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from tidegate.cluster.resources import EVENTS
+import asyncio
+
+import pytest
+
+from tidegate.cluster.errors import NotFound
+from tidegate.cluster.resources import EVENTS, path_of
 from unit.controller import objects
+from unit.controller.api_server import settled
 from unit.controller.objects import NAME, NAMESPACE
 from unit.controller.stage import DEPLOYMENT_PATH, PATH, Stage
 
@@ -37,6 +43,39 @@ async def test_release_without_its_last_finalizer_is_gone(stage: Stage) -> None:
 
     assert with_another is not None
     assert stage.store.get("Release", NAMESPACE, NAME) is None
+
+
+async def test_what_turns_out_to_be_gone_is_let_go(stage: Stage) -> None:
+    """Given an object that was deleted and no watch has told, a write that does not find it, or its deletion, tells."""
+    deployment = stage.add(objects.deployment())
+    gone = stage.add(objects.replica_set(deployment, hashed="cccc"))
+    for path in (DEPLOYMENT_PATH, path_of(gone)):
+        del stage.api.objects[path]
+
+    with pytest.raises(NotFound):
+        await stage.cluster.json_patch(DEPLOYMENT_PATH, [{"op": "add", "path": "/spec/paused", "value": True}])
+    with pytest.raises(NotFound):
+        await stage.cluster.delete(path_of(gone), uid=gone["metadata"]["uid"])
+
+    assert stage.store.get("Deployment", NAMESPACE, NAME) is None
+    assert stage.store.get("ReplicaSet", NAMESPACE, f"{NAME}-cccc") is None
+
+
+async def test_what_has_come_anew_meanwhile_stays(stage: Stage) -> None:
+    """Given a Service that is found gone just when the watch tells of a new one of its name, the new one is known."""
+    old = stage.add(objects.service())
+    del stage.api.objects[path_of(old)]
+    fault = stage.api.fault("DELETE", "/services/", status=404, reason="NotFound", gate=asyncio.Event())
+    deleting = asyncio.create_task(stage.cluster.delete(path_of(old), uid=old["metadata"]["uid"]))
+    await settled(lambda: fault.hits > 0)
+    stage.add(objects.service())
+    assert fault.gate is not None
+    fault.gate.set()
+
+    with pytest.raises(NotFound):
+        await deleting
+
+    assert stage.store.get("Service", NAMESPACE, NAME) is not None
 
 
 async def test_events_are_not_kept(stage: Stage) -> None:

@@ -193,7 +193,36 @@ async def test_nothing_is_kept_of_objects_that_are_gone(stage: Stage) -> None:
     for obj in stage.api.objects.values():
         stage.gatherer.forget(obj["metadata"]["uid"])
 
-    assert ({}, {}) == (stage.gatherer._read, stage.gatherer._forms)
+    assert ({}, {}, {}) == (stage.gatherer._read, stage.gatherer._forms, stage.gatherer._viewed)
+
+
+async def test_views_are_made_once_of_the_same_objects(stage: Stage) -> None:
+    """Given a rollout around which nothing has changed, the engine sees the same views again; any news makes them anew."""
+    stage.at_ten_percent()
+    first, second = snapshot(stage), snapshot(stage)
+    stage.add(objects.deployment("checkout:v2", replicas=5, paused=True, labels={LABEL_RELEASE: NAME}))
+    third = snapshot(stage)
+
+    assert first.workload is not None
+    assert second.workload is not None
+    assert third.workload is not None
+    assert first.workload.template is second.workload.template
+    assert first.workload == second.workload
+    assert (2, 5) == (second.workload.replicas, third.workload.replicas)
+    assert first.routes == third.routes
+
+
+async def test_views_are_made_anew_after_history_went_back(stage: Stage) -> None:
+    """The same object in the same version may be another one, once etcd was restored."""
+    stage.at_ten_percent()
+    first = snapshot(stage)
+    stage.store.rewinds += 1
+    second = snapshot(stage)
+
+    assert first.workload is not None
+    assert second.workload is not None
+    assert first.workload.template is not second.workload.template
+    assert first.workload == second.workload
 
 
 @pytest.mark.parametrize(

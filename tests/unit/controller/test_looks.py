@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tidegate.api.gate import Gate
+from tidegate.api.gate import BreachAction, Gate
+from tidegate.api.names import Verdict
+from tidegate.api.release import GateStatus
 from tidegate.controller.looks import Looks, Watch
 from tidegate.controller.references import ReleaseKey
 from tidegate.engine.plan import Look
@@ -30,8 +32,8 @@ NAMES = Names(
     service_port=80,
 )
 METRIC = {"promql": {"canary": "canary", "unit": "Ratio"}}
-ERRORS = Gate.model_validate({"name": "errors", "metric": METRIC, "threshold": {"max": 0.01}})
-SLOW = Gate.model_validate({"name": "slow", "metric": METRIC, "threshold": {"max": 0.01}, "onBreach": "Pause"})
+ERRORS = Gate.model_validate({"name": "errors", "metric": METRIC, "threshold": {"max": 0.01}, "interval": "10s"})
+SLOW = ERRORS.model_copy(update={"name": "slow", "on_breach": BreachAction.PAUSE})
 
 
 class Prometheus:
@@ -43,8 +45,14 @@ class Prometheus:
         self.values: dict[str, float | Exception] = {}
         self.forgotten: list[tuple[str, str]] = []
         self.unprimed: set[str] = set()
+        self.resumed: list[tuple[str, datetime]] = []
         self.answers = asyncio.Event()
         self.answers.set()
+
+    async def resume(self, gate: Gate, names: Names, revision: str, at: datetime) -> str:
+        self.resumed.append((gate.name, at))
+        self.unprimed.discard(gate.name)
+        return ""
 
     def primed(self, gate: Gate, names: Names, revision: str) -> bool:
         return gate.name not in self.unprimed
@@ -104,6 +112,7 @@ async def rest() -> None:
 async def test_look_is_taken_when_it_is_due(looks: Looks, clock: ManualClock, prometheus: Prometheus, arrived: list) -> None:
     """A look is taken at its time and not before, and brings its Release back with what it found."""
     plan(looks, clock, ERRORS)
+    due = clock.now() + timedelta(seconds=5)
     clock.advance(4.9)
     await rest()
     early = list(prometheus.asked)
@@ -111,7 +120,7 @@ async def test_look_is_taken_when_it_is_due(looks: Looks, clock: ManualClock, pr
     await settled(lambda: bool(arrived))
 
     assert [] == early
-    assert [("errors", "bbbb", clock.now())] == prometheus.asked
+    assert [("errors", "bbbb", due)] == prometheus.asked
     assert [(KEY, Lane.NORMAL)] == arrived
     assert [0.0] == [arrival.reading.canary for arrival in looks.waiting(KEY)]
 
@@ -174,7 +183,7 @@ async def test_one_moment_counts_once(looks: Looks, clock: ManualClock, promethe
     clock.advance(5)
     await settled(lambda: bool(arrived))
     plan(looks, clock, ERRORS, after=0)
-    clock.advance(29)
+    clock.advance(9)
     await rest()
     early = len(prometheus.asked)
     clock.advance(1)
@@ -291,6 +300,78 @@ async def test_counters_are_read_first_as_soon_as_they_count(
     clock.advance(31)
     await settled(lambda: len(arrived) == 1)
     assert [(at - began).total_seconds() > 30 for _, _, at in prometheus.asked] == [False, True]
+
+
+def left(at: datetime, began: datetime) -> Watch:
+    """A rollout under a gate on counters that was looked at by an operator before this one."""
+    state = GateStatus(name="counted", verdict=Verdict.PASS, limit="", samples=0, message="", at=at)
+    return Watch({"counted": COUNTED}, NAMES, "bbbb", began, states={"counted": state})
+
+
+async def test_counting_goes_on_where_an_operator_before_has_stopped(
+    looks: Looks, clock: ManualClock, prometheus: Prometheus, arrived: list
+) -> None:
+    """Given a look by an operator that has ended, counters are read as of then, and the first look here is judged at once."""
+    prometheus.unprimed.add("counted")
+    began = clock.now()
+    clock.advance(60)
+    last = clock.now()
+    clock.advance(20)
+
+    looks.plan(KEY, [Look("counted", last + timedelta(seconds=30))], left(last, began))
+    clock.advance(3)
+    await settled(lambda: len(arrived) == 1)
+
+    assert [("counted", last)] == prometheus.resumed
+    assert [0.0] == [arrival.reading.canary for arrival in looks.waiting(KEY)]
+
+
+async def test_counting_begins_anew_after_a_long_time_without_an_operator(
+    looks: Looks, clock: ManualClock, prometheus: Prometheus, arrived: list
+) -> None:
+    """Given a last look of long ago, the first reading only finds where the counters begin."""
+    prometheus.unprimed.add("counted")
+    began = clock.now()
+    clock.advance(60)
+    last = clock.now()
+    clock.advance(3600)
+
+    looks.plan(KEY, [Look("counted", clock.now())], left(last, began))
+    clock.advance(3)
+    await settled(lambda: len(prometheus.asked) == 1)
+
+    assert [] == prometheus.resumed
+    assert [] == arrived
+
+
+async def test_counting_goes_on_once(looks: Looks, clock: ManualClock, prometheus: Prometheus, arrived: list) -> None:
+    """Given counters that are to count anew, as after a step of the clock, they do: what was left behind is taken up once."""
+    began = clock.now()
+    clock.advance(60)
+    looks.plan(KEY, [Look("counted", clock.now())], left(clock.now(), began))
+    clock.advance(3)
+    await settled(lambda: len(arrived) == 1)
+    looks.recount(KEY)
+    prometheus.unprimed.add("counted")
+
+    clock.advance(30)
+    looks.plan(KEY, [Look("counted", clock.now())], left(clock.now() - timedelta(seconds=30), began))
+    clock.advance(3)
+    await settled(lambda: len(prometheus.asked) == 2)
+
+    assert [] == prometheus.resumed
+
+
+async def test_a_late_look_is_still_asked_with_the_others(
+    looks: Looks, clock: ManualClock, prometheus: Prometheus, arrived: list
+) -> None:
+    """Given a busy operator that takes a look a little late, it is evaluated at the tick that it was due at."""
+    plan(looks, clock, ERRORS)
+    due = clock.now() + timedelta(seconds=5)
+    clock.advance(5.4)
+    await settled(lambda: len(arrived) == 1)
+
+    assert [due] == [at for _, _, at in prometheus.asked]
 
 
 async def test_ledger_is_closed_with_the_rollout(looks: Looks, clock: ManualClock, prometheus: Prometheus) -> None:

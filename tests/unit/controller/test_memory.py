@@ -91,12 +91,24 @@ GATE = GateStatus(name="errors", verdict="Pass", at=NOW, looks="P")  # type: ign
     ids=["equal", "decision", "words", "numbers", "counts"],
 )
 def test_status_may_wait_by_what_is_new_in_it(before: ReleaseStatus, after: ReleaseStatus, lag: float | None) -> None:
-    """Decisions are stored at once, numbers of pods within a second, what changes at every look within a heartbeat."""
+    """Decisions are stored at once, numbers of pods within some seconds, what changes at every look within a heartbeat."""
     memory = Memory("one")
     stored = kept(memory, before)
     memory.status = after
 
-    assert lag == memory.lag(stored, HEARTBEAT)
+    assert (lag if lag is None else 100.0 + lag) == memory.due(stored, HEARTBEAT, 100.0)
+
+
+def test_numbers_of_pods_wait_from_when_they_changed() -> None:
+    """Given pods that come and go one by one, their number is stored some seconds after the first."""
+    memory = Memory("one")
+    stored = kept(memory, status())
+    found = []
+    for now, ready in ((200.0, 1), (203.0, 3), (204.0, 0), (210.0, 3)):
+        memory.status = ReleaseStatus(stable=RevisionStatus(revision="aaaa", version="v1", ready=ready)) if ready else status()
+        found.append(memory.due(stored, HEARTBEAT, now))
+
+    assert [200.0 + COUNTS_SECONDS, 200.0 + COUNTS_SECONDS, None, 210.0 + COUNTS_SECONDS] == found
 
 
 def test_what_the_api_server_leaves_out_is_not_sent_again() -> None:
@@ -104,11 +116,11 @@ def test_what_the_api_server_leaves_out_is_not_sent_again() -> None:
     memory = Memory("one", status=status(weight=10), offered=status(weight=10).to_wire())
     pruned = release(status())
     memory.kept(pruned, 100.0)
-    same = memory.lag(pruned, HEARTBEAT)
+    same = memory.due(pruned, HEARTBEAT, 100.0)
     memory.status = status(weight=25)
 
     assert same is None
-    assert 0.0 == memory.lag(pruned, HEARTBEAT)
+    assert 100.0 == memory.due(pruned, HEARTBEAT, 100.0)
 
 
 def test_echo_of_an_own_status_is_told_from_news() -> None:

@@ -24,11 +24,17 @@ HOLD = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolic"
 class Places:
     """A world on a clock of its own."""
 
-    def __init__(self, api: ApiServer, cluster: Cluster, namespaces: list[str]) -> None:
+    def __init__(self, api: ApiServer, cluster: Cluster, namespaces: list[str], *, cluster_policies: bool = True) -> None:
         self.api, self.clock, self.again = api, ManualClock(), 0
         self.store = Store(self.clock, labels=())
         self.world = World(
-            cluster, self.store, clock=self.clock, namespaces=namespaces, jitter=random.Random(1), changed=self._changed
+            cluster,
+            self.store,
+            clock=self.clock,
+            namespaces=namespaces,
+            jitter=random.Random(1),
+            changed=self._changed,
+            cluster_policies=cluster_policies,
         )
 
     def _changed(self) -> None:
@@ -39,10 +45,10 @@ class Places:
 
 
 @asynccontextmanager
-async def followed(api: ApiServer, *, namespaces: list[str] | None = None) -> AsyncIterator[Places]:
+async def followed(api: ApiServer, *, namespaces: list[str] | None = None, cluster_policies: bool = True) -> AsyncIterator[Places]:
     """Follow everything. Each watch of this API server ends at once, and is made again a moment later."""
     async with Cluster(api.connection()) as cluster:
-        places = Places(api, cluster, namespaces or [])
+        places = Places(api, cluster, namespaces or [], cluster_policies=cluster_policies)
         following = [asyncio.create_task(reflector.run()) for reflector in places.world.reflectors]
         try:
             yield places
@@ -108,6 +114,19 @@ async def test_cluster_policies_concern_those_who_name_one(api: ApiServer) -> No
 
         assert [] == places.reasons()
         assert [Reason.NO_PERMISSION] == places.reasons(policyRef={"kind": "ClusterRolloutPolicy", "name": "all"})
+
+
+async def test_cluster_policies_that_are_not_served_are_not_asked_for(api: ApiServer) -> None:
+    """Installed for single namespaces, nothing of the whole cluster is watched, and who names a cluster policy is told so."""
+    api.fault("GET", "/clusterrolloutpolicies", status=403, reason="Forbidden")
+    async with followed(api, namespaces=["shop"], cluster_policies=False) as places:
+        await known(places)
+
+        found = places.world.outside(objects.release(policyRef={"kind": "ClusterRolloutPolicy", "name": "all"}))
+        assert [] == places.reasons()
+        assert [Reason.MISSING_POLICY] == [blocker.reason for blocker in found.blockers]
+        assert "reads no ClusterRolloutPolicy" in found.blockers[0].message
+        assert 0 == api.faults[0].hits
 
 
 async def test_namespace_without_rights_concerns_its_own_releases(api: ApiServer) -> None:
@@ -194,3 +213,17 @@ async def test_hold_policy_that_cannot_be_read(api: ApiServer, code: int, kept: 
         await places.world._look_for_hold()
 
         assert kept is places.world.keep_held
+
+
+async def test_hold_policy_that_is_forbidden_is_asked_for_less_and_less(api: ApiServer) -> None:
+    """Without the right to read it, the policy is looked for after 5 seconds, then 10, and in the end every ten minutes."""
+    forbidden = api.fault("GET", "/mutatingadmissionpolic", status=403, reason="Forbidden")
+    async with followed(api) as places:
+        await known(places)
+        waits = []
+        for _ in range(9):
+            waits.append(places.world._look_again)
+            await places.world._look_for_hold()
+
+    assert [5, 10, 20, 40, 80, 160, 320, 600, 600] == waits
+    assert 10 == forbidden.hits

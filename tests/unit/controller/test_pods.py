@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tidegate.controller.pods import PATIENCE
 from unit.controller.api_server import ApiServer, settled
 from unit.controller.stage import KEY, Stage
 
@@ -21,6 +22,13 @@ async def read(stage: Stage, revision: str = "bbbb") -> None:
     await settled(lambda: not stage.pods._tasks)
 
 
+async def waited_for(stage: Stage, revision: str = "bbbb") -> None:
+    """Ask for pods until they are read for the first time."""
+    stage.pods.want(KEY, revision)
+    stage.clock.advance(PATIENCE)
+    await read(stage, revision)
+
+
 def names(pods: list[Any]) -> list[str]:
     return [pod["metadata"]["name"] for pod in pods]
 
@@ -29,8 +37,9 @@ async def test_pods_are_read_and_bring_their_release_back(stage: Stage, api: Api
     """Whoever waits for pods gets them once they are read, and is brought back when they say something new."""
     pod(api, "one", "False")
 
-    before = stage.pods.of(KEY, "bbbb")
     await read(stage)
+    before = stage.pods.of(KEY, "bbbb")
+    await waited_for(stage)
 
     assert [] == before
     assert ["one"] == names(stage.pods.of(KEY, "bbbb"))
@@ -39,7 +48,7 @@ async def test_pods_are_read_and_bring_their_release_back(stage: Stage, api: Api
 
 async def test_pods_are_not_read_again_at_once(stage: Stage, api: ApiServer) -> None:
     """Within three seconds the same pods are read once, however often somebody asks."""
-    await read(stage)
+    await waited_for(stage)
     pod(api, "one", "False")
     await read(stage)
     patient = stage.pods.of(KEY, "bbbb")
@@ -53,7 +62,7 @@ async def test_pods_are_not_read_again_at_once(stage: Stage, api: ApiServer) -> 
 async def test_pods_that_say_nothing_new_bring_nobody_back(stage: Stage, api: ApiServer) -> None:
     """Given pods whose status stays as it is, reading them again is no reason for a pass."""
     pod(api, "one", "False")
-    await read(stage)
+    await waited_for(stage)
     stage.queue.done(await stage.queue.get())
     stage.clock.advance(3)
 
@@ -65,7 +74,7 @@ async def test_pods_that_say_nothing_new_bring_nobody_back(stage: Stage, api: Ap
 async def test_pods_of_another_revision_are_not_shown(stage: Stage, api: ApiServer) -> None:
     """What was read of one revision says nothing about another."""
     pod(api, "one", "False")
-    await read(stage)
+    await waited_for(stage)
 
     assert [] == stage.pods.of(KEY, "cccc")
     assert [] == stage.pods.of(KEY, None)
@@ -76,7 +85,7 @@ async def test_pods_that_cannot_be_read_are_none(stage: Stage, api: ApiServer, c
     """A reason that is not known keeps nothing from going on."""
     api.fault("GET", "/pods", status=code)
 
-    await read(stage)
+    await waited_for(stage)
 
     assert [] == stage.pods.of(KEY, "bbbb")
 
@@ -84,6 +93,8 @@ async def test_pods_that_cannot_be_read_are_none(stage: Stage, api: ApiServer, c
 async def test_nothing_is_kept_of_pods_that_nobody_waits_for(stage: Stage, api: ApiServer) -> None:
     """Given a Release that goes while its pods are read, nothing is kept."""
     pod(api, "one", "False")
+    stage.pods.want(KEY, "bbbb")
+    stage.clock.advance(PATIENCE)
     stage.pods.want(KEY, "bbbb")
     stage.pods.forget(KEY)
     await settled(lambda: not stage.pods._tasks)

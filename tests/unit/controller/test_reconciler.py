@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from datetime import timedelta
 from typing import Any
 
@@ -30,11 +31,21 @@ async def breach(stage: Stage) -> None:
     await stage.look()
 
 
-async def events(stage: Stage) -> list[str]:
-    """Write out the Events that wait, and return their reasons."""
-    stage.recorder.start()
-    await settled(lambda: not stage.recorder.waiting() and stage.recorder._idle.is_set())
-    await stage.recorder.stop(within=0)
+def restarted(stage: Stage) -> Stage:
+    """Return the next life of an operator: all that it knows is what the API server has."""
+    again = Stage(stage.api)
+    for obj in stage.api.objects.values():
+        if obj["kind"] != "Event":
+            again.store.upsert(obj["kind"], copy.deepcopy(obj))
+    return again
+
+
+async def events(stage: Stage, *, written: bool = True) -> list[str]:
+    """Write out the Events that wait, unless they are to be lost, and return the reasons of all that are written."""
+    if written:
+        stage.recorder.start()
+        await settled(lambda: not stage.recorder.waiting() and stage.recorder._idle.is_set())
+        await stage.recorder.stop(within=0)
     return [body["reason"] for body in stage.api.written(EVENTS)]
 
 
@@ -77,7 +88,7 @@ async def test_notices_are_told_once_whatever_fails(stage: Stage) -> None:
     stage.adopted()
     stage.add(objects.deployment("checkout:v2", paused=True, labels={LABEL_RELEASE: NAME}))
     stage.api.fault("PATCH", "/status$", times=2)
-    stage.api.fault("PATCH", "/services/", times=2)
+    stage.api.fault("POST", "/services$", times=2)
 
     for _ in range(6):
         try:
@@ -86,6 +97,51 @@ async def test_notices_are_told_once_whatever_fails(stage: Stage) -> None:
             continue
 
     assert ["RolloutStarted"] == await events(stage)
+
+
+async def test_event_that_was_lost_in_a_crash_is_told_by_the_next_life(stage: Stage) -> None:
+    """Given an operator that dies after the status and before the Event, the next one writes the Event."""
+    stage.adopted()
+    stage.add(objects.deployment("checkout:v2", paused=True, labels={LABEL_RELEASE: NAME}))
+    await stage.reconciler.reconcile(KEY)
+    lost = await events(stage, written=False)
+    kept = [event["reason"] for event in stage.status["lastEvents"]]
+
+    again = restarted(stage)
+    await again.passes()
+
+    assert ([], ["RolloutStarted"], ["RolloutStarted"]) == (lost, kept, await events(again))
+    await again.close()
+
+
+async def test_events_that_are_written_leave_the_status_with_the_next_write(stage: Stage) -> None:
+    """Given an Event that is written, no write is made for that, and the next one that is made takes it out of the status."""
+    stage.adopted()
+    stage.add(objects.deployment("checkout:v2", paused=True, labels={LABEL_RELEASE: NAME}))
+    await stage.reconciler.reconcile(KEY)
+    await events(stage)
+    stage.api.requests.clear()
+    await stage.passes()
+    later = [path for _, path in stage.api.requests if path == f"{PATH}/status"]
+    kept = stage.status["lastEvents"]
+    stage.add(objects.deployment("checkout:v1", paused=True, labels={LABEL_RELEASE: NAME}))
+    await stage.reconciler.reconcile(KEY)
+    told = [event["reason"] for event in stage.status["lastEvents"]]
+
+    assert ([], 1) == (later, len(kept))
+    assert "RolloutStarted" not in told
+
+
+async def test_events_of_long_ago_are_not_told_again(stage: Stage) -> None:
+    """Given an Event that the API server has forgotten by now, a start writes nothing."""
+    stage.adopted()
+    stored = stage.api.objects[PATH]
+    old = {"reason": "Promoted", "type": "Normal", "message": "v1 serves", "at": "2025-12-31T22:59:00Z"}
+    stage.add({**stored, "status": {**stored["status"], "lastEvents": [old]}})
+
+    await stage.passes()
+
+    assert 0 == stage.recorder.waiting()
 
 
 async def test_breach_reaches_the_route_though_the_status_cannot_be_stored(stage: Stage) -> None:

@@ -88,6 +88,7 @@ def changed(path: str, value: object) -> dict[str, Any]:
         ("conditions.0.reason", "NoPermission", Weight.DECISION),
         ("rollout", {"undo": "GateBreached"}, Weight.DECISION),
         ("observedGeneration", 2, Weight.DECISION),
+        ("lastEvents", [{"reason": "Promoted", "at": "then"}], Weight.NONE),
     ],
 )
 def test_differences_are_weighed(path: str, value: object, weight: Weight) -> None:

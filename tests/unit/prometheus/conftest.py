@@ -1,11 +1,12 @@
 """A Prometheus that says what a test tells it to, on a loopback socket, and connections to it."""
 
+import asyncio
 import copy
 import json
 import re
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from ssl import PROTOCOL_TLS_SERVER, SSLContext
@@ -20,6 +21,15 @@ Respond = Callable[[BaseHTTPRequestHandler], None]
 
 JOINED = re.compile(r'label_replace\(\(\n(.*?)\n\), "(\w+)", "([^"]*)", "", ""\)', re.DOTALL)
 """One of the queries that were joined into one."""
+
+
+@pytest.fixture(autouse=True)
+async def nothing_under_way() -> AsyncIterator[None]:
+    """Once all have their answers there are turns of the loop left to those who gave them; they come before the loop's end."""
+    yield
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others, timeout=5)
 
 
 class ScriptedPrometheus:

@@ -136,8 +136,8 @@ class TestTogether:
 
     async def test_who_does_not_wait_any_more_takes_nothing_from_others(self, asking):
         """A Release is deleted during its look."""
-        leaving = asyncio.create_task(asking.batcher.ask("q1", AT, 100))
-        staying = asyncio.create_task(asking.batcher.ask("q1", AT, 100))
+        leaving = asking.batcher.ask("q1", AT, 100)
+        staying = asking.batcher.ask("q1", AT, 100)
         await asyncio.sleep(0)
         leaving.cancel()
 

@@ -361,7 +361,7 @@ class TestCredentials:
 
     @pytest.mark.parametrize("content", [None, "", "two\nlines", "ünlike"])
     async def test_a_file_that_cannot_be_used(self, prometheus, connect, tmp_path, content):
-        """The message names the file and not its content, and the server is not asked without credentials."""
+        """The message names the field, neither path nor content of the file, and the server is not asked without credentials."""
         token = tmp_path / "token"
         if content is not None:
             token.write_text(content)
@@ -369,9 +369,9 @@ class TestCredentials:
         answer = await connect(prometheus.address, bearerTokenFile=str(token)).query("q", AT)
 
         expected = (
-            f"cannot read {token}: No such file or directory"
+            "cannot read bearerTokenFile: No such file or directory"
             if content is None
-            else f"{token} is empty or holds more than one line of printable ASCII"
+            else "bearerTokenFile is empty or holds more than one line of printable ASCII"
         )
         assert answer == trouble(expected)
         assert prometheus.paths == []
@@ -405,6 +405,24 @@ class TestCredentials:
         for text in (caplog.text, repr(connection.config), str(connection.config)):
             assert "hunter22" not in text
             assert "swordfish" not in text
+
+    async def test_a_secret_that_lies_where_words_are_cut(self, prometheus, connect, tmp_path):
+        """Half of a secret is redacted, too: words are cut only when it has been looked for."""
+        (tmp_path / "token").write_text("hunter22hunter22")
+        prometheus.refuses(f"{'x' * 474}hunter22hunter22")
+
+        answer = await connect(prometheus.address, bearerTokenFile=str(tmp_path / "token")).query("q", AT)
+
+        assert isinstance(answer, Trouble)
+        assert answer.message.endswith(f"{'x' * 474}*** (HTTP 400)")
+
+    async def test_control_characters_are_not_passed_on(self, prometheus, connect):
+        """What clears a terminal, or begins a line of its own in a log, is no part of a message."""
+        prometheus.refuses("one\ntwo \x1b[2Jthree\x00")
+
+        answer = await connect(prometheus.address).query("q", AT)
+
+        assert answer == trouble("Prometheus says: one two \ufffd[2Jthree\ufffd (HTTP 400)")
 
 
 class TestTLS:
@@ -455,5 +473,6 @@ class TestTLS:
         shutil.copy(authority / "ca.crt", bundle)
 
         assert isinstance(without, Trouble)
-        assert str(bundle) in without.message
+        assert "tls.caFile" in without.message
+        assert str(bundle) not in without.message
         assert Value(1.0) == await connection.query("q", AT)

@@ -167,6 +167,25 @@ class TestBaselines:
 
         assert reading.counts == Counts(at(60), Tally(1.0, 0.0), Tally(1.0, 0.0))
 
+    async def test_counting_goes_on_where_another_process_has_stopped(self, prometheus, reader):
+        """The counters are read as they were at its last look."""
+        says(prometheus, canary_total=100, canary_bad=10, stable_total=1000, stable_bad=20)
+        assert await reader.resume(gate(), NAMES, "abc", at(0)) == ""
+        assert reader.primed(gate(), NAMES, "abc")
+        says(prometheus, canary_total=150, canary_bad=12, stable_total=1400, stable_bad=21)
+
+        reading = await reader.read(gate(), NAMES, "abc", at(45))
+
+        assert reading.counts == Counts(at(0), Tally(50.0, 2.0), Tally(400.0, 1.0))
+
+    async def test_counting_begins_anew_where_nothing_is_known_of_then(self, prometheus, reader):
+        """As after a Prometheus has lost its data."""
+        for query in ("canary_total", "canary_bad", "stable_total", "stable_bad"):
+            prometheus.gives([], to=query)
+
+        assert await reader.resume(gate(), NAMES, "abc", at(0)) == ""
+        assert not reader.primed(gate(), NAMES, "abc")
+
     async def test_a_baseline_that_cannot_be_taken(self, prometheus, reader):
         """It is said why, and counting has not begun."""
         prometheus.refuses("too busy", status=503)

@@ -216,6 +216,33 @@ class TestSeriesThatComeAndGo:
         assert (200, 0) == summed(increases.stable)
 
 
+class TestResuming:
+    """Another process has counted before: what it took in counts once."""
+
+    def test_counting_goes_on_from_the_last_look(self):
+        """Nothing that happened since is lost."""
+        ledger = Ledger()
+        ledger.prime(at(0), seen(c=(100, 10)), seen(s=(1000, 20)), resumed=True)
+
+        increases = ledger.advance(at(45), seen(c=(190, 12)), seen(s=(1900, 21)))
+
+        assert increases is not None
+        assert at(0) == increases.since
+        assert ((90, 2), (900, 1)) == (summed(increases.canary), summed(increases.stable))
+
+    def test_a_pod_that_was_missed_at_the_last_look_gives_a_baseline_only(self):
+        """Whether it has just started or was counted before cannot be known; from there on it counts."""
+        ledger = Ledger()
+        ledger.prime(at(0), seen(a=100), seen(s=0), resumed=True)
+
+        first = ledger.advance(at(10), seen(a=110, b=500), seen(s=10))
+        second = ledger.advance(at(20), seen(a=120, b=505, c=3), seen(s=20))
+
+        assert first is not None
+        assert second is not None
+        assert [(10, 0), (18, 0)] == [summed(first.canary), summed(second.canary)]
+
+
 class TestServices:
     """A gateway's counters of a Service go on from one version to the next."""
 

@@ -268,4 +268,40 @@ def test_our_own_mark_is_kept(store: Store):
 
     kept = [store.get("Deployment", "shop", name)["metadata"].get("managedFields") for name in "ab"]
 
-    assert kept == [({"manager": "tidegate"},), None]
+    assert kept == [[{"manager": "tidegate"}], None]
+
+
+def test_objects_are_named_without_reading_them(store: Store):
+    """By namespace and name."""
+    store.upsert("Deployment", deployment("b", 1))
+    store.upsert("Deployment", deployment("a", 2))
+    store.upsert("Deployment", deployment("c", 3, namespace="blog"))
+
+    assert [("blog", "c"), ("shop", "a"), ("shop", "b")] == [(namespace, name) for _, namespace, name in store.names("Deployment")]
+
+
+def test_what_is_read_again_and_again_is_the_same_object(store: Store, monkeypatch: pytest.MonkeyPatch):
+    """As long as it does not change, and few others are read; what is dropped is read anew."""
+    monkeypatch.setattr("tidegate.runtime.store.RECENT", 1)
+    store.upsert("Deployment", deployment("a", 1))
+    store.upsert("Deployment", deployment("b", 2))
+    first, second = store.get("Deployment", "shop", "a"), store.get("Deployment", "shop", "a")
+    store.get("Deployment", "shop", "b")
+    dropped = store.get("Deployment", "shop", "a")
+    store.upsert("Deployment", deployment("a", 3))
+    store.remove("Deployment", deployment("b", 4))
+
+    assert first is second
+    assert first == dropped
+    assert first is not dropped
+    assert "3" == version_in(store, "a")
+    assert version_in(store, "b") is None
+
+
+def test_history_that_went_back_is_noted(store: Store):
+    """For whoever keeps what was made of an object in one version."""
+    store.replace("Deployment", [deployment("a", 5)], "5")
+    before = store.rewinds
+    store.replace("Deployment", [deployment("a", 5, uid="u2")], "5", rewound=True)
+
+    assert (0, 1) == (before, store.rewinds)

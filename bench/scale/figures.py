@@ -1,0 +1,74 @@
+"""Every figure of the bench by name, with its limit and with what the peers were measured to do on such a machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure that is wanted.
+
+    Attributes:
+        key: group and name; what the groups give their figures.
+        cell: in words, with the unit.
+        limit: the greatest that it may be; None where it is only printed.
+        argo: what Argo Rollouts 1.10 was measured to do; empty where it was not.
+        flagger: the same of Flagger 1.44.
+    """
+
+    key: str
+    cell: str
+    limit: float | None = None
+    argo: str = ""
+    flagger: str = ""
+
+
+ROWS = (
+    Row("services-30/breach p50", "30 services, 5 s interval: breach to stable, p50, in s", 2.6, "5.2", "15.2"),
+    Row("services-30/breach p99", "30 services, 5 s interval: breach to stable, p99, in s", 5.2, "7.4", "17.0"),
+    Row("services-30/reading p50", "30 services, 5 s interval: first bad reading to stable, p50, in s", 0.03, "1.3", "10.0"),
+    Row("services-30/reading p99", "30 services, 5 s interval: first bad reading to stable, p99, in s", 0.15, "2.8", "10.8"),
+    Row("services-200/reading p50", "200 services, 2 s interval: first bad reading to stable, p50, in s", 0.05, "17.5"),
+    Row("services-200/reading p99", "200 services, 2 s interval: first bad reading to stable, p99, in s", 0.5, "25.0"),
+    Row(
+        "services-300/reading p50", "300 services at one instant, 5 s interval: first bad reading to stable, p50, in s", 0.5, "21.7"
+    ),
+    Row(
+        "services-300/reading p99", "300 services at one instant, 5 s interval: first bad reading to stable, p99, in s", 2.0, "33.7"
+    ),
+    Row("services-500/reading p99", "500 services at one instant, 5 s interval: first bad reading to stable, p99, in s", 3.0),
+    Row("services-30/adoption", "API requests per service, adoption of an existing Deployment", 5, "18 to 19.5", "47"),
+    Row("services-30/rollout", "API requests per service, one rollout to 20% and rollback", 18, "44 to 77", "121"),
+    Row("services-200/memory", "resident memory at 200 services mid-canary, in MB", 130, "135", "71 (at 30)"),
+    Row("canary-1000/cpu", "1,000 Releases mid-canary, 10 s interval: processor, in cores", 0.4),
+    Row("canary-1000/memory", "1,000 Releases mid-canary, 10 s interval: resident memory, in MB", 200),
+    Row("canary-1000/restart", "restart with 1,000 mid-canary: until every one is judged again, in s", 10),
+    Row("idle-5000/requests", "5,000 idle Releases: API requests per hour", 0),
+    Row("idle-5000/cpu", "5,000 idle Releases: processor, in cores", 0.02),
+    Row("idle-5000/memory", "5,000 idle Releases: resident memory, in MB", 250),
+    Row("services-200/breach p50", "200 services, 2 s interval: breach to stable, p50, in s"),
+    Row("services-200/breach p99", "200 services, 2 s interval: breach to stable, p99, in s"),
+    Row("services-300/breach p50", "300 services at one instant, 5 s interval: breach to stable, p50, in s"),
+    Row("services-300/breach p99", "300 services at one instant, 5 s interval: breach to stable, p99, in s"),
+    Row("services-500/reading p50", "500 services at one instant, 5 s interval: first bad reading to stable, p50, in s"),
+    Row("services-500/breach p50", "500 services at one instant, 5 s interval: breach to stable, p50, in s"),
+    Row("services-500/breach p99", "500 services at one instant, 5 s interval: breach to stable, p99, in s"),
+    Row("services-500/memory", "resident memory at 500 services mid-canary, in MB"),
+    Row("services-200/rollout", "API requests per service, one rollout to 20% and rollback, 200 services"),
+    Row("canary-1000/queries", "1,000 Releases mid-canary, 10 s interval: HTTP requests to Prometheus per second"),
+    Row("canary-1000/writes", "1,000 Releases mid-canary, 10 s interval: API requests per second"),
+    Row("canary-1000/restart memory", "the same after a restart: resident memory, in MB"),
+    Row(
+        "seed-1000/cpu", "1,000 Releases mid-canary under the three gates of the example policy, 10 s interval: processor, in cores"
+    ),
+    Row("seed-1000/memory", "the same: resident memory, in MB"),
+    Row("seed-1000/queries", "the same: HTTP requests to Prometheus per second"),
+    Row("seed-1000/restart", "the same: restart, until every one is judged again, in s"),
+    Row("idle-5000/about", "the same, without upkeep (watches, lists, the hold policy), which no Release is the reason of"),
+    Row("idle-5000/start", "5,000 idle Releases: from the start of the process until it is ready, in s"),
+    Row("idle-5000/base", "the operator without any Release: resident memory, in MB"),
+    Row("idle-5000/each", "memory of an idle Release with all that is around it, in kB"),
+    Row("canary-1000/each", "memory of a Release mid-canary with all that is around it, in kB"),
+)
+"""In the order of the report."""

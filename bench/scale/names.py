@@ -1,0 +1,3 @@
+"""The names of the groups, in the order in which they are measured."""
+
+GROUPS = ("services-30", "services-200", "services-300", "services-500", "canary-1000", "seed-1000", "idle-5000")

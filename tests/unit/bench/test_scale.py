@@ -1,0 +1,163 @@
+"""The bench of speed and scale: its stand-ins say what the bench has set, and its figures are what was seen."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import aiohttp
+import pytest
+from bench.measure import Figure
+from bench.scale.fleet import seed_gates
+from bench.scale.gateway import accepted, weight
+from bench.scale.report import BEGIN, END, kept, line, number, write
+from bench.scale.spread import percentile
+from bench.scale.telemetry import CANARY_RATE, STABLE_RATE, Telemetry
+from bench.scale.usage import OPERATOR, Audit
+
+from tidegate.api.gate import Gate
+from tidegate.prometheus.batching import join
+from tidegate.prometheus.counters import raw_counters
+from tidegate.prometheus.promql import Names, pods_of
+
+SHOP = ("bench-0", "shop-0001")
+
+
+def queries(gate: Gate) -> list[str]:
+    """Total and bad of the new version, total and bad of stable."""
+    names = Names(*SHOP, SHOP[1], "", "", pods_of([f"{SHOP[1]}-aaaaa"]), pods_of([f"{SHOP[1]}-bbbbb"]), 80)
+    asked = raw_counters(gate, names)
+    assert asked.stable is not None
+    return [asked.canary.total, asked.canary.bad, asked.stable.total, asked.stable.bad]
+
+
+async def ask(telemetry: Telemetry, at: float) -> list[float]:
+    """Ask as the operator does: all queries of a look in one request."""
+    gate = Gate.model_validate(seed_gates(5.0)[0])
+    body = {"query": join(queries(gate), "nonce"), "time": f"{at:.3f}"}
+    async with aiohttp.ClientSession() as session, session.post(f"{telemetry.address}/api/v1/query", data=body) as answer:
+        result = (await answer.json())["data"]["result"]
+    return [float(series["value"][1]) for series in sorted(result, key=lambda one: one["metric"]["tidegate_question"])]
+
+
+@pytest.fixture
+async def telemetry():
+    stand_in = Telemetry(interval=5.0)
+    stand_in.stable[SHOP] = "aaaaa"
+    await stand_in.start()
+    yield stand_in
+    await stand_in.stop()
+
+
+async def test_a_breach_shows_from_its_instant_on(telemetry: Telemetry) -> None:
+    """Counters are those of the instant that is asked for: half of an interval's requests fail at once, and none before."""
+    before = time.time() - 5
+    bad_at = telemetry.turn_bad(SHOP)
+
+    early, late = await ask(telemetry, before), await ask(telemetry, bad_at + 0.001)
+
+    assert pytest.approx(5 * CANARY_RATE, abs=3) == late[0] - early[0]
+    assert pytest.approx(5 * CANARY_RATE / 2, abs=6) == late[1] - early[1]
+    assert pytest.approx(5 * STABLE_RATE, abs=3) == late[2] - early[2]
+    assert late[3] - early[3] < 10
+
+
+async def test_it_is_known_when_a_breach_was_first_read(telemetry: Telemetry) -> None:
+    """A look of before the breach does not count, whenever it is taken."""
+    await ask(telemetry, time.time() - 5)
+    bad_at = telemetry.turn_bad(SHOP)
+    await ask(telemetry, bad_at - 1)
+    unseen = telemetry.seen[SHOP].first_bad
+    await ask(telemetry, bad_at + 0.001)
+
+    assert unseen is None
+    assert telemetry.seen[SHOP].first_bad is not None
+    assert 3 == telemetry.seen[SHOP].looks
+    assert (3, 12) == (telemetry.requests, telemetry.queries)
+
+
+def test_percentiles_are_values_that_were_seen() -> None:
+    """By the nearest-rank method: the worst of few is their 99th."""
+    assert [2, 4, 1] == [percentile([3, 1, 4, 2], share) for share in (0.5, 0.99, 0.01)]
+
+
+def test_weight_of_a_route() -> None:
+    """In percent, whatever the weights add up to."""
+    backends = [{"name": "shop-stable", "weight": 160}, {"name": "shop-canary", "weight": 40}]
+
+    assert 20 == weight({"spec": {"rules": [{"backendRefs": backends}]}})
+    assert 0 == weight({"spec": {"rules": [{"backendRefs": [{"name": "shop"}]}]}})
+
+
+def test_a_route_is_accepted_as_it_is_now() -> None:
+    """What was said of an earlier generation does not count."""
+    route = {"metadata": {"generation": 2}, "status": {"parents": [{"conditions": [{"observedGeneration": 1}]}]}}
+
+    assert not accepted(route)
+    assert accepted({**route, "metadata": {"generation": 1}})
+
+
+def test_requests_are_counted_by_the_audit_log(tmp_path: Path) -> None:
+    """Those of the operator, once each, from where the log was read last; watches apart from all others."""
+
+    def entry(verb: str, stage: str, user: str = OPERATOR, code: int = 200) -> str:
+        reference = {"resource": "releases", "subresource": "status"}
+        status = {"code": code}
+        return json.dumps(
+            {"verb": verb, "stage": stage, "user": {"username": user}, "objectRef": reference, "responseStatus": status}
+        )
+
+    log = tmp_path / "audit.log"
+    log.write_text(entry("patch", "ResponseComplete") + "\n")
+    audit = Audit(log)
+    later = [
+        entry("patch", "ResponseComplete"),
+        entry("patch", "ResponseComplete", code=409),
+        entry("patch", "ResponseComplete", user="kubernetes-admin"),
+        entry("watch", "ResponseStarted"),
+        entry("watch", "ResponseComplete"),
+    ]
+    with log.open("a") as more:
+        more.write("\n".join(later) + "\n")
+
+    found, nothing = audit.since(), audit.since()
+
+    assert {"patch releases/status": 1, "patch releases/status 409": 1, "watch releases/status": 1} == found.by_kind
+    assert (2, 1) == (found.total, found.upkeep)
+    assert 0 == nothing.total
+
+
+def test_results_are_written_between_the_marks_of_the_page(tmp_path: Path) -> None:
+    """What people wrote around them stays, and what was not measured is left out."""
+    cell = "30 services, 5 s interval: breach to stable, p50, in s"
+    folder, page, results = tmp_path / "kept", tmp_path / "performance.md", tmp_path / "results" / "scale.json"
+    folder.mkdir()
+    page.write_text(f"before\n\n{BEGIN}\nfigures of before\n{END}\n\nafter\n")
+    (folder / "services-30.json").write_text(json.dumps({"figures": [Figure(cell, 2.5, 9.0, "a note").to_wire()]}))
+    (folder / "services-30.quick.json").write_text(json.dumps({"figures": [Figure(cell, 0.1, 9.0).to_wire()]}))
+
+    write(kept(folder), results, page)
+
+    assert [{"cell": cell, "measured": 2.5, "limit": 2.6, "holds": True, "note": "a note"}] == json.loads(results.read_text())
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "figures of before" not in text
+    assert f"| {cell} | 5.2 | 15.2 | 2.6 | 2.5 | yes |" in text
+
+
+def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
+    """Rather than to guess where the tables belong."""
+    page = tmp_path / "performance.md"
+    page.write_text("no marks")
+
+    with pytest.raises(ValueError, match="no place for figures"):
+        write([], tmp_path / "scale.json", page)
+    assert "no marks" == page.read_text()
+
+
+def test_figures_have_three_digits_that_count() -> None:
+    """And say whether they hold."""
+    assert ["0.0123", "2.5", "1,235", ""] == [number(value) for value in (0.012345, 2.5, 1234.6, None)]
+    assert "cpu: 0.5, at most 0.4: NO" == line(Figure("cpu", 0.5, 0.4))
