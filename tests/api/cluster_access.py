@@ -55,7 +55,14 @@ def install_crds() -> None:
     folder = str(ROOT / "crds")
     kubectl("apply", "--server-side", "--force-conflicts", "--field-manager=tidegate-tests", "-k", folder)
     names = [f"crd/{kind.crd_name}" for kind in KINDS]
-    kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
+    established(*names)
+
+
+def established(*names: str) -> None:
+    """Wait until the API server serves kinds; `kubectl wait` itself gives up on one that is so new that it has no status yet."""
+    wait = ("kubectl", "wait", "--for=condition=Established", "--timeout=60s", *names)
+    done = eventually(lambda: run(*wait), wanted=lambda done: "accessor error" not in done.stderr)
+    assert done.returncode == 0, done.stderr
 
 
 @contextmanager

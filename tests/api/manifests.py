@@ -46,9 +46,18 @@ def kustomize(folder: str) -> dict[Key, dict[str, Any]]:
 
 
 def helm(*options: str) -> dict[Key, dict[str, Any]]:
+    return by_name(_helm(*options))
+
+
+def helm_documents(*options: str) -> list[dict[str, Any]]:
+    """Return rendered objects where those of several namespaces may have one name."""
+    return [document for document in yaml.safe_load_all(_helm(*options)) if document]
+
+
+def _helm(*options: str) -> str:
     done = run(HELM, "template", "tidegate", str(CHART), "--namespace", "tidegate-system", *options)
     assert done.returncode == 0, done.stderr
-    return by_name(done.stdout)
+    return done.stdout
 
 
 def comparable(found: dict[str, Any]) -> dict[str, Any]:

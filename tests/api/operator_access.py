@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import yaml
 from aiohttp import web
 
-from api.cluster_access import ROOT, apply, kubectl, run
+from api.cluster_access import ROOT, apply, established, kubectl, run
 from api.cluster_client_access import api_server
 from api.fault_proxy import FaultProxy, fault_proxy
 from api.shop import install_httproutes
@@ -39,7 +39,7 @@ def install() -> None:
     definitions = [found for found in objects if found["kind"] in {"CustomResourceDefinition", "Namespace"}]
     apply(yaml.safe_dump_all(definitions))
     names = [f"crd/{found['metadata']['name']}" for found in definitions if found["kind"] == "CustomResourceDefinition"]
-    kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
+    established(*names)
     rights = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding"}
     apply(yaml.safe_dump_all([found for found in objects if found["kind"] in rights]))
     install_httproutes()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from api.cluster_access import apply, eventually, install_crds, kubectl, namespace, run
+from api.cluster_access import apply, established, eventually, install_crds, kubectl, namespace, run
 from api.cluster_client_access import api_server
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.resources import DEPLOYMENTS, PODS, RELEASES, REPLICA_SETS
@@ -151,7 +151,7 @@ def install_httproutes() -> None:
             pytest.skip(f"no CRDs of Gateway API: {missing}")
         crd = next(file for file in files if file.name.endswith("_httproutes.yaml"))
         apply(crd.read_text())
-    kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/httproutes.gateway.networking.k8s.io")
+    established("crd/httproutes.gateway.networking.k8s.io")
 
 
 def garbage_collector_knows_releases(shop: Shop) -> None:

@@ -21,7 +21,8 @@ from tidegate.cluster.errors import NotFound
 from tidegate.cluster.reflector import Reflector, State
 from tidegate.cluster.resources import CONFIG_MAPS, Resource
 from tidegate.runtime.clock import SystemClock
-from tidegate.runtime.store import MARK, Change, Store
+from tidegate.runtime.packing import MARK
+from tidegate.runtime.store import Change, Store
 
 pytestmark = needs_api_server
 

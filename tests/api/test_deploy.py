@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from api.cluster_access import kubectl, run
-from api.manifests import CHART, DEPLOY, HELM, by_name, comparable, helm, kustomize, needs_helm, needs_kubectl
+from api.manifests import CHART, DEPLOY, HELM, by_name, comparable, helm, helm_documents, kustomize, needs_helm, needs_kubectl
 from tidegate.api.names import HOLD_POLICY
 from tidegate.controller import config as configuration
 
@@ -156,6 +156,48 @@ def test_without_leader_election_there_is_never_a_second_pod(tmp_path: Path) -> 
 
 
 @needs_kubectl
+@needs_helm
+def test_pod_is_closed() -> None:
+    """Beyond the restricted standard: nothing can be written but /tmp, and a token is there because the pod itself asks for it."""
+    for objects in (kustomize("."), helm()):
+        pod = objects["Deployment", "tidegate"]["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+
+        assert {"type": "RuntimeDefault"} == pod["securityContext"]["seccompProfile"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert 0 != pod["securityContext"]["runAsUser"]
+        assert {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        } == container["securityContext"]
+        assert {"/tmp"} == {one["mountPath"] for one in container["volumeMounts"] if not one.get("readOnly")}
+        assert (True, False) == (pod["automountServiceAccountToken"], pod["enableServiceLinks"])
+        assert objects["ServiceAccount", "tidegate"]["automountServiceAccountToken"] is False
+        assert not [name for name in ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace") if pod.get(name)]
+
+
+@needs_helm
+def test_network_policy_lets_through_what_is_needed() -> None:
+    """In: the port of probes and metrics. Out: DNS, the API server and Prometheus; each for whom the values name."""
+    inside = '[{"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":"monitoring"}}}]'
+    servers = '[{"ipBlock":{"cidr":"10.1.0.0/16"}}]'
+    options = ("--set-json", f"networkPolicy.ingressFrom={inside}", "--set-json", f"networkPolicy.egressTo={servers}")
+    wide = helm("--set", "networkPolicy.enabled=true")["NetworkPolicy", "tidegate"]["spec"]
+    narrow = helm("--set", "networkPolicy.enabled=true", *options)["NetworkPolicy", "tidegate"]["spec"]
+    labels = helm()["Deployment", "tidegate"]["spec"]["selector"]["matchLabels"]
+
+    for spec in (wide, narrow):
+        assert labels == spec["podSelector"]["matchLabels"]
+        assert ["Ingress", "Egress"] == spec["policyTypes"]
+        assert [["http"]] == [[one["port"] for one in rule["ports"]] for rule in spec["ingress"]]
+        assert [[53, 53], [443, 6443, 9090]] == [[one["port"] for one in rule["ports"]] for rule in spec["egress"]]
+    assert not [rule for rule in (*wide["ingress"], *wide["egress"]) if {"from", "to"} & rule.keys()]
+    assert json.loads(inside) == narrow["ingress"][0]["from"]
+    assert json.loads(servers) == narrow["egress"][1]["to"]
+
+
+@needs_kubectl
 def test_no_role_of_the_operator_has_a_wildcard() -> None:
     """Every right is named: group, resource and verb."""
     objects = kustomize(".")
@@ -192,6 +234,8 @@ def test_named_namespaces_bind_the_operator_there_only() -> None:
         ("config.connections[0].name=Default", "/config/connections/0"),
         ("admission.hold.enabled=maybe", "/admission/hold/enabled"),
         ("imagee.tag=1", "imagee"),
+        ("scope=cluster-wide", "/scope"),
+        ("networkPolicy.egressTo[0].cidr=10.0.0.0/8", "/networkPolicy/egressTo/0"),
     ],
 )
 def test_wrong_values_are_named(option: str, named: str) -> None:
@@ -200,6 +244,26 @@ def test_wrong_values_are_named(option: str, named: str) -> None:
 
     assert done.returncode != 0
     assert named in done.stderr
+
+
+@needs_helm
+def test_single_namespaces_have_to_be_named() -> None:
+    """`scope: namespaced` without namespaces would serve none: the chart stops with the value to set."""
+    refused = run(HELM, "template", "tidegate", str(CHART), "--set", "scope=namespaced")
+
+    assert "scope: namespaced needs watchNamespaces" in refused.stderr
+
+
+@needs_helm
+def test_operator_reads_the_configuration_for_single_namespaces(tmp_path: Path) -> None:
+    """Installed for single namespaces, the operator serves these and reads no policy of the cluster."""
+    file = tmp_path / "config.yaml"
+    objects = helm_documents("--set", "scope=namespaced,watchNamespaces={shop,bank}")
+    file.write_text(next(one["data"]["config.yaml"] for one in objects if one["kind"] == "ConfigMap"))
+
+    loaded = configuration.load(file)
+
+    assert (("shop", "bank"), False) == (loaded.watch_namespaces, loaded.cluster_policies)
 
 
 @needs_helm

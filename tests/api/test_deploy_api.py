@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from api.cluster_access import Api, api_proxy, install_crds, kubectl, namespace, needs_api, run
+from api.cluster_access import Answer, Api, api_proxy, install_crds, kubectl, namespace, needs_api, run
 from api.manifests import KUBECONFORM, Key, helm, kustomize, needs_helm, needs_kubeconform
 
 pytestmark = needs_api
@@ -53,24 +53,57 @@ def test_api_server_takes_what_helm_renders(place: str) -> None:
     kubectl("apply", "--server-side", "--dry-run=server", "--validate=strict", "--force-conflicts", "-f", "-", stdin=text)
 
 
+def pod_of(objects: dict[Key, dict[str, Any]], **more: Any) -> dict[str, Any]:
+    """Return a pod of the operator's Deployment."""
+    template = objects["Deployment", "tidegate"]["spec"]["template"]
+    metadata = {**template["metadata"], "name": "tidegate"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {**template["spec"], **more}}
+
+
+def admitted(api: Api, place: str, pod: dict[str, Any]) -> Answer:
+    return api.request("POST", f"/api/v1/namespaces/{place}/pods?dryRun=All", pod, "application/json")
+
+
 def test_pod_passes_the_restricted_standard(api: Api, place: str) -> None:
     """The operator's pod is admitted to a namespace that enforces the restricted Pod Security Standard."""
-    template = kustomize(".")["Deployment", "tidegate"]["spec"]["template"]
-    pod = {"apiVersion": "v1", "kind": "Pod", **template, "metadata": {**template["metadata"], "name": "tidegate"}}
-
-    answer = api.request("POST", f"/api/v1/namespaces/{place}/pods?dryRun=All", pod, "application/json")
+    answer = admitted(api, place, pod_of(kustomize(".")))
 
     assert answer.accepted, answer.message
+
+
+@needs_helm
+def test_pod_of_the_chart_passes_the_restricted_standard(api: Api, place: str) -> None:
+    """Likewise that of the chart, installed for the cluster or for single namespaces."""
+    for options in ((), ("--set", "scope=namespaced,watchNamespaces={shop}")):
+        answer = admitted(api, place, pod_of(helm(*options)))
+
+        assert answer.accepted, answer.message
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ({"securityContext": {"runAsNonRoot": True}}, "seccompProfile"),
+        ({"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}}, "runAsNonRoot"),
+        ({"hostNetwork": True}, "host namespaces"),
+        ({"volumes": [{"name": "config", "hostPath": {"path": "/"}}, {"name": "tmp", "emptyDir": {}}]}, "hostPath"),
+    ],
+)
+def test_pod_that_is_less_closed_is_refused(api: Api, place: str, more: dict[str, Any], named: str) -> None:
+    """The standard is enforced here: with one of its measures taken away, the same pod is refused, and the refusal names it."""
+    answer = admitted(api, place, pod_of(kustomize("."), **more))
+
+    assert 403 == answer.status
+    assert "violates PodSecurity" in answer.message
+    assert named in answer.message
 
 
 RIGHTS = [
     ("patch", "releases.tidegate.dev", "shop"),
     ("patch", "releases.tidegate.dev/status", "shop"),
-    ("update", "releases.tidegate.dev/finalizers", "shop"),
     ("watch", "rolloutpolicies.tidegate.dev", "shop"),
     ("list", "clusterrolloutpolicies.tidegate.dev", ""),
     ("patch", "deployments.apps", "shop"),
-    ("update", "deployments.apps/finalizers", "shop"),
     ("create", "replicasets.apps", "shop"),
     ("delete", "services", "shop"),
     ("watch", "endpointslices.discovery.k8s.io", "shop"),
@@ -83,6 +116,17 @@ RIGHTS = [
 ]
 NO_RIGHTS = [
     ("get", "secrets", "shop"),
+    ("list", "secrets", "tidegate-system"),
+    ("get", "configmaps", "tidegate-system"),
+    ("create", "pods", "shop"),
+    ("create", "pods/exec", "shop"),
+    ("get", "pods/log", "shop"),
+    ("create", "serviceaccounts/token", "tidegate-system"),
+    ("update", "releases.tidegate.dev", "shop"),
+    ("update", "releases.tidegate.dev/finalizers", "shop"),
+    ("update", "deployments.apps/finalizers", "shop"),
+    ("update", "horizontalpodautoscalers.autoscaling", "shop"),
+    ("list", "namespaces", ""),
     ("delete", "releases.tidegate.dev", "shop"),
     ("create", "releases.tidegate.dev", "shop"),
     ("delete", "deployments.apps", "shop"),

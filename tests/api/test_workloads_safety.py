@@ -140,12 +140,26 @@ async def test_empty_canary_is_deleted_and_one_of_the_deployment_is_not(shop: Sh
     stable = (await shop.view()).replica_sets[0].name
     name = await held_with_canary(shop)
     await shop.perform(Scale(name, 0))
+    await shop.until(lambda view: all(rs.current == 0 for rs in view.replica_sets if rs.owner is Owner.RELEASE))
     seen = await shop.workload()
 
     assert await shop.perform(DeleteReplicaSet(name))
     assert await shop.perform(DeleteReplicaSet(name), on=seen) is False
     with pytest.raises(Retry):
         await shop.perform(DeleteReplicaSet(stable))
+
+
+async def test_deletion_that_comes_late_takes_no_pods(shop: Shop) -> None:
+    """Given an empty canary whose template is wanted again since it was seen, deleting it is refused."""
+    name = await held_with_canary(shop)
+    await shop.perform(Scale(name, 0))
+    await shop.until(lambda view: all(rs.current == 0 for rs in view.replica_sets if rs.owner is Owner.RELEASE))
+    seen = await shop.workload()
+    await shop.perform(Scale(name, 2))
+
+    for late in (DeleteReplicaSet(name), Scale(name, 1)):
+        with pytest.raises(Conflict):
+            await shop.perform(late, on=seen)
 
 
 async def test_label_comes_and_goes(shop: Shop) -> None:

@@ -19,8 +19,77 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- end -}}
 {{- end }}
 
+{{- define "tidegate.namespaced" -}}
+{{- if eq .Values.scope "namespaced" -}}true{{- end -}}
+{{- end }}
+
+{{- define "tidegate.subjects" -}}
+- kind: ServiceAccount
+  name: tidegate
+  namespace: {{ .Release.Namespace }}
+{{- end }}
+
+{{- /* What the operator may do in a namespace that it serves: the rules of a ClusterRole, or of a Role in each. */ -}}
+{{- define "tidegate.rules" -}}
+# patch: finalizers, and nothing else of what the author wrote.
+- apiGroups: [tidegate.dev]
+  resources: [releases]
+  verbs: [list, watch, patch]
+- apiGroups: [tidegate.dev]
+  resources: [releases/status]
+  verbs: [patch]
+- apiGroups: [tidegate.dev]
+  resources: [rolloutpolicies]
+  verbs: [list, watch]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, patch]
+- apiGroups: [apps]
+  resources: [replicasets]
+  verbs: [get, list, watch, create, patch, delete]
+# Read only: how much the pods use of what they are for.
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [list, watch]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list, watch]
+# The owner of a new version's ReplicaSet until the Deployment adopts it: see docs/adr.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
+# To say in words why pods of a new version do not become ready.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [get, create, patch]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, list, watch, patch]
+{{- end }}
+
+{{- define "tidegate.rules.view" -}}
+- apiGroups: [tidegate.dev]
+  resources: [releases, releases/status, rolloutpolicies{{ if not (include "tidegate.namespaced" .) }}, clusterrolloutpolicies{{ end }}]
+  verbs: [get, list, watch]
+{{- end }}
+
+{{- define "tidegate.rules.edit" -}}
+- apiGroups: [tidegate.dev]
+  resources: [releases, rolloutpolicies]
+  verbs: [create, update, patch, delete, deletecollection]
+{{- end }}
+
 {{- define "tidegate.config" -}}
 {{- toYaml .Values.config }}
+{{- if include "tidegate.namespaced" . }}
+clusterPolicies: false
+{{- end }}
 {{- with .Values.watchNamespaces }}
 watchNamespaces:
   {{- toYaml . | nindent 2 }}

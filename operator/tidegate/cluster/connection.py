@@ -32,7 +32,7 @@ POOL = 100
 Load = Callable[[], Awaitable[Configuration]]
 
 # A kubeconfig that is missing, empty or not what it should be surfaces as any of these in the loader.
-_UNREADABLE = (ConfigException, OSError, TypeError, AttributeError, ValueError, yaml.YAMLError)
+_UNREADABLE = (ConfigException, OSError, TypeError, AttributeError, ValueError, LookupError, RecursionError, yaml.YAMLError)
 
 
 def user_agent() -> str:
@@ -124,11 +124,10 @@ class Connection:
             self._read_at = self._clock.monotonic()
             try:
                 configuration = await self._load()
+                self._authorization = _authorization(configuration)
+                _trust(self._ssl, configuration)
             except _UNREADABLE as error:
-                log.warning("credentials could not be read again", error=str(error))
-                return
-            self._authorization = _authorization(configuration)
-            _trust(self._ssl, configuration)
+                log.warning("credentials could not be read again", error=_words(error))
 
 
 async def connect(kubeconfig: str | None = None, context: str | None = None) -> Connection:
@@ -155,15 +154,26 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
             await load_kube_config(chosen, context, configuration, persist_config=False)  # type: ignore[no-untyped-call]
         return configuration
 
+    refresh = IN_CLUSTER_REFRESH if in_cluster else KUBECONFIG_REFRESH
     try:
         configuration = await load()
+        # A service IP is never behind a proxy, and the standard library does not match CIDRs in NO_PROXY.
+        proxy = configuration.proxy or (None if in_cluster else _proxy_from_environment(configuration.host))
+        return Connection(load, configuration, refresh=refresh, proxy=proxy)
     except _UNREADABLE as error:
         where = "the pod's service account" if in_cluster else chosen
-        raise Terminal(f"cannot read how to reach the Kubernetes API from {where}: {error}") from error
-    # A service IP is never behind a proxy, and the standard library does not match CIDRs in NO_PROXY.
-    proxy = configuration.proxy or (None if in_cluster else _proxy_from_environment(configuration.host))
-    refresh = IN_CLUSTER_REFRESH if in_cluster else KUBECONFIG_REFRESH
-    return Connection(load, configuration, refresh=refresh, proxy=proxy)
+        # Not chained: a parser's own error quotes the text, and with it, perhaps, a token.
+        raise Terminal(f"cannot read how to reach the Kubernetes API from {where}: {_words(error)}") from None
+
+
+def _words(error: Exception) -> str:
+    """Say what is wrong with a file without quoting it."""
+    if isinstance(error, yaml.MarkedYAMLError):
+        place = f" in line {error.problem_mark.line + 1}" if error.problem_mark is not None else ""
+        return f"not YAML: {error.problem or 'syntax error'}{place}"
+    if isinstance(error, ConfigException | OSError):
+        return str(error)
+    return f"not as it should be ({type(error).__name__})"
 
 
 def _authorization(configuration: Configuration) -> str | None:

@@ -73,6 +73,7 @@ class Config(BaseModel):
     Attributes:
         connections: Prometheus servers by name; gates use `default` unless they say otherwise.
         watch_namespaces: namespaces to serve; empty for all.
+        cluster_policies: whether ClusterRolloutPolicies are read, which takes a right for the whole cluster.
         http_host: address that /healthz, /readyz and /metrics are served on.
         http_port: port of these; 0 takes a free one.
         workers: how many Releases are worked on at once.
@@ -86,6 +87,7 @@ class Config(BaseModel):
 
     connections: tuple[ConnectionConfig, ...] = ()
     watch_namespaces: tuple[Name, ...] = ()
+    cluster_policies: bool = True
     http_host: str = "0.0.0.0"  # noqa: S104 - probes and scrapes come from outside the pod
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     workers: Annotated[int, Field(ge=1, le=64)] = 8
@@ -132,7 +134,10 @@ def _parsed(path: Path) -> Any:
         mark = error.problem_mark
         place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
         problem = f"is not YAML: {error.problem or 'syntax error'}{place}"
-    except yaml.YAMLError:
+    except RecursionError:
+        problem = "is nested too deeply"
+    except (yaml.YAMLError, ValueError, LookupError):
+        # What YAML calls a time or a number may be none, such as the 99th of a month.
         problem = "is not YAML"
     # Not chained: the parser's own error quotes the text.
     raise Terminal(f"{path}: {problem}") from None

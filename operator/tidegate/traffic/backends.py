@@ -7,6 +7,7 @@ no traffic: it gets no pair, and is away while the rule is split.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -81,6 +82,22 @@ class Form:
     stage: RouteStage
     share: Fraction
     proper: bool
+
+
+def read(text: str) -> Backends | None:
+    """Read backends that were noted as JSON text; None where the text is none, as after a hand has edited it."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, list) and all(map(_is_backend, found)) else None
+
+
+def _is_backend(entry: object) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        return False
+    weight = entry.get("weight")
+    return weight is None or (isinstance(weight, int) and 0 <= weight <= MAX_WEIGHT)
 
 
 def own_name(service: str, role: Role) -> str:

@@ -15,11 +15,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tidegate.api.base import plain
 from tidegate.api.release import OriginalRule
 from tidegate.engine.snapshot import RouteStage, RouteView
-from tidegate.traffic.backends import MAX_BACKENDS, Backends, Form, Json, Names, form_of, original_of, written
+from tidegate.traffic.backends import MAX_BACKENDS, Backends, Form, Json, Names, form_of, original_of, read, written
 from tidegate.traffic.traces import marked
 
+MESSAGE_LIMIT = 500
+"""Characters of a router's words that are passed on."""
 ORIGINAL_LIMIT = 8192
 """Characters of one rule's backends that the status of a Release can hold."""
 
@@ -118,7 +121,8 @@ def _shifted(route: Mapping[str, Any]) -> bool:
 
 def _originals(route: Mapping[str, Any], names: Names, known: Sequence[OriginalRule]) -> Iterator[tuple[int, Backends, Backends]]:
     """Yield index, backends as they are and backends as the user wrote them, of each rule that is a concern of ours."""
-    noted = {rule.rule: json.loads(rule.backend_refs) for rule in known if rule.route == route["metadata"]["name"]}
+    read_back = ((rule.rule, read(rule.backend_refs)) for rule in known if rule.route == route["metadata"]["name"])
+    noted = {number: backends for number, backends in read_back if backends is not None}
     for index, backends, _ in _concerned(route, names):
         likeliest_first = sorted(noted, key=lambda rule, index=index: (rule != index, rule))  # type: ignore[misc]
         yield index, backends, original_of(backends, names, [noted[rule] for rule in likeliest_first])
@@ -165,7 +169,8 @@ def _against(conditions: Mapping[str, Json]) -> Iterator[str]:
     for kind, bad in (("Accepted", "False"), ("ResolvedRefs", "False"), ("PartiallyInvalid", "True")):
         condition = conditions.get(kind)
         if condition is not None and condition["status"] == bad:
-            yield f"{kind} is {bad} ({condition.get('reason') or 'no reason'}): {condition.get('message') or 'no message'}"
+            words = plain(condition.get("message") or "no message", MESSAGE_LIMIT)
+            yield f"{kind} is {bad} ({condition.get('reason') or 'no reason'}): {words}"
 
 
 def _is_current(condition: Mapping[str, Any], generation: int) -> bool:

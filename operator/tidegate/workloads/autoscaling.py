@@ -8,6 +8,7 @@ has doubled looks like 1. So what the pods that serve must carry is computed her
 
 from __future__ import annotations
 
+import math
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -88,7 +89,8 @@ def quantity(value: object) -> float | None:
     As in https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/.
     """
     read = _QUANTITY.fullmatch(str(value)) if value is not None else None
-    return float(read[1]) * _SUFFIXES[read[2] or ""] if read else None
+    number = float(read[1]) * _SUFFIXES[read[2] or ""] if read else math.inf
+    return number if math.isfinite(number) else None
 
 
 class Average:

@@ -13,6 +13,7 @@ from tidegate.workloads.pods import pod_trouble, replica_set_trouble
 from tidegate.workloads.templates import (
     Json,
     containers_of,
+    digest_of,
     normalise,
     overlay,
     same_but_restarted,
@@ -21,6 +22,9 @@ from tidegate.workloads.templates import (
     unknown_containers,
     version_of,
 )
+
+_LONGEST_LABEL = 63
+_LONGEST_NUMBER = 19
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,9 +226,12 @@ def labels_of(obj: Mapping[str, Any]) -> dict[str, str]:
 
 
 def revision_of(replica_set: Mapping[str, Any]) -> str:
-    """Return the pod-template-hash of a ReplicaSet; its name where it has none (it was not made by a Deployment)."""
-    metadata = replica_set["metadata"]
-    return labels_of(replica_set).get(LABEL_POD_TEMPLATE_HASH) or str(metadata["name"])
+    """Return the pod-template-hash of a ReplicaSet; its name where it has none (it was not made by a Deployment).
+
+    A name that is longer than a label's value may be is shortened to a digest of it.
+    """
+    name = str(replica_set["metadata"]["name"])
+    return labels_of(replica_set).get(LABEL_POD_TEMPLATE_HASH) or (name if len(name) <= _LONGEST_LABEL else digest_of(name))
 
 
 def replicas_of(obj: Mapping[str, Any]) -> int:
@@ -235,7 +242,8 @@ def replicas_of(obj: Mapping[str, Any]) -> int:
 
 def _number(replica_set: Mapping[str, Any]) -> int:
     number = str((replica_set["metadata"].get("annotations") or {}).get(ANNOTATION_REVISION) or "")
-    return int(number) if number.isdecimal() else 0
+    # Anybody may write an annotation; the controller counts up to 64 bits.
+    return int(number) if number.isdecimal() and len(number) <= _LONGEST_NUMBER else 0
 
 
 def _serving(replica_set: Mapping[str, Any]) -> tuple[bool, int]:

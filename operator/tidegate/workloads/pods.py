@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from tidegate.api.base import plain
+
 MESSAGE_LIMIT = 240
 """Characters of a message that is passed on: a scheduler's can name every node."""
 
@@ -95,5 +97,4 @@ def _ending(ended: Mapping[str, Any] | None) -> str:
 
 
 def _clip(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= MESSAGE_LIMIT else line[: MESSAGE_LIMIT - 1] + "…"
+    return plain(text, MESSAGE_LIMIT)

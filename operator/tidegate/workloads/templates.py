@@ -9,9 +9,10 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, TypeAlias
 
+from tidegate.api.base import plain
 from tidegate.api.names import ANNOTATION_RESTARTED_AT, LABEL_POD_TEMPLATE_HASH
 
 Json: TypeAlias = dict[str, Any]
@@ -46,6 +47,9 @@ _SUFFIXES: Mapping[str, Decimal] = {
     "Ei": Decimal(2**60),
 }
 _DIGEST_DIGITS = 12
+_MOST_DIGITS = 40
+_LONGEST_VERSION = 128
+"""Characters of a version's name that the status can hold; the API server sets an image's name no limit."""
 
 
 def normalise(template: Mapping[str, Any]) -> Json:
@@ -86,9 +90,10 @@ def _quantity(value: object) -> str:
     suffix = text[len(number) :]
     try:
         amount = Decimal(number) * (_SUFFIXES[suffix] if suffix else 1)
-    except (InvalidOperation, KeyError):
+    except (ArithmeticError, KeyError):
         return text  # no quantity: nothing that the API server lets through, so nothing to fail over
-    return f"{amount.normalize():f}"
+    # Written out, a number with a large exponent would be as long as that; the API server's own end at 2**63.
+    return f"{amount.normalize():f}" if amount.is_finite() and abs(amount.adjusted()) < _MOST_DIGITS else text
 
 
 def same_template(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
@@ -147,7 +152,11 @@ def template_hash(template: Mapping[str, Any]) -> str:
     It is a digest of what the template says, so that it stays the same over versions of Tidegate. Changing how it is made
     would make every held template look like a new version.
     """
-    text = json.dumps(normalise(template), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return digest_of(json.dumps(normalise(template), sort_keys=True, separators=(",", ":"), ensure_ascii=True))
+
+
+def digest_of(text: str) -> str:
+    """Return ten characters that stand for a text, valid in a label and in a name."""
     digest = hashlib.sha256(text.encode()).digest()
     return "".join(HASH_ALPHABET[byte % len(HASH_ALPHABET)] for byte in digest[:HASH_LENGTH])
 
@@ -171,8 +180,8 @@ def version_of(template: Mapping[str, Any], images: Mapping[str, str], spec_vers
         spec_version: the Release's own name for it, which goes first.
     """
     if spec_version:
-        return spec_version
+        return plain(spec_version, _LONGEST_VERSION)
     containers = containers_of(template)
     telling = next((container for container in containers if container["name"] in images), None)
     chosen = telling or (containers[0] if containers else None)
-    return tag_of(chosen.get("image") or "") if chosen else ""
+    return plain(tag_of(chosen.get("image") or ""), _LONGEST_VERSION) if chosen else ""

@@ -41,7 +41,7 @@ def _go_inside() -> NoReturn:
     images.write_text(json.dumps(scenario.images(), indent=2))
     sandbox = [sys.executable, "-m", "tidegate_sandbox", "run", f"--parts={','.join(scenario.PARTS)}", f"--images={images}"]
     demo = [sys.executable, "-m", "tidegate_sandbox.demo", f"--inside={time.time()}"]
-    os.execv(sys.executable, [*sandbox, "--", *demo])
+    os.execv(sys.executable, [*sandbox, "--", *demo])  # noqa: S606 - arguments are a list, and there is no shell to escape from
 
 
 if __name__ == "__main__":
