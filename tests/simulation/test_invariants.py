@@ -286,4 +286,5 @@ def test_a_version_that_falls_ill_after_its_adoption():
     machine.probes(image="v2", down=True)
 
     machine.soon_has_nothing_to_write()
+    assert 100 == machine.world.status.weight
     machine.teardown()
