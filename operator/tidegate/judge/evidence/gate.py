@@ -83,10 +83,9 @@ def fails(gate: Gate, reading: Reading, before: GateStatus | None, *, alpha: flo
 def _taken(gate: Gate, reading: Reading, known: EvidenceStatus | None, *, alone: bool) -> tuple[Trial, str]:
     """Return the tests with the look's counts in them, and why counts are missing or cannot be used."""
     counts, limits = reading.counts, limits_of(gate)
-    began = counts.since if counts is not None else reading.at
-    trial = Trial(limits, known.state, known.since) if known is not None and known.state else Trial(limits, "", began)
-    if known is not None and not trial.resumed:
-        trial = Trial(limits, "", began)
+    trial = Trial(limits, known.state, known.since) if known is not None and known.state else None
+    if trial is None or not trial.resumed:
+        trial = Trial(limits, "", counts.since if counts is not None else reading.at)
     trouble = "" if counts is None else trial.take(counts, reading.at, alone=alone)
     return trial, reading.trouble or trouble
 

@@ -150,6 +150,11 @@ class Trial:
         return min([test.proof(one) for test, one in zip(self.limits.tests, self.states, strict=True)], default=0.0)
 
     @property
+    def _stable_tells(self) -> bool:
+        """Whether stable alone says how bad events come."""
+        return self.limits.compares and bursts.telling(self.stable_spread)
+
+    @property
     def weights(self) -> list[float]:
         """The probability of each factor in `bursts.GRID`: certainty of 1 for restarts."""
         if self._weights is None:
@@ -241,11 +246,11 @@ class Trial:
             return
         seconds = interval.end - interval.start
         arms = [(interval.canary, self.own_spread), (interval.stable, self.stable_spread)]
-        told = self.limits.compares and bursts.telling(self.stable_spread)
+        told = self._stable_tells
         if told:
             del arms[0]
         learned = [bursts.add(spread, *self._bad(seen, interval), seconds) for seen, spread in arms if seen is not None]
-        if any(learned) or told != (self.limits.compares and bursts.telling(self.stable_spread)):
+        if any(learned) or told != self._stable_tells:
             self._weights = None
         for test, one in zip(self.limits.tests, self.states, strict=True):
             if isinstance(test, PairedTest | ThresholdTest):
