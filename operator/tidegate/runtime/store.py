@@ -237,18 +237,6 @@ class Store:
             if gone is not None:
                 yield gone
 
-    def replace(
-        self,
-        kind: str,
-        listing: Iterable[Object],
-        resource_version: str,
-        *,
-        namespace: str | None = None,
-        rewound: bool = False,
-    ) -> list[Change]:
-        """Takes in a complete list at once, as `replacing` does, and returns the changes that it made."""
-        return list(self.replacing(kind, listing, resource_version, namespace=namespace, rewound=rewound))
-
     def newest(self, kind: str) -> int:
         """The highest resourceVersion seen of a kind; 0 if none."""
         return self._newest.get(kind, 0)

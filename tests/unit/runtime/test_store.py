@@ -25,6 +25,11 @@ def owner(uid: str) -> dict[str, Any]:
     return {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "x", "uid": uid}
 
 
+def replaced(store: Store, *listing: Any, **more: Any) -> list[Change]:
+    """Take in a complete list, all of it."""
+    return list(store.replacing(*listing, **more))
+
+
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
@@ -91,7 +96,7 @@ def test_relist_finds_the_deletions_that_were_missed(store: Store):
         store.upsert("Deployment", deployment(name, 5))
     store.upsert("Deployment", deployment("elsewhere", 5, namespace="other"))
 
-    changes = store.replace("Deployment", [deployment("stays", 6), deployment("comes", 7)], "20", namespace="shop")
+    changes = replaced(store, "Deployment", [deployment("stays", 6), deployment("comes", 7)], "20", namespace="shop")
 
     assert [("stays", True, True), ("comes", False, True), ("goes", True, False)] == [
         (change.key.name, change.old is not None, change.new is not None) for change in changes
@@ -106,7 +111,7 @@ def test_list_does_not_undo_what_happened_after_it(store: Store):
     store.upsert("Deployment", deployment("changed", 26))
     store.remove("Deployment", deployment("deleted", 27))
 
-    changes = store.replace("Deployment", [deployment("changed", 5), deployment("deleted", 6)], "20")
+    changes = replaced(store, "Deployment", [deployment("changed", 5), deployment("deleted", 6)], "20")
 
     assert [] == changes
     assert ["25", "26", None] == [version_in(store, name) for name in ("created", "changed", "deleted")]
@@ -119,7 +124,8 @@ def test_after_a_restore_the_list_is_right(store: Store):
     store.upsert("Deployment", deployment("same", 50))
     store.remove("Deployment", deployment("back", 902))
 
-    changes = store.replace(
+    changes = replaced(
+        store,
         "Deployment",
         [deployment("kept", 40), deployment("back", 41), deployment("same", 50, uid="other")],
         "60",
@@ -197,7 +203,7 @@ def test_subscribers_hear_changes_of_their_kind(store: Store):
 def test_age_counts_what_was_heard_not_what_we_wrote(store: Store, clock: ManualClock):
     """Our own writes say nothing about whether the watch is alive."""
     assert math.isinf(store.age("Deployment"))
-    store.replace("Deployment", [], "1")
+    replaced(store, "Deployment", [], "1")
     clock.advance(30)
     store.upsert("Deployment", deployment("a", 2))
 
@@ -300,8 +306,8 @@ def test_what_is_read_again_and_again_is_the_same_object(store: Store, monkeypat
 
 def test_history_that_went_back_is_noted(store: Store):
     """For whoever keeps what was made of an object in one version."""
-    store.replace("Deployment", [deployment("a", 5)], "5")
+    replaced(store, "Deployment", [deployment("a", 5)], "5")
     before = store.rewinds
-    store.replace("Deployment", [deployment("a", 5, uid="u2")], "5", rewound=True)
+    replaced(store, "Deployment", [deployment("a", 5, uid="u2")], "5", rewound=True)
 
     assert (0, 1) == (before, store.rewinds)
