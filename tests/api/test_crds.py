@@ -133,8 +133,6 @@ def test_a_field_that_does_not_exist_is_named(api: Api, place: str) -> None:
 @given(spec=policies())
 @settings(
     max_examples=150,
-    deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 def test_server_and_models_agree_on_policies(api: Api, place: str, spec: dict[str, Any]) -> None:
@@ -154,7 +152,7 @@ def test_server_and_models_agree_on_policies(api: Api, place: str, spec: dict[st
 
 
 @given(spec=policies())
-@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 def test_what_the_models_refuse_breaks_a_rule(spec: dict[str, Any]) -> None:
     """The models never refuse a policy that the API server would take."""
     if not refusals(spec):

@@ -23,6 +23,9 @@ POLICIES = {
     "most": policy(step(90, "1h"), step(100)),
     "bake": policy(step(100, "1h")),
 }
+FLAP = 0.06
+"""Share of its size by which an autoscaler may go up and down for ever, without the operator as well: with many idle pods the
+average is far below the target, so its whole percents and the noise of 1% are one pod in twenty, and its tolerance is no help."""
 HIDDEN = {"preview": 8.0, "half": 6.0, "most": 8.0, "bake": 8.0}
 """The load that idle pods hide from the autoscaler, for a Deployment of 4."""
 
@@ -121,7 +124,8 @@ moves = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(max_examples=12, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@example(phase="most", moves=[(90.0, 5.0, ""), (5.0, 20.0, ""), (34.0, 8.0, ""), (17.0, 16.0, "resume")], window=30.0, idle_use=0.0)
 @example(phase="preview", moves=[(1.0, 8.0, "")], window=60.0, idle_use=0.0)
 @example(phase="most", moves=[(40.0, 20.0, ""), (5.0, 11.0, "")], window=5.0, idle_use=0.05)
 @given(
@@ -147,10 +151,11 @@ def test_it_settles_whatever_happens(phase: str, moves: list[tuple[float, float,
     assert not scaler.short(), scaler.sizes
     # An autoscaler goes down by what was wanted in the last five minutes, so each of its few last steps may take as long.
     scaler.run(1500, every=2.5)
-    settled = len(scaler.sizes)
-    scaler.run(310, every=2.5)
+    settled = len(scaler.sizes) - 1
+    scaler.run(620, every=2.5)
 
-    assert settled == len(scaler.sizes), scaler.sizes
+    last_sizes = scaler.sizes[settled:]
+    assert max(last_sizes) - min(last_sizes) <= 1 + FLAP * max(last_sizes), scaler.sizes
     assert not scaler.short(), scaler.sizes
     assert max(scaler.sizes) <= 2.4 * peak / (1 - idle_use) + 2, scaler.sizes
     assert scaler.sizes[-1] <= max(4.0, last * 1.12 / (1 - 2 * idle_use) + 1), scaler.sizes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tidegate.controller.references import References, ReleaseKey
@@ -110,7 +110,6 @@ def test_deployment_that_is_let_go_concerns_its_other_suitors(references: Refere
     assert set() == references.rivals(KEY, Change(Key("Release", *KEY), None, before))
 
 
-@settings(deadline=None)
 @given(
     spec=st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=3),

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.controller.writes import Weight, difference, weigh, write_finalizer, write_status
@@ -23,21 +23,18 @@ JSON = st.recursive(
 MAPS = st.dictionaries(st.sampled_from("abcd"), JSON, max_size=4)
 
 
-@settings(deadline=None)
 @given(before=MAPS, after=MAPS)
 def test_patch_turns_the_one_into_the_other(before: dict[str, Any], after: dict[str, Any]) -> None:
     """Applied by the letter of RFC 7386, the difference of two values turns the first into the second."""
     assert after == merge_patch(before, difference(before, after))
 
 
-@settings(deadline=None)
 @given(value=MAPS)
 def test_equal_values_differ_in_nothing(value: dict[str, Any]) -> None:
     """Where nothing differs, there is nothing to send."""
     assert {} == difference(value, value)
 
 
-@settings(deadline=None)
 @given(before=MAPS, after=MAPS)
 def test_patch_says_nothing_of_what_stays(before: dict[str, Any], after: dict[str, Any]) -> None:
     """What is equal in both is not sent: it may be somebody else's by the time the patch arrives."""

@@ -215,7 +215,7 @@ snapshots = st.builds(
 )
 
 
-@settings(max_examples=300, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(snapshots)
 def test_decide_never_raises(snapshot: Snapshot):
     """Any status that the schema allows, with anything around it, gives a plan with a valid status, and the same one twice."""
@@ -228,7 +228,7 @@ def test_decide_never_raises(snapshot: Snapshot):
         assert plan.notices or plan.status.weight < snapshot.status.weight
 
 
-@settings(max_examples=60, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(statuses)
 def test_mending_is_done_once(status: ReleaseStatus):
     """A status that has been mended is left as it is."""

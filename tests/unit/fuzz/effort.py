@@ -19,6 +19,4 @@ def fuzz(examples: int) -> settings:
     Args:
         examples: how many are tried in a usual run.
     """
-    usual = {"derandomize": True, "database": None} if EFFORT == 1 else {}
-    checks = {"deadline": None, "suppress_health_check": list(HealthCheck)}
-    return settings(max_examples=examples * EFFORT, **checks, **usual)  # type: ignore[arg-type]
+    return settings(max_examples=examples * EFFORT, suppress_health_check=list(HealthCheck))

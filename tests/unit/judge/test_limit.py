@@ -4,7 +4,7 @@ import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.api.gate import Gate
@@ -369,7 +369,6 @@ METRICS = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(METRICS, st.none() | VERSUS, st.none() | THRESHOLDS, ANY, ANY, ANY, ANY, st.sampled_from(["", "trouble"]))
 def test_every_look_has_a_verdict_in_words(metric, versus, threshold, canary, stable, samples, stable_samples, trouble):
     """Whatever the numbers, the judge answers, and the answer fits the status."""
@@ -383,7 +382,6 @@ def test_every_look_has_a_verdict_in_words(metric, versus, threshold, canary, st
         assert Verdict.UNDECIDED is judgement.verdict
 
 
-@settings(deadline=None)
 @given(
     METRICS,
     CHANGES,
@@ -400,7 +398,6 @@ def test_a_higher_value_never_helps_against_an_upper_limit(metric, change, one, 
         assert Verdict.FAIL is look(a_gate, worse, stable).verdict
 
 
-@settings(deadline=None)
 @given(st.fixed_dictionaries({"max": BOUND}), st.floats(allow_nan=False), st.floats(allow_nan=False))
 def test_a_higher_value_never_helps_against_a_greatest_value(threshold, one, other):
     """The same for a fixed limit."""
@@ -410,7 +407,6 @@ def test_a_higher_value_never_helps_against_a_greatest_value(threshold, one, oth
         assert Verdict.FAIL is look(gate(threshold=threshold), worse).verdict
 
 
-@settings(deadline=None)
 @given(CHANGES, st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_nan=False, allow_infinity=False))
 def test_increase_and_decrease_mirror_each_other(change, canary, stable):
     """A limit on the way up is a limit on the way down with the signs turned."""
@@ -420,7 +416,6 @@ def test_increase_and_decrease_mirror_each_other(change, canary, stable):
     assert look(up, canary, stable).verdict is look(down, -canary, -stable).verdict
 
 
-@settings(deadline=None)
 @given(VERSUS, THRESHOLDS, st.floats(0, 1), st.floats(0, 1))
 def test_two_limits_are_no_more_lenient_than_each(versus, threshold, canary, stable):
     """A second limit never saves a version from the first."""
@@ -432,7 +427,6 @@ def test_two_limits_are_no_more_lenient_than_each(versus, threshold, canary, sta
     assert (Verdict.FAIL in alone) is (both is Verdict.FAIL)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 19), st.floats(0, 1), st.floats(0, 1))
 def test_too_few_requests_never_decide(samples, canary, stable):
     """Below minSamples there is no verdict, however bad it looks."""

@@ -398,7 +398,7 @@ class TestForgery:
         assert len(set(queries)) == 2
         assert all(query.count(f'"{TAG}"') == 2 for query in queries)
 
-    @settings(deadline=None, max_examples=300)
+    @settings(max_examples=300)
     @given(st.text(alphabet="ab(){}[]\"'`#\\\n ,=~", max_size=20), st.text(alphabet="ab(){}[]\"'`#\\\n ", max_size=20))
     def test_what_is_self_contained_leaves_what_is_around_it_alone(self, one, other):
         """Two such texts are such a text, and brackets around one close after it."""

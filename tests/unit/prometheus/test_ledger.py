@@ -446,7 +446,7 @@ class World:
                     self.look(self.older("c", before), self.older("s", before))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(happenings())
 def test_never_more_than_happened(story):
     """Whatever restarts, is missed, comes twice, late, or from another replica."""
@@ -460,7 +460,7 @@ def test_never_more_than_happened(story):
             assert 0 <= counted <= happened
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(happenings())
 def test_all_that_happened_where_it_can_be_known(story):
     """Without restarts nothing is lost: not by missed scrapes, failed looks, repeated ones, or older answers."""
@@ -475,7 +475,7 @@ def test_all_that_happened_where_it_can_be_known(story):
     assert world.truth["s"][0] - last <= world.counted["s"][0] <= world.truth["s"][0] or not world.ledger.met
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(40, 400), st.integers(0, 40), st.integers(0, 19)), min_size=1, max_size=20))
 def test_all_that_happened_across_restarts_that_can_be_seen(lives):
     """A pod that is looked at before it ends, and again soon after it has begun anew, loses no event."""
@@ -491,7 +491,7 @@ def test_all_that_happened_across_restarts_that_can_be_seen(lives):
     assert happened == counted
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 30), min_size=3, max_size=3)), max_size=40))
 def test_never_more_slow_requests_than_happened(story):
     """Of histograms, at every bound, across restarts that are seen or not."""

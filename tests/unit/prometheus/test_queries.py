@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.api.gate import Gate
@@ -184,7 +184,6 @@ class TestVariables:
         with pytest.raises(ValueError, match="must stand within double quotes"):
             queries(own(text), names)
 
-    @settings(deadline=None)
     @given(st.text(), st.sampled_from("\"'"))
     def test_a_value_never_ends_its_quotes(self, value, quote):
         """Whatever the value, the literal is one literal, and reads as the value."""
@@ -202,7 +201,6 @@ def unescaped(body: str) -> str:
     return re.sub(r"\\(.)", lambda found: "\n" if found[1] == "n" else found[1], body)
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_quoted_text_is_one_literal(value):
     """Label values cannot inject PromQL."""

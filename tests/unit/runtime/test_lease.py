@@ -297,7 +297,7 @@ class Cluster(RuleBasedStateMachine):
         assert len(leading) <= 1, leading
 
 
-Cluster.TestCase.settings = settings(max_examples=300, stateful_step_count=50, deadline=None)
+Cluster.TestCase.settings = settings(max_examples=300, stateful_step_count=50)
 TestCluster = Cluster.TestCase
 
 

@@ -6,7 +6,7 @@ import copy
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.workloads.templates import (
@@ -139,7 +139,6 @@ def test_hash_is_fit_for_a_label_and_a_name():
     assert re.fullmatch(f"[{HASH_ALPHABET}]{{10}}", template_hash(template()))
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["v1", "v2", "v3"]), st.sampled_from(["v1", "v2", "v3"]))
 def test_hash_is_equal_where_templates_are(one: str, other: str):
     """The hash and the comparison agree."""

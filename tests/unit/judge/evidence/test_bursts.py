@@ -4,7 +4,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.judge.evidence import bursts
@@ -68,7 +68,6 @@ class TestTheEstimate:
 
         assert factor(state) > 4
 
-    @settings(deadline=None)
     @given(st.lists(st.tuples(st.floats(0, 1e12), st.floats(0, 1), st.floats(0.1, 1e5)), max_size=20))
     def test_always_between_one_and_the_greatest(self, several):
         state = bursts.begin()
@@ -93,7 +92,6 @@ class TestCare:
         assert isolated[25] < 1.5
         assert grouped[5] > 6
 
-    @settings(deadline=None)
     @given(st.lists(st.tuples(st.floats(1, 1e4), st.floats(0, 1)), max_size=30))
     def test_never_less_than_the_mean_by_much(self, several):
         """Whatever was counted: within the grid, and at least half of the mean."""
@@ -122,13 +120,11 @@ class TestWhoTells:
 
 
 class TestTheDiscount:
-    @settings(deadline=None)
     @given(st.lists(st.floats(-50, 50), min_size=5, max_size=5), st.floats(1, 16))
     def test_evidence_is_never_more_than_undivided(self, logs, phi):
         """That is why the guarantee for independent failures holds however phi was estimated."""
         assert bursts.discounted(lambda place: logs[place], bursts.weights_at(phi)) <= logs[0]
 
-    @settings(deadline=None)
     @given(st.floats(1, 16))
     def test_a_factor_that_is_known_lies_on_its_neighbours(self, phi):
         weights = bursts.weights_at(phi)

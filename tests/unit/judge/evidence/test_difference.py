@@ -5,7 +5,7 @@ import random
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.judge.evidence.difference import MarginFactors
@@ -27,7 +27,6 @@ def expectation(factors: MarginFactors, n_c: int, p_c: float, n_b: int, p_b: flo
 
 
 class TestFactors:
-    @settings(deadline=None)
     @given(
         st.integers(1, 8), st.integers(1, 8), st.floats(0, 1), st.floats(0, 1),
         st.floats(0.01, 0.99), st.sampled_from([(1, 0.01), (1, 0.3), (2, 0), (0.95, 0.05), (1.05, -0.05)]), st.booleans(),

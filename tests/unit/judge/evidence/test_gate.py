@@ -380,7 +380,7 @@ GATES = st.sampled_from(
 
 
 class TestNothingRaises:
-    @settings(deadline=None, max_examples=150)
+    @settings(max_examples=150)
     @example(ONE_POINT, [(Tally(0.0), None, (), False, 0.0), (Tally(2.2e-311), None, (), False, 1.0)])
     @given(
         GATES,
@@ -401,7 +401,6 @@ class TestNothingRaises:
             for value in (evidence.harm, evidence.proof, evidence.bursts, *evidence.history):
                 assert math.isfinite(value)
 
-    @settings(deadline=None)
     @given(GATES, st.floats(0, 1e6), st.integers(1, 4))
     def test_without_data_nothing_fails(self, a_gate, total, looks):
         """No bad events, or no requests of the new version: never Fail, except where having none is what is not allowed."""
@@ -416,7 +415,6 @@ class TestNothingRaises:
             assert Verdict.UNDECIDED is judgement.verdict
             assert not judgement.clear
 
-    @settings(deadline=None)
     @given(st.text(max_size=100))
     def test_states_that_are_none(self, text):
         """Whatever stands in the status: it begins anew."""

@@ -469,7 +469,7 @@ absurd = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from([QuantileRatio(0.99, 1.1), QuantileThreshold(0.99, 0.5)]), st.lists(absurd, max_size=6))
 def test_absurd_counts_never_raise(test, looks):
     """Whatever is counted, evidence is a finite number."""
@@ -482,7 +482,7 @@ def test_absurd_counts_never_raise(test, looks):
     assert len(test.begin()) == len(state)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.floats(0.001, 0.999999),
     st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(1, 10**9), st.integers(0, 10**9)), max_size=8),

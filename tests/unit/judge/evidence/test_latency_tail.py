@@ -268,7 +268,7 @@ absurd = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(absurd, max_size=6))
 def test_absurd_counts_never_raise(looks):
     """Whatever is counted, evidence is a finite number."""
@@ -283,7 +283,7 @@ def test_absurd_counts_never_raise(looks):
     assert all(math.isfinite(value) for value in state)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(1, 10**9), st.integers(1, 10**9)), max_size=8))
 def test_huge_counts_never_raise(looks):
     """A busy service, and one that is broken altogether."""

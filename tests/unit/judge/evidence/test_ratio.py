@@ -5,7 +5,7 @@ import random
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.judge.evidence.paired import PairedTest
@@ -35,7 +35,6 @@ def test_the_weights_of_all_alternatives_sum_to_one():
 class TestFactors:
     """Under the null no factor is expected to grow."""
 
-    @settings(deadline=None)
     @given(
         st.integers(1, 12), st.integers(1, 12), st.floats(0, 1), st.floats(0.2, 4), st.floats(0, 1),
         st.sampled_from([FARTHER, tuple(1 / multiple for multiple in (*FARTHER, *SLIGHT))]),

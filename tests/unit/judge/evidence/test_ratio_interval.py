@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.judge.evidence import ratio_interval
@@ -48,7 +48,6 @@ def test_many_errors_are_no_trouble():
     assert 1.999 <= high < 2.1
 
 
-@settings(deadline=None)
 @given(st.floats(1, 1e9), st.floats(0, 1), st.floats(1, 1e9), st.floats(0, 1))
 def test_its_ends_are_in_order(n_c, part_c, n_b, part_b):
     state = ratio_interval.begin()

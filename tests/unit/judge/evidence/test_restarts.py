@@ -4,14 +4,13 @@ import math
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.judge.evidence.restarts import FIRST, HEAD, Mixture, due
 
 
 class TestTheWeights:
-    @settings(deadline=None)
     @given(st.floats(0, 1e9), st.floats(0, 1e9))
     def test_never_more_than_one_and_never_falling(self, one, other):
         """However long a rollout lasts."""

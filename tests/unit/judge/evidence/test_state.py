@@ -2,7 +2,7 @@
 
 import math
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.judge.evidence.state import decode, encode
@@ -10,7 +10,6 @@ from tidegate.judge.evidence.state import decode, encode
 FINITE = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_value=1e300)
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(FINITE, max_size=30), max_size=5), st.integers(0, 2**32 - 1))
 def test_every_float_comes_back(stretches, fingerprint):
     """Bit for bit, the sign of zero included."""
@@ -36,7 +35,6 @@ class TestWhatCannotBeRead:
     def test_no_numbers(self):
         assert decode(encode(1, [[math.nan]]), 1, [1]) is None
 
-    @settings(deadline=None)
     @given(st.text(max_size=40))
     def test_no_state_at_all(self, text):
         assert decode(text, 1, [1]) is None

@@ -4,7 +4,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.judge.evidence.numbers import MOST
@@ -15,7 +15,6 @@ from unit.judge.evidence.counts import first_look, interval, intervals, median, 
 
 
 class TestFactors:
-    @settings(deadline=None)
     @given(st.floats(0.0001, 0.9999), st.floats(0, 1), st.sampled_from([*FARTHER, *(1 / multiple for multiple in SLIGHT)]))
     def test_expectation_is_at_most_one(self, limit, part, multiple):
         """For every share on the null's side of the limit."""
