@@ -51,7 +51,7 @@ class Echo:
             case "text":
                 return web.Response(status=502, text=said, reason=f"Bad {said[:60]}")
             case _:
-                series = [{"metric": {"said": said, "n": str(number)}, "value": [1, "1"]} for number in range(3)]
+                series = [{"metric": {"said": said, "n": str(number)}, "value": [0, "1"]} for number in range(3)]
                 return web.json_response(
                     {"status": "success", "warnings": [said], "data": {"resultType": "vector", "result": series}}
                 )

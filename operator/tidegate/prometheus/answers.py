@@ -10,6 +10,9 @@ from typing import Any
 MOST_SERIES = 100
 """Series that the server is asked for at most where one number is wanted (Prometheus 3 and later keep to it)."""
 
+_LATEST = 1e10
+"""Seconds since 1970 as which any later time counts: JSON has numbers that no clock can show."""
+
 
 @dataclass(frozen=True)
 class Value:
@@ -65,6 +68,17 @@ class Result:
 
     data: Any
     warnings: tuple[str, ...] = ()
+
+
+def time_told(result: object) -> float | None:
+    """Return the time that a `data.result` bears, in seconds since 1970; None where it bears none.
+
+    All series of an instant query have the same one: the instant that the query was evaluated for.
+    """
+    first = result[0] if isinstance(result, list) and result else None
+    pair = first.get("value", first.get("histogram")) if isinstance(first, dict) else result
+    told = pair[0] if isinstance(pair, list) and len(pair) == 2 else None
+    return float(min(told, _LATEST)) if isinstance(told, int | float) and told > 0 else None
 
 
 def answer_to(result: object) -> Answer:

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError, InsecureRequestWarning, ReadTimeoutErr
 from urllib3.util.retry import Retry
 
 from tidegate.api.base import format_duration, plain
-from tidegate.prometheus.answers import MOST_SERIES, Answer, Cause, NoData, Result, Trouble, Value, answer_to
+from tidegate.prometheus.answers import MOST_SERIES, Answer, Cause, NoData, Result, Trouble, Value, answer_to, time_told
 from tidegate.prometheus.config import ConnectionConfig
 from tidegate.prometheus.session import (
     BoundedSession,
@@ -46,6 +46,9 @@ _JOINT_QUEUE_PER_SLOT = 64
 """Likewise requests that carry many queries."""
 _LONGEST_IN_ADDRESS = 3000
 """Characters of a query that goes into the address; a longer one goes into a body, for proxies cut addresses at 8 KB."""
+FURTHEST = timedelta(minutes=5)
+"""How far the time of an answer may be from the one that was asked for. Prometheus gives back the same; a server that gives that of
+the last sample instead looks no further back than this, as a rule. What is further off comes out of somebody's cache."""
 LONGEST_WORDS = 500
 """Characters of what others say that are passed on."""
 _GRACE = 1.0
@@ -100,11 +103,20 @@ class Connection:
             at: evaluation time, with a time zone.
             most: series that are wanted at most.
         """
-        return await self._run(lambda: self._ask(promql, at, most), _QUEUE_PER_SLOT)
+        return self._of_its_time(await self._run(lambda: self._ask(promql, at, most), _QUEUE_PER_SLOT), at)
 
     async def joint(self, promql: str, at: datetime) -> Result | Trouble:
         """Evaluate a query that is made of many; see `query`. It is sent in a body and its warnings are told."""
-        return await self._run(lambda: self._post(promql, at), _JOINT_QUEUE_PER_SLOT)
+        return self._of_its_time(await self._run(lambda: self._post(promql, at), _JOINT_QUEUE_PER_SLOT), at)
+
+    def _of_its_time(self, result: Result | Trouble, at: datetime) -> Result | Trouble:
+        """Return an answer; a trouble where it is about another time than was asked for."""
+        told = None if isinstance(result, Trouble) else time_told(result.data)
+        off = 0.0 if told is None else told - at.timestamp()
+        if abs(off) <= FURTHEST.total_seconds():
+            return result
+        words = f"{format_duration(timedelta(seconds=round(abs(off))))} {'before' if off < 0 else 'after'}"
+        return self.trouble(f"the answer is about a time {words} the one that was asked for")
 
     async def _run(self, ask: Callable[[], Result], queue_per_slot: int) -> Result | Trouble:
         seconds = self.config.timeout.total_seconds()

@@ -63,7 +63,7 @@ series = st.tuples(
     optional(histogram=st.tuples(st.just(1767268800.0), histograms | anything).map(list) | anything, values=anything),
 ).map(lambda both: both[0] | both[1])
 results = st.lists(series, max_size=4) | anything
-GOOD = {"status": "success", "data": {"resultType": "vector", "result": [{"metric": {"pod": "a"}, "value": [1.0, "2"]}]}}
+GOOD = {"status": "success", "data": {"resultType": "vector", "result": [{"metric": {"pod": "a"}, "value": [1767268800.0, "2"]}]}}
 documents = results.map(lambda result: {"status": "success", "data": {"resultType": "vector", "result": result}}) | damaged([GOOD])
 warned = st.tuples(documents, anything).map(lambda both: {**both[0], "warnings": both[1]} if isinstance(both[0], dict) else both[0])
 bodies = (documents | warned).map(lambda document: json.dumps(document).encode()) | st.binary(max_size=50)

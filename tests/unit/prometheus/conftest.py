@@ -67,8 +67,8 @@ class ScriptedPrometheus:
         self._replies(200, document, to)
 
     def gives_value(self, value: str, *, to: str | None = None) -> None:
-        """Answer with a vector of one series."""
-        self.gives([{"metric": {}, "value": [1767323045, value]}], to=to)
+        """Answer with a vector of one series, whatever time is asked for."""
+        self.gives([{"metric": {}, "value": [0, value]}], to=to)
 
     def refuses(self, error: str, status: int = 400, *, to: str | None = None, kind: str = "bad_data") -> None:
         """Answer as Prometheus does to what it cannot do."""

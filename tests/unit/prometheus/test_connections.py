@@ -51,6 +51,27 @@ class TestAnswers:
 
         assert NoData("the value is NaN: as a rule a division by zero requests") == await connect(prometheus.address).query("q", AT)
 
+    @pytest.mark.parametrize(
+        ("told", "words"),
+        [(-3600, "1h before"), (-301, "5m1s before"), (3600, "1h after"), (1e300, ""), (10**400, "")],
+    )
+    @pytest.mark.parametrize("way", ["query", "joint"])
+    async def test_answer_about_another_time_is_trouble(self, prometheus, connect, told, words, way):
+        """What comes out of a cache on the way says nothing of now."""
+        prometheus.gives([{"metric": {}, "value": [told + (AT.timestamp() if words else 0), "0"]}])
+
+        found = await getattr(connect(prometheus.address), way)("q", AT)
+
+        assert isinstance(found, Trouble)
+        assert words in found.message
+
+    @pytest.mark.parametrize("told", [AT.timestamp(), AT.timestamp() - 299, AT.timestamp() + 1, 0])
+    async def test_answer_about_the_time_that_was_asked_for_counts(self, prometheus, connect, told):
+        """It may bear the time of the last sample, as some servers have it, or none."""
+        prometheus.gives([{"metric": {}, "value": [told, "0.5"]}])
+
+        assert Value(0.5) == await connect(prometheus.address).query("q", AT)
+
     async def test_several_series_are_trouble(self, prometheus, connect):
         """None of them is picked."""
         prometheus.gives([{"metric": {"pod": str(pod)}, "value": [0, "1"]} for pod in range(3)])
