@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 3
 
-.PHONY: help demo test lint types layers unit cluster-tests audit fuzz crds image-check bench bench-judge bench-batching faults lock clean
+.PHONY: help demo test lint types layers unit cluster-tests audit fuzz crds image-check bench soak bench-judge bench-batching faults lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -56,10 +56,13 @@ image-check: $(READY) ## Run the Dockerfile's own commands in clean folders
 bench: $(READY) ## Measure speed and scale on local clusters (an hour); writes bench/results and the tables of docs/performance.md
 	$(BIN)/python -m bench.scale
 
+soak: $(READY) ## Half an hour of rollouts over 1,000 Releases on a local cluster; nothing may grow, slow down or end wrongly
+	$(BIN)/python -m bench.scale --only soak
+
 bench-judge: $(READY) ## Measure the judge: false alarms, detection, speed (20 minutes); writes bench/results and docs/judge-results.md
 	$(BIN)/python -m bench.judge
 
-faults: $(READY) ## Every fault at every write, on a local cluster; under an hour; writes build/faults.json
+faults: $(READY) ## Over a thousand faults on a local cluster, the operator killed at every write; under an hour; writes build/faults.json
 	$(BIN)/tidegate-sandbox run --parts api,controllers,kwok -- env PYTHONPATH=tests $(BIN)/python -m faults --side-by-side 8 --report build/faults.json
 
 bench-batching: $(READY) ## Count the requests to Prometheus as Releases grow; writes bench/results

@@ -14,17 +14,24 @@ import random
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from faults import edits, outages, report, runner, setting
-from faults.journeys import JOURNEYS
+from faults import edits, outages, report, runner, setting, timetable
+from faults.outages import Outage
 from faults.place import Grounds, grounds
-from faults.plan import Injection, Learned, all_of, chosen, journeys_of, matching
+from faults.plan import Injection, Learned, all_of, journeys_of, matching
+from faults.rounds import Rounds, rounds
 from faults.runner import Result
+from faults.timetable import Case
+from tidegate.cluster.errors import ApiError
 
-RESERVE = 240.0
-"""Seconds that are kept for outages of the whole cluster, which come last, and for what is under way then."""
+OUTAGES = 300.0
+"""Seconds that are kept for outages of the whole cluster."""
+REPEATS = 120.0
+"""Seconds that are kept for what has to be tried alone, and as many again for what is under way when nothing more is begun."""
 
 
 def main() -> int:
@@ -35,7 +42,8 @@ def main() -> int:
     parser.add_argument("--side-by-side", type=int, default=6, metavar="N", help="injections at a time (default: 6)")
     parser.add_argument("--sample", type=int, metavar="N", help="only so many of them, chosen by chance")
     parser.add_argument("--seed", type=int, default=1, help="of that chance (default: 1)")
-    parser.add_argument("--minutes", type=float, default=56.0, help="begin nothing that would end later (default: 56)")
+    parser.add_argument("--minutes", type=float, default=55.0, help="all has ended by then (default: 55)")
+    parser.add_argument("--no-more", action="store_true", help="end when what is planned has been met, whatever time there is")
     parser.add_argument("--report", type=Path, default=Path("build/faults.json"), help="where the result goes")
     parser.add_argument("--accounts", type=Path, default=Path("build/faults"), help="folder for what is known of violations")
     return asyncio.run(_run(parser.parse_args()))
@@ -46,66 +54,136 @@ async def _run(arguments: argparse.Namespace) -> int:
     await asyncio.to_thread(setting.install)
     with tempfile.TemporaryDirectory(prefix="tidegate-faults-") as folder:
         async with grounds(Path(folder)) as ground:
-            results, left_out = await _everything(ground, arguments, began)
-    found = report.summary(results, time.monotonic() - began, left_out)
+            learned, failed = await _learned(ground, journeys_of(arguments.only or ["*"]), arguments.side_by_side)
+            run = Run(ground, arguments, learned, _wanted(learned, arguments), end=began + 60 * arguments.minutes)
+            if arguments.list:
+                print("\n".join(run.names()))
+                return 0
+            await run.everything()
+    found = report.summary(run.results, seconds=time.monotonic() - began, planned=run.planned, more=len(run.wanted.more))
+    found["clean_runs_that_failed"] = failed
     arguments.report.parent.mkdir(parents=True, exist_ok=True)
     arguments.report.write_text(json.dumps(found, indent=2) + "\n")
-    print(report.table(results))
-    counted = {name: len(found[name]) for name in ("violations", "missed", "left_out")}
-    print(f"{found['total']} faults in {found['seconds']} s, {', '.join(f'{n} {name}' for name, n in counted.items())}")
+    print(report.words(run.results, found))
     return 1 if found["violations"] else 0
 
 
-async def _everything(ground: Grounds, arguments: argparse.Namespace, began: float) -> tuple[list[Result], list[str]]:
-    patterns, side_by_side = arguments.only or ["*"], arguments.side_by_side
-    learned = await _learned(ground, patterns, side_by_side)
-    plan = [(one, known) for name, known in learned.items() for one in _injections(name, known, arguments.only)]
-    ruins = [outage for outage in outages.OUTAGES if _any(patterns, (outage.name(name) for name in JOURNEYS))]
-    sequences = [name for name in edits.NAMES if _any(patterns, [name])]
-    if arguments.list:
-        print("\n".join([*(f"{one.name}  {one.says}" for one, _ in plan), *sequences]))
-        print("\n".join(outage.name(name) for outage in ruins for name in learned))
-        return [], []
-    if not arguments.only:
-        # So that whatever there is time for is a fair share of everything.
-        random.Random(arguments.seed).shuffle(plan)
-    if arguments.sample:
-        plan = random.Random(arguments.seed).sample(plan, min(arguments.sample, len(plan)))
-    told = Counter[str]()
-
-    def heard(result: Result) -> None:
-        told["all"] += 1
-        print(f"{told['all']:>5}/{len(plan) + len(sequences) + len(ruins) * len(learned)} {result}", flush=True)
-        report.keep_account(result, arguments.accounts)
-
-    deadline = began + 60 * arguments.minutes
-    results = await edits.run(ground, sequences, side_by_side=side_by_side, heard=heard)
-    results += await runner.run(ground, plan, side_by_side=side_by_side, until=deadline - RESERVE * bool(ruins), heard=heard)
-    results += await outages.run(ground, learned, ruins, until=deadline, heard=heard)
-    done = {result.name for result in results}
-    wanted = [one.name for one, _ in plan] + [outage.name(name) for outage in ruins for name in learned]
-    return results, [name for name in wanted if name not in done]
-
-
-def _injections(journey: str, learned: Learned, only: list[str] | None) -> list[Injection]:
-    """Return those that are asked for by name; without names, those of the full run."""
-    found = list(all_of(journey, learned))
-    return matching(found, only) if only else chosen(journey, found)
-
-
-async def _learned(ground: Grounds, patterns: list[str], side_by_side: int) -> dict[str, Learned]:
-    gate = asyncio.Semaphore(side_by_side)
+async def _learned(ground: Grounds, names: list[str], side_by_side: int) -> tuple[dict[str, Learned], dict[str, str]]:
+    """Tell each journey without faults; return what was learned, and what went wrong where one had to be told again."""
+    gate, failed = asyncio.Semaphore(side_by_side), dict[str, str]()
 
     async def learn(name: str) -> Learned:
         async with gate:
-            return await runner.learn(ground, name)
+            try:
+                return await runner.learn(ground, name)
+            except (AssertionError, TimeoutError, ApiError) as error:
+                failed[name] = repr(error)[:1000]
+                print(f"{name} has failed without any fault, and is told again: {failed[name]}", flush=True)
+                return await runner.learn(ground, name)
 
-    names = journeys_of(patterns)
-    return dict(zip(names, await asyncio.gather(*(learn(name) for name in names)), strict=True))
+    return dict(zip(names, await asyncio.gather(*(learn(name) for name in names)), strict=True)), failed
 
 
-def _any(patterns: list[str], names: object) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns)  # type: ignore[attr-defined]
+def _wanted(learned: dict[str, Learned], arguments: argparse.Namespace) -> Rounds:
+    """Return the injections that are asked for by name; without names, those of the full run."""
+    found = [one for name, known in learned.items() for one in all_of(name, known)]
+    wanted = Rounds(tuple(matching(found, arguments.only)), ()) if arguments.only else rounds(found)
+    if arguments.sample:
+        chance = random.Random(arguments.seed)
+        return Rounds(tuple(chance.sample(wanted.planned, min(arguments.sample, len(wanted.planned)))), ())
+    return Rounds(wanted.planned, ()) if arguments.no_more else wanted
+
+
+@dataclass
+class Run:
+    """One run: what is planned, one phase after another, and what has become of it.
+
+    Attributes:
+        ground: what all cases share.
+        arguments: of the command line.
+        learned: what clean runs have shown, by journey.
+        wanted: the injections.
+        end: when all has to have ended, on the monotonic clock.
+        results: what has become of each that was met.
+        heard: how many have ended.
+    """
+
+    ground: Grounds
+    arguments: argparse.Namespace
+    learned: dict[str, Learned]
+    wanted: Rounds
+    end: float
+    results: list[Result] = field(default_factory=list)
+    heard: int = 0
+
+    @property
+    def sequences(self) -> list[str]:
+        """Edits by chance, by name."""
+        return [name for name in edits.NAMES if self._is_asked_for([name])]
+
+    @property
+    def ruins(self) -> list[Outage]:
+        """Outages of the whole cluster."""
+        if not self.arguments.only:
+            return [] if self.arguments.sample else list(outages.OUTAGES[: outages.PLANNED])
+        return [one for one in outages.OUTAGES if self._is_asked_for(one.name(name) for name in self.learned)]
+
+    @property
+    def planned(self) -> list[str]:
+        """The names of all that the run consists of, without what it does besides if there is time."""
+        struck = [outage.name(name) for outage in self.ruins for name in self.learned]
+        return [*self.sequences, *(one.name for one in self.wanted.planned), *struck]
+
+    def names(self) -> list[str]:
+        """Return the names of all, with what they strike."""
+        says = {one.name: f"{one.name}  {one.says}".rstrip() for one in self.wanted.planned}
+        return [says.get(name, name) for name in self.planned]
+
+    async def everything(self) -> None:
+        """Meet what is planned, then the outages, then more for as long as there is time, and alone what was too slow."""
+        kept = 2 * REPEATS + OUTAGES * bool(self.ruins)
+        edited = [Case(name, partial(edits.meet, self.ground, name)) for name in self.sequences]
+        await self._meet([*edited, *map(self._case, self.wanted.planned)], kept)
+        self.results += await outages.run(
+            self.ground, self.learned, self.ruins, until=self.end - 2 * REPEATS, by=self.end - REPEATS, heard=self._heard
+        )
+        await self._meet([self._case(one) for one in self.wanted.more], 2 * REPEATS)
+        await timetable.repeat(self.results, self._alone, more=self._is_time(0.0), by=self.end, heard=self._heard_alone)
+
+    async def _meet(self, cases: list[Case], kept: float) -> None:
+        more, by = self._is_time(kept), self.end - kept + REPEATS
+        side_by_side = self.arguments.side_by_side
+        self.results += await timetable.run(cases, side_by_side=side_by_side, more=more, by=by, heard=self._heard)
+
+    def _is_time(self, kept: float) -> timetable.More:
+        return lambda: time.monotonic() < self.end - kept
+
+    def _case(self, one: Injection) -> Case:
+        return Case(one.name, partial(runner.inject, self.ground, one, self.learned[one.journey]), one.waits)
+
+    def _alone(self, name: str) -> Case:
+        """Return what has a name, to be met by itself."""
+        journey = name.split("/", maxsplit=1)[0]
+        for outage in self.ruins:
+            if outage.name(journey) == name:
+                return Case(name, partial(outages.alone, self.ground, self.learned[journey], outage, journey))
+        for one in (*self.wanted.planned, *self.wanted.more):
+            if one.name == name:
+                return self._case(one)
+        return Case(name, partial(edits.meet, self.ground, name))
+
+    def _heard(self, result: Result) -> None:
+        self.heard += 1
+        print(f"{self.heard:>5}/{len(self.planned)} {result}", flush=True)
+        report.keep_account(result, self.arguments.accounts)
+
+    def _heard_alone(self, result: Result) -> None:
+        print(f"alone {result}", flush=True)
+        report.keep_account(result, self.arguments.accounts, alone=True)
+
+    def _is_asked_for(self, names: Iterable[str]) -> bool:
+        patterns = self.arguments.only or ([] if self.arguments.sample else ["*"])
+        return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
 if __name__ == "__main__":

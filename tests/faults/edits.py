@@ -6,11 +6,10 @@ declared in force, where nothing is wrong; else Stalled, with a message that nam
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from e2e import manifests
@@ -20,7 +19,7 @@ from faults import runner
 from faults.journeys import Journey, at_rest
 from faults.oracle import Oracle, Violation
 from faults.place import Grounds, Place, dump
-from faults.runner import Heard, Result, differences
+from faults.runner import Result, differences
 from tidegate.cluster.errors import ApiError, Forbidden, Invalid
 from tidegate.cluster.resources import RELEASES, ROLLOUT_POLICIES
 
@@ -298,25 +297,17 @@ async def refused(place: Place) -> list[Violation]:
     return violations
 
 
-async def run(grounds: Grounds, wanted: Sequence[str], *, side_by_side: int, heard: Heard | None = None) -> list[Result]:
-    """Run sequences by their names, some at a time."""
-    gate = asyncio.Semaphore(side_by_side)
-
-    async def one(name: str) -> Result:
-        result, began = Result(name, hits=1), time.monotonic()
-        async with gate:
-            try:
-                async with grounds.place() as place:
-                    await place.operator.ready()
-                    made = refused(place) if "refused" in name else sequence(place, int(name.split("/")[1].partition("-")[2]))
-                    result.violations += await made
-                    result.violations += [Violation("no-bugs", place.first.bug)] if place.first.bug else []
-                    result.account = dump(place) if result.violations else ""
-            except (ApiError, AssertionError, TimeoutError) as error:
-                result.violations.append(Violation("harness", repr(error)[:2000]))
-        result.seconds = time.monotonic() - began
-        if heard is not None:
-            heard(result)
-        return result
-
-    return list(await asyncio.gather(*(one(name) for name in wanted)))
+async def meet(grounds: Grounds, name: str) -> Result:
+    """Make the edits of a sequence, by its name, in a place of its own."""
+    result, began = Result(name, hits=1), time.monotonic()
+    try:
+        async with grounds.place() as place:
+            await place.operator.ready()
+            made = refused(place) if "refused" in name else sequence(place, int(name.split("/")[1].partition("-")[2]))
+            result.violations += await made
+            result.violations += [Violation("no-bugs", place.first.bug)] if place.first.bug else []
+            result.account = dump(place) if result.violations else ""
+    except (ApiError, AssertionError, TimeoutError) as error:
+        result.violations.append(Violation("harness", repr(error)[:2000]))
+    result.seconds = time.monotonic() - began
+    return result

@@ -21,8 +21,8 @@ LATE = 11.0
 """Seconds by which an answer is later than the operator waits for one."""
 BLIND = 3.0
 """Seconds for which Prometheus is of no use."""
-BLINK = 0.3
-"""Seconds until an answer that came before has been dealt with."""
+BLINK = 1.0
+"""Seconds until an answer that came before has been dealt with, on a machine that is busy."""
 
 
 @dataclass

@@ -14,7 +14,7 @@ from e2e.manifests import NAME
 from e2e.world import canary_share
 from faults.journeys import LIMIT, REPLICAS, Journey
 from faults.place import Place
-from faults.recorder import Instant, accepted, instants
+from faults.recorder import Instant, Recorder, accepted, instants
 from faults.standing import (
     CANARY,
     endpoints,
@@ -174,6 +174,10 @@ class Oracle:
             self._fail("earned", now, f"weight rose to {share:g}% while the rollout is undone or paused")
         if revision_behind(now, CANARY) in self._account.rejected:
             self._fail("rejected-stays-out", now, f"a rejected revision got {share:g}%")
+        bad = self._place.prometheus.first_bad(most=LIMIT)
+        if bad is not None and now.seen.at > bad:
+            # The route may be shut before the status says why: who comes next must not take that for a step to be made good.
+            self._fail("rejected-stays-out", now, f"weight rose to {share:g}% after the first bad answer")
         carried, since, taken_in = self._account.carried
         if before <= 0 or rollout.get("skipToEnd") or carried != before:
             return
@@ -204,6 +208,8 @@ class Oracle:
         for service, share in weighted(now).items():
             found = now.get("Service", service)
             selector = found["spec"]["selector"] if found else {}
+            if not selects(selector, now.seen.object["spec"]["template"]["metadata"].get("labels", {})):
+                continue
             there = sum(
                 rs["spec"]["replicas"]
                 for rs in now.all("ReplicaSet")
@@ -325,18 +331,24 @@ class Oracle:
             self.violations.append(Violation("shut-in-time", words))
 
     def _explained(self) -> None:
-        """Each weight that the status has had is told by an Event, whoever has died on the way."""
-        told = [str(event["message"]) for event in self._place.recorder.events()]
-        before = 0
-        for seen in self._place.recorder.versions("Release", NAME):
-            weight = (seen.object.get("status") or {}).get("weight", 0)
-            if weight > before and not any(f"to {weight}%" in message for message in told):
-                self.violations.append(Violation("explained", f"no Event tells of the weight {weight}%"))
-            if weight < before and not any(event["reason"] in ENDS for event in self._place.recorder.events()):
-                self.violations.append(Violation("explained", f"no Event tells why the weight went from {before}% to {weight}%"))
-            before = weight
+        self.violations += [Violation("explained", words) for words in untold(self._place.recorder)]
 
     def _weight_is_within(self, now: Instant) -> None:
         weight = status_of(now).get("weight", 0)
         if weight > self._journey.most:
             self._fail("earned", now, f"the status says {weight}%, where at most {self._journey.most}% can have been earned")
+
+
+def untold(recorder: Recorder) -> list[str]:
+    """Return in words what no Event tells of the weights that the status has had, whoever has died on the way."""
+    told = [str(event["message"]) for event in recorder.events()]
+    ended = any(event["reason"] in ENDS for event in recorder.events())
+    found, before = [], 0
+    for seen in recorder.versions("Release", NAME):
+        weight = (seen.object.get("status") or {}).get("weight", 0)
+        if weight > before and not any(f"to {weight}%" in message for message in told):
+            found.append(f"no Event tells of the weight {weight}%")
+        if weight < before and not ended:
+            found.append(f"no Event tells why the weight went from {before}% to {weight}%")
+        before = weight
+    return found

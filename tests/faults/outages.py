@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from faults import runner
@@ -16,7 +17,7 @@ from faults.plan import Learned
 from faults.runner import LIMIT, QUIET, Heard, Result
 from tidegate_sandbox.cluster import ClusterInfo
 
-LONGEST = 45.0
+LONGEST = 40.0
 """Seconds that an outage takes as a rule, with the journeys and what follows."""
 PATIENCE = 80.0
 """Seconds for a journey: an API server needs some to come back."""
@@ -72,17 +73,20 @@ STRIKES: dict[str, Strike] = {
     "etcd-hangs": frozen("etcd", 2.0),
     "controllers-hang": frozen("kube-controller-manager", 3.0),
 }
-MOMENTS = (0.3, 1.5, 2.6, 3.8)
+MOMENTS = (1.5, 2.6, 0.3, 3.8)
 OUTAGES = tuple(Outage(kind, after, strike) for after in MOMENTS for kind, strike in STRIKES.items())
-"""Each kind once before any of them comes again: time may be short."""
+"""Each kind once before any of them comes again."""
+PLANNED = 2 * len(STRIKES)
+"""How many of them the full run consists of: two moments."""
 
 
 async def run(
     grounds: Grounds,
-    learned: dict[str, Learned],
+    learned: Mapping[str, Learned],
     outages: Sequence[Outage],
     *,
-    until: float = float("inf"),
+    until: float = math.inf,
+    by: float = math.inf,
     heard: Heard | None = None,
 ) -> list[Result]:
     """Run outages, one after another.
@@ -91,21 +95,32 @@ async def run(
         grounds: what all share.
         learned: the journeys that are told, and what was learned of them.
         outages: which.
-        until: when there is no more time, on the monotonic clock.
+        until: when to begin none that would last longer, on the monotonic clock.
+        by: when all have to have ended: what is under way then is given up, and is not in the result.
         heard: is told of each journey that has ended.
     """
     results: list[Result] = []
     for outage in outages:
         if time.monotonic() + LONGEST > until:
             break
-        met = await _one(grounds, learned, outage)
+        try:
+            async with asyncio.timeout(None if by == math.inf else by - time.monotonic()):
+                met = await meet(grounds, learned, outage)
+        except TimeoutError:
+            break
         results += met
         for result in met if heard is not None else ():
             heard(result)
     return results
 
 
-async def _one(grounds: Grounds, learned: dict[str, Learned], outage: Outage) -> list[Result]:
+async def alone(grounds: Grounds, learned: Learned, outage: Outage, journey: str) -> Result:
+    """Tell one journey with an outage in its middle, and with no other journey beside it."""
+    return (await meet(grounds, {journey: learned}, outage))[0]
+
+
+async def meet(grounds: Grounds, learned: Mapping[str, Learned], outage: Outage) -> list[Result]:
+    """Tell journeys side by side, with one outage in the middle of all of them."""
     begun, struck = asyncio.Barrier(len(learned) + 1), asyncio.Event()
     tasks = [asyncio.create_task(_through(grounds, outage, name, known, begun, struck)) for name, known in learned.items()]
     try:
@@ -113,6 +128,9 @@ async def _one(grounds: Grounds, learned: dict[str, Learned], outage: Outage) ->
             await begun.wait()
         await asyncio.sleep(outage.after)
         await asyncio.to_thread(outage.strike, grounds.info)
+    except (TimeoutError, asyncio.BrokenBarrierError):
+        # One of them could not begin: it says why, and the others say that they have waited for it.
+        await begun.abort()
     finally:
         struck.set()
     return list(await asyncio.gather(*tasks))
@@ -136,8 +154,10 @@ async def _through(
             result.hits = 1
             await runner.conclude(place, journey, learned, since, result)
     except TimeoutError:
+        await begun.abort()
         result.violations.append(Violation("ends", "it did not end in time"))
     except Exception as error:  # noqa: BLE001 - as in the runner
+        await begun.abort()
         result.violations.append(Violation("harness", repr(error)[:2000]))
     result.seconds = time.monotonic() - began
     return result

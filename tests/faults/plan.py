@@ -1,9 +1,11 @@
-"""Which faults there are: for each journey, from what its clean run has written and asked, each with a name of its own."""
+"""Which faults there are: for each journey, from what its clean run has written and asked, each with a name of its own.
+
+Which of them the full run meets, and by what rule, is said in `rounds`.
+"""
 
 from __future__ import annotations
 
 import fnmatch
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,12 +54,6 @@ MOODS: dict[str, Mood | Lie] = {
 }
 
 
-ALWAYS = {"kill-before", "kill-after", "kill-every", "without-deletions"}
-"""Kinds that every write, or every journey, meets in the full run."""
-OFTEN = {"kill-late", "lost", "stale"}
-"""Kinds that every second write meets."""
-
-
 @dataclass(frozen=True)
 class Learned:
     """What a clean run has shown.
@@ -83,13 +79,15 @@ class Injection:
         name: `<journey>/<where>/<kind>`.
         arm: puts it in place.
         says: what it strikes, in words.
-        long: it takes more than a minute.
+        target: the write, or the kind of request, that it strikes; None where it strikes something else.
+        long: it may take more than a minute.
         operators: how many there are.
     """
 
     name: str
     arm: Arm
     says: str = ""
+    target: Asked | Kind | None = None
     long: bool = False
     operators: int = 1
 
@@ -102,6 +100,11 @@ class Injection:
     def kind(self) -> str:
         """The kind of fault."""
         return self.name.split("/")[2]
+
+    @property
+    def waits(self) -> bool:
+        """Whether it passes most of its time waiting: for an answer, for a watch that is silent, or for a lease."""
+        return self.long or self.operators > 1
 
     @property
     def alias(self) -> str:
@@ -121,7 +124,7 @@ def all_of(journey: str, learned: Learned) -> Iterator[Injection]:
 def _at_writes(journey: str, learned: Learned) -> Iterator[Injection]:
     for number, write in enumerate(learned.writes, 1):
         for kind, at in (KILLS | ANSWERS | WATCHES | CLOCKS).items():
-            yield Injection(f"{journey}/write-{number}/{kind}", at(write), str(write), long=kind == "late")
+            yield Injection(f"{journey}/write-{number}/{kind}", at(write), str(write), write, long=kind == "late")
 
 
 def _at_kinds(journey: str, learned: Learned) -> Iterator[Injection]:
@@ -131,7 +134,7 @@ def _at_kinds(journey: str, learned: Learned) -> Iterator[Injection]:
             if name == "409" and not kind.writes:
                 continue
             at = fault.at_the_start(make, middle) if kind in learned.starting else make
-            yield Injection(f"{journey}/{kind}/{name}", at(kind), f"{kind}", long=name == "late")
+            yield Injection(f"{journey}/{kind}/{name}", at(kind), f"{kind}", kind, long=name == "late")
 
 
 def _all_along(journey: str, learned: Learned) -> Iterator[Injection]:
@@ -157,30 +160,11 @@ def _replicas(journey: str, learned: Learned) -> Iterator[Injection]:
     for number in decided:
         write = learned.writes[number - 1]
         for kind, at in replicas.STRIKES.items():
-            yield Injection(f"{journey}/two-at-write-{number}/{kind}", at(write), str(write), operators=2)
+            yield Injection(f"{journey}/two-at-write-{number}/{kind}", at(write), str(write), write, operators=2)
     middle = decided[len(decided) // 2]
     for kind, at in replicas.LONG_STRIKES.items():
         write = learned.writes[middle - 1]
-        yield Injection(f"{journey}/two-at-write-{middle}/{kind}", at(write), str(write), operators=2, long=True)
-
-
-def chosen(journey: str, found: Sequence[Injection]) -> list[Injection]:
-    """Return those of the full run.
-
-    The operator dies before and after every write. Of all other kinds each write meets some, in turn, so that each kind meets each
-    sort of write in one journey or another.
-    """
-    offset = sorted(JOURNEYS).index(journey)
-    return [one for one in found if _in_turn(one, offset)]
-
-
-def _in_turn(one: Injection, offset: int) -> bool:
-    where = one.name.split("/")[1]
-    if one.kind in ALWAYS or where.startswith("prometheus"):
-        return True
-    turn = (zlib.crc32(f"{where}{one.kind}".encode()) + offset) % 120
-    every = 12 if one.long else 20 if one.operators > 1 else 10 if not where.startswith("write") else 2 if one.kind in OFTEN else 8
-    return turn % every == 0
+        yield Injection(f"{journey}/two-at-write-{middle}/{kind}", at(write), str(write), write, operators=2, long=True)
 
 
 def matching(found: Sequence[Injection], patterns: Sequence[str]) -> list[Injection]:

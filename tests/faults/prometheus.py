@@ -83,7 +83,7 @@ class Prometheus(StandIn):
             case Lie.AHEAD:
                 return _vector(time.time() + HOUR, "0")
             case Lie.BACK:
-                return _vector(time.time() - 60.0 * len(self.answers), "0")
+                return _vector(time.time() - HOUR / 4 * len(self.answers), "0")
 
     async def _cut(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": "500"})

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from faults.injections import HOUR, Arm, Armed
 from faults.oracle import Violation
 from faults.place import Operator, Place
-from faults.wire import Trap
-from faults.writes import Asked
+from faults.wire import Trap, Written
+from faults.writes import LAST_FINALIZER, Asked
 
 AWAY = 7.0
 """Seconds for which an operator hangs or is cut off: longer than a lease lasts."""
@@ -39,13 +39,34 @@ def one_writer(place: Place, *, forgiven: Callable[[Asked], bool] = lambda _: Fa
     found = []
     for operator in place.operators:
         for write in operator.wire.written:
-            if not write.version or write.asked.kind.resource.startswith("leases") or forgiven(write.asked):
+            version = _version_of(write, place)
+            if not version or _renews(write) or forgiven(write.asked):
                 continue
-            holder = next((holder for order, holder in reversed(holders) if order < write.version), "")
+            holder = next((holder for order, holder in reversed(holders) if order < version), "")
             if not holder.startswith(f"tidegate-{write.wire}-"):
-                words = f"{write.wire} wrote {write.asked} (version {write.version}) while the Lease was with {holder or 'nobody'}"
+                words = f"{write.wire} wrote {write.asked} (version {version}) while the Lease was with {holder or 'nobody'}"
                 found.append(Violation("one-writer", words))
     return found[:1]
+
+
+def told_of_leases(place: Place) -> bool:
+    """Whether it is known of all that operators have written into the Lease: watches of several kinds lag by different times."""
+    written = [write.version for operator in place.operators for write in operator.wire.written if _renews(write)]
+    return max(written, default=0) <= max((seen.order for seen in place.recorder.versions("Lease", "tidegate")), default=0)
+
+
+def _renews(write: Written) -> bool:
+    return write.asked.kind.resource.startswith("leases")
+
+
+def _version_of(write: Written, place: Place) -> int:
+    """Return when a write was taken, in the order of the API server; 0 where that is not known.
+
+    Whoever takes the last finalizer from an object that is being deleted is answered with the version that it had before.
+    """
+    if write.asked.says != LAST_FINALIZER:
+        return write.version
+    return next((seen.order for seen in place.recorder.versions("Release") if seen.type == "DELETED"), 0)
 
 
 def at_leader(strike: Callable[[Place, Operator], Awaitable[None]]) -> Callable[[Asked], Arm]:

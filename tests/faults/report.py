@@ -7,38 +7,67 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from faults import rounds
+from faults.oracle import Violation
 from faults.runner import Result
 
 
-def summary(results: Sequence[Result], seconds: float, left_out: Sequence[str] = ()) -> dict[str, Any]:
+def summary(results: Sequence[Result], *, seconds: float, planned: Sequence[str], more: int = 0) -> dict[str, Any]:
     """Return what the report says.
 
     Args:
         results: what became of each injection.
         seconds: how long it all took.
-        left_out: names of the injections for which there was no time.
+        planned: names of all that the run consists of.
+        more: how many there are besides, for which there may be no time.
     """
     struck = [result for result in results if result.hits]
+    met, wanted = {result.name for result in results}, set(planned)
     return {
         "total": len(struck),
         "seconds": round(seconds),
+        "rule": (rounds.__doc__ or "").strip(),
+        "planned": {"all": len(wanted), "met": len(met & wanted)},
+        "more": {"all": more, "met": len(met - wanted)},
         "injected": dict(sorted(Counter(kind_of(result) for result in struck).items())),
         "journeys": {journey: dict(sorted(kinds.items())) for journey, kinds in sorted(_by_journey(struck).items())},
         "violations": [
-            {"injection": result.name, "strikes": result.says, "invariant": violation.invariant, "message": violation.message}
+            {"injection": result.name, "strikes": result.says, "repeated": result.alone is not None, **_told(violation)}
             for result in results
-            for violation in result.violations
+            for violation in result.violated
+        ],
+        "repeated": [
+            {
+                "injection": result.name,
+                "strikes": result.says,
+                "seconds": [round(result.seconds, 1), round(result.alone.seconds, 1)],
+                "at_first": [_told(violation) for violation in result.violations],
+                "alone": [_told(violation) for violation in result.alone.violations],
+                "holds_alone": not result.violated,
+            }
+            for result in results
+            if result.alone is not None
         ],
         "missed": sorted(result.name for result in results if not result.hits and not result.violations),
-        "left_out": sorted(left_out),
+        "left_out": sorted(wanted - met),
+        "durations": {result.name: round(result.seconds, 1) for result in sorted(results, key=lambda one: -one.seconds)},
     }
+
+
+def _told(violation: Violation) -> dict[str, str]:
+    return {"invariant": violation.invariant, "message": violation.message}
 
 
 def _by_journey(results: Sequence[Result]) -> dict[str, Counter[str]]:
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for result in results:
-        found[result.name.split("/")[0]][kind_of(result)] += 1
+        found[journey_of(result)][kind_of(result)] += 1
     return found
+
+
+def journey_of(result: Result) -> str:
+    """Return the journey that a result is about."""
+    return result.name.split("/")[0]
 
 
 def kind_of(result: Result) -> str:
@@ -47,24 +76,54 @@ def kind_of(result: Result) -> str:
     return f"prometheus-{kind}" if where.startswith("prometheus") else kind
 
 
+def words(results: Sequence[Result], found: dict[str, Any]) -> str:
+    """Return for people what a report says: the table, each violation, and the counts."""
+    lines = [f"VIOLATED {one['injection']} ({one['strikes']}): {_line(one)}" for one in found["violations"]]
+    for one in found["repeated"]:
+        first = "; ".join(_line(violation) for violation in one["at_first"])
+        lines.append(f"repeated {one['injection']}: {'holds' if one['holds_alone'] else 'fails'} alone; at first: {first}")
+    lines += [f"missed {name}: its request did not come" for name in found["missed"]]
+    planned, more, repeated = found["planned"], found["more"], found["repeated"]
+    held = sum(one["holds_alone"] for one in repeated)
+    violated = {one["injection"] for one in found["violations"]}
+    lines += [
+        f"{found['total']} faults in {found['seconds']} s",
+        f"{planned['met']} of {planned['all']} were planned, {more['met']} of {more['all']} came besides",
+        f"{len(violated)} of them violated something ({len(found['violations'])} violations)",
+        f"{len(repeated)} had been too slow and were repeated alone: {held} held then",
+        f"{len(found['missed'])} missed, {len(found['left_out'])} left out",
+    ]
+    return "\n".join([table(results), "", *lines])
+
+
+def _line(told: dict[str, str]) -> str:
+    return f"{told['invariant']}: {' '.join(told['message'].split())[:200]}"
+
+
 def table(results: Sequence[Result]) -> str:
     """Return in columns how many faults of each kind struck each journey, and how many of them violated something."""
-    journeys = sorted({result.name.split("/")[0] for result in results})
-    kinds = sorted({kind_of(result) for result in results})
-    width = max(map(len, kinds), default=10)
-    lines = [" ".join([" " * width, *(f"{journey:>12}" for journey in journeys)])]
+    journeys = [*sorted({journey_of(result) for result in results}), "all"]
+    kinds = [*sorted({kind_of(result) for result in results}), "all"]
+    rows = [["", *journeys, "mean s"]]
     for kind in kinds:
-        cells = []
-        for journey in journeys:
-            mine = [one for one in results if kind_of(one) == kind and one.name.startswith(f"{journey}/")]
-            struck, bad = sum(one.hits > 0 for one in mine), sum(bool(one.violations) for one in mine)
-            cells.append(f"{f'{struck} ({bad} bad)' if bad else struck or '':>12}")
-        lines.append(" ".join([f"{kind:<{width}}", *cells]).rstrip())
-    return "\n".join(lines)
+        mine = [one for one in results if kind in {kind_of(one), "all"}]
+        cells = [_cell([one for one in mine if journey in {journey_of(one), "all"}]) for journey in journeys]
+        rows.append([kind, *cells, f"{sum(one.seconds for one in mine) / max(len(mine), 1):.0f}"])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    )
 
 
-def keep_account(result: Result, folder: Path) -> None:
-    """Write all that is known of a violation into a file of its own."""
+def _cell(results: Sequence[Result]) -> str:
+    struck, bad = sum(one.hits > 0 for one in results), sum(bool(one.violated) for one in results)
+    return f"{struck} ({bad} bad)" if bad else f"{struck or ''}"
+
+
+def keep_account(result: Result, folder: Path, *, alone: bool = False) -> None:
+    """Write all that is known of a violation into a file of its own; what was repeated alone has another one."""
     if result.account:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{result.name.replace('/', '_')}.txt").write_text(f"{result}\n{result.account}\n")
+        name = f"{result.name.replace('/', '_')}{'.alone' if alone else ''}.txt"
+        (folder / name).write_text(f"{result}\n{result.account}\n")

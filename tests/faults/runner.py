@@ -1,4 +1,4 @@
-"""Runs injections side by side, each in a place of its own and in bounded time, and says what became of each."""
+"""Meets one injection, in a place of its own and in bounded time, and says what became of it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import json
 import math
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from faults.injections import Armed
 from faults.journeys import HOLD, JOURNEYS, Journey, at_rest
-from faults.oracle import Oracle, Violation
+from faults.oracle import Oracle, Violation, untold
 from faults.place import Grounds, Place, dump
 from faults.plan import Injection, Learned
+from faults.replicas import told_of_leases
 from faults.writes import Asked
 
 LIMIT = 180.0
@@ -28,6 +29,10 @@ SETTLE = 20.0
 """Seconds that a namespace gets to come to the clean run's end after its journey was told."""
 SHUT_WITHIN = 12.0
 """Seconds within which traffic leaves a bad version although one request or one process has failed; on a machine that is busy."""
+TIMELY = {"ends", "same-end", "shut-in-time", "declared-or-refused", "back-again"}
+"""Invariants that a machine can violate by being too slow: nothing else is ever tried once more."""
+NOT_IN_TIME = ("not within", "no answer within", "TimeoutError")
+"""Words by which a failure before or after the journey is known to be one of time, too."""
 TRIES = 3
 """How often an injection is tried whose request has not come, since runs differ in their timing."""
 
@@ -43,6 +48,8 @@ class Result:
         says: what was struck, in words.
         seconds: how long it took.
         account: everything that is known, where something was violated.
+        alone: what became of it once more, with nothing beside it, where it had failed by its time only; None where it was not
+            tried.
     """
 
     name: str
@@ -51,11 +58,32 @@ class Result:
     violations: list[Violation] = field(default_factory=list)
     seconds: float = 0.0
     account: str = ""
+    alone: Result | None = None
+
+    @property
+    def late(self) -> bool:
+        """Whether it has failed by its time only: the machine may be to blame.
+
+        What has not come to its end has no Event that tells of it, either.
+        """
+        others = [violation for violation in self.violations if not _is_of_time(violation)]
+        return len(others) < len(self.violations) and all(violation.invariant == "explained" for violation in others)
+
+    @property
+    def violated(self) -> list[Violation]:
+        """What must not be, and was seen alone, too, where it was tried alone."""
+        held = self.alone is not None and self.alone.hits > 0 and not self.alone.violations
+        return [] if held else self.violations
 
     def __str__(self) -> str:
         found = "; ".join(f"{violation.invariant}: {' '.join(violation.message.split())[-300:]}" for violation in self.violations)
         said = found or ("ok" if self.hits else "missed")
         return f"{self.seconds:5.1f} s {self.name}{f' ({self.says})' if self.says else ''} {said}"
+
+
+def _is_of_time(violation: Violation) -> bool:
+    words = any(words in violation.message for words in NOT_IN_TIME)
+    return violation.invariant in TIMELY or (violation.invariant == "harness" and words)
 
 
 Heard = Callable[[Result], None]
@@ -133,13 +161,15 @@ async def travel(place: Place, journey: Journey, armed: Armed, result: Result) -
     try:
         await journey.tell(place)
     except AssertionError as error:
-        result.violations.append(Violation("ends", str(error).splitlines()[0]))
+        words = str(error).splitlines()[0]
+        result.violations.append(Violation("ends" if words.startswith(NOT_IN_TIME) else "as-told", words))
     finally:
         if not armed.hits:
             await place.rest(QUIET)
         result.hits = armed.hits
         try:
             await armed.heal()
+            await place.history.until(lambda: told_of_leases(place), within=SETTLE)
         finally:
             result.violations += [violation for check in armed.checks for violation in check()]
 
@@ -150,10 +180,13 @@ async def conclude(
     """See that everything is as after a clean run, and that everything was as it must be all along."""
     if not result.violations:
         result.violations += await _comes_to(place, learned.rest)
+        # Events come when there is time, and behind one that the network keeps back.
+        await place.history.until(lambda: not untold(place.recorder), within=SETTLE)
+    # All watches have come as far by then as the oracle has to look.
+    resting = [] if result.violations else await _rests(place)
     result.violations += _oracle(place, journey, since, shut_within).check()
     result.violations += [Violation("no-bugs", operator.bug) for operator in place.operators if operator.bug]
-    if not result.violations:
-        result.violations += await _rests(place)
+    result.violations += resting
     if result.violations:
         result.account = dump(place)
 
@@ -200,36 +233,3 @@ def _oracle(place: Place, journey: Journey, since: int, shut_within: float) -> O
 def newest(place: Place) -> int:
     """Return the order of the last change of anything."""
     return max(seen.order for seen in place.recorder.changes)
-
-
-async def run(
-    grounds: Grounds,
-    wanted: Sequence[tuple[Injection, Learned]],
-    *,
-    side_by_side: int,
-    until: float = float("inf"),
-    heard: Heard | None = None,
-) -> list[Result]:
-    """Run injections, some at a time.
-
-    Args:
-        grounds: what all share.
-        wanted: which, each with what was learned of its journey.
-        side_by_side: how many at a time.
-        until: when to begin no more, on the monotonic clock.
-        heard: is told of each that has ended.
-    """
-    results: list[Result] = []
-    waiting = iter(wanted)
-
-    async def work() -> None:
-        for injection, learned in waiting:
-            if time.monotonic() > until:
-                return
-            result = await inject(grounds, injection, learned)
-            results.append(result)
-            if heard is not None:
-                heard(result)
-
-    await asyncio.gather(*(work() for _ in range(side_by_side)))
-    return results

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from functools import partial
 
 import pytest
 
 from api.cluster_access import IN_SANDBOX
-from faults import edits, runner
+from faults import edits, runner, timetable
 from faults.place import Grounds
 from faults.plan import Injection, Learned, all_of
 from faults.runner import Result
+from faults.timetable import Case
 from tidegate_sandbox.cluster import ClusterInfo
 
 NEEDED = {"controllers", "kwok"}
@@ -28,7 +30,7 @@ SAMPLE = {
     "promotion": (("weight=50", "kill-after"), ("ownerReferences", "lost"), ("weight=100", "stale")),
     "breach": (
         ("phase=RollingBack", "kill-after"),
-        ("phase=RollingBack > patch-httproutes", "500"),
+        ("-stable=50,-canary=50 > -stable=100,-canary=0", "500"),
         ("two: weight=50", "leader-killed"),
     ),
     "deletion": (("replicas=0", "kill-before"), ("phase=RollingBack", "dropped")),
@@ -66,7 +68,9 @@ async def test_journeys_end_well_whatever_fails(ground: Grounds, monkeypatch: py
     learned = dict(zip(SAMPLE, await asyncio.gather(*(runner.learn(ground, journey) for journey in SAMPLE)), strict=True))
     wanted = [(injection, known) for journey, known in learned.items() for injection in chosen(journey, known)]
 
-    results = await runner.run(ground, wanted, side_by_side=AT_A_TIME)
+    cases = [Case(one.name, partial(runner.inject, ground, one, known), one.waits) for one, known in wanted]
+
+    results = await timetable.run(cases, side_by_side=AT_A_TIME)
 
     assert not told(results), told(results)
     assert all(result.hits for result in results), [result.name for result in results if not result.hits]
@@ -75,9 +79,9 @@ async def test_journeys_end_well_whatever_fails(ground: Grounds, monkeypatch: py
 @pytest.mark.timeout(600)
 async def test_edits_that_are_not_valid_are_refused(ground: Grounds) -> None:
     """The API server refuses each in words that name the field, and nothing changes."""
-    results = await edits.run(ground, ["edits/refused/invalid-edits"], side_by_side=1)
+    result = await edits.meet(ground, "edits/refused/invalid-edits")
 
-    assert not told(results), told(results)
+    assert not told([result]), told([result])
 
 
 @pytest.mark.timeout(600)

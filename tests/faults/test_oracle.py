@@ -71,9 +71,9 @@ class Tale:
         metadata = {"labels": labels, "ownerReferences": [{"kind": owner} for owner in owners]}
         self.tell("ReplicaSet", f"{NAME}-{revision}", metadata=metadata, spec=spec)
 
-    def deployment(self, image: str, *, paused: bool) -> None:
+    def deployment(self, image: str, *, paused: bool, replicas: int = 3) -> None:
         """The Deployment has an image."""
-        spec = {"replicas": 3, "paused": paused, "template": {"spec": {"containers": [{"image": image}]}}}
+        spec = {"replicas": replicas, "paused": paused, "template": {"spec": {"containers": [{"image": image}]}}}
         self.tell("Deployment", NAME, spec=spec)
 
     def route(self, *, accepted: bool = True, **weights: int) -> None:
@@ -192,6 +192,12 @@ def rejected_again(tale: Tale) -> None:
     tale.route(stable=50, canary=50)
 
 
+def raised_after_a_bad_answer(tale: Tale) -> None:
+    tale.answer(BAD)
+    tale.route(stable=100, canary=0)
+    tale.route(stable=50, canary=50)
+
+
 def rejection_forgotten(tale: Tale) -> None:
     tale.status(0, rollout={"undo": "GateBreached"}, candidate={"revision": V2}, rejected=[{"revision": V2}])
     tale.event("Rolling back v2", "GateBreached")
@@ -235,6 +241,7 @@ def unjudged_adoption(tale: Tale) -> None:
         (without_a_look, "earned"),
         (beyond_the_status, "weight-in-status"),
         (rejected_again, "rejected-stays-out"),
+        (raised_after_a_bad_answer, "rejected-stays-out"),
         (rejection_forgotten, "rejected-stays-out"),
         (let_go, "held-template"),
         (stopped_under_load, "drained"),
@@ -261,6 +268,34 @@ def test_judged_pod_that_is_stopped_is_seen():
     tale.gone("Pod", f"{V2}-0")
 
     assert "judged-pods-live" in tale.violations()
+
+
+def test_version_without_traffic_may_shrink_with_the_deployment():
+    """The Deployment was scaled, and its own version follows before the operator has heard of it: nothing that serves stops."""
+    tale = at_half()
+    tale.replica_set(V2, 3, "Namespace", "Release")
+    tale.status(100, rollout={})
+    tale.event("Weight of v2 from 50% to 100%")
+    tale.answer(GOOD)
+    tale.route(stable=0, canary=100)
+    tale.deployment("checkout:v2", paused=True, replicas=6)
+    tale.replica_set(V1, 6, "Deployment")
+    tale.deployment("checkout:v2", paused=True, replicas=4)
+    tale.replica_set(V1, 4, "Deployment")
+
+    assert set() == tale.violations()
+
+
+def test_route_may_be_shut_before_the_status_says_why():
+    """What takes traffic from a bad version waits for no other write."""
+    tale = at_half()
+
+    tale.answer(BAD)
+    tale.route(stable=100, canary=0)
+    tale.status(0, rollout={"undo": "GateBreached"}, candidate={"revision": V2}, rejected=[{"revision": V2}])
+    tale.event("Rolling back v2", "GateBreached")
+
+    assert set() == tale.violations("breach", shut_within=1.0)
 
 
 def test_slow_rollback_is_seen():

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 from faults.injections import Armed
 from faults.journeys import JOURNEYS
-from faults.plan import Learned, all_of, chosen, matching
+from faults.plan import Learned, all_of, matching
 from faults.writes import Asked, Kind, kind_of, words_of
 
 ROUTE = "/apis/gateway.networking.k8s.io/v1/namespaces/shop/httproutes/checkout"
@@ -34,23 +33,6 @@ def test_injection_is_found_by_its_name():
 
     assert ["promotion/write-2/kill-after"] == [one.name for one in found]
     assert "patch-httproutes -stable=50,-canary=50" == found[0].says
-
-
-def test_full_run_strikes_every_write():
-    """In the full run the operator dies before and after each write."""
-    names = {one.name for one in chosen("promotion", list(all_of("promotion", learned())))}
-
-    assert {f"promotion/write-{number}/{kind}" for number in (1, 2, 3) for kind in ("kill-before", "kill-after")} <= names
-
-
-def test_full_run_has_every_kind():
-    """Each kind of fault is met by one journey at least, where journeys have as many writes as they have."""
-    many = tuple(Asked(Kind("patch", "httproutes.gateway.networking.k8s.io"), f"write {number}") for number in range(30))
-    known = replace(learned(), writes=many)
-
-    everything = {one.kind for journey in JOURNEYS for one in all_of(journey, known)}
-
-    assert everything == {one.kind for journey in JOURNEYS for one in chosen(journey, list(all_of(journey, known)))}
 
 
 def test_write_is_named_by_what_it_says():

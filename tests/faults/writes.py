@@ -15,6 +15,8 @@ Json = Any
 READS = {"get", "list", "watch"}
 TOLD = ("phase", "weight", "handledRequest")
 """Fields of a status whose values are part of what a write says."""
+LAST_FINALIZER = "no-finalizer"
+"""What a write says that lets a deleted Release go."""
 DECISIVE = ("candidate", "lastRollout", "originalRules", "rejected", "rollout", "stable", "step")
 """Fields of a status that are named where a write touches them."""
 
@@ -114,7 +116,7 @@ def _short(value: Json) -> str:
 
 def _release(body: Mapping[str, Json]) -> str:
     finalizers = body.get("metadata", {}).get("finalizers")
-    return "finalizer" if finalizers else "no-finalizer"
+    return "finalizer" if finalizers else LAST_FINALIZER
 
 
 def _route(operations: Json) -> str:
