@@ -23,6 +23,8 @@ from tidegate.cluster.resources import (
 
 PER_NAMESPACE = 250
 AT_ONCE = 24
+BUILD_AT_ONCE = 64
+"""Services that are created at a time, each by three requests side by side: as many as keep two cores busy."""
 POLICY = "bench"
 Name = tuple[str, str]
 
@@ -35,22 +37,25 @@ class Fleet:
         cluster: the API, with the rights of an administrator.
         number: how many services.
         replicas: of each Deployment.
+        history: old ReplicaSets that each Deployment keeps.
     """
 
     cluster: Cluster
     number: int
     replicas: int = 1
+    history: int = 3
     names: list[Name] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.names = [(f"bench-{number // PER_NAMESPACE}", f"shop-{number:04}") for number in range(self.number)]
 
-    async def build(self, interval: float, gates: Iterable[Json] | None = None) -> None:
+    async def build(self, interval: float, gates: Iterable[Json] | None = None, **policy: Any) -> None:
         """Create everything but the Releases, and wait until all pods are ready.
 
         Args:
             interval: seconds between looks.
             gates: of the policy; by default one, on the error rate against stable's.
+            policy: other fields of its spec; by default a first step at 20% that lasts longer than any run.
         """
         for namespace in sorted({namespace for namespace, _ in self.names}):
             await self._create(NAMESPACES, None, {"metadata": {"name": namespace}})
@@ -58,23 +63,28 @@ class Fleet:
             "steps": [{"weight": 20, "hold": "2h"}, {"weight": 100}],
             "gates": list(gates or [error_rate(interval)]),
             "progressDeadline": "30m",
+            **policy,
         }
         await self._create(CLUSTER_ROLLOUT_POLICIES, None, {"metadata": {"name": POLICY}, "spec": spec})
-        await self.each(self._build_one)
+        await self.each(self._build_one, at_once=BUILD_AT_ONCE)
         await self.ready()
 
     async def adopt(self) -> None:
         """Create the Releases."""
-        await self.each(lambda name: self._create(RELEASES, name[0], _release(name[1])))
+        await self.each(self.adopt_one, at_once=BUILD_AT_ONCE)
+
+    async def adopt_one(self, name: Name) -> None:
+        """Create the Release of one service."""
+        await self._create(RELEASES, name[0], _release(name[1]))
 
     async def roll_out(self, version: str) -> None:
         """Change the image of every Deployment, as its owner would."""
+        await self.each(lambda name: self.roll_out_one(name, version))
+
+    async def roll_out_one(self, name: Name, version: str) -> None:
+        """Change the image of one Deployment, as its owner would."""
         operations = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": image(version)}]
-
-        async def change(name: Name) -> None:
-            await self.cluster.json_patch(DEPLOYMENTS.path(*name), operations, manager="author")
-
-        await self.each(change)
+        await self.cluster.json_patch(DEPLOYMENTS.path(*name), operations, manager="author")
 
     async def stable_revisions(self) -> dict[Name, str]:
         """Return the revision that serves of each service: the one ReplicaSet that has replicas and belongs to the Deployment."""
@@ -92,11 +102,12 @@ class Fleet:
             items = (await self.cluster.list(DEPLOYMENTS.path())).items
             if sum((one.get("status") or {}).get("readyReplicas", 0) >= self.replicas for one in items) >= self.number:
                 return
-            await asyncio.sleep(0.5)
+            # A list of thousands keeps the API server from what is waited for.
+            await asyncio.sleep(max(0.5, self.number / 500))
 
-    async def each(self, do: Callable[[Name], Awaitable[object]]) -> None:
+    async def each(self, do: Callable[[Name], Awaitable[object]], *, at_once: int = AT_ONCE) -> None:
         """Do something for every service, some at a time."""
-        few = asyncio.Semaphore(AT_ONCE)
+        few = asyncio.Semaphore(at_once)
 
         async def one(name: Name) -> None:
             async with few:
@@ -114,12 +125,11 @@ class Fleet:
 
     async def _build_one(self, name: Name) -> None:
         namespace, service = name
-        for resource, body in (
-            (SERVICES, _service(service)),
-            (HTTP_ROUTES, _route(service)),
-            (DEPLOYMENTS, _deployment(service, self.replicas)),
-        ):
-            await self._create(resource, namespace, body)
+        await asyncio.gather(
+            self._create(SERVICES, namespace, _service(service)),
+            self._create(HTTP_ROUTES, namespace, _route(service)),
+            self._create(DEPLOYMENTS, namespace, _deployment(service, self.replicas, self.history)),
+        )
 
     async def _create(self, resource: Resource, namespace: str | None, body: Json) -> None:
         try:
@@ -185,7 +195,7 @@ def _labels(name: str) -> dict[str, str]:
     }
 
 
-def _deployment(name: str, replicas: int) -> Json:
+def _deployment(name: str, replicas: int, history: int) -> Json:
     """Return a Deployment of the size that they have in production: probes, resources, a security context, some environment."""
     env = [{"name": f"SETTING_{number}", "value": f"value-of-setting-{number}"} for number in range(8)]
     container = {
@@ -206,5 +216,5 @@ def _deployment(name: str, replicas: int) -> Json:
     }
     labels = _labels(name)
     template = {"metadata": {"labels": labels, "annotations": {"prometheus.io/scrape": "true"}}, "spec": pod}
-    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template, "revisionHistoryLimit": 3}
+    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template, "revisionHistoryLimit": history}
     return {"metadata": {"name": name, "labels": labels}, "spec": spec}

@@ -71,7 +71,11 @@ class Gateway:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        await asyncio.gather(Follower(self._cluster, HTTP_ROUTES, self._take).run(), self._measure_lag())
+        try:
+            await asyncio.gather(Follower(self._cluster, HTTP_ROUTES, self._take).run(), self._measure_lag())
+        finally:
+            for task in self._tasks:
+                task.cancel()
 
     def _take(self, change: str, route: Json) -> None:
         now = time.time()

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.scale.fleet import Fleet, seed_gates
+from bench.scale.names import SOAK_MINUTES
 from bench.scale.place import Place, place, say
+from bench.scale.soak import soak
 from bench.scale.spread import Found, percentile
-from bench.scale.usage import Meter, resident
+from bench.scale.usage import Meter, Spent, resident
 
 QUICK = 0.1
 """Share of the services that a quick run has; its figures are no results."""
@@ -28,13 +30,19 @@ class Run:
     Attributes:
         quick: with a tenth of the services, to see that it works.
         profile: folder that takes profiles of the operator; None where none are wanted.
+        services: how many to take, whatever the group wants; None for its own number.
+        minutes: how long the soak lasts.
     """
 
     quick: bool = False
     profile: Path | None = None
+    services: int | None = None
+    minutes: float = SOAK_MINUTES
 
     def many(self, number: int) -> int:
         """Return how many services to take."""
+        if self.services is not None:
+            return self.services
         return max(5, round(number * QUICK)) if self.quick else number
 
     def profile_of(self, group: str) -> Path | None:
@@ -62,9 +70,10 @@ async def breaches(run: Run, *, group: str, number: int, interval: float, rounds
             say(f"round {turn + 1} of {rounds}: rolling out")
             await here.mid_canary(fleet, f"v{turn + 2}")
             found["memory"] = resident(here.operator.pid)
-            # Services that were rolled out together are looked at together: each round begins at another point between two looks.
+            # Services that were rolled out together are looked at together at first, and each in its turn from the third look on.
+            # Each round begins at another point between two looks.
             chance = random.Random(turn)
-            await asyncio.sleep(interval * (1 + (turn + chance.random()) / rounds))
+            await asyncio.sleep(interval * (3 + (turn + chance.random()) / rounds))
             taken = await _break(here, fleet, together=together, chance=chance)
             breach += [seconds for seconds, _ in taken]
             reading += [seconds for _, seconds in taken]
@@ -163,20 +172,13 @@ async def canary(
 async def idle(run: Run, *, group: str, number: int, window: float) -> Found:
     """Have many services adopted, and see what it costs that nothing happens."""
     number, found = run.many(number), Found()
-    window = window / 10 if run.quick else window
     async with place(10.0, profile=run.profile_of(group)) as here:
         await here.start()
         await here.quiet()
         found["base"] = resident(here.operator.pid)
         await here.operator.end(signal.SIGTERM)
         fleet = Fleet(here.cluster, number)
-        say(f"building {number} services")
-        await fleet.build(10.0)
-        await here.start()
-        await fleet.adopt()
-        await here.until("all to be adopted", here.all_are(fleet, "Idle"), within=1800)
-        await here.quiet()
-        say(f"adopted, {resident(here.operator.pid):.0f} MB; starting it anew")
+        found["adoption"] = await _settle(here, fleet)
         found.note("memory", f"{resident(here.operator.pid):.0f} MB in the process that has adopted them")
         await here.operator.end(signal.SIGTERM)
         found["start"] = await here.start()
@@ -185,16 +187,41 @@ async def idle(run: Run, *, group: str, number: int, window: float) -> Found:
         here.audit.since()
         await here.operator.begin_profile()
         meter = Meter(here.operator.pid)
-        await asyncio.sleep(window)
+        await asyncio.sleep(window / 10 if run.quick else window)
         await here.operator.begin_profile()
         requests, hours = here.audit.since(), meter.seconds / 3600
         found["cpu"], found["memory"] = meter.cores, resident(here.operator.pid)
         whole = requests.by_kind.total()
-        found["requests"], found["about"] = whole / hours, (whole - requests.upkeep) / hours
-        words = requests.words() or "none"
-        found.note("requests", f"in {meter.seconds / 60:.0f} min: {words}")
+        found["requests"], found["upkeep"] = (whole - requests.upkeep) / hours, requests.upkeep / hours
+        minutes = f"counted for {meter.seconds / 60:.0f} min"
+        found.note("requests", f"{minutes}; the operator's own upkeep, which no Release is the reason of, is not among them")
+        found.note("upkeep", f"{minutes}: {requests.words() or 'none'}")
         found["each"] = 1000 * (found["memory"] - found["base"]) / number
+        found.note("each", f"{found['base']:.0f} MB without any Release; each has one pod")
     return found
+
+
+async def _settle(here: Place, fleet: Fleet) -> float:
+    """Build a fleet and have it adopted; return the seconds from the first Release to the end of all adoptions."""
+    say(f"building {fleet.number} services")
+    spent = Spent()
+    await fleet.build(10.0)
+    say(f"built in {spent.words()}")
+    await here.start()
+    spent, began = Spent(), time.monotonic()
+    await fleet.adopt()
+    say(f"Releases created in {spent.words()}")
+    await here.until("all to be adopted", here.all_are(fleet, "Idle"), within=1800)
+    seconds = time.monotonic() - began
+    say(f"adopted in {spent.words()}")
+    await here.quiet()
+    say(f"{resident(here.operator.pid):.0f} MB; starting it anew")
+    return seconds
+
+
+async def soaked(run: Run, *, number: int) -> Found:
+    """Let rollouts flow over many services for as long as the run says."""
+    return await soak(number=run.many(number), minutes=run.minutes, profile=run.profile_of("soak"))
 
 
 Group = Callable[[Run], Coroutine[Any, Any, Found]]
@@ -206,5 +233,6 @@ GROUPS: dict[str, Group] = {
     "services-500": partial(breaches, group="services-500", number=500, interval=5.0, together=True),
     "canary-1000": partial(canary, group="canary-1000", number=1000, interval=10.0, window=120.0, gates=None),
     "seed-1000": partial(canary, group="seed-1000", number=1000, interval=10.0, window=120.0, gates=seed_gates),
-    "idle-5000": partial(idle, group="idle-5000", number=5000, window=420.0),
+    "idle-5000": partial(idle, group="idle-5000", number=5000, window=600.0),
+    "soak": partial(soaked, number=1000),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.measure import Figure
 from bench.report import table
@@ -26,6 +27,12 @@ def kept(folder: Path) -> list[Figure]:
             found |= {figure.cell: figure for figure in read(path)}
     # A limit may have been changed since a group was measured.
     return [Figure(row.cell, one.measured, row.limit, one.note) for row in ROWS if (one := found.get(row.cell)) is not None]
+
+
+def samples(path: Path) -> dict[str, Any] | None:
+    """Return what a group has sampled over its time; None where it was not measured, or samples nothing."""
+    found: dict[str, Any] | None = json.loads(path.read_text()).get("samples") if path.exists() else None
+    return found
 
 
 def write(figures: Sequence[Figure], results: Path, page: Path) -> None:
@@ -77,4 +84,4 @@ def _holds(figure: Figure) -> str:
     return "yes" if figure.holds else "NO"
 
 
-__all__ = ["BEGIN", "END", "Row", "kept", "line", "number", "read", "table", "tables", "write"]
+__all__ = ["BEGIN", "END", "Row", "kept", "line", "number", "read", "samples", "table", "tables", "write"]

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 
 class Found(dict[str, float]):
-    """Figures by name."""
+    """Figures by name.
+
+    Attributes:
+        notes: what there is to say of some of them.
+        samples: what was seen over the time of the run, in a form for JSON; None where nothing was.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.notes: dict[str, str] = {}
+        self.samples: dict[str, Any] | None = None
 
     def note(self, name: str, words: str) -> None:
         """Say something of a figure."""

@@ -41,7 +41,7 @@ class _Question(NamedTuple):
     """What one query asks."""
 
     service: Service
-    stable: bool
+    revision: str
     kind: str
 
 
@@ -69,6 +69,7 @@ class Telemetry:
         interval: seconds between two looks of the gates; a breach shows in what was counted since the last one.
         requests: HTTP requests that were answered.
         queries: questions in them.
+        stable: the revision that serves, by service; every other one is the new version.
     """
 
     def __init__(self, interval: float) -> None:
@@ -111,6 +112,11 @@ class Telemetry:
         self.seen.clear()
         self._known.clear()
 
+    def heal_one(self, service: Service) -> None:
+        """Let one service be well, as before its next rollout, and forget what was seen of it."""
+        self.bad_since.pop(service, None)
+        self.seen.pop(service, None)
+
     async def _query(self, request: web.Request) -> web.Response:
         form = await request.post()
         query = str(form.get("query") or request.query.get("query") or "")
@@ -126,10 +132,11 @@ class Telemetry:
         question = self._known[text] if text in self._known else self._learn(text)
         if question is None:
             return
-        service, stable, kind = question
+        service, revision, kind = question
+        stable = self.stable.get(service) == revision
         if not stable:
             self._note(service, at, kind)
-        labels = {**tag, "namespace": service[0], "pod": f"{service[1]}-{'stable' if stable else 'canary'}-x2x4z"}
+        labels = {**tag, "namespace": service[0], "pod": f"{service[1]}-{revision}-x2x4z"}
         total = (at - self._began) * (STABLE_RATE if stable else CANARY_RATE)
         if kind == "buckets":
             for bound, share in zip(_BUCKETS, _SHARE_WITHIN, strict=True):
@@ -146,7 +153,7 @@ class Telemetry:
             kind = "bad" if found["bad"] else "buckets" if found["metric"].endswith("_bucket") else "total"
             if not found["metric"].endswith(("_total", "_bucket")):
                 kind = "none"
-            question = _Question(service, self.stable.get(service) == found["revision"], kind)
+            question = _Question(service, found["revision"], kind)
         self._known[text] = question
         return question
 

@@ -98,16 +98,15 @@ def test_a_route_is_accepted_as_it_is_now() -> None:
     assert accepted({**route, "metadata": {"generation": 1}})
 
 
+def entry(verb: str, stage: str, user: str = OPERATOR, code: int = 200) -> str:
+    """A line of the audit log."""
+    reference = {"resource": "releases", "subresource": "status"}
+    status = {"code": code}
+    return json.dumps({"verb": verb, "stage": stage, "user": {"username": user}, "objectRef": reference, "responseStatus": status})
+
+
 def test_requests_are_counted_by_the_audit_log(tmp_path: Path) -> None:
     """Those of the operator, once each, from where the log was read last; watches apart from all others."""
-
-    def entry(verb: str, stage: str, user: str = OPERATOR, code: int = 200) -> str:
-        reference = {"resource": "releases", "subresource": "status"}
-        status = {"code": code}
-        return json.dumps(
-            {"verb": verb, "stage": stage, "user": {"username": user}, "objectRef": reference, "responseStatus": status}
-        )
-
     log = tmp_path / "audit.log"
     log.write_text(entry("patch", "ResponseComplete") + "\n")
     audit = Audit(log)
@@ -126,6 +125,35 @@ def test_requests_are_counted_by_the_audit_log(tmp_path: Path) -> None:
     assert {"patch releases/status": 1, "patch releases/status 409": 1, "watch releases/status": 1} == found.by_kind
     assert (2, 1) == (found.total, found.upkeep)
     assert 0 == nothing.total
+
+
+def test_requests_are_counted_where_the_audit_log_goes_on_in_a_new_file(tmp_path: Path) -> None:
+    """However many files there were since it was read last, and also the end of the one that was read."""
+    log = tmp_path / "audit.log"
+    log.write_text(entry("list", "ResponseComplete") + "\n")
+    audit = Audit(log)
+    for turn, verbs in enumerate((["create", "get"], ["get"], ["get", "delete"])):
+        with log.open("a") as more:
+            more.writelines(entry(verb, "ResponseComplete") + "\n" for verb in verbs)
+        if turn < 2:
+            log.rename(tmp_path / f"audit-2026-01-01T00-00-0{turn}.000.log")
+
+    found = audit.since()
+    with log.open("a") as more:
+        more.write(entry("watch", "ResponseStarted") + "\n")
+
+    assert {"create": 1, "get": 3, "delete": 1} == {kind.split()[0]: count for kind, count in found.by_kind.items()}
+    assert {"watch releases/status": 1} == audit.since().by_kind
+
+
+def test_an_audit_log_may_begin_late(tmp_path: Path) -> None:
+    """When the API server writes its first line."""
+    audit = Audit(tmp_path / "audit.log")
+    nothing = audit.since()
+    (tmp_path / "audit.log").write_text(entry("get", "ResponseComplete") + "\n")
+
+    assert 0 == nothing.total
+    assert 1 == audit.since().total
 
 
 def test_results_are_written_between_the_marks_of_the_page(tmp_path: Path) -> None:
