@@ -25,11 +25,14 @@ log = structlog.get_logger(__name__)
 RELEASE_KIND = "Release"
 LOGIN_SECONDS = 5.0
 """Least time between two logins."""
+PAGE = 50
+"""Releases per page of kopf's list: it keeps a page as dicts until all of it is handed in."""
 STOP_SECONDS = 1.0
 """What kopf gets to close its watches; the process ends then, whether it has or not."""
 
 Answered = Callable[[str, str, int, float], None]
-"""Told of every request of kopf's: verb (get or watch), path, HTTP status (0: no answer), seconds."""
+"""Told of every request of kopf's: verb (get, watch, or page for what follows the first page of a list), path, HTTP status (0: no
+answer), seconds."""
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
@@ -112,7 +115,8 @@ def _trace(answered: Answered) -> aiohttp.TraceConfig:
         context.began = time.monotonic()
 
     def tell(context: SimpleNamespace, params: Any, status: int) -> None:
-        verb = "watch" if params.url.query.get("watch") else params.method.lower()
+        query = params.url.query
+        verb = "watch" if query.get("watch") else "page" if query.get("continue") else params.method.lower()
         answered(verb, params.url.path, status, time.monotonic() - context.began)
 
     async def end(_: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams) -> None:
@@ -137,6 +141,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.request_timeout = 15
     settings.networking.connect_timeout = 5
     settings.networking.error_backoffs = _Patience()
+    settings.watching.chunk_size = PAGE
     settings.watching.connect_timeout = 5
     settings.watching.client_timeout = 300
     settings.watching.server_timeout = 150

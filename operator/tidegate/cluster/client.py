@@ -25,8 +25,8 @@ TIMEOUT = 10.0
 """Seconds for a request, from waiting for a connection to the last byte of the answer."""
 LIST_TIMEOUT = 30.0
 """Seconds for one page of a list."""
-PAGE = 500
-"""Objects per page of a list."""
+PAGE = 100
+"""Objects per page of a list; a page is there as dicts, which take ten times as much memory as what is kept of it."""
 WATCH_INACTIVITY = 70.0
 """Seconds of silence after which a watch counts as dead: the API server sends a bookmark each minute."""
 
@@ -257,10 +257,10 @@ class Cluster:
             # The items of a list do not say what they are; those of a watch do.
             api_version, kind = page["apiVersion"], page["kind"].removesuffix("List")
             items.extend(slim({"apiVersion": api_version, "kind": kind, **item}) for item in page.get("items") or ())
-            metadata = page["metadata"]
-            token = metadata.get("continue", "")
+            version, token = page["metadata"]["resourceVersion"], page["metadata"].get("continue", "")
+            del page  # it need not lie beside the next one
             if not token:
-                return Listing(items, metadata["resourceVersion"])
+                return Listing(items, version)
 
     async def _request(
         self,

@@ -92,7 +92,7 @@ class Config(BaseModel):
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     workers: Annotated[int, Field(ge=1, le=64)] = 8
     warm_up: Duration = timedelta(seconds=1.5)
-    status_heartbeat: Duration = timedelta(seconds=30)
+    status_heartbeat: Duration = timedelta(seconds=60)
     log_level: LogLevel = LogLevel.INFO
     leader_election: LeaderElection = LeaderElection()
 

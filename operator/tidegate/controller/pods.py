@@ -19,6 +19,8 @@ log = structlog.get_logger(__name__)
 
 PATIENCE = 3.0
 """Seconds between two readings of the same pods."""
+KEPT = frozenset({"namespace", "name", "uid", "resourceVersion", "deletionTimestamp", "ownerReferences"})
+"""Fields of a pod's metadata that are kept."""
 
 
 class Pods:
@@ -63,7 +65,7 @@ class Pods:
     async def _read(self, key: ReleaseKey, revision: str) -> None:
         selector = f"{LABEL_POD_TEMPLATE_HASH}={revision}"
         try:
-            listing = await self._cluster.list(PODS.path(key.namespace), label_selector=selector, within=5.0)
+            listing = await self._cluster.list(PODS.path(key.namespace), label_selector=selector, within=5.0, slim=_reasons)
         except ApiError as error:
             log.warning("pods could not be read", release=str(key), cause=str(error))
             return
@@ -75,3 +77,9 @@ class Pods:
         self._known[key] = (revision, list(listing.items))
         if [pod.get("status") for pod in before] != [pod.get("status") for pod in listing.items]:
             self._arrived(key)
+
+
+def _reasons(pod: Object) -> Object:
+    """Return what tells a pod from others, and why it is not ready: its spec and its managed fields are the larger part of it."""
+    metadata = {name: value for name, value in pod["metadata"].items() if name in KEPT}
+    return {"metadata": metadata, "status": pod.get("status")}

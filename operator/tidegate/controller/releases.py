@@ -50,13 +50,19 @@ class Releases:
         self._relisted = asyncio.Event()
 
     def answered(self, verb: str, path: str, status: int) -> None:
-        """Note what the watch of Releases was answered; status 0 stands for no answer."""
+        """Note what the watch of Releases was answered.
+
+        Args:
+            verb: `watch`, `get` for the beginning of a list, or `page` for more of it.
+            path: that was asked for.
+            status: of HTTP; 0 stands for no answer.
+        """
         self._tried = self._clock.monotonic()
         own = next((own for own in map(RELEASES.path, self._namespaces) if path.endswith(own)), None)
         if own is None:
             return
         self._answers[own] = (status, self._tried)
-        if verb != "watch" and status == 200:
+        if verb == "get" and status == 200:
             if own in self._begun:
                 self._relisted.set()
             self._begun.add(own)

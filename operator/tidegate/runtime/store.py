@@ -26,7 +26,7 @@ Object: TypeAlias = packing.Object
 TOMBSTONE_SECONDS = 300.0
 """How long a deletion is remembered. The events it protects against are answers to our own writes, which are at most a
 request timeout late, and those of a second watch on the same kind."""
-RECENT = 512
+RECENT = 128
 """Objects that are kept as dicts, those that were read last: what several passes that run at once read again and again."""
 
 

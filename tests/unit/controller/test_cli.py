@@ -37,7 +37,7 @@ def test_version() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--help"], ["run", "check-config", "version"]),
+        (["--help"], ["run", "check-config", "version", "explain", "lint", "backtest"]),
         (["run", "--help"], ["--config", "--kubeconfig", "--namespace", "--port", "TIDEGATE_CONFIG"]),
         (["check-config", "--help"], ["--config"]),
     ],
@@ -48,6 +48,21 @@ def test_help_names_commands_and_options(arguments: list[str], told: list[str]) 
 
     assert 0 == done.exit_code
     assert [] == [word for word in told if word not in done.stdout]
+
+
+def test_operator_does_without_what_other_commands_need() -> None:
+    """To load the command line, and with it the operator, takes none of what only `lint`, `explain` and `backtest` need."""
+    listed = "import sys, tidegate.cli.main, tidegate.controller.app, tidegate.edge; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", listed], capture_output=True, text=True, check=True).stdout.split()
+
+    assert [] == [name for name in ("cel", "prompt_toolkit", "tidegate.cli.lint", "tidegate.backtest.replay") if name in loaded]
+
+
+def test_similar_commands_are_suggested() -> None:
+    """Given a misspelt command, the one that was meant is named, also if it is imported only when it is called."""
+    done = tidegate("backtets")
+
+    assert (2, True) == (done.exit_code, "'backtest'" in done.output)
 
 
 @pytest.mark.parametrize("command", ["run", "check-config"])

@@ -14,7 +14,8 @@ from unit.controller.stage import KEY, Stage
 def pod(api: ApiServer, name: str, ready: str) -> None:
     conditions = [{"type": "Ready", "status": ready}]
     metadata = {"namespace": "shop", "name": name, "labels": {"pod-template-hash": "bbbb"}}
-    api.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": {"conditions": conditions}})
+    spec = {"containers": [{"name": "app", "image": "checkout:v2"}]}
+    api.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": {"conditions": conditions}})
 
 
 async def read(stage: Stage, revision: str = "bbbb") -> None:
@@ -44,6 +45,17 @@ async def test_pods_are_read_and_bring_their_release_back(stage: Stage, api: Api
     assert [] == before
     assert ["one"] == names(stage.pods.of(KEY, "bbbb"))
     assert KEY == await stage.queue.get()
+
+
+async def test_only_what_tells_of_reasons_is_kept_of_pods(stage: Stage, api: ApiServer) -> None:
+    """Pods are remembered for as long as their rollout is on: what they are, and what they say of themselves."""
+    pod(api, "one", "False")
+
+    await waited_for(stage)
+
+    (kept,) = stage.pods.of(KEY, "bbbb")
+    assert {"metadata", "status"} == set(kept)
+    assert {"namespace", "name", "uid", "resourceVersion"} == set(kept["metadata"])
 
 
 async def test_pods_are_not_read_again_at_once(stage: Stage, api: ApiServer) -> None:

@@ -129,6 +129,22 @@ async def test_release_that_went_unnoticed_leaves_the_store(
     sweeping.cancel()
 
 
+async def test_further_pages_are_no_list_of_their_own(api: ApiServer, releases: Releases, clock: ManualClock) -> None:
+    """Given a watch that lists in several pages, Releases are listed here once more only when it begins to list anew."""
+    await releases.first()
+    releases.answered("get", IN_SHOP, 200)
+    sweeping = asyncio.create_task(releases.run())
+    await settled(lambda: clock.sleepers == 1)
+    before = len(api.requests)
+    for verb in ("page", "page", "watch"):
+        releases.answered(verb, IN_SHOP, 200)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    sweeping.cancel()
+
+    assert before == len(api.requests)
+
+
 async def test_lost_events_are_made_up_for_in_the_end(api: ApiServer, store: Store, releases: Releases, clock: ManualClock) -> None:
     """Given events that were lost without a trace, a list now and then finds what they told, also if it fails at first."""
     await releases.first()
