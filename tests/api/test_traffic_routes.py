@@ -23,9 +23,9 @@ from tidegate.traffic.traces import erase
 pytestmark = needs_api
 
 Json = dict[str, Any]
-USER, ENTERING, LEAVING, SPLIT = RouteStage
-UP = [(ENTERING, 0), (LEAVING, 0), (SPLIT, 0), (SPLIT, 10), (SPLIT, 100)]
-DOWN = [(LEAVING, 100), (ENTERING, 0), (USER, 0)]
+USER, ENTERING, SPLIT = RouteStage
+UP = [(ENTERING, 0), (SPLIT, 0), (SPLIT, 10), (SPLIT, 100)]
+DOWN = [(ENTERING, 0), (USER, 0)]
 MANIFEST: Json = {
     "apiVersion": "gateway.networking.k8s.io/v1",
     "kind": "HTTPRoute",
@@ -170,6 +170,7 @@ async def test_resync_in_the_middle_of_a_rollout(routes: Routes) -> None:
     await routes.shift(USER, 0)
 
     assert [(entry["name"], entry["weight"]) for entry in split] == [
+        (NAME, 0),
         (f"{NAME}-stable", 81),
         (f"{NAME}-canary", 9),
         ("third", 10),

@@ -12,7 +12,7 @@ from tidegate.api.gate import BreachAction
 from tidegate.api.names import Cause, Condition, Phase, Verdict
 from tidegate.api.release import Outcome, ReleaseStatus
 from tidegate.engine.decide import decide
-from tidegate.engine.plan import Plan, SetFinalizer, ShiftRoute
+from tidegate.engine.plan import Plan, ShiftRoute
 from tidegate.engine.snapshot import Owner, RouteStage, Snapshot
 
 REJECTING = {Cause.GATE, Cause.NO_DATA, Cause.REQUEST, Cause.DEADLINE}
@@ -33,6 +33,8 @@ class Oracle:
         """A person has let the Deployment go: what it does then is not the engine's doing."""
         self.raced = False
         """A template has changed between an adoption and the controller's next step, which may then stop either version."""
+        self.untold: set[str] = set()
+        """Gates whose breach has shut a route without coming to stand in the status."""
         world.after_write = self.write
 
     # Passes.
@@ -48,6 +50,7 @@ class Oracle:
         self._weight_is_earned(before, after, stored=stored)
         self._weight_is_explained(before, made.plan)
         self._breach_is_answered(made)
+        self._shut_stays_shut(made, stored=stored)
         self._ready_means_done(made)
         if stored:
             self._judged_pods_live_on(before, after)
@@ -120,15 +123,30 @@ class Oracle:
                 bad.add(reading.gate)
         if bad & {gate.name for gate in rollout.spec.gates if gate.on_breach is BreachAction.ROLLBACK}:
             assert after.weight == 0, "a breach kept its weight"
-            carrying = [r.name for r in made.snapshot.routes if r.weight > 0 and r.stage >= RouteStage.LEAVING]
-            first = [action for action in made.plan.actions if not isinstance(action, SetFinalizer)][: len(carrying)]
-            assert all(isinstance(action, ShiftRoute) and action.weight == 0 for action in first), "not the route first"
-            assert made.plan.urgent
+            carrying = [r.name for r in made.snapshot.routes if r.weight > 0 and r.stage is RouteStage.SPLIT]
+            assert set(carrying) <= {shift.route for shift in made.plan.away if shift.weight == 0}, "not the route first"
+
+    def _shut_stays_shut(self, made: Pass, *, stored: bool) -> None:
+        """What was shut for a breach stays so until the gate is looked at again, although that was not stored."""
+        before, after = made.snapshot.status, made.plan.status
+        self.untold -= {reading.gate for reading in made.snapshot.readings}
+        if before.weight == 0 or after.weight == 0:
+            self.untold.clear()
+        weights = {route.name: route.weight for route in made.snapshot.routes}
+        shifts = [action for action in made.plan.actions if isinstance(action, ShiftRoute)]
+        raised = [shift for shift in shifts if shift.stage is RouteStage.SPLIT and shift.weight > weights[shift.route]]
+        assert not raised or not self.untold, f"raised though {self.untold} had shut it"
+        breached = after.rollout is not None and after.rollout.undo is Cause.GATE and before.rollout and before.rollout.undo is None
+        if breached and not stored and any("ShiftRoute" in write for write in made.writes):
+            acting = {gate.name for gate in after.rollout.spec.gates if gate.on_breach is BreachAction.ROLLBACK}
+            bad = {reading.gate for reading in made.snapshot.readings if reading.canary is not None and reading.canary > 0.01}
+            self.untold |= bad & acting
 
     def _ready_means_done(self, made: Pass) -> None:
         ready = {c.type: c.status == "True" for c in made.plan.status.conditions}
         assert sum(ready[kind] for kind in (Condition.READY, Condition.RECONCILING, Condition.STALLED)) == 1
         if ready[Condition.READY]:
+            assert not made.plan.away
             assert not made.plan.actions
             assert made.plan.status.phase is Phase.IDLE
             assert not made.plan.looks
@@ -197,7 +215,7 @@ class Oracle:
                 continue  # After a minute the hand-back no longer waits for a router that says nothing.
             shares = dict(route.in_force)
             assert sum(shares.values()) > 0, "both at 0"
-            if shares.get(STABLE, 0) > 0 and stage_of(route.in_force) >= RouteStage.LEAVING:
+            if shares.get(STABLE, 0) > 0 and stage_of(route.in_force) is RouteStage.SPLIT:
                 rs = self._behind(STABLE)
                 assert rs is not None, "the stable Service selects nothing"
                 assert rs.wanted > 0, "stable has traffic and is stopped"

@@ -113,6 +113,7 @@ class Rollouts(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 5, 20]))
     def be_dead(self, seconds: int) -> None:
         """The operator is dead, and the rest of the world goes on."""
+        self.world.die()
         for _ in range(seconds):
             self._tick(1.0, looks=False)
 
@@ -270,9 +271,6 @@ TestRollouts = Rollouts.TestCase
 TestRollouts.settings = settings(
     max_examples=250,
     stateful_step_count=12,
-    derandomize=True,
-    database=None,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 

@@ -37,7 +37,7 @@ def stage_of(backends: Backends) -> RouteStage:
         return RouteStage.USER
     if weights.get(USER, 0) > 0:
         return RouteStage.ENTERING
-    return RouteStage.LEAVING if USER in weights else RouteStage.SPLIT
+    return RouteStage.SPLIT
 
 
 def weight_of(backends: Backends) -> float:
@@ -56,9 +56,9 @@ def shifted(originals: Backends, stage: RouteStage, weight: int) -> Backends:
         if name != USER:
             found.append((name, share * 100))
             continue
-        user = [(USER, share * 100 if stage is RouteStage.ENTERING else 0)] if stage is not RouteStage.SPLIT else []
+        user = (USER, share * 100 if stage is RouteStage.ENTERING else 0)
         split = (0, 0) if stage is RouteStage.ENTERING else (share * (100 - weight), share * weight)
-        found += [*user, (STABLE, split[0]), (CANARY, split[1])]
+        found += [user, (STABLE, split[0]), (CANARY, split[1])]
     return tuple(found)
 
 

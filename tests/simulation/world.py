@@ -104,6 +104,8 @@ class World:
         """When counters were read last, by gate."""
         self.notices: list[Notice] = []
         self.weights: list[int] = [0]
+        self.alive_since: float | None = None
+        """When the operator that is alive began; None where the next pass is the first of a new one."""
         self.last: Pass | None = None
         self.after_write: Callable[[str], None] = lambda _: None
         self.refused: tuple[type[Action], ...] = ()
@@ -175,15 +177,17 @@ class World:
             readings=tuple(self.readings),
             keep_held=not self.cluster.admission,
             blockers=self.blockers,
+            known_since=None if self.alive_since is None else at(self.alive_since),
         )
 
     def operate(self, *, crash_after: int | None = None) -> Pass:
-        """Make one pass: look, decide, write the status, then act in order, then tell.
+        """Make one pass: look, decide, shut what must be shut, write the status, then act in order, then tell.
 
         Args:
             crash_after: the operator dies after so many writes, or when all are done but nothing is told yet.
         """
         self.refresh()
+        self.alive_since = self.now if self.alive_since is None else self.alive_since
         snapshot = self.snapshot()
         plan = decide(snapshot, at(self.now))
         self.last = made = Pass(snapshot, plan)
@@ -194,21 +198,25 @@ class World:
         try:
             self._carry_out(made, crash_after)
         except CrashError:
-            self.readings, made.complete = [], False
+            self.die()
+            made.complete = False
             return made
         self.notices += plan.notices
         return made
 
+    def die(self) -> None:
+        """The operator dies, and all that it has in memory with it; the next pass is another's."""
+        self.readings, self.alive_since = [], None
+
     def _carry_out(self, made: Pass, crash_after: int | None) -> None:
-        writes: list[Callable[[], None]] = []
-        if made.plan.status.to_wire() != self.status.to_wire():
-            writes.append(lambda: self._store(made.plan.status))
-        failed = False
-        for index, action in enumerate([None, *made.plan.actions][1 - len(writes) :]):
+        plan, failed = made.plan, False
+        status = [plan.status] if plan.status.to_wire() != self.status.to_wire() else []
+        writes: list[ReleaseStatus | Action] = [*plan.away, *status, *plan.actions]
+        for index, action in enumerate(writes):
             if crash_after == index:
                 raise CrashError
-            if action is None:
-                writes[0]()
+            if isinstance(action, ReleaseStatus):
+                self._store(action)
                 made.writes.append("status")
             elif not failed or isinstance(action, ShiftRoute):
                 try:

@@ -66,7 +66,6 @@ class Reason(StrEnum):
     MISSING_SERVICE = "MissingService"
     MISSING_ROUTE = "MissingRoute"
     ROUTE_NOT_ACCEPTED = "RouteNotAccepted"
-    UNSUPPORTED_WORKLOAD = "UnsupportedWorkload"
     NO_PERMISSION = "NoPermission"
     API_ABSENT = "APIAbsent"
     CONFLICT = "Conflict"

@@ -333,7 +333,7 @@ class ReleaseStatus(Model):
     rollout: Annotated[RolloutStatus | None, Field(description="The rollout that is on.")] = None
     original_rules: Annotated[
         tuple[OriginalRule, ...],
-        Field(max_length=64, description="What the routes are put back to after the rollout."),
+        Field(max_length=128, description="What the routes are put back to after the rollout."),
         K8s(list_map_keys=("route", "rule")),
     ] = ()
     rejected: Annotated[

@@ -131,6 +131,7 @@ class App:
             heartbeat=config.status_heartbeat,
             outside=self._world.outside,
             keep_held=lambda: self._world.keep_held,
+            pressing=lambda: self._queue.depth(Lane.URGENT) > 0,
         )
         self._workers = self._workers_of(clock)
         self._endpoints = self._endpoints_of()
@@ -183,7 +184,7 @@ class App:
         self._start("due times", self._due.run(self._queue.add))
         self._start("looks", self._looks.run())
         self._works = True
-        self._all_again()
+        self._first_of_all()
         self._workers.start()
         served = ", ".join(self._config.watch_namespaces) or "all"
         elected = self._election is not None
@@ -300,6 +301,12 @@ class App:
             return
         for key in keys:
             self._queue.add(key, Lane.LOW if change.listed else Lane.NORMAL)
+
+    def _first_of_all(self) -> None:
+        """Look at every Release, and at those first that are being rolled out: nobody has watched their gates for a while."""
+        for key in self._store.names(RELEASES.kind):
+            status = (self._store.get(*key) or {}).get("status") or {}
+            self._queue.add(ReleaseKey(key.namespace, key.name), Lane.NORMAL if status.get("rollout") else Lane.LOW)
 
     def _all_again(self) -> None:
         if not self._works:

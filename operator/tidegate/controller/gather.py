@@ -147,6 +147,7 @@ class Gatherer:
         readings: tuple[Reading, ...],
         blockers: Iterable[Blocker],
         keep_held: bool,
+        known_since: datetime | None = None,
     ) -> Snapshot:
         """Return what the engine sees.
 
@@ -157,6 +158,7 @@ class Gatherer:
             readings: looks that have come in.
             blockers: what stands in the way, as far as the caller knows.
             keep_held: whether the Deployment stays paused between rollouts.
+            known_since: since when the status is known here; None where that is of no concern.
         """
         spec, beside, workload = around.spec, around.services, around.workload
         policy, wrong = self._policy(around.key, spec)
@@ -179,6 +181,7 @@ class Gatherer:
             keep_held=keep_held,
             blockers=(*blockers, *(blocker for blocker in found if blocker is not None)),
             warm_up=self._warm_up,
+            known_since=known_since,
         )
 
     def _workload_view(self, around: Surroundings, status: ReleaseStatus) -> WorkloadView:

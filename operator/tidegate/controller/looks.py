@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,7 +26,8 @@ from tidegate.runtime.scheduler import Scheduler
 log = structlog.get_logger(__name__)
 
 SHORTEST_TICK, LONGEST_TICK = 0.1, 3.0
-"""Seconds of the grid on which looks are due, so that those of many Releases are asked together: a tenth of the interval."""
+"""Seconds of the grid on which looks are due, so that those of many Releases are asked together: a tenth of the interval. Each has
+its turn at one of the ticks, so that those that were rolled out together are not looked at all at once."""
 LATE = timedelta(seconds=0.5)
 """A look that is taken no later than this after its tick is evaluated at that tick, so that it is still asked with the others."""
 RESUMED_WITHIN = timedelta(minutes=10)
@@ -129,8 +131,10 @@ class Looks:
         for gate, at in wanted.items():
             if (key, gate) not in self._flying:
                 interval = watch.gates[gate].interval
-                after = seen[gate] + interval if gate in seen else at
-                self._scheduler.set((key, gate), self._first(key, watch, gate, _aligned(max(at, after), interval)))
+                due = max(at, seen[gate] + interval) if gate in seen else at
+                looked = gate in seen or gate in watch.states
+                due = _in_turn(key, due, interval) if looked else _aligned(due, interval)
+                self._scheduler.set((key, gate), self._first(key, watch, gate, due))
 
     def _first(self, key: ReleaseKey, watch: Watch, name: str, at: datetime) -> datetime:
         """Return when a gate is to be looked at: counters are first read as soon as they count, to know from where they rise."""
@@ -217,7 +221,7 @@ class Looks:
         beyond = failed and gate.on_breach is BreachAction.ROLLBACK and not gate.dry_run
         self._arrivals.setdefault(key, []).append(Arrival(reading, beyond, self._clock.monotonic()))
         # What is beyond a limit waits for no other work.
-        self._arrived(key, Lane.URGENT if failed else Lane.NORMAL)
+        self._arrived(key, Lane.URGENT if beyond else Lane.NORMAL)
 
 
 def _tick(interval: timedelta) -> float:
@@ -230,13 +234,32 @@ def _aligned(at: datetime, interval: timedelta) -> datetime:
     return datetime.fromtimestamp(math.ceil(round(at.timestamp() / tick, 6)) * tick, UTC)
 
 
+def _in_turn(key: ReleaseKey, at: datetime, interval: timedelta) -> datetime:
+    """Return a tick at which a Release has its turn, at most half an interval before a time; else one that is nearer to its turn.
+
+    Releases that were rolled out together are looked at together. If they break together as well, all would be found and shut in
+    one instant, the last of them seconds late. So each has its turn at one tick of the interval, by its name.
+    """
+    tick = _tick(interval)
+    turns = math.ceil(round(interval.total_seconds() / tick, 6))
+    due = math.ceil(round(at.timestamp() / tick, 6))
+    late = (due - zlib.crc32(f"{key.namespace}/{key.name}".encode())) % turns
+    return datetime.fromtimestamp((due - min(late, turns // 2)) * tick, UTC)
+
+
 def _instant(now: datetime, interval: timedelta, since: datetime | None) -> datetime:
     """Return the evaluation time of a look: gates that are due together ask the same question only once.
 
-    That is the tick that has just passed; else now, cut to tenths of a second.
+    That is the tick that has just passed; for one that is late, now, cut to half a tick, so that many that are late are still asked
+    with a few requests; and to tenths of a second where even that lies before the new version got traffic.
     """
     tick = _tick(interval)
-    due = datetime.fromtimestamp(math.floor(round(now.timestamp() / tick, 6)) * tick, UTC)
+    due = _cut(now, tick)
     if now - due <= LATE and (since is None or due >= since):
         return due
-    return now.replace(microsecond=now.microsecond // 100_000 * 100_000)
+    late = _cut(now, max(SHORTEST_TICK, min(LATE.total_seconds(), tick / 2)))
+    return late if since is None or late >= since else _cut(now, SHORTEST_TICK)
+
+
+def _cut(at: datetime, seconds: float) -> datetime:
+    return datetime.fromtimestamp(math.floor(round(at.timestamp() / seconds, 6)) * seconds, UTC)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
+import orjson
 import structlog
 
 from tidegate.api.names import Condition, Reason
+from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ConditionStatus, ReleaseStatus
 from tidegate.cluster.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid
 from tidegate.controller.gather import stored_status
@@ -37,11 +40,12 @@ class Memory:
     Attributes:
         uid: which object this is about; another one of the same name begins anew.
         status: the status that was decided last; what is stored may lag behind it in its numbers. None before the first decision.
-        offered: what was sent last to be stored, in its wire form, whatever came of it.
-        sent: what was stored last, likewise.
-        stored: what the API server made of it. Another operator's or a person's status is told by it.
+        offered: what was sent last to be stored, in its wire form; None once it is stored.
+        sent: what was stored last, as a fingerprint: the wire form of a status takes twenty kilobytes.
+        stored: what the API server made of it, likewise. Another operator's or a person's status is told by it.
+        since: when the status was read from what is stored, on the monotonic clock; a process before may have decided more.
         unsaved: the status that was decided last could not be stored: it counts, and not what is stored.
-        written: when the status was stored last, on the monotonic clock.
+        written: when the status was stored last, on the monotonic clock; by another process: how its gates say it, the last look.
         counted: since when only numbers of pods differ from what is stored, likewise; None where they do not, or more does.
         trouble: why the last pass could not write what it wanted, as far as people have to know.
         failures: passes in a row in which something could not be written.
@@ -52,8 +56,9 @@ class Memory:
     uid: str
     status: ReleaseStatus | None = None
     offered: Mapping[str, Any] | None = None
-    sent: Mapping[str, Any] | None = None
-    stored: Mapping[str, Any] | None = None
+    sent: int | None = None
+    stored: int | None = None
+    since: float = float("-inf")
     unsaved: bool = False
     written: float = float("-inf")
     counted: float | None = None
@@ -70,19 +75,23 @@ class Memory:
             self._wired = (self.status, (self.status or ReleaseStatus()).to_wire())
         return self._wired[1]
 
-    def known(self, release: Object) -> ReleaseStatus:
+    def known(self, release: Object, now: float) -> ReleaseStatus:
         """Return the status to decide on.
 
         That is what was decided last, unless somebody else has stored another status since; but what was decided and could not be
         stored is never given up for what somebody else has stored: it may be the verdict on a version.
+
+        Args:
+            release: the Release as stored.
+            now: the time, on the monotonic clock.
         """
         current = release.get("status") or {}
-        if self.status is not None and (self.unsaved or current == self.stored):
+        if self.status is not None and (self.unsaved or _fingerprint(current) == self.stored):
             return self.status
         if self.status is not None:
             metadata = release["metadata"]
             log.warning("the status was changed by somebody else", release=metadata["name"], namespace=metadata["namespace"])
-        self.status, self.sent, self.stored = stored_status(release), None, current
+        self.status, self.sent, self.stored, self.since = _shared(stored_status(release)), None, _fingerprint(current), now
         return self.status
 
     def stepped(self, offset: float) -> float:
@@ -92,6 +101,9 @@ class Memory:
             offset: of the wall clock against the monotonic one, in seconds.
         """
         before, self.offset = self.offset, offset
+        if before is None and self.status is not None and self.written == float("-inf"):
+            # Another process has written it: a mere restart is no reason to write again.
+            self.written = max((gate.at.timestamp() - offset for gate in self.status.gates), default=self.written)
         step = 0.0 if before is None else offset - before
         return step if abs(step) > CLOCK_STEP else 0.0
 
@@ -109,7 +121,8 @@ class Memory:
             case Weight.NONE:
                 return None
             case Weight.NUMBERS:
-                return self.written + heartbeat
+                # A gate's time may lie ahead of a clock that is wrong now, or was then.
+                return min(self.written, now) + heartbeat
             case Weight.COUNTS:
                 assert self.counted is not None
                 return self.counted + COUNTS_SECONDS
@@ -118,7 +131,7 @@ class Memory:
 
     def _weight(self, release: Object) -> Weight:
         current, wanted = release.get("status") or {}, self.wire
-        if current == self.stored and wanted == self.sent:
+        if self.sent is not None and _fingerprint(current) == self.stored and _fingerprint(wanted) == self.sent:
             # What the API server leaves out of a status, because its CRD is older, is not sent again and again.
             return Weight.NONE
         return weigh(current, wanted)
@@ -130,9 +143,10 @@ class Memory:
             release: the Release as stored.
             at: when it was written, on the monotonic clock; None where there was nothing to write.
         """
-        self.stored, self.unsaved = release.get("status") or {}, False
+        self.stored, self.unsaved = _fingerprint(release.get("status") or {}), False
         if at is not None:
-            self.sent, self.written = self.offered, at
+            self.sent, self.written = _fingerprint(self.offered or {}), at
+        self.offered = None
 
     def echoed(self, change: Change) -> bool:
         """Whether a change of the Release is nothing but the status that was sent last."""
@@ -143,9 +157,28 @@ class Memory:
 
     def note(self, failed: Exception | None) -> bool:
         """Note how a pass's writes ended, and return whether what people have to know has changed."""
+        self._wired = None
         self.failures = self.failures + 1 if failed is not None else 0
         before, self.trouble = self.trouble, trouble_of(failed, self.failures)
         return before != self.trouble
+
+
+def _fingerprint(status: Mapping[str, Any]) -> int:
+    """Return what tells a status in its wire form from others, in this process; 64 bits."""
+    return hash(orjson.dumps(status, option=orjson.OPT_SORT_KEYS))
+
+
+@lru_cache(maxsize=256)
+def _first_of(spec: RolloutPolicySpec) -> RolloutPolicySpec:
+    """Return the first of equal policies: thousands of rollouts are under a few."""
+    return spec
+
+
+def _shared(status: ReleaseStatus) -> ReleaseStatus:
+    if status.rollout is None:
+        return status
+    rollout = status.rollout.model_copy(update={"spec": _first_of(status.rollout.spec)})
+    return status.model_copy(update={"rollout": rollout})
 
 
 def _rest(release: Object) -> dict[str, Any]:

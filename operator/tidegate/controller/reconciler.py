@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -27,7 +27,7 @@ from tidegate.controller.writes import write_status
 from tidegate.engine.decide import decide
 from tidegate.engine.judging import alpha_of
 from tidegate.engine.mend import moved
-from tidegate.engine.plan import EventType, Notice, Plan, noted
+from tidegate.engine.plan import Action, EventType, Notice, Plan, noted
 from tidegate.engine.snapshot import Blocker
 from tidegate.prometheus.queries import Names, pods_of
 from tidegate.runtime.clock import Clock
@@ -75,6 +75,7 @@ class Reconciler:
         heartbeat: how often numbers alone are written.
         outside: what is outside a Release and in its way.
         keep_held: whether Deployments stay paused between rollouts.
+        pressing: whether other Releases wait to have traffic taken from a bad version.
     """
 
     def __init__(
@@ -93,12 +94,14 @@ class Reconciler:
         heartbeat: timedelta,
         outside: Callable[[Object], Outside],
         keep_held: Callable[[], bool],
+        pressing: Callable[[], bool],
     ) -> None:
         self._store, self._cluster, self._gatherer, self._router = store, cluster, gatherer, router
         self._looks, self._pods, self._metrics = looks, pods, metrics
         self._notices = Notices(recorder, clock=clock)
         self._clock, self._due = clock, due
         self._heartbeat, self._outside, self._keep_held = heartbeat.total_seconds(), outside, keep_held
+        self._pressing = pressing
         self._memory: dict[ReleaseKey, Memory] = {}
 
     async def reconcile(self, key: ReleaseKey) -> None:
@@ -122,8 +125,11 @@ class Reconciler:
             unsaved, done = await self._carry_out(key, memory, decision)
         finally:
             # A verdict that could not be stored or acted on has still been reached: people hear of it.
-            settling = bool(decision.plan.actions) and done.failed is None and not done.interrupted
+            settling = bool(decision.plan.away or decision.plan.actions) and done.failed is None and not done.interrupted
             self._conclude(key, memory, decision, settling=settling)
+        if memory.unsaved and unsaved is None and done.interrupted:
+            # Its turn comes once all others have been shut.
+            self._due.set(key, self._clock.now())
         said = await self._say(key, memory) if not done.interrupted and memory.note(done.failed) else None
         if (failed := done.failed or unsaved or said) is not None:
             raise failed
@@ -170,6 +176,7 @@ class Reconciler:
             readings=tuple(arrival.reading for arrival in arrivals),
             blockers=(*outside.blockers, *([memory.trouble] if memory.trouble else ())),
             keep_held=self._keep_held(),
+            known_since=now - timedelta(seconds=self._clock.monotonic() - memory.since),
         )
         plan = decide(snapshot, now)
         # From here on the decision stands, whether it can be stored at once or not.
@@ -182,7 +189,7 @@ class Reconciler:
     def _known(self, memory: Memory, release: Object) -> ReleaseStatus:
         """Return the status as it is known; Events that an earlier life of the operator may have left unwritten are told again."""
         started = memory.status is None
-        status = memory.known(release)
+        status = memory.known(release, self._clock.monotonic())
         if started:
             self._notices.tell_again(release, status)
         return self._notices.unwritten(release, status)
@@ -206,30 +213,37 @@ class Reconciler:
     async def _carry_out(self, key: ReleaseKey, memory: Memory, decision: Decision) -> tuple[ApiError | None, act.Done]:
         """Store the status and do what the plan asks for; return what kept the status from being stored, and how the rest went.
 
-        The status comes first, so that after a crash it is known what was decided. Only traffic that must leave a bad version does
-        not wait for it beyond a second.
+        The status comes first, so that after a crash it is known what was decided. Only traffic that must leave a new version does
+        not wait for it; where others wait for the same, nor do they wait for this status. Pods without a route that are to go wait
+        for it a second.
         """
         plan = decision.plan
-        saving = asyncio.create_task(self._save(key, memory))
-        away = plan.urgent or _undone(plan.status) is not None
+        shut = await self._act(key, decision, plan.away)
+        if memory.breached is not None and shut.failed is None:
+            self._metrics.breach_to_stable.observe(self._clock.monotonic() - memory.breached)
+            memory.breached = None
+        if plan.away and shut.failed is None and self._pressing():
+            memory.unsaved = True
+            return None, act.Done(interrupted=True)
+        saving, undone = asyncio.create_task(self._save(key, memory)), _undone(plan.status) is not None
         try:
-            await asyncio.wait({saving}, timeout=STORE_PATIENCE if away else None)
-            if saving.done() and saving.result() is not None and not away:
+            await asyncio.wait({saving}, timeout=STORE_PATIENCE if undone else None)
+            if saving.done() and saving.result() is not None and not undone:
                 return saving.result(), act.Done(interrupted=True)
-            done = await act.carry_out(
-                plan.actions,
-                decision.around,
-                lambda: self._look_round(key, plan.status),
-                interrupted=lambda: self._looks.urgent(key),
-                cluster=self._cluster,
-                router=self._router,
-            )
-            if memory.breached is not None and done.shifted and not done.interrupted:
-                self._metrics.breach_to_stable.observe(self._clock.monotonic() - memory.breached)
-                memory.breached = None
+            done = shut if shut.failed is not None else await self._act(key, decision, plan.actions)
             return await saving, done
         finally:
             saving.cancel()
+
+    async def _act(self, key: ReleaseKey, decision: Decision, actions: Sequence[Action]) -> act.Done:
+        return await act.carry_out(
+            actions,
+            decision.around,
+            lambda: self._look_round(key, decision.plan.status),
+            interrupted=lambda: self._looks.urgent(key),
+            cluster=self._cluster,
+            router=self._router,
+        )
 
     async def _save(self, key: ReleaseKey, memory: Memory) -> ApiError | None:
         """Store the decided status if it is time to; return what kept it from being stored."""
@@ -297,7 +311,7 @@ class Reconciler:
         if status.candidate is not None and status.step is not None and status.candidate.ready < status.candidate.replicas:
             self._pods.want(key, status.candidate.revision)
             dues.append(now + timedelta(seconds=PATIENCE))
-        elif status.candidate is None:
+        else:
             self._pods.forget(key)
         if settling:
             # The watch tells of what was written, as a rule; a pass that nobody asked for costs nothing.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from tidegate.engine import advance, converge, endings, gates, requests, standing, turns
+from tidegate.engine import advance, converge, endings, gates, requests, shifting, standing, turns
 from tidegate.engine.draft import Draft
 from tidegate.engine.mend import mended
 from tidegate.engine.plan import Plan, noted
@@ -63,14 +63,15 @@ def decide(snap: Snapshot, now: datetime) -> Plan:
         draft.dues.clear()
         if not any(rule(draft) for rule in RULES):
             break
-    actions = tuple(converge.actions(draft))
+    writes = tuple(converge.actions(draft))
+    away = shifting.away(draft, writes)
     looks = gates.next_looks(draft)
-    report(draft, busy=bool(actions))
+    report(draft, busy=bool(writes))
     return Plan(
         status=noted(draft.status, draft.notices, now),
-        actions=actions,
+        away=away,
+        actions=tuple(write for write in writes if write not in away),
         notices=tuple(draft.notices),
         looks=looks,
         due=min(draft.dues, default=None),
-        urgent=draft.urgent,
     )

@@ -28,7 +28,6 @@ class Draft:
     dues: list[datetime] = field(default_factory=list)
     waits: list[str] = field(default_factory=list)
     """What the rollout waits for, in words; the first is told."""
-    urgent: bool = False
 
     def set(self, **changes: Any) -> None:
         """Replace fields of the status."""
@@ -61,7 +60,6 @@ class Draft:
         """Take all traffic from the new version; everything else of a rollback follows."""
         self.set_rollout(undo=cause, undo_message=clip(message), undo_since=self.now, paused=None)
         self.set(phase=Phase.ROLLING_BACK, weight=0)
-        self.urgent = True
 
     # The rollout that is on.
 
@@ -204,4 +202,4 @@ class Draft:
 
 def carries(route: RouteView, weight: int) -> bool:
     """Whether a route as it is written gives the canary this weight, in whole percent."""
-    return route.stage >= RouteStage.LEAVING and route.uniform and abs(route.weight - weight) < 0.5
+    return route.stage is RouteStage.SPLIT and route.uniform and abs(route.weight - weight) < 0.5

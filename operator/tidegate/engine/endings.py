@@ -104,7 +104,7 @@ def drained(draft: Draft) -> datetime | None:
     moments = [began]
     for route in draft.routes:
         seen = draft.route_seen(route)
-        if seen is None or (route.weight > 0 and route.stage >= RouteStage.LEAVING):
+        if seen is None or (route.weight > 0 and route.stage is RouteStage.SPLIT):
             return None
         moments.append(seen)
     return max(moments) + draft.spec.drain

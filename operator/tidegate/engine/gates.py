@@ -24,6 +24,17 @@ def watched(draft: Draft) -> bool:
     return draft.active and draft.status.weight > 0 and not draft.undoing and not draft.committed
 
 
+def unlooked(draft: Draft) -> str | None:
+    """Return the first gate whose breach may be unknown to the status, as none of its looks is this process's; None without one."""
+    start, exposed = draft.snap.known_since, draft.rollout.exposed_at
+    if start is None or exposed is None or exposed >= start or not watched(draft):
+        return None
+    looked = {state.name for state in draft.status.gates if state.at >= start}
+    rolling_back = (gate for gate in draft.spec.gates if gate.on_breach is BreachAction.ROLLBACK and _acts_alone(draft, gate))
+    active = (gate for gate in rolling_back if draft.now >= exposed + gate.initial_delay and not _over(draft, gate, draft.now))
+    return next((gate.name for gate in active if gate.name not in looked), None)
+
+
 def guarded(draft: Draft) -> bool:
     """Whether gates that do not speak of the new version are looked at: a rollout is on, and has not been decided."""
     return draft.active and not draft.undoing and not draft.committed

@@ -195,17 +195,17 @@ class Plan:
     """What is to be done.
 
     Attributes:
-        status: the status to store, before any action.
-        actions: writes in the order in which they are safe.
+        status: the status to store, before any of the actions.
+        away: writes that take traffic from the new version: nothing comes before them, not even the status.
+        actions: all other writes, in the order in which they are safe.
         notices: Events, after the actions.
         looks: next look of each gate that is watched.
         due: when to decide again at the latest, if nothing changes before; None to wait for a change.
-        urgent: traffic must leave the new version now: nothing may come before these writes.
     """
 
     status: ReleaseStatus
+    away: tuple[ShiftRoute, ...] = ()
     actions: tuple[Action, ...] = ()
     notices: tuple[Notice, ...] = ()
     looks: tuple[Look, ...] = ()
     due: datetime | None = None
-    urgent: bool = False

@@ -47,7 +47,7 @@ def report(draft: Draft, *, busy: bool) -> None:
 
 def _phase(draft: Draft) -> Phase:
     if not draft.active:
-        if draft.status.stable is None:
+        if draft.status.stable is None or not _guarded(draft):
             return Phase.PENDING
         return Phase.ROLLED_BACK if rejection(draft) is not None else Phase.IDLE
     if draft.undoing:
@@ -58,6 +58,14 @@ def _phase(draft: Draft) -> Phase:
         return Phase.PROMOTING
     baking = draft.step is not None and draft.step.weight == 100 and draft.step.since is not None
     return Phase.BAKING if baking else Phase.PROGRESSING
+
+
+def _guarded(draft: Draft) -> bool:
+    """Whether a template that changes now would be held; who sees the phase Idle may change it."""
+    workload = draft.workload
+    if workload is None or draft.deleting:
+        return True
+    return workload.labelled and (workload.paused or not draft.snap.keep_held)
 
 
 def _counted(draft: Draft, version: RevisionStatus | None) -> RevisionStatus | None:
@@ -107,6 +115,8 @@ def _idle_sentence(draft: Draft, waits: str) -> str:
     if rejected is not None:
         why = f"{rejected.version} was rolled back, {draft.stable.version} serves: {rejected.message}"
         return f"{why}; waits for a new template or a request to retry"
+    if not _guarded(draft):
+        waits = waits or "; waits for changes of the Deployment to be held"
     return f"{draft.stable.version} serves{waits}"
 
 

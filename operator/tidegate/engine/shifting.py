@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from tidegate.api.names import EventReason
+from tidegate.engine import gates
 from tidegate.engine.draft import Draft, carries
 from tidegate.engine.endings import has_pods
 from tidegate.engine.plan import Action, EnsureService, PinService, Role, ShiftRoute
@@ -25,6 +26,13 @@ def route_actions(draft: Draft) -> Iterator[Action]:
             yield ShiftRoute(route.name, *move, originals)
 
 
+def away(draft: Draft, writes: Iterable[Action]) -> tuple[ShiftRoute, ...]:
+    """Return those of the writes that take traffic from the new version."""
+    routes = {route.name: route for route in draft.routes}
+    shifts = (write for write in writes if isinstance(write, ShiftRoute))
+    return tuple(shift for shift in shifts if shift.stage is RouteStage.SPLIT and shift.weight < routes[shift.route].weight)
+
+
 def split_wanted(draft: Draft) -> bool:
     """Whether the routes have to tell the two versions apart: both have pods, or are about to."""
     if not draft.active:
@@ -37,10 +45,9 @@ def split_wanted(draft: Draft) -> bool:
 
 def _towards_split(draft: Draft, route: RouteView) -> Move:
     weight = draft.status.weight
-    if route.stage >= RouteStage.LEAVING:
-        if not carries(route, weight):
-            return route.stage, weight
-        return (RouteStage.SPLIT, weight) if route.stage is RouteStage.LEAVING and _warmed_up(draft, route) else None
+    if route.stage is RouteStage.SPLIT:
+        may = not carries(route, weight) and (weight <= route.weight or _looked(draft))
+        return (RouteStage.SPLIT, weight) if may else None
     if not _services_ready(draft):
         draft.wait_for("for the operator's own Services to have endpoints")
         return None
@@ -51,21 +58,30 @@ def _towards_split(draft: Draft, route: RouteView) -> Move:
             "let your GitOps tool ignore that field",
             warn=True,
         )
-        return RouteStage.LEAVING, weight
+        return RouteStage.SPLIT, weight
     if route.stage is RouteStage.USER or not route.uniform:
         return RouteStage.ENTERING, 0
-    return (RouteStage.LEAVING, 0) if _warmed_up(draft, route) else None
+    return (RouteStage.SPLIT, 0) if _warmed_up(draft, route) else None
+
+
+def _looked(draft: Draft) -> bool:
+    """Whether a route may carry more: a process before this one may have shut it for a breach, and died before it could say so."""
+    gate = gates.unlooked(draft)
+    if gate is not None:
+        draft.wait_for(f"for a look of gate {gate} by the operator that has just started")
+    return gate is None
 
 
 def _towards_user(draft: Draft, route: RouteView) -> Move:
-    if route.stage >= RouteStage.LEAVING and draft.active and not carries(route, draft.status.weight):
-        return route.stage, draft.status.weight
+    if route.stage is RouteStage.SPLIT and draft.active and not carries(route, draft.status.weight):
+        return RouteStage.SPLIT, draft.status.weight
     match route.stage:
         case RouteStage.USER:
             return None if route.uniform and not route.traces else (RouteStage.USER, 0)
+        case RouteStage.SPLIT if not route.uniform:
+            # The user's backend may be missing: it comes back without weight first.
+            return RouteStage.SPLIT, round(route.weight)
         case RouteStage.SPLIT:
-            return RouteStage.LEAVING, round(route.weight)
-        case RouteStage.LEAVING:
             return (RouteStage.ENTERING, 0) if _user_service_serves(draft) and _warmed_up(draft, route) else None
         case RouteStage.ENTERING:
             return (RouteStage.USER, 0) if _warmed_up(draft, route) else None

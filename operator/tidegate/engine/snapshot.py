@@ -154,10 +154,8 @@ class RouteStage(IntEnum):
     """Only the user's backend."""
     ENTERING = 1
     """The user's backend has all the weight, the operator's two are there with none."""
-    LEAVING = 2
+    SPLIT = 2
     """The operator's two have the weight, the user's backend is there with none."""
-    SPLIT = 3
-    """Only the operator's two."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +168,7 @@ class RouteView:
         matches: whether a rule of it names the user's Service or the operator's two.
         stage: its stage; the lowest over its matching rules.
         uniform: whether all matching rules are at one stage with one weight and in the form that the operator writes.
-        weight: the canary's share in percent at the stages LEAVING and SPLIT; 0 otherwise.
+        weight: the canary's share in percent at the stage SPLIT; 0 otherwise.
         accepted: every parent says Accepted and ResolvedRefs for the current generation.
         since: from when on it has been seen in this form and accepted; None while it is not accepted.
         trouble: what its parents say against it, in their words.
@@ -267,6 +265,8 @@ class Snapshot:
         keep_held: no admission policy holds a changed template here, so the Deployment stays paused between rollouts.
         blockers: what stands in the way of doing anything, e.g. a missing permission or an absent API.
         warm_up: seconds that a route must have been seen in a form before the next form.
+        known_since: since when this process knows the status; what one before it had decided last may not be in it. None where that
+            is of no concern.
     """
 
     release: ReleaseView
@@ -281,3 +281,4 @@ class Snapshot:
     keep_held: bool = False
     blockers: tuple[Blocker, ...] = field(default_factory=tuple)
     warm_up: float = 1.5
+    known_since: datetime | None = None

@@ -100,7 +100,6 @@ def _give_back(draft: Draft, reason: str) -> None:
     if draft.status.weight > 0:
         words = f"Weight of {draft.candidate.version} from {draft.status.weight}% to 0%: {reason}"
         draft.notice(EventReason.WEIGHT_CHANGED, words, warn=True)
-        draft.urgent = True
     # Time without traffic is no time in which a gate was undecided.
     states = tuple(state.model_copy(update={"undecided_since": None}) for state in draft.status.gates)
     draft.set(weight=0, phase=Phase.PROGRESSING, gates=states)

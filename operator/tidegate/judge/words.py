@@ -30,7 +30,7 @@ def percent(value: float, digits: int = DIGITS) -> str:
     """Write a number of percent, counting digits on the distance from 100 where that is nearer than 0."""
     if 50 < value < 100:
         return f"{_trim(f'{value:.{min(_decimals(100 - value, digits), MOST_DIGITS)}f}')}%"
-    return f"{number(value, digits)}%"
+    return f"{number(value, digits)}%" if math.isfinite(value) else number(value, digits)
 
 
 def points(value: float, unit: Unit, digits: int = DIGITS) -> str:

@@ -1,8 +1,8 @@
 """The backends of one rule of a route: which form they are in, and how they look in another.
 
 The user's Service may stand in a rule more than once, say with two ports. Each of its entries that carries weight is replaced
-by a pair of its own, in its place and with its port and filters. An entry of the user's with weight 0 beside others carries
-no traffic: it gets no pair, and is away while the rule is split.
+by a pair of its own, in its place and with its port and filters, and stays there without weight. An entry of the user's with
+weight 0 beside others carries no traffic: it gets no pair.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from tidegate.engine.plan import Role
@@ -50,12 +51,12 @@ class Names:
     namespace: str
     service: str
 
-    @property
+    @cached_property
     def stable(self) -> str:
         """Name of the operator's Service for the stable version."""
         return own_name(self.service, Role.STABLE)
 
-    @property
+    @cached_property
     def canary(self) -> str:
         """Name of the operator's Service for the new version."""
         return own_name(self.service, Role.CANARY)
@@ -65,8 +66,11 @@ class Names:
         elsewhere = (entry.get("namespace") or self.namespace) != self.namespace
         if elsewhere or entry.get("group") or (entry.get("kind") or "Service") != "Service":
             return Whose.OTHER
-        known = {self.service: Whose.USER, self.stable: Whose.STABLE, self.canary: Whose.CANARY}
-        return known.get(entry["name"], Whose.OTHER)
+        return self._known.get(entry["name"], Whose.OTHER)
+
+    @cached_property
+    def _known(self) -> dict[str, Whose]:
+        return {self.service: Whose.USER, self.stable: Whose.STABLE, self.canary: Whose.CANARY}
 
 
 @dataclass(frozen=True)
@@ -128,12 +132,12 @@ def form_of(backends: Sequence[Json], names: Names) -> Form | None:
     if with_user:
         stage, proper = RouteStage.ENTERING, with_own == 0
     else:
-        stage, proper = (RouteStage.LEAVING if users else RouteStage.SPLIT), with_own > 0
-    return Form(stage, share, proper and _well_paired(backends, names, stage, share))
+        stage, proper = RouteStage.SPLIT, with_own > 0
+    return Form(stage, share, proper and _well_paired(backends, names, share))
 
 
-def _well_paired(backends: Sequence[Json], names: Names, stage: RouteStage, share: Fraction) -> bool:
-    """Whether each stable entry is followed by a canary entry that is its like, with the same share in each pair."""
+def _well_paired(backends: Sequence[Json], names: Names, share: Fraction) -> bool:
+    """Whether each stable entry stands between a user's and a canary entry that are its like, with the same share in each pair."""
     rest = list(backends)
     for at, entry in enumerate(backends):
         if names.whose(entry) is not Whose.STABLE:
@@ -142,7 +146,7 @@ def _well_paired(backends: Sequence[Json], names: Names, stage: RouteStage, shar
         leader = backends[at - 1] if at else None
         if len(pair) < 2 or names.whose(pair[1]) is not Whose.CANARY or _signature(pair[1]) != _signature(entry):
             return False
-        if stage is not RouteStage.SPLIT and (leader is None or _signature(leader) != _signature(entry)):
+        if leader is None or names.whose(leader) is not Whose.USER or _signature(leader) != _signature(entry):
             return False
         if weight_of(pair[1]) != share * sum(map(weight_of, pair)):
             return False
@@ -162,7 +166,7 @@ def written(original: Sequence[Json], names: Names, *, stage: RouteStage, weight
         original: the backends as the user wrote them.
         names: the names of the Services.
         stage: the stage.
-        weight: the canary's share of the user's weight in percent; matters at LEAVING and SPLIT only.
+        weight: the canary's share of the user's weight in percent; matters at SPLIT only.
     """
     if stage is RouteStage.USER:
         return list(original)
@@ -173,11 +177,10 @@ def written(original: Sequence[Json], names: Names, *, stage: RouteStage, weight
         if names.whose(entry) is not Whose.USER:
             backends.append(_weighted(entry, factor))
         elif not weight_of(entry):
-            backends.extend([] if stage is RouteStage.SPLIT else [entry])
+            backends.append(entry)
         else:
             total = next(totals) if split else 0
-            if stage is not RouteStage.SPLIT:
-                backends.append({**entry, "weight": 0} if split else entry)
+            backends.append({**entry, "weight": 0} if split else entry)
             canary = total * weight // 100
             backends.append({**entry, "name": names.stable, "weight": total - canary})
             backends.append({**entry, "name": names.canary, "weight": canary})

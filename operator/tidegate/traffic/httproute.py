@@ -83,7 +83,7 @@ def render(
     Args:
         route: the raw object.
         stage: the wanted stage.
-        weight: the canary's share in percent, 0 to 100; matters at LEAVING and SPLIT only.
+        weight: the canary's share in percent, 0 to 100; matters at SPLIT only.
         originals: what was noted of the rules; what the user has written since goes first.
         service: name of the user's Service.
     """

@@ -168,6 +168,8 @@ async def _read_held(workload: Workload, cluster: Cluster) -> Workload:
 
 
 async def _namespace_uid(workload: Workload, cluster: Cluster) -> str:
+    if (known := workload.namespace_uid) is not None:
+        return known
     namespace = await cluster.get(NAMESPACES.path(None, workload.namespace))
     return str(namespace["metadata"]["uid"])
 

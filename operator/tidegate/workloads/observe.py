@@ -106,6 +106,12 @@ class Workload:
         """Return the ReplicaSet of that name, None where there is none."""
         return next((rs for rs in self.replica_sets if rs["metadata"]["name"] == name), None)
 
+    @property
+    def namespace_uid(self) -> str | None:
+        """The uid of the namespace, where a ReplicaSet of an earlier version tells it: it is controlled by the namespace."""
+        held = (rs for rs in self.replica_sets if self.owner_of(rs) is Owner.RELEASE)
+        return next((str(controller["uid"]) for rs in held if (controller := controller_of(rs)) is not None), None)
+
     def owner_of(self, replica_set: Mapping[str, Any]) -> Owner:
         """Return who controls a ReplicaSet.
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import math
+from collections import Counter
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tidegate.api.gate import BreachAction, Gate
 from tidegate.api.names import Verdict
 from tidegate.api.release import GateStatus
-from tidegate.controller.looks import Looks, Watch
+from tidegate.controller.looks import Looks, Watch, _in_turn, _instant
 from tidegate.controller.references import ReleaseKey
 from tidegate.engine.plan import Look
 from tidegate.judge.reading import Reading
@@ -146,14 +149,41 @@ async def test_reading_stays_until_it_is_decided_on(looks: Looks, clock: ManualC
 async def test_what_is_beyond_a_limit_waits_for_no_other_work(
     looks: Looks, clock: ManualClock, prometheus: Prometheus, arrived: list, gate: Gate, urgent: bool
 ) -> None:
-    """A reading beyond its limit goes first; only one that may roll back cuts a pass short."""
+    """A reading that may roll back goes first and cuts a pass short; one that asks people has its turn like all others."""
     prometheus.values[gate.name] = 0.5
     plan(looks, clock, gate)
     clock.advance(5)
     await settled(lambda: bool(arrived))
 
-    assert [(KEY, Lane.URGENT)] == arrived
+    assert [(KEY, Lane.URGENT if urgent else Lane.NORMAL)] == arrived
     assert urgent is looks.urgent(KEY)
+
+
+def turns(interval: float, releases: int, *, looks: int) -> list[list[float]]:
+    """Return when Releases that were looked at in the same instant are looked at from then on, in seconds."""
+    begin, apart = datetime(2026, 1, 1, tzinfo=UTC), timedelta(seconds=interval)
+    found = []
+    for number in range(releases):
+        at = [begin]
+        for _ in range(looks):
+            at.append(_in_turn(ReleaseKey("shop", f"service-{number}"), at[-1] + apart, apart))
+        found.append([(moment - begin).total_seconds() for moment in at])
+    return found
+
+
+@pytest.mark.parametrize("interval", [1.0, 2.0, 5.0, 10.0, 31.0, 60.0])
+def test_releases_that_were_looked_at_together_are_spread_over_the_interval(interval: float) -> None:
+    """From the third look on, no tick of the interval has more than its share, and each Release keeps to its own."""
+    tick = min(3.0, interval / 10)
+    found = turns(interval, 400, looks=8)
+
+    gaps = [[round(b - a, 6) for a, b in itertools.pairwise(one)] for one in found]
+    shares = Counter(round(one[-1] / tick) % math.ceil(round(interval / tick, 6)) for one in found)
+
+    assert all(interval / 2 - tick <= gap <= interval + tick for one in gaps for gap in one)
+    assert all(len({*one[3:]}) == 1 for one in gaps)
+    assert max(shares.values()) <= 2.0 * 400 / len(shares)
+    assert len(shares) >= 10
 
 
 async def test_gate_is_looked_at_once_at_a_time(looks: Looks, clock: ManualClock, prometheus: Prometheus, arrived: list) -> None:
@@ -254,6 +284,20 @@ async def test_gates_that_are_due_together_ask_at_the_same_instant(
 
     assert 1 == len({at for _, _, at in prometheus.asked})
     assert all(at <= clock.now() for _, _, at in prometheus.asked)
+
+
+@pytest.mark.parametrize(
+    ("late", "since", "asked"),
+    [(0.4, 0.0, 0.0), (0.6, 0.0, 0.5), (0.93, 0.0, 0.5), (0.4, 0.3, 0.4), (0.93, 0.7, 0.9)],
+    ids=["in time", "late", "later", "traffic since the tick", "traffic since the half tick"],
+)
+def test_looks_that_are_late_share_evaluation_times_too(late: float, since: float, asked: float) -> None:
+    """Given an operator that does not keep up, its looks are asked together all the same, at an instant with traffic."""
+    tick = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+    found = _instant(tick + timedelta(seconds=late), timedelta(seconds=10), tick + timedelta(seconds=since))
+
+    assert asked == round((found - tick).total_seconds(), 3)
 
 
 async def test_nothing_is_kept_of_a_release_that_is_gone(

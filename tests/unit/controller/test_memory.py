@@ -46,7 +46,18 @@ def kept(memory: Memory, decided: ReleaseStatus) -> Json:
 
 def test_first_decision_rests_on_what_is_stored() -> None:
     """After a start nothing is remembered: what is stored counts."""
-    assert status(weight=10) == Memory("one").known(release(status(weight=10)))
+    assert status(weight=10) == Memory("one").known(release(status(weight=10)), 0.0)
+
+
+def test_rollouts_under_one_policy_share_it() -> None:
+    """Given two Releases that are rolled out under equal policies, the policy is there once."""
+    spec = objects.policy()["spec"]
+    rollout = {"policy": "RolloutPolicy/production", "spec": spec, "startedAt": "2026-01-01T00:00:00Z"}
+    one, other = (Memory("one").known(objects.release(status={"rollout": rollout}), 0.0) for _ in range(2))
+
+    assert one.rollout is not None
+    assert other.rollout is not None
+    assert one.rollout.spec is other.rollout.spec
 
 
 def test_decision_counts_though_its_numbers_are_not_stored() -> None:
@@ -55,7 +66,7 @@ def test_decision_counts_though_its_numbers_are_not_stored() -> None:
     stored = kept(memory, status(weight=10))
     memory.status = status(weight=10, message="newer")
 
-    assert "newer" == memory.known(stored).message
+    assert "newer" == memory.known(stored, 0.0).message
 
 
 def test_status_of_somebody_else_counts() -> None:
@@ -63,8 +74,8 @@ def test_status_of_somebody_else_counts() -> None:
     memory = Memory("one")
     kept(memory, status(weight=10))
 
-    assert 5 == memory.known(release(status(weight=5))).weight
-    assert 5 == memory.known(release(status(weight=5))).weight
+    assert 5 == memory.known(release(status(weight=5)), 0.0).weight
+    assert 5 == memory.known(release(status(weight=5)), 0.0).weight
 
 
 def test_decision_that_could_not_be_stored_counts_before_all_else() -> None:
@@ -73,7 +84,7 @@ def test_decision_that_could_not_be_stored_counts_before_all_else() -> None:
     kept(memory, status(weight=10))
     memory.status, memory.unsaved = status(weight=0), True
 
-    assert 0 == memory.known(release(status(weight=99))).weight
+    assert 0 == memory.known(release(status(weight=99)), 0.0).weight
 
 
 GATE = GateStatus(name="errors", verdict="Pass", at=NOW, looks="P")  # type: ignore[arg-type]
@@ -97,6 +108,21 @@ def test_status_may_wait_by_what_is_new_in_it(before: ReleaseStatus, after: Rele
     memory.status = after
 
     assert (lag if lag is None else 100.0 + lag) == memory.due(stored, HEARTBEAT, 100.0)
+
+
+@pytest.mark.parametrize(
+    ("ago", "lag"), [(10.0, 20.0), (45.0, 0.0), (-3600.0, 30.0)], ids=["lately", "long ago", "by a wrong clock"]
+)
+def test_mere_restart_is_no_reason_to_store_numbers(ago: float, lag: float) -> None:
+    """Given a status that another process has stored, its numbers wait for as long as they would have waited there."""
+    memory, now = Memory("one"), 500.0
+    looked = GateStatus(name="errors", verdict="Pass", limit="", samples=3, message="", at=NOW - timedelta(seconds=ago))
+    stored = release(status(gates=[looked]))
+    memory.known(stored, now)
+    memory.stepped(NOW.timestamp() - now)
+    memory.status = status(gates=[looked.model_copy(update={"at": NOW, "samples": 7})])
+
+    assert lag == max(0.0, (memory.due(stored, HEARTBEAT, now) or 0.0) - now)
 
 
 def test_numbers_of_pods_wait_from_when_they_changed() -> None:

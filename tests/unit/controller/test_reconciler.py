@@ -195,6 +195,49 @@ async def test_breach_does_not_wait_for_a_status_that_hangs(stage: Stage, monkey
     assert BREACH == stage.undone
 
 
+async def test_breach_is_stored_once_no_other_route_waits_to_be_shut(stage: Stage) -> None:
+    """Given other Releases that are breached, too, the route is shut at once, and the status is stored after theirs are."""
+    stage.at_ten_percent()
+    await stage.passes()
+    await breach(stage)
+    stage.api.requests.clear()
+    stage.pressing = True
+
+    await stage.reconciler.reconcile(KEY)
+    first = [path for _, path in stage.api.requests]
+    stage.pressing = False
+    again = stage.due.pop_due()
+    await stage.passes()
+
+    assert [ROUTE_PATH] == first
+    assert [KEY] == again
+    assert BREACH == stage.undone
+
+
+async def test_route_that_was_shut_before_a_crash_stays_shut_until_a_look(stage: Stage) -> None:
+    """Given an operator that dies between shutting the route and storing why, the next one gives no weight before it has looked."""
+    stage.at_ten_percent()
+    await stage.passes()
+    await breach(stage)
+    stage.pressing = True
+    await stage.reconciler.reconcile(KEY)
+    stored = stage.undone
+
+    again = restarted(stage)
+    again.values["error-rate"] = 0.5
+    await again.passes()
+    before_the_look = again.weights[f"{NAME}-canary"]
+    again.clock.advance(2.5)
+    await again.look()
+    await again.passes()
+
+    assert stored is None
+    assert 0 == before_the_look
+    assert BREACH == again.undone
+    assert 0 == again.weights[f"{NAME}-canary"]
+    await again.close()
+
+
 async def test_time_from_breach_to_stable_is_measured_over_a_failed_shift(stage: Stage) -> None:
     """Given a route that can be shifted only at the second attempt, the time counts from the reading to the shift, once."""
     stage.at_ten_percent()
@@ -478,7 +521,7 @@ async def test_field_that_the_api_server_does_not_know_is_not_written_again(stag
     older = {**stored, "status": pruned, "metadata": {**stored["metadata"], "resourceVersion": str(stage.api.version)}}
     stage.api.objects[PATH] = older
     stage.store.upsert("Release", older)
-    memory.stored = pruned
+    memory.kept(older, None)
     before = len(stage.api.requests)
 
     await stage.reconciler.reconcile(KEY)

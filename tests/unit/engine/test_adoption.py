@@ -31,12 +31,13 @@ def test_what_serves_is_taken_on_without_a_step():
 
 
 def test_ready_is_not_said_before_all_is_written():
-    """The very pass that takes a Deployment on still has writes to make, so the Release is not Ready yet."""
+    """The very pass that takes a Deployment on still has writes to make: the Release is neither Ready nor Idle yet."""
     world = World(policy())
 
     world.operate()
 
-    assert world.status.phase is Phase.IDLE
+    assert world.status.phase is Phase.PENDING
+    assert world.status.message == "v1 serves; waits for changes of the Deployment to be held"
     assert reason(world) == Reason.PROGRESSING
     assert condition(world, "Reconciling")
 

@@ -22,14 +22,14 @@ def say(world: World, *gates: str, value: float | None = BAD) -> None:
 
 
 def test_breach_rolls_back_in_the_pass_that_reads_it():
-    """From the pass that reads a breach, the first write stores it and the next moves the route; nothing waits."""
+    """From the pass that reads a breach, the first write moves the route and the next stores it; nothing waits."""
     world = at_weight(25, policy(*LONG, gates=(gate(),)))
 
     say(world, "errors")
 
-    assert world.last.plan.urgent
-    assert world.last.writes[0] == "status"
-    assert world.last.writes[1].startswith("ShiftRoute(route='web', stage=<RouteStage.SPLIT: 3>, weight=0")
+    assert world.last.plan.away
+    assert world.last.writes[0].startswith("ShiftRoute(route='web', stage=<RouteStage.SPLIT: 2>, weight=0")
+    assert world.last.writes[1] == "status"
     assert world.status.phase is Phase.ROLLING_BACK
     assert reason(world) == Reason.ROLLING_BACK
     assert events(world, "GateBreached") == [

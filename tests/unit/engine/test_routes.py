@@ -27,7 +27,7 @@ def test_backends_enter_and_leave_at_weight_zero():
     world.apply("v2")
     assert world.crank(120, until=watch)
 
-    up = [RouteStage.USER, RouteStage.ENTERING, RouteStage.LEAVING, RouteStage.SPLIT]
+    up = [RouteStage.USER, RouteStage.ENTERING, RouteStage.SPLIT]
     assert [stage for stage, _ in seen] == up + up[-2::-1]
     times = [time for _, time in seen]
     assert all(later - earlier >= 1.5 for earlier, later in pairwise(times[1:]))
@@ -150,7 +150,7 @@ def test_user_service_that_is_gone_keeps_the_route_split():
     service = world.cluster.services.pop("checkout")
     world.crank(60)
     assert world.status.phase is Phase.PROMOTING
-    assert stage_of(world.cluster.routes["web"].backends) is RouteStage.LEAVING
+    assert stage_of(world.cluster.routes["web"].backends) is RouteStage.SPLIT
 
     world.cluster.services["checkout"] = service
     finish(world)

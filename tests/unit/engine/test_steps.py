@@ -198,8 +198,8 @@ def test_lost_pods_give_the_weight_back():
 
     world.crank(0.5)
     assert world.status.weight == 0
-    assert world.last.plan.urgent
-    assert world.last.writes[1].startswith("ShiftRoute")
+    assert world.last.plan.away
+    assert world.last.writes[0].startswith("ShiftRoute")
     assert events(world, "WeightChanged")[-1] == "Weight of v2 from 25% to 0%: none of its pods is ready (CrashLoopBackOff)"
 
     rs.pods[0].down = False

@@ -12,7 +12,7 @@ from tidegate.engine.snapshot import RouteStage
 from tidegate.traffic.httproute import render
 from unit.traffic.routes import PARENT, accepted, backend, condition, route, rule, seen, shifted, weights
 
-USER, ENTERING, LEAVING, SPLIT = RouteStage
+USER, ENTERING, SPLIT = RouteStage
 HEADER = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "x", "value": "y"}]}}
 MIRROR = {
     "type": "RequestMirror",
@@ -32,11 +32,9 @@ def test_route_as_the_user_wrote_it():
     ("stage", "weight", "wanted"),
     [
         (ENTERING, 0, {"checkout": 1, "checkout-stable": 0, "checkout-canary": 0}),
-        (LEAVING, 0, {"checkout": 0, "checkout-stable": 100, "checkout-canary": 0}),
-        (SPLIT, 0, {"checkout-stable": 100, "checkout-canary": 0}),
-        (SPLIT, 5, {"checkout-stable": 95, "checkout-canary": 5}),
-        (SPLIT, 100, {"checkout-stable": 0, "checkout-canary": 100}),
-        (LEAVING, 100, {"checkout": 0, "checkout-stable": 0, "checkout-canary": 100}),
+        (SPLIT, 0, {"checkout": 0, "checkout-stable": 100, "checkout-canary": 0}),
+        (SPLIT, 5, {"checkout": 0, "checkout-stable": 95, "checkout-canary": 5}),
+        (SPLIT, 100, {"checkout": 0, "checkout-stable": 0, "checkout-canary": 100}),
     ],
 )
 def test_stages_of_a_rule_with_the_service_alone(stage: RouteStage, weight: int, wanted: dict[str, int]):
@@ -47,11 +45,11 @@ def test_stages_of_a_rule_with_the_service_alone(stage: RouteStage, weight: int,
 @pytest.mark.parametrize(
     ("own", "other", "weight", "wanted"),
     [
-        (90, 10, 10, {"checkout-stable": 81, "checkout-canary": 9, "other": 10}),
-        (1, 1, 5, {"checkout-stable": 19, "checkout-canary": 1, "other": 20}),
-        (3, 1, 50, {"checkout-stable": 3, "checkout-canary": 3, "other": 2}),
-        (1, 3, 0, {"checkout-stable": 1, "checkout-canary": 0, "other": 3}),
-        (1, 3, 100, {"checkout-stable": 0, "checkout-canary": 1, "other": 3}),
+        (90, 10, 10, {"checkout": 0, "checkout-stable": 81, "checkout-canary": 9, "other": 10}),
+        (1, 1, 5, {"checkout": 0, "checkout-stable": 19, "checkout-canary": 1, "other": 20}),
+        (3, 1, 50, {"checkout": 0, "checkout-stable": 3, "checkout-canary": 3, "other": 2}),
+        (1, 3, 0, {"checkout": 0, "checkout-stable": 1, "checkout-canary": 0, "other": 3}),
+        (1, 3, 100, {"checkout": 0, "checkout-stable": 0, "checkout-canary": 1, "other": 3}),
     ],
 )
 def test_third_backend_keeps_its_share(own: int, other: int, weight: int, wanted: dict[str, int]):
@@ -67,6 +65,7 @@ def test_entries_copy_what_the_user_wrote_and_take_its_place():
 
     assert entries == [
         backend("first", 1),
+        backend(weight=0, port=8080, filters=[HEADER]),
         backend("checkout-stable", 3, port=8080, filters=[HEADER]),
         backend("checkout-canary", 1, port=8080, filters=[HEADER]),
         backend("last", 1),
@@ -79,7 +78,7 @@ def test_omitted_weight_counts_as_one_and_comes_back_omitted():
 
     split = shifted(before, SPLIT, 50)
 
-    assert weights(split) == {"checkout-stable": 1, "checkout-canary": 1, "other": 2}
+    assert weights(split) == {"checkout": 0, "checkout-stable": 1, "checkout-canary": 1, "other": 2}
     assert shifted(split, USER, known=seen(before).originals) == before
 
 
@@ -100,7 +99,7 @@ def test_rules_that_do_not_concern_us_are_not_touched():
     assert after["spec"]["rules"][: len(kept)] == kept
     last = after["spec"]["rules"][-1]
     assert (last["filters"], last["timeouts"]) == ([MIRROR], {"request": "5s"})
-    assert weights(after, len(kept)) == {"checkout-stable": 90, "checkout-canary": 10}
+    assert weights(after, len(kept)) == {"checkout": 0, "checkout-stable": 90, "checkout-canary": 10}
 
 
 def test_route_without_our_service_does_not_match():
@@ -124,8 +123,10 @@ def test_service_with_two_ports_in_one_rule():
     split = shifted(before, SPLIT, 50)
 
     assert split["spec"]["rules"][0]["backendRefs"] == [
+        backend(weight=0, port=80),
         backend("checkout-stable", 1, port=80),
         backend("checkout-canary", 1, port=80),
+        backend(weight=0, port=8080),
         backend("checkout-stable", 2, port=8080),
         backend("checkout-canary", 2, port=8080),
         backend("other", 2),
@@ -135,7 +136,7 @@ def test_service_with_two_ports_in_one_rule():
 
 
 def test_entry_of_weight_0_beside_another_of_the_service():
-    """An entry without weight gets no pair, is away while the rule is split, and comes back."""
+    """An entry without weight gets no pair, and stays as it is."""
     before = route(rule(backend(weight=0, port=8080), backend(weight=1)))
     known = seen(before).originals
 
@@ -158,7 +159,7 @@ def test_weights_beyond_the_limit_of_the_api():
 
     after = weights(shifted(before, SPLIT, 1))
 
-    assert after == {"checkout-stable": 329_967, "checkout-canary": 3_333, "other": 999_999}
+    assert after == {"checkout": 0, "checkout-stable": 329_967, "checkout-canary": 3_333, "other": 999_999}
     assert max(after.values()) <= 1_000_000
 
 
@@ -166,7 +167,7 @@ def test_tiny_weight_beside_one_at_the_limit():
     """Even then the canary gets the share that was asked for, and never all of it."""
     after = weights(shifted(route(rule(backend(weight=1), backend("other", 1_000_000))), SPLIT, 5))
 
-    assert after == {"checkout-stable": 19, "checkout-canary": 1, "other": 1_000_000}
+    assert after == {"checkout": 0, "checkout-stable": 19, "checkout-canary": 1, "other": 1_000_000}
 
 
 def test_second_shift_to_the_same_form_writes_nothing():
@@ -200,7 +201,7 @@ def test_resync_in_the_middle_is_the_new_original():
 
     assert view.stage is USER
     assert [json.loads(one.backend_refs) for one in view.originals] == [[backend(weight=4), backend("third", 1)]]
-    assert weights(after) == {"checkout-stable": 3, "checkout-canary": 1, "third": 1}
+    assert weights(after) == {"checkout": 0, "checkout-stable": 3, "checkout-canary": 1, "third": 1}
 
 
 def test_rule_that_the_user_inserts_in_the_middle():
@@ -235,7 +236,7 @@ def test_third_backend_that_the_user_edits_in_the_middle():
     """Given weights raised by a factor, an edit of another backend is kept and taken back by the same factor."""
     before = route(rule(backend(weight=1), backend("other", 1)))
     split = shifted(before, SPLIT, 5)
-    split["spec"]["rules"][0]["backendRefs"][2]["weight"] = 60
+    split["spec"]["rules"][0]["backendRefs"][3]["weight"] = 60
 
     restored = shifted(split, USER, known=seen(before).originals)
 
@@ -246,7 +247,7 @@ def test_edit_that_does_not_divide_keeps_its_share():
     """Given an edit that cannot be taken back to the old scale, the new scale stays, and shares with it."""
     before = route(rule(backend(weight=1), backend("other", 1)))
     split = shifted(before, SPLIT, 5)
-    split["spec"]["rules"][0]["backendRefs"][2]["weight"] = 7
+    split["spec"]["rules"][0]["backendRefs"][3]["weight"] = 7
 
     assert weights(shifted(split, USER, known=seen(before).originals)) == {"checkout": 20, "other": 7}
 
@@ -262,7 +263,7 @@ def test_lost_original_is_made_from_what_is_there():
 
 def test_lost_original_of_a_rule_with_the_service_alone():
     """Where nothing else carries weight, the scale means nothing: the weight is Gateway API's default."""
-    split = shifted(route(rule(backend())), LEAVING, 10)
+    split = shifted(route(rule(backend())), SPLIT, 10)
 
     assert shifted(split, USER, known=())["spec"]["rules"][0]["backendRefs"] == [backend(weight=1)]
 
@@ -278,7 +279,8 @@ def test_originals_of_another_route_are_not_taken():
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda entries: entries.pop(1),
+        lambda entries: entries.pop(0),
+        lambda entries: entries.pop(2),
         lambda entries: entries.reverse(),
         lambda entries: entries[1].update(port=9999),
         lambda entries: entries[1].update(filters=[HEADER]),
@@ -311,7 +313,7 @@ def test_user_entry_with_weight_beside_a_split_is_seen():
 def test_rules_with_different_weights_are_not_uniform():
     """The greatest share is told."""
     split = shifted(route(rule(backend()), rule(backend(), path="/b")), SPLIT, 10)
-    split["spec"]["rules"][1]["backendRefs"][0]["weight"] = 60
+    split["spec"]["rules"][1]["backendRefs"][1]["weight"] = 60
 
     assert (seen(split).uniform, seen(split).stage) == (False, SPLIT)
     assert seen(split).weight == pytest.approx(100 * 10 / 70)

@@ -12,9 +12,9 @@ from tidegate.engine.snapshot import RouteStage
 from tidegate.traffic.backends import MAX_WEIGHT
 from unit.traffic.routes import Json, backend, route, rule, seen, shifted
 
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+unhurried = settings(suppress_health_check=[HealthCheck.too_slow])
 HEADER = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "x", "value": "y"}]}}
-SHIFTED = [RouteStage.ENTERING, RouteStage.LEAVING, RouteStage.SPLIT]
+SHIFTED = [RouteStage.ENTERING, RouteStage.SPLIT]
 
 scales = st.one_of(st.none(), st.integers(1, 10), st.integers(1, MAX_WEIGHT))
 ports = st.sampled_from([80, 8080])

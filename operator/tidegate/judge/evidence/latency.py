@@ -22,11 +22,10 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from operator import neg
 
 from tidegate.judge.evidence.interval import Interval
-from tidegate.judge.evidence.numbers import never_rising
+from tidegate.judge.evidence.numbers import never_rising, rising
 from tidegate.judge.reading import Tally
 
 KEPT = 20
@@ -128,7 +127,7 @@ class Bounds:
         bounds = kept(state)
         if bounds and (interval.bounds, bounds) == self._seen:
             return True
-        if not _rising(interval.bounds):
+        if not rising((0.0, *interval.bounds)):
             return False
         where = {bound: place for place, bound in enumerate(interval.bounds)}
         both = [bound for bound in bounds if bound in where]
@@ -295,10 +294,6 @@ def _sound(interval: Interval) -> bool:
     """Whether there are bounds, and for each of them a number of requests."""
     size = len(interval.bounds)
     return size > 0 and _readable(interval.canary, size) and (interval.stable is None or _readable(interval.stable, size))
-
-
-def _rising(bounds: Sequence[float]) -> bool:
-    return all(low < high for low, high in pairwise((0.0, *bounds, math.inf)))
 
 
 def _readable(tally: Tally, size: int) -> bool:
