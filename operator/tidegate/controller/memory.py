@@ -23,7 +23,7 @@ from tidegate.runtime.store import Change, Object
 
 log = structlog.get_logger(__name__)
 
-COUNTS_SECONDS = 5.0
+COUNTS_SECONDS = 10.0
 """How long a status may wait to be stored in which only numbers of pods have changed: most often there is news by then."""
 CLOCK_STEP = 2.0
 """Seconds by which the wall clock must have gained or lost at once to have been stepped."""
