@@ -43,6 +43,8 @@ STUCK_SECONDS = 60.0
 """A Release that waits longer than this for a pass waits for an operator that does not keep up."""
 HUNG_SECONDS = PASS_TIMEOUT + 30.0
 """A pass is cancelled before it has run for this long; one that runs on has to be ended with the process."""
+URGENT_WORKERS = 8
+"""Passes of breached Releases that may run beside all others: requests of another tenant that hang are no reason to wait."""
 HANDOVER_SECONDS = 5.0
 """What passes that are under way get to finish when the process ends."""
 FLUSH_SECONDS = 2.0
@@ -132,6 +134,7 @@ class App:
             outside=self._world.outside,
             keep_held=lambda: self._world.keep_held,
             pressing=lambda: self._queue.depth(Lane.URGENT) > 0,
+            ending=lambda: self._workers.stopping,
         )
         self._workers = self._workers_of(clock)
         self._endpoints = self._endpoints_of()
@@ -264,6 +267,7 @@ class App:
             self._queue,
             self._reconciler.reconcile,
             count=self._config.workers,
+            urgent=URGENT_WORKERS,
             clock=clock,
             on_done=lambda _, outcome, seconds: self._metrics.reconcile.labels(outcome.value).observe(seconds),
         )

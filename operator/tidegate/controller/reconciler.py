@@ -76,6 +76,7 @@ class Reconciler:
         outside: what is outside a Release and in its way.
         keep_held: whether Deployments stay paused between rollouts.
         pressing: whether other Releases wait to have traffic taken from a bad version.
+        ending: whether this process is about to end, and another to take over: what is not begun is left to it.
     """
 
     def __init__(
@@ -95,13 +96,14 @@ class Reconciler:
         outside: Callable[[Object], Outside],
         keep_held: Callable[[], bool],
         pressing: Callable[[], bool],
+        ending: Callable[[], bool],
     ) -> None:
         self._store, self._cluster, self._gatherer, self._router = store, cluster, gatherer, router
         self._looks, self._pods, self._metrics = looks, pods, metrics
         self._notices = Notices(recorder, clock=clock)
         self._clock, self._due = clock, due
         self._heartbeat, self._outside, self._keep_held = heartbeat.total_seconds(), outside, keep_held
-        self._pressing = pressing
+        self._pressing, self._ending = pressing, ending
         self._memory: dict[ReleaseKey, Memory] = {}
 
     async def reconcile(self, key: ReleaseKey) -> None:
@@ -230,6 +232,8 @@ class Reconciler:
             await asyncio.wait({saving}, timeout=STORE_PATIENCE if undone else None)
             if saving.done() and saving.result() is not None and not undone:
                 return saving.result(), act.Done(interrupted=True)
+            if self._ending():
+                return await saving, act.Done(interrupted=True)
             done = shut if shut.failed is not None else await self._act(key, decision, plan.actions)
             return await saving, done
         finally:
@@ -240,7 +244,7 @@ class Reconciler:
             actions,
             decision.around,
             lambda: self._look_round(key, decision.plan.status),
-            interrupted=lambda: self._looks.urgent(key),
+            interrupted=lambda: self._looks.urgent(key) or self._ending(),
             cluster=self._cluster,
             router=self._router,
         )

@@ -50,7 +50,7 @@ class KeyedQueue(Generic[K]):
         self._processing: dict[K, Lane] = {}
         self._dirty: dict[K, tuple[Lane, float]] = {}
         self._failures: dict[K, int] = {}
-        self._getters: deque[asyncio.Future[None]] = deque()
+        self._getters: dict[Lane, deque[asyncio.Future[None]]] = {lane: deque() for lane in Lane}
         self._picks = 0
 
     def add(self, key: K, lane: Lane = Lane.NORMAL) -> None:
@@ -61,19 +61,23 @@ class KeyedQueue(Generic[K]):
             return
         self._put(key, lane, self._clock.monotonic())
 
-    async def get(self) -> K:
-        """The next key; it counts as being processed until `done(key)`."""
-        while not self._waiting:
+    async def get(self, lowest: Lane = Lane.LOW) -> K:
+        """The next key; it counts as being processed until `done(key)`.
+
+        Args:
+            lowest: keys of lower lanes are left to others.
+        """
+        while (best := self._best()) is None or best > lowest:
             getter = asyncio.get_running_loop().create_future()
-            self._getters.append(getter)
+            self._getters[lowest].append(getter)
             try:
                 await getter
             except asyncio.CancelledError:
                 # The wake-up may already have been spent on this getter: pass it on, or the key waits for the next add.
-                if getter in self._getters:
-                    self._getters.remove(getter)
-                elif self._waiting:
-                    self._wake()
+                if getter in self._getters[lowest]:
+                    self._getters[lowest].remove(getter)
+                elif (best := self._best()) is not None:
+                    self._wake(best)
                 raise
         key, lane = self._pick()
         self._processing[key] = lane
@@ -134,10 +138,11 @@ class KeyedQueue(Generic[K]):
             since = self._lanes[waiting_in].pop(key)
         self._waiting[key] = lane
         self._lanes[lane][key] = since
-        self._wake()
+        self._wake(lane)
 
     def _pick(self) -> tuple[K, Lane]:
-        lane = min(lane for lane in Lane if self._lanes[lane])
+        lane = self._best()
+        assert lane is not None
         if lane is not Lane.URGENT:
             self._picks += 1
             if self._picks % LOW_LANE_SHARE == 0 and self._lanes[Lane.LOW]:
@@ -146,9 +151,15 @@ class KeyedQueue(Generic[K]):
         del self._waiting[key]
         return key, lane
 
-    def _wake(self) -> None:
-        while self._getters:
-            getter = self._getters.popleft()
-            if not getter.done():
-                getter.set_result(None)
-                return
+    def _best(self) -> Lane | None:
+        return next((lane for lane in Lane if self._lanes[lane]), None)
+
+    def _wake(self, lane: Lane) -> None:
+        """Wake one that takes keys of a lane; of several, the one that takes the fewest others."""
+        for lowest in Lane:
+            getters = self._getters[lowest]
+            while lowest >= lane and getters:
+                getter = getters.popleft()
+                if not getter.done():
+                    getter.set_result(None)
+                    return

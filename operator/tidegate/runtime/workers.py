@@ -29,7 +29,7 @@ class _Busy(enum.Enum):
 
 
 class Workers(Generic[K]):
-    """A fixed number of worker coroutines over one queue.
+    """A fixed number of worker coroutines over one queue, some of them for its urgent lane alone.
 
     A pass that returns resets its key's back-off. `Retry` brings the key back after the time it asks for, or after the
     back-off. `Terminal` leaves the key alone until something adds it. Anything else is a bug: logged with its
@@ -40,6 +40,7 @@ class Workers(Generic[K]):
         queue: where keys come from.
         reconcile: one pass over a key.
         count: how many passes may run at once.
+        urgent: how many more may, of keys that are urgent: passes that hang must not be in their way.
         clock: measures passes and waits for retries.
         on_error: told of every pass that failed, with its error, before the key is scheduled again.
         on_done: told of every pass that ended: key, outcome, seconds.
@@ -53,6 +54,7 @@ class Workers(Generic[K]):
         reconcile: Callable[[K], Awaitable[None]],
         *,
         count: int,
+        urgent: int = 0,
         clock: Clock,
         on_error: Callable[[K, BaseException], None] | None = None,
         on_done: Callable[[K, Outcome, float], None] | None = None,
@@ -61,7 +63,7 @@ class Workers(Generic[K]):
     ) -> None:
         self._queue = queue
         self._reconcile = reconcile
-        self._count = count
+        self._lowest = [*[Lane.LOW] * count, *[Lane.URGENT] * urgent]
         self._clock = clock
         self._on_error = on_error
         self._on_done = on_done
@@ -77,7 +79,12 @@ class Workers(Generic[K]):
     @property
     def running(self) -> bool:
         """Whether every worker is alive."""
-        return len(self._tasks) == self._count and not any(task.done() for task in self._tasks)
+        return len(self._tasks) == len(self._lowest) and not any(task.done() for task in self._tasks)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether no keys are taken any more."""
+        return self._stopping
 
     def in_flight(self) -> int:
         """How many passes run now."""
@@ -97,8 +104,8 @@ class Workers(Generic[K]):
             raise RuntimeError("the workers run already")
         self._stopping = False
         self._timer = asyncio.create_task(self._retries.run(self._add_again), name="worker-retries")
-        for number in range(self._count):
-            self._tasks[asyncio.create_task(self._work(), name=f"worker-{number}")] = _Busy.IDLE
+        for number, lowest in enumerate(self._lowest):
+            self._tasks[asyncio.create_task(self._work(lowest), name=f"worker-{number}")] = _Busy.IDLE
 
     async def stop(self, *, within: float) -> bool:
         """Takes no new keys, lets running passes finish, and cancels those that are still at it after `within` seconds.
@@ -130,12 +137,12 @@ class Workers(Generic[K]):
         self._retry_lanes.clear()
         return not cut_short
 
-    async def _work(self) -> None:
+    async def _work(self, lowest: Lane) -> None:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a worker needs a task")
         while not self._stopping:
-            key = await self._queue.get()
+            key = await self._queue.get(lowest)
             self._tasks[task] = _Busy.WORKING
             self._started[key] = self._clock.monotonic()
             self._report_in_flight()

@@ -238,6 +238,35 @@ async def test_route_that_was_shut_before_a_crash_stays_shut_until_a_look(stage:
     await again.close()
 
 
+async def test_process_that_ends_leaves_to_the_next_one_what_is_not_begun(stage: Stage) -> None:
+    """Given a process that is told to end during a pass, the decision is stored and nothing more written; the next one goes on."""
+    stage.adopted()
+    stage.add(objects.deployment("checkout:v2", paused=True, labels={LABEL_RELEASE: NAME}))
+    stage.ending = True
+
+    await stage.reconciler.reconcile(KEY)
+    written = [path for _, path in stage.api.requests]
+    again = restarted(stage)
+    await again.passes()
+
+    assert [f"{PATH}/status"] == written
+    assert f"{NAME}-canary" in {obj["metadata"]["name"] for obj in again.api.objects.values() if obj["kind"] == "Service"}
+    await again.close()
+
+
+async def test_process_that_ends_still_shuts_a_bad_version(stage: Stage) -> None:
+    """Given a breach in the pass during which a process is told to end, the route is shut and the verdict stored."""
+    stage.at_ten_percent()
+    await stage.passes()
+    await breach(stage)
+    stage.ending = True
+
+    await stage.reconciler.reconcile(KEY)
+
+    assert 0 == stage.weights[f"{NAME}-canary"]
+    assert BREACH == stage.undone
+
+
 async def test_time_from_breach_to_stable_is_measured_over_a_failed_shift(stage: Stage) -> None:
     """Given a route that can be shifted only at the second attempt, the time counts from the reading to the shift, once."""
     stage.at_ten_percent()

@@ -190,6 +190,45 @@ async def test_age_of_the_oldest(queue: KeyedQueue[str], clock: ManualClock):
     assert 4.0 == queue.oldest_age()
 
 
+async def test_who_waits_for_the_urgent_takes_nothing_else(queue: KeyedQueue[str]):
+    """Given one who takes urgent keys alone and one who takes all, each gets what is theirs, whoever came first."""
+    urgent, any_key = asyncio.create_task(queue.get(Lane.URGENT)), asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+
+    queue.add("usual")
+    usual = await any_key
+    queue.add("more")
+    await asyncio.sleep(0)
+    waits = not urgent.done()
+    queue.add("breach", Lane.URGENT)
+
+    assert ("usual", True, "breach") == (usual, waits, await urgent)
+    assert 1 == queue.depth()
+
+
+async def test_urgent_key_wakes_those_first_who_take_nothing_else(queue: KeyedQueue[str]):
+    """Given both at rest, an urgent key leaves the one who takes all free for others."""
+    any_key, urgent = asyncio.create_task(queue.get()), asyncio.create_task(queue.get(Lane.URGENT))
+    await asyncio.sleep(0)
+
+    queue.add("breach", Lane.URGENT)
+    first = await urgent
+    queue.add("usual")
+
+    assert ("breach", "usual") == (first, await any_key)
+
+
+async def test_wake_up_of_one_who_gives_up_is_passed_on(queue: KeyedQueue[str]):
+    """Given an urgent key whose taker is cancelled in that moment, another takes it."""
+    any_key, urgent = asyncio.create_task(queue.get()), asyncio.create_task(queue.get(Lane.URGENT))
+    await asyncio.sleep(0)
+
+    queue.add("breach", Lane.URGENT)
+    urgent.cancel()
+
+    assert "breach" == await asyncio.wait_for(any_key, 5)
+
+
 def test_done_without_a_pass_is_an_error(queue: KeyedQueue[str]):
     """A pass that never began cannot end."""
     with pytest.raises(KeyError):

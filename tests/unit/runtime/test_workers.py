@@ -231,6 +231,33 @@ async def test_never_more_passes_than_workers(stage: Stage):
     assert 0.0 == stage.workers.longest_pass()
 
 
+async def test_urgent_pass_waits_for_none_that_hangs(stage: Stage):
+    """Given workers that all wait for requests that hang, a key that is urgent has its pass at once, and no other has."""
+    await stage.workers.stop(within=0)
+    stage.workers = Workers(stage.queue, stage.reconcile, count=2, urgent=1, clock=stage.clock)
+    stage.workers.start()
+    hang = asyncio.Event()
+
+    async def act(key: str) -> None:
+        if key.startswith("hangs"):
+            await hang.wait()
+
+    stage.act = act
+    stage.queue.add("hangs-1")
+    stage.queue.add("hangs-2")
+    await settle()
+    stage.queue.add("usual")
+    stage.queue.add("breach", Lane.URGENT)
+    await settle()
+    before = list(stage.passes)
+    hang.set()
+    await settle()
+
+    assert ["hangs-1", "hangs-2", "breach"] == before
+    assert "usual" == stage.passes[-1]
+    assert stage.workers.running
+
+
 async def test_stop_lets_running_passes_finish(stage: Stage):
     """A pass that is under way ends well; a key that waits is not begun."""
     gate = asyncio.Event()
