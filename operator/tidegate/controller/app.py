@@ -133,7 +133,6 @@ class App:
             heartbeat=config.status_heartbeat,
             outside=self._world.outside,
             keep_held=lambda: self._world.keep_held,
-            pressing=lambda: self._queue.depth(Lane.URGENT) > 0,
             ending=lambda: self._workers.stopping,
         )
         self._workers = self._workers_of(clock)

@@ -62,6 +62,7 @@ class Watch:
         states: what the gates said last, by name.
         alpha: chance of a false alarm that each gate may take, see `judging.alpha_of`.
         alone: all traffic is on the new version.
+        begun: since when this process knows the Release: its looks are about no earlier instant. None for no such bound.
     """
 
     gates: Mapping[str, Gate]
@@ -71,6 +72,12 @@ class Watch:
     states: Mapping[str, GateStatus] = field(default_factory=dict)
     alpha: float = 0.01
     alone: bool = False
+    begun: datetime | None = None
+
+    @property
+    def earliest(self) -> datetime | None:
+        """The earliest instant that a look may be about."""
+        return max((moment for moment in (self.since, self.begun) if moment is not None), default=None)
 
 
 @dataclass(frozen=True)
@@ -201,7 +208,7 @@ class Looks:
         return self._telemetry.primed(gate, watch.names, watch.revision)
 
     async def _look(self, key: ReleaseKey, gate: Gate, watch: Watch) -> None:
-        at, failed, new = _instant(self._clock.now(), gate.interval, watch.since), False, True
+        at, failed, new = _instant(self._clock.now(), gate.interval, watch.earliest), False, True
         try:
             new = not await self._primed(key, gate, watch, at)
             reading = await self._telemetry.read(gate, watch.names, watch.revision, at, watch.since)

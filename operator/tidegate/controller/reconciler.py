@@ -40,6 +40,9 @@ from tidegate.workloads.observe import revision_of
 
 log = structlog.get_logger(__name__)
 
+HEAD_START = 0.02
+"""Seconds by which a route that must be shut is before the status, so that in a burst they do not compete. The longer it is, the
+more an operator that dies in between leaves to be found again."""
 STORE_PATIENCE = 1.0
 """Seconds that a status gets to be stored before traffic is taken from a bad version all the same."""
 TROUBLE_SECONDS = 60.0
@@ -75,7 +78,6 @@ class Reconciler:
         heartbeat: how often numbers alone are written.
         outside: what is outside a Release and in its way.
         keep_held: whether Deployments stay paused between rollouts.
-        pressing: whether other Releases wait to have traffic taken from a bad version.
         ending: whether this process is about to end, and another to take over: what is not begun is left to it.
     """
 
@@ -95,7 +97,6 @@ class Reconciler:
         heartbeat: timedelta,
         outside: Callable[[Object], Outside],
         keep_held: Callable[[], bool],
-        pressing: Callable[[], bool],
         ending: Callable[[], bool],
     ) -> None:
         self._store, self._cluster, self._gatherer, self._router = store, cluster, gatherer, router
@@ -103,7 +104,7 @@ class Reconciler:
         self._notices = Notices(recorder, clock=clock)
         self._clock, self._due = clock, due
         self._heartbeat, self._outside, self._keep_held = heartbeat.total_seconds(), outside, keep_held
-        self._pressing, self._ending = pressing, ending
+        self._ending = ending
         self._memory: dict[ReleaseKey, Memory] = {}
 
     async def reconcile(self, key: ReleaseKey) -> None:
@@ -129,9 +130,6 @@ class Reconciler:
             # A verdict that could not be stored or acted on has still been reached: people hear of it.
             settling = bool(decision.plan.away or decision.plan.actions) and done.failed is None and not done.interrupted
             self._conclude(key, memory, decision, settling=settling)
-        if memory.unsaved and unsaved is None and done.interrupted:
-            # Its turn comes once all others have been shut.
-            self._due.set(key, self._clock.now())
         said = await self._say(key, memory) if not done.interrupted and memory.note(done.failed) else None
         if (failed := done.failed or unsaved or said) is not None:
             raise failed
@@ -178,7 +176,7 @@ class Reconciler:
             readings=tuple(arrival.reading for arrival in arrivals),
             blockers=(*outside.blockers, *([memory.trouble] if memory.trouble else ())),
             keep_held=self._keep_held(),
-            known_since=now - timedelta(seconds=self._clock.monotonic() - memory.since),
+            known_since=self._known_since(memory, now),
         )
         plan = decide(snapshot, now)
         # From here on the decision stands, whether it can be stored at once or not.
@@ -187,6 +185,9 @@ class Reconciler:
         if _undone(plan.status) is Cause.GATE and _undone(before) is None:
             memory.breached = min((arrival.at for arrival in arrivals if arrival.beyond), default=None)
         return Decision(around, before, plan, now)
+
+    def _known_since(self, memory: Memory, now: datetime) -> datetime:
+        return now - timedelta(seconds=self._clock.monotonic() - memory.since)
 
     def _known(self, memory: Memory, release: Object) -> ReleaseStatus:
         """Return the status as it is known; Events that an earlier life of the operator may have left unwritten are told again."""
@@ -215,29 +216,38 @@ class Reconciler:
     async def _carry_out(self, key: ReleaseKey, memory: Memory, decision: Decision) -> tuple[ApiError | None, act.Done]:
         """Store the status and do what the plan asks for; return what kept the status from being stored, and how the rest went.
 
-        The status comes first, so that after a crash it is known what was decided. Only traffic that must leave a new version does
-        not wait for it; where others wait for the same, nor do they wait for this status. Pods without a route that are to go wait
-        for it a second.
+        The status comes first, so that after a crash it is known what was decided. Only what takes traffic from a new version goes
+        before it, by a head start. Pods without a route that are to go wait for the status a second.
         """
-        plan = decision.plan
-        shut = await self._act(key, decision, plan.away)
-        if memory.breached is not None and shut.failed is None:
-            self._metrics.breach_to_stable.observe(self._clock.monotonic() - memory.breached)
-            memory.breached = None
-        if plan.away and shut.failed is None and self._pressing():
-            memory.unsaved = True
-            return None, act.Done(interrupted=True)
-        saving, undone = asyncio.create_task(self._save(key, memory)), _undone(plan.status) is not None
+        plan, undone = decision.plan, _undone(decision.plan.status) is not None
+        shutting = asyncio.create_task(self._act(key, decision, plan.away))
+        saving = asyncio.create_task(self._save_behind(shutting, key, memory) if plan.away else self._save(key, memory))
         try:
             await asyncio.wait({saving}, timeout=STORE_PATIENCE if undone else None)
+            shut = await shutting
+            if plan.away and shut.failed is None:
+                self._note_stable(memory)
             if saving.done() and saving.result() is not None and not undone:
                 return saving.result(), act.Done(interrupted=True)
             if self._ending():
                 return await saving, act.Done(interrupted=True)
             done = shut if shut.failed is not None else await self._act(key, decision, plan.actions)
+            if done.shifted and not done.interrupted:
+                self._note_stable(memory)
             return await saving, done
         finally:
+            shutting.cancel()
             saving.cancel()
+
+    async def _save_behind(self, shutting: asyncio.Task[act.Done], key: ReleaseKey, memory: Memory) -> ApiError | None:
+        await asyncio.wait({shutting}, timeout=HEAD_START)
+        return await self._save(key, memory)
+
+    def _note_stable(self, memory: Memory) -> None:
+        """Measure how long it took from a reading that was beyond its limit until stable had everything again."""
+        if memory.breached is not None:
+            self._metrics.breach_to_stable.observe(self._clock.monotonic() - memory.breached)
+            memory.breached = None
 
     async def _act(self, key: ReleaseKey, decision: Decision, actions: Sequence[Action]) -> act.Done:
         return await act.carry_out(
@@ -310,7 +320,7 @@ class Reconciler:
 
     def _arrange(self, key: ReleaseKey, memory: Memory, decision: Decision, *, settling: bool) -> None:
         status, now = decision.plan.status, self._clock.now()
-        self._looks.plan(key, decision.plan.looks, _watch(decision.around, status))
+        self._looks.plan(key, decision.plan.looks, _watch(decision.around, status, self._known_since(memory, now)))
         dues = [decision.plan.due, self._flush(key, memory, now)]
         if status.candidate is not None and status.step is not None and status.candidate.ready < status.candidate.replicas:
             self._pods.want(key, status.candidate.revision)
@@ -349,7 +359,7 @@ def _undone(status: ReleaseStatus) -> Cause | None:
     return status.rollout.undo if status.rollout is not None else None
 
 
-def _watch(around: Surroundings, status: ReleaseStatus) -> Watch | None:
+def _watch(around: Surroundings, status: ReleaseStatus, begun: datetime) -> Watch | None:
     if status.candidate is None or status.stable is None or status.rollout is None:
         return None
     release, workload = around.key, around.workload
@@ -375,6 +385,7 @@ def _watch(around: Surroundings, status: ReleaseStatus) -> Watch | None:
         states={state.name: state for state in status.gates},
         alpha=alpha_of(status.rollout.spec),
         alone=status.weight == 100 and bool(service),
+        begun=begun,
     )
 
 

@@ -30,9 +30,17 @@ def unlooked(draft: Draft) -> str | None:
     if start is None or exposed is None or exposed >= start or not watched(draft):
         return None
     looked = {state.name for state in draft.status.gates if state.at >= start}
-    rolling_back = (gate for gate in draft.spec.gates if gate.on_breach is BreachAction.ROLLBACK and _acts_alone(draft, gate))
+    rolling_back = (gate for gate in draft.spec.gates if _may_roll_back(draft, gate))
     active = (gate for gate in rolling_back if draft.now >= exposed + gate.initial_delay and not _over(draft, gate, draft.now))
     return next((gate.name for gate in active if gate.name not in looked), None)
+
+
+def _may_roll_back(draft: Draft, gate: Gate) -> bool:
+    """Whether a gate rolls back, alone or by the score that it is part of."""
+    if _acts_alone(draft, gate):
+        return gate.on_breach is BreachAction.ROLLBACK
+    scoring = draft.spec.scoring
+    return not gate.dry_run and scoring is not None and scoring.on_breach is BreachAction.ROLLBACK and gate.weight > 0
 
 
 def guarded(draft: Draft) -> bool:

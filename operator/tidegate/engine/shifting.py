@@ -46,22 +46,28 @@ def split_wanted(draft: Draft) -> bool:
 def _towards_split(draft: Draft, route: RouteView) -> Move:
     weight = draft.status.weight
     if route.stage is RouteStage.SPLIT:
+        if not route.uniform:
+            _notice_correction(draft, route)
         may = not carries(route, weight) and (weight <= route.weight or _looked(draft))
         return (RouteStage.SPLIT, weight) if may else None
     if not _services_ready(draft):
         draft.wait_for("for the operator's own Services to have endpoints")
         return None
     if draft.step is not None or draft.undoing:
-        draft.notice(
-            EventReason.ROUTE_CORRECTED,
-            f"HTTPRoute {route.name}: spec.rules[].backendRefs was written over during the rollout and is put right; "
-            "let your GitOps tool ignore that field",
-            warn=True,
-        )
-        return RouteStage.SPLIT, weight
+        _notice_correction(draft, route)
+        return RouteStage.SPLIT, weight if _looked(draft) else 0
     if route.stage is RouteStage.USER or not route.uniform:
         return RouteStage.ENTERING, 0
     return (RouteStage.SPLIT, 0) if _warmed_up(draft, route) else None
+
+
+def _notice_correction(draft: Draft, route: RouteView) -> None:
+    draft.notice(
+        EventReason.ROUTE_CORRECTED,
+        f"HTTPRoute {route.name}: spec.rules[].backendRefs was written over during the rollout and is put right; "
+        "let your GitOps tool ignore that field",
+        warn=True,
+    )
 
 
 def _looked(draft: Draft) -> bool:

@@ -81,6 +81,9 @@ class KeyedQueue(Generic[K]):
                 raise
         key, lane = self._pick()
         self._processing[key] = lane
+        if (left := self._best()) is not None:
+            # This getter may have been woken for what is left, and another, who does not take that, for what it has taken.
+            self._wake(left)
         return key
 
     def done(self, key: K) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from fractions import Fraction
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 from tidegate.engine.plan import Role
@@ -215,7 +216,7 @@ def _weighted(entry: Json, factor: int) -> Json:
 def original_of(backends: Sequence[Json], names: Names, known: Sequence[Backends] = ()) -> Backends:
     """Return the backends of a rule as the user wrote them.
 
-    Where the user's entries carry weight, they are there to be read. Elsewhere it is the known form that, brought to the
+    Where the user's entries carry all their weight, they are there to be read. Elsewhere it is the known form that, brought to the
     rule's stage, is exactly what is there. If somebody has edited the rule since, what they wrote is kept: the pairs become
     the user's entries again, and all weights are taken back by the factor by which they were raised. Where nothing is known,
     the user's entries get the weight that their pairs have together.
@@ -226,44 +227,57 @@ def original_of(backends: Sequence[Json], names: Names, known: Sequence[Backends
         known: earlier readings of this rule and of others of its route, the likeliest first.
     """
     form = form_of(backends, names)
-    if form is None or form.stage <= RouteStage.ENTERING:
+    if form is None or (form.stage is not RouteStage.SPLIT and not _carried_by_a_pair(backends, names)):
         return [entry for entry in backends if names.whose(entry) not in {Whose.STABLE, Whose.CANARY}]
     percent = form.share * 100
     if percent.denominator == 1:
         for candidate in known:
             if written(candidate, names, stage=form.stage, weight=percent.numerator) == list(backends):
                 return candidate
-    joined = _joined(backends, names)
-    like = [candidate for candidate in known if _users_like(candidate, joined, names)]
+    joined, users = _joined(backends, names)
+    like = [candidate for candidate in known if _users_like(candidate, users, names)]
     like.sort(key=lambda candidate: _others(candidate, names) != _others(joined, names))
     if like:
-        return _scaled_back(joined, like[0], names)
+        return _scaled_back(joined, users, like[0], names)
     alone = not any(weight_of(entry) for entry in joined if names.whose(entry) is not Whose.USER)
-    pairs = [entry for entry in joined if names.whose(entry) is Whose.USER]
-    return [{**entry, "weight": 1} if alone and [entry] == pairs else entry for entry in joined]
+    return [{**entry, "weight": 1} if alone and [entry] == users else entry for entry in joined]
 
 
-def _joined(backends: Sequence[Json], names: Names) -> Backends:
-    """Return the backends with each pair put back into one entry of the user's, with its weight."""
+def _carried_by_a_pair(backends: Sequence[Json], names: Names) -> bool:
+    """Whether an entry of the user's has no weight because a pair has it, although another one of theirs has some."""
+    return any(
+        names.whose(leader) is Whose.USER and not weight_of(leader) and names.whose(entry) is Whose.STABLE
+        for leader, entry in pairwise(backends)
+    )
+
+
+def _joined(backends: Sequence[Json], names: Names) -> tuple[Backends, Backends]:
+    """Return the backends with each pair put back into one entry of the user's, with its weight; and those entries alone.
+
+    Of the user's other entries those count among them that have weight.
+    """
     joined: Backends = []
+    paired: set[int] = set()
     last: Whose | None = None
     for entry in backends:
         whose = names.whose(entry)
-        if whose is Whose.OTHER:
+        if whose in {Whose.OTHER, Whose.USER}:
             joined.append(entry)
-        elif whose is Whose.CANARY and last is Whose.STABLE:
-            joined[-1] = {**joined[-1], "weight": joined[-1]["weight"] + weight_of(entry)}
-        elif whose is not Whose.USER:
+        elif (whose is Whose.CANARY and last is Whose.STABLE) or last is Whose.USER:
+            # The entry that leads a pair is the user's own: what they have made of it counts.
+            joined[-1] = {**joined[-1], "weight": weight_of(joined[-1]) + weight_of(entry)}
+        else:
             joined.append({**entry, "name": names.service, "weight": weight_of(entry)})
+        if whose in {Whose.STABLE, Whose.CANARY}:
+            paired.add(len(joined) - 1)
         last = whose
-    return joined
+    users = {at for at, entry in enumerate(joined) if names.whose(entry) is Whose.USER and (at in paired or weight_of(entry))}
+    return joined, [entry for at, entry in enumerate(joined) if at in users]
 
 
-def _users_like(candidate: Backends, joined: Backends, names: Names) -> bool:
-    """Whether the user's entries of both are the same but for their weights."""
-    return [_signature(entry) for entry in _weighty(candidate, names)] == [
-        _signature(entry) for entry in joined if names.whose(entry) is Whose.USER
-    ]
+def _users_like(candidate: Backends, users: Backends, names: Names) -> bool:
+    """Whether the user's entries that have weight, or pairs, are the same in both but for their weights."""
+    return [_signature(entry) for entry in _weighty(candidate, names)] == [_signature(entry) for entry in users]
 
 
 def _weighty(backends: Backends, names: Names) -> Backends:
@@ -277,10 +291,10 @@ def _others(backends: Backends, names: Names) -> list[Json]:
     ]
 
 
-def _scaled_back(joined: Backends, known: Backends, names: Names) -> Backends:
+def _scaled_back(joined: Backends, users: Backends, known: Backends, names: Names) -> Backends:
     """Return what somebody wrote into a split rule, in the scale of what is known of it."""
-    users = iter(_weighty(known, names))
-    totals = sum(weight_of(entry) for entry in joined if names.whose(entry) is Whose.USER)
+    before_them, rest = iter(_weighty(known, names)), list(users)
+    totals = sum(map(weight_of, users))
     factor = Fraction(totals, sum(map(weight_of, _weighty(known, names)))) or Fraction(1)
     if any((weight_of(entry) / factor).denominator > 1 for entry in joined if names.whose(entry) is Whose.OTHER):
         return joined
@@ -288,7 +302,9 @@ def _scaled_back(joined: Backends, known: Backends, names: Names) -> Backends:
     result: Backends = []
     for entry in joined:
         if names.whose(entry) is Whose.USER:
-            result.append(next(users))
+            theirs = bool(rest) and entry is rest[0]
+            result.append(next(before_them) if theirs else entry)
+            rest = rest[theirs:]
             continue
         now = {**entry, "weight": int(weight_of(entry) / factor)}
         same = [one for one in before if {**one, "weight": weight_of(one)} == now]

@@ -54,7 +54,7 @@ class Stage:
         self.looks = Looks(clock=self.clock, telemetry=self, arrived=self.queue.add)
         self.pods = Pods(self.cluster, clock=self.clock, arrived=self.queue.add)
         self.outside = Outside()
-        self.keep_held, self.pressing, self.ending = False, False, False
+        self.keep_held, self.ending = False, False
         router = HTTPRouteRouter()
         self.gatherer = Gatherer(self.store, router, clock=self.clock, warm_up=1.5)
         self.reconciler = Reconciler(
@@ -71,7 +71,6 @@ class Stage:
             heartbeat=timedelta(seconds=30),
             outside=lambda _: self.outside,
             keep_held=lambda: self.keep_held,
-            pressing=lambda: self.pressing,
             ending=lambda: self.ending,
         )
 

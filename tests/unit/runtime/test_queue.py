@@ -218,6 +218,21 @@ async def test_urgent_key_wakes_those_first_who_take_nothing_else(queue: KeyedQu
     assert ("breach", "usual") == (first, await any_key)
 
 
+async def test_key_is_not_left_when_the_one_it_has_woken_takes_an_urgent_one(queue: KeyedQueue[str]):
+    """Given a usual and an urgent key in one moment, both are taken, although the first to wake takes the urgent one."""
+    some = [asyncio.create_task(queue.get()) for _ in range(2)]
+    urgent = asyncio.create_task(queue.get(Lane.URGENT))
+    await asyncio.sleep(0)
+
+    queue.add("usual")
+    queue.add("breach", Lane.URGENT)
+    done, _ = await asyncio.wait([*some, urgent], timeout=1, return_when=asyncio.ALL_COMPLETED)
+    for task in (*some, urgent):
+        task.cancel()
+
+    assert {"usual", "breach"} == {task.result() for task in done}
+
+
 async def test_wake_up_of_one_who_gives_up_is_passed_on(queue: KeyedQueue[str]):
     """Given an urgent key whose taker is cancelled in that moment, another takes it."""
     any_key, urgent = asyncio.create_task(queue.get()), asyncio.create_task(queue.get(Lane.URGENT))

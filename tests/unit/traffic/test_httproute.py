@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -308,6 +309,40 @@ def test_user_entry_with_weight_beside_a_split_is_seen():
 
     assert (view.stage, view.uniform, view.weight) == (ENTERING, False, 25)
     assert [json.loads(one.backend_refs) for one in view.originals] == [[backend(weight=100)]]
+
+
+def edited(original: list[dict], edit: Callable[[list[dict]], object], weight: int = 25) -> tuple[list[dict], list[dict]]:
+    """Return what a rule comes to be when its user edits it while it is split: split again, and as it is put back."""
+    before = route(rule(*original))
+    split = shifted(before, SPLIT, weight)
+    edit(split["spec"]["rules"][0]["backendRefs"])
+    known = seen(split, seen(before).originals).originals
+    again = shifted(split, SPLIT, weight, known=known)
+    return tuple(obj["spec"]["rules"][0]["backendRefs"] for obj in (again, shifted(again, USER, known=known)))  # type: ignore[return-value]
+
+
+def test_port_that_the_user_changes_in_the_middle():
+    """The user's own entry stands in a split rule, without weight: what they change of it counts, for the pair and afterwards."""
+    again, back = edited([backend(weight=1, port=80)], lambda entries: entries[0].update(port=8080))
+
+    assert [8080, 8080, 8080] == [entry["port"] for entry in again]
+    assert [backend(weight=1, port=8080)] == back
+
+
+def test_second_entry_that_the_user_adds_in_the_middle():
+    """An entry of the user's that comes with weight takes none from the one whose weight a pair has."""
+    again, back = edited([backend(weight=1)], lambda entries: entries.append(backend(weight=100, port=81)))
+
+    assert [("checkout", 0), ("checkout-stable", 75), ("checkout-canary", 25)] == [(e["name"], e["weight"]) for e in again[:3]]
+    assert [backend(weight=100), backend(weight=100, port=81)] == back
+
+
+@pytest.mark.parametrize("original", [[backend(weight=1)], [backend(weight=1), backend(weight=0, port=81)]])
+def test_entry_without_weight_stays_whatever_else_is_edited(original: list[dict]):
+    """An entry of the user's that has no weight by their own will, from before or from now, is there afterwards."""
+    _, back = edited(original, lambda entries: entries.extend([backend("other", 0), backend(weight=0, port=82)]))
+
+    assert [*original, backend("other", 0), backend(weight=0, port=82)] == back
 
 
 def test_rules_with_different_weights_are_not_uniform():
