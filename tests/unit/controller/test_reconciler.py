@@ -214,7 +214,7 @@ async def test_status_does_not_wait_for_a_route_that_hangs(stage: Stage) -> None
 
 
 async def test_route_that_was_shut_before_a_crash_stays_shut_until_a_look(stage: Stage) -> None:
-    """Given an operator that shuts the route and dies before it can store why, the next one gives no weight before it has looked."""
+    """Given an operator that shuts a route and dies before it can store why, the next one gives no weight before it has looked."""
     stage.at_ten_percent()
     await stage.passes()
     fault = stage.api.fault("PATCH", "/status$")
