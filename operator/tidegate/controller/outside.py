@@ -11,7 +11,7 @@ import structlog
 
 from tidegate.api.names import HOLD_POLICY, LABEL_RELEASE, Reason
 from tidegate.cluster.client import Cluster
-from tidegate.cluster.errors import ApiError, Forbidden, NotFound, Unavailable
+from tidegate.cluster.errors import ApiError, Forbidden, NotFound
 from tidegate.cluster.reflector import Reflector, State
 from tidegate.cluster.resources import (
     CLUSTER_ROLLOUT_POLICIES,
@@ -205,16 +205,17 @@ class World:
         try:
             for resource in (MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS):
                 await self._cluster.get(resource.path(None, HOLD_POLICY))
-        except Unavailable as error:
-            log.warning("the admission policy could not be read", policy=HOLD_POLICY, cause=str(error))
-            return
-        except ApiError as error:
+        except (NotFound, Forbidden) as error:
             self.keep_held = True
             self._forbidden = self._forbidden + 1 if isinstance(error, Forbidden) else 0
             self._look_again = (
                 min(FORBIDDEN_SECONDS, AGAIN_SECONDS * 2.0 ** min(self._forbidden - 1, 16)) if self._forbidden else HOLD_SECONDS
             )
             cause = "it is not there" if isinstance(error, NotFound) else str(error)
+        except ApiError as error:
+            # An API server that is away, or has too much to do, says nothing of the policy.
+            log.warning("the admission policy could not be read", policy=HOLD_POLICY, cause=str(error))
+            return
         else:
             self.keep_held, self._look_again, cause = False, HOLD_SECONDS, "it is there"
         if self.keep_held is not before:

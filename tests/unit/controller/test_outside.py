@@ -203,9 +203,9 @@ async def test_deployments_stay_paused_unless_the_api_server_holds_templates(api
     assert present is False
 
 
-@pytest.mark.parametrize(("code", "kept"), [(503, False), (403, True), (404, True)])
+@pytest.mark.parametrize(("code", "kept"), [(503, False), (429, False), (500, False), (403, True), (404, True)])
 async def test_hold_policy_that_cannot_be_read(api: ApiServer, code: int, kept: bool) -> None:
-    """An API server that is away changes nothing; one that refuses to tell is no ground to rely on."""
+    """An API server that is away, or has too much to do, changes nothing; one that refuses to tell is no ground to rely on."""
     async with followed(api) as places:
         hold_policy(api, there=True)
         await known(places)
