@@ -24,7 +24,18 @@ def watched(draft: Draft) -> bool:
     return draft.active and draft.status.weight > 0 and not draft.undoing and not draft.committed
 
 
-def unlooked(draft: Draft) -> str | None:
+def looked(draft: Draft) -> bool:
+    """Whether this process has looked at all that rolls back; says what is waited for where it has not.
+
+    A process before this one may have shut a route for a breach, and died before it could say so: no weight rises until then.
+    """
+    gate = _unlooked(draft)
+    if gate is not None:
+        draft.wait_for(f"for a look of gate {gate} by the operator that has just started")
+    return gate is None
+
+
+def _unlooked(draft: Draft) -> str | None:
     """Return the first gate whose breach may be unknown to the status, as none of its looks is this process's; None without one."""
     start, exposed = draft.snap.known_since, draft.rollout.exposed_at
     if start is None or exposed is None or exposed >= start or not watched(draft):

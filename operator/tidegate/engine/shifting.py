@@ -48,14 +48,14 @@ def _towards_split(draft: Draft, route: RouteView) -> Move:
     if route.stage is RouteStage.SPLIT:
         if not route.uniform:
             _notice_correction(draft, route)
-        may = not carries(route, weight) and (weight <= route.weight or _looked(draft))
+        may = not carries(route, weight) and (weight <= route.weight or gates.looked(draft))
         return (RouteStage.SPLIT, weight) if may else None
     if not _services_ready(draft):
         draft.wait_for("for the operator's own Services to have endpoints")
         return None
     if draft.step is not None or draft.undoing:
         _notice_correction(draft, route)
-        return RouteStage.SPLIT, weight if _looked(draft) else 0
+        return RouteStage.SPLIT, weight if gates.looked(draft) else 0
     if route.stage is RouteStage.USER or not route.uniform:
         return RouteStage.ENTERING, 0
     return (RouteStage.SPLIT, 0) if _warmed_up(draft, route) else None
@@ -68,14 +68,6 @@ def _notice_correction(draft: Draft, route: RouteView) -> None:
         "let your GitOps tool ignore that field",
         warn=True,
     )
-
-
-def _looked(draft: Draft) -> bool:
-    """Whether a route may carry more: a process before this one may have shut it for a breach, and died before it could say so."""
-    gate = gates.unlooked(draft)
-    if gate is not None:
-        draft.wait_for(f"for a look of gate {gate} by the operator that has just started")
-    return gate is None
 
 
 def _towards_user(draft: Draft, route: RouteView) -> Move:

@@ -31,6 +31,17 @@ async def breach(stage: Stage) -> None:
     await stage.look()
 
 
+async def breach_that_is_not_stored(stage: Stage) -> None:
+    """At 10%, let a pass find a breach while the API server stores no status; then it stores them again."""
+    stage.at_ten_percent()
+    await stage.passes()
+    fault = stage.api.fault("PATCH", "/status$")
+    await breach(stage)
+    with pytest.raises(Unavailable):
+        await stage.reconciler.reconcile(KEY)
+    stage.api.faults.remove(fault)
+
+
 def restarted(stage: Stage) -> Stage:
     """Return the next life of an operator: all that it knows is what the API server has."""
     again = Stage(stage.api)
@@ -159,13 +170,7 @@ async def test_breach_reaches_the_route_though_the_status_cannot_be_stored(stage
 
 async def test_breach_that_was_not_stored_is_not_forgotten(stage: Stage) -> None:
     """Given a breach whose status could not be stored, and a status that somebody else writes meanwhile, the breach counts."""
-    stage.at_ten_percent()
-    await stage.passes()
-    fault = stage.api.fault("PATCH", "/status$")
-    await breach(stage)
-    with pytest.raises(Unavailable):
-        await stage.reconciler.reconcile(KEY)
-    stage.api.faults.remove(fault)
+    await breach_that_is_not_stored(stage)
     meddled = stage.api.objects[PATH]
     stage.add({**meddled, "status": {**meddled["status"], "message": "meddled"}})
 
@@ -215,13 +220,7 @@ async def test_status_does_not_wait_for_a_route_that_hangs(stage: Stage) -> None
 
 async def test_route_that_was_shut_before_a_crash_stays_shut_until_a_look(stage: Stage) -> None:
     """Given an operator that shuts a route and dies before it can store why, the next one gives no weight before it has looked."""
-    stage.at_ten_percent()
-    await stage.passes()
-    fault = stage.api.fault("PATCH", "/status$")
-    await breach(stage)
-    with pytest.raises(Unavailable):
-        await stage.reconciler.reconcile(KEY)
-    stage.api.faults.remove(fault)
+    await breach_that_is_not_stored(stage)
     stored = stage.undone
 
     again = restarted(stage)
