@@ -19,7 +19,7 @@ from tidegate.engine.judging import fails
 from tidegate.engine.plan import Look
 from tidegate.judge.reading import Reading
 from tidegate.prometheus.queries import Names
-from tidegate.runtime.clock import Clock
+from tidegate.runtime.clock import Clock, Moment
 from tidegate.runtime.queue import Lane
 from tidegate.runtime.scheduler import Scheduler
 
@@ -118,15 +118,21 @@ class Looks:
         self._arrivals: dict[ReleaseKey, list[Arrival]] = {}
         self._taken: dict[ReleaseKey, set[str]] = {}
 
-    def plan(self, key: ReleaseKey, looks: Iterable[Look], watch: Watch | None) -> None:
+    def plan(self, key: ReleaseKey, looks: Iterable[Look], watch: Watch | None, reckoned: Moment) -> None:
         """Take these looks of a Release from now on, and no others.
 
         A gate that is being looked at is not looked at a second time: what it finds brings the Release back, and with it the
         next look. A reading that came in while the plan was made puts the next look off, too: one moment counts once.
+
+        Args:
+            key: the Release.
+            looks: what to look at, and when.
+            watch: what is looked at; None for nothing.
+            reckoned: the moment that the looks' times were reckoned from.
         """
         wanted = {look.gate: look.at for look in looks} if watch is not None else {}
         for gate in self._wanted.pop(key, frozenset()) - set(wanted):
-            self._scheduler.set((key, gate), None)
+            self._scheduler.drop((key, gate))
         if watch is None or not wanted:
             self._taken.pop(key, None)
             if self._watches.pop(key, None) is not None:
@@ -141,14 +147,14 @@ class Looks:
                 due = max(at, seen[gate] + interval) if gate in seen else at
                 looked = gate in seen or gate in watch.states
                 due = _in_turn(key, due, interval) if looked else _aligned(due, interval)
-                self._scheduler.set((key, gate), self._first(key, watch, gate, due))
+                now = reckoned.wall_at(self._clock.monotonic())
+                self._scheduler.set((key, gate), self._first(key, watch, gate, due, now), reckoned)
 
-    def _first(self, key: ReleaseKey, watch: Watch, name: str, at: datetime) -> datetime:
+    def _first(self, key: ReleaseKey, watch: Watch, name: str, at: datetime, now: datetime) -> datetime:
         """Return when a gate is to be looked at: counters are first read as soon as they count, to know from where they rise."""
         gate = watch.gates[name]
         if watch.since is None or self._telemetry.primed(gate, watch.names, watch.revision):
             return at
-        now = self._clock.now()
         if self._left_at(key, gate, watch, now) is not None:
             # What was counted before is asked for as of then: there is time to ask for all Releases together.
             return min(at, _aligned(now, gate.interval))
@@ -180,7 +186,7 @@ class Looks:
 
     def forget(self, key: ReleaseKey) -> None:
         """Take no more looks of a Release."""
-        self.plan(key, (), None)
+        self.plan(key, (), None, Moment.of(self._clock))
         self.decided(key)
 
     async def run(self) -> None:
@@ -208,7 +214,8 @@ class Looks:
         return self._telemetry.primed(gate, watch.names, watch.revision)
 
     async def _look(self, key: ReleaseKey, gate: Gate, watch: Watch) -> None:
-        at, failed, new = _instant(self._clock.now(), gate.interval, watch.earliest), False, True
+        now, failed, new = Moment.of(self._clock), False, True
+        at = _instant(now.wall, gate.interval, watch.earliest)
         try:
             new = not await self._primed(key, gate, watch, at)
             reading = await self._telemetry.read(gate, watch.names, watch.revision, at, watch.since)
@@ -223,7 +230,7 @@ class Looks:
         if new and reading.counts is None and not reading.trouble:
             # From here on the counters count: nothing to be judged yet.
             if gate.name in self._wanted.get(key, frozenset()):
-                self._scheduler.set((key, gate.name), _aligned(at + gate.interval, gate.interval))
+                self._scheduler.set((key, gate.name), _aligned(at + gate.interval, gate.interval), now)
             return
         beyond = failed and gate.on_breach is BreachAction.ROLLBACK and not gate.dry_run
         self._arrivals.setdefault(key, []).append(Arrival(reading, beyond, self._clock.monotonic()))

@@ -30,7 +30,7 @@ from tidegate.engine.mend import moved
 from tidegate.engine.plan import Action, EventType, Notice, Plan, noted
 from tidegate.engine.snapshot import Blocker
 from tidegate.prometheus.queries import Names, pods_of
-from tidegate.runtime.clock import Clock
+from tidegate.runtime.clock import Clock, Moment
 from tidegate.runtime.errors import Terminal
 from tidegate.runtime.scheduler import Scheduler
 from tidegate.runtime.store import Change, Object, Store
@@ -58,7 +58,7 @@ class Decision:
     around: Surroundings
     before: ReleaseStatus
     plan: Plan
-    at: datetime
+    at: Moment
 
 
 class Reconciler:
@@ -164,30 +164,28 @@ class Reconciler:
             raise
 
     def _decide(self, key: ReleaseKey, memory: Memory, release: Object, outside: Outside) -> Decision | None:
-        before = self._before(key, memory, release)
+        now = Moment.of(self._clock)
+        before = self._before(key, memory, release, now)
         around = self._look_round(key, before)
         if around is None:
             return None
-        now, arrivals = self._clock.now(), self._looks.waiting(key)
+        arrivals = self._looks.waiting(key)
         snapshot = self._gatherer.snapshot(
             around,
-            now=now,
+            now=now.wall,
             status=before,
             readings=tuple(arrival.reading for arrival in arrivals),
             blockers=(*outside.blockers, *([memory.trouble] if memory.trouble else ())),
             keep_held=self._keep_held(),
-            known_since=self._known_since(memory, now),
+            known_since=now.wall_at(memory.since),
         )
-        plan = decide(snapshot, now)
+        plan = decide(snapshot, now.wall)
         # From here on the decision stands, whether it can be stored at once or not.
         memory.status = plan.status
         self._looks.decided(key)
         if _undone(plan.status) is Cause.GATE and _undone(before) is None:
             memory.breached = min((arrival.at for arrival in arrivals if arrival.beyond), default=None)
         return Decision(around, before, plan, now)
-
-    def _known_since(self, memory: Memory, now: datetime) -> datetime:
-        return now - timedelta(seconds=self._clock.monotonic() - memory.since)
 
     def _known(self, memory: Memory, release: Object) -> ReleaseStatus:
         """Return the status as it is known; Events that an earlier life of the operator may have left unwritten are told again."""
@@ -197,10 +195,10 @@ class Reconciler:
             self._notices.tell_again(release, status)
         return self._notices.unwritten(release, status)
 
-    def _before(self, key: ReleaseKey, memory: Memory, release: Object) -> ReleaseStatus:
+    def _before(self, key: ReleaseKey, memory: Memory, release: Object, now: Moment) -> ReleaseStatus:
         """Return the status to decide on; after a step of the host's clock, with its moments moved along."""
         before = self._known(memory, release)
-        step = memory.stepped(self._clock.now().timestamp() - self._clock.monotonic())
+        step = memory.stepped(now.offset)
         if not step or before.rollout is None:
             return before
         log.warning("the host's clock was stepped", seconds=round(step, 3), release=key.name, namespace=key.namespace)
@@ -316,37 +314,39 @@ class Reconciler:
         self._metrics.show(*key, plan.status)
         if plan.status.last_rollout is not None and plan.status.last_rollout != before.last_rollout:
             self._metrics.ended(plan.status)
-        self._notices.tell(decision.around.release, plan.notices, decision.at)
+        self._notices.tell(decision.around.release, plan.notices, decision.at.wall)
 
     def _arrange(self, key: ReleaseKey, memory: Memory, decision: Decision, *, settling: bool) -> None:
-        status, now = decision.plan.status, self._clock.now()
-        self._looks.plan(key, decision.plan.looks, _watch(decision.around, status, self._known_since(memory, now)))
-        dues = [decision.plan.due, self._flush(key, memory, now)]
+        # By the clock that was decided by: if it has been stepped since, the next pass is to notice, and not to come an hour late.
+        status, at, now = decision.plan.status, decision.at, self._clock.monotonic()
+        self._looks.plan(key, decision.plan.looks, _watch(decision.around, status, at.wall_at(memory.since)), at)
+        waits = [self._flush(key, memory, now)]
         if status.candidate is not None and status.step is not None and status.candidate.ready < status.candidate.replicas:
             self._pods.want(key, status.candidate.revision)
-            dues.append(now + timedelta(seconds=PATIENCE))
+            waits.append(PATIENCE)
         else:
             self._pods.forget(key)
         if settling:
             # The watch tells of what was written, as a rule; a pass that nobody asked for costs nothing.
-            dues.append(now + timedelta(seconds=SETTLE_SECONDS))
+            waits.append(SETTLE_SECONDS)
         if memory.trouble is not None or memory.unsaved:
-            dues.append(now + timedelta(seconds=TROUBLE_SECONDS))
-        self._due.set(key, min((due for due in dues if due is not None), default=None))
+            waits.append(TROUBLE_SECONDS)
+        dues = [decision.plan.due, *(at.wall_at(now + wait) for wait in waits if wait is not None)]
+        self._due.set(key, min((due for due in dues if due is not None), default=None), at)
 
-    def _flush(self, key: ReleaseKey, memory: Memory, now: datetime) -> datetime | None:
-        """Return when what is not worth a write at once is to be stored; a write that failed is tried again by the queue."""
+    def _flush(self, key: ReleaseKey, memory: Memory, now: float) -> float | None:
+        """Return in how many seconds what is not worth a write at once is to be stored; one that failed is left to the queue."""
         release = self._store.get("Release", *key)
         if release is None or memory.unsaved:
             return None
-        due = memory.due(release, self._heartbeat, began := self._clock.monotonic())
-        return None if due is None or due == began else now + timedelta(seconds=max(0.0, due - began))
+        due = memory.due(release, self._heartbeat, now)
+        return None if due is None or due == now else max(0.0, due - now)
 
     def _forget(self, key: ReleaseKey) -> None:
         self._memory.pop(key, None)
         self._looks.forget(key)
         self._pods.forget(key)
-        self._due.set(key, None)
+        self._due.drop(key)
         self._metrics.forget(*key)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import heapq
 import itertools
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -22,6 +23,37 @@ class Clock(Protocol):
     async def sleep(self, seconds: float, *, wake: asyncio.Event | None = None) -> None:
         """Returns after `seconds`, or earlier as soon as `wake` is set."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One moment, by both clocks: times that are reckoned from it stay right when the wall clock is stepped afterwards.
+
+    Attributes:
+        wall: the wall clock, aware.
+        monotonic: the monotonic clock, in seconds.
+    """
+
+    wall: datetime
+    monotonic: float
+
+    @classmethod
+    def of(cls, clock: Clock) -> "Moment":
+        """Return the present."""
+        return cls(clock.now(), clock.monotonic())
+
+    @property
+    def offset(self) -> float:
+        """Seconds by which the wall clock is ahead of the monotonic one."""
+        return self.wall.timestamp() - self.monotonic
+
+    def wall_at(self, monotonic: float) -> datetime:
+        """Return what the wall clock shows at a moment of the monotonic one, in seconds, unless it is stepped."""
+        return self.wall + timedelta(seconds=monotonic - self.monotonic)
+
+    def monotonic_at(self, wall: datetime) -> float:
+        """Return when the wall clock shows a time unless it is stepped, on the monotonic one, in seconds."""
+        return self.monotonic + (wall - self.wall).total_seconds()
 
 
 class SystemClock:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from tidegate.runtime.clock import Clock
+from tidegate.runtime.clock import Clock, Moment
 
 K = TypeVar("K", bound=Hashable)
 
@@ -31,10 +31,10 @@ class Scheduler(Generic[K]):
     """Fires each key once when its due time has come.
 
     A due time is a moment of the wall clock, because it comes from status and must survive a restart. It is turned into
-    a deadline of the monotonic clock when it is set, so a wall clock that is stepped back an hour does not silence a
-    rollout for an hour. A step forward makes the due times that it jumped over come at once. Either way the key may
-    fire too early, never too late: a pass that finds nothing due sets its due time again, while one that comes late
-    has left a bad version serving.
+    a deadline of the monotonic clock by the moment that it was reckoned from, so a wall clock that is stepped back an
+    hour, be it between the reckoning and here, does not silence a rollout for an hour. A step forward makes the due
+    times that it jumped over come at once. Either way the key may fire too early, never too late: a pass that finds
+    nothing due sets its due time again, while one that comes late has left a bad version serving.
 
     Args:
         clock: what time it is, and how to wait.
@@ -46,31 +46,36 @@ class Scheduler(Generic[K]):
         self._heap: list[tuple[float, int, K]] = []
         self._order = itertools.count()
         self._earlier = asyncio.Event()
-        self._offset = self._measure_offset()
+        self._offset = Moment.of(clock).offset
 
     def __len__(self) -> int:
         return len(self._due)
 
-    def set(self, key: K, due: datetime | None) -> None:
+    def set(self, key: K, due: datetime | None, reckoned: Moment) -> None:
         """Replaces the due time of `key`; None removes it.
 
         Args:
             key: what to fire.
             due: an aware moment; one in the past fires at once.
+            reckoned: the moment that `due` was reckoned from.
 
         Raises:
             ValueError: if `due` is naive.
         """
         if due is None:
-            self._due.pop(key, None)
+            self.drop(key)
             return
         if due.tzinfo is None:
             raise ValueError(f"due time of {key} has no time zone")
         current = self._due.get(key)
         if current is not None and current.at == due:
             return
-        wait = (due - self._clock.now()).total_seconds()
-        self._push(key, _Due(due, self._clock.monotonic() + max(0.0, wait)))
+        now = Moment.of(self._clock)
+        self._push(key, _Due(due, max(now.monotonic, min(now.monotonic_at(due), reckoned.monotonic_at(due)))))
+
+    def drop(self, key: K) -> None:
+        """Removes the due time of `key`, if it has one."""
+        self._due.pop(key, None)
 
     def set_after(self, key: K, seconds: float) -> None:
         """Replaces the due time of `key` by one that lies `seconds` ahead, whatever the wall clock does."""
@@ -133,18 +138,13 @@ class Scheduler(Generic[K]):
         self._heap = [(entry.deadline, next(self._order), key) for key, entry in self._due.items()]
         heapq.heapify(self._heap)
 
-    def _measure_offset(self) -> float:
-        return self._clock.now().timestamp() - self._clock.monotonic()
-
     def _notice_step(self) -> None:
-        offset = self._measure_offset()
-        stepped = offset - self._offset
-        self._offset = offset
+        now = Moment.of(self._clock)
+        stepped, self._offset = now.offset - self._offset, now.offset
         if stepped <= STEP:
             return
-        now, monotonic = self._clock.now(), self._clock.monotonic()
         for key, entry in self._due.items():
             if entry.at is not None:
-                deadline = monotonic + max(0.0, (entry.at - now).total_seconds())
+                deadline = max(now.monotonic, now.monotonic_at(entry.at))
                 self._due[key] = _Due(entry.at, min(deadline, entry.deadline))
         self._rebuild()

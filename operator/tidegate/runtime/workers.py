@@ -194,7 +194,7 @@ class Workers(Generic[K]):
 
     def _rest(self, key: K) -> None:
         self._queue.forget(key)
-        self._retries.set(key, None)
+        self._retries.drop(key)
         self._retry_lanes.pop(key, None)
 
     def _schedule(self, key: K, delay: float) -> None:

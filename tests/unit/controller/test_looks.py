@@ -19,7 +19,7 @@ from tidegate.controller.references import ReleaseKey
 from tidegate.engine.plan import Look
 from tidegate.judge.reading import Reading
 from tidegate.prometheus.queries import Names
-from tidegate.runtime.clock import ManualClock
+from tidegate.runtime.clock import ManualClock, Moment
 from tidegate.runtime.queue import Lane
 from unit.controller.api_server import settled
 
@@ -103,7 +103,7 @@ def plan(looks: Looks, clock: ManualClock, *gates: Gate, after: float = 5, revis
     """Ask for the next look of some gates."""
     at = clock.now() + timedelta(seconds=after)
     watch = Watch({gate.name: gate for gate in gates}, NAMES, revision, None)
-    looks.plan(KEY, [Look(gate.name, at) for gate in gates], watch if gates else None)
+    looks.plan(KEY, [Look(gate.name, at) for gate in gates], watch if gates else None, Moment.of(clock))
 
 
 async def rest() -> None:
@@ -335,7 +335,7 @@ async def test_counters_are_read_first_as_soon_as_they_count(
     prometheus.unprimed.add("counted")
     began = clock.now()
     watch = Watch({"counted": COUNTED}, NAMES, "bbbb", began)
-    looks.plan(KEY, [Look("counted", began + timedelta(seconds=30))], watch)
+    looks.plan(KEY, [Look("counted", began + timedelta(seconds=30))], watch, Moment.of(clock))
 
     clock.advance(2)
     await settled(lambda: len(prometheus.asked) == 1)
@@ -362,7 +362,7 @@ async def test_counting_goes_on_where_an_operator_before_has_stopped(
     last = clock.now()
     clock.advance(20)
 
-    looks.plan(KEY, [Look("counted", last + timedelta(seconds=30))], left(last, began))
+    looks.plan(KEY, [Look("counted", last + timedelta(seconds=30))], left(last, began), Moment.of(clock))
     clock.advance(3)
     await settled(lambda: len(arrived) == 1)
 
@@ -380,7 +380,7 @@ async def test_counting_begins_anew_after_a_long_time_without_an_operator(
     last = clock.now()
     clock.advance(3600)
 
-    looks.plan(KEY, [Look("counted", clock.now())], left(last, began))
+    looks.plan(KEY, [Look("counted", clock.now())], left(last, began), Moment.of(clock))
     clock.advance(3)
     await settled(lambda: len(prometheus.asked) == 1)
 
@@ -392,14 +392,14 @@ async def test_counting_goes_on_once(looks: Looks, clock: ManualClock, prometheu
     """Given counters that are to count anew, as after a step of the clock, they do: what was left behind is taken up once."""
     began = clock.now()
     clock.advance(60)
-    looks.plan(KEY, [Look("counted", clock.now())], left(clock.now(), began))
+    looks.plan(KEY, [Look("counted", clock.now())], left(clock.now(), began), Moment.of(clock))
     clock.advance(3)
     await settled(lambda: len(arrived) == 1)
     looks.recount(KEY)
     prometheus.unprimed.add("counted")
 
     clock.advance(30)
-    looks.plan(KEY, [Look("counted", clock.now())], left(clock.now() - timedelta(seconds=30), began))
+    looks.plan(KEY, [Look("counted", clock.now())], left(clock.now() - timedelta(seconds=30), began), Moment.of(clock))
     clock.advance(3)
     await settled(lambda: len(prometheus.asked) == 2)
 
@@ -422,7 +422,7 @@ async def test_ledger_is_closed_with_the_rollout(looks: Looks, clock: ManualCloc
     """When nothing is looked at any more, what was known of the Release's counters is let go of."""
     plan(looks, clock, ERRORS)
 
-    looks.plan(KEY, (), None)
-    looks.plan(KEY, (), None)
+    looks.plan(KEY, (), None, Moment.of(clock))
+    looks.plan(KEY, (), None, Moment.of(clock))
 
     assert [("shop", "checkout")] == prometheus.forgotten

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from tidegate.api.base import parse_time
 from tidegate.api.names import LABEL_RELEASE, Reason
 from tidegate.cluster.errors import ApiError, Forbidden, NotFound, Unavailable
 from tidegate.controller import reconciler
@@ -556,28 +555,3 @@ async def test_field_that_the_api_server_does_not_know_is_not_written_again(stag
     await stage.reconciler.reconcile(KEY)
 
     assert before == len(stage.api.requests)
-
-
-async def test_step_of_the_clock_ends_no_hold(stage: Stage) -> None:
-    """Given a hold of a minute, a host's clock that is stepped an hour ahead ends it no earlier."""
-    stage.at_ten_percent()
-    await stage.passes()
-    before = stage.status["step"]
-
-    stage.clock.step_wall(3600)
-    await stage.passes()
-
-    assert before["index"] == stage.status["step"]["index"]
-    assert 10 == stage.weights[f"{NAME}-canary"]
-
-
-async def test_step_of_the_clock_back_stops_no_hold(stage: Stage) -> None:
-    """Given a hold of a minute, a clock that is stepped an hour back makes it none longer."""
-    stage.at_ten_percent()
-    await stage.passes()
-
-    stage.clock.step_wall(-3600)
-    await stage.passes()
-
-    until = parse_time(stage.status["step"]["until"])
-    assert until - stage.clock.now() <= timedelta(minutes=1)
