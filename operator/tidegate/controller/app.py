@@ -47,6 +47,8 @@ URGENT_WORKERS = 8
 """Passes of breached Releases that may run beside all others: requests of another tenant that hang are no reason to wait."""
 HANDOVER_SECONDS = 5.0
 """What passes that are under way get to finish when the process ends."""
+STORING_SECONDS = 0.5
+"""After this long, no further status that was put off is stored: what is left is found again by the next process."""
 FLUSH_SECONDS = 2.0
 """What Events that wait to be written get then."""
 PASSING = frozenset({"start", "look round", "work"})
@@ -133,6 +135,7 @@ class App:
             heartbeat=config.status_heartbeat,
             outside=self._world.outside,
             keep_held=lambda: self._world.keep_held,
+            pressing=lambda: not self._workers.stopping and self._queue.depth(Lane.URGENT) > 0,
             ending=lambda: self._workers.stopping,
         )
         self._workers = self._workers_of(clock)
@@ -237,6 +240,8 @@ class App:
     async def _close(self) -> None:
         deposed = self._election is not None and self._works and not self._leads
         finished = await self._workers.stop(within=0.0 if deposed else HANDOVER_SECONDS)
+        if not deposed:
+            finished = await self._store_unsaved() and finished
         await self._pods.stop()
         flush = FLUSH_SECONDS if self._election is None else HURRY_SECONDS
         await self._recorder.stop(within=0.0 if deposed else flush)
@@ -249,6 +254,15 @@ class App:
         await self._cluster.close()
         if self._electorate is not None:
             await self._electorate.close()
+
+    async def _store_unsaved(self) -> bool:
+        """Store what a burst of breaches has put off; return whether no write was cut short."""
+        try:
+            async with asyncio.timeout(HANDOVER_SECONDS):
+                await self._reconciler.store_unsaved(STORING_SECONDS)
+        except TimeoutError:
+            return False
+        return True
 
     async def _hand_over(self, *, finished: bool) -> None:
         """Let another process take over, now that this one writes no more."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import math
 import zlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import structlog
 
 from tidegate.api.gate import BreachAction, Gate
-from tidegate.api.release import GateStatus
 from tidegate.controller.references import ReleaseKey
+from tidegate.controller.watch import Watch
 from tidegate.engine.judging import fails
 from tidegate.engine.plan import Look
 from tidegate.judge.reading import Reading
@@ -48,36 +48,6 @@ class Telemetry(Protocol):
 
     def forget(self, namespace: str, release: str) -> None:
         """Let go of what is known of a Release."""
-
-
-@dataclass(frozen=True)
-class Watch:
-    """What is looked at for one Release.
-
-    Attributes:
-        gates: the gates by name.
-        names: what its objects are called.
-        revision: revision of the new version.
-        since: when the new version first got traffic.
-        states: what the gates said last, by name.
-        alpha: chance of a false alarm that each gate may take, see `judging.alpha_of`.
-        alone: all traffic is on the new version.
-        begun: since when this process knows the Release: its looks are about no earlier instant. None for no such bound.
-    """
-
-    gates: Mapping[str, Gate]
-    names: Names
-    revision: str
-    since: datetime | None
-    states: Mapping[str, GateStatus] = field(default_factory=dict)
-    alpha: float = 0.01
-    alone: bool = False
-    begun: datetime | None = None
-
-    @property
-    def earliest(self) -> datetime | None:
-        """The earliest instant that a look may be about."""
-        return max((moment for moment in (self.since, self.begun) if moment is not None), default=None)
 
 
 @dataclass(frozen=True)

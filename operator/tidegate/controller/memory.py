@@ -44,7 +44,8 @@ class Memory:
         sent: what was stored last, as a fingerprint: the wire form of a status takes twenty kilobytes.
         stored: what the API server made of it, likewise. Another operator's or a person's status is told by it.
         since: when the status was read from what is stored, on the monotonic clock; a process before may have decided more.
-        unsaved: the status that was decided last could not be stored: it counts, and not what is stored.
+        unsaved: the status that was decided last could not be stored, or is to be stored later: it counts, and not what is stored.
+        postponed: it is to be stored as soon as nothing more urgent waits.
         written: when the status was stored last, on the monotonic clock; by another process: how its gates say it, the last look.
         counted: since when only numbers of pods differ from what is stored, likewise; None where they do not, or more does.
         trouble: why the last pass could not write what it wanted, as far as people have to know.
@@ -60,6 +61,7 @@ class Memory:
     stored: int | None = None
     since: float = float("-inf")
     unsaved: bool = False
+    postponed: bool = False
     written: float = float("-inf")
     counted: float | None = None
     trouble: Blocker | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
@@ -16,27 +16,24 @@ from tidegate.cluster.errors import ApiError, NotFound
 from tidegate.cluster.events import Recorder
 from tidegate.controller import act
 from tidegate.controller.gather import Gatherer, Surroundings
-from tidegate.controller.looks import Looks, Watch
+from tidegate.controller.looks import Looks
 from tidegate.controller.memory import Memory, refused
 from tidegate.controller.metrics import Metrics
 from tidegate.controller.notices import Notices
 from tidegate.controller.outside import Outside
 from tidegate.controller.pods import PATIENCE, Pods
 from tidegate.controller.references import ReleaseKey
+from tidegate.controller.watch import watch_of
 from tidegate.controller.writes import write_status
 from tidegate.engine.decide import decide
-from tidegate.engine.judging import alpha_of
 from tidegate.engine.mend import moved
 from tidegate.engine.plan import Action, EventType, Notice, Plan, noted
 from tidegate.engine.snapshot import Blocker
-from tidegate.prometheus.queries import Names, pods_of
 from tidegate.runtime.clock import Clock, Moment
 from tidegate.runtime.errors import Terminal
 from tidegate.runtime.scheduler import Scheduler
 from tidegate.runtime.store import Change, Object, Store
-from tidegate.traffic import backends
 from tidegate.traffic.router import Router
-from tidegate.workloads.observe import revision_of
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +41,10 @@ HEAD_START = 0.02
 """Seconds by which a route that must be shut is before the status, so that in a burst they do not compete. The longer it is, the
 more an operator that dies in between leaves to be found again."""
 STORE_PATIENCE = 1.0
-"""Seconds that a status gets to be stored before traffic is taken from a bad version all the same."""
+"""Seconds that a status gets to be stored before traffic is taken from a bad version all the same; and that a route gets in a burst
+before the status is stored all the same."""
+STORING = 16
+"""Statuses that are stored at once when the process ends."""
 TROUBLE_SECONDS = 60.0
 """After this long, what people have to mend is tried again, whether anything was seen to change or not."""
 SETTLE_SECONDS = 1.0
@@ -78,6 +78,7 @@ class Reconciler:
         heartbeat: how often numbers alone are written.
         outside: what is outside a Release and in its way.
         keep_held: whether Deployments stay paused between rollouts.
+        pressing: whether other Releases wait to have traffic taken from a bad version.
         ending: whether this process is about to end, and another to take over: what is not begun is left to it.
     """
 
@@ -97,6 +98,7 @@ class Reconciler:
         heartbeat: timedelta,
         outside: Callable[[Object], Outside],
         keep_held: Callable[[], bool],
+        pressing: Callable[[], bool],
         ending: Callable[[], bool],
     ) -> None:
         self._store, self._cluster, self._gatherer, self._router = store, cluster, gatherer, router
@@ -104,7 +106,7 @@ class Reconciler:
         self._notices = Notices(recorder, clock=clock)
         self._clock, self._due = clock, due
         self._heartbeat, self._outside, self._keep_held = heartbeat.total_seconds(), outside, keep_held
-        self._ending = ending
+        self._pressing, self._ending = pressing, ending
         self._memory: dict[ReleaseKey, Memory] = {}
 
     async def reconcile(self, key: ReleaseKey) -> None:
@@ -133,6 +135,21 @@ class Reconciler:
         said = await self._say(key, memory) if not done.interrupted and memory.note(done.failed) else None
         if (failed := done.failed or unsaved or said) is not None:
             raise failed
+
+    async def store_unsaved(self, within: float) -> None:
+        """Store what has been decided and is not stored, before another process takes over.
+
+        Args:
+            within: seconds after which no further write is begun.
+        """
+        deadline = self._clock.monotonic() + within
+        unsaved = [(key, memory) for key, memory in self._memory.items() if memory.unsaved]
+
+        async def store() -> None:
+            while unsaved and self._clock.monotonic() < deadline:
+                await self._save(*unsaved.pop())
+
+        await asyncio.gather(*(store() for _ in range(STORING)))
 
     def echoes(self, key: ReleaseKey, change: Change) -> bool:
         """Whether a change of a Release is nothing but the answer to a status that was written here."""
@@ -215,14 +232,23 @@ class Reconciler:
         """Store the status and do what the plan asks for; return what kept the status from being stored, and how the rest went.
 
         The status comes first, so that after a crash it is known what was decided. Only what takes traffic from a new version goes
-        before it, by a head start. Pods without a route that are to go wait for the status a second.
+        before it, by a head start; while others wait for the same, the status waits for them. Pods without a route that are to go
+        wait for the status a second.
         """
-        plan, undone = decision.plan, _undone(decision.plan.status) is not None
-        shutting = asyncio.create_task(self._act(key, decision, plan.away))
-        saving = asyncio.create_task(self._save_behind(shutting, key, memory) if plan.away else self._save(key, memory))
+        plan, undone, memory.postponed = decision.plan, _undone(decision.plan.status) is not None, False
+        shutting = asyncio.create_task(self._act(key, decision, plan.away)) if plan.away else None
+        saving: asyncio.Task[ApiError | None] | None = None
         try:
+            if shutting is not None:
+                await asyncio.wait({shutting}, timeout=STORE_PATIENCE if self._pressing() else HEAD_START)
+                memory.postponed = shutting.done() and shutting.result().failed is None and self._pressing()
+                if memory.postponed:
+                    self._note_stable(memory)
+                    memory.unsaved = True
+                    return None, act.Done(interrupted=True)
+            saving = asyncio.create_task(self._save(key, memory))
             await asyncio.wait({saving}, timeout=STORE_PATIENCE if undone else None)
-            shut = await shutting
+            shut = await shutting if shutting is not None else act.Done()
             if plan.away and shut.failed is None:
                 self._note_stable(memory)
             if saving.done() and saving.result() is not None and not undone:
@@ -234,12 +260,9 @@ class Reconciler:
                 self._note_stable(memory)
             return await saving, done
         finally:
-            shutting.cancel()
-            saving.cancel()
-
-    async def _save_behind(self, shutting: asyncio.Task[act.Done], key: ReleaseKey, memory: Memory) -> ApiError | None:
-        await asyncio.wait({shutting}, timeout=HEAD_START)
-        return await self._save(key, memory)
+            for task in (shutting, saving):
+                if task is not None:
+                    task.cancel()
 
     def _note_stable(self, memory: Memory) -> None:
         """Measure how long it took from a reading that was beyond its limit until stable had everything again."""
@@ -319,8 +342,8 @@ class Reconciler:
     def _arrange(self, key: ReleaseKey, memory: Memory, decision: Decision, *, settling: bool) -> None:
         # By the clock that was decided by: if it has been stepped since, the next pass is to notice, and not to come an hour late.
         status, at, now = decision.plan.status, decision.at, self._clock.monotonic()
-        self._looks.plan(key, decision.plan.looks, _watch(decision.around, status, at.wall_at(memory.since)), at)
-        waits = [self._flush(key, memory, now)]
+        self._looks.plan(key, decision.plan.looks, watch_of(decision.around, status, at.wall_at(memory.since)), at)
+        waits = [self._flush(key, memory, now), *([0.0] if memory.postponed else [])]
         if status.candidate is not None and status.step is not None and status.candidate.ready < status.candidate.replicas:
             self._pods.want(key, status.candidate.revision)
             waits.append(PATIENCE)
@@ -357,43 +380,3 @@ def _reason(error: Terminal) -> Reason:
 def _undone(status: ReleaseStatus) -> Cause | None:
     """Return why the rollout that is on is being undone; None where it is not."""
     return status.rollout.undo if status.rollout is not None else None
-
-
-def _watch(around: Surroundings, status: ReleaseStatus, begun: datetime) -> Watch | None:
-    if status.candidate is None or status.stable is None or status.rollout is None:
-        return None
-    release, workload = around.key, around.workload
-    service = around.spec.traffic.service if around.spec.traffic else ""
-    sets = {revision_of(rs): str(rs["metadata"]["name"]) for rs in workload.siblings} if workload else {}
-    stable, canary = (sets.get(revision, "") for revision in (status.stable.revision, status.candidate.revision))
-    names = Names(
-        namespace=release.namespace,
-        release=release.name,
-        service=service,
-        stable_service=f"{service}-stable" if service else "",
-        canary_service=f"{service}-canary" if service else "",
-        stable_pods=pods_of([stable] if stable else []),
-        canary_pods=pods_of([canary] if canary else []),
-        service_port=_port(status, service),
-    )
-    gates = {gate.name: gate for gate in status.rollout.spec.gates}
-    return Watch(
-        gates,
-        names,
-        status.candidate.revision,
-        status.rollout.exposed_at,
-        states={state.name: state for state in status.gates},
-        alpha=alpha_of(status.rollout.spec),
-        alone=status.weight == 100 and bool(service),
-        begun=begun,
-    )
-
-
-def _port(status: ReleaseStatus, service: str) -> int:
-    """Return the port that the user's route names."""
-    for rule in status.original_rules:
-        for backend in backends.read(rule.backend_refs) or ():
-            port = backend.get("port")
-            if backend["name"] == service and isinstance(port, int) and port:
-                return port
-    return 0

@@ -31,6 +31,10 @@ class _Busy(enum.Enum):
 class Workers(Generic[K]):
     """A fixed number of worker coroutines over one queue, some of them for its urgent lane alone.
 
+    Passes begin one by one, a turn of the event loop apart, and urgent ones do not wait for the others: what a pass
+    decides takes milliseconds during which nothing is sent. If all workers decided in one turn, the first request of a
+    pass that takes traffic from a bad version would be sent after the last decision of all.
+
     A pass that returns resets its key's back-off. `Retry` brings the key back after the time it asks for, or after the
     back-off. `Terminal` leaves the key alone until something adds it. Anything else is a bug: logged with its
     traceback and backed off. A key that failed comes back in the lane it was taken from, so that a rollback that met a
@@ -69,6 +73,7 @@ class Workers(Generic[K]):
         self._on_done = on_done
         self._on_in_flight = on_in_flight
         self._timeout = timeout
+        self._turns = {urgent: asyncio.Lock() for urgent in (True, False)}
         self._retries: Scheduler[K] = Scheduler(clock)
         self._retry_lanes: dict[K, Lane] = {}
         self._started: dict[K, float] = {}
@@ -159,6 +164,8 @@ class Workers(Generic[K]):
         outcome = Outcome.DONE
         try:
             async with asyncio.timeout(self._timeout):
+                async with self._turns[self._queue.lane(key) is Lane.URGENT]:
+                    await asyncio.sleep(0)
                 await self._reconcile(key)
             self._rest(key)
         except asyncio.CancelledError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from datetime import datetime, timedelta
@@ -54,7 +55,7 @@ class Stage:
         self.looks = Looks(clock=self.clock, telemetry=self, arrived=self.queue.add)
         self.pods = Pods(self.cluster, clock=self.clock, arrived=self.queue.add)
         self.outside = Outside()
-        self.keep_held, self.ending = False, False
+        self.keep_held, self.pressing, self.ending = False, False, False
         router = HTTPRouteRouter()
         self.gatherer = Gatherer(self.store, router, clock=self.clock, warm_up=1.5)
         self.reconciler = Reconciler(
@@ -71,6 +72,7 @@ class Stage:
             heartbeat=timedelta(seconds=30),
             outside=lambda _: self.outside,
             keep_held=lambda: self.keep_held,
+            pressing=lambda: self.pressing,
             ending=lambda: self.ending,
         )
 
@@ -164,6 +166,20 @@ class Stage:
             self.looks._start(slot)
         for task in tuple(self.looks._flying.values()):
             await task
+
+    async def breach(self) -> None:
+        """Let the gate's next look find an error rate of half."""
+        self.values["error-rate"] = 0.5
+        self.clock.advance(2.5)
+        await self.look()
+
+    def restarted(self) -> Stage:
+        """Return the next life of an operator: all that it knows is what the API server has."""
+        again = Stage(self.api)
+        for obj in self.api.objects.values():
+            if obj["kind"] != "Event":
+                again.store.upsert(obj["kind"], copy.deepcopy(obj))
+        return again
 
     async def passes(self, most: int = 12) -> int:
         """Make passes until one of them writes nothing, and return how many were made."""

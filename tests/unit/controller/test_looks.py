@@ -14,8 +14,9 @@ import pytest
 from tidegate.api.gate import BreachAction, Gate
 from tidegate.api.names import Verdict
 from tidegate.api.release import GateStatus
-from tidegate.controller.looks import Looks, Watch, _in_turn, _instant
+from tidegate.controller.looks import Looks, _in_turn, _instant
 from tidegate.controller.references import ReleaseKey
+from tidegate.controller.watch import Watch
 from tidegate.engine.plan import Look
 from tidegate.judge.reading import Reading
 from tidegate.prometheus.queries import Names

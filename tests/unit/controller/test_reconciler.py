@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from datetime import timedelta
 from typing import Any
 
@@ -21,33 +20,6 @@ from unit.controller.objects import NAME
 from unit.controller.stage import BREACH, DEPLOYMENT_PATH, KEY, PATH, ROUTE_PATH, Stage
 
 EVENTS = "/events"
-
-
-async def breach(stage: Stage) -> None:
-    """Let the gate's next look find an error rate of half."""
-    stage.values["error-rate"] = 0.5
-    stage.clock.advance(2.5)
-    await stage.look()
-
-
-async def breach_that_is_not_stored(stage: Stage) -> None:
-    """At 10%, let a pass find a breach while the API server stores no status; then it stores them again."""
-    stage.at_ten_percent()
-    await stage.passes()
-    fault = stage.api.fault("PATCH", "/status$")
-    await breach(stage)
-    with pytest.raises(Unavailable):
-        await stage.reconciler.reconcile(KEY)
-    stage.api.faults.remove(fault)
-
-
-def restarted(stage: Stage) -> Stage:
-    """Return the next life of an operator: all that it knows is what the API server has."""
-    again = Stage(stage.api)
-    for obj in stage.api.objects.values():
-        if obj["kind"] != "Event":
-            again.store.upsert(obj["kind"], copy.deepcopy(obj))
-    return again
 
 
 async def events(stage: Stage, *, written: bool = True) -> list[str]:
@@ -117,7 +89,7 @@ async def test_event_that_was_lost_in_a_crash_is_told_by_the_next_life(stage: St
     lost = await events(stage, written=False)
     kept = [event["reason"] for event in stage.status["lastEvents"]]
 
-    again = restarted(stage)
+    again = stage.restarted()
     await again.passes()
 
     assert ([], ["RolloutStarted"], ["RolloutStarted"]) == (lost, kept, await events(again))
@@ -154,124 +126,12 @@ async def test_events_of_long_ago_are_not_told_again(stage: Stage) -> None:
     assert 0 == stage.recorder.waiting()
 
 
-async def test_breach_reaches_the_route_though_the_status_cannot_be_stored(stage: Stage) -> None:
-    """Given an API server that stores no status, a breach takes all traffic from the new version in the pass that reads it."""
-    stage.at_ten_percent()
-    await stage.passes()
-    stage.api.fault("PATCH", "/status$")
-    await breach(stage)
-
-    with pytest.raises(Unavailable):
-        await stage.reconciler.reconcile(KEY)
-
-    assert 0 == stage.weights[f"{NAME}-canary"]
-
-
-async def test_breach_that_was_not_stored_is_not_forgotten(stage: Stage) -> None:
-    """Given a breach whose status could not be stored, and a status that somebody else writes meanwhile, the breach counts."""
-    await breach_that_is_not_stored(stage)
-    meddled = stage.api.objects[PATH]
-    stage.add({**meddled, "status": {**meddled["status"], "message": "meddled"}})
-
-    await stage.reconciler.reconcile(KEY)
-
-    assert BREACH == stage.undone
-    assert ["bbbb"] == [entry["revision"] for entry in stage.status["rejected"]]
-    assert 0 == stage.weights[f"{NAME}-canary"]
-
-
-async def test_breach_does_not_wait_for_a_status_that_hangs(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given an API server that does not answer the write of the status, the route is shifted all the same."""
-    monkeypatch.setattr(reconciler, "STORE_PATIENCE", 0.01)
-    stage.at_ten_percent()
-    await stage.passes()
-    hang = stage.api.fault("PATCH", "/status$", status=0, gate=asyncio.Event())
-    await breach(stage)
-
-    a_pass = asyncio.create_task(stage.reconciler.reconcile(KEY))
-    await settled(lambda: stage.weights[f"{NAME}-canary"] == 0)
-    stored_by_then = stage.undone
-    assert hang.gate is not None
-    hang.gate.set()
-    await a_pass
-
-    assert stored_by_then is None
-    assert BREACH == stage.undone
-
-
-async def test_status_does_not_wait_for_a_route_that_hangs(stage: Stage) -> None:
-    """Given an API server that does not answer the write of the route, the verdict is stored all the same."""
-    stage.at_ten_percent()
-    await stage.passes()
-    hang = stage.api.fault("PATCH", "/httproutes/", status=0, gate=asyncio.Event())
-    await breach(stage)
-
-    a_pass = asyncio.create_task(stage.reconciler.reconcile(KEY))
-    await settled(lambda: stage.undone == BREACH)
-    weight_by_then = stage.weights[f"{NAME}-canary"]
-    assert hang.gate is not None
-    hang.gate.set()
-    await a_pass
-
-    assert 10 == weight_by_then
-    assert 0 == stage.weights[f"{NAME}-canary"]
-
-
-async def test_route_that_was_shut_before_a_crash_stays_shut_until_a_look(stage: Stage) -> None:
-    """Given an operator that shuts a route and dies before it can store why, the next one gives no weight before it has looked."""
-    await breach_that_is_not_stored(stage)
-    stored = stage.undone
-
-    again = restarted(stage)
-    again.values["error-rate"] = 0.5
-    await again.passes()
-    before_the_look = again.weights[f"{NAME}-canary"]
-    again.clock.advance(2.5)
-    await again.look()
-    await again.passes()
-
-    assert stored is None
-    assert 0 == before_the_look
-    assert BREACH == again.undone
-    assert 0 == again.weights[f"{NAME}-canary"]
-    await again.close()
-
-
-async def test_process_that_ends_leaves_to_the_next_one_what_is_not_begun(stage: Stage) -> None:
-    """Given a process that is told to end during a pass, the decision is stored and nothing more written; the next one goes on."""
-    stage.adopted()
-    stage.add(objects.deployment("checkout:v2", paused=True, labels={LABEL_RELEASE: NAME}))
-    stage.ending = True
-
-    await stage.reconciler.reconcile(KEY)
-    written = [path for _, path in stage.api.requests]
-    again = restarted(stage)
-    await again.passes()
-
-    assert [f"{PATH}/status"] == written
-    assert f"{NAME}-canary" in {obj["metadata"]["name"] for obj in again.api.objects.values() if obj["kind"] == "Service"}
-    await again.close()
-
-
-async def test_process_that_ends_still_shuts_a_bad_version(stage: Stage) -> None:
-    """Given a breach in the pass during which a process is told to end, the route is shut and the verdict stored."""
-    stage.at_ten_percent()
-    await stage.passes()
-    await breach(stage)
-    stage.ending = True
-
-    await stage.reconciler.reconcile(KEY)
-
-    assert 0 == stage.weights[f"{NAME}-canary"]
-    assert BREACH == stage.undone
-
-
 async def test_time_from_breach_to_stable_is_measured_over_a_failed_shift(stage: Stage) -> None:
     """Given a route that can be shifted only at the second attempt, the time counts from the reading to the shift, once."""
     stage.at_ten_percent()
     await stage.passes()
     stage.api.fault("PATCH", "/httproutes/", times=1)
-    await breach(stage)
+    await stage.breach()
 
     with pytest.raises(Unavailable):
         await stage.reconciler.reconcile(KEY)
@@ -286,7 +146,7 @@ async def test_reading_survives_a_pass_that_fails_before_it_decides(stage: Stage
     """Given a bug that ends a pass before its decision, the reading that it had is there for the next."""
     stage.at_ten_percent()
     await stage.passes()
-    await breach(stage)
+    await stage.breach()
     with monkeypatch.context() as broken:
         broken.setattr(reconciler, "decide", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -510,7 +370,7 @@ async def test_rollout_goes_on_under_a_spec_that_has_become_invalid(stage: Stage
     await stage.passes()
     stored = stage.api.objects[PATH]
     stage.add({**stored, "spec": {**stored["spec"], "targetRef": {}}, "metadata": {**stored["metadata"], "generation": 2}})
-    await breach(stage)
+    await stage.breach()
 
     await stage.passes()
 
@@ -528,7 +388,7 @@ async def test_one_route_that_fails_keeps_no_other_from_being_shifted(stage: Sta
     stage.add({**stored, "spec": {**stored["spec"], "traffic": routes}, "metadata": {**stored["metadata"], "generation": 2}})
     await stage.passes()
     stage.api.fault("PATCH", "/httproutes/broken", status=500)
-    await breach(stage)
+    await stage.breach()
 
     with pytest.raises(Unavailable):
         await stage.reconciler.reconcile(KEY)

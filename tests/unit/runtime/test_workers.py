@@ -258,6 +258,31 @@ async def test_urgent_pass_waits_for_none_that_hangs(stage: Stage):
     assert stage.workers.running
 
 
+async def test_decisions_of_others_are_not_between_an_urgent_one_and_its_first_request():
+    """Given readings of many keys that come in at once, the urgent one's first request is on its way before all have decided."""
+    clock, told = ManualClock(), list[tuple[str, str]]()
+
+    async def reconcile(key: str) -> None:
+        told.append(("decides", key))
+        await asyncio.sleep(0)
+        told.append(("sends", key))
+
+    queue: KeyedQueue[str] = KeyedQueue(clock)
+    workers = Workers(queue, reconcile, count=16, urgent=2, clock=clock)
+    workers.start()
+    await settle()
+    for number in range(10):
+        queue.add(f"other {number}")
+    queue.add("broken", Lane.URGENT)
+    await settle()
+    await settle()
+    await workers.stop(within=0)
+
+    before = [key for what, key in told[: told.index(("sends", "broken"))] if what == "decides"]
+    assert 11 == len([what for what, _ in told if what == "sends"])
+    assert len(before) <= 3
+
+
 async def test_stop_lets_running_passes_finish(stage: Stage):
     """A pass that is under way ends well; a key that waits is not begun."""
     gate = asyncio.Event()

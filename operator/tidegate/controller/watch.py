@@ -1,0 +1,92 @@
+"""What is looked at for one Release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tidegate.api.gate import Gate
+from tidegate.api.release import GateStatus, ReleaseStatus
+from tidegate.controller.gather import Surroundings
+from tidegate.engine.judging import alpha_of
+from tidegate.prometheus.queries import Names, pods_of
+from tidegate.traffic import backends
+from tidegate.workloads.observe import revision_of
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What is looked at for one Release.
+
+    Attributes:
+        gates: the gates by name.
+        names: what its objects are called.
+        revision: revision of the new version.
+        since: when the new version first got traffic.
+        states: what the gates said last, by name.
+        alpha: chance of a false alarm that each gate may take, see `judging.alpha_of`.
+        alone: all traffic is on the new version.
+        begun: since when this process knows the Release: its looks are about no earlier instant. None for no such bound.
+    """
+
+    gates: Mapping[str, Gate]
+    names: Names
+    revision: str
+    since: datetime | None
+    states: Mapping[str, GateStatus] = field(default_factory=dict)
+    alpha: float = 0.01
+    alone: bool = False
+    begun: datetime | None = None
+
+    @property
+    def earliest(self) -> datetime | None:
+        """The earliest instant that a look may be about."""
+        return max((moment for moment in (self.since, self.begun) if moment is not None), default=None)
+
+
+def watch_of(around: Surroundings, status: ReleaseStatus, begun: datetime) -> Watch | None:
+    """Return what is to be looked at for a Release; None where no rollout is on.
+
+    Args:
+        around: the raw objects.
+        status: the status, as decided.
+        begun: since when this process knows the Release.
+    """
+    if status.candidate is None or status.stable is None or status.rollout is None:
+        return None
+    release, workload = around.key, around.workload
+    service = around.spec.traffic.service if around.spec.traffic else ""
+    sets = {revision_of(rs): str(rs["metadata"]["name"]) for rs in workload.siblings} if workload else {}
+    stable, canary = (sets.get(revision, "") for revision in (status.stable.revision, status.candidate.revision))
+    names = Names(
+        namespace=release.namespace,
+        release=release.name,
+        service=service,
+        stable_service=f"{service}-stable" if service else "",
+        canary_service=f"{service}-canary" if service else "",
+        stable_pods=pods_of([stable] if stable else []),
+        canary_pods=pods_of([canary] if canary else []),
+        service_port=_port(status, service),
+    )
+    gates = {gate.name: gate for gate in status.rollout.spec.gates}
+    return Watch(
+        gates,
+        names,
+        status.candidate.revision,
+        status.rollout.exposed_at,
+        states={state.name: state for state in status.gates},
+        alpha=alpha_of(status.rollout.spec),
+        alone=status.weight == 100 and bool(service),
+        begun=begun,
+    )
+
+
+def _port(status: ReleaseStatus, service: str) -> int:
+    """Return the port that the user's route names."""
+    for rule in status.original_rules:
+        for backend in backends.read(rule.backend_refs) or ():
+            port = backend.get("port")
+            if backend["name"] == service and isinstance(port, int) and port:
+                return port
+    return 0
