@@ -48,7 +48,7 @@ ROWS = (
     Row("idle-5000/cpu", "5,000 idle Releases: processor, in cores", 0.02),
     Row("idle-5000/memory", "5,000 idle Releases: resident memory, in MB", 250),
     Row("soak/memory growth", "soak of 30 min, 1,000 Releases: resident memory, minutes 25 to 30 over 5 to 10, in %", 5),
-    Row("soak/handles growth", "soak: open files and sockets, the same minutes, medians", 0),
+    Row("soak/handles growth", "soak: open files and sockets, medians, minutes 25 to 30 over 15 to 20", 0),
     Row(
         "soak/slower p50",
         "soak: first bad reading to stable, p50 of the last third over what the first allows (1.2 times + 50 ms)",
@@ -90,7 +90,7 @@ ROWS = (
     Row("soak/rollouts", "soak: rollouts done"),
     Row("soak/memory", "soak: resident memory at the end, in MB"),
     Row("soak/memory slope", "soak: growth of resident memory in the second half (Theil-Sen), in MB per hour"),
-    Row("soak/threads growth", "soak: threads, minutes 25 to 30 over 5 to 10, medians"),
+    Row("soak/threads growth", "soak: threads, likewise"),
     Row("soak/reading p50", "soak: first bad reading to stable in the last third, p50, in s"),
     Row("soak/reading p99", "soak: first bad reading to stable in the last third, p99, in s"),
     Row("soak/cpu", "soak: processor, in cores"),

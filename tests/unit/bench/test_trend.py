@@ -33,7 +33,12 @@ def test_a_moment_with_more_handles_is_no_growth() -> None:
     handles = [(at, 40.0 if at in {1500.0, 1600.0, 1800.0} else 21.0) for at in TIMES]
 
     assert 0 == more(handles, HALF_HOUR)
-    assert 2 == more([(at, 21.0 + (at > 1000) * 2) for at in TIMES], HALF_HOUR)
+    assert 2 == more([(at, 21.0 + (at > 1300) * 2) for at in TIMES], HALF_HOUR)
+
+
+def test_a_pool_that_fills_in_the_first_half_is_no_growth() -> None:
+    """Of 30 minutes, 15 to 20 count against 25 to 30."""
+    assert 0 == more([(at, min(36.0, 30 + at // 100)) for at in TIMES], HALF_HOUR)
 
 
 def test_parts_of_a_time() -> None:
