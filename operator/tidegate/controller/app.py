@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import random
 from collections.abc import Coroutine
@@ -135,7 +136,8 @@ class App:
             heartbeat=config.status_heartbeat,
             outside=self._world.outside,
             keep_held=lambda: self._world.keep_held,
-            pressing=lambda: not self._workers.stopping and self._queue.depth(Lane.URGENT) > 0,
+            again=self._queue.add,
+            pressing=lambda: not self._workers.stopping and self._queue.fresh(Lane.URGENT),
             ending=lambda: self._workers.stopping,
         )
         self._workers = self._workers_of(clock)
@@ -186,7 +188,7 @@ class App:
             log.info("the caches are filled; waiting for the lease")
             await self._election.won.wait()
             await self._catch_up()
-        self._start("due times", self._due.run(self._queue.add))
+        self._start("due times", self._due.run(lambda key: self._queue.add(key, self._reconciler.lane(key))))
         self._start("looks", self._looks.run())
         self._works = True
         self._first_of_all()
@@ -241,7 +243,7 @@ class App:
         deposed = self._election is not None and self._works and not self._leads
         finished = await self._workers.stop(within=0.0 if deposed else HANDOVER_SECONDS)
         if not deposed:
-            finished = await self._store_unsaved() and finished
+            await self._store_postponed()
         await self._pods.stop()
         flush = FLUSH_SECONDS if self._election is None else HURRY_SECONDS
         await self._recorder.stop(within=0.0 if deposed else flush)
@@ -255,14 +257,11 @@ class App:
         if self._electorate is not None:
             await self._electorate.close()
 
-    async def _store_unsaved(self) -> bool:
-        """Store what a burst of breaches has put off; return whether no write was cut short."""
-        try:
-            async with asyncio.timeout(HANDOVER_SECONDS):
-                await self._reconciler.store_unsaved(STORING_SECONDS)
-        except TimeoutError:
-            return False
-        return True
+    async def _store_postponed(self) -> None:
+        """Store what a burst of breaches has put off. One that is cut short rests on a version: late, it is refused or right."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2 * STORING_SECONDS):
+                await self._reconciler.store_postponed(STORING_SECONDS)
 
     async def _hand_over(self, *, finished: bool) -> None:
         """Let another process take over, now that this one writes no more."""

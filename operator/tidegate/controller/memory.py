@@ -45,7 +45,7 @@ class Memory:
         stored: what the API server made of it, likewise. Another operator's or a person's status is told by it.
         since: when the status was read from what is stored, on the monotonic clock; a process before may have decided more.
         unsaved: the status that was decided last could not be stored, or is to be stored later: it counts, and not what is stored.
-        postponed: it is to be stored as soon as nothing more urgent waits.
+        postponed: it has been put off, and is to be stored as soon as nothing more urgent waits.
         written: when the status was stored last, on the monotonic clock; by another process: how its gates say it, the last look.
         counted: since when only numbers of pods differ from what is stored, likewise; None where they do not, or more does.
         trouble: why the last pass could not write what it wanted, as far as people have to know.
@@ -145,7 +145,7 @@ class Memory:
             release: the Release as stored.
             at: when it was written, on the monotonic clock; None where there was nothing to write.
         """
-        self.stored, self.unsaved = _fingerprint(release.get("status") or {}), False
+        self.stored, self.unsaved, self.postponed = _fingerprint(release.get("status") or {}), False, False
         if at is not None:
             self.sent, self.written = _fingerprint(self.offered or {}), at
         self.offered = None

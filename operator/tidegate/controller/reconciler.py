@@ -12,7 +12,7 @@ import structlog
 from tidegate.api.names import Cause, EventReason, Reason
 from tidegate.api.release import ReleaseStatus
 from tidegate.cluster.client import Cluster
-from tidegate.cluster.errors import ApiError, NotFound
+from tidegate.cluster.errors import ApiError
 from tidegate.cluster.events import Recorder
 from tidegate.controller import act
 from tidegate.controller.gather import Gatherer, Surroundings
@@ -23,14 +23,15 @@ from tidegate.controller.notices import Notices
 from tidegate.controller.outside import Outside
 from tidegate.controller.pods import PATIENCE, Pods
 from tidegate.controller.references import ReleaseKey
+from tidegate.controller.statuses import Statuses
 from tidegate.controller.watch import watch_of
-from tidegate.controller.writes import write_status
 from tidegate.engine.decide import decide
 from tidegate.engine.mend import moved
 from tidegate.engine.plan import Action, EventType, Notice, Plan, noted
 from tidegate.engine.snapshot import Blocker
 from tidegate.runtime.clock import Clock, Moment
 from tidegate.runtime.errors import Terminal
+from tidegate.runtime.queue import Lane
 from tidegate.runtime.scheduler import Scheduler
 from tidegate.runtime.store import Change, Object, Store
 from tidegate.traffic.router import Router
@@ -43,8 +44,8 @@ more an operator that dies in between leaves to be found again."""
 STORE_PATIENCE = 1.0
 """Seconds that a status gets to be stored before traffic is taken from a bad version all the same; and that a route gets in a burst
 before the status is stored all the same."""
-STORING = 16
-"""Statuses that are stored at once when the process ends."""
+POSTPONED_SECONDS = 2.0
+"""After this long, a status that was put off is as urgent as what it was put off for."""
 TROUBLE_SECONDS = 60.0
 """After this long, what people have to mend is tried again, whether anything was seen to change or not."""
 SETTLE_SECONDS = 1.0
@@ -78,6 +79,7 @@ class Reconciler:
         heartbeat: how often numbers alone are written.
         outside: what is outside a Release and in its way.
         keep_held: whether Deployments stay paused between rollouts.
+        again: brings a Release back to the queue at once.
         pressing: whether other Releases wait to have traffic taken from a bad version.
         ending: whether this process is about to end, and another to take over: what is not begun is left to it.
     """
@@ -98,6 +100,7 @@ class Reconciler:
         heartbeat: timedelta,
         outside: Callable[[Object], Outside],
         keep_held: Callable[[], bool],
+        again: Callable[[ReleaseKey], None],
         pressing: Callable[[], bool],
         ending: Callable[[], bool],
     ) -> None:
@@ -105,8 +108,9 @@ class Reconciler:
         self._looks, self._pods, self._metrics = looks, pods, metrics
         self._notices = Notices(recorder, clock=clock)
         self._clock, self._due = clock, due
-        self._heartbeat, self._outside, self._keep_held = heartbeat.total_seconds(), outside, keep_held
-        self._pressing, self._ending = pressing, ending
+        self._statuses = Statuses(store, cluster, clock=clock, heartbeat=heartbeat)
+        self._outside, self._keep_held = outside, keep_held
+        self._again, self._pressing, self._ending = again, pressing, ending
         self._memory: dict[ReleaseKey, Memory] = {}
 
     async def reconcile(self, key: ReleaseKey) -> None:
@@ -125,31 +129,31 @@ class Reconciler:
         decision = await self._decide_or_refuse(key, memory, release)
         if decision is None:
             return
-        done = act.Done(interrupted=True)
+        done, postponed = act.Done(interrupted=True), memory.postponed
         try:
             unsaved, done = await self._carry_out(key, memory, decision)
         finally:
             # A verdict that could not be stored or acted on has still been reached: people hear of it.
-            settling = bool(decision.plan.away or decision.plan.actions) and done.failed is None and not done.interrupted
+            wrote = postponed or bool(decision.plan.away or decision.plan.actions)
+            settling = wrote and done.failed is None and not done.interrupted
             self._conclude(key, memory, decision, settling=settling)
         said = await self._say(key, memory) if not done.interrupted and memory.note(done.failed) else None
         if (failed := done.failed or unsaved or said) is not None:
             raise failed
 
-    async def store_unsaved(self, within: float) -> None:
-        """Store what has been decided and is not stored, before another process takes over.
+    async def store_postponed(self, within: float) -> None:
+        """Store the statuses that were put off, before another process takes over.
 
         Args:
             within: seconds after which no further write is begun.
         """
-        deadline = self._clock.monotonic() + within
-        unsaved = [(key, memory) for key, memory in self._memory.items() if memory.unsaved]
+        postponed = [(key, memory) for key, memory in self._memory.items() if memory.unsaved and memory.postponed]
+        await self._statuses.store_all(postponed, within)
 
-        async def store() -> None:
-            while unsaved and self._clock.monotonic() < deadline:
-                await self._save(*unsaved.pop())
-
-        await asyncio.gather(*(store() for _ in range(STORING)))
+    def lane(self, key: ReleaseKey) -> Lane:
+        """Return the lane in which a Release comes back whose time has come."""
+        memory = self._memory.get(key)
+        return Lane.URGENT if memory is not None and memory.postponed else Lane.NORMAL
 
     def echoes(self, key: ReleaseKey, change: Change) -> bool:
         """Whether a change of a Release is nothing but the answer to a status that was written here."""
@@ -235,18 +239,18 @@ class Reconciler:
         before it, by a head start; while others wait for the same, the status waits for them. Pods without a route that are to go
         wait for the status a second.
         """
-        plan, undone, memory.postponed = decision.plan, _undone(decision.plan.status) is not None, False
+        plan, undone = decision.plan, _undone(decision.plan.status) is not None
         shutting = asyncio.create_task(self._act(key, decision, plan.away)) if plan.away else None
         saving: asyncio.Task[ApiError | None] | None = None
         try:
             if shutting is not None:
-                await asyncio.wait({shutting}, timeout=STORE_PATIENCE if self._pressing() else HEAD_START)
-                memory.postponed = shutting.done() and shutting.result().failed is None and self._pressing()
-                if memory.postponed:
+                may_wait = not memory.unsaved
+                await asyncio.wait({shutting}, timeout=STORE_PATIENCE if may_wait and self._pressing() else HEAD_START)
+                if may_wait and self._pressing() and _succeeded(shutting):
                     self._note_stable(memory)
-                    memory.unsaved = True
+                    self._postpone(key, memory)
                     return None, act.Done(interrupted=True)
-            saving = asyncio.create_task(self._save(key, memory))
+            saving = asyncio.create_task(self._statuses.store(key, memory))
             await asyncio.wait({saving}, timeout=STORE_PATIENCE if undone else None)
             shut = await shutting if shutting is not None else act.Done()
             if plan.away and shut.failed is None:
@@ -264,6 +268,10 @@ class Reconciler:
                 if task is not None:
                     task.cancel()
 
+    def _postpone(self, key: ReleaseKey, memory: Memory) -> None:
+        memory.unsaved = memory.postponed = True
+        self._again(key)
+
     def _note_stable(self, memory: Memory) -> None:
         """Measure how long it took from a reading that was beyond its limit until stable had everything again."""
         if memory.breached is not None:
@@ -280,28 +288,6 @@ class Reconciler:
             router=self._router,
         )
 
-    async def _save(self, key: ReleaseKey, memory: Memory) -> ApiError | None:
-        """Store the decided status if it is time to; return what kept it from being stored."""
-        release = self._store.get("Release", *key)
-        if release is None or release["metadata"]["uid"] != memory.uid or memory.status is None:
-            return None
-        due = memory.due(release, self._heartbeat, now := self._clock.monotonic())
-        if due is None:
-            memory.kept(release, None)
-        if due is None or now < due:
-            return None
-        memory.offered = memory.wire
-        try:
-            stored = await write_status(self._cluster, release, memory.offered)
-        except ApiError as error:
-            memory.unsaved = True
-            if isinstance(error, NotFound) and error.details.get("name") == key.name:
-                # It has gone while nobody was watching.
-                self._store.remove("Release", release)
-            return error
-        memory.kept(stored, self._clock.monotonic())
-        return None
-
     async def _say(self, key: ReleaseKey, memory: Memory) -> ApiError | None:
         """Store a status that says what people have to know of the pass that has just ended; all else is left to the next pass."""
         release = self._store.get("Release", *key)
@@ -310,7 +296,7 @@ class Reconciler:
         decision = self._decide(key, memory, release, self._outside(release))
         if decision is None:
             return None
-        unsaved = await self._save(key, memory)
+        unsaved = await self._statuses.store(key, memory)
         self._conclude(key, memory, decision, settling=memory.trouble is None)
         return unsaved
 
@@ -327,7 +313,7 @@ class Reconciler:
         memory.status = noted(status, notices, now)
         self._metrics.show(*key, memory.status)
         self._notices.tell(release, notices, now)
-        if (unsaved := await self._save(key, memory)) is not None:
+        if (unsaved := await self._statuses.store(key, memory)) is not None:
             raise unsaved
 
     def _conclude(self, key: ReleaseKey, memory: Memory, decision: Decision, *, settling: bool) -> None:
@@ -343,7 +329,7 @@ class Reconciler:
         # By the clock that was decided by: if it has been stepped since, the next pass is to notice, and not to come an hour late.
         status, at, now = decision.plan.status, decision.at, self._clock.monotonic()
         self._looks.plan(key, decision.plan.looks, watch_of(decision.around, status, at.wall_at(memory.since)), at)
-        waits = [self._flush(key, memory, now), *([0.0] if memory.postponed else [])]
+        waits = [self._statuses.store_in(key, memory, now), *([POSTPONED_SECONDS] if memory.postponed else [])]
         if status.candidate is not None and status.step is not None and status.candidate.ready < status.candidate.replicas:
             self._pods.want(key, status.candidate.revision)
             waits.append(PATIENCE)
@@ -357,14 +343,6 @@ class Reconciler:
         dues = [decision.plan.due, *(at.wall_at(now + wait) for wait in waits if wait is not None)]
         self._due.set(key, min((due for due in dues if due is not None), default=None), at)
 
-    def _flush(self, key: ReleaseKey, memory: Memory, now: float) -> float | None:
-        """Return in how many seconds what is not worth a write at once is to be stored; one that failed is left to the queue."""
-        release = self._store.get("Release", *key)
-        if release is None or memory.unsaved:
-            return None
-        due = memory.due(release, self._heartbeat, now)
-        return None if due is None or due == now else max(0.0, due - now)
-
     def _forget(self, key: ReleaseKey) -> None:
         self._memory.pop(key, None)
         self._looks.forget(key)
@@ -375,6 +353,10 @@ class Reconciler:
 
 def _reason(error: Terminal) -> Reason:
     return Reason(error.reason) if error.reason in {*Reason} else Reason.INVALID_SPEC
+
+
+def _succeeded(task: asyncio.Task[act.Done]) -> bool:
+    return task.done() and task.exception() is None and task.result().failed is None
 
 
 def _undone(status: ReleaseStatus) -> Cause | None:

@@ -124,6 +124,10 @@ class KeyedQueue(Generic[K]):
         """How many keys wait, in one lane or in all; keys being processed do not count."""
         return len(self._waiting) if lane is None else len(self._lanes[lane])
 
+    def fresh(self, lane: Lane) -> bool:
+        """Whether a key waits in a lane that has not failed before."""
+        return any(key not in self._failures for key in self._lanes[lane])
+
     def in_flight(self) -> int:
         """How many keys are being processed."""
         return len(self._processing)

@@ -2,7 +2,8 @@
 
 import asyncio
 import enum
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 import structlog
@@ -19,6 +20,9 @@ log = structlog.get_logger(__name__)
 URGENT_RETRY = 1.0
 """Longest wait in seconds before a pass that takes traffic from a bad version is tried again, whatever it was refused for."""
 
+GIVE_WAY = 0.03
+"""Seconds from the start of an urgent pass in which no other begins: about what it takes to decide, and to send one request."""
+
 PASS_TIMEOUT = 120.0
 """Seconds after which a pass counts as hung. Every request within it has a shorter timeout of its own."""
 
@@ -31,9 +35,9 @@ class _Busy(enum.Enum):
 class Workers(Generic[K]):
     """A fixed number of worker coroutines over one queue, some of them for its urgent lane alone.
 
-    Passes begin one by one, a turn of the event loop apart, and urgent ones do not wait for the others: what a pass
-    decides takes milliseconds during which nothing is sent. If all workers decided in one turn, the first request of a
-    pass that takes traffic from a bad version would be sent after the last decision of all.
+    What a pass decides takes milliseconds during which nothing is sent or received. So passes begin one by one, a turn of
+    the event loop apart, and others give way for a moment to one that is urgent. If all workers decided in one turn, the
+    first request of a pass that takes traffic from a bad version would be sent after the last decision of all.
 
     A pass that returns resets its key's back-off. `Retry` brings the key back after the time it asks for, or after the
     back-off. `Terminal` leaves the key alone until something adds it. Anything else is a bug: logged with its
@@ -73,6 +77,9 @@ class Workers(Generic[K]):
         self._on_done = on_done
         self._on_in_flight = on_in_flight
         self._timeout = timeout
+        self._rushing = 0
+        self._rushed = float("-inf")
+        self._calm = asyncio.Event()
         self._turns = {urgent: asyncio.Lock() for urgent in (True, False)}
         self._retries: Scheduler[K] = Scheduler(clock)
         self._retry_lanes: dict[K, Lane] = {}
@@ -163,9 +170,7 @@ class Workers(Generic[K]):
         started = self._clock.monotonic()
         outcome = Outcome.DONE
         try:
-            async with asyncio.timeout(self._timeout):
-                async with self._turns[self._queue.lane(key) is Lane.URGENT]:
-                    await asyncio.sleep(0)
+            async with asyncio.timeout(self._timeout), self._turn(urgent=self._queue.lane(key) is Lane.URGENT):
                 await self._reconcile(key)
             self._rest(key)
         except asyncio.CancelledError as error:
@@ -178,6 +183,25 @@ class Workers(Generic[K]):
             outcome = self._failed(key, error)
         if self._on_done is not None:
             self._guard(self._on_done, key, outcome, self._clock.monotonic() - started)
+
+    @asynccontextmanager
+    async def _turn(self, *, urgent: bool) -> AsyncIterator[None]:
+        left = self._rushed + GIVE_WAY - self._clock.monotonic()
+        if not urgent and self._rushing and left > 0:
+            await self._clock.sleep(left, wake=self._calm)
+        async with self._turns[urgent]:
+            await asyncio.sleep(0)
+        if not urgent:
+            yield
+            return
+        self._rushing, self._rushed = self._rushing + 1, self._clock.monotonic()
+        self._calm.clear()
+        try:
+            yield
+        finally:
+            self._rushing -= 1
+            if not self._rushing:
+                self._calm.set()
 
     def _failed(self, key: K, error: BaseException) -> Outcome:
         outcome = outcome_of(error)

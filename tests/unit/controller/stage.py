@@ -72,6 +72,7 @@ class Stage:
             heartbeat=timedelta(seconds=30),
             outside=lambda _: self.outside,
             keep_held=lambda: self.keep_held,
+            again=self.queue.add,
             pressing=lambda: self.pressing,
             ending=lambda: self.ending,
         )

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 
 import pytest
 
 from tidegate.api.names import LABEL_RELEASE
+from tidegate.api.release import ReleaseStatus
 from tidegate.cluster.errors import Unavailable
-from tidegate.controller import reconciler
+from tidegate.controller import reconciler, statuses
+from tidegate.controller.gather import Surroundings
+from tidegate.controller.references import ReleaseKey
+from tidegate.runtime.queue import Lane
 from unit.controller import objects
 from unit.controller.api_server import settled
 from unit.controller.objects import NAME
-from unit.controller.stage import BREACH, KEY, PATH, Stage
+from unit.controller.stage import BREACH, KEY, PATH, ROUTE_PATH, Stage
 
 
 async def breach_that_is_not_stored(stage: Stage) -> None:
@@ -145,14 +150,76 @@ async def test_status_waits_in_a_burst_until_all_are_shut(stage: Stage) -> None:
     await stage.breach()
     stage.pressing = True
 
+    await stage.queue.get()
     await stage.reconciler.reconcile(KEY)
-    shut, stored, again = stage.weights[f"{NAME}-canary"], stage.undone, stage.due.next_in()
+    stage.queue.done(KEY)
+    shut, stored, waiting = stage.weights[f"{NAME}-canary"], stage.undone, stage.queue.lane(KEY)
     stage.pressing = False
-    await stage.passes()
+    await stage.reconciler.reconcile(KEY)
 
-    assert (0, None, 0.0) == (shut, stored, again)
+    assert (0, None, Lane.NORMAL) == (shut, stored, waiting)
     assert BREACH == stage.undone
-    assert stage.due.next_in() != 0.0
+    assert 1.0 == stage.due.next_in()
+
+
+async def test_status_that_was_put_off_is_urgent_itself_after_a_while(stage: Stage) -> None:
+    """Given a press that does not end, the status comes back as urgent two seconds later, and is stored whatever else waits."""
+    await _postponed(stage)
+
+    before, again = stage.reconciler.lane(KEY), stage.due.next_in()
+    await stage.reconciler.reconcile(KEY)
+
+    assert (Lane.URGENT, 2.0) == (before, again)
+    assert BREACH == stage.undone
+    assert Lane.NORMAL is stage.reconciler.lane(KEY)
+
+
+async def test_status_is_put_off_only_once(stage: Stage) -> None:
+    """Given somebody who gives the weight back meanwhile, the verdict is stored in the pass that shuts the route again."""
+    await _postponed(stage)
+    route = copy.deepcopy(stage.api.objects[ROUTE_PATH])
+    for backend in route["spec"]["rules"][0]["backendRefs"]:
+        backend["weight"] = 10 if backend["name"].endswith("-canary") else 90
+    stage.add(route)
+
+    await stage.reconciler.reconcile(KEY)
+
+    assert 0 == stage.weights[f"{NAME}-canary"]
+    assert BREACH == stage.undone
+
+
+async def test_verdict_that_was_put_off_and_refused_stays_urgent(stage: Stage) -> None:
+    """Given a status that cannot be stored after it has been put off, it is tried again as urgent."""
+    await _postponed(stage)
+    stage.api.fault("PATCH", "/status$", times=1)
+
+    with pytest.raises(Unavailable):
+        await stage.reconciler.reconcile(KEY)
+
+    assert Lane.URGENT is stage.reconciler.lane(KEY)
+    assert 1.0 == stage.due.next_in()
+
+
+async def test_verdict_is_stored_though_shutting_fails_by_a_bug(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a mistake of the operator's own on the way to the route, what was decided is stored all the same."""
+    stage.at_ten_percent()
+    await stage.passes()
+    await stage.breach()
+    stage.pressing = True
+    decided = stage.reconciler._look_round
+
+    def breaks(key: ReleaseKey, status: ReleaseStatus) -> Surroundings | None:
+        monkeypatch.setattr(stage.reconciler, "_look_round", breaks_later)
+        return decided(key, status)
+
+    def breaks_later(key: ReleaseKey, status: ReleaseStatus) -> Surroundings | None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(stage.reconciler, "_look_round", breaks)
+    with pytest.raises(ZeroDivisionError):
+        await stage.reconciler.reconcile(KEY)
+
+    assert BREACH == stage.undone
 
 
 async def test_status_waits_for_no_burst_if_the_route_cannot_be_shut(stage: Stage) -> None:
@@ -189,18 +256,36 @@ async def test_status_does_not_wait_in_a_burst_for_a_route_that_hangs(stage: Sta
 
 async def test_process_that_ends_in_a_burst_stores_its_verdicts(stage: Stage) -> None:
     """Given a verdict that waits for a burst to be over as the process is told to end, it is stored before another takes over."""
+    await _postponed(stage)
+
+    await stage.reconciler.store_postponed(0)
+    too_late = stage.undone
+    await stage.reconciler.store_postponed(1)
+    written = len(stage.api.requests)
+    await stage.reconciler.store_postponed(1)
+
+    assert too_late is None
+    assert BREACH == stage.undone
+    assert written == len(stage.api.requests)
+
+
+async def test_bug_in_one_status_keeps_no_process_from_handing_over(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a status that cannot be written for a mistake of the operator's own, the end goes on."""
+    await _postponed(stage)
+
+    async def breaks(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(statuses, "write_status", breaks)
+    await stage.reconciler.store_postponed(1)
+
+    assert stage.undone is None
+
+
+async def _postponed(stage: Stage) -> None:
+    """At 10%, find a breach amid a burst."""
     stage.at_ten_percent()
     await stage.passes()
     await stage.breach()
     stage.pressing = True
     await stage.reconciler.reconcile(KEY)
-
-    await stage.reconciler.store_unsaved(0)
-    too_late = stage.undone
-    await stage.reconciler.store_unsaved(1)
-    written = len(stage.api.requests)
-    await stage.reconciler.store_unsaved(1)
-
-    assert too_late is None
-    assert BREACH == stage.undone
-    assert written == len(stage.api.requests)

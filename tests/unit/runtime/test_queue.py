@@ -317,3 +317,16 @@ class QueueModel(RuleBasedStateMachine):
 
 TestQueueModel = QueueModel.TestCase
 TestQueueModel.settings = settings(max_examples=60, stateful_step_count=40)
+
+
+def test_what_failed_before_is_not_fresh():
+    """Keys that come back because they failed press nobody."""
+    queue: KeyedQueue[str] = KeyedQueue(ManualClock())
+    queue.add("again", Lane.URGENT)
+    queue.retry("again")
+    before = queue.fresh(Lane.URGENT)
+    queue.add("first", Lane.URGENT)
+
+    assert not before
+    assert queue.fresh(Lane.URGENT)
+    assert not queue.fresh(Lane.NORMAL)
