@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from faults import edits, outages, report, runner, setting, timetable
 from faults.outages import Outage
@@ -25,6 +26,7 @@ from faults.place import Grounds, grounds
 from faults.plan import Injection, Learned, all_of, journeys_of, matching
 from faults.rounds import Rounds, rounds
 from faults.runner import Result
+from faults.scenes import SCENES
 from faults.timetable import Case
 from tidegate.cluster.errors import ApiError
 
@@ -45,6 +47,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=55.0, help="all has ended by then (default: 55)")
     parser.add_argument("--no-more", action="store_true", help="end when what is planned has been met, whatever time there is")
     parser.add_argument("--report", type=Path, default=Path("build/faults.json"), help="where the result goes")
+    parser.add_argument("--summary", type=Path, metavar="FILE", help="where what is worth keeping of it goes")
     parser.add_argument("--accounts", type=Path, default=Path("build/faults"), help="folder for what is known of violations")
     return asyncio.run(_run(parser.parse_args()))
 
@@ -60,12 +63,18 @@ async def _run(arguments: argparse.Namespace) -> int:
                 print("\n".join(run.names()))
                 return 0
             await run.everything()
-    found = report.summary(run.results, seconds=time.monotonic() - began, planned=run.planned, more=len(run.wanted.more))
+    found = run.report(time.monotonic() - began)
     found["clean_runs_that_failed"] = failed
-    arguments.report.parent.mkdir(parents=True, exist_ok=True)
-    arguments.report.write_text(json.dumps(found, indent=2) + "\n")
+    _write(arguments.report, found)
+    if arguments.summary is not None:
+        _write(arguments.summary, report.in_short(found))
     print(report.words(run.results, found))
     return 1 if found["violations"] else 0
+
+
+def _write(path: Path, found: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found, indent=2) + "\n")
 
 
 async def _learned(ground: Grounds, names: list[str], side_by_side: int) -> tuple[dict[str, Learned], dict[str, str]]:
@@ -122,16 +131,21 @@ class Run:
         return [name for name in edits.NAMES if self._is_asked_for([name])]
 
     @property
+    def single(self) -> dict[str, Learned]:
+        """The journeys of one Release: outages of the whole cluster befall these."""
+        return {name: known for name, known in self.learned.items() if not SCENES[name].large}
+
+    @property
     def ruins(self) -> list[Outage]:
         """Outages of the whole cluster."""
         if not self.arguments.only:
             return [] if self.arguments.sample else list(outages.OUTAGES[: outages.PLANNED])
-        return [one for one in outages.OUTAGES if self._is_asked_for(one.name(name) for name in self.learned)]
+        return [one for one in outages.OUTAGES if self._is_asked_for(one.name(name) for name in self.single)]
 
     @property
     def planned(self) -> list[str]:
         """The names of all that the run consists of, without what it does besides if there is time."""
-        struck = [outage.name(name) for outage in self.ruins for name in self.learned]
+        struck = [outage.name(name) for outage in self.ruins for name in self.single]
         return [*self.sequences, *(one.name for one in self.wanted.planned), *struck]
 
     def names(self) -> list[str]:
@@ -139,13 +153,24 @@ class Run:
         says = {one.name: f"{one.name}  {one.says}".rstrip() for one in self.wanted.planned}
         return [says.get(name, name) for name in self.planned]
 
+    def report(self, seconds: float) -> dict[str, Any]:
+        """Return what the report says, after so many seconds."""
+        everything = [one for name, known in self.learned.items() for one in all_of(name, known)]
+        return report.summary(
+            self.results,
+            seconds=seconds,
+            planned=self.planned,
+            more=len(self.wanted.more),
+            writes=report.distinct_writes(everything),
+        )
+
     async def everything(self) -> None:
         """Meet what is planned, then the outages, then more for as long as there is time, and alone what was too slow."""
         kept = 2 * REPEATS + OUTAGES * bool(self.ruins)
         edited = [Case(name, partial(edits.meet, self.ground, name)) for name in self.sequences]
         await self._meet([*edited, *map(self._case, self.wanted.planned)], kept)
         self.results += await outages.run(
-            self.ground, self.learned, self.ruins, until=self.end - 2 * REPEATS, by=self.end - REPEATS, heard=self._heard
+            self.ground, self.single, self.ruins, until=self.end - 2 * REPEATS, by=self.end - REPEATS, heard=self._heard
         )
         await self._meet([self._case(one) for one in self.wanted.more], 2 * REPEATS)
         await timetable.repeat(self.results, self._alone, more=self._is_time(0.0), by=self.end, heard=self._heard_alone)

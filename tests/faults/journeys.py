@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from e2e import invariants, manifests
@@ -37,6 +37,8 @@ class Journey:
         retried: a person lets a rejected version try again.
         native: the Deployment rolls by itself on the way.
         undone_by: causes for which a rollout may be undone on the way.
+        large: it is about many Releases, and takes minutes where the machine has other work.
+        settings: of its place, beside what all places have.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Journey:
     retried: bool = False
     native: bool = False
     undone_by: tuple[str, ...] = ()
+    large: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def begins_released(*steps: Json, **policy: Any) -> Callable[[Place], Awaitable[None]]:

@@ -95,6 +95,11 @@ class Operator(operator_process.Operator):
         """Tell it to end."""
         self._signal(signal.SIGTERM)
 
+    async def gone(self) -> None:
+        """Wait until the process that runs now has ended."""
+        if self._process is not None:
+            await self._process.wait()
+
     def keep_alive(self) -> None:
         """Start it again whenever it ends by itself, as a kubelet does."""
         self.kept_alive = True
@@ -250,8 +255,14 @@ class Grounds:
         self.info, self.admin, self.nursery, self.token, self.folder = info, admin, nursery, token, folder
 
     @asynccontextmanager
-    async def place(self, *, operators: int = 1, **config: Any) -> AsyncIterator[Place]:
-        """Open a place with operators that run; afterwards nothing of it is left."""
+    async def place(self, *, operators: int = 1, query_timeout: str = "1s", **config: Any) -> AsyncIterator[Place]:
+        """Open a place with operators that run; afterwards nothing of it is left.
+
+        Args:
+            operators: how many.
+            query_timeout: for how long they wait for Prometheus.
+            config: of the operators, beside what they are told everywhere.
+        """
         namespace = f"faults-{uuid.uuid4().hex[:8]}"
         folder = self.folder / namespace
         folder.mkdir(parents=True)
@@ -262,7 +273,7 @@ class Grounds:
         wires: list[Wire] = []
         try:
             await prometheus.start()
-            connections = [{"name": "stand-in", "address": prometheus.address, "timeout": "1s"}]
+            connections = [{"name": "stand-in", "address": prometheus.address, "timeout": query_timeout}]
             for number in range(operators):
                 wire = Wire(await connect()).setup(chr(ord("a") + number))
                 await wire.start()

@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from e2e.prometheus_stand_in import Mood
+from faults import burst_faults, replicas
 from faults import injections as fault
-from faults import replicas
 from faults.injections import HOUR, Arm
-from faults.journeys import JOURNEYS
 from faults.prometheus import Lie
+from faults.scenes import SCENES
 from faults.writes import Asked, Kind
 
-WATCHED = ("releases", "httproutes", "deployments", "replicasets", "services", "endpointslices")
+WATCHED = (
+    *("releases", "httproutes", "deployments", "replicasets", "services", "endpointslices"),
+    *("horizontalpodautoscalers", "rolloutpolicies", "clusterrolloutpolicies"),
+)
 KILLS: dict[str, Callable[[Asked], Arm]] = {
     "kill-before": fault.kill_before,
     "kill-after": fault.kill_after,
@@ -114,6 +117,9 @@ class Injection:
 
 def all_of(journey: str, learned: Learned) -> Iterator[Injection]:
     """Yield every injection of a journey."""
+    if SCENES[journey].large:
+        yield from _in_a_burst(journey)
+        return
     yield from _at_writes(journey, learned)
     yield from _at_kinds(journey, learned)
     yield from _all_along(journey, learned)
@@ -167,6 +173,11 @@ def _replicas(journey: str, learned: Learned) -> Iterator[Injection]:
         yield Injection(f"{journey}/two-at-write-{middle}/{kind}", at(write), str(write), write, operators=2, long=True)
 
 
+def _in_a_burst(journey: str) -> Iterator[Injection]:
+    for strike in burst_faults.strikes():
+        yield Injection(f"{journey}/{strike.where}/{strike.kind}", strike.arm, strike.says, operators=strike.operators)
+
+
 def matching(found: Sequence[Injection], patterns: Sequence[str]) -> list[Injection]:
     """Return the injections whose names match one of the patterns, as a shell has them; or whose names by what they strike do."""
     return [
@@ -176,4 +187,4 @@ def matching(found: Sequence[Injection], patterns: Sequence[str]) -> list[Inject
 
 def journeys_of(patterns: Sequence[str]) -> list[str]:
     """Return the journeys that these patterns can mean."""
-    return [name for name in JOURNEYS if any(fnmatch.fnmatchcase(name, pattern.split("/")[0]) for pattern in patterns)]
+    return [name for name in SCENES if any(fnmatch.fnmatchcase(name, pattern.split("/")[0]) for pattern in patterns)]

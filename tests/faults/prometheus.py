@@ -62,8 +62,20 @@ class Prometheus(StandIn):
     lie: Lie = Lie.TRUTH
     delay: float = 0.0
     answers: list[Answer] = field(default_factory=list)
+    _kept_back: asyncio.Event | None = None
+
+    def keep_back(self) -> None:
+        """Answer nothing for now: what is asked waits."""
+        self._kept_back = asyncio.Event()
+
+    def answer_all(self) -> None:
+        """Answer in one instant all that has been asked meanwhile, with the numbers of this instant, and what comes as ever."""
+        if self._kept_back is not None:
+            self._kept_back.set()
 
     async def _query(self, request: web.Request) -> web.StreamResponse:  # type: ignore[override]
+        if self._kept_back is not None:
+            await self._kept_back.wait()
         await asyncio.sleep(self.delay)
         told: Mood | Lie = self._mood if self.lie is Lie.TRUTH else self.lie
         self.answers.append(Answer(time.time(), told, self.numbers.canary))

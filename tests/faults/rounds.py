@@ -6,13 +6,14 @@ What is planned, by rule:
    run, and meets watches that never tell of a deletion; where weight waits for metrics, Prometheus goes through all of its moods.
 2. Each kind of fault meets each kind of request, reads and writes, and each watch, in one journey at least; what befalls two
    operators meets each kind of write. Which write of which journey, the injection's name decides: it is the same in every run.
-3. Each journey meets at least 40 faults.
+3. Each journey of one Release meets at least 40 faults.
+4. The burst of many Releases meets all that is meant for it.
 
 Then comes more, for as long as there is time:
 
-4. Each kind of fault meets each write that says something else than all others, in one journey at least; what is written late, lost
+5. Each kind of fault meets each write that says something else than all others, in one journey at least; what is written late, lost
    or on stale knowledge comes first.
-5. All the rest, in an order that is the same in every run.
+6. All the rest, in an order that is the same in every run.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from faults.plan import Injection
+from faults.scenes import SCENES
 from faults.writes import Asked
 
 ALWAYS = {"kill-before", "kill-after", "kill-every", "without-deletions"}
@@ -30,7 +32,7 @@ ALWAYS = {"kill-before", "kill-after", "kill-every", "without-deletions"}
 WORST = {"kill-late", "late", "lost", "stale", "leader-write-late", "leader-hangs"}
 """Kinds by which most has been found: they come first where there is time for more than what is planned."""
 FEWEST = 40
-"""Faults that each journey meets at least."""
+"""Faults that each journey of one Release meets at least."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Rounds:
 def rounds(found: Iterable[Injection]) -> Rounds:
     """Order injections by the rule."""
     left = sorted(found, key=_turn)
-    always, left = _split(left, lambda one: one.kind in ALWAYS or _is_about_prometheus(one))
+    always, left = _split(left, lambda one: one.kind in ALWAYS or _is_about_prometheus(one) or SCENES[one.journey].large)
     first, left = _firsts(left, _by_kind_of_request)
     few, left = _up_to_fewest([*always, *first], left)
     distinct, left = _firsts(left, _by_what_it_says)
@@ -73,7 +75,7 @@ def _by_kind_of_request(one: Injection) -> Hashable:
 
 
 def _by_what_it_says(one: Injection) -> Hashable:
-    """Return what rule 4 tells apart: the fault, and what the write says, whichever time it says so."""
+    """Return what rule 5 tells apart: the fault, and what the write says, whichever time it says so."""
     return (one.kind, str(replace(one.target, nth=0))) if isinstance(one.target, Asked) else _by_kind_of_request(one)
 
 

@@ -11,30 +11,33 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from faults import scenes
 from faults.injections import Armed
-from faults.journeys import HOLD, JOURNEYS, Journey, at_rest
-from faults.oracle import Oracle, Violation, untold
+from faults.journeys import Journey
+from faults.oracle import Violation
 from faults.place import Grounds, Place, dump
 from faults.plan import Injection, Learned
 from faults.replicas import told_of_leases
+from faults.scenes import SCENES
 from faults.writes import Asked
 
 LIMIT = 180.0
 """Seconds that an injection may take."""
 LONGER = 3.0
-"""How many times as long one of the long kind may take: a silent watch is given up after 70 seconds."""
+"""How many times as long one of the long kind may take, or one with many Releases: a silent watch is given up after 70 seconds."""
 QUIET = 0.6
 """Seconds without a write after which a Release counts as being at rest."""
 SETTLE = 20.0
 """Seconds that a namespace gets to come to the clean run's end after its journey was told."""
 SHUT_WITHIN = 12.0
 """Seconds within which traffic leaves a bad version although one request or one process has failed; on a machine that is busy."""
-TIMELY = {"ends", "same-end", "shut-in-time", "declared-or-refused", "back-again"}
+TIMELY = {"ends", "same-end", "shut-in-time", "stored-on-leaving", "declared-or-refused", "back-again"}
 """Invariants that a machine can violate by being too slow: nothing else is ever tried once more."""
 NOT_IN_TIME = ("not within", "no answer within", "TimeoutError")
 """Words by which a failure before or after the journey is known to be one of time, too."""
 TRIES = 3
-"""How often an injection is tried whose request has not come, since runs differ in their timing."""
+"""How often an injection is tried whose request has not come, and a clean run that has not shown what it is about: runs differ in
+their timing."""
 
 
 @dataclass
@@ -91,26 +94,35 @@ Heard = Callable[[Result], None]
 
 
 async def learn(grounds: Grounds, journey: str) -> Learned:
-    """Tell a journey without faults.
+    """Tell a journey without faults, again where it has not shown what it is about.
 
     Raises:
         AssertionError: even so, something is not as it must be.
     """
-    async with asyncio.timeout(LIMIT), grounds.place() as place:
-        found = JOURNEYS[journey]
-        await found.begin(place)
-        await place.rest(QUIET)
-        starting = list(place.wire.asked)
-        place.wire.listen()
-        since = newest(place)
-        await found.tell(place)
-        await place.rest(2 * QUIET)
-        violations = _oracle(place, found, since, SHUT_WITHIN).check()
-        assert not violations, f"{journey} without any fault: {violations}\n{dump(place)}"
-        writes = dict.fromkeys(written.asked for written in place.wire.written if not _by_chance(written.asked))
-        kinds = sorted({asked.kind for asked in place.wire.asked}, key=str)
-        at_start = sorted({asked.kind for asked in starting} - set(kinds), key=str)
-        return Learned(tuple(writes), tuple(kinds), tuple(at_start), at_rest(place))
+    found = SCENES[journey]
+    missing: list[Violation] = []
+    for _ in range(TRIES):
+        async with asyncio.timeout(_limit(found)), grounds.place(**found.settings) as place:
+            learned = await _learn(place, found)
+            if not (missing := scenes.shown(place, found)):
+                return learned
+    raise AssertionError(f"{journey} without any fault: {missing}")
+
+
+async def _learn(place: Place, journey: Journey) -> Learned:
+    await journey.begin(place)
+    await place.rest(QUIET)
+    starting = list(place.wire.asked)
+    place.wire.listen()
+    since = newest(place)
+    await journey.tell(place)
+    await place.rest(2 * QUIET)
+    violations = scenes.check(place, journey, since=since, shut_within=SHUT_WITHIN)
+    assert not violations, f"{journey.name} without any fault: {violations}\n{dump(place)}"
+    writes = dict.fromkeys(written.asked for written in place.wire.written if not _by_chance(written.asked))
+    kinds = sorted({asked.kind for asked in place.wire.asked}, key=str)
+    at_start = sorted({asked.kind for asked in starting} - set(kinds), key=str)
+    return Learned(tuple(writes), tuple(kinds), tuple(at_start), scenes.at_rest(place, journey))
 
 
 def _by_chance(asked: Asked) -> bool:
@@ -120,14 +132,14 @@ def _by_chance(asked: Asked) -> bool:
 
 async def inject(grounds: Grounds, injection: Injection, learned: Learned) -> Result:
     """Tell a journey with a fault, and check all that must hold; nothing of it is left afterwards."""
-    result = Result(injection.name, injection.says)
+    result, journey = Result(injection.name, injection.says), SCENES[injection.journey]
     began = time.monotonic()
     for _ in range(TRIES):
         result = Result(injection.name, injection.says)
         try:
             async with (
-                asyncio.timeout(LIMIT * (LONGER if injection.long else 1)),
-                grounds.place(operators=injection.operators) as place,
+                asyncio.timeout(_limit(journey, long=injection.long)),
+                grounds.place(operators=injection.operators, **journey.settings) as place,
             ):
                 await _tell(place, injection, learned, result)
         except TimeoutError:
@@ -140,8 +152,12 @@ async def inject(grounds: Grounds, injection: Injection, learned: Learned) -> Re
     return result
 
 
+def _limit(journey: Journey, *, long: bool = False) -> float:
+    return LIMIT * (LONGER if long or journey.large else 1)
+
+
 async def _tell(place: Place, injection: Injection, learned: Learned, result: Result) -> None:
-    journey = JOURNEYS[injection.journey]
+    journey = SCENES[injection.journey]
     await journey.begin(place)
     await place.rest(QUIET)
     for operator in place.operators:
@@ -179,23 +195,23 @@ async def conclude(
 ) -> None:
     """See that everything is as after a clean run, and that everything was as it must be all along."""
     if not result.violations:
-        result.violations += await _comes_to(place, learned.rest)
+        result.violations += await _comes_to(place, journey, learned.rest)
         # Events come when there is time, and behind one that the network keeps back.
-        await place.history.until(lambda: not untold(place.recorder), within=SETTLE)
+        await place.history.until(lambda: not scenes.untold(place, journey), within=SETTLE)
     # All watches have come as far by then as the oracle has to look.
     resting = [] if result.violations else await _rests(place)
-    result.violations += _oracle(place, journey, since, shut_within).check()
+    result.violations += scenes.check(place, journey, since=since, shut_within=shut_within)
     result.violations += [Violation("no-bugs", operator.bug) for operator in place.operators if operator.bug]
     result.violations += resting
     if result.violations:
         result.account = dump(place)
 
 
-async def _comes_to(place: Place, rest: Any) -> list[Violation]:
+async def _comes_to(place: Place, journey: Journey, rest: Any) -> list[Violation]:
     """Wait until everything is as it is after a clean run."""
-    if await place.history.until(lambda: at_rest(place) == rest, within=SETTLE):
+    if await place.history.until(lambda: scenes.at_rest(place, journey) == rest, within=SETTLE):
         return []
-    return [Violation("same-end", "; ".join(differences("", rest, at_rest(place)))[:1500])]
+    return [Violation("same-end", "; ".join(differences("", rest, scenes.at_rest(place, journey)))[:1500])]
 
 
 def differences(path: str, wanted: Any, found: Any) -> list[str]:
@@ -224,10 +240,6 @@ async def _works(place: Place, seconds: float) -> list[str]:
     began = time.monotonic()
     await asyncio.sleep(seconds)
     return [str(one.asked) for operator in place.operators for one in operator.wire.work if one.at > began]
-
-
-def _oracle(place: Place, journey: Journey, since: int, shut_within: float) -> Oracle:
-    return Oracle(place, journey, since=since, holds={50: HOLD}, shut_within=shut_within)
 
 
 def newest(place: Place) -> int:

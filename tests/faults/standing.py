@@ -10,7 +10,6 @@ from faults.recorder import Instant
 from tidegate.api.names import LABEL_POD_TEMPLATE_HASH
 
 STABLE, CANARY = f"{NAME}-stable", f"{NAME}-canary"
-BACKENDS = (NAME, STABLE, CANARY)
 
 
 def status_of(now: Instant) -> Json:
@@ -18,16 +17,16 @@ def status_of(now: Instant) -> Json:
     return (now.get("Release", NAME) or {}).get("status") or {}
 
 
-def own_weights(now: Instant) -> list[dict[str, int]]:
-    """Return, rule by rule, the weights of the user's Service and of the operator's two."""
-    route = now.get("HTTPRoute", NAME)
-    return [{name: one for name, one in rule.items() if name in BACKENDS} for rule in weights(route)] if route else []
+def own_weights(now: Instant, app: str = NAME) -> list[dict[str, int]]:
+    """Return, rule by rule, the weights of an app's Service and of the operator's two."""
+    route, own = now.get("HTTPRoute", app), {app, f"{app}-stable", f"{app}-canary"}
+    return [{name: one for name, one in rule.items() if name in own} for rule in weights(route)] if route else []
 
 
-def weighted(now: Instant) -> dict[str, float]:
-    """Return the Services that have weight, each with its share."""
+def weighted(now: Instant, app: str = NAME) -> dict[str, float]:
+    """Return the Services of an app that have weight, each with its share."""
     found: dict[str, float] = {}
-    for rule in own_weights(now):
+    for rule in own_weights(now, app):
         whole = sum(rule.values())
         found |= {name: max(weight / whole, found.get(name, 0.0)) for name, weight in rule.items() if weight}
     return found

@@ -27,16 +27,19 @@ pytestmark = [
     ),
 ]
 SAMPLE = {
-    "promotion": (("weight=50", "kill-after"), ("ownerReferences", "lost"), ("weight=100", "stale")),
+    "burst": (("route 10 of 20", "kill-after"),),
+    "promotion": (("weight=50", "kill-after"), ("ownerReferences", "lost"), ("weight=100", "stale"), ("", "old")),
     "breach": (
         ("phase=RollingBack", "kill-after"),
         ("-stable=50,-canary=50 > -stable=100,-canary=0", "500"),
+        ("-stable=50,-canary=50 > -stable=100,-canary=0", "429"),
         ("two: weight=50", "leader-killed"),
     ),
-    "deletion": (("replicas=0", "kill-before"), ("phase=RollingBack", "dropped")),
+    "deletion": (("replicas=0", "kill-before"), ("phase=RollingBack", "dropped"), ("phase=RollingBack", "clock-behind")),
     "superseding": (("phase=RollingBack", "kill-late"), ("create-replicasets", "replayed")),
 }
 """By journey: words of the write that is struck, and the fault. `A > B`: the first B after the first A; `two:`: two operators."""
+SEQUENCE = "edits/sequence-2/random-edits"
 AT_A_TIME = 5
 PATIENT = 60.0
 """Seconds in which traffic has to leave a bad version: other tests are running, too."""
@@ -69,6 +72,7 @@ async def test_journeys_end_well_whatever_fails(ground: Grounds, monkeypatch: py
     wanted = [(injection, known) for journey, known in learned.items() for injection in chosen(journey, known)]
 
     cases = [Case(one.name, partial(runner.inject, ground, one, known), one.waits) for one, known in wanted]
+    cases.append(Case(SEQUENCE, partial(edits.meet, ground, SEQUENCE), waits=True))
 
     results = await timetable.run(cases, side_by_side=AT_A_TIME)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from faults.injections import Armed
-from faults.journeys import JOURNEYS
 from faults.plan import Learned, all_of, matching
+from faults.scenes import SCENES
 from faults.writes import Asked, Kind, kind_of, words_of
 
 ROUTE = "/apis/gateway.networking.k8s.io/v1/namespaces/shop/httproutes/checkout"
@@ -22,7 +22,7 @@ def learned() -> Learned:
 
 def test_names_are_unique():
     """No two injections have the same name, so that each can be asked for alone."""
-    names = [one.name for journey in JOURNEYS for one in all_of(journey, learned())]
+    names = [one.name for journey in SCENES for one in all_of(journey, learned())]
 
     assert len(set(names)) == len(names)
 

@@ -30,7 +30,8 @@ def place(*written: Written, holders: dict[int, str], gone: int | None = None) -
     recorder = Recorder(None, "shop")  # type: ignore[arg-type]
     for version, holder in holders.items():
         told: dict[str, Any] = {"kind": "Lease", "metadata": {"name": "tidegate", "resourceVersion": str(version)}}
-        recorder._take("MODIFIED", told | {"spec": {"holderIdentity": f"tidegate-{holder}-1_x"}})
+        identity = f"tidegate-{holder}-1_x" if holder else ""
+        recorder._take("MODIFIED", told | {"spec": {"holderIdentity": identity}})
     if gone is not None:
         recorder._take("DELETED", {"kind": "Release", "metadata": {"name": NAME, "resourceVersion": str(gone)}})
     wires = [SimpleNamespace(wire=SimpleNamespace(written=[one for one in written if one.wire == name])) for name in "ab"]
@@ -49,6 +50,14 @@ def test_writes_of_those_that_led_are_fine():
     written = (wrote("a", STATUS, "weight=50", 7), wrote("b", STATUS, "phase=RollingBack", 12))
 
     assert [] == one_writer(place(*written, holders={5: "a", 10: "b"}))
+
+
+def test_last_event_of_a_leader_may_come_in_after_it_has_given_the_lease_up():
+    """It decides nothing; but nothing is told by whoever has been followed by another."""
+    told = wrote("a", Kind("create", "events"), "Promoted", 12)
+
+    assert [] == one_writer(place(told, holders={5: "a", 10: ""}))
+    assert one_writer(place(told, holders={5: "a", 10: "", 11: "b"}))
 
 
 def test_last_finalizer_counts_when_the_release_goes():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+from faults.burst import BURST
 from faults.journeys import JOURNEYS
 from faults.plan import Injection, Learned, all_of
 from faults.rounds import FEWEST, rounds
+from faults.scenes import SCENES
 from faults.writes import Asked, Kind
 
 ROUTE, STATUS = Kind("patch", "httproutes.gateway.networking.k8s.io"), Kind("patch", "releases.tidegate.dev/status")
@@ -21,7 +23,7 @@ def everything() -> list[Injection]:
         Asked(ROUTE, "-canary=50", 1),
     )
     known = Learned(writes, (ROUTE, STATUS), (LIST,), {})
-    return [one for journey in JOURNEYS for one in all_of(journey, known)]
+    return [one for journey in SCENES for one in all_of(journey, known)]
 
 
 def test_operator_dies_at_every_write():
@@ -49,8 +51,17 @@ def test_every_journey_meets_some():
     """No journey is left to chance."""
     counts = Counter(one.journey for one in rounds(everything()).planned)
 
-    assert set(JOURNEYS) == set(counts)
-    assert min(counts.values()) >= FEWEST
+    assert set(SCENES) == set(counts)
+    assert min(counts[name] for name in JOURNEYS) >= FEWEST
+
+
+def test_burst_meets_all_that_is_meant_for_it():
+    """None of the faults of a burst is left to the time that is left."""
+    planned = {one.name for one in rounds(everything()).planned}
+
+    wanted = {one.name for one in everything() if one.journey == BURST.name}
+    assert wanted
+    assert wanted <= planned
 
 
 def test_nothing_is_met_twice_and_nothing_is_forgotten():

@@ -111,7 +111,7 @@ async def test_table_says_how_many_of_each_kind_met_each_journey():
     """With the sums, and with what was violated."""
     results = [Result(NAME, hits=1), Result("breach/write-1/lost", hits=1, violations=[UNSAFE])]
 
-    lines = [line.split() for line in report.table(results).splitlines()]
+    lines = [line.split() for line in report.table(results, {"all": 9, "met": {"lost": 2}}).splitlines()]
 
-    assert ["breach", "promotion", "all", "mean", "s"] == lines[0]
-    assert ["lost", "1", "(1", "bad)", "1", "2", "(1", "bad)", "0"] == lines[1]
+    assert ["breach", "promotion", "all", "mean", "s", "of", "9", "writes"] == lines[0]
+    assert ["lost", "1", "(1", "bad)", "1", "2", "(1", "bad)", "0", "2"] == lines[1]

@@ -10,12 +10,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
 
 from api.fault_proxy import HOP_BY_HOP, FaultProxy, Seen
 from faults.writes import Asked, Kind, kind_of, words_of
+from tidegate.cluster.resources import Target
 
 Act = Callable[[], Awaitable[None]]
 EXPIRED = {
@@ -75,6 +77,8 @@ class Written:
         status: what the API server answered; 0 where it never reached it.
         version: resourceVersion of the object afterwards; 0 where none is known.
         wire: by which way it came.
+        name: of the object; empty where the API server makes it up.
+        answered: when the API server had answered, likewise.
     """
 
     asked: Asked
@@ -82,6 +86,8 @@ class Written:
     status: int
     version: int
     wire: str
+    name: str = ""
+    answered: float = 0.0
 
 
 class Mood(Enum):
@@ -188,6 +194,12 @@ class Wire(FaultProxy):
         """Return the open watches of a resource; of all where none is named."""
         return [stream for stream in self.streams if resource in {"", stream.resource.split(".")[0]}]
 
+    async def start(self) -> None:
+        """Listen; what the API server says comes plain, however much it is."""
+        await super().start()
+        assert self._session is not None
+        self._session.headers["Accept-Encoding"] = "identity"
+
     async def stop(self) -> None:
         """Close everything; what is under way is given up."""
         for task in tuple(self._under_way):
@@ -268,7 +280,8 @@ class Wire(FaultProxy):
         if status < 300:
             found = json.loads(body)
             version = int(found.get("metadata", {}).get("resourceVersion") or 0)
-        self.written.append(Written(asked, seen.at, status, version, self.name))
+        name = Target.of(urlsplit(seen.path).path).name or ""
+        self.written.append(Written(asked, seen.at, status, version, self.name, name, time.monotonic()))
 
     async def _relay_watch(self, request: web.Request, asked: Asked, seen: Seen) -> web.StreamResponse:
         async with self._send(request, b"") as answer:

@@ -1,0 +1,43 @@
+"""All journeys, and how each is looked at: those of one Release by the oracle, the burst of many by an oracle of its own."""
+
+from __future__ import annotations
+
+import math
+
+from e2e.manifests import Json
+from faults import burst, burst_oracle, journeys, oracle
+from faults.burst import BURST
+from faults.journeys import HOLD, JOURNEYS, Journey
+from faults.oracle import Oracle, Violation
+from faults.place import Place
+
+SCENES: dict[str, Journey] = {**JOURNEYS, BURST.name: BURST}
+
+
+def at_rest(place: Place, journey: Journey) -> Json:
+    """Return what stands in a place after a journey, without what differs from run to run."""
+    return burst.at_rest(place) if journey.large else journeys.at_rest(place)
+
+
+def untold(place: Place, journey: Journey) -> list[str]:
+    """Return in words what no Event tells of a journey."""
+    return burst_oracle.untold(place) if journey.large else oracle.untold(place.recorder)
+
+
+def check(place: Place, journey: Journey, *, since: int, shut_within: float = math.inf) -> list[Violation]:
+    """Look at every instant of a journey, and return what must not be.
+
+    Args:
+        place: where it happened.
+        journey: what it was.
+        since: order of the last change before it began.
+        shut_within: seconds from the first bad answer of Prometheus to routes that give the new version nothing.
+    """
+    if journey.large:
+        return burst_oracle.check(place, since=since, shut_within=shut_within)
+    return Oracle(place, journey, since=since, holds={50: HOLD}, shut_within=shut_within).check()
+
+
+def shown(place: Place, journey: Journey) -> list[Violation]:
+    """Return what a clean run was to show, and has not."""
+    return burst_oracle.shown(place) if journey.large else []
