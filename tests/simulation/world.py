@@ -165,12 +165,14 @@ class World:
             finalizer=self.finalizer,
             request=Request(Verb(verb) if verb in {*Verb} else None, name, request) if request else None,
         )
+        user = service_view(USER, seen.services.get(USER))
         return Snapshot(
             release=release,
             status=self.status,
             policy=PolicyView("RolloutPolicy/production", self.policy) if self.policy else None,
             workload=self._workload_view(),
-            user_service=service_view(USER, seen.services.get(USER)),
+            user_service=user if release.spec.traffic is not None else None,
+            former_service=user if release.spec.traffic is None and self.status.pinned_service == USER else None,
             stable_service=service_view(STABLE, seen.services.get(STABLE)),
             canary_service=service_view(CANARY, seen.services.get(CANARY)),
             routes=tuple(route_view(name, seen.routes.get(name), self.status.original_rules) for name in self.route_names),

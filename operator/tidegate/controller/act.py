@@ -127,9 +127,10 @@ async def _perform(action: Action, around: Surroundings, *, cluster: Cluster, ro
                 raise Retry(f"HTTPRoute {action.route} is gone")
             return await router.shift(action, route=dict(route), service=traffic.service, cluster=cluster)
         case EnsureService() | DeleteService() | PinService():
-            if around.services is None:
+            around_service = around.former if isinstance(action, PinService) and action.former else around.services
+            if around_service is None:
                 raise Retry("the user's Service is gone")
-            return await services.perform(action, services=around.services, cluster=cluster)
+            return await services.perform(action, services=around_service, cluster=cluster)
         case _:
             if around.workload is None:
                 raise Retry("the Deployment is gone")

@@ -42,6 +42,7 @@ class Surroundings:
         release: the Release as stored.
         spec: what it asks for.
         workload: the Deployment and what is around it; None where it is missing.
+        former: the Service that was pinned, where the user does not name it any more; None where it is missing.
         services: the Service that the user named and the operator's own; None where the user's is missing.
         routes: the routes by name; None where one is missing.
     """
@@ -50,6 +51,7 @@ class Surroundings:
     release: Object
     spec: ReleaseSpec
     workload: Workload | None
+    former: services.Services | None
     services: services.Services | None
     routes: Mapping[str, Object | None]
 
@@ -104,7 +106,13 @@ class Gatherer:
         self._viewed: dict[str, dict[str, Viewed]] = {}
 
     def look_round(
-        self, key: ReleaseKey, *, candidate: str | None, pods: Iterable[Object] = (), changed: Iterable[str] = ()
+        self,
+        key: ReleaseKey,
+        *,
+        candidate: str | None,
+        pods: Iterable[Object] = (),
+        changed: Iterable[str] = (),
+        pinned: str | None = None,
     ) -> Surroundings | None:
         """Return what is around a Release.
 
@@ -114,6 +122,7 @@ class Gatherer:
             pods: pods of the new version, where their reasons are known.
             changed: names of routes that are not as the user wrote them; they count until they are, also if the spec no longer
                 names them.
+            pinned: name of the Service that may be pinned.
 
         Returns:
             The raw objects; None where there is no such Release.
@@ -134,7 +143,8 @@ class Gatherer:
             release=release,
             spec=spec,
             workload=self._workload(key, release, spec, candidate, pods),
-            services=self._services(key, release, spec),
+            services=self._services(key, release, spec.traffic.service if spec.traffic is not None else None),
+            former=self._services(key, release, pinned if spec.traffic is None or spec.traffic.service != pinned else None),
             routes=self._routes(key, spec, changed),
         )
 
@@ -174,6 +184,7 @@ class Gatherer:
             policy=policy,
             workload=self._workload_view(around, status) if workload else None,
             user_service=services.user_view(beside.user) if beside else None,
+            former_service=services.user_view(around.former.user) if around.former else None,
             stable_service=self._service_view(beside, Role.STABLE),
             canary_service=self._service_view(beside, Role.CANARY),
             routes=tuple(self._route_view(name, around, route, status, now=now) for name, route in around.routes.items()),
@@ -272,10 +283,9 @@ class Gatherer:
             return None, f"spec.policyRef: {ref.kind} {ref.name} is not valid: {read.wrong}"
         return PolicyView(f"{ref.kind}/{ref.name}", read.spec), ""
 
-    def _services(self, key: ReleaseKey, release: Object, spec: ReleaseSpec) -> services.Services | None:
-        if spec.traffic is None:
+    def _services(self, key: ReleaseKey, release: Object, name: str | None) -> services.Services | None:
+        if name is None:
             return None
-        name = spec.traffic.service
         user, stable, canary = (
             self._store.get("Service", key.namespace, one) for one in (name, *(own_name(name, role) for role in Role))
         )

@@ -230,7 +230,8 @@ class Reconciler:
     def _look_round(self, key: ReleaseKey, status: ReleaseStatus) -> Surroundings | None:
         candidate = status.candidate.revision if status.candidate else None
         changed = [rule.route for rule in status.original_rules]
-        return self._gatherer.look_round(key, candidate=candidate, pods=self._pods.of(key, candidate), changed=changed)
+        pods, pinned = self._pods.of(key, candidate), status.pinned_service
+        return self._gatherer.look_round(key, candidate=candidate, pods=pods, changed=changed, pinned=pinned)
 
     async def _carry_out(self, key: ReleaseKey, memory: Memory, decision: Decision) -> tuple[ApiError | None, act.Done]:
         """Store the status and do what the plan asks for; return what kept the status from being stored, and how the rest went.

@@ -40,6 +40,7 @@ RULES: tuple[Callable[[Draft], bool], ...] = (
     standing.native_change_is_done,
     standing.rejections_are_forgotten,
     standing.originals_are_dropped,
+    standing.pin_is_noted,
     standing.rollout_starts,
 )
 """In the order in which they count. The first that applies changes the draft, then all are asked again until none applies."""

@@ -179,7 +179,9 @@ class Draft:
     @property
     def traces(self) -> bool:
         """Whether something that was put back still has a mark of ours."""
-        service = self.snap.user_service
+        service, former = self.snap.user_service, self.snap.former_service
+        if former is not None and (former.traces or former.revision is not None):
+            return True
         return any(route.traces for route in self.routes) or (service is not None and service.traces and service.revision is None)
 
     def routes_carry(self, weight: int) -> bool:

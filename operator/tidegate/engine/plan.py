@@ -112,9 +112,13 @@ class DeleteService:
 
 @dataclass(frozen=True)
 class PinService:
-    """Set the pod-template-hash in the selector of the user's Service, or remove it (None)."""
+    """Set the pod-template-hash in the selector of the user's Service, or remove it (None).
+
+    `former`: of the one that the Release named before.
+    """
 
     revision: str | None
+    former: bool = False
 
 
 @dataclass(frozen=True)

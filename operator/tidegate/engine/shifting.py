@@ -102,7 +102,7 @@ def _user_service_serves(draft: Draft) -> bool:
     user = draft.snap.user_service
     unpinned = user is None or user.revision is None
     # What is left to be done may be no more than to erase our mark.
-    return all(isinstance(action, PinService) and action.revision is None and unpinned for action in pin_actions(draft))
+    return all(action.former or (action.revision is None and unpinned) for action in pin_actions(draft))
 
 
 def _selects(service: ServiceView | None, revision: str) -> bool:
@@ -126,14 +126,17 @@ def service_actions(draft: Draft) -> Iterator[Action]:
         yield EnsureService(Role.CANARY, draft.candidate.revision)
 
 
-def pin_actions(draft: Draft) -> Iterator[Action]:
-    """Yield the write on the user's Service: pinned to the version that serves if the user wants that, else as it was."""
+def pin_actions(draft: Draft) -> Iterator[PinService]:
+    """Yield the writes on the user's Service: pinned to the version that serves if the user wants that, else as it was."""
+    former = draft.snap.former_service
+    if former is not None and (former.revision is not None or former.traces):
+        yield PinService(None, former=True)
     service, traffic = draft.snap.user_service, draft.snap.release.spec.traffic
     if service is None or traffic is None or draft.status.stable is None:
         return
     if traffic.pin_service and not draft.deleting:
         serving = _serving(draft)
-        if service.revision != serving:
+        if service.revision != serving and draft.status.pinned_service == service.name:
             yield PinService(serving)
         return
     pinned = service.revision in {draft.stable.revision, draft.candidate.revision if draft.active else draft.stable.revision}

@@ -258,6 +258,7 @@ class Snapshot:
         policy: the policy it names; None where it is missing or invalid.
         workload: the Deployment; None where it is missing.
         user_service: the Service that the user named; None where it is missing or none is named.
+        former_service: the Service that was pinned and that the Release does not name any more; None where there is none.
         stable_service: the operator's Service for the stable version; None where it is missing.
         canary_service: the operator's Service for the new version; None where it is missing.
         routes: the routes that the Release names, in its order.
@@ -274,6 +275,7 @@ class Snapshot:
     policy: PolicyView | None = None
     workload: WorkloadView | None = None
     user_service: ServiceView | None = None
+    former_service: ServiceView | None = None
     stable_service: ServiceView | None = None
     canary_service: ServiceView | None = None
     routes: tuple[RouteView, ...] = ()

@@ -132,6 +132,22 @@ def originals_are_dropped(draft: Draft) -> bool:
     return True
 
 
+def pin_is_noted(draft: Draft) -> bool:
+    """Which Service is to be pinned stands in the status before it is, and until it is let go of, whatever the spec names."""
+    noted, service, traffic = draft.status.pinned_service, draft.snap.user_service, draft.snap.release.spec.traffic
+    pins = service is not None and traffic is not None and traffic.pin_service and not draft.deleting
+    if noted is None:
+        wanted = service.name if service is not None and pins else None
+        draft.set(pinned_service=wanted)
+        return wanted is not None
+    current = service if service is not None and service.name == noted else draft.snap.former_service
+    let_go = current is None or (current.revision is None and not current.traces)
+    if not let_go or (pins and service is not None and service.name == noted):
+        return False
+    draft.set(pinned_service=None)
+    return True
+
+
 def rollout_starts(draft: Draft) -> bool:
     """The wanted template is not the stable one and was not rejected: its rollout starts."""
     workload, policy = draft.workload, draft.snap.policy

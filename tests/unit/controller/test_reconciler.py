@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tidegate.api.names import LABEL_RELEASE, Reason
+from tidegate.api.release import ReleaseStatus, RevisionStatus
 from tidegate.cluster.errors import ApiError, Forbidden, NotFound, Unavailable
 from tidegate.controller import reconciler
 from tidegate.controller.outside import Outside
@@ -415,3 +416,18 @@ async def test_field_that_the_api_server_does_not_know_is_not_written_again(stag
     await stage.reconciler.reconcile(KEY)
 
     assert before == len(stage.api.requests)
+
+
+async def test_service_that_is_not_named_any_more_is_unpinned(stage: Stage) -> None:
+    """Given a Service that was pinned and that the Release does not name any more, its selector is put back, and then forgotten."""
+    status = ReleaseStatus(stable=RevisionStatus(revision="aaaa", version="v1", replicas=2, ready=2), pinned_service=NAME)
+    stage.adopted(route=False, status=status.to_wire())
+    pinned = objects.service()
+    pinned["spec"]["selector"]["pod-template-hash"] = "aaaa"
+    stage.add(pinned)
+
+    await stage.passes()
+
+    service = stage.api.objects[f"/api/v1/namespaces/{KEY.namespace}/services/{NAME}"]
+    assert {"app": NAME} == service["spec"]["selector"]
+    assert "pinnedService" not in stage.status

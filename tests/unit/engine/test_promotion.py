@@ -65,6 +65,47 @@ def test_pin_is_taken_away_when_it_is_not_wanted_any_more():
     assert world.cluster.services["checkout"].revision is None
 
 
+def test_pin_is_taken_away_when_the_release_names_the_service_no_more():
+    """A pinned Service that the Release lets go of selects every version: the next one stops the pods that it was kept on."""
+    world = idle(policy(*QUICK), pin=True)
+    finish(world)
+    world.route_names = ()
+    world.crank(2)
+    assert world.cluster.services["checkout"].revision is None
+    assert world.status.pinned_service is None
+
+    world.apply("v2")
+    finish(world)
+
+    assert world.status.stable is not None
+    assert "own-v2" == world.status.stable.revision
+    assert world.cluster.services["checkout"].revision is None
+
+
+def test_service_is_noted_before_it_is_pinned():
+    """An operator that dies behind the pin leaves word of it: whatever the Release names by then, it is taken away."""
+    world = idle(policy(*QUICK))
+    world.pin = True
+    noted: list[str | None] = []
+    world.after_write = lambda what: noted.append(world.status.pinned_service) if "PinService" in what else None
+
+    finish(world)
+
+    assert ["checkout"] == noted
+
+
+def test_release_stays_until_a_service_that_it_named_is_let_go_of():
+    """Deleted together with the removal of its traffic, a Release still unpins the Service before it goes."""
+    world = idle(policy(*QUICK), pin=True)
+    finish(world)
+    world.route_names = ()
+    world.delete()
+
+    assert world.crank(60, until=lambda: world.gone), world.status.message
+
+    assert world.cluster.services["checkout"].revision is None
+
+
 def test_pinned_service_lets_a_restart_through():
     """While the Deployment restarts its pods by itself, a pinned Service selects both generations."""
     world = idle(pin=True)
