@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 3
 
-.PHONY: help demo test lint types layers unit cluster-tests audit fuzz crds image-check bench soak bench-judge bench-batching faults lock clean
+.PHONY: help demo test lint types layers unit cluster-tests audit fuzz crds image-check bench soak bench-judge bench-batching faults autoscaler lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -63,7 +63,11 @@ bench-judge: $(READY) ## Measure the judge: false alarms, detection, speed (20 m
 	$(BIN)/python -m bench.judge
 
 faults: $(READY) ## Over a thousand faults on a local cluster, the operator killed at every write; under an hour; writes build/faults.json
-	$(BIN)/tidegate-sandbox run --parts api,controllers,kwok -- env PYTHONPATH=tests $(BIN)/python -m faults --side-by-side 8 --report build/faults.json
+	$(BIN)/tidegate-sandbox run --parts api,controllers,kwok -- env PYTHONPATH=tests $(BIN)/python -m faults --side-by-side 8 --report build/faults.json --summary bench/results/faults.json
+
+autoscaler: $(READY) ## Load that doubles and halves in every phase, on a cluster's own autoscaler (7 minutes); writes build/autoscaler.md and bench/results
+	$(BIN)/tidegate-sandbox run --parts api,controllers,kwok,gateway -- env TIDEGATE_AUTOSCALER=build/autoscaler.md $(BIN)/pytest -s tests/e2e/test_autoscaler.py
+	cp build/autoscaler.json bench/results/autoscaler.json
 
 bench-batching: $(READY) ## Count the requests to Prometheus as Releases grow; writes bench/results
 	$(BIN)/tidegate-sandbox run --parts prometheus -- $(BIN)/python -m bench.batching

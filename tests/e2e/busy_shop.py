@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
 import contextlib
 import itertools
 import math
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from e2e import manifests
+from e2e.autoscaler_measures import Look
 from e2e.manifests import NAME, App, Json
 from e2e.metrics_api import WINDOW
 from e2e.world import World, weights
@@ -25,45 +26,30 @@ START = 2.0
 TICK = 0.25
 REQUEST, TARGET = 1.0, 50
 """Cores that a pod requests, and the share of them in percent that it is to use."""
-ENOUGH = 1.15
-"""A pod may use so many times its target: the autoscaler's own tolerance, and what its whole percents hide."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """One look at the shop.
-
-    Attributes:
-        at: time.monotonic.
-        load: for how many pods at their target it is.
-        busiest: how many times its target the busiest pods use.
-        alone: how many times its target a pod of the stable version would use if it served alone.
-        ready: pods that are ready, of all versions.
-        size: what the Deployment is to have.
-        told: the utilization that the autoscaler tells, in percent of the request.
-    """
-
-    at: float
-    load: float
-    busiest: float
-    alone: float
-    ready: int
-    size: int
-    told: int | None
 
 
 class BusyShop:
-    """The load, the pods that carry it, and the hand that starts pods."""
+    """The load, the pods that carry it, and the hand that starts pods.
 
-    def __init__(self, world: World) -> None:
+    Args:
+        world: the shop's namespace.
+        load: at first.
+    """
+
+    def __init__(self, world: World, *, load: float = 4.0) -> None:
         self._world = world
-        self.load = self.wanted = 4.0
-        """The load that is there, and the one that comes with the next window of the metrics: none holds but a part of a rise."""
+        self.load = self.wanted = load
+        """The load that is there, and the one that is to come with the next window of the metrics."""
         self.looks: list[Look] = []
+        self.starts: list[float] = []
+        """Seconds that pods took from their creation until they were ready, as far as a look every :data:`TICK` tells."""
+        self._into, self._due = 0.0, False
         self._samples: dict[str, tuple[datetime, float]] = {}
-        self._begun: set[str] = set()
+        self._seen: dict[str, float] = {}
+        self._begun, self._ready = set[str](), set[str]()
         self._used: dict[str, list[float]] = {}
         self._window, self._noise = datetime.now(UTC), 0.01
+        self._loads, self._shown = {load}, load
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[BusyShop]:
@@ -106,7 +92,22 @@ class BusyShop:
             }
         )
 
+    async def becomes(self, load: float, *, into: float = 0.0) -> float:
+        """Change the load with the next window of the metrics, and return when it has changed (time.monotonic).
+
+        Args:
+            load: for how many pods at their target it is to be.
+            into: seconds into the window. With 0, no window holds but a part of the change.
+        """
+        self.wanted, self._into = load, into
+        await self._world.until(f"a load of {load:g}", lambda: self.load == load, within=10 * WINDOW)
+        return list(itertools.takewhile(lambda look: look.load == load, reversed(self.looks)))[-1].at
+
     # What is to be seen.
+
+    def since(self, moment: float) -> list[Look]:
+        """Return all looks from a moment on (time.monotonic)."""
+        return self.looks[bisect.bisect_left(self.looks, moment, key=lambda look: look.at) :]
 
     def ready(self, selector: Json) -> list[str]:
         """Return the names of the pods that a Service selects and that are ready."""
@@ -116,41 +117,25 @@ class BusyShop:
             if selector.items() <= pod["metadata"]["labels"].items() and _ready(pod)
         ]
 
-    def overloaded(self, since: float, *, alone: bool = False) -> float:
-        """Return for how many seconds from a moment on the pods that serve were too few."""
-        looks = [look for look in self.looks if look.at >= since]
-        pairs = itertools.pairwise(looks)
-        return sum(after.at - look.at for look, after in pairs if (look.alone if alone else look.busiest) > ENOUGH)
-
-    def account(self, since: float) -> str:
-        """Tell what changed from a moment on, for a person who reads a test's output."""
-        found, before = list[str](), None
-        for look in self.looks:
-            told = (look.load, look.size, look.ready, look.told, round(look.busiest, 2), round(look.alone, 2))
-            if look.at >= since and told != before:
-                words = "{:g} load, {} wanted, {} ready, told {}, busiest {}, alone {}".format(*told)
-                found.append(f"{look.at - since:6.2f} s: {words}")
-                before = told
-        return "\n".join(found)
-
     def size(self) -> int:
         """Return the size of the Deployment."""
         return int((self._world.history.get("Deployment", NAME) or {"spec": {}})["spec"].get("replicas", 0))
 
-    async def calm(self, *, within: float) -> None:
-        """Wait until the pods that serve are enough, and so are those of the version that is rolled back to."""
-        await self._world.until("pods for the load", lambda: self.enough(seconds=1.5), within=within)
+    async def settled(self, *, within: float) -> bool:
+        """Wait until there are enough pods, those of the version that is rolled back to included; return whether there are."""
+        return await self._world.history.until(lambda: self.enough(seconds=1.5), within=within)
 
     def enough(self, *, seconds: float) -> bool:
-        recent = [look for look in self.looks if look.at >= time.monotonic() - seconds]
-        return bool(recent) and all(max(look.busiest, look.alone) <= ENOUGH and look.load == self.wanted for look in recent)
+        """Whether there have been enough pods for so many seconds, for the load that was wanted."""
+        recent = self.since(time.monotonic() - seconds)
+        return bool(recent) and not any(look.short or look.load != self.wanted for look in recent)
 
     async def steady(self, replicas: int, *, seconds: float, within: float = 60) -> None:
         """Wait until the Deployment has had a size for some seconds, and its pods were enough."""
 
         def held() -> bool:
-            recent = [look for look in self.looks if look.at >= time.monotonic() - seconds]
-            return self.looks[0].at < time.monotonic() - seconds and all(look.size == replicas for look in recent)
+            recent = self.since(time.monotonic() - seconds)
+            return len(recent) < len(self.looks) and all(look.size == replicas for look in recent)
 
         await self._world.until(f"a size of {replicas} for {seconds:g} s", lambda: held() and self.enough(seconds=1), within=within)
 
@@ -163,30 +148,36 @@ class BusyShop:
             await asyncio.sleep(TICK)
 
     def _look(self) -> None:
+        self._meter()
         use = self._use()
-        self._meter(use)
+        for pod, used in use.items():
+            self._used.setdefault(pod, []).append(used)
+        self._loads.add(self.load)
         revision = (self._world.status.get("stable") or {}).get("revision")
         stable = self.ready({"pod-template-hash": revision} if revision else {"app": NAME})
         busiest, alone = max(use.values(), default=0.0), self.load / len(stable) if stable else math.inf
-        self.looks.append(Look(time.monotonic(), self.load, busiest, alone, len(use), self.size(), self._told()))
+        self.looks.append(Look(time.monotonic(), self.load, self._shown, busiest, alone, len(use), self.size(), self._told()))
 
-    def _meter(self, use: dict[str, float]) -> None:
+    def _meter(self) -> None:
         """Every pod's use is averaged over a window, then over the next; no two windows are quite the same."""
-        for pod, used in use.items():
-            self._used.setdefault(pod, []).append(used)
         now = datetime.now(UTC)
-        if (now - self._window).total_seconds() < WINDOW:
-            return
-        self._window, self._noise = now, -self._noise
-        cores = REQUEST * TARGET / 100 * (1 + self._noise)
-        self._samples = {pod: (now, cores * sum(used) / len(used)) for pod, used in self._used.items()}
-        self._used.clear()
-        self.load = self.wanted
+        passed = (now - self._window).total_seconds()
+        if passed >= WINDOW:
+            self._window, self._noise = now, -self._noise
+            cores = REQUEST * TARGET / 100 * (1 + self._noise)
+            self._samples = {pod: (now, cores * sum(used) / len(used)) for pod, used in self._used.items()}
+            self._shown = self._loads.pop() if len(self._loads) == 1 else self._shown
+            self._used.clear()
+            self._loads.clear()
+            self._due, passed = self.load != self.wanted, 0.0
+        if self._due and passed >= self._into:
+            self.load, self._due = self.wanted, False
 
     def _told(self) -> int | None:
         scaler = self._world.history.get("HorizontalPodAutoscaler", NAME) or {}
         metrics = (scaler.get("status") or {}).get("currentMetrics") or [{}]
-        return (metrics[0].get("resource") or {}).get("current", {}).get("averageUtilization")
+        told: int | None = (metrics[0].get("resource") or {}).get("current", {}).get("averageUtilization")
+        return told
 
     def _use(self) -> dict[str, float]:
         """Return how many times its target each ready pod uses: the route spreads the load over backends, these over pods."""
@@ -202,16 +193,23 @@ class BusyShop:
         return use
 
     async def _start_pods(self) -> None:
-        now = datetime.now(UTC)
+        now, due = time.monotonic(), list[str]()
         for pod in self._world.history.all("Pod"):
             uid, gates = pod["metadata"]["uid"], pod["spec"].get("schedulingGates")
-            age = (now - datetime.fromisoformat(pod["metadata"]["creationTimestamp"])).total_seconds()
-            if not gates or uid in self._begun or age < START:
-                continue
-            self._begun.add(uid)
-            with contextlib.suppress(ApiError):
-                path = PODS.path(self._world.namespace, pod["metadata"]["name"])
-                await self._world.cluster.merge_patch(path, {"spec": {"schedulingGates": None}}, manager="tests")
+            # A creationTimestamp has whole seconds, and one of them is half of a start.
+            seen = self._seen.setdefault(uid, now)
+            if gates and uid not in self._begun and now - seen >= START:
+                self._begun.add(uid)
+                due.append(pod["metadata"]["name"])
+            elif uid not in self._ready and _ready(pod):
+                self._ready.add(uid)
+                self.starts.append(now - seen)
+        await asyncio.gather(*map(self._start, due))
+
+    async def _start(self, pod: str) -> None:
+        with contextlib.suppress(ApiError):
+            path = PODS.path(self._world.namespace, pod)
+            await self._world.cluster.merge_patch(path, {"spec": {"schedulingGates": None}}, manager="tests")
 
 
 def _ready(pod: Json) -> bool:

@@ -5,12 +5,15 @@ The autoscaler reads a metrics API of the tests, in which pods without traffic a
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
-import time
+import statistics
+import uuid
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -18,31 +21,33 @@ import yaml
 
 from api.cluster_access import apply, kubectl
 from api.cluster_client_access import kubeconfig_with
-from e2e import manifests
-from e2e.busy_shop import START, BusyShop
+from e2e import invariants
+from e2e.autoscaler_measures import Answer, figures, table
+from e2e.autoscaler_rounds import DOUBLES, HALVES, PHASES, PREVIEW, USUAL, Phase, Round, come_to, never_written
+from e2e.busy_shop import TICK, BusyShop
 from e2e.conftest import ACCOUNT, SYSTEM
-from e2e.manifests import NAME, Json, step
-from e2e.metrics_api import WINDOW, MetricsApi
+from e2e.history import History
+from e2e.manifests import Json
+from e2e.metrics_api import MetricsApi
 from e2e.operator_process import Operator
-from e2e.story import HELD, Given, Then, When, one_loop
-from e2e.world import PATIENCE, World
-from tidegate.api.names import FIELD_MANAGER
+from e2e.prometheus_stand_in import StandIn
+from e2e.story import Then, one_loop
+from e2e.world import World
 from tidegate.cluster.client import Cluster
-from tidegate.cluster.resources import HORIZONTAL_POD_AUTOSCALERS
+from tidegate.cluster.resources import NAMESPACES
 from tidegate_sandbox.cluster import ClusterInfo, NoSandboxError
 from tidegate_sandbox.controlplane import AUTOSCALER_SECONDS
 
 NEEDED = {"api", "controllers", "kwok", "gateway"}
-SLACK = 6.0
-"""Seconds for a machine that is busy with other tests."""
-SOON = 2 * (WINDOW + AUTOSCALER_SECONDS + START) + SLACK
-"""A window of the metrics, a look of the autoscaler and the start of a pod, twice: a first window may hold but a part of the rise,
-without a rollout as well."""
-COUNTED = 2 * (WINDOW + AUTOSCALER_SECONDS)
-"""Until the autoscaler has counted pods that have become ready."""
-TABLE = os.environ.get("TIDEGATE_AUTOSCALER_TABLE")
-"""A file for the numbers of docs/autoscaling.md: with it, every phase is measured without the correction, too."""
-PREVIEW, HALF, BAKE = (step(0, HELD, replicas="100%"), step(100)), (step(50, HELD), step(100)), (step(100, HELD),)
+BOUND = AUTOSCALER_SECONDS + 2 * TICK
+"""Seconds, counted from when the metrics show nothing but the new load, until the Deployment is large enough: one look of the
+autoscaler, and what is lost by looking at it four times a second."""
+SLACK = 1.0
+"""Seconds for everybody's own work, on a machine that carries twenty shops."""
+BUSY = 6.0
+"""The same on a machine that runs all other tests at the same time."""
+REPORT = os.environ.get("TIDEGATE_AUTOSCALER")
+"""Where the measured table goes, as Markdown, and beside it the figures as JSON; without it, only one phase is tried."""
 
 
 def _why_not() -> str:
@@ -57,7 +62,6 @@ pytestmark = [
     pytest.mark.e2e,
     one_loop,
     pytest.mark.skipif(bool(_why_not()), reason=f"not enough of a sandbox: {_why_not()}"),
-    pytest.mark.skipif(not os.environ.get("TIDEGATE_LONG"), reason="takes five minutes: set TIDEGATE_LONG=1"),
     # There can be but one metrics API in a cluster.
     pytest.mark.xdist_group("metrics-api"),
 ]
@@ -106,133 +110,142 @@ def unsighted(installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def operator(request: pytest.FixtureRequest, admin: Cluster, namespace: str, tmp_path: Path) -> AsyncIterator[Operator]:
-    """An operator that sees autoscalers, or one that must not."""
-    sighted = getattr(request, "param", True)
-    found = Operator(tmp_path, request.getfixturevalue("kubeconfig" if sighted else "unsighted"), [namespace], {})
-    await found.start()
-    yield found
-    await found.kill()
-
-
-@pytest_asyncio.fixture(loop_scope="session")
 async def shop(world: World, metrics: MetricsApi) -> AsyncIterator[BusyShop]:
-    found = BusyShop(world)
+    found = BusyShop(world, load=USUAL)
     metrics.follow(world.namespace, found.samples)
     async with found.open():
         yield found
 
 
-async def rolled_out_to(given: Given, when: When, then: Then, world: World, shop: BusyShop, *steps: Json) -> None:
-    """A shop with four busy pods under an autoscaler, and a rollout that is held at its first step."""
-    await world.apply(manifests.service())
-    await world.apply(manifests.route(world.host))
-    await shop.deploy("v1")
-    await when.scaled_to(4)
-    await given.a_policy(*steps)
-    await shop.steady(4, seconds=COUNTED, within=PATIENCE)
-    await shop.autoscale()
-    await given.a_release()
-    await shop.deploy("v2")
-    await then.the_route_carries(steps[0]["weight"])
-    await world.history.until(lambda: False, within=COUNTED)
-    await shop.steady(4, seconds=COUNTED, within=PATIENCE)
+async def test_pods_for_a_load_that_idle_pods_hide(then: Then, world: World, shop: BusyShop) -> None:
+    """Given as many idle pods as busy ones, which make twice the load look like none too much, pods for it come all the same."""
+    await come_to(PREVIEW, world, shop, replicas=USUAL)
 
+    answer = await Round(PREVIEW, world, shop, corrected=True).rise(DOUBLES, 2.0 * USUAL)
 
-async def rise(world: World, shop: BusyShop, load: float, *, within: float) -> tuple[float, float]:
-    """More load: return for how many seconds too few pods served, and too few to be rolled back to."""
-    shop.wanted, since = load, time.monotonic()
-    await world.history.until(lambda: shop.load == load, within=WINDOW + SLACK)
-    await world.history.until(lambda: shop.enough(seconds=1.5), within=within)
-    print(shop.account(since - 8))
-    return shop.overloaded(since), shop.overloaded(since, alone=True)
-
-
-PHASES = {
-    "preview": (PREVIEW, 8.0, False),
-    "paused": (PREVIEW, 8.0, True),
-    "weight 50": (HALF, 6.0, False),
-    "bake": (BAKE, 8.0, False),
-}
-"""By phase: steps, the load that its idle pods hide from the autoscaler, and whether a person has paused the rollout."""
-
-
-@pytest.mark.parametrize("phase", PHASES)
-async def test_pods_for_the_load_in_every_phase(
-    given: Given, when: When, then: Then, world: World, shop: BusyShop, metrics: MetricsApi, phase: str
-) -> None:
-    """The load rises by just as much as the pods of the new version hide: the pods that serve follow, and a rollback finds enough.
-
-    When it falls, so does the number of pods; when it doubles in the very moment of the rollback, the stable pods follow.
-    """
-    steps, hidden, paused = PHASES[phase]
-    await rolled_out_to(given, when, then, world, shop, *steps)
-    if paused:
-        await when.asked_to("pause")
-        await then.the_phase_is("Paused")
-
-    busy, alone = await rise(world, shop, hidden, within=SOON + PATIENCE)
-    note(phase, "load rises by what is hidden", True, busy, alone)
-    assert 0 < max(busy, alone) <= SOON
+    assert 0 < answer.short, "the load did not double"
+    assert answer.decided <= BOUND + BUSY
     await then.event("Scaled", "HorizontalPodAutoscaler checkout")
-
-    shop.wanted = 4.0
-    await shop.steady(4, seconds=COUNTED, within=PATIENCE)
-    since = time.monotonic()
-    await when.asked_to("rollback")
-    shop.wanted = 8.0
-    await then.the_phase_is("RolledBack")
-    await shop.calm(within=SOON + PATIENCE)
-    print(shop.account(since))
-    note(phase, "load doubles at the rollback", True, shop.overloaded(since), shop.overloaded(since, alone=True))
-    assert shop.overloaded(since) <= SOON
-    await the_autoscaler_was_never_written(world)
+    await never_written([world], accounts=f"system:serviceaccount:{SYSTEM}:")
 
 
-@pytest.mark.parametrize("operator", [False], indirect=True)
-@pytest.mark.parametrize("phase", PHASES if TABLE else ["preview"])
-async def test_operator_that_may_not_see_autoscalers(
-    given: Given, when: When, then: Then, world: World, shop: BusyShop, metrics: MetricsApi, phase: str
-) -> None:
-    """Without the right to autoscalers everything goes its way but for the correction, and the log says so.
+# Every phase, with and without the correction: `make autoscaler`.
 
-    What the correction is for shows: with as many idle as busy pods, the autoscaler takes twice the load for fine.
+
+@dataclass
+class Stage:
+    """Shops side by side.
+
+    Attributes:
+        info: the sandbox.
+        admin: the API, as its administrator.
+        metrics: of all shops.
+        stand_in: for Prometheus, which nobody asks here.
+        answers: what was measured.
+        starts: seconds that pods took to start.
     """
-    steps, hidden, paused = PHASES[phase]
-    await rolled_out_to(given, when, then, world, shop, *steps)
-    if paused:
-        await when.asked_to("pause")
-        await then.the_phase_is("Paused")
 
-    busy, alone = await rise(world, shop, hidden, within=60 if TABLE else SOON)
-    note(phase, "load rises by what is hidden", False, busy, alone)
+    info: ClusterInfo
+    admin: Cluster
+    metrics: MetricsApi
+    stand_in: StandIn
+    answers: list[Answer] = field(default_factory=list)
+    starts: list[float] = field(default_factory=list)
 
-    assert max(busy, alone) > SOON - 3
-    assert 4 == shop.size()
-    assert any(line.get("resource") == "horizontalpodautoscalers.autoscaling" for line in world.operator.lines())
-    assert "True" != world.condition("Stalled").get("status"), world.condition("Stalled")
-    await when.asked_to("rollback")
-    await then.the_phase_is("RolledBack")
-    await shop.calm(within=PATIENCE)
+    @contextlib.asynccontextmanager
+    async def namespaces(self, number: int) -> AsyncIterator[list[str]]:
+        """Make namespaces."""
+        names = [f"shop-{uuid.uuid4().hex[:8]}" for _ in range(number)]
+        for name in names:
+            await self.admin.create(NAMESPACES.path(), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        try:
+            yield names
+        finally:
+            for name in names:
+                await self.admin.delete(NAMESPACES.path(None, name))
+
+    async def measure(self, phase: Phase, namespace: str, operator: Operator, *, corrected: bool | None) -> None:
+        """Measure a phase in a namespace, and see that what always holds held there, too."""
+        async with History(self.admin, namespace) as history:
+            world = World(self.info, self.admin, namespace, history, operator, self.stand_in)
+            shop = BusyShop(world, load=2 * USUAL)
+            self.metrics.follow(namespace, shop.samples)
+            try:
+                async with shop.open():
+                    await Round(phase, world, shop, corrected, self.answers).run()
+                assert bool(corrected) == bool(history.events("Scaled")) or phase.hidden is None, world.account()
+                stalled = world.condition("Stalled")
+                assert stalled.get("status") != "True" or stalled["reason"] == "RolledBack", world.account()
+                await invariants.check(world)
+                await never_written([world], accounts=f"system:serviceaccount:{SYSTEM}:")
+            finally:
+                self.starts += shop.starts
+                await world.clear()
 
 
-async def the_autoscaler_was_never_written(world: World) -> None:
-    """By the object's own account and by the audit log."""
-    found = await world.cluster.get(HORIZONTAL_POD_AUTOSCALERS.path(world.namespace, NAME))
-    assert FIELD_MANAGER not in {entry["manager"] for entry in found["metadata"]["managedFields"]}
-    verbs = {
-        entry["verb"]
-        for line in world.info.audit_log.read_text().splitlines()
-        if (entry := json.loads(line)).get("objectRef", {}).get("resource") == HORIZONTAL_POD_AUTOSCALERS.plural
-        and entry["user"]["username"].startswith(f"system:serviceaccount:{SYSTEM}:")
-    }
-    assert verbs <= {"get", "list", "watch"}
+@pytest.mark.skipif(not REPORT, reason="takes seven minutes: make autoscaler")
+@pytest.mark.timeout(900)
+async def test_every_phase_with_and_without_the_correction(
+    sandbox: ClusterInfo,
+    admin: Cluster,
+    metrics: MetricsApi,
+    stand_in: StandIn,
+    kubeconfig: Path,
+    unsighted: Path,
+    tmp_path: Path,
+) -> None:
+    """Whatever the phase of a rollout, pods follow a load that doubles or halves as soon as an autoscaler can have them do so.
+
+    An operator that may not see autoscalers shows what the correction is for. Everything else goes its way, and the log says so.
+    """
+    stage = Stage(sandbox, admin, metrics, stand_in)
+    rollouts = [phase for phase in PHASES if phase.steps is not None]
+    alone = [phase for phase in PHASES if phase.steps is None]
+    async with stage.namespaces(2 * len(rollouts) + len(alone)) as names:
+        ours, theirs, nobodys = names[: len(rollouts)], names[len(rollouts) : 2 * len(rollouts)], names[2 * len(rollouts) :]
+        async with running(tmp_path, kubeconfig, ours) as sighted, running(tmp_path, unsighted, theirs) as blind:
+            work = [stage.measure(phase, name, sighted, corrected=True) for phase, name in zip(rollouts, ours, strict=True)]
+            work += [stage.measure(phase, name, blind, corrected=False) for phase, name in zip(rollouts, theirs, strict=True)]
+            work += [stage.measure(phase, name, sighted, corrected=None) for phase, name in zip(alone, nobodys, strict=True)]
+            errors = [error for error in await asyncio.gather(*work, return_exceptions=True) if error is not None]
+            report(stage)
+            assert any(line.get("resource") == "horizontalpodautoscalers.autoscaling" for line in blind.lines())
+
+    assert [] == errors, "\n\n".join(map(str, errors))
+    corrected = [answer for answer in stage.answers if answer.corrected]
+    assert [] == [answer for answer in corrected if answer.decided > BOUND + SLACK]
+    assert [] == [answer for answer in corrected if answer.change == HALVES and answer.short > 2 * TICK]
+    hidden = [answer for answer in stage.answers if answer.corrected is False and answer.phase == PREVIEW.name and not answer.into]
+    assert any(not answer.followed for answer in hidden), "nothing was hidden"
 
 
-def note(phase: str, what: str, corrected: bool, busy: float, alone: float) -> None:
-    """Keep a measured number for the docs."""
-    found: dict[str, Any] = {"phase": phase, "what": what, "corrected": corrected, "busy": round(busy, 1), "alone": round(alone, 1)}
-    print(json.dumps(found))
-    if TABLE:
-        with Path(TABLE).open("a") as table:
-            table.write(json.dumps(found) + "\n")
+@contextlib.asynccontextmanager
+async def running(folder: Path, kubeconfig: Path, namespaces: list[str]) -> AsyncIterator[Operator]:
+    """Run an operator that serves some namespaces."""
+    operator = Operator(folder, kubeconfig, namespaces, {})
+    await operator.start()
+    try:
+        yield operator
+        await operator.stop()
+    finally:
+        await operator.kill()
+
+
+def report(stage: Stage) -> None:
+    """Write what was measured."""
+    order = {phase.name: number for number, phase in enumerate(PHASES)}
+    answers = sorted(stage.answers, key=lambda answer: order[answer.phase])
+    decided = max((answer.decided for answer in answers if answer.corrected), default=0.0)
+    ninth = statistics.quantiles(stage.starts, n=10)[-1]
+    words = [
+        f"Pods were ready {statistics.median(stage.starts):.1f} s after their creation, nine out of ten within {ninth:.1f} s.",
+        f"With the correction, enough pods were wanted {decided:.1f} s after the metrics showed the load, at worst ({BOUND:g} s).",
+    ]
+    lines = [*table(answers), "", *words]
+    print("\n".join(lines), flush=True)
+    if REPORT:
+        page = Path(REPORT)
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text("\n".join(lines) + "\n")
+        wire = [figure.to_wire() for figure in figures(answers, bound=BOUND)]
+        page.with_suffix(".json").write_text(json.dumps(wire, indent=1) + "\n")

@@ -36,6 +36,7 @@ class Autoscaler:
         load: for how many pods at their target the load is.
         corrected: whether the operator knows of the autoscaler.
         period: seconds between its looks.
+        first: seconds until the first of them; by default a period, which is when a window ends if it is as long.
         window: seconds over which the use of pods is averaged, and after which it is read again. A pod is counted once a whole
             window has passed since it became ready.
         unseen: images whose pods never are, since the metric is the application's own.
@@ -51,6 +52,7 @@ class Autoscaler:
         *,
         corrected: bool = True,
         period: float = 15.0,
+        first: float | None = None,
         window: float = 15.0,
         unseen: tuple[str, ...] = (),
         idle: float = 0.0,
@@ -61,7 +63,7 @@ class Autoscaler:
         self._period, self._window, self._unseen, self._idle, self._most = period, window, unseen, idle, most
         self._used: dict[int, list[tuple[float, float]]] = {}
         self._sample: tuple[float, dict[int, float]] = (world.now, self.uses())
-        self._next = world.now + period
+        self._next = world.now + (period if first is None else first)
         self._noise = noise
         self._advised = deque([(world.now, self.replicas)])
         self._store = Store(self)
@@ -94,6 +96,16 @@ class Autoscaler:
     def replicas(self) -> int:
         """The size of the Deployment."""
         return self.world.cluster.deployment.replicas if self.world.cluster.deployment else 0
+
+    @property
+    def window(self) -> float:
+        """Seconds over which the use of pods is averaged."""
+        return self._window
+
+    @property
+    def sampled(self) -> float:
+        """When the last window of the metrics ended, by the world's clock."""
+        return self._sample[0]
 
     def ready(self, revision: str | None) -> list[Pod]:
         """The ready pods of a revision; None for all."""
