@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 3
 
-.PHONY: help demo test lint types layers unit cluster-tests audit fuzz crds image-check bench soak bench-judge bench-batching faults autoscaler lock clean
+.PHONY: help demo test lint types layers unit cluster-tests audit fuzz crds image-check bench soak bench-handover bench-judge bench-batching faults autoscaler lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ bench: $(READY) ## Measure speed and scale on local clusters (an hour); writes b
 
 soak: $(READY) ## Half an hour of rollouts over 1,000 Releases on a local cluster; nothing may grow, slow down or end wrongly
 	$(BIN)/python -m bench.scale --only soak
+
+bench-handover: $(READY) ## Measure how long nobody works when one of two operators ends (3 minutes); writes bench/results
+	$(BIN)/tidegate-sandbox run --parts api,controllers -- $(BIN)/python bench/handover.py
 
 bench-judge: $(READY) ## Measure the judge: false alarms, detection, speed (20 minutes); writes bench/results and docs/judge-results.md
 	$(BIN)/python -m bench.judge
