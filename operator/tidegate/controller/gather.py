@@ -56,7 +56,7 @@ class Surroundings:
     routes: Mapping[str, Object | None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Read:
     """A spec as it was read, of one generation of an object.
 

@@ -33,7 +33,7 @@ MESSAGE_LENGTH = 1024
 """Characters of the status's message."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Memory:
     """One Release between two passes.
 

@@ -104,8 +104,9 @@ class Store:
         self._clock = clock
         self._labels = tuple(labels)
         self._entries: dict[str, dict[str, dict[str, _Entry]]] = {}
-        self._by_owner: dict[str, set[Key]] = {}
-        self._by_label: dict[tuple[str, str, str, str], set[Key]] = {}
+        # Tuples: of nearly all there is one, and a set of one takes four times the memory.
+        self._by_owner: dict[str, tuple[Key, ...]] = {}
+        self._by_label: dict[tuple[str, str, str, str], tuple[Key, ...]] = {}
         self._tombstones: dict[Key, _Tombstone] = {}
         self._next_burial_check = 0.0
         self._heard: dict[str, float] = {}
@@ -288,17 +289,12 @@ class Store:
         return self._publish(Change(key, old, new, listed=listed))
 
     def _put(self, key: Key, old: Object | None, new: Object) -> None:
-        if old is not None:
-            self._unindex(key, old)
         entry = _Entry(version_of(new), pack(new))
         self._entries.setdefault(key.kind, {}).setdefault(key.namespace, {})[key.name] = entry
-        for uid in _owners(new):
-            self._by_owner.setdefault(uid, set()).add(key)
-        for pair in self._label_pairs(key, new):
-            self._by_label.setdefault(pair, set()).add(key)
+        self._index(key, old, new)
 
     def _drop(self, key: Key, old: Object) -> None:
-        self._unindex(key, old)
+        self._index(key, old, None)
         self._recent.pop(key, None)
         by_namespace = self._entries[key.kind]
         del by_namespace[key.namespace][key.name]
@@ -330,17 +326,13 @@ class Store:
         self._tombstones = {key: stone for key, stone in self._tombstones.items() if key.kind != kind}
         self._newest.pop(kind, None)
 
-    def _unindex(self, key: Key, old: Object) -> None:
-        for uid in _owners(old):
-            _discard(self._by_owner, uid, key)
-        for pair in self._label_pairs(key, old):
-            _discard(self._by_label, pair, key)
+    def _index(self, key: Key, old: Object | None, new: Object | None) -> None:
+        _move(self._by_owner, key, _owners(old), _owners(new))
+        _move(self._by_label, key, self._label_pairs(key, old), self._label_pairs(key, new))
 
-    def _label_pairs(self, key: Key, obj: Object) -> Iterator[tuple[str, str, str, str]]:
-        labels = obj["metadata"].get("labels") or {}
-        for label in self._labels:
-            if label in labels:
-                yield key.kind, key.namespace, label, labels[label]
+    def _label_pairs(self, key: Key, obj: Object | None) -> set[tuple[str, str, str, str]]:
+        labels = (obj["metadata"].get("labels") if obj is not None else None) or {}
+        return {(key.kind, key.namespace, label, labels[label]) for label in self._labels if label in labels}
 
     def _publish(self, change: Change) -> Change:
         for callback in tuple(self._subscribers.get(change.key.kind, ())):
@@ -351,14 +343,18 @@ class Store:
         return change
 
 
-def _owners(obj: Object) -> Iterator[str]:
-    for reference in obj["metadata"].get("ownerReferences") or ():
-        yield reference["uid"]
+def _owners(obj: Object | None) -> set[str]:
+    references = obj["metadata"].get("ownerReferences") if obj is not None else None
+    return {reference["uid"] for reference in references or ()}
 
 
-def _discard(index: dict[E, set[Key]], entry: E, key: Key) -> None:
-    keys = index.get(entry)
-    if keys is not None:
-        keys.discard(key)
-        if not keys:
+def _move(index: dict[E, tuple[Key, ...]], key: Key, old: set[E], new: set[E]) -> None:
+    """List a key under other entries than before; most changes of an object change neither its owners nor its labels."""
+    for entry in new - old:
+        index[entry] = (*index.get(entry, ()), key)
+    for entry in old - new:
+        keys = tuple(one for one in index[entry] if one != key)
+        if keys:
+            index[entry] = keys
+        else:
             del index[entry]
