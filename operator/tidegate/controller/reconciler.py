@@ -147,7 +147,7 @@ class Reconciler:
         Args:
             within: seconds after which no further write is begun.
         """
-        postponed = [(key, memory) for key, memory in self._memory.items() if memory.unsaved and memory.postponed]
+        postponed = [(key, memory) for key, memory in self._memory.items() if memory.postponed]
         await self._statuses.store_all(postponed, within)
 
     def lane(self, key: ReleaseKey) -> Lane:

@@ -46,10 +46,10 @@ class Statuses:
         due = memory.due(release, self._heartbeat, now := self._clock.monotonic())
         if due is None:
             memory.kept(release, None)
-        elif now < due:
+            return None
+        if now < due:
             # What is stored says the same, but for numbers.
             memory.unsaved = memory.postponed = False
-        if due is None or now < due:
             return None
         memory.offered, memory.unsaved = memory.wire, True
         try:

@@ -180,7 +180,7 @@ class Draft:
     def traces(self) -> bool:
         """Whether something that was put back still has a mark of ours."""
         service, former = self.snap.user_service, self.snap.former_service
-        if former is not None and (former.traces or former.revision is not None):
+        if former is not None and not former.untouched:
             return True
         return any(route.traces for route in self.routes) or (service is not None and service.traces and service.revision is None)
 

@@ -129,7 +129,7 @@ def service_actions(draft: Draft) -> Iterator[Action]:
 def pin_actions(draft: Draft) -> Iterator[PinService]:
     """Yield the writes on the user's Service: pinned to the version that serves if the user wants that, else as it was."""
     former = draft.snap.former_service
-    if former is not None and (former.revision is not None or former.traces):
+    if former is not None and not former.untouched:
         yield PinService(None, former=True)
     service, traffic = draft.snap.user_service, draft.snap.release.spec.traffic
     if service is None or traffic is None or draft.status.stable is None:

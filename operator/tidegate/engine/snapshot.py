@@ -143,6 +143,11 @@ class ServiceView:
     current: bool = True
     traces: bool = False
 
+    @property
+    def untouched(self) -> bool:
+        """Whether the user's Service is as if it had never been pinned."""
+        return self.revision is None and not self.traces
+
 
 class RouteStage(IntEnum):
     """How far a route is from what the user wrote; a route goes up and down one stage at a time.

@@ -141,7 +141,7 @@ def pin_is_noted(draft: Draft) -> bool:
         draft.set(pinned_service=wanted)
         return wanted is not None
     current = service if service is not None and service.name == noted else draft.snap.former_service
-    let_go = current is None or (current.revision is None and not current.traces)
+    let_go = current is None or current.untouched
     if not let_go or (pins and service is not None and service.name == noted):
         return False
     draft.set(pinned_service=None)
