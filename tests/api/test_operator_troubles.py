@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from api.cluster_access import apply, needs_api
-from api.operator_access import NAME, Json, Scene, account_with, condition, install, rules_of_deploy, scene_in
+from api.operator_access import NAME, Json, Scene, account_with, condition, install, router_of, rules_of_deploy, scene_in
 from tidegate.cluster.resources import HTTP_ROUTES
 
 pytestmark = needs_api
@@ -183,3 +184,30 @@ async def test_rollout_gets_through_a_bad_day(scene: Scene, what: Json) -> None:
     counts = await scene.events("RolloutStarted", "Promoted")
     assert 1 == counts["RolloutStarted"]
     assert 1 == counts["Promoted"]
+
+
+async def test_route_waits_for_slices_that_are_behind(scene: Scene) -> None:
+    """Given a Service whose EndpointSlices name no pod yet, the route stays with the operator's Services until they do."""
+    await scene.service()
+    await scene.route()
+    await scene.policy(steps=[{"weight": 50}, {"weight": 100}])
+    await scene.deployment()
+    await scene.release(route=True)
+    empty = json.dumps(
+        {"kind": "EndpointSliceList", "apiVersion": "discovery.k8s.io/v1", "metadata": {"resourceVersion": "1"}, "items": []}
+    )
+    async with router_of(scene):
+        await scene.start()
+        await scene.idle()
+        behind = scene.proxy.fault("GET", rf"/endpointslices\?.*service-name(=|%3D){NAME}($|&)", status=200, text=empty)
+        await scene.set_image("checkout:v2")
+        words = f"waits for Service {NAME} to have the endpoints that serve"
+        await scene.until(lambda status: words in status.get("message", ""))
+        waiting = await scene.weights()
+
+        scene.proxy.mend(behind)
+        status = await scene.until(lambda status: bool(status.get("lastRollout")) and not status.get("rollout"))
+
+    assert {NAME: 0, f"{NAME}-stable": 0, f"{NAME}-canary": 100} == {NAME: 0, **waiting}
+    assert "Promoted" == status["lastRollout"]["outcome"]
+    assert {NAME} == set(await scene.weights())

@@ -62,7 +62,8 @@ class Shelf:
         return await perform(action, services=on or await self.services(), cluster=self.shop.cluster)
 
     async def view(self, role: Role) -> ServiceView | None:
-        slices = await self.shop.cluster.list(ENDPOINT_SLICES.path(self.shop.namespace))
+        of_it = f"kubernetes.io/service-name={NAME}-{role.value}"
+        slices = await self.shop.cluster.list(ENDPOINT_SLICES.path(self.shop.namespace), label_selector=of_it)
         return service_view(await self.services(), role, slices=slices.items)
 
 

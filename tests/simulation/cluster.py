@@ -136,6 +136,8 @@ class Cluster:
         """Seconds until pods of an image are ready; None for never. Default: 3."""
         self.router_delay = 0.5
         self.router_works = True
+        self.behind: set[str] = set()
+        """Services whose slices the controller has not got to yet."""
         self.terminating: list[tuple[int, float]] = []
         self.stopped: set[int] = set()
         self._counter = 0
@@ -320,7 +322,7 @@ class Cluster:
             self._stop(pod)
 
     def _sync_slices(self) -> None:
-        for service in self.services.values():
+        for service in (one for name, one in self.services.items() if name not in self.behind):
             service.addresses = frozenset(
                 pod.id
                 for rs in self.replica_sets.values()

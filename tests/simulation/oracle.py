@@ -5,7 +5,7 @@ The oracle keeps its own account of what was rejected and granted, and compares 
 
 from __future__ import annotations
 
-from simulation.cluster import CANARY, STABLE, ReplicaSet
+from simulation.cluster import CANARY, STABLE, USER, ReplicaSet
 from simulation.views import at, stage_of, weight_of
 from simulation.world import Pass, World
 from tidegate.api.gate import BreachAction
@@ -180,6 +180,7 @@ class Oracle:
     def write(self, what: str) -> None:
         """Check the world after a write of the operator."""
         cluster, deployment = self.world.cluster, self.world.cluster.deployment
+        self._service_has_endpoints()
         rejected = self.rejected & {entry.version for entry in self.world.status.rejected}
         if what.startswith("Hold(paused=False") and deployment is not None:
             serves = self.world.status.stable
@@ -196,6 +197,17 @@ class Oracle:
             self.judged = {pod.id for pod in rs.pods}
             for route in cluster.routes.values():
                 assert weight_of(route.in_force) == 100, "adopted before it had all traffic"
+
+    def _service_has_endpoints(self) -> None:
+        world, services = self.world, self.world.cluster.services
+        if world.last is None or world.stale or world.deleting is not None or USER not in services:
+            return
+        lacking = frozenset[int]().union(*(services[one].addresses for one in (STABLE, CANARY) if one in services))
+        lacking -= services[USER].addresses
+        for route in world.last.snapshot.routes:
+            after = world.cluster.routes.get(route.name)
+            if after is not None and route.stage is RouteStage.SPLIT and stage_of(after.backends) is not RouteStage.SPLIT:
+                assert not lacking, f"the route goes back to a Service that lacks endpoints: {lacking}"
 
     def _without_traffic(self) -> None:
         for route in self.world.cluster.routes.values():

@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from simulation.cluster import CANARY, CONTROLLERS, Controller
+from simulation.cluster import CANARY, CONTROLLERS, USER, Controller
 from simulation.oracle import Oracle
 from simulation.world import KINDS, World
 from tidegate.api.names import Condition, Phase
@@ -210,7 +210,7 @@ class Rollouts(RuleBasedStateMachine):
                     pod.down = down
 
     @rule(
-        what=st.sampled_from(["router", "policy", "slow", "never", "lag", "lag", "service", "all is well"]),
+        what=st.sampled_from(["router", "policy", "slow", "never", "lag", "lag", "service", "slices", "all is well"]),
         kind=st.sampled_from(KINDS),
     )
     def nuisance(self, what: str, kind: str) -> None:
@@ -228,13 +228,15 @@ class Rollouts(RuleBasedStateMachine):
                 world.stale = {kind}
             case "service":
                 world.cluster.services.pop(CANARY, None)
+            case "slices":
+                world.cluster.behind = {USER}
             case _:
                 self._be_kind()
 
     def _be_kind(self) -> None:
         world = self.world
         world.stale, world.quality, world.prometheus_trouble = set(), {}, ""
-        world.cluster.router_works, world.cluster.start_up = True, {}
+        world.cluster.router_works, world.cluster.start_up, world.cluster.behind = True, {}, set()
         world.policy = SPEC
 
     @invariant()

@@ -91,6 +91,15 @@ def service_view(name: str, service: Service | None) -> ServiceView | None:
     return ServiceView(name, service.revision, endpoints=0 if name == USER else len(service.addresses))
 
 
+def user_view(seen: Seen, read: Service | None) -> ServiceView | None:
+    """Return what the engine sees of the user's Service; `read` is the Service whose endpoints were read, None where none were."""
+    view = service_view(USER, seen.services.get(USER))
+    if view is None or read is None:
+        return view
+    own = frozenset[int]().union(*(seen.services[name].addresses for name in (STABLE, CANARY) if name in seen.services))
+    return replace(view, endpoints=len(read.addresses), lacks=len(own - read.addresses))
+
+
 def workload_view(seen: Seen, images: dict[str, str], trouble: str, version: str | None) -> WorkloadView | None:
     """Return what the engine sees of the Deployment."""
     deployment = seen.deployment

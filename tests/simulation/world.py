@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from simulation.cluster import CANARY, STABLE, USER, Cluster, ReplicaSet, Service, Template
-from simulation.views import Seen, at, route_view, service_view, shifted, workload_view
+from simulation.views import Seen, at, route_view, service_view, shifted, user_view, workload_view
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ReleaseSpec, ReleaseStatus
 from tidegate.engine.decide import decide
@@ -106,6 +106,8 @@ class World:
         self.weights: list[int] = [0]
         self.alive_since: float | None = None
         """When the operator that is alive began; None where the next pass is the first of a new one."""
+        self.inquired = False
+        """Whether the endpoints of the user's Service were read since the last pass."""
         self.last: Pass | None = None
         self.after_write: Callable[[str], None] = lambda _: None
         self.refused: tuple[type[Action], ...] = ()
@@ -165,7 +167,7 @@ class World:
             finalizer=self.finalizer,
             request=Request(Verb(verb) if verb in {*Verb} else None, name, request) if request else None,
         )
-        user = service_view(USER, seen.services.get(USER))
+        user = user_view(seen, self.cluster.services.get(USER) if self.inquired else None)
         return Snapshot(
             release=release,
             status=self.status,
@@ -193,6 +195,7 @@ class World:
         snapshot = self.snapshot()
         plan = decide(snapshot, at(self.now))
         self.last = made = Pass(snapshot, plan)
+        self.inquired = plan.inquire
         if self.gone:
             return made
         if crash_after is None:
@@ -208,7 +211,7 @@ class World:
 
     def die(self) -> None:
         """The operator dies, and all that it has in memory with it; the next pass is another's."""
-        self.readings, self.alive_since = [], None
+        self.readings, self.alive_since, self.inquired = [], None, False
 
     def _carry_out(self, made: Pass, crash_after: int | None) -> None:
         plan, failed = made.plan, False

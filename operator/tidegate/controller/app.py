@@ -22,11 +22,11 @@ from tidegate.controller.config import Config
 from tidegate.controller.gather import Gatherer
 from tidegate.controller.handover import knows, note
 from tidegate.controller.http import Check, Endpoints
+from tidegate.controller.inquiries import REASONS, USER_ENDPOINTS, Inquiries
 from tidegate.controller.leadership import election_of, instance
 from tidegate.controller.looks import Looks
 from tidegate.controller.metrics import Metrics
 from tidegate.controller.outside import WATCHED, World
-from tidegate.controller.pods import Pods
 from tidegate.controller.reconciler import Reconciler
 from tidegate.controller.references import SERVICE_OF_SLICE, References, ReleaseKey
 from tidegate.controller.releases import Releases
@@ -119,7 +119,8 @@ class App:
             requested=lambda connection, _: metrics.prometheus_requests.labels(connection).inc(),
         )
         self._looks = Looks(clock=clock, telemetry=self._reader, arrived=self._queue.add)
-        self._pods = Pods(self._cluster, clock=clock, arrived=self._queue.add)
+        self._pods = Inquiries(REASONS, self._cluster, clock=clock, arrived=self._queue.add)
+        self._user_endpoints = Inquiries(USER_ENDPOINTS, self._cluster, clock=clock, arrived=self._queue.add)
         router = HTTPRouteRouter()
         self._gatherer = Gatherer(store, router, clock=clock, warm_up=config.warm_up.total_seconds())
         self._reconciler = Reconciler(
@@ -129,6 +130,7 @@ class App:
             router=router,
             looks=self._looks,
             pods=self._pods,
+            endpoints=self._user_endpoints,
             recorder=self._recorder,
             metrics=metrics,
             clock=clock,
@@ -244,7 +246,7 @@ class App:
         finished = await self._workers.stop(within=0.0 if deposed else HANDOVER_SECONDS)
         if not deposed:
             await self._store_postponed()
-        await self._pods.stop()
+        await asyncio.gather(self._pods.stop(), self._user_endpoints.stop())
         flush = FLUSH_SECONDS if self._election is None else HURRY_SECONDS
         await self._recorder.stop(within=0.0 if deposed else flush)
         await self._hand_over(finished=finished)

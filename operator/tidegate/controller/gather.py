@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
 from pydantic import ValidationError
@@ -16,6 +15,7 @@ from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import PolicyKind, ReleaseSpec, ReleaseStatus
 from tidegate.controller.autoscalers import Autoscalers
 from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
+from tidegate.controller.stored import in_words
 from tidegate.engine.plan import Role
 from tidegate.engine.snapshot import Blocker, PolicyView, ReleaseView, Request, RouteView, ServiceView, Snapshot, Verb, WorkloadView
 from tidegate.judge.reading import Reading
@@ -23,9 +23,9 @@ from tidegate.runtime.clock import Clock
 from tidegate.runtime.errors import Terminal
 from tidegate.runtime.store import Object, Store
 from tidegate.traffic import services
-from tidegate.traffic.backends import own_name
+from tidegate.traffic.backends import Json, own_name
 from tidegate.traffic.router import Router
-from tidegate.workloads.observe import Workload, unsupported, workload_view
+from tidegate.workloads.observe import Workload, namespace_of, unsupported, workload_view
 
 log = structlog.get_logger(__name__)
 
@@ -104,6 +104,7 @@ class Gatherer:
         self._read: dict[str, Read] = {}
         self._forms: dict[str, dict[str, tuple[tuple[object, ...], float]]] = {}
         self._viewed: dict[str, dict[str, Viewed]] = {}
+        self._neighbours: dict[str, str] = {}
 
     def look_round(
         self,
@@ -157,6 +158,7 @@ class Gatherer:
         readings: tuple[Reading, ...],
         blockers: Iterable[Blocker],
         keep_held: bool,
+        endpoints: Iterable[Object] | None = None,
         known_since: datetime | None = None,
     ) -> Snapshot:
         """Return what the engine sees.
@@ -168,6 +170,7 @@ class Gatherer:
             readings: looks that have come in.
             blockers: what stands in the way, as far as the caller knows.
             keep_held: whether the Deployment stays paused between rollouts.
+            endpoints: EndpointSlices of the user's Service; None where they were not read.
             known_since: since when the status is known here; None where that is of no concern.
         """
         spec, beside, workload = around.spec, around.services, around.workload
@@ -183,7 +186,7 @@ class Gatherer:
             status=status,
             policy=policy,
             workload=self._workload_view(around, status) if workload else None,
-            user_service=services.user_view(beside.user) if beside else None,
+            user_service=self._user_view(beside, endpoints) if beside else None,
             former_service=services.user_view(around.former.user) if around.former else None,
             stable_service=self._service_view(beside, Role.STABLE),
             canary_service=self._service_view(beside, Role.CANARY),
@@ -270,8 +273,17 @@ class Gatherer:
             deployment=dict(deployment),
             replica_sets=[dict(rs) for rs in {rs["metadata"]["uid"]: rs for rs in found}.values()],
             pods=[dict(pod) for pod in pods],
+            neighbours=self._neighbours_in(key.namespace, found),
             label_is_stale=holder is not None and self._store.get("Release", key.namespace, holder) is None,
         )
+
+    def _neighbours_in(self, namespace: str, found: Iterable[Object]) -> list[Json]:
+        """Return a ReplicaSet that some Release of the namespace has, if one was ever seen and is still there."""
+        for rs in found:
+            if namespace_of(rs) is not None:
+                self._neighbours[namespace] = rs["metadata"]["name"]
+        neighbour = self._store.get("ReplicaSet", namespace, self._neighbours.get(namespace, ""))
+        return [dict(neighbour)] if neighbour is not None else []
 
     def _policy(self, key: ReleaseKey, spec: ReleaseSpec) -> tuple[PolicyView | None, str]:
         ref = spec.policy_ref
@@ -299,12 +311,20 @@ class Gatherer:
             canary=dict(canary) if canary else None,
         )
 
+    def _user_view(self, beside: services.Services, endpoints: Iterable[Object] | None) -> ServiceView:
+        view = services.user_view(beside.user)
+        if endpoints is None:
+            return view
+        own = [piece for role in Role for piece in self._slices(beside, role)]
+        return services.with_endpoints(view, endpoints, own)
+
     def _service_view(self, beside: services.Services | None, role: Role) -> ServiceView | None:
         if beside is None:
             return None
-        name = own_name(beside.name, role)
-        slices = self._store.by_label("EndpointSlice", beside.namespace, SERVICE_OF_SLICE, name)
-        return services.service_view(beside, role, slices=slices)
+        return services.service_view(beside, role, slices=self._slices(beside, role))
+
+    def _slices(self, beside: services.Services, role: Role) -> Iterable[Object]:
+        return self._store.by_label("EndpointSlice", beside.namespace, SERVICE_OF_SLICE, own_name(beside.name, role))
 
     def _routes(self, key: ReleaseKey, spec: ReleaseSpec, changed: Iterable[str]) -> dict[str, Object | None]:
         if spec.traffic is None or spec.traffic.gateway_api is None:
@@ -364,40 +384,3 @@ def _request(text: str | None) -> Request | None:
     verb, _, name = text.partition("/")
     known = next((one for one in Verb if one == verb), None) if name else None
     return Request(known, plain(name, LONGEST_REQUEST), plain(text, LONGEST_REQUEST))
-
-
-def stored_status(release: Object) -> ReleaseStatus:
-    """Read the status that is stored; what cannot be read of it is left out, and that is logged.
-
-    A status may have been written by an operator that knows more. Whatever else it says, above all which versions were rejected,
-    must not be lost with what this one does not understand.
-    """
-    stored: dict[str, Any] = dict(release.get("status") or {})
-    while True:
-        try:
-            return ReleaseStatus.model_validate(stored)
-        except ValidationError as error:
-            metadata = release["metadata"]
-            cause = in_words(error, where="status")
-            log.warning("stored status is read in part", release=metadata["name"], namespace=metadata["namespace"], cause=cause)
-            rest = _without(stored, {one["loc"][:2] for one in error.errors()})
-            stored = rest if rest != stored else {}
-
-
-def _without(stored: Mapping[str, Any], places: set[tuple[int | str, ...]]) -> dict[str, Any]:
-    """Leave out the fields that errors name; of a list only the items."""
-    rest: dict[str, Any] = {}
-    for name, value in stored.items():
-        named = {place[1:] for place in places if place[:1] == (name,)}
-        if not named:
-            rest[name] = value
-        elif isinstance(value, list) and () not in named:
-            rest[name] = [item for index, item in enumerate(value) if (index,) not in named]
-    return rest
-
-
-def in_words(error: ValidationError, *, where: str = "spec") -> str:
-    """Say which fields are wrong and why, without their values."""
-    return "; ".join(
-        f"{'.'.join([where, *map(str, one['loc'])])}: {one['msg']}" for one in error.errors(include_url=False, include_input=False)
-    )

@@ -15,7 +15,7 @@ from tidegate.api.names import Condition, Reason
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ConditionStatus, ReleaseStatus
 from tidegate.cluster.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid
-from tidegate.controller.gather import stored_status
+from tidegate.controller.stored import stored_status
 from tidegate.controller.writes import Weight, weigh
 from tidegate.engine.snapshot import Blocker
 from tidegate.runtime.errors import Retry, Terminal

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -16,12 +16,12 @@ from tidegate.cluster.errors import ApiError
 from tidegate.cluster.events import Recorder
 from tidegate.controller import act
 from tidegate.controller.gather import Gatherer, Surroundings
+from tidegate.controller.inquiries import Inquiries
 from tidegate.controller.looks import Looks
 from tidegate.controller.memory import Memory, refused
 from tidegate.controller.metrics import Metrics
 from tidegate.controller.notices import Notices
 from tidegate.controller.outside import Outside
-from tidegate.controller.pods import PATIENCE, Pods
 from tidegate.controller.references import ReleaseKey
 from tidegate.controller.statuses import Statuses
 from tidegate.controller.watch import watch_of
@@ -72,6 +72,7 @@ class Reconciler:
         router: shifts routes.
         looks: takes looks of gates.
         pods: reads pods' reasons.
+        endpoints: reads the endpoints of users' Services.
         recorder: writes Events.
         metrics: the operator's own.
         clock: the time.
@@ -92,7 +93,8 @@ class Reconciler:
         gatherer: Gatherer,
         router: Router,
         looks: Looks,
-        pods: Pods,
+        pods: Inquiries,
+        endpoints: Inquiries,
         recorder: Recorder,
         metrics: Metrics,
         clock: Clock,
@@ -105,7 +107,7 @@ class Reconciler:
         ending: Callable[[], bool],
     ) -> None:
         self._store, self._cluster, self._gatherer, self._router = store, cluster, gatherer, router
-        self._looks, self._pods, self._metrics = looks, pods, metrics
+        self._looks, self._pods, self._endpoints, self._metrics = looks, pods, endpoints, metrics
         self._notices = Notices(recorder, clock=clock)
         self._clock, self._due = clock, due
         self._statuses = Statuses(store, cluster, clock=clock, heartbeat=heartbeat)
@@ -198,6 +200,7 @@ class Reconciler:
             readings=tuple(arrival.reading for arrival in arrivals),
             blockers=(*outside.blockers, *([memory.trouble] if memory.trouble else ())),
             keep_held=self._keep_held(),
+            endpoints=self._endpoints.of(key, around.services.name) if around.services else None,
             known_since=now.wall_at(memory.since),
         )
         plan = decide(snapshot, now.wall)
@@ -230,7 +233,7 @@ class Reconciler:
     def _look_round(self, key: ReleaseKey, status: ReleaseStatus) -> Surroundings | None:
         candidate = status.candidate.revision if status.candidate else None
         changed = [rule.route for rule in status.original_rules]
-        pods, pinned = self._pods.of(key, candidate), status.pinned_service
+        pods, pinned = self._pods.of(key, candidate) or (), status.pinned_service
         return self._gatherer.look_round(key, candidate=candidate, pods=pods, changed=changed, pinned=pinned)
 
     async def _carry_out(self, key: ReleaseKey, memory: Memory, decision: Decision) -> tuple[ApiError | None, act.Done]:
@@ -331,11 +334,7 @@ class Reconciler:
         status, at, now = decision.plan.status, decision.at, self._clock.monotonic()
         self._looks.plan(key, decision.plan.looks, watch_of(decision.around, status, at.wall_at(memory.since)), at)
         waits = [self._statuses.store_in(key, memory, now), *([POSTPONED_SECONDS] if memory.postponed else [])]
-        if status.candidate is not None and status.step is not None and status.candidate.ready < status.candidate.replicas:
-            self._pods.want(key, status.candidate.revision)
-            waits.append(PATIENCE)
-        else:
-            self._pods.forget(key)
+        waits += self._inquire(key, decision)
         if settling:
             # The watch tells of what was written, as a rule; a pass that nobody asked for costs nothing.
             waits.append(SETTLE_SECONDS)
@@ -344,10 +343,23 @@ class Reconciler:
         dues = [decision.plan.due, *(at.wall_at(now + wait) for wait in waits if wait is not None)]
         self._due.set(key, min((due for due in dues if due is not None), default=None), at)
 
+    def _inquire(self, key: ReleaseKey, decision: Decision) -> Iterator[float]:
+        """Have read what is waited for; yield after how many seconds to ask again."""
+        status, beside = decision.plan.status, decision.around.services
+        if status.candidate is not None and status.step is not None and status.candidate.ready < status.candidate.replicas:
+            yield self._pods.want(key, status.candidate.revision)
+        else:
+            self._pods.forget(key)
+        if decision.plan.inquire and beside is not None:
+            yield self._endpoints.want(key, beside.name)
+        else:
+            self._endpoints.forget(key)
+
     def _forget(self, key: ReleaseKey) -> None:
         self._memory.pop(key, None)
         self._looks.forget(key)
         self._pods.forget(key)
+        self._endpoints.forget(key)
         self._due.drop(key)
         self._metrics.forget(*key)
 

@@ -75,4 +75,5 @@ def decide(snap: Snapshot, now: datetime) -> Plan:
         notices=tuple(draft.notices),
         looks=looks,
         due=min(draft.dues, default=None),
+        inquire=draft.inquire,
     )

@@ -14,7 +14,7 @@ from tidegate.engine.plan import EventType, Notice
 from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage, RouteView, Snapshot, WorkloadView
 
 HANDBACK_PATIENCE = timedelta(seconds=60)
-"""After this long, a Release that is being deleted no longer waits for a router that says nothing."""
+"""After this long, a Release that is being deleted no longer waits for a router that says nothing, nor for endpoints."""
 
 
 @dataclass
@@ -28,6 +28,8 @@ class Draft:
     dues: list[datetime] = field(default_factory=list)
     waits: list[str] = field(default_factory=list)
     """What the rollout waits for, in words; the first is told."""
+    inquire: bool = False
+    """Whether the endpoints of the user's Service have to be read."""
 
     def set(self, **changes: Any) -> None:
         """Replace fields of the status."""
@@ -52,9 +54,9 @@ class Draft:
         if at > self.now:
             self.dues.append(at)
 
-    def wait_for(self, words: str) -> None:
-        """Say what the rollout waits for."""
-        self.waits.append(words)
+    def wait_for(self, words: str, *, cause: bool = False) -> None:
+        """Say what the rollout waits for; a cause is told before what waits because of it."""
+        self.waits.insert(0 if cause else len(self.waits), words)
 
     def begin_undo(self, cause: Cause, message: str) -> None:
         """Take all traffic from the new version; everything else of a rollback follows."""
@@ -193,13 +195,17 @@ class Draft:
 
     def route_seen(self, route: RouteView) -> datetime | None:
         """Return since when a route has been in force as it is, None while its router has not accepted it."""
-        deleting = self.snap.release.deleting
         if route.accepted and route.since is not None:
             return route.since
+        return self.snap.release.deleting if self.patience_is_over() else None
+
+    def patience_is_over(self) -> bool:
+        """Whether the Release has been deleted for so long that it is let go, whatever does not answer."""
+        deleting = self.snap.release.deleting
         if deleting is None:
-            return None
+            return False
         self.wake(deleting + HANDBACK_PATIENCE)
-        return deleting if self.now >= deleting + HANDBACK_PATIENCE else None
+        return self.now >= deleting + HANDBACK_PATIENCE
 
 
 def carries(route: RouteView, weight: int) -> bool:

@@ -205,6 +205,7 @@ class Plan:
         notices: Events, after the actions.
         looks: next look of each gate that is watched.
         due: when to decide again at the latest, if nothing changes before; None to wait for a change.
+        inquire: whether the endpoints of the user's Service are to be read, since a route waits for them.
     """
 
     status: ReleaseStatus
@@ -213,3 +214,4 @@ class Plan:
     notices: tuple[Notice, ...] = ()
     looks: tuple[Look, ...] = ()
     due: datetime | None = None
+    inquire: bool = False

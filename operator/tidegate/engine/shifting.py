@@ -80,7 +80,8 @@ def _towards_user(draft: Draft, route: RouteView) -> Move:
             # The user's backend may be missing: it comes back without weight first.
             return RouteStage.SPLIT, round(route.weight)
         case RouteStage.SPLIT:
-            return (RouteStage.ENTERING, 0) if _user_service_serves(draft) and _warmed_up(draft, route) else None
+            may = _user_service_serves(draft) and _warmed_up(draft, route) and _user_service_has_endpoints(draft)
+            return (RouteStage.ENTERING, 0) if may else None
         case RouteStage.ENTERING:
             return (RouteStage.USER, 0) if _warmed_up(draft, route) else None
 
@@ -97,12 +98,25 @@ def _warmed_up(draft: Draft, route: RouteView) -> bool:
 def _user_service_serves(draft: Draft) -> bool:
     """Whether the user's Service is there and selects what serves."""
     if draft.snap.user_service is None and not draft.deleting:
-        draft.wait_for("for the Service to be there")
+        draft.wait_for("for the Service to be there", cause=True)
         return False
     user = draft.snap.user_service
     unpinned = user is None or user.revision is None
     # What is left to be done may be no more than to erase our mark.
     return all(action.former or (action.revision is None and unpinned) for action in pin_actions(draft))
+
+
+def _user_service_has_endpoints(draft: Draft) -> bool:
+    """Whether the user's Service has the endpoints that serve: their controller may be behind, and requests would find none."""
+    user, serving = draft.snap.user_service, draft.canary_set if draft.committed else draft.stable_set
+    if user is None:
+        return True
+    draft.inquire = True
+    nobody = user.endpoints == 0 and serving is not None and serving.ready > 0
+    if (user.lacks == 0 and not nobody) or draft.patience_is_over():
+        return True
+    draft.wait_for(f"for Service {user.name} to have the endpoints that serve", cause=user.lacks is not None)
+    return False
 
 
 def _selects(service: ServiceView | None, revision: str) -> bool:

@@ -132,7 +132,9 @@ class ServiceView:
     Attributes:
         name: object name.
         revision: the pod-template-hash in its selector; None where it selects every version.
-        endpoints: number of ready endpoints in its EndpointSlices; known only for the operator's own.
+        endpoints: number of ready endpoints in its EndpointSlices; 0 for the user's where they were not read.
+        lacks: for the user's Service, how many of the ready endpoints of the operator's own it does not have; None where its
+            endpoints were not read, as they are only where the plan asks for it.
         current: whether its ports and the rest of its selector follow the user's Service (always True for the user's).
         traces: the API server has us as one that writes it, for the user's Service only.
     """
@@ -140,6 +142,7 @@ class ServiceView:
     name: str
     revision: str | None
     endpoints: int = 0
+    lacks: int | None = None
     current: bool = True
     traces: bool = False
 

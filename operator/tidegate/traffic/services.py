@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, assert_never
 
 from tidegate.api.names import API_VERSION, LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE, LABEL_ROLE, Reason
@@ -73,9 +73,21 @@ class Services:
 
 
 def user_view(user: Mapping[str, Any]) -> ServiceView:
-    """Return what the engine sees of the user's Service."""
+    """Return what the engine sees of the user's Service, but for its endpoints."""
     revision = _selector(user).get(LABEL_POD_TEMPLATE_HASH)
     return ServiceView(name=user["metadata"]["name"], revision=revision, traces=marked(user))
+
+
+def with_endpoints(view: ServiceView, slices: Iterable[Mapping[str, Any]], own_slices: Iterable[Mapping[str, Any]]) -> ServiceView:
+    """Return what the engine sees of the user's Service once its endpoints were read.
+
+    Args:
+        view: what it sees without them.
+        slices: EndpointSlices of the user's Service.
+        own_slices: those of the operator's two.
+    """
+    has, own = ready_endpoints(slices), ready_endpoints(own_slices)
+    return replace(view, endpoints=len(has), lacks=len(own - has))
 
 
 def service_view(services: Services, role: Role, *, slices: Iterable[Mapping[str, Any]]) -> ServiceView | None:
@@ -84,7 +96,7 @@ def service_view(services: Services, role: Role, *, slices: Iterable[Mapping[str
     Args:
         services: the raw Services.
         role: which one.
-        slices: EndpointSlices of the namespace; those of other Services may be among them.
+        slices: its EndpointSlices.
     """
     service = services.of(role)
     if service is None or not services.is_ours(service):
@@ -94,22 +106,20 @@ def service_view(services: Services, role: Role, *, slices: Iterable[Mapping[str
     return ServiceView(
         name=service["metadata"]["name"],
         revision=revision,
-        endpoints=ready_endpoints(slices, service=service["metadata"]["name"]),
+        endpoints=len(ready_endpoints(slices)),
         current=_essence(service) == _essence(wanted),
     )
 
 
-def ready_endpoints(slices: Iterable[Mapping[str, Any]], *, service: str) -> int:
-    """Return how many endpoints of a Service are ready and not terminating; a pod with two addresses counts once."""
-    found = set()
+def ready_endpoints(slices: Iterable[Mapping[str, Any]]) -> set[object]:
+    """Return what tells the endpoints that are ready and not terminating apart; a pod with two addresses is there once."""
+    found: set[object] = set()
     for piece in slices:
-        if (piece["metadata"].get("labels") or {}).get("kubernetes.io/service-name") != service:
-            continue
         for endpoint in piece.get("endpoints") or ():
             conditions = endpoint.get("conditions") or {}
             if conditions.get("ready") is not False and not conditions.get("terminating"):
                 found.add((endpoint.get("targetRef") or {}).get("uid") or tuple(endpoint["addresses"]))
-    return len(found)
+    return found
 
 
 def unsupported(services: Services) -> Blocker | None:

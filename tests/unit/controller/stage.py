@@ -15,10 +15,10 @@ from tidegate.api.release import OriginalRule, ReleaseStatus, RevisionStatus, Ro
 from tidegate.cluster.events import Recorder
 from tidegate.controller.cached import CachedCluster
 from tidegate.controller.gather import Gatherer
+from tidegate.controller.inquiries import REASONS, USER_ENDPOINTS, Inquiries
 from tidegate.controller.looks import Looks
 from tidegate.controller.metrics import Metrics
 from tidegate.controller.outside import Outside
-from tidegate.controller.pods import Pods
 from tidegate.controller.reconciler import Reconciler
 from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
 from tidegate.engine.plan import Role
@@ -53,7 +53,8 @@ class Stage:
         self.recorder = Recorder(self.cluster, clock=self.clock, instance="test")
         self.values: dict[str, float | None] = {}
         self.looks = Looks(clock=self.clock, telemetry=self, arrived=self.queue.add)
-        self.pods = Pods(self.cluster, clock=self.clock, arrived=self.queue.add)
+        self.pods = Inquiries(REASONS, self.cluster, clock=self.clock, arrived=self.queue.add)
+        self.endpoints = Inquiries(USER_ENDPOINTS, self.cluster, clock=self.clock, arrived=self.queue.add)
         self.outside = Outside()
         self.keep_held, self.pressing, self.ending = False, False, False
         router = HTTPRouteRouter()
@@ -65,6 +66,7 @@ class Stage:
             router=router,
             looks=self.looks,
             pods=self.pods,
+            endpoints=self.endpoints,
             recorder=self.recorder,
             metrics=self.metrics,
             clock=self.clock,
@@ -90,6 +92,7 @@ class Stage:
 
     async def close(self) -> None:
         await self.pods.stop()
+        await self.endpoints.stop()
         await self.recorder.stop(within=0)
         await self.cluster.close()
 

@@ -10,7 +10,8 @@ import pytest
 from tidegate.cluster.errors import Unavailable
 from tidegate.controller import act
 from tidegate.controller.act import Done
-from tidegate.controller.gather import Surroundings, stored_status
+from tidegate.controller.gather import Surroundings
+from tidegate.controller.stored import stored_status
 from tidegate.engine.plan import Action, CreateCanary, Hold, LabelWorkload, PinService, Scale, SetFinalizer, ShiftRoute
 from tidegate.engine.snapshot import RouteStage
 from tidegate.runtime.errors import Retry

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
+
 from simulation.policies import at_weight, events, finish, idle, policy, reach, step
 from simulation.views import stage_of
 from tidegate.api.names import Phase
+from tidegate.api.release import Outcome
 from tidegate.engine.snapshot import RouteStage
 
 LONG = (step(25, "60s"), step(100))
@@ -156,3 +159,57 @@ def test_user_service_that_is_gone_keeps_the_route_split():
     finish(world)
 
     assert world.status.stable.version == "v2"
+
+
+@pytest.mark.parametrize("end", ["promotion", "rollback"])
+def test_route_waits_for_the_endpoints_of_the_users_service(end: str):
+    """Given that the slices of the user's Service are behind, the route stays with the operator's, whose endpoints serve."""
+    world = at_weight(25, policy(step(25, "2s"), step(100)))
+    world.cluster.behind = {"checkout"}
+    world.cluster.services["checkout"].addresses = frozenset()
+    if end == "rollback":
+        world.ask("rollback/1")
+
+    world.crank(60)
+    assert stage_of(world.cluster.routes["web"].backends) is RouteStage.SPLIT
+    assert world.status.message.endswith("waits for Service checkout to have the endpoints that serve")
+
+    world.cluster.behind = set()
+    finish(world, Phase.IDLE if end == "promotion" else Phase.ROLLED_BACK)
+    assert world.status.last_rollout.outcome is (Outcome.PROMOTED if end == "promotion" else Outcome.ROLLED_BACK)
+
+
+def test_route_waits_until_the_users_service_has_all_endpoints():
+    """Given endpoints of the user's Service from before the last pods came, those pods would get no requests: the route waits."""
+    world = at_weight(25, policy(step(25, "2s"), step(100)))
+    world.cluster.behind = {"checkout"}
+
+    world.crank(60)
+
+    assert world.cluster.services["checkout"].addresses
+    assert stage_of(world.cluster.routes["web"].backends) is RouteStage.SPLIT
+
+
+def test_endpoints_are_read_only_when_a_route_is_about_to_go_back():
+    """Nobody has the endpoints of the user's Service read while the rollout climbs, or when it is over."""
+    world = at_weight(25, policy(step(25, "2s"), step(100)))
+    climbing = world.last.plan.inquire
+
+    finish(world)
+
+    assert (False, False) == (climbing, world.last.plan.inquire)
+
+
+def test_deletion_waits_a_minute_for_endpoints():
+    """Given a Service whose endpoints are not told, a Release that is being deleted hands the route back after a minute."""
+    world = at_weight(25, policy(*LONG))
+    world.cluster.behind = {"checkout"}
+    world.cluster.services["checkout"].addresses = frozenset()
+    world.delete()
+
+    world.crank(50)
+    assert not world.gone
+
+    world.crank(60)
+    assert world.gone
+    assert world.cluster.routes["web"].backends == world.cluster.routes["web"].written

@@ -10,7 +10,17 @@ import pytest
 from tidegate.api.names import Reason
 from tidegate.engine.plan import Role
 from tidegate.engine.snapshot import ServiceView
-from tidegate.traffic.services import Services, body, correction, pin_patch, ready_endpoints, service_view, unsupported, user_view
+from tidegate.traffic.services import (
+    Services,
+    body,
+    correction,
+    pin_patch,
+    ready_endpoints,
+    service_view,
+    unsupported,
+    user_view,
+    with_endpoints,
+)
 
 Json = dict[str, Any]
 
@@ -175,17 +185,26 @@ def test_plain_service_is_supported():
 
 
 def test_ready_endpoints_are_counted():
-    """Terminating and unready ones do not count, other Services' neither, and a pod with two addresses counts once."""
+    """Terminating and unready ones do not count, and a pod with two addresses counts once."""
     slices = [
         slice_of(
             "checkout-canary", endpoint("1", ready=True), endpoint("2", ready=False), endpoint("3", ready=True, terminating=True)
         ),
         slice_of("checkout-canary", {**endpoint("1", ready=True), "addresses": ["fd00::1"]}, endpoint("4")),
-        slice_of("checkout-stable", endpoint("5", ready=True)),
         {"metadata": {"labels": {"kubernetes.io/service-name": "checkout-canary"}}, "endpoints": None},
     ]
 
-    assert ready_endpoints(slices, service="checkout-canary") == 2
+    assert len(ready_endpoints(slices)) == 2
+
+
+def test_what_the_users_service_lacks_is_counted():
+    """Endpoints of the operator's Services that the user's does not have, as its slices are behind; more are fine."""
+    has = [slice_of("checkout", endpoint("1", ready=True), endpoint("2", ready=False), endpoint("9", ready=True))]
+    own = [slice_of("checkout-stable", endpoint("1", ready=True), endpoint("2", ready=True)), slice_of("checkout-canary")]
+
+    view = with_endpoints(user_view(user_service()), has, own)
+
+    assert (view.endpoints, view.lacks) == (2, 1)
 
 
 def test_pin_comes_and_goes():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tidegate.api.names import Reason
@@ -178,6 +180,7 @@ def test_namespace_is_known_by_what_it_controls():
 
     assert workload(deployment(V2), *others, held).namespace_uid == BY_NAMESPACE["uid"]
     assert workload(deployment(V2), *others).namespace_uid is None
+    assert replace(workload(deployment(V2), *others), neighbours=[held]).namespace_uid == BY_NAMESPACE["uid"]
 
 
 def test_canary_of_a_deleted_release_is_known_by_its_label():

@@ -1,4 +1,4 @@
-"""The pods' own reasons, read in the background."""
+"""Pods and endpoints that somebody waits for, read in the background."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tidegate.controller.pods import PATIENCE
+from tidegate.controller.inquiries import REASONS
 from unit.controller.api_server import ApiServer, settled
+from unit.controller.objects import NAME
 from unit.controller.stage import KEY, Stage
 
 
@@ -26,7 +27,7 @@ async def read(stage: Stage, revision: str = "bbbb") -> None:
 async def waited_for(stage: Stage, revision: str = "bbbb") -> None:
     """Ask for pods until they are read for the first time."""
     stage.pods.want(KEY, revision)
-    stage.clock.advance(PATIENCE)
+    stage.clock.advance(REASONS.patience)
     await read(stage, revision)
 
 
@@ -42,7 +43,7 @@ async def test_pods_are_read_and_bring_their_release_back(stage: Stage, api: Api
     before = stage.pods.of(KEY, "bbbb")
     await waited_for(stage)
 
-    assert [] == before
+    assert before is None
     assert ["one"] == names(stage.pods.of(KEY, "bbbb"))
     assert KEY == await stage.queue.get()
 
@@ -55,7 +56,7 @@ async def test_only_what_tells_of_reasons_is_kept_of_pods(stage: Stage, api: Api
 
     (kept,) = stage.pods.of(KEY, "bbbb")
     assert {"metadata", "status"} == set(kept)
-    assert {"namespace", "name", "uid", "resourceVersion"} == set(kept["metadata"])
+    assert {"namespace", "name", "uid", "resourceVersion", "labels"} == set(kept["metadata"])
 
 
 async def test_pods_are_not_read_again_at_once(stage: Stage, api: ApiServer) -> None:
@@ -88,8 +89,8 @@ async def test_pods_of_another_revision_are_not_shown(stage: Stage, api: ApiServ
     pod(api, "one", "False")
     await waited_for(stage)
 
-    assert [] == stage.pods.of(KEY, "cccc")
-    assert [] == stage.pods.of(KEY, None)
+    assert stage.pods.of(KEY, "cccc") is None
+    assert stage.pods.of(KEY, None) is None
 
 
 @pytest.mark.parametrize("code", [403, 500])
@@ -99,16 +100,39 @@ async def test_pods_that_cannot_be_read_are_none(stage: Stage, api: ApiServer, c
 
     await waited_for(stage)
 
-    assert [] == stage.pods.of(KEY, "bbbb")
+    assert stage.pods.of(KEY, "bbbb") is None
 
 
 async def test_nothing_is_kept_of_pods_that_nobody_waits_for(stage: Stage, api: ApiServer) -> None:
     """Given a Release that goes while its pods are read, nothing is kept."""
     pod(api, "one", "False")
     stage.pods.want(KEY, "bbbb")
-    stage.clock.advance(PATIENCE)
+    stage.clock.advance(REASONS.patience)
     stage.pods.want(KEY, "bbbb")
     stage.pods.forget(KEY)
     await settled(lambda: not stage.pods._tasks)
 
     assert ({}, {}) == (stage.pods._known, stage.pods._asked)
+
+
+def endpoints(api: ApiServer, address: str) -> None:
+    metadata = {"namespace": "shop", "name": NAME, "labels": {"kubernetes.io/service-name": NAME}}
+    entries = [{"addresses": [address], "conditions": {"ready": True}}]
+    api.put({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": metadata, "endpoints": entries})
+
+
+async def test_endpoints_are_read_at_once_and_are_stale_soon(stage: Stage, api: ApiServer) -> None:
+    """A route waits for them: nobody has to ask twice, and after five seconds they are read again before they count."""
+    endpoints(api, "10.0.0.1")
+
+    stage.endpoints.want(KEY, NAME)
+    await settled(lambda: stage.endpoints.of(KEY, NAME) is not None)
+    brought_back = await stage.queue.get()
+    stage.clock.advance(5.1)
+    after = stage.endpoints.of(KEY, NAME)
+    stage.queue.done(KEY)
+    stage.endpoints.want(KEY, NAME)
+    await settled(lambda: stage.endpoints.of(KEY, NAME) is not None)
+
+    assert (KEY, None) == (brought_back, after)
+    assert KEY == await stage.queue.get()

@@ -1,0 +1,51 @@
+"""From what the API server has stored to our own types, and what is wrong with it in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from tidegate.api.release import ReleaseStatus
+from tidegate.runtime.store import Object
+
+log = structlog.get_logger(__name__)
+
+
+def stored_status(release: Object) -> ReleaseStatus:
+    """Read the status that is stored; what cannot be read of it is left out, and that is logged.
+
+    A status may have been written by an operator that knows more. Whatever else it says, above all which versions were rejected,
+    must not be lost with what this one does not understand.
+    """
+    stored: dict[str, Any] = dict(release.get("status") or {})
+    while True:
+        try:
+            return ReleaseStatus.model_validate(stored)
+        except ValidationError as error:
+            metadata = release["metadata"]
+            cause = in_words(error, where="status")
+            log.warning("stored status is read in part", release=metadata["name"], namespace=metadata["namespace"], cause=cause)
+            rest = _without(stored, {one["loc"][:2] for one in error.errors()})
+            stored = rest if rest != stored else {}
+
+
+def _without(stored: Mapping[str, Any], places: set[tuple[int | str, ...]]) -> dict[str, Any]:
+    """Leave out the fields that errors name; of a list only the items."""
+    rest: dict[str, Any] = {}
+    for name, value in stored.items():
+        named = {place[1:] for place in places if place[:1] == (name,)}
+        if not named:
+            rest[name] = value
+        elif isinstance(value, list) and () not in named:
+            rest[name] = [item for index, item in enumerate(value) if (index,) not in named]
+    return rest
+
+
+def in_words(error: ValidationError, *, where: str = "spec") -> str:
+    """Say which fields are wrong and why, without their values."""
+    return "; ".join(
+        f"{'.'.join([where, *map(str, one['loc'])])}: {one['msg']}" for one in error.errors(include_url=False, include_input=False)
+    )
