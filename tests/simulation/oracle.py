@@ -5,7 +5,7 @@ The oracle keeps its own account of what was rejected and granted, and compares 
 
 from __future__ import annotations
 
-from simulation.cluster import CANARY, STABLE, USER, ReplicaSet
+from simulation.cluster import CANARY, STABLE, USER, ReplicaSet, Service
 from simulation.views import at, stage_of, weight_of
 from simulation.world import Pass, World
 from tidegate.api.gate import BreachAction
@@ -202,11 +202,11 @@ class Oracle:
         world, services = self.world, self.world.cluster.services
         if world.last is None or world.stale or world.deleting is not None or USER not in services:
             return
-        lacking = frozenset[int]().union(*(services[one].addresses for one in (STABLE, CANARY) if one in services))
-        lacking -= services[USER].addresses
         for route in world.last.snapshot.routes:
             after = world.cluster.routes.get(route.name)
             if after is not None and route.stage is RouteStage.SPLIT and stage_of(after.backends) is not RouteStage.SPLIT:
+                own = services.get(CANARY if route.weight == 100 else STABLE, Service())
+                lacking = own.addresses - services[USER].addresses
                 assert not lacking, f"the route goes back to a Service that lacks endpoints: {lacking}"
 
     def _without_traffic(self) -> None:

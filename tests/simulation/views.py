@@ -96,8 +96,14 @@ def user_view(seen: Seen, read: Service | None) -> ServiceView | None:
     view = service_view(USER, seen.services.get(USER))
     if view is None or read is None:
         return view
-    own = frozenset[int]().union(*(seen.services[name].addresses for name in (STABLE, CANARY) if name in seen.services))
-    return replace(view, endpoints=len(read.addresses), lacks=len(own - read.addresses))
+    return replace(view, endpoints=len(read.addresses), lacks=len(serving(seen.routes, seen.services) - read.addresses))
+
+
+def serving(routes: dict[str, Route], services: dict[str, Service]) -> frozenset[int]:
+    """Return the ready endpoints of the operator's Services that routes give weight to."""
+    shares = [share for route in routes.values() for share in route.backends]
+    given = {name for name, weight in shares if weight > 0 and name in {STABLE, CANARY} and name in services}
+    return frozenset[int]().union(*(services[name].addresses for name in given))
 
 
 def workload_view(seen: Seen, images: dict[str, str], trouble: str, version: str | None) -> WorkloadView | None:

@@ -13,7 +13,7 @@ import orjson
 from tidegate.cluster import fence as fencing
 from tidegate.cluster.connection import POOL, Connection
 from tidegate.cluster.errors import ApiError, Expired, Silent, Unavailable, error_of
-from tidegate.cluster.resources import Target, path_of
+from tidegate.cluster.resources import NAMESPACES, Target, path_of
 
 Json: TypeAlias = dict[str, Any]
 Observer: TypeAlias = Callable[[str, str, int, float], None]
@@ -111,6 +111,16 @@ class Cluster:
     async def get(self, path: str, *, within: float | None = None) -> Json:
         """One object, or whatever else the path answers with (`/version`)."""
         return await self._request("get", "GET", path, within=within)
+
+    async def namespace_uid(self, namespace: str, *, release: str) -> str:  # noqa: ARG002 - for those who remember it
+        """The uid of a namespace.
+
+        Args:
+            namespace: its name.
+            release: name of a Release in it.
+        """
+        found = await self.get(NAMESPACES.path(None, namespace))
+        return str(found["metadata"]["uid"])
 
     async def list(
         self,

@@ -29,6 +29,21 @@ class CachedCluster(Cluster):
     ) -> None:
         super().__init__(connection, observe=observe, fence=fence)
         self._store = store
+        self._namespaces: dict[str, tuple[str, str, str]] = {}
+
+    async def namespace_uid(self, namespace: str, *, release: str) -> str:
+        """As `Cluster.namespace_uid`; read once while the Release is there that it was read for, and so the namespace."""
+        uid, name, witness = self._namespaces.get(namespace, ("", "", ""))
+        if witness and witness == self._uid_of_release(namespace, name):
+            return uid
+        witness = self._uid_of_release(namespace, release)
+        uid = await super().namespace_uid(namespace, release=release)
+        self._namespaces[namespace] = uid, release, witness
+        return uid
+
+    def _uid_of_release(self, namespace: str, name: str) -> str:
+        release = self._store.get("Release", namespace, name)
+        return str(release["metadata"]["uid"]) if release is not None else ""
 
     async def apply(
         self, obj: Mapping[str, Any], *, manager: str = MANAGER, force: bool = True, subresource: str | None = None

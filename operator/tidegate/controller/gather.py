@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -17,15 +17,26 @@ from tidegate.controller.autoscalers import Autoscalers
 from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
 from tidegate.controller.stored import in_words
 from tidegate.engine.plan import Role
-from tidegate.engine.snapshot import Blocker, PolicyView, ReleaseView, Request, RouteView, ServiceView, Snapshot, Verb, WorkloadView
+from tidegate.engine.snapshot import (
+    Blocker,
+    PolicyView,
+    ReleaseView,
+    Request,
+    RouteStage,
+    RouteView,
+    ServiceView,
+    Snapshot,
+    Verb,
+    WorkloadView,
+)
 from tidegate.judge.reading import Reading
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.errors import Terminal
 from tidegate.runtime.store import Object, Store
 from tidegate.traffic import services
-from tidegate.traffic.backends import Json, own_name
+from tidegate.traffic.backends import WHOLE, own_name
 from tidegate.traffic.router import Router
-from tidegate.workloads.observe import Workload, namespace_of, unsupported, workload_view
+from tidegate.workloads.observe import Workload, unsupported, workload_view
 
 log = structlog.get_logger(__name__)
 
@@ -104,7 +115,6 @@ class Gatherer:
         self._read: dict[str, Read] = {}
         self._forms: dict[str, dict[str, tuple[tuple[object, ...], float]]] = {}
         self._viewed: dict[str, dict[str, Viewed]] = {}
-        self._neighbours: dict[str, str] = {}
 
     def look_round(
         self,
@@ -175,6 +185,7 @@ class Gatherer:
         """
         spec, beside, workload = around.spec, around.services, around.workload
         policy, wrong = self._policy(around.key, spec)
+        routes = tuple(self._route_view(name, around, route, status, now=now) for name, route in around.routes.items())
         found = (
             self._invalid(around.release),
             Blocker(Reason.MISSING_POLICY, wrong) if wrong and status.rollout is None else None,
@@ -186,11 +197,11 @@ class Gatherer:
             status=status,
             policy=policy,
             workload=self._workload_view(around, status) if workload else None,
-            user_service=self._user_view(beside, endpoints) if beside else None,
+            user_service=self._user_view(beside, routes, endpoints) if beside else None,
             former_service=services.user_view(around.former.user) if around.former else None,
             stable_service=self._service_view(beside, Role.STABLE),
             canary_service=self._service_view(beside, Role.CANARY),
-            routes=tuple(self._route_view(name, around, route, status, now=now) for name, route in around.routes.items()),
+            routes=routes,
             readings=readings,
             keep_held=keep_held,
             blockers=(*blockers, *(blocker for blocker in found if blocker is not None)),
@@ -273,17 +284,8 @@ class Gatherer:
             deployment=dict(deployment),
             replica_sets=[dict(rs) for rs in {rs["metadata"]["uid"]: rs for rs in found}.values()],
             pods=[dict(pod) for pod in pods],
-            neighbours=self._neighbours_in(key.namespace, found),
             label_is_stale=holder is not None and self._store.get("Release", key.namespace, holder) is None,
         )
-
-    def _neighbours_in(self, namespace: str, found: Iterable[Object]) -> list[Json]:
-        """Return a ReplicaSet that some Release of the namespace has, if one was ever seen and is still there."""
-        for rs in found:
-            if namespace_of(rs) is not None:
-                self._neighbours[namespace] = rs["metadata"]["name"]
-        neighbour = self._store.get("ReplicaSet", namespace, self._neighbours.get(namespace, ""))
-        return [dict(neighbour)] if neighbour is not None else []
 
     def _policy(self, key: ReleaseKey, spec: ReleaseSpec) -> tuple[PolicyView | None, str]:
         ref = spec.policy_ref
@@ -311,12 +313,13 @@ class Gatherer:
             canary=dict(canary) if canary else None,
         )
 
-    def _user_view(self, beside: services.Services, endpoints: Iterable[Object] | None) -> ServiceView:
+    def _user_view(self, beside: services.Services, routes: Iterable[RouteView], endpoints: Iterable[Object] | None) -> ServiceView:
         view = services.user_view(beside.user)
         if endpoints is None:
             return view
-        own = [piece for role in Role for piece in self._slices(beside, role)]
-        return services.with_endpoints(view, endpoints, own)
+        # Pods whose Service has no weight need no other. And a watch may be late to tell that the slices of a deleted one are gone.
+        serving = {role for route in routes for role in _serving(route) if beside.of(role) is not None}
+        return services.with_endpoints(view, endpoints, [piece for role in serving for piece in self._slices(beside, role)])
 
     def _service_view(self, beside: services.Services | None, role: Role) -> ServiceView | None:
         if beside is None:
@@ -361,6 +364,13 @@ def _mark(obj: Object) -> tuple[str, str]:
     """Return what tells an object in one version from all others."""
     metadata = obj["metadata"]
     return metadata["uid"], metadata["resourceVersion"]
+
+
+def _serving(route: RouteView) -> Iterator[Role]:
+    """Yield the roles of the operator's Services that a route gives weight to."""
+    if route.stage is RouteStage.SPLIT:
+        yield from (Role.STABLE,) if route.weight < WHOLE else ()
+        yield from (Role.CANARY,) if route.weight > 0 else ()
 
 
 def _release_view(around: Surroundings) -> ReleaseView:

@@ -10,7 +10,7 @@ import structlog
 
 from tidegate.api.names import LABEL_POD_TEMPLATE_HASH
 from tidegate.cluster.client import Cluster
-from tidegate.cluster.errors import ApiError
+from tidegate.cluster.errors import ApiError, Forbidden
 from tidegate.cluster.resources import ENDPOINT_SLICES, PODS, Resource
 from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
 from tidegate.runtime.clock import Clock
@@ -18,10 +18,16 @@ from tidegate.runtime.store import Object
 
 log = structlog.get_logger(__name__)
 
-KEPT = frozenset({"namespace", "name", "uid", "resourceVersion", "deletionTimestamp", "ownerReferences", "labels"})
+KEPT = frozenset({"namespace", "name", "uid", "resourceVersion", "deletionTimestamp", "ownerReferences"})
 """Fields of the metadata that are kept."""
 CONTENT = ("status", "endpoints")
 """What is kept of a pod and of an EndpointSlice: a pod's spec is the larger part of it, and tells no reason."""
+
+
+LONGEST = 5.0
+"""Seconds between two readings of the same at most; each time it takes twice as long as the time before."""
+AT_ONCE = 8
+"""Lists that are under way at once: the writes of a breach need the connections, too."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Matter:
     Attributes:
         resource: kind of the objects.
         label: by which they are found.
-        patience: seconds between two readings of the same.
+        patience: seconds between the first two readings.
         at_once: whether the first reading is made without patience, since nothing goes on before it.
         fresh: seconds after which a reading says nothing any more.
     """
@@ -45,15 +51,29 @@ class Matter:
 
 REASONS = Matter(PODS, LABEL_POD_TEMPLATE_HASH, patience=3.0)
 """The pods of a version, for their own reasons for not becoming ready; most are ready before anybody has to ask."""
-USER_ENDPOINTS = Matter(ENDPOINT_SLICES, SERVICE_OF_SLICE, patience=1.0, at_once=True, fresh=5.0)
+USER_ENDPOINTS = Matter(ENDPOINT_SLICES, SERVICE_OF_SLICE, patience=1.0, at_once=True, fresh=LONGEST + 1)
 """The endpoints of the user's Service, which a route is to be put back to; those of the operator's own are watched."""
 
 
-@dataclass(frozen=True)
-class _Reading:
+@dataclass
+class _Inquiry:
+    """What somebody waits for.
+
+    Attributes:
+        value: of the label.
+        due: when to read next, on the monotonic clock.
+        patience: seconds from then to the reading after it.
+        task: the reading that is under way.
+        items: what was read last; None before.
+        at: when that was.
+    """
+
     value: str
-    at: float
-    items: list[Object]
+    due: float
+    patience: float
+    task: asyncio.Task[None] | None = None
+    items: list[Object] | None = None
+    at: float = float("-inf")
 
 
 class Inquiries:
@@ -68,54 +88,63 @@ class Inquiries:
 
     def __init__(self, matter: Matter, cluster: Cluster, *, clock: Clock, arrived: Callable[[ReleaseKey], None]) -> None:
         self._matter, self._cluster, self._clock, self._arrived = matter, cluster, clock, arrived
-        self._known: dict[ReleaseKey, _Reading] = {}
-        self._asked: dict[ReleaseKey, float] = {}
-        self._tasks: dict[ReleaseKey, asyncio.Task[None]] = {}
+        self._inquiries: dict[ReleaseKey, _Inquiry] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     def of(self, key: ReleaseKey, value: str | None) -> list[Object] | None:
         """Return the objects with this value of the label as read last; None where nobody has asked, or too long ago."""
-        known = self._known.get(key)
-        if known is None or known.value != value or self._clock.monotonic() - known.at > self._matter.fresh:
+        inquiry = self._inquiries.get(key)
+        if inquiry is None or inquiry.value != value or self._clock.monotonic() - inquiry.at > self._matter.fresh:
             return None
-        return known.items
+        return inquiry.items
 
     def want(self, key: ReleaseKey, value: str) -> float:
-        """Read the objects with this value of the label, unless that was done just now; return seconds until the next time."""
+        """Read the objects with this value of the label, unless that was done just now; return seconds to the next time."""
         now, patience = self._clock.monotonic(), self._matter.patience
-        asked = self._asked.setdefault(key, now - patience if self._matter.at_once else now)
-        if key not in self._tasks and now - asked >= patience:
-            self._asked[key] = now
-            self._tasks[key] = asyncio.create_task(self._read(key, value), name=f"{self._matter.resource.plural} {key}")
-        return patience
+        inquiry = self._inquiries.get(key)
+        if inquiry is None or inquiry.value != value:
+            self.forget(key)
+            inquiry = self._inquiries[key] = _Inquiry(value, now if self._matter.at_once else now + patience, patience)
+        if inquiry.task is None and now >= inquiry.due:
+            inquiry.due, inquiry.patience = now + inquiry.patience, min(2 * inquiry.patience, LONGEST)
+            inquiry.task = asyncio.create_task(self._read(key, inquiry), name=f"{self._matter.resource.plural} {key}")
+        return max(inquiry.due - now, patience)
 
     def forget(self, key: ReleaseKey) -> None:
         """Nobody waits for these any more."""
-        self._known.pop(key, None)
-        self._asked.pop(key, None)
+        inquiry = self._inquiries.pop(key, None)
+        if inquiry is not None and inquiry.task is not None:
+            inquiry.task.cancel()
 
     async def stop(self) -> None:
         """End what is being read."""
-        tasks = tuple(self._tasks.values())
+        tasks = [inquiry.task for inquiry in self._inquiries.values() if inquiry.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _read(self, key: ReleaseKey, value: str) -> None:
-        matter, began = self._matter, self._clock.monotonic()
-        path, selector = matter.resource.path(key.namespace), f"{matter.label}={value}"
+    async def _read(self, key: ReleaseKey, inquiry: _Inquiry) -> None:
         try:
-            listing = await self._cluster.list(path, label_selector=selector, within=5.0, slim=_slim)
+            async with self._turns:
+                began = self._clock.monotonic()
+                items = await self._list(key, inquiry.value)
         except ApiError as error:
-            log.warning("could not be read", what=matter.resource.plural, release=str(key), cause=str(error))
+            log.warning("could not be read", what=self._matter.resource.plural, release=str(key), cause=str(error))
             return
         finally:
-            self._tasks.pop(key, None)
-        if key not in self._asked:
-            return
-        before = self.of(key, value)
-        self._known[key] = _Reading(value, began, list(listing.items))
-        if before is None or _content(before) != _content(listing.items):
+            inquiry.task = None
+        before = self.of(key, inquiry.value)
+        inquiry.items, inquiry.at = items, began
+        if before is None or _content(before) != _content(items):
             self._arrived(key)
+
+    async def _list(self, key: ReleaseKey, value: str) -> list[Object]:
+        """Return the objects; none where nobody may read them, which the watch tells people."""
+        path, selector = self._matter.resource.path(key.namespace), f"{self._matter.label}={value}"
+        try:
+            return list((await self._cluster.list(path, label_selector=selector, within=5.0, slim=_slim)).items)
+        except Forbidden:
+            return []
 
 
 def _slim(obj: Object) -> Object:

@@ -133,8 +133,8 @@ class ServiceView:
         name: object name.
         revision: the pod-template-hash in its selector; None where it selects every version.
         endpoints: number of ready endpoints in its EndpointSlices; 0 for the user's where they were not read.
-        lacks: for the user's Service, how many of the ready endpoints of the operator's own it does not have; None where its
-            endpoints were not read, as they are only where the plan asks for it.
+        lacks: for the user's Service, how many of the ready endpoints that routes give weight to it does not have; None where
+            its endpoints were not read, as they are only where the plan asks for it.
         current: whether its ports and the rest of its selector follow the user's Service (always True for the user's).
         traces: the API server has us as one that writes it, for the user's Service only.
     """

@@ -84,7 +84,7 @@ def with_endpoints(view: ServiceView, slices: Iterable[Mapping[str, Any]], own_s
     Args:
         view: what it sees without them.
         slices: EndpointSlices of the user's Service.
-        own_slices: those of the operator's two.
+        own_slices: those of the operator's Services that have weight.
     """
     has, own = ready_endpoints(slices), ready_endpoints(own_slices)
     return replace(view, endpoints=len(has), lacks=len(own - has))

@@ -9,7 +9,7 @@ from typing import TypeAlias, assert_never
 from tidegate.api.names import Reason
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import AlreadyExists, NotFound
-from tidegate.cluster.resources import DEPLOYMENTS, NAMESPACES, REPLICA_SETS
+from tidegate.cluster.resources import DEPLOYMENTS, REPLICA_SETS
 from tidegate.engine.plan import (
     Adopt,
     CreateCanary,
@@ -168,10 +168,7 @@ async def _read_held(workload: Workload, cluster: Cluster) -> Workload:
 
 
 async def _namespace_uid(workload: Workload, cluster: Cluster) -> str:
-    if (known := workload.namespace_uid) is not None:
-        return known
-    namespace = await cluster.get(NAMESPACES.path(None, workload.namespace))
-    return str(namespace["metadata"]["uid"])
+    return await cluster.namespace_uid(workload.namespace, release=workload.release)
 
 
 def _known(workload: Workload, name: str) -> Json:

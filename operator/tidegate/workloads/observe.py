@@ -39,7 +39,6 @@ class Workload:
         deployment: the Deployment.
         replica_sets: ReplicaSets of the namespace; those of other workloads may be among them.
         pods: pods of the namespace, for their reasons not to be ready; those of other workloads may be among them.
-        neighbours: ReplicaSets of other Releases of the namespace, which tell its uid.
         label_is_stale: the Release that the Deployment's label names is not there any more, so the label may be taken over.
     """
 
@@ -50,7 +49,6 @@ class Workload:
     deployment: Json
     replica_sets: Sequence[Json] = ()
     pods: Sequence[Json] = ()
-    neighbours: Sequence[Json] = ()
     label_is_stale: bool = False
 
     @property
@@ -107,11 +105,6 @@ class Workload:
     def get(self, name: str) -> Json | None:
         """Return the ReplicaSet of that name, None where there is none."""
         return next((rs for rs in self.replica_sets if rs["metadata"]["name"] == name), None)
-
-    @property
-    def namespace_uid(self) -> str | None:
-        """The uid of the namespace, where a ReplicaSet tells it that a Release has: it is controlled by the namespace."""
-        return next((uid for rs in (*self.replica_sets, *self.neighbours) if (uid := namespace_of(rs)) is not None), None)
 
     def owner_of(self, replica_set: Mapping[str, Any]) -> Owner:
         """Return who controls a ReplicaSet.
@@ -225,12 +218,6 @@ def controller_of(obj: Mapping[str, Any]) -> Json | None:
     """Return the ownerReference of the controller of an object, None where it has none."""
     references: Sequence[Json] = obj["metadata"].get("ownerReferences") or ()
     return next((reference for reference in references if reference.get("controller")), None)
-
-
-def namespace_of(replica_set: Mapping[str, Any]) -> str | None:
-    """Return the uid of the namespace where it is the controller of a ReplicaSet (see `bodies.owners`), None where it is not."""
-    controller = controller_of(replica_set)
-    return str(controller["uid"]) if controller is not None and controller["kind"] == "Namespace" else None
 
 
 def labels_of(obj: Mapping[str, Any]) -> dict[str, str]:

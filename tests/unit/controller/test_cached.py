@@ -85,3 +85,20 @@ async def test_events_are_not_kept(stage: Stage) -> None:
     await stage.cluster.create(EVENTS.path(NAMESPACE), body)
 
     assert 0 == stage.store.count("Event")
+
+
+async def test_namespace_is_read_once_while_its_witness_is_there(stage: Stage) -> None:
+    """The uid is remembered for as long as the Release is there that it was read for: its namespace may be made anew after that."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "namespace": "", "uid": "first"}}
+    where = f"/api/v1/namespaces/{NAMESPACE}"
+    stage.api.objects[where] = namespace
+    stage.add(objects.release())
+
+    first = await stage.cluster.namespace_uid(NAMESPACE, release=NAME)
+    stage.api.objects[where] = {**namespace, "metadata": {**namespace["metadata"], "uid": "second"}}
+    again = await stage.cluster.namespace_uid(NAMESPACE, release=NAME)
+    stage.store.remove("Release", stage.store.get("Release", NAMESPACE, NAME) or {})
+    stage.add(objects.release("another"))
+    after = await stage.cluster.namespace_uid(NAMESPACE, release="another")
+
+    assert ("first", "first", "second") == (first, again, after)

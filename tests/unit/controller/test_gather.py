@@ -10,7 +10,6 @@ import pytest
 from tidegate.api.names import LABEL_RELEASE, Reason
 from tidegate.api.release import ReleaseStatus
 from tidegate.controller.gather import Surroundings
-from tidegate.controller.references import ReleaseKey
 from tidegate.controller.stored import stored_status
 from tidegate.engine.snapshot import Owner, RouteStage, Snapshot, Verb
 from tidegate.runtime.errors import Terminal
@@ -270,18 +269,3 @@ def test_status_of_a_newer_operator_is_read_as_far_as_it_can_be() -> None:
 def test_no_status_is_too_odd_to_be_read(status: Any) -> None:
     """Whatever a hand has written there, a status comes of it."""
     assert ReleaseStatus() == stored_status({"metadata": {"name": NAME, "namespace": NAMESPACE}, "status": status})
-
-
-async def test_namespace_is_known_by_a_replica_set_of_any_release(stage: Stage) -> None:
-    """Given one rollout in a namespace, the next Release's first needs no request to learn the namespace's uid."""
-    stage.at_ten_percent()
-    look_round(stage, candidate="bbbb")
-    deployment = objects.deployment()
-    stage.add({**deployment, "metadata": {**deployment["metadata"], "name": "other"}})
-    stage.add(objects.release("other", route=False, targetRef={"name": "other"}))
-
-    around = stage.gatherer.look_round(ReleaseKey(NAMESPACE, "other"), candidate=None)
-
-    assert around is not None
-    assert around.workload is not None
-    assert "namespace" == around.workload.namespace_uid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -19,9 +20,14 @@ def pod(api: ApiServer, name: str, ready: str) -> None:
     api.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": {"conditions": conditions}})
 
 
+def reading() -> list[str]:
+    """Return what is being read just now."""
+    return [task.get_name() for task in asyncio.all_tasks() if str(KEY) in task.get_name()]
+
+
 async def read(stage: Stage, revision: str = "bbbb") -> None:
     stage.pods.want(KEY, revision)
-    await settled(lambda: not stage.pods._tasks)
+    await settled(lambda: not reading())
 
 
 async def waited_for(stage: Stage, revision: str = "bbbb") -> None:
@@ -56,7 +62,7 @@ async def test_only_what_tells_of_reasons_is_kept_of_pods(stage: Stage, api: Api
 
     (kept,) = stage.pods.of(KEY, "bbbb")
     assert {"metadata", "status"} == set(kept)
-    assert {"namespace", "name", "uid", "resourceVersion", "labels"} == set(kept["metadata"])
+    assert {"namespace", "name", "uid", "resourceVersion"} == set(kept["metadata"])
 
 
 async def test_pods_are_not_read_again_at_once(stage: Stage, api: ApiServer) -> None:
@@ -100,7 +106,7 @@ async def test_pods_that_cannot_be_read_are_none(stage: Stage, api: ApiServer, c
 
     await waited_for(stage)
 
-    assert stage.pods.of(KEY, "bbbb") is None
+    assert not stage.pods.of(KEY, "bbbb")
 
 
 async def test_nothing_is_kept_of_pods_that_nobody_waits_for(stage: Stage, api: ApiServer) -> None:
@@ -110,9 +116,11 @@ async def test_nothing_is_kept_of_pods_that_nobody_waits_for(stage: Stage, api: 
     stage.clock.advance(REASONS.patience)
     stage.pods.want(KEY, "bbbb")
     stage.pods.forget(KEY)
-    await settled(lambda: not stage.pods._tasks)
+    await settled(lambda: not reading())
 
-    assert ({}, {}) == (stage.pods._known, stage.pods._asked)
+    assert stage.pods.of(KEY, "bbbb") is None
+    assert {} == stage.pods._inquiries
+    assert 0 == stage.queue.depth()
 
 
 def endpoints(api: ApiServer, address: str) -> None:
@@ -122,13 +130,13 @@ def endpoints(api: ApiServer, address: str) -> None:
 
 
 async def test_endpoints_are_read_at_once_and_are_stale_soon(stage: Stage, api: ApiServer) -> None:
-    """A route waits for them: nobody has to ask twice, and after five seconds they are read again before they count."""
+    """A route waits for them: nobody has to ask twice, and after six seconds they are read again before they count."""
     endpoints(api, "10.0.0.1")
 
     stage.endpoints.want(KEY, NAME)
     await settled(lambda: stage.endpoints.of(KEY, NAME) is not None)
     brought_back = await stage.queue.get()
-    stage.clock.advance(5.1)
+    stage.clock.advance(6.1)
     after = stage.endpoints.of(KEY, NAME)
     stage.queue.done(KEY)
     stage.endpoints.want(KEY, NAME)
@@ -136,3 +144,32 @@ async def test_endpoints_are_read_at_once_and_are_stale_soon(stage: Stage, api: 
 
     assert (KEY, None) == (brought_back, after)
     assert KEY == await stage.queue.get()
+
+
+async def test_readings_grow_rare(stage: Stage) -> None:
+    """Given endpoints that stay behind, they are read after 1, 2, 4 and then each 5 seconds, and the same brings nobody back."""
+    waits = []
+    for _ in range(5):
+        waits.append(stage.endpoints.want(KEY, NAME))
+        await settled(lambda: not reading())
+        stage.clock.advance(waits[-1])
+
+    assert [1, 2, 4, 5, 5] == waits
+    assert 1 == stage.queue.depth()
+
+
+async def test_reading_that_nobody_waits_for_is_ended(stage: Stage, api: ApiServer) -> None:
+    """Given a reading under way when the waiting ends, what it would have found does not count for the next who waits."""
+    endpoints(api, "10.0.0.1")
+    slow = api.fault("GET", "/endpointslices", status=0, gate=asyncio.Event(), times=1)
+    stage.endpoints.want(KEY, NAME)
+    await settled(lambda: slow.hits == 1)
+
+    stage.endpoints.forget(KEY)
+    await settled(lambda: not reading())
+    stage.endpoints.want(KEY, NAME)
+    await settled(lambda: stage.endpoints.of(KEY, NAME) is not None)
+
+    assert slow.gate is not None
+    assert not slow.gate.is_set()
+    slow.gate.set()

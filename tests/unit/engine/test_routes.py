@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
+from simulation.cluster import Controller
 from simulation.policies import at_weight, events, finish, idle, policy, reach, step
-from simulation.views import stage_of
+from simulation.views import at, stage_of
 from tidegate.api.names import Phase
 from tidegate.api.release import Outcome
+from tidegate.engine.decide import decide
+from tidegate.engine.plan import Plan, ShiftRoute
 from tidegate.engine.snapshot import RouteStage
 
 LONG = (step(25, "60s"), step(100))
@@ -213,3 +217,39 @@ def test_deletion_waits_a_minute_for_endpoints():
     world.crank(60)
     assert world.gone
     assert world.cluster.routes["web"].backends == world.cluster.routes["web"].written
+
+
+def test_route_of_which_a_rule_was_put_back_by_hand_takes_no_short_cut():
+    """Given that a hand has put one of a route's rules back, the others' backends still leave at weight 0, and to endpoints."""
+    world = at_weight(25, policy(*LONG))
+    world.ask("rollback/1")
+    world.crank(60, until=lambda: world.last.plan.inquire)
+    before = world.snapshot()
+    mixed = replace(before, routes=tuple(replace(route, stage=RouteStage.USER, uniform=False) for route in before.routes))
+    behind = replace(mixed, user_service=replace(mixed.user_service, endpoints=0, lacks=4))
+
+    assert [(RouteStage.ENTERING, 0)] == [(shift.stage, shift.weight) for shift in shifts(decide(mixed, at(world.now)))]
+    assert [] == shifts(decide(behind, at(world.now)))
+
+
+def shifts(plan: Plan) -> list[ShiftRoute]:
+    return [action for action in plan.actions if isinstance(action, ShiftRoute)]
+
+
+def test_pods_of_the_other_version_do_not_keep_a_pinned_service_waiting():
+    """Given a pinned Service and pods of the new version that nobody stops, the route goes back: they have no weight."""
+    world = at_weight(25, policy(*LONG), pin=True)
+    orphans = world.cluster.services["checkout-canary"].addresses
+    world.ask("rollback/1")
+    tick = world.cluster.tick
+
+    def with_orphans(*which: Controller) -> None:
+        tick(*which)
+        world.cluster.services["checkout-canary"].addresses |= orphans
+
+    world.cluster.tick = with_orphans
+
+    finish(world, Phase.ROLLED_BACK)
+
+    assert orphans
+    assert orphans <= world.cluster.services["checkout-canary"].addresses

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from tidegate.api.names import Reason
@@ -172,15 +170,6 @@ def test_orphan_is_seen_as_nobodys():
     view = workload_view(workload(deployment(V2, paused=True), replica_set("new", V2, owner=BY_NOBODY)))
 
     assert [rs.owner for rs in view.replica_sets] == [Owner.NOBODY]
-
-
-def test_namespace_is_known_by_what_it_controls():
-    """A ReplicaSet that the Release has tells the namespace's uid; one of the Deployment's, or of nobody, does not."""
-    held, others = replica_set("new", V2, owner=BY_RELEASE), (replica_set("old", V1), replica_set("lost", V1, owner=BY_NOBODY))
-
-    assert workload(deployment(V2), *others, held).namespace_uid == BY_NAMESPACE["uid"]
-    assert workload(deployment(V2), *others).namespace_uid is None
-    assert replace(workload(deployment(V2), *others), neighbours=[held]).namespace_uid == BY_NAMESPACE["uid"]
 
 
 def test_canary_of_a_deleted_release_is_known_by_its_label():
