@@ -210,7 +210,7 @@ class Rollouts(RuleBasedStateMachine):
                     pod.down = down
 
     @rule(
-        what=st.sampled_from(["router", "policy", "slow", "never", "lag", "lag", "service", "slices", "all is well"]),
+        what=st.sampled_from(["router", "policy", "slow", "never", "lag", "lag", "service", "slices", "lists", "all is well"]),
         kind=st.sampled_from(KINDS),
     )
     def nuisance(self, what: str, kind: str) -> None:
@@ -230,6 +230,8 @@ class Rollouts(RuleBasedStateMachine):
                 world.cluster.services.pop(CANARY, None)
             case "slices":
                 world.cluster.behind = {USER}
+            case "lists":
+                world.readable = False
             case _:
                 self._be_kind()
 
@@ -237,7 +239,7 @@ class Rollouts(RuleBasedStateMachine):
         world = self.world
         world.stale, world.quality, world.prometheus_trouble = set(), {}, ""
         world.cluster.router_works, world.cluster.start_up, world.cluster.behind = True, {}, set()
-        world.policy = SPEC
+        world.policy, world.readable = SPEC, True
 
     @invariant()
     def data_plane(self) -> None:

@@ -107,7 +107,9 @@ class World:
         self.alive_since: float | None = None
         """When the operator that is alive began; None where the next pass is the first of a new one."""
         self.inquired = False
-        """Whether the endpoints of the user's Service were read since the last pass."""
+        """Whether the endpoints of the user's Service were read since the operator wants to know them."""
+        self.readable = True
+        """Whether the API server answers when they are listed."""
         self.last: Pass | None = None
         self.after_write: Callable[[str], None] = lambda _: None
         self.refused: tuple[type[Action], ...] = ()
@@ -195,7 +197,7 @@ class World:
         snapshot = self.snapshot()
         plan = decide(snapshot, at(self.now))
         self.last = made = Pass(snapshot, plan)
-        self.inquired = plan.inquire
+        self.inquired = plan.inquire and (self.inquired or self.readable)
         if self.gone:
             return made
         if crash_after is None:

@@ -368,9 +368,12 @@ def _mark(obj: Object) -> tuple[str, str]:
 
 def _serving(route: RouteView) -> Iterator[Role]:
     """Yield the roles of the operator's Services that a route gives weight to."""
-    if route.stage is RouteStage.SPLIT:
-        yield from (Role.STABLE,) if route.weight < WHOLE else ()
-        yield from (Role.CANARY,) if route.weight > 0 else ()
+    if route.stage is not RouteStage.SPLIT and route.uniform:
+        return
+    if route.weight < WHOLE or not route.uniform:
+        yield Role.STABLE
+    if route.weight > 0 or not route.uniform:
+        yield Role.CANARY
 
 
 def _release_view(around: Surroundings) -> ReleaseView:

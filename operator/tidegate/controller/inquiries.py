@@ -10,7 +10,7 @@ import structlog
 
 from tidegate.api.names import LABEL_POD_TEMPLATE_HASH
 from tidegate.cluster.client import Cluster
-from tidegate.cluster.errors import ApiError, Forbidden
+from tidegate.cluster.errors import ApiError
 from tidegate.cluster.resources import ENDPOINT_SLICES, PODS, Resource
 from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
 from tidegate.runtime.clock import Clock
@@ -39,19 +39,17 @@ class Matter:
         label: by which they are found.
         patience: seconds between the first two readings.
         at_once: whether the first reading is made without patience, since nothing goes on before it.
-        fresh: seconds after which a reading says nothing any more.
     """
 
     resource: Resource
     label: str
     patience: float
     at_once: bool = False
-    fresh: float = float("inf")
 
 
 REASONS = Matter(PODS, LABEL_POD_TEMPLATE_HASH, patience=3.0)
 """The pods of a version, for their own reasons for not becoming ready; most are ready before anybody has to ask."""
-USER_ENDPOINTS = Matter(ENDPOINT_SLICES, SERVICE_OF_SLICE, patience=1.0, at_once=True, fresh=LONGEST + 1)
+USER_ENDPOINTS = Matter(ENDPOINT_SLICES, SERVICE_OF_SLICE, patience=1.0, at_once=True)
 """The endpoints of the user's Service, which a route is to be put back to; those of the operator's own are watched."""
 
 
@@ -65,7 +63,6 @@ class _Inquiry:
         patience: seconds from then to the reading after it.
         task: the reading that is under way.
         items: what was read last; None before.
-        at: when that was.
     """
 
     value: str
@@ -73,7 +70,6 @@ class _Inquiry:
     patience: float
     task: asyncio.Task[None] | None = None
     items: list[Object] | None = None
-    at: float = float("-inf")
 
 
 class Inquiries:
@@ -92,11 +88,9 @@ class Inquiries:
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     def of(self, key: ReleaseKey, value: str | None) -> list[Object] | None:
-        """Return the objects with this value of the label as read last; None where nobody has asked, or too long ago."""
+        """Return the objects with this value of the label as read last; None where they were not read since somebody waits."""
         inquiry = self._inquiries.get(key)
-        if inquiry is None or inquiry.value != value or self._clock.monotonic() - inquiry.at > self._matter.fresh:
-            return None
-        return inquiry.items
+        return inquiry.items if inquiry is not None and inquiry.value == value else None
 
     def want(self, key: ReleaseKey, value: str) -> float:
         """Read the objects with this value of the label, unless that was done just now; return seconds to the next time."""
@@ -108,7 +102,7 @@ class Inquiries:
         if inquiry.task is None and now >= inquiry.due:
             inquiry.due, inquiry.patience = now + inquiry.patience, min(2 * inquiry.patience, LONGEST)
             inquiry.task = asyncio.create_task(self._read(key, inquiry), name=f"{self._matter.resource.plural} {key}")
-        return max(inquiry.due - now, patience)
+        return inquiry.due - now if inquiry.due > now else patience
 
     def forget(self, key: ReleaseKey) -> None:
         """Nobody waits for these any more."""
@@ -124,27 +118,18 @@ class Inquiries:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _read(self, key: ReleaseKey, inquiry: _Inquiry) -> None:
+        path, selector = self._matter.resource.path(key.namespace), f"{self._matter.label}={inquiry.value}"
         try:
             async with self._turns:
-                began = self._clock.monotonic()
-                items = await self._list(key, inquiry.value)
+                items = (await self._cluster.list(path, label_selector=selector, within=5.0, slim=_slim)).items
         except ApiError as error:
             log.warning("could not be read", what=self._matter.resource.plural, release=str(key), cause=str(error))
             return
         finally:
             inquiry.task = None
-        before = self.of(key, inquiry.value)
-        inquiry.items, inquiry.at = items, began
-        if before is None or _content(before) != _content(items):
+        before, inquiry.items = inquiry.items, list(items)
+        if before is None or _content(before) != _content(inquiry.items):
             self._arrived(key)
-
-    async def _list(self, key: ReleaseKey, value: str) -> list[Object]:
-        """Return the objects; none where nobody may read them, which the watch tells people."""
-        path, selector = self._matter.resource.path(key.namespace), f"{self._matter.label}={value}"
-        try:
-            return list((await self._cluster.list(path, label_selector=selector, within=5.0, slim=_slim)).items)
-        except Forbidden:
-            return []
 
 
 def _slim(obj: Object) -> Object:

@@ -74,10 +74,10 @@ def _towards_user(draft: Draft, route: RouteView) -> Move:
     if route.stage is RouteStage.SPLIT and draft.active and not carries(route, draft.status.weight):
         return RouteStage.SPLIT, draft.status.weight
     match route.stage:
-        case RouteStage.USER if not route.uniform:
-            # A hand has put some of its rules back.
+        case RouteStage.USER | RouteStage.ENTERING if not route.uniform:
+            # A hand has put some of its rules back. At 16 backends a rule has no room for ours.
             may = _user_service_serves(draft) and _user_service_has_endpoints(draft)
-            return (RouteStage.ENTERING, 0) if may else None
+            return (RouteStage.USER if draft.patience_is_over() else RouteStage.ENTERING, 0) if may else None
         case RouteStage.USER:
             return (RouteStage.USER, 0) if route.traces else None
         case RouteStage.SPLIT if not route.uniform:
@@ -115,10 +115,10 @@ def _user_service_has_endpoints(draft: Draft) -> bool:
     user, serving = draft.snap.user_service, draft.canary_set if draft.committed else draft.stable_set
     if user is None:
         return True
+    draft.inquire = True
     nobody = user.endpoints == 0 and serving is not None and serving.ready > 0
     if (user.lacks == 0 and not nobody) or (user.lacks is not None and draft.patience_is_over()):
         return True
-    draft.inquire = True
     draft.wait_for(f"for Service {user.name} to have the endpoints that serve", cause=user.lacks is not None)
     return False
 

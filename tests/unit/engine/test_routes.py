@@ -253,3 +253,32 @@ def test_pods_of_the_other_version_do_not_keep_a_pinned_service_waiting():
 
     assert orphans
     assert orphans <= world.cluster.services["checkout-canary"].addresses
+
+
+def test_way_back_that_is_refused_is_tried_with_what_was_read():
+    """Given an API server that refuses the way back, each pass plans it: none asks again first, as if nothing had been refused."""
+    world = at_weight(25, policy(*LONG))
+    world.ask("rollback/1")
+    world.crank(60, until=lambda: world.last.plan.inquire)
+    world.refused = (ShiftRoute,)
+    world.crank(1)
+
+    planned = []
+    world.crank(5, until=lambda: planned.append(bool(shifts(world.last.plan))))
+
+    assert planned
+    assert all(planned)
+
+
+def test_deletion_without_a_reading_leaves_the_route_where_it_is_served():
+    """Given that the endpoints cannot be listed, a minute of deletion is no reason to send requests into nothing."""
+    world = at_weight(25, policy(*LONG))
+    world.readable = False
+    world.delete()
+
+    world.crank(120)
+    assert stage_of(world.cluster.routes["web"].backends) is RouteStage.SPLIT
+
+    world.readable = True
+    world.crank(30)
+    assert world.gone
