@@ -372,7 +372,7 @@ def _serving(route: RouteView) -> Iterator[Role]:
         return
     if route.weight < WHOLE or not route.uniform:
         yield Role.STABLE
-    if route.weight > 0 or not route.uniform:
+    if route.weight > 0:
         yield Role.CANARY
 
 

@@ -351,7 +351,9 @@ class Reconciler:
         else:
             self._pods.forget(key)
         if decision.plan.inquire and beside is not None:
-            yield self._endpoints.want(key, beside.name)
+            wait = self._endpoints.want(key, beside.name)
+            # A way back that is refused is tried again by the queue, more and more rarely.
+            yield from () if decision.plan.actions else (wait,)
         else:
             self._endpoints.forget(key)
 

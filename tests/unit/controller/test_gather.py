@@ -11,10 +11,10 @@ from tidegate.api.names import LABEL_RELEASE, Reason
 from tidegate.api.release import ReleaseStatus
 from tidegate.controller.gather import Surroundings
 from tidegate.controller.stored import stored_status
-from tidegate.engine.snapshot import Owner, RouteStage, Snapshot, Verb
+from tidegate.engine.snapshot import Owner, RouteStage, ServiceView, Snapshot, Verb
 from tidegate.runtime.errors import Terminal
 from unit.controller import objects
-from unit.controller.objects import NAME, NAMESPACE
+from unit.controller.objects import NAME, NAMESPACE, Json
 from unit.controller.stage import KEY, Stage
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -45,6 +45,27 @@ async def test_everything_around_a_release_is_seen(stage: Stage) -> None:
     assert [("aaaa", 1), ("bbbb", 1)] == [(s.revision, s.endpoints) for s in (seen.stable_service, seen.canary_service) if s]
     assert [(RouteStage.SPLIT, 10)] == [(route.stage, route.weight) for route in seen.routes]
     assert () == seen.blockers
+
+
+@pytest.mark.parametrize(
+    ("weights", "lacks"), [((90, 10), 1), ((100, 0), 0), ((0, 100), 1)], ids=["both serve", "stable serves", "the new one serves"]
+)
+async def test_users_service_is_to_have_the_endpoints_that_have_weight(stage: Stage, weights: tuple[int, int], lacks: int) -> None:
+    """Given slices of the user's Service that name stable's pod alone, they lack the new version's if it has weight."""
+    stage.at_ten_percent()
+    pairs = zip(("stable", "canary"), weights, strict=True)
+    stage.add(objects.route(NAME, *({"name": f"{NAME}-{role}", "port": 80, "weight": weight} for role, weight in pairs)))
+    read = [{"endpoints": [{"addresses": ["10.0.0.1"], "targetRef": {"uid": "stable"}}]}]
+    around = look_round(stage)
+
+    def seen(endpoints: list[Json] | None) -> ServiceView | None:
+        status = stored_status(around.release)
+        return stage.gatherer.snapshot(
+            around, now=NOW, status=status, readings=(), blockers=(), keep_held=False, endpoints=endpoints
+        ).user_service
+
+    assert ServiceView(NAME, None, endpoints=1, lacks=lacks) == seen(read)
+    assert ServiceView(NAME, None) == seen(None)
 
 
 async def test_route_that_the_spec_no_longer_names_counts_until_it_is_put_back(stage: Stage) -> None:

@@ -219,21 +219,24 @@ def test_deletion_waits_a_minute_for_endpoints():
     assert world.cluster.routes["web"].backends == world.cluster.routes["web"].written
 
 
-def test_route_of_which_a_rule_was_put_back_by_hand_takes_no_short_cut():
+@pytest.mark.parametrize("stage", [RouteStage.USER, RouteStage.ENTERING])
+def test_route_of_which_a_rule_was_put_back_by_hand_takes_no_short_cut(stage: RouteStage):
     """Given that a hand has put one of a route's rules back, the others' backends still leave at weight 0, and to endpoints."""
     world = at_weight(25, policy(*LONG))
     world.ask("rollback/1")
     world.crank(60, until=lambda: world.last.plan.inquire)
     before = world.snapshot()
-    mixed = replace(before, routes=tuple(replace(route, stage=RouteStage.USER, uniform=False) for route in before.routes))
+    mixed = replace(before, routes=tuple(replace(route, stage=stage, uniform=False) for route in before.routes))
     behind = replace(mixed, user_service=replace(mixed.user_service, endpoints=0, lacks=4))
+    deleted = replace(behind, release=replace(behind.release, deleting=at(world.now - 61)))
 
-    assert [(RouteStage.ENTERING, 0)] == [(shift.stage, shift.weight) for shift in shifts(decide(mixed, at(world.now)))]
+    assert [(RouteStage.ENTERING, 0)] == shifts(decide(mixed, at(world.now)))
     assert [] == shifts(decide(behind, at(world.now)))
+    assert [(RouteStage.USER, 0)] == shifts(decide(deleted, at(world.now)))
 
 
-def shifts(plan: Plan) -> list[ShiftRoute]:
-    return [action for action in plan.actions if isinstance(action, ShiftRoute)]
+def shifts(plan: Plan) -> list[tuple[RouteStage, int]]:
+    return [(action.stage, action.weight) for action in plan.actions if isinstance(action, ShiftRoute)]
 
 
 def test_pods_of_the_other_version_do_not_keep_a_pinned_service_waiting():
