@@ -13,7 +13,7 @@ import yaml
 
 from api.cluster_access import apply, needs_api
 from api.operator_access import NAME, Json, Scene, account_with, condition, install, router_of, rules_of_deploy, scene_in
-from tidegate.cluster.resources import HTTP_ROUTES
+from tidegate.cluster.resources import HTTP_ROUTES, RELEASES
 
 pytestmark = needs_api
 RETRY = 45.0
@@ -211,3 +211,31 @@ async def test_route_waits_for_slices_that_are_behind(scene: Scene) -> None:
     assert {NAME: 0, f"{NAME}-stable": 0, f"{NAME}-canary": 100} == {NAME: 0, **waiting}
     assert "Promoted" == status["lastRollout"]["outcome"]
     assert {NAME} == set(await scene.weights())
+
+
+@pytest.mark.parametrize("traffic", [None, {"service": "another"}], ids=["taken out", "another Service"])
+async def test_traffic_that_changes_during_a_rollout_counts_afterwards(scene: Scene, traffic: Json | None) -> None:
+    """Given a route that is shifted, a Release that does not name its Service any more still brings it back, and says so."""
+    await scene.service()
+    await scene.route()
+    await scene.policy(steps=[{"weight": 50, "hold": "1h"}, {"weight": 100}])
+    await scene.deployment()
+    await scene.release(route=True)
+    async with router_of(scene):
+        await scene.start()
+        await scene.idle()
+        await scene.set_image("checkout:v2")
+        await scene.until(lambda status: status.get("weight") == 50 and bool((status.get("step") or {}).get("since")))
+        path = RELEASES.path(scene.namespace, NAME)
+        await scene.admin.merge_patch(path, {"spec": {"traffic": traffic}})
+        words = "spec.traffic has changed and counts once the routes are back"
+        await scene.until(lambda status: words in status["message"])
+        meanwhile = await scene.weights()
+        await scene.admin.merge_patch(path, {"metadata": {"annotations": {"tidegate.dev/request": "rollback/1"}}})
+        status = await scene.until(lambda status: bool(status.get("lastRollout")) and not status.get("originalRules"))
+
+    assert {NAME: 0, f"{NAME}-stable": 50, f"{NAME}-canary": 50} == meanwhile
+    assert {NAME: 1} == await scene.weights()
+    assert "RolledBack" == status["lastRollout"]["outcome"]
+    assert "shiftedService" not in status
+    assert words not in status["message"]

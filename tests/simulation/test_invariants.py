@@ -170,6 +170,13 @@ class Rollouts(RuleBasedStateMachine):
         self.world.ask(f"{verb}/{self.asked}")
         self._pass()
 
+    @precondition(lambda self: self.world.traffic_gone or self.world.status.original_rules)
+    @rule()
+    def take_the_traffic_out(self) -> None:
+        """Somebody takes the traffic out of the Release while its routes are shifted, or puts it back in when nothing is on."""
+        if not self.world.traffic_gone or self.world.status.original_rules or self.world.status.rollout is None:
+            self.world.traffic_gone = not self.world.traffic_gone
+
     @rule(replicas=st.sampled_from([4, 8, 2, 0]))
     def scale(self, replicas: int) -> None:
         self.world.cluster.scale(replicas)

@@ -34,6 +34,7 @@ from tidegate.engine.plan import (
     ShiftRoute,
     TakeOver,
 )
+from tidegate.engine.routing import traffic_in_force
 from tidegate.engine.snapshot import AutoscalerView, Blocker, Owner, PolicyView, ReleaseView, Request, Snapshot, Verb, WorkloadView
 from tidegate.judge.reading import Counts, Reading, Tally
 
@@ -85,6 +86,8 @@ class World:
         self.version: str | None = None
         """The Release's own name for the wanted version."""
         self.pin, self.route_names = pin, routes
+        self.traffic_gone = False
+        """Whether somebody has taken the traffic out of the Release."""
         self.deleting: float | None = None
         self.finalizer = False
         self.gone = False
@@ -140,7 +143,8 @@ class World:
     def spec(self) -> ReleaseSpec:
         """Return the Release's spec."""
         routes = [{"name": name} for name in self.route_names]
-        traffic = {"service": USER, "pinService": self.pin, "gatewayAPI": {"httpRoutes": routes}} if routes else None
+        named = bool(routes) and not self.traffic_gone
+        traffic = {"service": USER, "pinService": self.pin, "gatewayAPI": {"httpRoutes": routes}} if named else None
         return ReleaseSpec.model_validate(
             {
                 "version": self.version,
@@ -159,12 +163,15 @@ class World:
         """Return what the operator sees."""
         seen, request = self.seen, self.request
         verb, _, name = (request or "").partition("/")
+        spec = self.spec()
+        traffic = traffic_in_force(spec, self.status)
         release = ReleaseView(
             namespace="shop",
             name="checkout",
             uid="release",
             generation=1,
-            spec=self.spec(),
+            spec=spec.model_copy(update={"traffic": traffic}),
+            traffic_later=traffic is not spec.traffic,
             deleting=None if self.deleting is None else at(self.deleting),
             finalizer=self.finalizer,
             request=Request(Verb(verb) if verb in {*Verb} else None, name, request) if request else None,
@@ -175,11 +182,14 @@ class World:
             status=self.status,
             policy=PolicyView("RolloutPolicy/production", self.policy) if self.policy else None,
             workload=self._workload_view(),
-            user_service=user if release.spec.traffic is not None else None,
-            former_service=user if release.spec.traffic is None and self.status.pinned_service == USER else None,
-            stable_service=service_view(STABLE, seen.services.get(STABLE)),
-            canary_service=service_view(CANARY, seen.services.get(CANARY)),
-            routes=tuple(route_view(name, seen.routes.get(name), self.status.original_rules) for name in self.route_names),
+            user_service=user if traffic is not None else None,
+            former_service=user if traffic is None and self.status.pinned_service == USER else None,
+            stable_service=service_view(STABLE, seen.services.get(STABLE)) if traffic is not None else None,
+            canary_service=service_view(CANARY, seen.services.get(CANARY)) if traffic is not None else None,
+            routes=tuple(
+                route_view(name, seen.routes.get(name), self.status.original_rules)
+                for name in (self.route_names if traffic is not None else ())
+            ),
             readings=tuple(self.readings),
             keep_held=not self.cluster.admission,
             blockers=self.blockers,

@@ -336,6 +336,13 @@ class ReleaseStatus(Model):
         Field(max_length=128, description="What the routes are put back to after the rollout."),
         K8s(list_map_keys=("route", "rule")),
     ] = ()
+    shifted_service: Annotated[
+        str | None,
+        Field(
+            max_length=63,
+            description="The Service of which the routes are shifted; it counts, whatever the spec names, until they are put back.",
+        ),
+    ] = None
     pinned_service: Annotated[
         str | None,
         Field(max_length=63, description="The Service whose selector is, or may be, kept on one version; it is let go of."),

@@ -17,6 +17,7 @@ from tidegate.controller.autoscalers import Autoscalers
 from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
 from tidegate.controller.stored import in_words
 from tidegate.engine.plan import Role
+from tidegate.engine.routing import traffic_in_force
 from tidegate.engine.snapshot import (
     Blocker,
     PolicyView,
@@ -51,7 +52,8 @@ class Surroundings:
     Attributes:
         key: which Release.
         release: the Release as stored.
-        spec: what it asks for.
+        spec: what it asks for, with the traffic that is in force.
+        traffic_later: it asks for other traffic than is in force.
         workload: the Deployment and what is around it; None where it is missing.
         former: the Service that was pinned, where the user does not name it any more; None where it is missing.
         services: the Service that the user named and the operator's own; None where the user's is missing.
@@ -61,6 +63,7 @@ class Surroundings:
     key: ReleaseKey
     release: Object
     spec: ReleaseSpec
+    traffic_later: bool
     workload: Workload | None
     former: services.Services | None
     services: services.Services | None
@@ -119,21 +122,17 @@ class Gatherer:
     def look_round(
         self,
         key: ReleaseKey,
+        status: ReleaseStatus,
         *,
-        candidate: str | None,
         pods: Iterable[Object] = (),
-        changed: Iterable[str] = (),
-        pinned: str | None = None,
     ) -> Surroundings | None:
         """Return what is around a Release.
 
         Args:
             key: which.
-            candidate: revision that is being rolled out; None where no rollout is on.
+            status: what has been decided. The version that is rolled out, routes that are not as the user wrote them and a Service
+                that may be pinned count, whatever the spec names.
             pods: pods of the new version, where their reasons are known.
-            changed: names of routes that are not as the user wrote them; they count until they are, also if the spec no longer
-                names them.
-            pinned: name of the Service that may be pinned.
 
         Returns:
             The raw objects; None where there is no such Release.
@@ -147,16 +146,18 @@ class Gatherer:
         read = self._spec(release, ReleaseSpec)
         if read.spec is None:
             raise Terminal(read.wrong, reason=Reason.INVALID_SPEC)
-        spec = read.spec
-        assert isinstance(spec, ReleaseSpec)
+        assert isinstance(read.spec, ReleaseSpec)
+        traffic, pinned = traffic_in_force(read.spec, status), status.pinned_service
+        spec = read.spec.model_copy(update={"traffic": traffic}) if traffic is not read.spec.traffic else read.spec
         return Surroundings(
             key=key,
             release=release,
             spec=spec,
-            workload=self._workload(key, release, spec, candidate, pods),
+            traffic_later=traffic is not read.spec.traffic,
+            workload=self._workload(key, release, spec, status.candidate.revision if status.candidate else None, pods),
             services=self._services(key, release, spec.traffic.service if spec.traffic is not None else None),
             former=self._services(key, release, pinned if spec.traffic is None or spec.traffic.service != pinned else None),
-            routes=self._routes(key, spec, changed),
+            routes=self._routes(key, spec, [rule.route for rule in status.original_rules]),
         )
 
     def snapshot(
@@ -388,6 +389,7 @@ def _release_view(around: Surroundings) -> ReleaseView:
         deleting=parse_time(deleting) if deleting else None,
         finalizer=FINALIZER in (metadata.get("finalizers") or ()),
         request=_request((metadata.get("annotations") or {}).get(ANNOTATION_REQUEST)),
+        traffic_later=around.traffic_later,
     )
 
 

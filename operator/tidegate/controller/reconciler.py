@@ -232,9 +232,7 @@ class Reconciler:
 
     def _look_round(self, key: ReleaseKey, status: ReleaseStatus) -> Surroundings | None:
         candidate = status.candidate.revision if status.candidate else None
-        changed = [rule.route for rule in status.original_rules]
-        pods, pinned = self._pods.of(key, candidate) or (), status.pinned_service
-        return self._gatherer.look_round(key, candidate=candidate, pods=pods, changed=changed, pinned=pinned)
+        return self._gatherer.look_round(key, status, pods=self._pods.of(key, candidate) or ())
 
     async def _carry_out(self, key: ReleaseKey, memory: Memory, decision: Decision) -> tuple[ApiError | None, act.Done]:
         """Store the status and do what the plan asks for; return what kept the status from being stored, and how the rest went.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tidegate.api.names import LABEL_RELEASE
@@ -84,18 +84,26 @@ def _names(key: ReleaseKey, release: Mapping[str, Any]) -> Iterator[tuple[str, s
     policy = _map(spec.get("policyRef"))
     kind = str(policy.get("kind") or "RolloutPolicy")
     yield (kind, "" if kind == "ClusterRolloutPolicy" else key.namespace, str(policy.get("name")))
-    traffic = _map(spec.get("traffic"))
-    if service := str(traffic.get("service") or ""):
+    traffic, status = _map(spec.get("traffic")), _map(release.get("status"))
+    # What was named before counts until it is put back.
+    for service in {
+        str(name) for name in (traffic.get("service"), status.get("shiftedService"), status.get("pinnedService")) if name
+    }:
         for name in (service, f"{service}-stable", f"{service}-canary"):
             yield ("Service", key.namespace, name)
-    routes = _map(traffic.get("gatewayAPI")).get("httpRoutes")
-    for route in routes if isinstance(routes, list | tuple) else ():
+    for route in _items(_map(traffic.get("gatewayAPI")).get("httpRoutes")):
         yield ("HTTPRoute", key.namespace, str(_map(route).get("name")))
+    for rule in _items(status.get("originalRules")):
+        yield ("HTTPRoute", key.namespace, str(_map(rule).get("route")))
 
 
 def target_of(key: ReleaseKey, release: Mapping[str, Any]) -> tuple[str, str, str]:
     """Return kind, namespace and name of the workload that a Release names."""
     return ("Deployment", key.namespace, str(_map(_map(release.get("spec")).get("targetRef")).get("name")))
+
+
+def _items(value: object) -> Sequence[object]:
+    return value if isinstance(value, list | tuple) else ()
 
 
 def _map(value: object) -> Mapping[str, Any]:

@@ -22,9 +22,11 @@ def originals_are_noted(draft: Draft) -> bool:
     kept = (rule for rule in draft.status.original_rules if rule.route not in written)
     fresh = (*kept, *(rule for rules in written.values() for rule in rules))
     order = tuple(sorted(fresh, key=lambda rule: (rule.route, rule.rule)))
-    if order == draft.status.original_rules:
+    traffic = draft.snap.release.spec.traffic
+    service = traffic.service if traffic is not None and order else None
+    if (order, service) == (draft.status.original_rules, draft.status.shifted_service):
         return False
-    draft.set(original_rules=order)
+    draft.set(original_rules=order, shifted_service=service)
     return True
 
 

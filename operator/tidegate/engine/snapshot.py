@@ -231,7 +231,9 @@ class ReleaseView:
 
     Attributes:
         deleting: its deletionTimestamp; None while nobody deletes it.
+        spec: as the user wrote it, but for traffic: that which is in force (see `routing.traffic_in_force`).
         finalizer: it carries the operator's finalizer.
+        traffic_later: the user has written of other traffic than is in force.
     """
 
     namespace: str
@@ -242,6 +244,7 @@ class ReleaseView:
     deleting: datetime | None = None
     finalizer: bool = True
     request: Request | None = None
+    traffic_later: bool = False
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ def originals_are_dropped(draft: Draft) -> bool:
     """No rollout is on and every route is as the user wrote it: there is nothing to put back any more."""
     if draft.active or not draft.status.original_rules or not wait_for_routes(draft) or draft.traces:
         return False
-    draft.set(original_rules=())
+    draft.set(original_rules=(), shifted_service=None)
     return True
 
 

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from tidegate.api.release import ReleaseStatus, RevisionStatus
 from tidegate.cluster.errors import Unavailable
 from tidegate.controller import act
 from tidegate.controller.act import Done
@@ -24,6 +25,7 @@ from unit.controller.stage import DEPLOYMENT_PATH, KEY, PATH, Stage
 FINALIZER = SetFinalizer(present=False)
 LABEL = LabelWorkload(present=False)
 HOLD = Hold(paused=False)
+ROLLING = ReleaseStatus(candidate=RevisionStatus(revision="bbbb", version="v2"))
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ def shift(stage: Stage, name: str) -> ShiftRoute:
 
 
 def look_round(stage: Stage) -> Surroundings:
-    around = stage.gatherer.look_round(KEY, candidate="bbbb")
+    around = stage.gatherer.look_round(KEY, ROLLING)
     assert around is not None
     return around
 
@@ -55,7 +57,7 @@ async def carry_out(stage: Stage, *actions: Action, interrupted: bool = False, d
     return await act.carry_out(
         actions,
         decided or look_round(stage),
-        lambda: stage.gatherer.look_round(KEY, candidate="bbbb"),
+        lambda: stage.gatherer.look_round(KEY, ROLLING),
         interrupted=lambda: interrupted,
         cluster=stage.cluster,
         router=HTTPRouteRouter(),

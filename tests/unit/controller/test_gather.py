@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tidegate.api.names import LABEL_RELEASE, Reason
-from tidegate.api.release import ReleaseStatus
+from tidegate.api.release import OriginalRule, ReleaseStatus, RevisionStatus
 from tidegate.controller.gather import Surroundings
 from tidegate.controller.stored import stored_status
 from tidegate.engine.snapshot import Owner, RouteStage, ServiceView, Snapshot, Verb
@@ -20,8 +20,15 @@ from unit.controller.stage import KEY, Stage
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+def status_of(candidate: str | None, *routes: str) -> ReleaseStatus:
+    """Return the status of a Release of which a version is rolled out, and routes are shifted."""
+    version = RevisionStatus(revision=candidate, version="v2") if candidate is not None else None
+    rules = tuple(OriginalRule(route=name, rule=0, backend_refs="[]") for name in routes)
+    return ReleaseStatus(candidate=version, original_rules=rules)
+
+
 def look_round(stage: Stage, *, candidate: str | None = None) -> Surroundings:
-    around = stage.gatherer.look_round(KEY, candidate=candidate)
+    around = stage.gatherer.look_round(KEY, status_of(candidate))
     assert around is not None
     return around
 
@@ -73,14 +80,14 @@ async def test_route_that_the_spec_no_longer_names_counts_until_it_is_put_back(s
     stage.at_ten_percent()
     stage.add(objects.route("former"))
 
-    around = stage.gatherer.look_round(KEY, candidate="bbbb", changed=("former", "deleted"))
+    around = stage.gatherer.look_round(KEY, status_of("bbbb", "former", "deleted"))
 
     assert [NAME, "former"] == list(around.routes if around else ())
 
 
 async def test_nothing_is_seen_of_a_release_that_is_not_there(stage: Stage) -> None:
     """There is no snapshot of a Release that has gone."""
-    assert stage.gatherer.look_round(KEY, candidate=None) is None
+    assert stage.gatherer.look_round(KEY, ReleaseStatus()) is None
 
 
 async def test_what_is_missing_is_not_seen(stage: Stage) -> None:
@@ -196,7 +203,7 @@ async def test_route_of_two_services_has_a_form_for_each(stage: Stage) -> None:
     key = KEY._replace(name="other")
 
     def since(second: float, which: Any) -> datetime | None:
-        around = stage.gatherer.look_round(which, candidate=None)
+        around = stage.gatherer.look_round(which, ReleaseStatus())
         assert around is not None
         now = NOW + timedelta(seconds=second)
         stage.clock.advance((now - stage.clock.now()).total_seconds())

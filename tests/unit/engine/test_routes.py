@@ -11,9 +11,10 @@ from simulation.cluster import Controller
 from simulation.policies import at_weight, events, finish, idle, policy, reach, step
 from simulation.views import at, stage_of
 from tidegate.api.names import Phase
-from tidegate.api.release import Outcome
+from tidegate.api.release import OriginalRule, Outcome, ReleaseStatus
 from tidegate.engine.decide import decide
 from tidegate.engine.plan import Plan, ShiftRoute
+from tidegate.engine.routing import traffic_in_force
 from tidegate.engine.snapshot import RouteStage
 
 LONG = (step(25, "60s"), step(100))
@@ -285,3 +286,36 @@ def test_deletion_without_a_reading_leaves_the_route_where_it_is_served():
     world.readable = True
     world.crank(30)
     assert world.gone
+
+
+@pytest.mark.parametrize("end", ["promotion", "rollback"])
+def test_traffic_that_is_taken_out_during_a_rollout_counts_afterwards(end: str):
+    """Given a Release from which somebody takes the traffic while routes are shifted, they are shifted on, and put back."""
+    world = at_weight(25, policy(step(25, "2s"), step(100)))
+    world.traffic_gone = True
+    if end == "rollback":
+        world.ask("rollback/1")
+
+    world.crank(1)
+    assert world.status.message.endswith("spec.traffic has changed and counts once the routes are back")
+    assert "checkout" == world.status.shifted_service
+
+    finish(world, Phase.IDLE if end == "promotion" else Phase.ROLLED_BACK)
+    assert world.cluster.routes["web"].backends == world.cluster.routes["web"].written
+    assert (None, ()) == (world.status.shifted_service, world.status.original_rules)
+    assert "spec.traffic" not in world.status.message
+
+
+def test_traffic_that_counts():
+    """What the spec names counts, unless routes are shifted for another Service; then that one counts, with these routes."""
+    rules = (OriginalRule(route="web", rule=0, backend_refs="[]"), OriginalRule(route="web", rule=1, backend_refs="[]"))
+    shifted = ReleaseStatus(shifted_service="checkout", original_rules=rules)
+    spec = idle(policy(*LONG)).spec()
+    other = spec.model_copy(update={"traffic": spec.traffic.model_copy(update={"service": "shop"})})
+
+    kept = traffic_in_force(other, shifted)
+
+    assert spec.traffic is traffic_in_force(spec, shifted)
+    assert other.traffic is traffic_in_force(other, ReleaseStatus())
+    assert other.traffic is traffic_in_force(other, shifted.model_copy(update={"original_rules": ()}))
+    assert ("checkout", False, ["web"]) == (kept.service, kept.pin_service, [ref.name for ref in kept.gateway_api.http_routes])

@@ -1,0 +1,25 @@
+"""Which traffic a Release is about: what its spec names, unless routes are still shifted for what it has named before."""
+
+from __future__ import annotations
+
+from tidegate.api.release import GatewayAPI, HTTPRouteRef, ReleaseSpec, ReleaseStatus, Traffic
+
+
+def traffic_in_force(spec: ReleaseSpec, status: ReleaseStatus) -> Traffic | None:
+    """Return the traffic that counts.
+
+    Who takes `traffic` out of a Release during a rollout, or names another Service, means the time after it: routes that are
+    shifted go on being shifted, shut and put back, or requests would go on to pods that are stopped.
+
+    Args:
+        spec: as the user wrote it.
+        status: knows the routes that are shifted, and for which Service.
+    """
+    shifted, wanted = status.shifted_service, spec.traffic
+    if shifted is None or not status.original_rules:
+        return wanted
+    if wanted is not None and wanted.service == shifted and wanted.gateway_api is not None:
+        return wanted
+    names = dict.fromkeys(rule.route for rule in status.original_rules)
+    routes = GatewayAPI.model_construct(http_routes=tuple(HTTPRouteRef.model_construct(name=name) for name in names))
+    return Traffic.model_construct(service=shifted, pin_service=status.pinned_service == shifted, gateway_api=routes)
