@@ -13,7 +13,7 @@ import yaml
 
 from api.cluster_access import apply, needs_api
 from api.operator_access import NAME, Json, Scene, account_with, condition, install, router_of, rules_of_deploy, scene_in
-from tidegate.cluster.resources import HTTP_ROUTES, RELEASES
+from tidegate.cluster.resources import HTTP_ROUTES, RELEASES, SERVICES
 
 pytestmark = needs_api
 RETRY = 45.0
@@ -238,4 +238,5 @@ async def test_traffic_that_changes_during_a_rollout_counts_afterwards(scene: Sc
     assert {NAME: 1} == await scene.weights()
     assert "RolledBack" == status["lastRollout"]["outcome"]
     assert "shiftedService" not in status
+    assert [NAME] == [one["metadata"]["name"] for one in (await scene.admin.list(SERVICES.path(scene.namespace))).items]
     assert words not in status["message"]

@@ -164,7 +164,7 @@ class World:
         seen, request = self.seen, self.request
         verb, _, name = (request or "").partition("/")
         spec = self.spec()
-        traffic = traffic_in_force(spec, self.status)
+        traffic = traffic_in_force(spec, self.status, self._is_about)
         release = ReleaseView(
             namespace="shop",
             name="checkout",
@@ -195,6 +195,10 @@ class World:
             blockers=self.blockers,
             known_since=None if self.alive_since is None else at(self.alive_since),
         )
+
+    def _is_about(self, route: str, service: str) -> bool:
+        found = self.seen.routes.get(route)
+        return found is not None and bool({service, STABLE, CANARY} & dict(found.backends).keys())
 
     def operate(self, *, crash_after: int | None = None) -> Pass:
         """Make one pass: look, decide, shut what must be shut, write the status, then act in order, then tell.

@@ -97,7 +97,7 @@ async def from_cluster(cluster: Cluster, namespace: str, name: str, given: Given
     canary = [one for one, hash_ in sets.items() if hash_ == revision] or [f"{spec.target_ref.name}-{revision}"]
     known = status.stable.revision if status.stable is not None and status.stable.revision != revision else None
     stable = [one for one, hash_ in sets.items() if hash_ == known or (known is None and hash_ != revision)]
-    service = given.service or (spec.traffic.service if spec.traffic is not None else "")
+    service = given.service or status.shifted_service or (spec.traffic.service if spec.traffic is not None else "")
     names = _names(
         namespace=namespace,
         release=name,

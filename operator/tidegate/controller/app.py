@@ -307,10 +307,10 @@ class App:
             self._gatherer.forget(change.old["metadata"]["uid"])
         if change.key.kind == RELEASES.kind:
             key = ReleaseKey(change.key.namespace, change.key.name)
+            self._references.learn(key, change.new)
             if self._reconciler.echoes(key, change):
                 # Or each failure that is told in the status would bring the Release back at once.
                 return
-            self._references.learn(key, change.new)
             keys = {key, *self._references.rivals(key, change)}
         else:
             keys = self._references.of(change)

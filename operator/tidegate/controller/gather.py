@@ -9,25 +9,23 @@ from datetime import datetime, timedelta
 import structlog
 from pydantic import ValidationError
 
-from tidegate.api.base import parse_time, plain
+from tidegate.api.base import parse_time
 from tidegate.api.names import ANNOTATION_REQUEST, FINALIZER, LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE, Reason
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.release import PolicyKind, ReleaseSpec, ReleaseStatus
+from tidegate.api.release import PolicyKind, ReleaseSpec, ReleaseStatus, Traffic
 from tidegate.controller.autoscalers import Autoscalers
 from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
-from tidegate.controller.stored import in_words
+from tidegate.controller.stored import in_words, request_of
 from tidegate.engine.plan import Role
 from tidegate.engine.routing import traffic_in_force
 from tidegate.engine.snapshot import (
     Blocker,
     PolicyView,
     ReleaseView,
-    Request,
     RouteStage,
     RouteView,
     ServiceView,
     Snapshot,
-    Verb,
     WorkloadView,
 )
 from tidegate.judge.reading import Reading
@@ -40,9 +38,6 @@ from tidegate.traffic.router import Router
 from tidegate.workloads.observe import Workload, unsupported, workload_view
 
 log = structlog.get_logger(__name__)
-
-LONGEST_REQUEST = 256
-"""Characters of a request that count; the admission policy lets fewer through."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +142,7 @@ class Gatherer:
         if read.spec is None:
             raise Terminal(read.wrong, reason=Reason.INVALID_SPEC)
         assert isinstance(read.spec, ReleaseSpec)
-        traffic, pinned = traffic_in_force(read.spec, status), status.pinned_service
+        traffic, pinned = self._traffic(key, read.spec, status), status.pinned_service
         spec = read.spec.model_copy(update={"traffic": traffic}) if traffic is not read.spec.traffic else read.spec
         return Surroundings(
             key=key,
@@ -159,6 +154,13 @@ class Gatherer:
             former=self._services(key, release, pinned if spec.traffic is None or spec.traffic.service != pinned else None),
             routes=self._routes(key, spec, [rule.route for rule in status.original_rules]),
         )
+
+    def _traffic(self, key: ReleaseKey, spec: ReleaseSpec, status: ReleaseStatus) -> Traffic | None:
+        def is_about(name: str, service: str) -> bool:
+            route, known = self._store.get("HTTPRoute", key.namespace, name), status.original_rules
+            return self._router.observe(route, name=name, namespace=key.namespace, service=service, known=known).matches
+
+        return traffic_in_force(spec, status, is_about)
 
     def snapshot(
         self,
@@ -388,14 +390,6 @@ def _release_view(around: Surroundings) -> ReleaseView:
         spec=around.spec,
         deleting=parse_time(deleting) if deleting else None,
         finalizer=FINALIZER in (metadata.get("finalizers") or ()),
-        request=_request((metadata.get("annotations") or {}).get(ANNOTATION_REQUEST)),
+        request=request_of((metadata.get("annotations") or {}).get(ANNOTATION_REQUEST)),
         traffic_later=around.traffic_later,
     )
-
-
-def _request(text: str | None) -> Request | None:
-    if not text:
-        return None
-    verb, _, name = text.partition("/")
-    known = next((one for one in Verb if one == verb), None) if name else None
-    return Request(known, plain(name, LONGEST_REQUEST), plain(text, LONGEST_REQUEST))

@@ -188,7 +188,9 @@ class World:
 
     def _needed(self, release: Object) -> Iterator[Reflector]:
         spec, namespace = release.get("spec") or {}, release["metadata"]["namespace"]
-        needed: set[Resource] = {*WORKLOAD, _policy_of(release), *(ROUTED if spec.get("traffic") else ())}
+        # Routes that are shifted count, whatever the spec names.
+        routed = spec.get("traffic") or (release.get("status") or {}).get("originalRules")
+        needed: set[Resource] = {*WORKLOAD, _policy_of(release), *(ROUTED if routed else ())}
         for place, reflector in self._mirrors:
             if reflector.resource in needed and place in {None, namespace}:
                 yield reflector

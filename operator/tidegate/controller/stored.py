@@ -8,10 +8,24 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
+from tidegate.api.base import plain
 from tidegate.api.release import ReleaseStatus
+from tidegate.engine.snapshot import Request, Verb
 from tidegate.runtime.store import Object
 
 log = structlog.get_logger(__name__)
+
+LONGEST_REQUEST = 256
+"""Characters of a request that count; the admission policy lets fewer through."""
+
+
+def request_of(text: str | None) -> Request | None:
+    """Read what a person has asked for by the annotation; None where nothing was."""
+    if not text:
+        return None
+    verb, _, name = text.partition("/")
+    known = next((one for one in Verb if one == verb), None) if name else None
+    return Request(known, plain(name, LONGEST_REQUEST), plain(text, LONGEST_REQUEST))
 
 
 def stored_status(release: Object) -> ReleaseStatus:

@@ -45,6 +45,8 @@ def actions(draft: Draft) -> Iterator[Action]:
         yield from _replica_sets(draft)
     if draft.deleting and draft.snap.release.finalizer and not draft.active and draft.routes_back and not draft.traces:
         yield from _hand_back(draft)
+    elif draft.snap.release.traffic_later and not draft.active and draft.routes_back and not draft.traces:
+        yield from _own_services(draft)
 
 
 # The Deployment
@@ -258,15 +260,19 @@ def _hand_back(draft: Draft) -> Iterator[Action]:
     if any(has_pods(rs) for rs in ours):
         draft.wait_for("for the pods of the new version to stop")
         return
-    if draft.snap.stable_service is not None:
-        yield DeleteService(Role.STABLE)
-    if draft.snap.canary_service is not None:
-        yield DeleteService(Role.CANARY)
+    yield from _own_services(draft)
     for rs in ours:
         yield DeleteReplicaSet(rs.name)
     if workload is not None:
         yield from _hand_deployment_back(draft)
     yield SetFinalizer(present=False)
+
+
+def _own_services(draft: Draft) -> Iterator[Action]:
+    if draft.snap.stable_service is not None:
+        yield DeleteService(Role.STABLE)
+    if draft.snap.canary_service is not None:
+        yield DeleteService(Role.CANARY)
 
 
 def _hand_deployment_back(draft: Draft) -> Iterator[Action]:

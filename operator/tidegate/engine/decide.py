@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tidegate.engine import advance, converge, endings, gates, requests, shifting, standing, turns
 from tidegate.engine.draft import Draft
@@ -44,6 +44,7 @@ RULES: tuple[Callable[[Draft], bool], ...] = (
     standing.rollout_starts,
 )
 """In the order in which they count. The first that applies changes the draft, then all are asked again until none applies."""
+SOON = timedelta(milliseconds=100)
 MOST_TURNS = 32
 """More changes than a single decision can need; a bound, so that a mistake in the rules cannot hang the operator."""
 
@@ -65,9 +66,12 @@ def decide(snap: Snapshot, now: datetime) -> Plan:
         if not any(rule(draft) for rule in RULES):
             break
     writes = tuple(converge.actions(draft))
+    if snap.release.traffic_later and not draft.status.original_rules:
+        # From the next decision on, what the spec names counts.
+        draft.wake(now + SOON)
     away = shifting.away(draft, writes)
     looks = gates.next_looks(draft)
-    report(draft, busy=bool(writes))
+    report(draft, busy=bool(writes) or snap.release.traffic_later)
     return Plan(
         status=noted(draft.status, draft.notices, now),
         away=away,

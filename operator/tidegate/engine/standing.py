@@ -128,6 +128,8 @@ def originals_are_dropped(draft: Draft) -> bool:
     """No rollout is on and every route is as the user wrote it: there is nothing to put back any more."""
     if draft.active or not draft.status.original_rules or not wait_for_routes(draft) or draft.traces:
         return False
+    if draft.snap.release.traffic_later and (draft.snap.stable_service or draft.snap.canary_service):
+        return False  # Nobody would find the operator's Services of the old name any more.
     draft.set(original_rules=(), shifted_service=None)
     return True
 
@@ -154,6 +156,9 @@ def rollout_starts(draft: Draft) -> bool:
     if draft.active or draft.status.stable is None or workload is None or draft.deleting or policy is None:
         return False
     if draft.wants(draft.stable.revision) or is_native(draft) or rejection(draft) is not None or obstacles(draft):
+        return False
+    if draft.snap.release.traffic_later:
+        draft.wait_for("for the routes to be put back before a rollout starts")
         return False
     if not workload.paused and not draft.own_is(draft.stable.revision):
         draft.wait_for("for the Deployment to be held")
@@ -208,7 +213,8 @@ def obstacles(draft: Draft) -> list[Blocker]:
     if spec.traffic is None:
         return found
     if snap.user_service is None:
-        found.append(Blocker(Reason.MISSING_SERVICE, f"spec.traffic.service: Service {spec.traffic.service} was not found"))
+        where = "status.shiftedService" if snap.release.traffic_later else "spec.traffic.service"
+        found.append(Blocker(Reason.MISSING_SERVICE, f"{where}: Service {spec.traffic.service} was not found"))
     for route in snap.routes:
         if not route.exists:
             found.append(Blocker(Reason.MISSING_ROUTE, f"spec.traffic.gatewayAPI: HTTPRoute {route.name} was not found"))

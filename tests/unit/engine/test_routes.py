@@ -308,14 +308,43 @@ def test_traffic_that_is_taken_out_during_a_rollout_counts_afterwards(end: str):
 
 def test_traffic_that_counts():
     """What the spec names counts, unless routes are shifted for another Service; then that one counts, with these routes."""
-    rules = (OriginalRule(route="web", rule=0, backend_refs="[]"), OriginalRule(route="web", rule=1, backend_refs="[]"))
-    shifted = ReleaseStatus(shifted_service="checkout", original_rules=rules)
+    rules = [OriginalRule(route=name, rule=0, backend_refs="[]") for name in ("web", "web-2", "gone")]
+    shifted = ReleaseStatus(shifted_service="checkout", original_rules=tuple(rules))
     spec = idle(policy(*LONG)).spec()
     other = spec.model_copy(update={"traffic": spec.traffic.model_copy(update={"service": "shop"})})
 
-    kept = traffic_in_force(other, shifted)
+    def is_about(route: str, service: str) -> bool:
+        return route != "gone" and service == "checkout"
 
-    assert spec.traffic is traffic_in_force(spec, shifted)
-    assert other.traffic is traffic_in_force(other, ReleaseStatus())
-    assert other.traffic is traffic_in_force(other, shifted.model_copy(update={"original_rules": ()}))
-    assert ("checkout", False, ["web"]) == (kept.service, kept.pin_service, [ref.name for ref in kept.gateway_api.http_routes])
+    kept = traffic_in_force(other, shifted, is_about)
+
+    assert spec.traffic is traffic_in_force(spec, shifted, is_about)
+    assert other.traffic is traffic_in_force(other, ReleaseStatus(), is_about)
+    assert other.traffic is traffic_in_force(other, shifted.model_copy(update={"original_rules": ()}), is_about)
+    assert other.traffic is traffic_in_force(other, shifted, lambda *_: False)
+    names = [ref.name for ref in kept.gateway_api.http_routes]
+    assert ("checkout", False, ["web", "web-2"]) == (kept.service, kept.pin_service, names)
+
+
+def test_what_was_made_for_the_old_traffic_is_taken_away():
+    """Given traffic that was taken out, the operator's Services go once the routes are back, and nothing is left in the status."""
+    world = at_weight(25, policy(step(25, "2s"), step(100)))
+    world.traffic_gone = True
+
+    finish(world)
+    world.crank(5)
+
+    assert ["checkout"] == list(world.cluster.services)
+
+
+def test_next_rollout_waits_for_the_old_traffic_to_be_put_back():
+    """Given traffic that was taken out and a third version, its rollout begins without traffic, when the routes are back."""
+    world = at_weight(25, policy(*LONG))
+    world.traffic_gone = True
+    world.apply("v3")
+
+    world.crank(60, until=lambda: world.status.candidate is not None and world.status.candidate.version == "v3")
+
+    assert world.status.rollout is not None
+    assert world.cluster.routes["web"].backends == world.cluster.routes["web"].written
+    assert () == world.status.original_rules
