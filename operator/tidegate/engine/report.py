@@ -84,7 +84,8 @@ def _sentence(draft: Draft, blockers: list[Blocker]) -> str:
     if draft.deleting:
         return f"The Release is being deleted and the Deployment is handed back as it serves{waits}"
     trouble = "; ".join(blocker.message for blocker in blockers)
-    later = "; spec.traffic has changed and counts once the routes are back" if draft.snap.release.traffic_later else ""
+    shifted = draft.snap.release.traffic_later and draft.status.original_rules
+    later = "; spec.traffic has changed and counts once the routes are back" if shifted else ""
     if not draft.active:
         return (trouble or _idle_sentence(draft, waits)) + later
     return _rollout_sentence(draft, waits) + later + (f"; {trouble}" if trouble else "")
