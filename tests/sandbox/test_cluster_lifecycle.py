@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -59,14 +60,25 @@ def eventually(holds: Callable[[], bool], seconds: float = 20.0) -> bool:
     return True
 
 
-def processes_in(namespace: str) -> list[str]:
-    """The processes of a process table, by their command."""
+def processes_in(namespace: str, *, before: float = math.inf) -> list[str]:
+    """The processes of a process table, by their command.
+
+    Args:
+        namespace: the table's name, which the kernel gives to another one as soon as it is gone.
+        before: leave out what began later, in seconds since the host was started: it is another test's.
+    """
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if str((process / "ns" / "pid").readlink()) == namespace:
+            began = int((process / "stat").read_text().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
+            if began <= before and str((process / "ns" / "pid").readlink()) == namespace:
                 found.append((process / "cmdline").read_bytes().decode().replace("\0", " "))
     return found
+
+
+def uptime() -> float:
+    """Seconds since the host was started, as the kernel dates processes."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def process_table_of(pid: int) -> str:
@@ -131,6 +143,7 @@ def test_a_person_uses_a_cluster_from_outside_and_takes_it_down(home: Path) -> N
         )
         inside = sandbox("exec", "--", "sh", "-c", "kubectl get namespaces -o name; pwd; exit 9", cwd=home)
         again = sandbox("up", "--parts", "api")
+        ended = uptime()
         down = sandbox("down")
 
     assert "namespace/kube-system" in outside.stdout
@@ -138,7 +151,7 @@ def test_a_person_uses_a_cluster_from_outside_and_takes_it_down(home: Path) -> N
     assert inside.returncode == 9
     assert "is up already" in again.stderr
     assert down.returncode == 0
-    assert processes_in(namespace) == []
+    assert processes_in(namespace, before=ended) == []
     assert not directory.exists()
     assert sandbox("status").returncode == 1
 
@@ -152,9 +165,10 @@ def test_nothing_survives_a_killed_sandbox(home: Path, victim: str) -> None:
         pids = {"launcher": parent_of(first), "first process": first, "supervisor": child_of(first)}
         assert len(processes_in(namespace)) >= 4
 
+        ended = uptime()
         os.kill(pids[victim], signal.SIGKILL)
 
-        assert eventually(lambda: processes_in(namespace) == [])
+        assert eventually(lambda: processes_in(namespace, before=ended) == [])
         assert sandbox("status").returncode == 1
 
 
@@ -169,6 +183,7 @@ def test_nothing_survives_the_end_of_the_command_line(home: Path, number: signal
         namespace = started.read_text().strip()
         assert len(processes_in(namespace)) >= 5
 
+        ended = uptime()
         if number is signal.SIGINT:
             # What a terminal does: the signal goes to everything in the foreground.
             os.killpg(line.pid, number)
@@ -176,7 +191,7 @@ def test_nothing_survives_the_end_of_the_command_line(home: Path, number: signal
             line.send_signal(number)
 
         assert line.wait(30) == status
-    assert eventually(lambda: processes_in(namespace) == [])
+    assert eventually(lambda: processes_in(namespace, before=ended) == [])
 
 
 def test_a_part_that_fails_is_named_with_the_end_of_its_log(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
