@@ -33,7 +33,7 @@ from tidegate.runtime.clock import Clock
 from tidegate.runtime.errors import Terminal
 from tidegate.runtime.store import Object, Store
 from tidegate.traffic import services
-from tidegate.traffic.backends import WHOLE, own_name
+from tidegate.traffic.backends import own_name
 from tidegate.traffic.router import Router
 from tidegate.workloads.observe import Workload, unsupported, workload_view
 
@@ -373,7 +373,7 @@ def _serving(route: RouteView) -> Iterator[Role]:
     """Yield the roles of the operator's Services that a route gives weight to."""
     if route.stage is not RouteStage.SPLIT and route.uniform:
         return
-    if route.weight < WHOLE or not route.uniform:
+    if route.weight < 100 or not route.uniform:
         yield Role.STABLE
     if route.weight > 0:
         yield Role.CANARY

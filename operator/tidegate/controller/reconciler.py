@@ -350,8 +350,9 @@ class Reconciler:
             self._pods.forget(key)
         if decision.plan.inquire and beside is not None:
             wait = self._endpoints.want(key, beside.name)
-            # A way back that is refused is tried again by the queue, more and more rarely.
-            yield from () if decision.plan.actions else (wait,)
+            if not decision.plan.actions:
+                # A way back that is refused is tried again by the queue instead, more and more rarely.
+                yield wait
         else:
             self._endpoints.forget(key)
 

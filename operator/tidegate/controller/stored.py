@@ -10,13 +10,11 @@ from pydantic import ValidationError
 
 from tidegate.api.base import plain
 from tidegate.api.release import ReleaseStatus
+from tidegate.engine.requests import LONGEST_REQUEST
 from tidegate.engine.snapshot import Request, Verb
 from tidegate.runtime.store import Object
 
 log = structlog.get_logger(__name__)
-
-LONGEST_REQUEST = 256
-"""Characters of a request that count; the admission policy lets fewer through."""
 
 
 def request_of(text: str | None) -> Request | None:

@@ -45,6 +45,7 @@ RULES: tuple[Callable[[Draft], bool], ...] = (
 )
 """In the order in which they count. The first that applies changes the draft, then all are asked again until none applies."""
 SOON = timedelta(milliseconds=100)
+"""When a decision that has ended the old traffic is followed by one on what the spec names."""
 MOST_TURNS = 32
 """More changes than a single decision can need; a bound, so that a mistake in the rules cannot hang the operator."""
 

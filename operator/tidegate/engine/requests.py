@@ -12,7 +12,7 @@ from tidegate.engine.turns import reject, rejection
 from tidegate.judge.limit import breached
 
 LONGEST_REQUEST = 256
-"""Characters of a request that the status can hold."""
+"""Characters of a request that the status can hold; the admission policy lets fewer through."""
 
 
 def request_is_carried_out(draft: Draft) -> bool:
