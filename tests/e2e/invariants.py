@@ -19,7 +19,8 @@ async def check(world: World) -> None:
         AssertionError: one does not hold.
     """
     somebody_serves_always(world)
-    weight_goes_only_to_ready_pods(world)
+    if not world.app_deleted:
+        weight_goes_only_to_ready_pods(world)
     the_service_is_untouched(world)
     no_pod_was_restarted(world)
     if not world.status.get("candidate"):

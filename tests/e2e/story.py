@@ -137,6 +137,12 @@ class When:
         """The user deletes the Release."""
         await self._world.cluster.delete(RELEASES.path(self._world.namespace, NAME))
 
+    async def the_app_is_deleted_with_its_release(self) -> None:
+        """The user deletes the Deployment, and a moment later the Release."""
+        self._world.app_deleted = True
+        await self._world.cluster.delete(DEPLOYMENTS.path(self._world.namespace, NAME), propagation="Background")
+        await self.the_release_is_deleted()
+
     async def prometheus_is(self, mood: Mood) -> None:
         """Prometheus answers in another way."""
         await self._world.stand_in.be(mood)

@@ -81,6 +81,18 @@ async def test_deleting_a_release_hands_the_app_back(given: Given, when: When, t
     await then.event("HandedBack", "stays paused", "v1")
 
 
+async def test_deleting_the_deployment_and_its_release_leaves_nothing(given: Given, when: When, then: Then, world: World) -> None:
+    """Given a rollout that is on, an app that is deleted as a whole leaves neither pods nor a ReplicaSet nor Services."""
+    await given.a_rollout_held_at(50)
+
+    await when.the_app_is_deleted_with_its_release()
+
+    await world.until("the Release is gone", lambda: not world.release)
+    await world.until("no ReplicaSet is left", lambda: not world.history.all("ReplicaSet"))
+    await world.until("the pods are gone", lambda: not world.pods("v1") and not world.pods("v2"))
+    await world.until("the operator's own Services are gone", lambda: len(world.history.all("Service")) == 1)
+
+
 async def test_deleting_a_release_at_rest_lets_the_deployment_go(given: Given, when: When, then: Then, world: World) -> None:
     """Without a rollout, deleting a Release leaves a Deployment that rolls out by itself, as if it had never been managed."""
     await given.a_released_app(step(100))

@@ -40,6 +40,7 @@ class World:
         written: specs of the user's other objects as the API server took them, by kind.
         load: requests through Envoy, if any.
         failing: versions that answer with errors or crash, as they were told to.
+        app_deleted: the user has deleted the Deployment: nothing is to serve any more.
     """
 
     info: ClusterInfo
@@ -52,6 +53,7 @@ class World:
     written: dict[str, Json] = field(default_factory=dict)
     load: Load | None = None
     failing: set[str] = field(default_factory=set)
+    app_deleted: bool = False
 
     @property
     def host(self) -> str:

@@ -28,7 +28,9 @@ class Oracle:
         self.granted: tuple[str, int] = ("", 0)
         """The candidate and the greatest weight that its gates have earned it."""
         self.judged: set[int] = set()
-        """Pods that were adopted and must not be stopped."""
+        """Pods that were adopted and must not be stopped, but for those that a scaling makes too many."""
+        self.least = 0
+        """The smallest size of the Deployment since their adoption."""
         self.bypassed = False
         """A person has let the Deployment go: what it does then is not the engine's doing."""
         self.raced = False
@@ -161,8 +163,12 @@ class Oracle:
             assert before.candidate is not None
             assert after.stable is not None
             assert after.stable.revision == last.revision, "another ReplicaSet than the one that was judged is stable"
-            assert not self.judged & self.world.cluster.stopped, "a pod was stopped by its promotion"
+            self._judged_pods_are_spared()
         self.judged = set()
+
+    def _judged_pods_are_spared(self) -> None:
+        living = self.judged - self.world.cluster.stopped
+        assert len(living) >= min(self.least, len(self.judged)), "a pod was stopped by its promotion"
 
     def _weight_is_on_ready_pods(self) -> None:
         cluster = self.world.cluster
@@ -194,7 +200,7 @@ class Oracle:
             rs = next(rs for rs in cluster.replica_sets.values() if repr(rs.name) in what)
             assert rs.ready(cluster.now) == deployment.replicas
             assert rs.template.image not in rejected
-            self.judged = {pod.id for pod in rs.pods}
+            self.judged, self.least = {pod.id for pod in rs.pods}, deployment.replicas
             routed = self.world.last is not None and self.world.last.snapshot.release.spec.traffic is not None
             for route in cluster.routes.values() if routed else ():
                 assert weight_of(route.in_force) == 100, "adopted before it had all traffic"
@@ -221,6 +227,9 @@ class Oracle:
         deployment = cluster.deployment
         if self.bypassed or self.raced or deployment is None:
             return
+        status = self.world.status
+        if status.phase is Phase.PROMOTING and status.rollout is not None and status.rollout.undo is None:
+            self._judged_pods_are_spared()
         if deployment.replicas == 0 or deployment.observed != deployment.generation:
             return
         for route in cluster.routes.values():

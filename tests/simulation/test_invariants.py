@@ -94,6 +94,14 @@ class Rollouts(RuleBasedStateMachine):
         self.be_dead(seconds)
         self._pass()
 
+    @rule(image=st.sampled_from(IMAGES), replicas=st.sampled_from([8, 3, 2]), seconds=st.sampled_from([0, 1, 5]))
+    def scale_right_after_adoption(self, image: str, replicas: int, seconds: int) -> None:
+        """A version is adopted, and an autoscaler scales in that very moment, with the operator at work or dead."""
+        self.reach(image=image, goal="adoption")
+        self.scale(replicas)
+        self.be_dead(seconds)
+        self._pass()
+
     @rule(image=st.sampled_from(IMAGES), seconds=st.sampled_from([1, 5, 20]))
     def let_go(self, image: str, seconds: int) -> None:
         """A version is held in the middle of its rollout, and a person resumes the Deployment while the operator is dead."""
@@ -180,7 +188,7 @@ class Rollouts(RuleBasedStateMachine):
     @rule(replicas=st.sampled_from([4, 8, 2, 0]))
     def scale(self, replicas: int) -> None:
         self.world.cluster.scale(replicas)
-        self.oracle.judged = set()
+        self.oracle.least = min(self.oracle.least, replicas)
 
     @rule(image=st.sampled_from(IMAGES))
     def overlay(self, image: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from simulation.cluster import CANARY, STABLE, USER, Backends, Deployment, ReplicaSet, Route, Service, Template
-from tidegate.api.release import OriginalRule
+from tidegate.api.release import OriginalRule, ReleaseStatus
 from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage, RouteView, ServiceView, TemplateView, WorkloadView
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -106,11 +106,16 @@ def serving(routes: dict[str, Route], services: dict[str, Service]) -> frozenset
     return frozenset[int]().union(*(services[name].addresses for name in given))
 
 
-def workload_view(seen: Seen, images: dict[str, str], trouble: str, version: str | None) -> WorkloadView | None:
-    """Return what the engine sees of the Deployment."""
+def workload_view(
+    seen: Seen, images: dict[str, str], trouble: str, version: str | None, status: ReleaseStatus
+) -> WorkloadView | None:
+    """Return what the engine sees of the Deployment; a ReplicaSet that nobody owns is known by what was decided about it."""
     deployment = seen.deployment
     if deployment is None:
         return None
+    decided = {version.revision for version in (status.candidate, status.stable) if version is not None}
+    known = {name: rs for name, rs in seen.replica_sets.items() if rs.owner is not Owner.NOBODY or rs.revision in decided}
+    seen = replace(seen, replica_sets=known)
     own = deployment.template
     wanted = replace(own, image=images["app"]) if "app" in images else own
     chosen, mine = _find(seen, wanted), _find(seen, own)

@@ -21,6 +21,7 @@ from tidegate.engine.plan import (
     DeleteReplicaSet,
     DeleteService,
     EnsureService,
+    HandBack,
     Hold,
     LabelWorkload,
     Notice,
@@ -156,7 +157,7 @@ class World:
         )
 
     def _workload_view(self) -> WorkloadView | None:
-        view = workload_view(self.seen, self.images, self.trouble, self.version)
+        view = workload_view(self.seen, self.images, self.trouble, self.version, self.status)
         return replace(view, autoscaler=self.autoscaler(view)) if view is not None else None
 
     def snapshot(self) -> Snapshot:
@@ -182,6 +183,7 @@ class World:
             status=self.status,
             policy=PolicyView("RolloutPolicy/production", self.policy) if self.policy else None,
             workload=self._workload_view(),
+            orphans=() if seen.deployment else tuple(n for n, rs in seen.replica_sets.items() if rs.owner is Owner.RELEASE),
             user_service=user if traffic is not None else None,
             former_service=user if traffic is None and self.status.pinned_service == USER else None,
             stable_service=service_view(STABLE, seen.services.get(STABLE)) if traffic is not None else None,
@@ -269,7 +271,7 @@ class World:
                 self.gone = not present
             case LabelWorkload() | Hold() | SetImages() | ScaleWorkload():
                 self._write_deployment(action)
-            case CreateCanary() | TakeOver() | Adopt() | Scale() | DeleteReplicaSet():
+            case CreateCanary() | TakeOver() | Adopt() | HandBack() | Scale() | DeleteReplicaSet():
                 self._write_replica_set(action)
             case EnsureService(role, revision):
                 self.cluster.services.setdefault(ROLE_NAMES[role], Service()).revision = revision
@@ -322,7 +324,7 @@ class World:
                 self.cluster.change_template(replace(deployment.template, image=self.images["app"]))
         self.seen.deployment = copy.deepcopy(deployment)
 
-    def _write_replica_set(self, action: CreateCanary | TakeOver | Adopt | Scale | DeleteReplicaSet) -> None:
+    def _write_replica_set(self, action: CreateCanary | TakeOver | Adopt | HandBack | Scale | DeleteReplicaSet) -> None:
         if isinstance(action, CreateCanary):
             name = self._create_canary(action)
         else:
@@ -336,6 +338,10 @@ class World:
                     self._take_over(rs)
                 case Adopt():
                     self._adopt(rs)
+                case HandBack():
+                    if rs.owner is not Owner.RELEASE:
+                        raise ConflictError
+                    rs.owner = Owner.NOBODY
                 case Scale(_, replicas):
                     rs.wanted = replicas
                 case DeleteReplicaSet():
@@ -369,6 +375,8 @@ class World:
         if not rs.wanted == rs.ready(self.now) == deployment.replicas:
             raise ConflictError
         rs.owner, rs.desired, rs.most = Owner.NOBODY, deployment.replicas, deployment.replicas + deployment.surge
+        others = (other.number for other in self.cluster.replica_sets.values() if other is not rs)
+        rs.number = max(rs.number, 1 + max(others, default=0))
 
     # Time.
 

@@ -15,6 +15,7 @@ from tidegate.controller.writes import write_finalizer
 from tidegate.engine.plan import (
     Action,
     CreateCanary,
+    DeleteReplicaSet,
     DeleteService,
     EnsureService,
     Hold,
@@ -131,6 +132,8 @@ async def _perform(action: Action, around: Surroundings, *, cluster: Cluster, ro
             if around_service is None:
                 raise Retry("the user's Service is gone")
             return await services.perform(action, services=around_service, cluster=cluster)
+        case DeleteReplicaSet(name) if around.workload is None:
+            return await actuator.delete(next((rs for rs in around.orphans if rs["metadata"]["name"] == name), None), cluster)
         case _:
             if around.workload is None:
                 raise Retry("the Deployment is gone")

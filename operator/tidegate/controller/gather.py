@@ -10,12 +10,13 @@ import structlog
 from pydantic import ValidationError
 
 from tidegate.api.base import parse_time
-from tidegate.api.names import ANNOTATION_REQUEST, FINALIZER, LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE, Reason
+from tidegate.api.names import ANNOTATION_REQUEST, FINALIZER, Reason
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import PolicyKind, ReleaseSpec, ReleaseStatus, Traffic
 from tidegate.controller.autoscalers import Autoscalers
 from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
 from tidegate.controller.stored import in_words, request_of
+from tidegate.controller.workloads import orphans_of, workload_around
 from tidegate.engine.plan import Role
 from tidegate.engine.routing import traffic_in_force
 from tidegate.engine.snapshot import (
@@ -50,6 +51,7 @@ class Surroundings:
         spec: what it asks for, with the traffic that is in force.
         traffic_later: it asks for other traffic than is in force.
         workload: the Deployment and what is around it; None where it is missing.
+        orphans: ReplicaSets that the Release has although its Deployment is missing.
         former: the Service that was pinned, where the user does not name it any more; None where it is missing.
         services: the Service that the user named and the operator's own; None where the user's is missing.
         routes: the routes by name; None where one is missing.
@@ -60,6 +62,7 @@ class Surroundings:
     spec: ReleaseSpec
     traffic_later: bool
     workload: Workload | None
+    orphans: tuple[Object, ...]
     former: services.Services | None
     services: services.Services | None
     routes: Mapping[str, Object | None]
@@ -149,7 +152,8 @@ class Gatherer:
             release=release,
             spec=spec,
             traffic_later=traffic is not read.spec.traffic,
-            workload=self._workload(key, release, spec, status.candidate.revision if status.candidate else None, pods),
+            workload=workload_around(self._store, key, release=release, spec=spec, status=status, pods=pods),
+            orphans=orphans_of(self._store, key, spec),
             services=self._services(key, release, spec.traffic.service if spec.traffic is not None else None),
             former=self._services(key, release, pinned if spec.traffic is None or spec.traffic.service != pinned else None),
             routes=self._routes(key, spec, [rule.route for rule in status.original_rules]),
@@ -200,6 +204,7 @@ class Gatherer:
             status=status,
             policy=policy,
             workload=self._workload_view(around, status) if workload else None,
+            orphans=tuple(rs["metadata"]["name"] for rs in around.orphans),
             user_service=self._user_view(beside, routes, endpoints) if beside else None,
             former_service=services.user_view(around.former.user) if around.former else None,
             stable_service=self._service_view(beside, Role.STABLE),
@@ -265,30 +270,6 @@ class Gatherer:
     def _invalid(self, release: Object) -> Blocker | None:
         wrong = self._spec(release, ReleaseSpec).wrong
         return Blocker(Reason.INVALID_SPEC, wrong) if wrong else None
-
-    def _workload(
-        self, key: ReleaseKey, release: Object, spec: ReleaseSpec, candidate: str | None, pods: Iterable[Object]
-    ) -> Workload | None:
-        deployment = self._store.get("Deployment", key.namespace, spec.target_ref.name)
-        if deployment is None:
-            return None
-        found = self._store.owned_by(deployment["metadata"]["uid"], "ReplicaSet")
-        # By label and not by owner: the garbage collector takes a Release that is being deleted out of the owners.
-        found += self._store.by_label("ReplicaSet", key.namespace, LABEL_RELEASE, key.name)
-        if candidate is not None:
-            # Between the Release's letting go and the Deployment's adoption nobody owns it.
-            found += self._store.by_label("ReplicaSet", key.namespace, LABEL_POD_TEMPLATE_HASH, candidate)
-        holder = (deployment["metadata"].get("labels") or {}).get(LABEL_RELEASE)
-        return Workload(
-            release=key.name,
-            release_uid=release["metadata"]["uid"],
-            images=spec.images,
-            version=spec.version,
-            deployment=dict(deployment),
-            replica_sets=[dict(rs) for rs in {rs["metadata"]["uid"]: rs for rs in found}.values()],
-            pods=[dict(pod) for pod in pods],
-            label_is_stale=holder is not None and self._store.get("Release", key.namespace, holder) is None,
-        )
 
     def _policy(self, key: ReleaseKey, spec: ReleaseSpec) -> tuple[PolicyView | None, str]:
         ref = spec.policy_ref

@@ -65,9 +65,10 @@ class CreateCanary:
 
 @dataclass(frozen=True)
 class TakeOver:
-    """Move control of a ReplicaSet from the Deployment to the Release."""
+    """Move control of a ReplicaSet from the Deployment to the Release; the role says to people whose pods they are."""
 
     replica_set: str
+    role: Role = Role.CANARY
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,13 @@ class Adopt:
 
     The snapshot that the next decision is made on must show this write: from here on there is no way back.
     """
+
+    replica_set: str
+
+
+@dataclass(frozen=True)
+class HandBack:
+    """Remove the Release's control of a ReplicaSet that was the Deployment's before: it serves, or is a part of its history."""
 
     replica_set: str
 
@@ -143,6 +151,7 @@ Action = (
     | CreateCanary
     | TakeOver
     | Adopt
+    | HandBack
     | Scale
     | DeleteReplicaSet
     | EnsureService

@@ -268,6 +268,7 @@ class Snapshot:
         status: its status as stored last.
         policy: the policy it names; None where it is missing or invalid.
         workload: the Deployment; None where it is missing.
+        orphans: names of ReplicaSets that the Release has although the Deployment is missing.
         user_service: the Service that the user named; None where it is missing or none is named.
         former_service: the Service that was pinned and that the Release does not name any more; None where there is none.
         stable_service: the operator's Service for the stable version; None where it is missing.
@@ -285,6 +286,7 @@ class Snapshot:
     status: ReleaseStatus
     policy: PolicyView | None = None
     workload: WorkloadView | None = None
+    orphans: tuple[str, ...] = ()
     user_service: ServiceView | None = None
     former_service: ServiceView | None = None
     stable_service: ServiceView | None = None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeAlias, assert_never
+from typing import Any, TypeAlias, assert_never
 
 from tidegate.api.names import Reason
 from tidegate.cluster.client import Cluster
@@ -14,8 +15,10 @@ from tidegate.engine.plan import (
     Adopt,
     CreateCanary,
     DeleteReplicaSet,
+    HandBack,
     Hold,
     LabelWorkload,
+    Role,
     Scale,
     ScaleWorkload,
     SetImages,
@@ -28,7 +31,7 @@ from tidegate.workloads.observe import Workload, replicas_of
 from tidegate.workloads.templates import Json, same_template
 
 WorkloadAction: TypeAlias = (
-    LabelWorkload | Hold | ScaleWorkload | SetImages | CreateCanary | TakeOver | Adopt | Scale | DeleteReplicaSet
+    LabelWorkload | Hold | ScaleWorkload | SetImages | CreateCanary | TakeOver | Adopt | HandBack | Scale | DeleteReplicaSet
 )
 
 
@@ -59,10 +62,12 @@ async def perform(action: WorkloadAction, *, workload: Workload, cluster: Cluste
             return await _patch_deployment(bodies.images_patch(workload), workload, cluster)
         case CreateCanary(revision, replicas):
             return await _create_canary(workload, revision, replicas, cluster)
-        case TakeOver(name):
-            return await _take_over(workload, name, cluster)
+        case TakeOver(name, role):
+            return await _take_over(workload, name, role, cluster)
         case Adopt(name):
             return await _adopt(workload, name, cluster)
+        case HandBack(name):
+            return await _hand_back(workload, name, cluster)
         case Scale(name, replicas):
             patch = bodies.scale_patch(_known(workload, name), replicas=replicas)
             return await _patch_replica_set(patch, workload, name, cluster)
@@ -110,14 +115,14 @@ async def _accept_existing(workload: Workload, body: Json, cluster: Cluster) -> 
         raise Retry(f"ReplicaSet {name} exists and is not controlled by Release {workload.release}", reason=Reason.CONFLICT)
 
 
-async def _take_over(workload: Workload, name: str, cluster: Cluster) -> bool:
+async def _take_over(workload: Workload, name: str, role: Role, cluster: Cluster) -> bool:
     owner = workload.owner_of(_known(workload, name))
     if owner is Owner.RELEASE:
         return False
     if owner is not Owner.DEPLOYMENT:
         raise Retry(f"ReplicaSet {name} is not controlled by Deployment {workload.name}", reason=Reason.CONFLICT)
     fresh, uid = await asyncio.gather(_read_held(workload, cluster), _namespace_uid(workload, cluster))
-    patch = bodies.take_over_patch(fresh, _known(fresh, name), namespace_uid=uid)
+    patch = bodies.take_over_patch(fresh, _known(fresh, name), role=role, namespace_uid=uid)
     return await _patch_replica_set(patch, fresh, name, cluster)
 
 
@@ -139,13 +144,33 @@ async def _adopt(workload: Workload, name: str, cluster: Cluster) -> bool:
     return await _patch_replica_set(bodies.adopt_patch(fresh, replica_set), fresh, name, cluster)
 
 
+async def _hand_back(workload: Workload, name: str, cluster: Cluster) -> bool:
+    replica_set = _known(workload, name)
+    if workload.owner_of(replica_set) is not Owner.RELEASE:
+        return False
+    return await _patch_replica_set(bodies.hand_back_patch(workload, replica_set), workload, name, cluster)
+
+
 async def _delete(workload: Workload, name: str, cluster: Cluster) -> bool:
     replica_set = workload.get(name)
+    if replica_set is not None and workload.owner_of(replica_set) is not Owner.RELEASE:
+        raise Retry(f"ReplicaSet {name} is not controlled by Release {workload.release}", reason=Reason.CONFLICT)
+    return await delete(replica_set, cluster)
+
+
+async def delete(replica_set: Mapping[str, Any] | None, cluster: Cluster) -> bool:
+    """Delete a ReplicaSet with its pods as it was seen; None where it was not seen any more.
+
+    Returns:
+        Whether anything was deleted.
+
+    Raises:
+        ApiError: the API refused; a `Conflict` means that it is not as it was seen.
+    """
     if replica_set is None:
         return False
-    if workload.owner_of(replica_set) is not Owner.RELEASE:
-        raise Retry(f"ReplicaSet {name} is not controlled by Release {workload.release}", reason=Reason.CONFLICT)
-    path, metadata = REPLICA_SETS.path(workload.namespace, name), replica_set["metadata"]
+    metadata = replica_set["metadata"]
+    path = REPLICA_SETS.path(metadata["namespace"], metadata["name"])
     try:
         # Somebody may want its template again before a request that the network keeps back arrives.
         await cluster.delete(path, uid=metadata["uid"], resource_version=metadata["resourceVersion"], propagation="Background")

@@ -24,7 +24,8 @@ from tidegate.workloads.templates import (
 )
 
 _LONGEST_LABEL = 63
-_LONGEST_NUMBER = 19
+_LONGEST_NUMBER = 18
+"""Digits; the controller counts up to 64 bits, and one more must fit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +183,7 @@ def _replica_set_view(workload: Workload, replica_set: Json, chosen: Json | None
         ready=int(status.get("readyReplicas") or 0),
         available=int(status.get("availableReplicas") or 0),
         version=version_of(replica_set["spec"]["template"], workload.images, workload.version if replica_set is chosen else None),
-        number=_number(replica_set),
+        number=number_of(replica_set),
     )
 
 
@@ -240,14 +241,15 @@ def replicas_of(obj: Mapping[str, Any]) -> int:
     return 1 if replicas is None else int(replicas)
 
 
-def _number(replica_set: Mapping[str, Any]) -> int:
+def number_of(replica_set: Mapping[str, Any]) -> int:
+    """Return the revision of the Deployment that a ReplicaSet is, counted from 1; 0 where it never was one."""
     number = str((replica_set["metadata"].get("annotations") or {}).get(ANNOTATION_REVISION) or "")
-    # Anybody may write an annotation; the controller counts up to 64 bits.
+    # Anybody may write an annotation.
     return int(number) if number.isdecimal() and len(number) <= _LONGEST_NUMBER else 0
 
 
 def _serving(replica_set: Mapping[str, Any]) -> tuple[bool, int]:
-    return replicas_of(replica_set) > 0, _number(replica_set)
+    return replicas_of(replica_set) > 0, number_of(replica_set)
 
 
 def _age(replica_set: Mapping[str, Any]) -> tuple[str, str]:

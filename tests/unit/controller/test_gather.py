@@ -15,7 +15,7 @@ from tidegate.engine.snapshot import Owner, RouteStage, ServiceView, Snapshot, V
 from tidegate.runtime.errors import Terminal
 from unit.controller import objects
 from unit.controller.objects import NAME, NAMESPACE, Json
-from unit.controller.stage import KEY, Stage
+from unit.controller.stage import DEPLOYMENT_PATH, KEY, Stage
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -27,8 +27,8 @@ def status_of(candidate: str | None, *routes: str) -> ReleaseStatus:
     return ReleaseStatus(candidate=version, original_rules=rules)
 
 
-def look_round(stage: Stage, *, candidate: str | None = None) -> Surroundings:
-    around = stage.gatherer.look_round(KEY, status_of(candidate))
+def look_round(stage: Stage) -> Surroundings:
+    around = stage.gatherer.look_round(KEY, ReleaseStatus())
     assert around is not None
     return around
 
@@ -107,12 +107,24 @@ async def test_replica_set_between_two_owners_is_seen(stage: Stage) -> None:
     del orphan["metadata"]["ownerReferences"]
     stage.add(orphan)
 
-    def names(candidate: str | None) -> list[str]:
-        workload = look_round(stage, candidate=candidate).workload
-        return [rs["metadata"]["name"] for rs in workload.replica_sets] if workload else []
+    def names(status: ReleaseStatus) -> list[str]:
+        around = stage.gatherer.look_round(KEY, status)
+        return [rs["metadata"]["name"] for rs in around.workload.replica_sets] if around and around.workload else []
 
-    assert ["checkout-aaaa"] == names(None)
-    assert ["checkout-aaaa", "checkout-bbbb"] == names("bbbb")
+    assert ["checkout-aaaa"] == names(ReleaseStatus())
+    assert ["checkout-aaaa", "checkout-bbbb"] == names(status_of("bbbb"))
+    assert ["checkout-aaaa", "checkout-bbbb"] == names(ReleaseStatus(stable=RevisionStatus(revision="bbbb", version="v2")))
+
+
+async def test_replica_set_without_its_deployment_is_an_orphan(stage: Stage) -> None:
+    """The Deployment is deleted in the middle of a rollout: the new version's ReplicaSet is still the Release's to delete."""
+    stage.at_ten_percent()
+    assert () == snapshot(stage).orphans
+    stage.store.remove("Deployment", stage.api.objects[DEPLOYMENT_PATH])
+
+    seen = snapshot(stage)
+
+    assert (None, ("checkout-bbbb",)) == (seen.workload, seen.orphans)
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,7 @@ def test_deleted_without_a_deployment():
     assert world.crank(30, until=lambda: world.gone)
 
     assert set(world.cluster.services) == {"checkout"}
+    assert [rs.template.image for rs in world.cluster.replica_sets.values()] == ["v1"], "its own is the garbage collector's"
 
 
 def test_deleted_after_a_rollback():

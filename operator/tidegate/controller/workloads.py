@@ -1,0 +1,58 @@
+"""What the caches have of the workload of a Release."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tidegate.api.names import LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE
+from tidegate.api.release import ReleaseSpec, ReleaseStatus
+from tidegate.controller.references import ReleaseKey
+from tidegate.runtime.store import Object, Store
+from tidegate.workloads.observe import Workload, controller_of, labels_of
+
+
+def workload_around(
+    store: Store, key: ReleaseKey, *, release: Object, spec: ReleaseSpec, status: ReleaseStatus, pods: Iterable[Object]
+) -> Workload | None:
+    """Return the Deployment of a Release with its ReplicaSets; None where there is none.
+
+    Args:
+        store: the caches.
+        key: which Release.
+        release: the Release as stored.
+        spec: what it asks for.
+        status: what has been decided.
+        pods: pods of the new version, where their reasons are known.
+    """
+    deployment = store.get("Deployment", key.namespace, spec.target_ref.name)
+    if deployment is None:
+        return None
+    found = store.owned_by(deployment["metadata"]["uid"], "ReplicaSet")
+    # By label and not by owner: the garbage collector takes a Release that is being deleted out of the owners.
+    found += store.by_label("ReplicaSet", key.namespace, LABEL_RELEASE, key.name)
+    for version in (status.candidate, status.stable):
+        if version is not None:
+            # Between the Release's letting go and the Deployment's adoption nobody owns it.
+            found += store.by_label("ReplicaSet", key.namespace, LABEL_POD_TEMPLATE_HASH, version.revision)
+    holder = labels_of(deployment).get(LABEL_RELEASE)
+    return Workload(
+        release=key.name,
+        release_uid=release["metadata"]["uid"],
+        images=spec.images,
+        version=spec.version,
+        deployment=dict(deployment),
+        replica_sets=[dict(rs) for rs in {rs["metadata"]["uid"]: rs for rs in found}.values()],
+        pods=[dict(pod) for pod in pods],
+        label_is_stale=holder is not None and store.get("Release", key.namespace, holder) is None,
+    )
+
+
+def orphans_of(store: Store, key: ReleaseKey, spec: ReleaseSpec) -> tuple[Object, ...]:
+    """Return the ReplicaSets that a Release has although its Deployment is missing; none where that is there.
+
+    Their controller is the namespace: the garbage collector takes them neither with the Deployment nor with the Release.
+    """
+    if store.get("Deployment", key.namespace, spec.target_ref.name) is not None:
+        return ()
+    found = store.by_label("ReplicaSet", key.namespace, LABEL_RELEASE, key.name)
+    return tuple(rs for rs in found if (controller_of(rs) or {}).get("kind") == "Namespace")
