@@ -238,6 +238,9 @@ class Oracle:
         if now.before is None or now.seen.type == "DELETED":
             return
         if "Release" in owners(now.before) and "Release" not in owners(now.seen.object):
+            if revision_of(now.seen.object) != (status_of(now).get("candidate") or {}).get("revision"):
+                self._handed_back(now)
+                return
             labels = now.seen.object["spec"]["selector"]["matchLabels"]
             self._account.judged = {pod["metadata"]["uid"] for pod in ready_pods(now, labels)}
             wanted = (now.get("Deployment", NAME) or {"spec": {"replicas": 0}})["spec"]["replicas"]
@@ -249,6 +252,17 @@ class Oracle:
             looked = taken_in and self._place.prometheus.good_between(since, now.seen.at, most=LIMIT)
             if not looked and self._place.release and not (status_of(now).get("rollout") or {}).get("skipToEnd"):
                 self._fail("earned", now, f"adopted although no gate can have passed at {share:g}%")
+
+    def _handed_back(self, now: Instant) -> None:
+        """What the Deployment had before is its own again: without pods, or what serves, with nothing beside it to be scaled."""
+        if now.seen.object["spec"]["replicas"] == 0:
+            return
+        others = [rs for rs in now.all("ReplicaSet") if "Deployment" in owners(rs) and rs["spec"]["replicas"] > 0]
+        serves = (status_of(now).get("stable") or {}).get("revision")
+        if others or revision_of(now.seen.object) != serves:
+            self._fail(
+                "stable-serves", now, f"handed to the Deployment beside {len(others)} others with pods, while {serves} serves"
+            )
 
     def _judged_pods_live(self, now: Instant) -> None:
         pod = now.seen.object

@@ -144,9 +144,10 @@ def promoted() -> Tale:
     tale.route(stable=0, canary=100)
     tale.event("Weight of v2 from 50% to 100%")
     tale.answer(GOOD)
+    tale.replica_set(V1, 3, "Namespace", "Release")
     tale.replica_set(V2, 3)
     tale.replica_set(V2, 3, "Deployment")
-    tale.replica_set(V1, 0, "Deployment")
+    tale.replica_set(V1, 0, "Namespace", "Release")
     for index in range(3):
         tale.gone("Pod", f"{V1}-{index}")
     tale.deployment("checkout:v2", paused=False)
@@ -154,6 +155,7 @@ def promoted() -> Tale:
     tale.route(user=1, stable=0, canary=0)
     tale.route(user=1)
     tale.status(0)
+    tale.replica_set(V1, 0)
     tale.event("v2 is promoted", "Promoted")
     return tale
 
@@ -233,6 +235,17 @@ def unjudged_adoption(tale: Tale) -> None:
     tale.replica_set(V2, 3)
 
 
+def handed_back_beside_another(tale: Tale) -> None:
+    tale.replica_set(V1, 3, "Namespace", "Release")
+    tale.replica_set(V2, 3, "Deployment")
+    tale.replica_set(V1, 3)
+
+
+def rejected_is_handed_back(tale: Tale) -> None:
+    tale.status(50, rollout={}, stable={"revision": V1})
+    tale.replica_set(V2, 3)
+
+
 @pytest.mark.parametrize(
     ("wrong", "invariant"),
     [
@@ -250,6 +263,8 @@ def unjudged_adoption(tale: Tale) -> None:
         (untold, "explained"),
         (service_changed, "user-fields"),
         (unjudged_adoption, "earned"),
+        (handed_back_beside_another, "stable-serves"),
+        (rejected_is_handed_back, "stable-serves"),
     ],
 )
 def test_what_must_not_be_is_seen(wrong: Callable[[Tale], None], invariant: str) -> None:
