@@ -87,11 +87,6 @@ class Shop:
         found = (await self.cluster.list(REPLICA_SETS.path(self.namespace))).items
         return next(rs for rs in found if revision_of(rs) == revision)
 
-    async def scale(self, replicas: int) -> None:
-        """Scale the Deployment, as an autoscaler does."""
-        patch = [{"op": "replace", "path": "/spec/replicas", "value": replicas}]
-        await self.cluster.json_patch(DEPLOYMENTS.path(self.namespace, NAME), patch)
-
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Return what kubectl says in the namespace."""
         return kubectl(*arguments, "-n", self.namespace, stdin=stdin)

@@ -144,10 +144,9 @@ def promoted() -> Tale:
     tale.route(stable=0, canary=100)
     tale.event("Weight of v2 from 50% to 100%")
     tale.answer(GOOD)
-    tale.replica_set(V1, 3, "Namespace", "Release")
     tale.replica_set(V2, 3)
     tale.replica_set(V2, 3, "Deployment")
-    tale.replica_set(V1, 0, "Namespace", "Release")
+    tale.replica_set(V1, 0, "Deployment")
     for index in range(3):
         tale.gone("Pod", f"{V1}-{index}")
     tale.deployment("checkout:v2", paused=False)
@@ -155,7 +154,6 @@ def promoted() -> Tale:
     tale.route(user=1, stable=0, canary=0)
     tale.route(user=1)
     tale.status(0)
-    tale.replica_set(V1, 0)
     tale.event("v2 is promoted", "Promoted")
     return tale
 

@@ -28,9 +28,7 @@ class Oracle:
         self.granted: tuple[str, int] = ("", 0)
         """The candidate and the greatest weight that its gates have earned it."""
         self.judged: set[int] = set()
-        """Pods that were adopted and must not be stopped, but for those that a scaling makes too many."""
-        self.least = 0
-        """The smallest size of the Deployment since their adoption."""
+        """Pods that were adopted and must not be stopped."""
         self.bypassed = False
         """A person has let the Deployment go: what it does then is not the engine's doing."""
         self.raced = False
@@ -58,6 +56,7 @@ class Oracle:
             self._judged_pods_live_on(before, after)
         if made.complete and not self.world.stale:
             self._weight_is_on_ready_pods()
+            self._warm_pods_help_out()
             self.raced = bool(self.world.cluster.owned(Owner.NOBODY)) and self.raced
 
     def _account_for_rejections(self, snapshot: Snapshot, before: ReleaseStatus, after: ReleaseStatus) -> None:
@@ -163,12 +162,8 @@ class Oracle:
             assert before.candidate is not None
             assert after.stable is not None
             assert after.stable.revision == last.revision, "another ReplicaSet than the one that was judged is stable"
-            self._judged_pods_are_spared()
+            assert not self.judged & self.world.cluster.stopped, "a pod was stopped by its promotion"
         self.judged = set()
-
-    def _judged_pods_are_spared(self) -> None:
-        living = self.judged - self.world.cluster.stopped
-        assert len(living) >= min(self.least, len(self.judged)), "a pod was stopped by its promotion"
 
     def _weight_is_on_ready_pods(self) -> None:
         cluster = self.world.cluster
@@ -180,6 +175,17 @@ class Oracle:
                 rs = self._behind(CANARY)
                 assert rs is not None, "weight on nothing"
                 assert rs.ready(cluster.now) > 0, "weight on a version without ready pods for a whole pass"
+
+    def _warm_pods_help_out(self) -> None:
+        """As long as all of stable's pods are there, a version that a scaling has taken pods from has not all of the traffic."""
+        cluster, deployment, status = self.world.cluster, self.world.cluster.deployment, self.world.status
+        if deployment is None or status.weight < 100 or self._behind(STABLE) is None or self._behind(CANARY) is None:
+            return
+        new, old = self._behind(CANARY), self._behind(STABLE)
+        assert new is not None
+        assert old is not None
+        if new.owner is Owner.DEPLOYMENT and old.wanted >= deployment.replicas <= old.ready(cluster.now):
+            assert new.wanted >= deployment.replicas, "few pods have all of the traffic, while many have none"
 
     # Writes.
 
@@ -200,7 +206,7 @@ class Oracle:
             rs = next(rs for rs in cluster.replica_sets.values() if repr(rs.name) in what)
             assert rs.ready(cluster.now) == deployment.replicas
             assert rs.template.image not in rejected
-            self.judged, self.least = {pod.id for pod in rs.pods}, deployment.replicas
+            self.judged = {pod.id for pod in rs.pods}
             routed = self.world.last is not None and self.world.last.snapshot.release.spec.traffic is not None
             for route in cluster.routes.values() if routed else ():
                 assert weight_of(route.in_force) == 100, "adopted before it had all traffic"
@@ -227,9 +233,6 @@ class Oracle:
         deployment = cluster.deployment
         if self.bypassed or self.raced or deployment is None:
             return
-        status = self.world.status
-        if status.phase is Phase.PROMOTING and status.rollout is not None and status.rollout.undo is None:
-            self._judged_pods_are_spared()
         if deployment.replicas == 0 or deployment.observed != deployment.generation:
             return
         for route in cluster.routes.values():

@@ -109,18 +109,17 @@ def serving(routes: dict[str, Route], services: dict[str, Service]) -> frozenset
 def workload_view(
     seen: Seen, images: dict[str, str], trouble: str, version: str | None, status: ReleaseStatus
 ) -> WorkloadView | None:
-    """Return what the engine sees of the Deployment; a ReplicaSet that nobody owns is known by what was decided about it."""
+    """Return what the engine sees of the Deployment; a ReplicaSet that nobody owns is known as the candidate's."""
     deployment = seen.deployment
     if deployment is None:
         return None
-    decided = {version.revision for version in (status.candidate, status.stable) if version is not None}
-    known = {name: rs for name, rs in seen.replica_sets.items() if rs.owner is not Owner.NOBODY or rs.revision in decided}
+    candidate = status.candidate.revision if status.candidate else None
+    known = {name: rs for name, rs in seen.replica_sets.items() if rs.owner is not Owner.NOBODY or rs.revision == candidate}
     seen = replace(seen, replica_sets=known)
     own = deployment.template
     wanted = replace(own, image=images["app"]) if "app" in images else own
     chosen, mine = _find(seen, wanted), _find(seen, own)
     restarted = [rs for rs in _by_age(seen) if rs.template != wanted and rs.template.image == wanted.image]
-    likeliest = max(restarted, key=lambda rs: (rs.wanted > 0, rs.number), default=None)
     same = [rs.revision for rs in _by_age(seen) if rs.template == wanted and rs is not chosen]
     return WorkloadView(
         uid="deployment",
@@ -133,9 +132,10 @@ def workload_view(
             revision=chosen.revision if chosen else wanted.own_hash,
             version=version or wanted.image,
             exists=chosen is not None,
-            restart_of=likeliest.revision if likeliest else None,
+            restart_of=tuple(rs.revision for rs in restarted),
             overlaid=wanted != own,
             twins=tuple(same),
+            digest=wanted.own_hash,
         ),
         own_revision=mine.revision if mine else None,
         replica_sets=tuple(_set_view(seen, rs, version if rs is chosen else None) for rs in _by_age(seen)),

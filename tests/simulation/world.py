@@ -375,8 +375,6 @@ class World:
         if not rs.wanted == rs.ready(self.now) == deployment.replicas:
             raise ConflictError
         rs.owner, rs.desired, rs.most = Owner.NOBODY, deployment.replicas, deployment.replicas + deployment.surge
-        others = (other.number for other in self.cluster.replica_sets.values() if other is not rs)
-        rs.number = max(rs.number, 1 + max(others, default=0))
 
     # Time.
 

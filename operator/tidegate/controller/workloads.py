@@ -30,10 +30,9 @@ def workload_around(
     found = store.owned_by(deployment["metadata"]["uid"], "ReplicaSet")
     # By label and not by owner: the garbage collector takes a Release that is being deleted out of the owners.
     found += store.by_label("ReplicaSet", key.namespace, LABEL_RELEASE, key.name)
-    for version in (status.candidate, status.stable):
-        if version is not None:
-            # Between the Release's letting go and the Deployment's adoption nobody owns it.
-            found += store.by_label("ReplicaSet", key.namespace, LABEL_POD_TEMPLATE_HASH, version.revision)
+    if status.candidate is not None:
+        # Between the Release's letting go and the Deployment's adoption nobody owns it.
+        found += store.by_label("ReplicaSet", key.namespace, LABEL_POD_TEMPLATE_HASH, status.candidate.revision)
     holder = labels_of(deployment).get(LABEL_RELEASE)
     return Workload(
         release=key.name,

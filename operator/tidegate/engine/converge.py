@@ -118,9 +118,7 @@ def _hold(draft: Draft) -> Iterator[Action]:
         yield Hold(paused=True)
     if images_wanted:
         yield SetImages()
-    # Let go without a ReplicaSet of its template, the Deployment would make a second one.
-    theirs = draft.stable_set is None or draft.stable_set.owner is Owner.DEPLOYMENT
-    if workload.paused and own_is_stable and theirs and not draft.active and not draft.snap.keep_held:
+    if workload.paused and own_is_stable and not draft.active and not draft.snap.keep_held:
         yield Hold(paused=False)
 
 
@@ -153,7 +151,6 @@ def _replica_sets(draft: Draft) -> Iterator[Action]:
         yield from _canary(draft)
     elif draft.status.stable is not None:
         yield from _memory(draft)
-    yield from _given_back(draft)
     if draft.status.stable is not None and not is_native(draft):
         yield from _strays(draft)
     yield from _forgotten(draft)
@@ -180,38 +177,8 @@ def _canary(draft: Draft) -> Iterator[Action]:
     elif canary.owner is Owner.RELEASE:
         if size is not None and canary.wanted != size:
             yield Scale(canary.name, size)
-        elif _adoptable(draft):
-            # A scaling that comes before the controller's next look would take pods from each ReplicaSet that is the Deployment's.
-            for rs in _serving_for_the_deployment(draft):
-                yield TakeOver(rs.name, Role.STABLE if _serves(draft, rs) else Role.CANARY)
+        elif draft.promoting and draft.rollout.paused is None and adoption_waits(draft) is None:
             yield Adopt(canary.name)
-
-
-def _adoptable(draft: Draft) -> bool:
-    return draft.promoting and draft.rollout.paused is None and adoption_waits(draft) is None
-
-
-def _serving_for_the_deployment(draft: Draft) -> list[ReplicaSetView]:
-    """Return what the Deployment controller scales."""
-    sets = draft.workload.replica_sets if draft.workload else ()
-    return [rs for rs in sets if rs.owner is Owner.DEPLOYMENT and has_pods(rs)]
-
-
-def _given_back(draft: Draft) -> Iterator[Action]:
-    """Stable's ReplicaSet is the Deployment's but for the moment of an adoption, and alone there: the Deployment may be held.
-
-    Held with another template, it would stop stable's pods if all of that template were there.
-    """
-    workload, stable = draft.workload, draft.stable_set
-    assert workload is not None
-    if stable is None or stable.owner is not Owner.RELEASE or _adoptable(draft):
-        return
-    others = _serving_for_the_deployment(draft)
-    if workload.paused and others:
-        # The candidate's is taken over for its own reasons.
-        yield from (TakeOver(rs.name) for rs in others if not (_to_be_taken_over(draft) and rs is draft.canary_set))
-    elif workload.paused or draft.deleting or draft.own_is(stable.revision):
-        yield HandBack(stable.name)
 
 
 def _size(draft: Draft) -> int | None:
@@ -226,21 +193,14 @@ def _size(draft: Draft) -> int | None:
 
 
 def _old(draft: Draft) -> Iterator[Action]:
-    """The old pods stop, but for as many as the new ones lack where both answer requests.
-
-    Those that are still the Deployment's it stops by itself, unless it is held or its template has changed again.
-    """
+    """The Deployment controller stops the old pods by itself, unless it is held or its template has changed again."""
     workload, old, canary = draft.workload, draft.stable_set, draft.canary_set
     assert workload is not None
     assert canary is not None
-    if old is None or canary.owner is not Owner.DEPLOYMENT or canary.ready == 0:
+    if old is None or old.wanted == 0 or canary.owner is not Owner.DEPLOYMENT or not workload.paused or canary.ready == 0:
         return
-    ours = old.owner is Owner.RELEASE
-    if not ours and not (workload.paused and (draft.snap.keep_held or not draft.own_is(canary.revision))):
-        return
-    left = max(0, workload.replicas - canary.ready) if ours and not draft.routed else 0
-    if old.wanted > left:
-        yield Scale(old.name, left)
+    if draft.snap.keep_held or not draft.own_is(canary.revision):
+        yield Scale(old.name, 0)
 
 
 def _memory(draft: Draft) -> Iterator[Action]:
@@ -265,7 +225,7 @@ def _strays(draft: Draft) -> Iterator[Action]:
     for rs in workload.replica_sets:
         # The Deployment would adopt the older of two with one template: the second is taken away from it, and then deleted.
         twin = draft.active and rs.revision not in {draft.candidate.revision, draft.stable.revision}
-        if twin and draft.wants(rs.revision) and workload.paused and rs.owner is Owner.DEPLOYMENT and not has_pods(rs):
+        if twin and _has_twin(draft, rs) and workload.paused and rs.owner is Owner.DEPLOYMENT and not has_pods(rs):
             yield TakeOver(rs.name)
 
 
@@ -289,7 +249,13 @@ def _forgotten(draft: Draft) -> Iterator[Action]:
 
 def _dismissed(draft: Draft, rs: ReplicaSetView) -> Action:
     """What the Deployment had before is a part of its history; of two with one template, one must go."""
-    return HandBack(rs.name) if rs.number > 0 and not draft.wants(rs.revision) else DeleteReplicaSet(rs.name)
+    return DeleteReplicaSet(rs.name) if rs.number == 0 or _has_twin(draft, rs) else HandBack(rs.name)
+
+
+def _has_twin(draft: Draft, rs: ReplicaSetView) -> bool:
+    """Whether there is a second ReplicaSet of the wanted template, which is this one's, too."""
+    workload = draft.workload
+    return workload is not None and bool(workload.template.twins) and draft.wants(rs.revision)
 
 
 def _serves(draft: Draft, rs: ReplicaSetView) -> bool:
@@ -305,10 +271,6 @@ def _hand_back(draft: Draft) -> Iterator[Action]:
     ours = [rs for rs in sets if rs.owner is Owner.RELEASE and not _serves(draft, rs)]
     if any(has_pods(rs) for rs in ours):
         draft.wait_for("for the pods of the new version to stop")
-        return
-    stable = draft.stable_set
-    if stable is not None and stable.owner in {Owner.RELEASE, Owner.NOBODY} and not draft.patience_is_over():
-        draft.wait_for("for the Deployment to adopt the pods that serve")
         return
     yield from _own_services(draft)
     for rs in ours:

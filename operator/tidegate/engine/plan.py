@@ -65,10 +65,9 @@ class CreateCanary:
 
 @dataclass(frozen=True)
 class TakeOver:
-    """Move control of a ReplicaSet from the Deployment to the Release; the role says to people whose pods they are."""
+    """Move control of a ReplicaSet from the Deployment to the Release."""
 
     replica_set: str
-    role: Role = Role.CANARY
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Adopt:
 
 @dataclass(frozen=True)
 class HandBack:
-    """Remove the Release's control of a ReplicaSet that was the Deployment's before: it serves, or is a part of its history."""
+    """Remove the Release's control of a ReplicaSet without pods that was the Deployment's before: it is a part of its history."""
 
     replica_set: str
 

@@ -56,18 +56,20 @@ class TemplateView:
         revision: pod-template-hash of the ReplicaSet that has exactly this template, else the hash a new one would get.
         version: name for people.
         exists: whether a ReplicaSet with exactly this template exists.
-        restart_of: revision of a ReplicaSet that differs in nothing but the restartedAt annotation; None where there is none.
+        restart_of: revisions of the ReplicaSets that differ in nothing but the restartedAt annotation.
         overlaid: whether the Release's images change what the Deployment's template says.
         twins: revisions of the other ReplicaSets that have exactly this template. There are some where a person has let the
             Deployment go past the hold: its controller does not look at ReplicaSets of other owners and makes one of its own.
+        digest: the hash that a new ReplicaSet would get, by which the template is known where it was decided on before it had one.
     """
 
     revision: str
     version: str
     exists: bool
-    restart_of: str | None = None
+    restart_of: tuple[str, ...] = ()
     overlaid: bool = False
     twins: tuple[str, ...] = ()
+    digest: str = ""
 
 
 @dataclass(frozen=True)

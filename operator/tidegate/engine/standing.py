@@ -50,7 +50,7 @@ def is_native(draft: Draft) -> bool:
         return workload.labelled and not any(rs.ready > 0 for rs in workload.replica_sets if rs.owner is Owner.DEPLOYMENT)
     if draft.wants(draft.stable.revision) or rejection(draft) is not None:
         return False
-    return workload.template.restart_of == draft.stable.revision or workload.replicas == 0
+    return draft.stable.revision in workload.template.restart_of or workload.replicas == 0
 
 
 def rolls_natively(draft: Draft) -> bool:
@@ -70,7 +70,7 @@ def native_change_is_done(draft: Draft) -> bool:
             "for the Deployment to restart its pods by itself" if workload.replicas else "for the Deployment, which is scaled to 0"
         )
         return False
-    restarted = workload.template.restart_of == draft.stable.revision
+    restarted = draft.stable.revision in workload.template.restart_of
     words = f"has restarted the pods of {fresh.version}" if restarted else f"has taken {fresh.version} on while it is scaled to 0"
     draft.notice(EventReason.RESTARTED, f"The Deployment {words}, by itself")
     draft.set(stable=_revision(fresh))
@@ -117,7 +117,8 @@ def rejections_are_forgotten(draft: Draft) -> bool:
         return False
     serving = {draft.stable.revision}
     if draft.wants(draft.stable.revision):
-        serving |= {draft.workload.template.revision, *draft.workload.template.twins}
+        template = draft.workload.template
+        serving |= {template.revision, template.digest, *template.twins}
     if not any(entry.revision in serving for entry in draft.status.rejected):
         return False
     draft.set(rejected=tuple(entry for entry in draft.status.rejected if entry.revision not in serving))

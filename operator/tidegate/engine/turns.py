@@ -40,18 +40,25 @@ def deletion_undoes(draft: Draft) -> bool:
 
 
 def deployment_went_back(draft: Draft) -> bool:
-    """While the Deployment took the new version over, its template went back, or the new pods died: stable serves again.
+    """While the Deployment took the new version over, its template went back, or the new pods went: stable serves again.
 
     The Deployment controller stops the pods of whatever is not its template as soon as those of its template are all there.
+    Where a scaling has come between the adoption and its next look, it has scaled both versions in proportion, and may have left
+    few pods to the one that has the traffic.
     """
     workload, old, canary = draft.workload, draft.stable_set, draft.canary_set
     if not draft.committed or workload is None or old is None or canary is None or old.wanted == 0 or old.ready == 0:
         return False
     taken_back = draft.own_is(draft.stable.revision) and old.ready >= workload.replicas
     died = canary.ready == 0 and canary.owner is Owner.DEPLOYMENT
-    if not taken_back and not died:
+    scaled = canary.owner is Owner.DEPLOYMENT and canary.wanted < workload.replicas <= old.ready
+    if not taken_back and not died and not scaled:
         return False
-    message = f"the Deployment went back to {draft.stable.version}" if taken_back else f"none of its pods is ready{trouble(draft)}"
+    message = f"none of its pods is ready{trouble(draft)}"
+    if taken_back:
+        message = f"the Deployment went back to {draft.stable.version}"
+    elif scaled:
+        message = f"it was scaled amid its adoption, which left it {canary.wanted} of {workload.replicas} pods"
     draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}", warn=True)
     draft.begin_undo(Cause.REVERTED, message)
     return True
@@ -62,7 +69,7 @@ def template_changed(draft: Draft) -> bool:
     if not draft.active or draft.undoing or draft.committed or draft.workload is None or draft.wants(draft.candidate.revision):
         return False
     template, old = draft.workload.template, draft.candidate.version
-    if draft.wants(draft.stable.revision) or template.restart_of == draft.stable.revision:
+    if draft.wants(draft.stable.revision) or draft.stable.revision in template.restart_of:
         message = f"the template of {draft.stable.version} is back"
         draft.notice(EventReason.ROLLING_BACK, f"Rolling back {old}: {message}")
         draft.begin_undo(Cause.REVERTED, message)
@@ -160,7 +167,9 @@ def rejection(draft: Draft) -> RejectedStatus | None:
     if draft.workload is None:
         return None
     template = draft.workload.template
-    names = {template.revision, template.restart_of, *template.twins}
+    names = {template.revision, template.digest, *template.twins}
+    if draft.status.stable is None or draft.stable.revision not in template.restart_of:
+        names.update(template.restart_of)
     return next((entry for entry in draft.status.rejected if entry.revision in names), None)
 
 

@@ -18,7 +18,6 @@ from tidegate.engine.plan import (
     HandBack,
     Hold,
     LabelWorkload,
-    Role,
     Scale,
     ScaleWorkload,
     SetImages,
@@ -62,8 +61,8 @@ async def perform(action: WorkloadAction, *, workload: Workload, cluster: Cluste
             return await _patch_deployment(bodies.images_patch(workload), workload, cluster)
         case CreateCanary(revision, replicas):
             return await _create_canary(workload, revision, replicas, cluster)
-        case TakeOver(name, role):
-            return await _take_over(workload, name, role, cluster)
+        case TakeOver(name):
+            return await _take_over(workload, name, cluster)
         case Adopt(name):
             return await _adopt(workload, name, cluster)
         case HandBack(name):
@@ -115,22 +114,23 @@ async def _accept_existing(workload: Workload, body: Json, cluster: Cluster) -> 
         raise Retry(f"ReplicaSet {name} exists and is not controlled by Release {workload.release}", reason=Reason.CONFLICT)
 
 
-async def _take_over(workload: Workload, name: str, role: Role, cluster: Cluster) -> bool:
+async def _take_over(workload: Workload, name: str, cluster: Cluster) -> bool:
     owner = workload.owner_of(_known(workload, name))
     if owner is Owner.RELEASE:
         return False
     if owner is not Owner.DEPLOYMENT:
         raise Retry(f"ReplicaSet {name} is not controlled by Deployment {workload.name}", reason=Reason.CONFLICT)
     fresh, uid = await asyncio.gather(_read_held(workload, cluster), _namespace_uid(workload, cluster))
-    patch = bodies.take_over_patch(fresh, _known(fresh, name), role=role, namespace_uid=uid)
+    patch = bodies.take_over_patch(fresh, _known(fresh, name), namespace_uid=uid)
     return await _patch_replica_set(patch, fresh, name, cluster)
 
 
 async def _adopt(workload: Workload, name: str, cluster: Cluster) -> bool:
     if workload.owner_of(_known(workload, name)) in {Owner.DEPLOYMENT, Owner.NOBODY}:
         return False
-    fresh = await _read_held(workload, cluster)
     replica_set = await cluster.get(REPLICA_SETS.path(workload.namespace, name))
+    # The Deployment last: nothing but this says that its size is as it was, and a scaling may come at any time.
+    fresh = await _read_held(workload, cluster)
     if fresh.owner_of(replica_set) is not Owner.RELEASE:
         raise Retry(f"ReplicaSet {name} is not controlled by Release {workload.release}", reason=Reason.CONFLICT)
     if not same_template(replica_set["spec"]["template"], fresh.own_template):
@@ -148,6 +148,9 @@ async def _hand_back(workload: Workload, name: str, cluster: Cluster) -> bool:
     replica_set = _known(workload, name)
     if workload.owner_of(replica_set) is not Owner.RELEASE:
         return False
+    if workload.deployment["metadata"].get("deletionTimestamp"):
+        # A Deployment that goes adopts nothing any more.
+        return await delete(replica_set, cluster)
     return await _patch_replica_set(bodies.hand_back_patch(workload, replica_set), workload, name, cluster)
 
 
@@ -187,6 +190,8 @@ async def _read_held(workload: Workload, cluster: Cluster) -> Workload:
     deployment = await cluster.get(DEPLOYMENTS.path(workload.namespace, workload.name))
     if deployment["metadata"]["uid"] != workload.deployment["metadata"]["uid"]:
         raise Retry(f"Deployment {workload.name} was made anew", reason=Reason.CONFLICT)
+    if deployment["metadata"].get("deletionTimestamp"):
+        raise Retry(f"Deployment {workload.name} is being deleted", reason=Reason.CONFLICT)
     if not deployment["spec"].get("paused"):
         raise Retry(f"Deployment {workload.name} is not held", reason=Reason.CONFLICT)
     return replace(workload, deployment=deployment)

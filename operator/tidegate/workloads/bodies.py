@@ -15,14 +15,13 @@ from typing import Any, TypeAlias
 from tidegate.api.names import (
     ANNOTATION_DESIRED_REPLICAS,
     ANNOTATION_MAX_REPLICAS,
-    ANNOTATION_REVISION,
     API_VERSION,
     LABEL_POD_TEMPLATE_HASH,
     LABEL_RELEASE,
     LABEL_ROLE,
 )
 from tidegate.engine.plan import Role
-from tidegate.workloads.observe import Workload, labels_of, number_of, replicas_of
+from tidegate.workloads.observe import Workload, labels_of, replicas_of
 from tidegate.workloads.templates import Json
 
 Patch: TypeAlias = list[Json]
@@ -103,7 +102,7 @@ def canary_body(workload: Workload, *, revision: str, replicas: int, namespace_u
         "metadata": {
             "name": f"{workload.name[: _NAME_LIMIT - len(revision) - 1]}-{revision}",
             "namespace": workload.namespace,
-            "labels": labels | _marks(workload, Role.CANARY),
+            "labels": labels | _marks(workload),
             "annotations": _sizes(deployment),
             "ownerReferences": owners(workload, namespace_uid=namespace_uid),
         },
@@ -111,11 +110,11 @@ def canary_body(workload: Workload, *, revision: str, replicas: int, namespace_u
     }
 
 
-def take_over_patch(workload: Workload, replica_set: Mapping[str, Any], *, role: Role, namespace_uid: str) -> Patch:
+def take_over_patch(workload: Workload, replica_set: Mapping[str, Any], *, namespace_uid: str) -> Patch:
     """Return the patch that moves control of a ReplicaSet from the Deployment to the Release."""
     before = replica_set["metadata"].get("ownerReferences") or []
     rest = [owner for owner in before if owner["uid"] != workload.deployment["metadata"]["uid"]]
-    marks = [_add(_key("/metadata/labels", label), value) for label, value in _marks(workload, role).items()]
+    marks = [_add(_key("/metadata/labels", label), value) for label, value in _marks(workload).items()]
     return [
         _same_uid(replica_set),
         _same_owners(replica_set),
@@ -126,19 +125,16 @@ def take_over_patch(workload: Workload, replica_set: Mapping[str, Any], *, role:
 
 
 def adopt_patch(workload: Workload, replica_set: Mapping[str, Any]) -> Patch:
-    """Return the patch that frees a ReplicaSet of the Release, so that the Deployment adopts it as its newest.
+    """Return the patch that frees a ReplicaSet of the Release so that the Deployment adopts it as its newest.
 
-    The annotations say that the ReplicaSet has the Deployment's size: with them the Deployment controller takes it for
-    saturated (IsSaturated in pkg/controller/deployment/util). They also number it, since the controller would give it the
-    number of the one before, which is not the Deployment's at that moment.
+    The annotations say that the ReplicaSet has the Deployment's size. With them the Deployment controller takes it for
+    saturated and stops the old ReplicaSet; without them it would scale both in proportion (IsSaturated in
+    pkg/controller/deployment/util).
     """
-    before = (number_of(rs) for rs in workload.siblings if rs["metadata"]["uid"] != replica_set["metadata"]["uid"])
-    number = max(number_of(replica_set), 1 + max(before, default=0))
-    notes = _sizes(workload.deployment) | {ANNOTATION_REVISION: str(number)}
     return [
         *hand_back_patch(workload, replica_set),
         *([] if replica_set["metadata"].get("annotations") else [_add("/metadata/annotations", {})]),
-        *(_add(_key("/metadata/annotations", name), value) for name, value in notes.items()),
+        *(_add(_key("/metadata/annotations", name), value) for name, value in _sizes(workload.deployment).items()),
     ]
 
 
@@ -154,7 +150,7 @@ def hand_back_patch(workload: Workload, replica_set: Mapping[str, Any]) -> Patch
         _same_generation(replica_set),
         _same_owners(replica_set),
         _replace(_OWNERS, rest) if rest else _remove(_OWNERS),
-        *(_remove(_key("/metadata/labels", label)) for label in _marks(workload, Role.CANARY) if label in labels_of(replica_set)),
+        *(_remove(_key("/metadata/labels", label)) for label in _marks(workload) if label in labels_of(replica_set)),
     ]
 
 
@@ -192,8 +188,8 @@ def owners(workload: Workload, *, namespace_uid: str) -> list[Json]:
     ]
 
 
-def _marks(workload: Workload, role: Role) -> dict[str, str]:
-    return {LABEL_RELEASE: workload.release, LABEL_ROLE: role.value}
+def _marks(workload: Workload) -> dict[str, str]:
+    return {LABEL_RELEASE: workload.release, LABEL_ROLE: Role.CANARY.value}
 
 
 def _sizes(deployment: Mapping[str, Any]) -> dict[str, str]:

@@ -24,8 +24,7 @@ from tidegate.workloads.templates import (
 )
 
 _LONGEST_LABEL = 63
-_LONGEST_NUMBER = 18
-"""Digits; the controller counts up to 64 bits, and one more must fit."""
+_LONGEST_NUMBER = 19
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,14 +129,15 @@ def workload_view(workload: Workload) -> WorkloadView:
     # The Deployment's rollout is about the ReplicaSets that it controls, even if the Release has one of the same template.
     rolled_out = next((rs for rs in own if workload.owner_of(rs) is Owner.DEPLOYMENT), None)
     restarted = [rs for rs in workload.siblings if same_but_restarted(rs["spec"]["template"], wanted)]
+    digest = template_hash(wanted)
     template = TemplateView(
-        revision=revision_of(chosen) if chosen else template_hash(wanted),
+        revision=revision_of(chosen) if chosen else digest,
         version=version_of(wanted, workload.images, workload.version),
         exists=chosen is not None,
-        # After restarts of a restart there are several: the one that serves counts.
-        restart_of=revision_of(max(restarted, key=_serving)) if restarted else None,
+        restart_of=tuple(revision_of(rs) for rs in restarted),
         overlaid=not same_template(wanted, workload.own_template),
         twins=tuple(revision_of(rs) for rs in same[1:]),
+        digest=digest,
     )
     observed = int(status.get("observedGeneration") or 0) >= int(deployment["metadata"].get("generation") or 0)
     return WorkloadView(
@@ -183,7 +183,7 @@ def _replica_set_view(workload: Workload, replica_set: Json, chosen: Json | None
         ready=int(status.get("readyReplicas") or 0),
         available=int(status.get("availableReplicas") or 0),
         version=version_of(replica_set["spec"]["template"], workload.images, workload.version if replica_set is chosen else None),
-        number=number_of(replica_set),
+        number=_number(replica_set),
     )
 
 
@@ -241,15 +241,10 @@ def replicas_of(obj: Mapping[str, Any]) -> int:
     return 1 if replicas is None else int(replicas)
 
 
-def number_of(replica_set: Mapping[str, Any]) -> int:
-    """Return the revision of the Deployment that a ReplicaSet is, counted from 1; 0 where it never was one."""
+def _number(replica_set: Mapping[str, Any]) -> int:
     number = str((replica_set["metadata"].get("annotations") or {}).get(ANNOTATION_REVISION) or "")
-    # Anybody may write an annotation.
+    # Anybody may write an annotation; the controller counts up to 64 bits.
     return int(number) if number.isdecimal() and len(number) <= _LONGEST_NUMBER else 0
-
-
-def _serving(replica_set: Mapping[str, Any]) -> tuple[bool, int]:
-    return replicas_of(replica_set) > 0, number_of(replica_set)
 
 
 def _age(replica_set: Mapping[str, Any]) -> tuple[str, str]:

@@ -113,7 +113,6 @@ async def test_replica_set_between_two_owners_is_seen(stage: Stage) -> None:
 
     assert ["checkout-aaaa"] == names(ReleaseStatus())
     assert ["checkout-aaaa", "checkout-bbbb"] == names(status_of("bbbb"))
-    assert ["checkout-aaaa", "checkout-bbbb"] == names(ReleaseStatus(stable=RevisionStatus(revision="bbbb", version="v2")))
 
 
 async def test_replica_set_without_its_deployment_is_an_orphan(stage: Stage) -> None:

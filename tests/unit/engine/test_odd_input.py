@@ -149,7 +149,7 @@ workloads = st.builds(
         revision=names,
         version=names,
         exists=st.booleans(),
-        restart_of=st.none() | names,
+        restart_of=st.lists(names, max_size=2).map(tuple),
         overlaid=st.booleans(),
         twins=st.lists(names, max_size=2).map(tuple),
     ),

@@ -8,10 +8,9 @@ from dataclasses import replace
 import jsonpatch
 import pytest
 
-from tidegate.engine.plan import Role
 from tidegate.workloads import bodies
 from tidegate.workloads.templates import same_template
-from unit.workloads.objects import BY_DEPLOYMENT, BY_RELEASE, NAMESPACE_UID, Json, deployment, replica_set, template, workload
+from unit.workloads.objects import BY_DEPLOYMENT, BY_RELEASE, NAMESPACE_UID, deployment, replica_set, template, workload
 
 V1, V2 = template("checkout:v1"), template("checkout:v2")
 
@@ -160,10 +159,10 @@ def test_taking_over_moves_control_to_the_release():
     """Given an old ReplicaSet of the Deployment, the Release becomes its controller and marks it."""
     held, old = deployment(V2, paused=True), replica_set("new", V2)
 
-    taken = patched(old, bodies.take_over_patch(workload(held, old), old, role=Role.STABLE, namespace_uid=NAMESPACE_UID))
+    taken = patched(old, bodies.take_over_patch(workload(held, old), old, namespace_uid=NAMESPACE_UID))
 
     assert taken["metadata"]["ownerReferences"] == BY_RELEASE
-    assert taken["metadata"]["labels"]["tidegate.dev/role"] == "stable"
+    assert taken["metadata"]["labels"]["tidegate.dev/role"] == "canary"
     assert taken["spec"] == old["spec"]
 
 
@@ -173,9 +172,9 @@ def test_taking_over_keeps_owners_that_are_no_controllers():
     held, old = deployment(V2, paused=True), replica_set("new", V2)
     old["metadata"]["ownerReferences"] = [other, *BY_DEPLOYMENT]
 
-    assert patched(old, bodies.take_over_patch(workload(held, old), old, role=Role.STABLE, namespace_uid=NAMESPACE_UID))[
-        "metadata"
-    ]["ownerReferences"] == [other, *BY_RELEASE]
+    assert patched(old, bodies.take_over_patch(workload(held, old), old, namespace_uid=NAMESPACE_UID))["metadata"][
+        "ownerReferences"
+    ] == [other, *BY_RELEASE]
 
 
 def test_freeing_leaves_nothing_of_the_release_behind():
@@ -195,23 +194,8 @@ def test_freeing_leaves_nothing_of_the_release_behind():
     assert freed["metadata"]["annotations"] == {
         "deployment.kubernetes.io/desired-replicas": "5",
         "deployment.kubernetes.io/max-replicas": "7",
-        "deployment.kubernetes.io/revision": "1",
     }
     assert freed["spec"] == canary["spec"]
-
-
-def test_adopted_replica_set_is_numbered_after_all_that_there_were():
-    """The controller counts what the Deployment owns, and the version before is not among it when the new one is adopted."""
-    held = deployment(V2, paused=True, replicas=3)
-    old, new = replica_set("old", V1, owner=BY_RELEASE, number="7"), replica_set("new", V2, owner=BY_RELEASE)
-
-    def number(*others: Json) -> str:
-        patch = bodies.adopt_patch(workload(held, new, *others), new)
-        return patched(new, patch)["metadata"]["annotations"]["deployment.kubernetes.io/revision"]
-
-    assert [number(), number(old)] == ["1", "8"]
-    new["metadata"]["annotations"] = {"deployment.kubernetes.io/revision": "9"}
-    assert number(old) == "9", "an older version that was rolled out again and is adopted twice"
 
 
 def test_replica_set_of_before_goes_back_as_it_is():
@@ -219,7 +203,7 @@ def test_replica_set_of_before_goes_back_as_it_is():
     other = {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "x"}
     held, old = deployment(V2, paused=True), replica_set("old", V1, number="7", replicas=0)
     old["metadata"]["ownerReferences"] = [other, *BY_DEPLOYMENT]
-    taken = patched(old, bodies.take_over_patch(workload(held, old), old, role=Role.STABLE, namespace_uid=NAMESPACE_UID))
+    taken = patched(old, bodies.take_over_patch(workload(held, old), old, namespace_uid=NAMESPACE_UID))
 
     back = patched(taken, bodies.hand_back_patch(workload(held, taken), taken))
 

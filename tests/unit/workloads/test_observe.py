@@ -188,21 +188,21 @@ def test_canary_of_another_release_is_somebody_elses():
     assert [rs.owner for rs in workload_view(workload(deployment(V2, paused=True), canary)).replica_sets] == [Owner.OTHER]
 
 
-def test_restart_is_known_by_the_revision_that_serves():
-    """Given a restart of a restart, the revision that it restarts is the one with pods, not the oldest of its kind."""
+def test_restart_is_known_by_all_that_it_restarts():
+    """Given a restart of a restart, both are what it restarts: either may be the one that serves, or that was rejected."""
     again = template("checkout:v1", **{"kubectl.kubernetes.io/restartedAt": "2026-11-21T09:00:00Z"})
     first = replica_set("first", V1, created="2026-11-20T08:00:00Z", number="1")
     serving = replica_set("serving", RESTARTED, replicas=3, number="2")
 
     view = workload_view(workload(deployment(again, paused=True), first, serving))
 
-    assert view.template.restart_of == "serving"
+    assert view.template.restart_of == ("first", "serving")
     assert not view.template.exists
 
 
 def test_new_version_restarts_nothing():
     """Another image is no restart."""
-    assert workload_view(workload(deployment(V2), replica_set("old", V1, replicas=3))).template.restart_of is None
+    assert workload_view(workload(deployment(V2), replica_set("old", V1, replicas=3))).template.restart_of == ()
 
 
 def test_reason_of_the_candidates_pods_is_told():
