@@ -85,6 +85,7 @@ class Deployment:
     observed: int = 0
     surge: int = 1
     unavailable: int = 0
+    rolling: bool = True
 
 
 @dataclass
@@ -176,6 +177,12 @@ class Cluster:
             self.deployment.replicas = replicas
             self.deployment.generation += 1
 
+    def scale_before_the_adoption(self) -> None:
+        """The controller has scaled what was its own just before a ReplicaSet was freed, which it sees only now."""
+        active = [rs for rs in self.owned(Owner.DEPLOYMENT) if rs.wanted > 0]
+        if self.deployment is not None and len(active) == 1:
+            self._resize(self.deployment, active[0], self.deployment.replicas)
+
     def of_template(self, template: Template) -> list[ReplicaSet]:
         """Return the ReplicaSets of a template, oldest first."""
         return sorted((rs for rs in self.replica_sets.values() if rs.template == template), key=lambda rs: rs.created)
@@ -201,8 +208,10 @@ class Cluster:
         deployment = self.deployment
         if deployment is None:
             return
-        for rs in self.owned(Owner.NOBODY):
-            rs.owner = Owner.DEPLOYMENT
+        if orphans := self.owned(Owner.NOBODY):
+            for rs in orphans:
+                rs.owner = Owner.DEPLOYMENT
+            return  # It goes on at once, but others may see what it has written so far.
         fresh = next((rs for rs in self.owned(Owner.DEPLOYMENT) if rs.template == deployment.template), None)
         if not deployment.paused and fresh is None:
             fresh = self._create_newest(deployment)
@@ -254,6 +263,8 @@ class Cluster:
             for rs in active:
                 if rs is not fresh:
                     self._resize(deployment, rs, 0)
+            return
+        if not deployment.rolling:
             return
         allowed = deployment.replicas + deployment.surge if deployment.replicas > 0 else 0
         self._scale_in_proportion(deployment, active, allowed - sum(rs.wanted for rs in active))

@@ -177,15 +177,14 @@ class Oracle:
                 assert rs.ready(cluster.now) > 0, "weight on a version without ready pods for a whole pass"
 
     def _warm_pods_help_out(self) -> None:
-        """As long as all of stable's pods are there, a version that a scaling has taken pods from has not all of the traffic."""
+        """As long as more of stable's pods are there, a version that a scaling has taken pods from has not all of the traffic."""
         cluster, deployment, status = self.world.cluster, self.world.cluster.deployment, self.world.status
-        if deployment is None or status.weight < 100 or self._behind(STABLE) is None or self._behind(CANARY) is None:
-            return
         new, old = self._behind(CANARY), self._behind(STABLE)
-        assert new is not None
-        assert old is not None
-        if new.owner is Owner.DEPLOYMENT and old.wanted >= deployment.replicas <= old.ready(cluster.now):
-            assert new.wanted >= deployment.replicas, "few pods have all of the traffic, while many have none"
+        if deployment is None or not deployment.paused or status.weight < 100 or new is None or old is None:
+            return
+        acted = new.owner is Owner.DEPLOYMENT and new.desired == deployment.replicas
+        if acted and not self.bypassed and old.wanted >= deployment.replicas > new.wanted:
+            assert new.wanted >= old.ready(cluster.now), "few pods have all of the traffic, while many have none"
 
     # Writes.
 
@@ -230,7 +229,7 @@ class Oracle:
     def instant(self) -> None:
         """Check the data plane at any instant."""
         cluster = self.world.cluster
-        deployment = cluster.deployment
+        deployment, status = cluster.deployment, self.world.status
         if self.bypassed or self.raced or deployment is None:
             return
         if deployment.replicas == 0 or deployment.observed != deployment.generation:
@@ -241,8 +240,10 @@ class Oracle:
             shares = dict(route.in_force)
             assert sum(shares.values()) > 0, "both at 0"
             if shares.get(STABLE, 0) > 0 and stage_of(route.in_force) is RouteStage.SPLIT:
-                rs = self._behind(STABLE)
+                rs, new = self._behind(STABLE), self._behind(CANARY)
                 assert rs is not None, "the stable Service selects nothing"
+                if status.rollout is not None and status.rollout.undo and new is not None and new.owner is Owner.DEPLOYMENT:
+                    continue  # An operator that dies before it has taken the new pods back leaves the choice to the controller.
                 assert rs.wanted > 0, "stable has traffic and is stopped"
 
     def _behind(self, service: str) -> ReplicaSet | None:

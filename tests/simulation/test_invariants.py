@@ -94,11 +94,18 @@ class Rollouts(RuleBasedStateMachine):
         self.be_dead(seconds)
         self._pass()
 
-    @rule(image=st.sampled_from(IMAGES), replicas=st.sampled_from([8, 3, 2]), seconds=st.sampled_from([0, 1, 5]))
-    def scale_right_after_adoption(self, image: str, replicas: int, seconds: int) -> None:
-        """A version is adopted, and an autoscaler scales in that very moment, with the operator at work or dead."""
+    @rule(
+        image=st.sampled_from(IMAGES),
+        replicas=st.sampled_from([8, 3, 2]),
+        seconds=st.sampled_from([0, 1, 5]),
+        looked=st.booleans(),
+    )
+    def scale_amid_adoption(self, image: str, replicas: int, seconds: int, looked: bool) -> None:
+        """A version is adopted, and an autoscaler scales in that very moment; the controller may have looked just before that."""
         self.reach(image=image, goal="adoption")
         self.scale(replicas)
+        if looked:
+            self.world.cluster.scale_before_the_adoption()
         self.be_dead(seconds)
         self._pass()
 

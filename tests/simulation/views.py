@@ -140,6 +140,7 @@ def workload_view(
         own_revision=mine.revision if mine else None,
         replica_sets=tuple(_set_view(seen, rs, version if rs is chosen else None) for rs in _by_age(seen)),
         trouble=trouble,
+        rolling=deployment.rolling,
     )
 
 
@@ -172,4 +173,5 @@ def _set_view(seen: Seen, rs: ReplicaSet, version: str | None) -> ReplicaSetView
         available=ready,
         version=version or rs.template.image,
         number=rs.number,
+        desired=rs.desired,
     )

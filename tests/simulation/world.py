@@ -21,7 +21,6 @@ from tidegate.engine.plan import (
     DeleteReplicaSet,
     DeleteService,
     EnsureService,
-    HandBack,
     Hold,
     LabelWorkload,
     Notice,
@@ -271,7 +270,7 @@ class World:
                 self.gone = not present
             case LabelWorkload() | Hold() | SetImages() | ScaleWorkload():
                 self._write_deployment(action)
-            case CreateCanary() | TakeOver() | Adopt() | HandBack() | Scale() | DeleteReplicaSet():
+            case CreateCanary() | TakeOver() | Adopt() | Scale() | DeleteReplicaSet():
                 self._write_replica_set(action)
             case EnsureService(role, revision):
                 self.cluster.services.setdefault(ROLE_NAMES[role], Service()).revision = revision
@@ -324,7 +323,7 @@ class World:
                 self.cluster.change_template(replace(deployment.template, image=self.images["app"]))
         self.seen.deployment = copy.deepcopy(deployment)
 
-    def _write_replica_set(self, action: CreateCanary | TakeOver | Adopt | HandBack | Scale | DeleteReplicaSet) -> None:
+    def _write_replica_set(self, action: CreateCanary | TakeOver | Adopt | Scale | DeleteReplicaSet) -> None:
         if isinstance(action, CreateCanary):
             name = self._create_canary(action)
         else:
@@ -338,10 +337,6 @@ class World:
                     self._take_over(rs)
                 case Adopt():
                     self._adopt(rs)
-                case HandBack():
-                    if rs.owner is not Owner.RELEASE:
-                        raise ConflictError
-                    rs.owner = Owner.NOBODY
                 case Scale(_, replicas):
                     rs.wanted = replicas
                 case DeleteReplicaSet():

@@ -132,8 +132,8 @@ async def _perform(action: Action, around: Surroundings, *, cluster: Cluster, ro
             if around_service is None:
                 raise Retry("the user's Service is gone")
             return await services.perform(action, services=around_service, cluster=cluster)
-        case DeleteReplicaSet(name) if around.workload is None:
-            return await actuator.delete(next((rs for rs in around.orphans if rs["metadata"]["name"] == name), None), cluster)
+        case DeleteReplicaSet(name) if orphan := next((rs for rs in around.orphans if rs["metadata"]["name"] == name), None):
+            return await actuator.delete(orphan, cluster)
         case _:
             if around.workload is None:
                 raise Retry("the Deployment is gone")

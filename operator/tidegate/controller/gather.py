@@ -51,7 +51,7 @@ class Surroundings:
         spec: what it asks for, with the traffic that is in force.
         traffic_later: it asks for other traffic than is in force.
         workload: the Deployment and what is around it; None where it is missing.
-        orphans: ReplicaSets that the Release has although its Deployment is missing.
+        orphans: ReplicaSets that a Release that goes would leave behind.
         former: the Service that was pinned, where the user does not name it any more; None where it is missing.
         services: the Service that the user named and the operator's own; None where the user's is missing.
         routes: the routes by name; None where one is missing.
@@ -147,13 +147,14 @@ class Gatherer:
         assert isinstance(read.spec, ReleaseSpec)
         traffic, pinned = self._traffic(key, read.spec, status), status.pinned_service
         spec = read.spec.model_copy(update={"traffic": traffic}) if traffic is not read.spec.traffic else read.spec
+        workload = workload_around(self._store, key, release=release, spec=spec, status=status, pods=pods)
         return Surroundings(
             key=key,
             release=release,
             spec=spec,
             traffic_later=traffic is not read.spec.traffic,
-            workload=workload_around(self._store, key, release=release, spec=spec, status=status, pods=pods),
-            orphans=orphans_of(self._store, key, spec),
+            workload=workload,
+            orphans=orphans_of(self._store, key, release, workload),
             services=self._services(key, release, spec.traffic.service if spec.traffic is not None else None),
             former=self._services(key, release, pinned if spec.traffic is None or spec.traffic.service != pinned else None),
             routes=self._routes(key, spec, [rule.route for rule in status.original_rules]),

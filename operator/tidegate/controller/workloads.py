@@ -46,12 +46,14 @@ def workload_around(
     )
 
 
-def orphans_of(store: Store, key: ReleaseKey, spec: ReleaseSpec) -> tuple[Object, ...]:
-    """Return the ReplicaSets that a Release has although its Deployment is missing; none where that is there.
+def orphans_of(store: Store, key: ReleaseKey, release: Object, workload: Workload | None) -> tuple[Object, ...]:
+    """Return the ReplicaSets that a Release leaves behind, of a Deployment that is gone or that it does not name any more.
 
-    Their controller is the namespace: the garbage collector takes them neither with the Deployment nor with the Release.
+    Their controller is the namespace: the garbage collector takes them neither with the Deployment nor with the Release. None
+    are returned as long as the Release stays: the Deployment may come back.
     """
-    if store.get("Deployment", key.namespace, spec.target_ref.name) is not None:
+    if not release["metadata"].get("deletionTimestamp"):
         return ()
+    known = {rs["metadata"]["uid"] for rs in workload.siblings} if workload is not None else set()
     found = store.by_label("ReplicaSet", key.namespace, LABEL_RELEASE, key.name)
-    return tuple(rs for rs in found if (controller_of(rs) or {}).get("kind") == "Namespace")
+    return tuple(rs for rs in found if rs["metadata"]["uid"] not in known and (controller_of(rs) or {}).get("kind") == "Namespace")

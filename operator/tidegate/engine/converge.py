@@ -15,7 +15,6 @@ from tidegate.engine.plan import (
     CreateCanary,
     DeleteReplicaSet,
     DeleteService,
-    HandBack,
     Hold,
     LabelWorkload,
     Role,
@@ -28,7 +27,7 @@ from tidegate.engine.plan import (
 from tidegate.engine.shifting import pin_actions, route_actions, service_actions
 from tidegate.engine.snapshot import Owner, ReplicaSetView
 from tidegate.engine.standing import is_native, rolls_natively, strays
-from tidegate.engine.turns import rejection
+from tidegate.engine.turns import rejection, rolls_on
 
 _ROUNDING = 1e-6
 
@@ -136,8 +135,19 @@ def _hold_while_adopted(draft: Draft) -> Iterator[Action]:
     if not draft.own_is(canary.revision):
         if not workload.paused:
             yield Hold(paused=True)
-    elif workload.paused and canary.owner is Owner.DEPLOYMENT and not keep:
+    elif workload.paused and canary.owner is Owner.DEPLOYMENT and not keep and not _about_to_be_scaled(draft):
         yield Hold(paused=False)
+
+
+def _about_to_be_scaled(draft: Draft) -> bool:
+    """Whether a scaling has come amid the adoption, and the controller has not looked at both versions since.
+
+    It is about to scale them in proportion. Let go now, it would stop the old pods next, which may have to serve again.
+    """
+    workload, old, canary = draft.workload, draft.stable_set, draft.canary_set
+    assert workload is not None
+    assert canary is not None
+    return old is not None and old.wanted > 0 and canary.desired not in {None, workload.replicas}
 
 
 # ReplicaSets
@@ -193,13 +203,17 @@ def _size(draft: Draft) -> int | None:
 
 
 def _old(draft: Draft) -> Iterator[Action]:
-    """The Deployment controller stops the old pods by itself, unless it is held or its template has changed again."""
+    """The Deployment controller stops the old pods by itself, unless it is held or its template has changed again.
+
+    Nor does it where the strategy is Recreate and a scaling has come between the adoption and its look: it waits for one of the
+    two to have its size, and scales neither.
+    """
     workload, old, canary = draft.workload, draft.stable_set, draft.canary_set
     assert workload is not None
     assert canary is not None
     if old is None or old.wanted == 0 or canary.owner is not Owner.DEPLOYMENT or not workload.paused or canary.ready == 0:
         return
-    if draft.snap.keep_held or not draft.own_is(canary.revision):
+    if not (workload.rolling if _about_to_be_scaled(draft) else rolls_on(draft)):
         yield Scale(old.name, 0)
 
 
@@ -224,8 +238,10 @@ def _strays(draft: Draft) -> Iterator[Action]:
             yield Scale(rs.name, 0)
     for rs in workload.replica_sets:
         # The Deployment would adopt the older of two with one template: the second is taken away from it, and then deleted.
-        twin = draft.active and rs.revision not in {draft.candidate.revision, draft.stable.revision}
-        if twin and _has_twin(draft, rs) and workload.paused and rs.owner is Owner.DEPLOYMENT and not has_pods(rs):
+        others = (
+            draft.active and bool(workload.template.twins) and rs.revision not in {draft.candidate.revision, draft.stable.revision}
+        )
+        if others and draft.wants(rs.revision) and workload.paused and rs.owner is Owner.DEPLOYMENT and not has_pods(rs):
             yield TakeOver(rs.name)
 
 
@@ -244,18 +260,7 @@ def _forgotten(draft: Draft) -> Iterator[Action]:
         if rs.wanted > 0 and quiet and not _serves(draft, rs):
             yield Scale(rs.name, 0)
         elif not has_pods(rs) and rs.revision not in kept and not draft.deleting:
-            yield _dismissed(draft, rs)
-
-
-def _dismissed(draft: Draft, rs: ReplicaSetView) -> Action:
-    """What the Deployment had before is a part of its history; of two with one template, one must go."""
-    return DeleteReplicaSet(rs.name) if rs.number == 0 or _has_twin(draft, rs) else HandBack(rs.name)
-
-
-def _has_twin(draft: Draft, rs: ReplicaSetView) -> bool:
-    """Whether there is a second ReplicaSet of the wanted template, which is this one's, too."""
-    workload = draft.workload
-    return workload is not None and bool(workload.template.twins) and draft.wants(rs.revision)
+            yield DeleteReplicaSet(rs.name)
 
 
 def _serves(draft: Draft, rs: ReplicaSetView) -> bool:
@@ -274,7 +279,7 @@ def _hand_back(draft: Draft) -> Iterator[Action]:
         return
     yield from _own_services(draft)
     for rs in ours:
-        yield _dismissed(draft, rs)
+        yield DeleteReplicaSet(rs.name)
     for name in draft.snap.orphans:
         yield DeleteReplicaSet(name)
     if workload is not None:

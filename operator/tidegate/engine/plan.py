@@ -81,13 +81,6 @@ class Adopt:
 
 
 @dataclass(frozen=True)
-class HandBack:
-    """Remove the Release's control of a ReplicaSet without pods that was the Deployment's before: it is a part of its history."""
-
-    replica_set: str
-
-
-@dataclass(frozen=True)
 class Scale:
     """Set spec.replicas of a ReplicaSet."""
 
@@ -150,7 +143,6 @@ Action = (
     | CreateCanary
     | TakeOver
     | Adopt
-    | HandBack
     | Scale
     | DeleteReplicaSet
     | EnsureService

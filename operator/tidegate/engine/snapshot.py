@@ -35,6 +35,7 @@ class ReplicaSetView:
         available: status.availableReplicas.
         version: name of the version for people (image tag).
         number: the Deployment controller's revision number; 0 where it has given none.
+        desired: the size of the Deployment when its controller last scaled by it; None where it never did.
     """
 
     name: str
@@ -46,6 +47,7 @@ class ReplicaSetView:
     available: int
     version: str = ""
     number: int = 0
+    desired: int | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ class WorkloadView:
         trouble: why the candidate's pods do not become ready, in the words of one of them, e.g. ImagePullBackOff; empty where
             unknown.
         autoscaler: its autoscaler; None where it has none.
+        rolling: its strategy is RollingUpdate.
     """
 
     uid: str
@@ -121,6 +124,7 @@ class WorkloadView:
     replica_sets: tuple[ReplicaSetView, ...] = ()
     trouble: str = ""
     autoscaler: AutoscalerView | None = None
+    rolling: bool = True
 
     def replica_set(self, revision: str | None) -> ReplicaSetView | None:
         """Return the ReplicaSet of that revision, None where there is none."""
@@ -270,7 +274,8 @@ class Snapshot:
         status: its status as stored last.
         policy: the policy it names; None where it is missing or invalid.
         workload: the Deployment; None where it is missing.
-        orphans: names of ReplicaSets that the Release has although the Deployment is missing.
+        orphans: names of ReplicaSets that a Release that is being deleted would leave behind, of a Deployment that is gone or that
+            it does not name any more.
         user_service: the Service that the user named; None where it is missing or none is named.
         former_service: the Service that was pinned and that the Release does not name any more; None where there is none.
         stable_service: the operator's Service for the stable version; None where it is missing.

@@ -12,7 +12,7 @@ from tidegate.engine import gates
 from tidegate.engine.draft import Draft
 from tidegate.engine.judging import clip
 from tidegate.engine.scoring import Result
-from tidegate.engine.snapshot import Owner
+from tidegate.engine.snapshot import Owner, ReplicaSetView, WorkloadView
 
 KEEP_REJECTED = 10
 
@@ -51,7 +51,7 @@ def deployment_went_back(draft: Draft) -> bool:
         return False
     taken_back = draft.own_is(draft.stable.revision) and old.ready >= workload.replicas
     died = canary.ready == 0 and canary.owner is Owner.DEPLOYMENT
-    scaled = canary.owner is Owner.DEPLOYMENT and canary.wanted < workload.replicas <= old.ready
+    scaled = _scaled_amid_adoption(workload, old, canary) and (draft.routed or not rolls_on(draft))
     if not taken_back and not died and not scaled:
         return False
     message = f"none of its pods is ready{trouble(draft)}"
@@ -62,6 +62,18 @@ def deployment_went_back(draft: Draft) -> bool:
     draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}", warn=True)
     draft.begin_undo(Cause.REVERTED, message)
     return True
+
+
+def rolls_on(draft: Draft) -> bool:
+    """Whether the Deployment, which has adopted the new version, is let go and finishes by itself what is left."""
+    canary = draft.canary_set
+    return canary is not None and not draft.snap.keep_held and draft.own_is(canary.revision)
+
+
+def _scaled_amid_adoption(workload: WorkloadView, old: ReplicaSetView, canary: ReplicaSetView) -> bool:
+    acted = canary.owner is Owner.DEPLOYMENT and canary.desired == workload.replicas
+    # Let go, it stops the old pods next: nobody may be sent to them any more.
+    return workload.paused and acted and canary.wanted < min(workload.replicas, old.ready) and old.wanted >= workload.replicas
 
 
 def template_changed(draft: Draft) -> bool:
@@ -168,7 +180,8 @@ def rejection(draft: Draft) -> RejectedStatus | None:
         return None
     template = draft.workload.template
     names = {template.revision, template.digest, *template.twins}
-    if draft.status.stable is None or draft.stable.revision not in template.restart_of:
+    stable = draft.status.stable
+    if stable is None or not (draft.wants(stable.revision) or stable.revision in template.restart_of):
         names.update(template.restart_of)
     return next((entry for entry in draft.status.rejected if entry.revision in names), None)
 

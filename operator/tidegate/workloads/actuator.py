@@ -15,7 +15,6 @@ from tidegate.engine.plan import (
     Adopt,
     CreateCanary,
     DeleteReplicaSet,
-    HandBack,
     Hold,
     LabelWorkload,
     Scale,
@@ -30,7 +29,7 @@ from tidegate.workloads.observe import Workload, replicas_of
 from tidegate.workloads.templates import Json, same_template
 
 WorkloadAction: TypeAlias = (
-    LabelWorkload | Hold | ScaleWorkload | SetImages | CreateCanary | TakeOver | Adopt | HandBack | Scale | DeleteReplicaSet
+    LabelWorkload | Hold | ScaleWorkload | SetImages | CreateCanary | TakeOver | Adopt | Scale | DeleteReplicaSet
 )
 
 
@@ -65,8 +64,6 @@ async def perform(action: WorkloadAction, *, workload: Workload, cluster: Cluste
             return await _take_over(workload, name, cluster)
         case Adopt(name):
             return await _adopt(workload, name, cluster)
-        case HandBack(name):
-            return await _hand_back(workload, name, cluster)
         case Scale(name, replicas):
             patch = bodies.scale_patch(_known(workload, name), replicas=replicas)
             return await _patch_replica_set(patch, workload, name, cluster)
@@ -142,16 +139,6 @@ async def _adopt(workload: Workload, name: str, cluster: Cluster) -> bool:
         words = f"ReplicaSet {name} has {available} available pods of {replicas_of(replica_set)}, the Deployment wants {wanted}"
         raise Retry(words, after=1.0)
     return await _patch_replica_set(bodies.adopt_patch(fresh, replica_set), fresh, name, cluster)
-
-
-async def _hand_back(workload: Workload, name: str, cluster: Cluster) -> bool:
-    replica_set = _known(workload, name)
-    if workload.owner_of(replica_set) is not Owner.RELEASE:
-        return False
-    if workload.deployment["metadata"].get("deletionTimestamp"):
-        # A Deployment that goes adopts nothing any more.
-        return await delete(replica_set, cluster)
-    return await _patch_replica_set(bodies.hand_back_patch(workload, replica_set), workload, name, cluster)
 
 
 async def _delete(workload: Workload, name: str, cluster: Cluster) -> bool:

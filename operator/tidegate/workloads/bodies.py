@@ -125,23 +125,11 @@ def take_over_patch(workload: Workload, replica_set: Mapping[str, Any], *, names
 
 
 def adopt_patch(workload: Workload, replica_set: Mapping[str, Any]) -> Patch:
-    """Return the patch that frees a ReplicaSet of the Release so that the Deployment adopts it as its newest.
+    """Return the patch that frees a ReplicaSet of the Release, with all its marks, so that the Deployment adopts it.
 
     The annotations say that the ReplicaSet has the Deployment's size. With them the Deployment controller takes it for
     saturated and stops the old ReplicaSet; without them it would scale both in proportion (IsSaturated in
     pkg/controller/deployment/util).
-    """
-    return [
-        *hand_back_patch(workload, replica_set),
-        *([] if replica_set["metadata"].get("annotations") else [_add("/metadata/annotations", {})]),
-        *(_add(_key("/metadata/annotations", name), value) for name, value in _sizes(workload.deployment).items()),
-    ]
-
-
-def hand_back_patch(workload: Workload, replica_set: Mapping[str, Any]) -> Patch:
-    """Return the patch that frees a ReplicaSet of the Release of all its marks.
-
-    It rests on the generation, which moves with the size: what was free to go may have become a candidate since.
     """
     metadata = replica_set["metadata"]
     rest = [owner for owner in metadata["ownerReferences"] if owner["kind"] not in {"Namespace", "Release"}]
@@ -151,6 +139,8 @@ def hand_back_patch(workload: Workload, replica_set: Mapping[str, Any]) -> Patch
         _same_owners(replica_set),
         _replace(_OWNERS, rest) if rest else _remove(_OWNERS),
         *(_remove(_key("/metadata/labels", label)) for label in _marks(workload) if label in labels_of(replica_set)),
+        *([] if metadata.get("annotations") else [_add("/metadata/annotations", {})]),
+        *(_add(_key("/metadata/annotations", name), value) for name, value in _sizes(workload.deployment).items()),
     ]
 
 

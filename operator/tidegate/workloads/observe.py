@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from tidegate.api.names import ANNOTATION_REVISION, LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE, Reason
+from tidegate.api.names import ANNOTATION_DESIRED_REPLICAS, ANNOTATION_REVISION, LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE, Reason
 from tidegate.engine.snapshot import Blocker, Owner, ReplicaSetView, TemplateView, WorkloadView
 from tidegate.workloads.pods import pod_trouble, replica_set_trouble
 from tidegate.workloads.templates import (
@@ -151,6 +151,7 @@ def workload_view(workload: Workload) -> WorkloadView:
         own_revision=next((revision_of(rs) for rs in (rolled_out, *own) if rs), None),
         replica_sets=tuple(_replica_set_view(workload, rs, chosen) for rs in workload.siblings),
         trouble=_trouble(workload, chosen),
+        rolling=(spec.get("strategy") or {}).get("type", "RollingUpdate") == "RollingUpdate",
     )
 
 
@@ -183,7 +184,8 @@ def _replica_set_view(workload: Workload, replica_set: Json, chosen: Json | None
         ready=int(status.get("readyReplicas") or 0),
         available=int(status.get("availableReplicas") or 0),
         version=version_of(replica_set["spec"]["template"], workload.images, workload.version if replica_set is chosen else None),
-        number=_number(replica_set),
+        number=_whole(replica_set, ANNOTATION_REVISION) or 0,
+        desired=_whole(replica_set, ANNOTATION_DESIRED_REPLICAS),
     )
 
 
@@ -241,10 +243,11 @@ def replicas_of(obj: Mapping[str, Any]) -> int:
     return 1 if replicas is None else int(replicas)
 
 
-def _number(replica_set: Mapping[str, Any]) -> int:
-    number = str((replica_set["metadata"].get("annotations") or {}).get(ANNOTATION_REVISION) or "")
+def _whole(replica_set: Mapping[str, Any], annotation: str) -> int | None:
+    """Return a whole number that the Deployment controller has written into an annotation; None where there is none."""
+    number = str((replica_set["metadata"].get("annotations") or {}).get(annotation) or "")
     # Anybody may write an annotation; the controller counts up to 64 bits.
-    return int(number) if number.isdecimal() and len(number) <= _LONGEST_NUMBER else 0
+    return int(number) if number.isdecimal() and len(number) <= _LONGEST_NUMBER else None
 
 
 def _age(replica_set: Mapping[str, Any]) -> tuple[str, str]:

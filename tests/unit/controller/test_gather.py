@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from tidegate.engine.snapshot import Owner, RouteStage, ServiceView, Snapshot, V
 from tidegate.runtime.errors import Terminal
 from unit.controller import objects
 from unit.controller.objects import NAME, NAMESPACE, Json
-from unit.controller.stage import DEPLOYMENT_PATH, KEY, Stage
+from unit.controller.stage import DEPLOYMENT_PATH, KEY, PATH, Stage
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -116,14 +117,29 @@ async def test_replica_set_between_two_owners_is_seen(stage: Stage) -> None:
 
 
 async def test_replica_set_without_its_deployment_is_an_orphan(stage: Stage) -> None:
-    """The Deployment is deleted in the middle of a rollout: the new version's ReplicaSet is still the Release's to delete."""
+    """The Deployment is deleted in the middle of a rollout: the new version's ReplicaSet goes with the Release."""
     stage.at_ten_percent()
+    deployment, release = stage.api.objects[DEPLOYMENT_PATH], copy.deepcopy(stage.api.objects[PATH])
+    release["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+
+    stage.store.remove("Deployment", deployment)
+    assert (None, ()) == (snapshot(stage).workload, snapshot(stage).orphans)
+    stage.add(release)
+    assert ("checkout-bbbb",) == snapshot(stage).orphans
+    stage.add(deployment)
     assert () == snapshot(stage).orphans
-    stage.store.remove("Deployment", stage.api.objects[DEPLOYMENT_PATH])
 
-    seen = snapshot(stage)
 
-    assert (None, ("checkout-bbbb",)) == (seen.workload, seen.orphans)
+async def test_replica_set_of_a_deployment_that_was_made_anew_is_an_orphan(stage: Stage) -> None:
+    """A Deployment of the same name that selects other pods has nothing to do with the ReplicaSet of the one before."""
+    stage.at_ten_percent()
+    deployment, release = (copy.deepcopy(stage.api.objects[path]) for path in (DEPLOYMENT_PATH, PATH))
+    release["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    deployment["spec"]["selector"] = {"matchLabels": {"app": "other"}}
+    stage.add(release)
+    stage.add(deployment)
+
+    assert ("checkout-bbbb",) == snapshot(stage).orphans
 
 
 @pytest.mark.parametrize(

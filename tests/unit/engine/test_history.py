@@ -1,13 +1,10 @@
-"""ReplicaSets of versions that have served: they are the Deployment's history, from which `kubectl rollout undo` takes them."""
+"""ReplicaSets that there are of a template already: of versions that have served, and of those that came past the hold."""
 
 from __future__ import annotations
-
-import pytest
 
 from simulation.policies import at_weight, finish, gate, idle, policy, reach, step
 from simulation.world import World
 from tidegate.api.names import Phase
-from tidegate.engine.snapshot import Owner
 
 QUICK = (step(50, "4s"), step(100))
 
@@ -18,45 +15,6 @@ def with_history() -> World:
     finish(world)
     assert world.status.stable.version == "v2"
     return world
-
-
-def in_the_history(world: World, name: str = "checkout-k8s-v1") -> bool:
-    rs = world.cluster.replica_sets.get(name)
-    return rs is not None and (rs.owner, rs.wanted) == (Owner.DEPLOYMENT, 0) and rs.number > 0
-
-
-@pytest.mark.parametrize("then", ["v2", "v3"])
-def test_older_version_that_is_not_promoted_again_stays_in_the_history(then: str):
-    """Given v1 that is rolled out again and given up for another template, its ReplicaSet is the Deployment's as before."""
-    world = with_history()
-    world.apply("v1")
-    reach(world, 50)
-    assert world.cluster.replica_sets["checkout-k8s-v1"].owner is Owner.RELEASE
-
-    world.apply(then)
-    finish(world)
-    world.crank(2)
-
-    assert world.status.stable.version == then
-    assert in_the_history(world)
-
-
-def test_older_version_that_was_rejected_is_remembered_by_its_replica_set():
-    """Given v1 that is rolled out again and breaches, its ReplicaSet stays the Release's until it may be forgotten."""
-    world = with_history()
-    world.apply("v1")
-    reach(world, 50)
-    world.look("errors", 0.5)
-    finish(world, Phase.ROLLED_BACK)
-    assert world.cluster.replica_sets["checkout-k8s-v1"].owner is Owner.RELEASE
-
-    world.ask("retry/1")
-    reach(world, 50)
-    world.apply("v2")
-    finish(world)
-    world.crank(2)
-
-    assert in_the_history(world)
 
 
 def test_older_version_in_place_of_a_rollout_is_taken_from_the_history():
@@ -71,19 +29,6 @@ def test_older_version_in_place_of_a_rollout_is_taken_from_the_history():
 
     assert world.status.stable.revision == "k8s-v1"
     assert [rs.created for rs in world.cluster.of_template(world.cluster.deployment.template)] == [made]
-
-
-def test_deleted_release_leaves_the_history():
-    """Given v1 that is rolled out again when the Release is deleted, the Deployment has its whole history at the end."""
-    world = with_history()
-    world.apply("v1")
-    reach(world, 50)
-
-    world.delete()
-    assert world.crank(120, until=lambda: world.gone), world.status.message
-    world.settle_controllers(5)
-
-    assert in_the_history(world)
 
 
 def test_restart_of_a_rejected_version_with_a_twin_stays_out():

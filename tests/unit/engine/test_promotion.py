@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from simulation.policies import at_weight, condition, finish, gate, idle, policy, reach, step
+from simulation.policies import at_weight, condition, events, finish, gate, idle, policy, reach, step
 from simulation.world import World
 from tidegate.api.names import Cause, Phase
 from tidegate.api.release import Outcome
@@ -248,8 +248,8 @@ def test_scaling_that_takes_the_pods_of_the_version_that_serves():
     cluster = world.cluster
     old, new = cluster.replica_sets["checkout-k8s-v1"], cluster.replica_sets["checkout-own-v2"]
     cluster.scale(2)
-    old.wanted, old.desired, old.most = 2, 2, 3  # The controller has scaled what it knew of.
-    cluster.tick("deployment", "replicasets")
+    cluster.scale_before_the_adoption()
+    cluster.tick("deployment", "deployment", "replicasets")
     assert (old.wanted, new.wanted) == (2, 1)
 
     world.operate()
@@ -261,12 +261,78 @@ def test_scaling_that_takes_the_pods_of_the_version_that_serves():
     assert (world.status.stable.version, world.status.stable.ready) == ("v2", 2)
 
 
+def test_deployment_is_held_until_a_scaling_has_been_acted_upon():
+    """Adopted and not yet looked at, a Deployment that was scaled stays held: let go, it would stop the old pods next."""
+    world = adopted()
+    cluster = world.cluster
+    new = cluster.replica_sets["checkout-own-v2"]
+    cluster.scale(2)
+    cluster.scale_before_the_adoption()
+    cluster.tick("deployment")
+    assert new.owner is Owner.DEPLOYMENT
+
+    world.operate()
+    assert (cluster.deployment.paused, world.status.weight) == (True, 100)
+
+    cluster.tick("deployment", "replicasets")
+    world.operate()
+    assert world.status.weight == 0
+    finish(world)
+    assert (world.status.stable.version, world.status.stable.ready) == ("v2", 2)
+
+
+def test_few_old_pods_are_better_than_fewer_new_ones():
+    """Scaled down while it is adopted, and one of the old pods unready: the traffic goes to the greater number all the same."""
+    world = adopted(replicas=8)
+    cluster = world.cluster
+    old, new = cluster.replica_sets["checkout-k8s-v1"], cluster.replica_sets["checkout-own-v2"]
+    cluster.scale(4)
+    cluster.scale_before_the_adoption()
+    cluster.tick("deployment", "deployment", "replicasets")
+    old.pods[0].down = True
+    assert (old.wanted, new.wanted) == (4, 2)
+
+    world.operate()
+
+    assert world.status.weight == 0
+
+
+@pytest.mark.parametrize("replicas", [2, 6])
+@pytest.mark.parametrize("scaled_before", [True, False])
+def test_scaling_amid_an_adoption_of_a_deployment_that_recreates(replicas: int, scaled_before: bool):
+    """With the strategy Recreate the controller scales neither of two versions: the old one is stopped for it."""
+    world = adopted()
+    cluster = world.cluster
+    cluster.deployment.rolling, cluster.deployment.surge = False, 0
+    cluster.scale(replicas)
+    if scaled_before:
+        cluster.scale_before_the_adoption()
+
+    finish(world)
+
+    assert (world.status.stable.version, world.status.stable.ready) == ("v2", replicas)
+
+
+def test_versions_that_share_a_service_are_not_turned_round():
+    """Without a route both versions answer: a scaling that takes the new one's pods leaves it at that, and the rollout ends."""
+    world = adopted(routes=())
+    cluster = world.cluster
+    cluster.scale(2)
+    cluster.scale_before_the_adoption()
+    finish(world)
+    world.crank(5)
+
+    assert (world.status.stable.version, world.status.stable.ready) == ("v2", 2)
+    assert world.status.last_rollout.outcome is Outcome.PROMOTED
+    assert not events(world, "RollingBack")
+
+
 @pytest.mark.parametrize("replicas", [1, 2, 3, 6, 9])
 def test_scaling_that_comes_just_after_an_adoption(replicas: int):
     """Scaled before the controller's first look, v2 keeps its pods or the traffic goes back: too few never have all of it."""
     world = adopted()
     world.cluster.scale(replicas)
-    world.cluster.tick("deployment", "replicasets")
+    world.cluster.tick("deployment", "deployment", "replicasets")
     world.operate()
 
     if world.status.weight == 100:

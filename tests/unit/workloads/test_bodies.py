@@ -198,30 +198,6 @@ def test_freeing_leaves_nothing_of_the_release_behind():
     assert freed["spec"] == canary["spec"]
 
 
-def test_replica_set_of_before_goes_back_as_it_is():
-    """Given one that was taken from the Deployment, handing it back leaves its size, its number and other owners alone."""
-    other = {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "x"}
-    held, old = deployment(V2, paused=True), replica_set("old", V1, number="7", replicas=0)
-    old["metadata"]["ownerReferences"] = [other, *BY_DEPLOYMENT]
-    taken = patched(old, bodies.take_over_patch(workload(held, old), old, namespace_uid=NAMESPACE_UID))
-
-    back = patched(taken, bodies.hand_back_patch(workload(held, taken), taken))
-
-    assert back["metadata"]["ownerReferences"] == [other]
-    assert back | {"metadata": None} == old | {"metadata": None}
-    assert {**back["metadata"], "ownerReferences": None} == {**old["metadata"], "ownerReferences": None}
-
-
-def test_replica_set_that_became_a_candidate_is_not_handed_back():
-    """Given one of before that was scaled up since it was seen, what was to hand it back then does not fit any more."""
-    seen = replica_set("old", V1, owner=BY_RELEASE, number="7", replicas=0)
-    now = copy.deepcopy(seen)
-    now["metadata"]["generation"] += 1
-
-    with pytest.raises(jsonpatch.JsonPatchTestFailed):
-        patched(now, bodies.hand_back_patch(workload(deployment(V2, paused=True), seen), seen))
-
-
 def test_control_moves_only_from_the_owner_that_was_seen():
     """Given that the ReplicaSet has been adopted meanwhile, neither freeing nor scaling it goes through."""
     held, seen = deployment(V2, paused=True), replica_set("new", V2, owner=BY_RELEASE, replicas=3)
