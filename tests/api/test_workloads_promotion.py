@@ -162,6 +162,25 @@ async def test_images_of_the_release_are_promoted(shop: Shop) -> None:
     assert (promoted.template.overlaid, promoted.own_revision) == (False, canary)
 
 
+async def test_size_that_was_annotated_wrongly_keeps_no_rollout_back(shop: Shop) -> None:
+    """Given a ReplicaSet of the right size that is annotated with another, which blocks every rollout: scaling it mends that."""
+    await shop.open()
+    before = (await shop.view()).template.revision
+    await shop.perform(Hold(paused=True))
+    name = (await shop.replica_set(before))["metadata"]["name"]
+    shop.kubectl("annotate", "--overwrite", f"replicaset/{name}", "deployment.kubernetes.io/desired-replicas=0")
+    seen = (await shop.view()).replica_set(before)
+    assert seen is not None
+    assert (seen.wanted, seen.desired) == (3, 0)
+
+    assert await shop.perform(Scale(name, 3))
+    await shop.perform(Hold(paused=False))
+    shop.kubectl("rollout", "restart", f"deployment/{NAME}")
+
+    view = await shop.until(lambda view: view.settled and view.template.revision != before)
+    assert view.observed
+
+
 async def test_restart_is_seen_as_one(shop: Shop) -> None:
     """Given `kubectl rollout restart` of a Deployment that is not held, it is told from a version, and settles by itself."""
     await shop.open()

@@ -212,18 +212,29 @@ class Cluster:
             for rs in orphans:
                 rs.owner = Owner.DEPLOYMENT
             return  # It goes on at once, but others may see what it has written so far.
-        fresh = next((rs for rs in self.owned(Owner.DEPLOYMENT) if rs.template == deployment.template), None)
-        if not deployment.paused and fresh is None:
+        owned = self.owned(Owner.DEPLOYMENT)
+        fresh = next((rs for rs in owned if rs.template == deployment.template), None)
+        scaling = any(rs.wanted > 0 and rs.desired is not None and rs.desired != deployment.replicas for rs in owned)
+        rolls = not deployment.paused and not scaling
+        if rolls and not deployment.rolling and self._recreates(deployment, [rs for rs in owned if rs is not fresh]):
+            fresh, rolls = None, False
+        elif rolls and fresh is None:
             fresh = self._create_newest(deployment)
         if fresh is not None:
             self._mark_newest(fresh)
         deployment.observed = deployment.generation
         owned = self.owned(Owner.DEPLOYMENT)
-        scaling = any(rs.wanted > 0 and rs.desired is not None and rs.desired != deployment.replicas for rs in owned)
         if deployment.paused or scaling:
             self._scale_all(deployment, fresh, owned)
-        elif fresh is not None:
+        elif rolls and fresh is not None:
             self._roll(deployment, fresh, owned)
+
+    def _recreates(self, deployment: Deployment, old: list[ReplicaSet]) -> bool:
+        """Whether old pods have to go first: recreate.go."""
+        for rs in old:
+            if rs.wanted > 0:
+                self._resize(deployment, rs, 0)
+        return any(rs.pods for rs in old)
 
     def _create_newest(self, deployment: Deployment) -> ReplicaSet:
         template = deployment.template
@@ -294,7 +305,7 @@ class Cluster:
         if deployment.replicas == 0:
             return -rs.wanted
         most = deployment.replicas + deployment.surge
-        return round(rs.wanted * most / (rs.most or most)) - rs.wanted
+        return math.floor(rs.wanted * most / (rs.most or most) + 0.5) - rs.wanted
 
     def _roll(self, deployment: Deployment, fresh: ReplicaSet, owned: list[ReplicaSet]) -> None:
         """One step of rolling.go."""

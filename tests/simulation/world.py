@@ -339,6 +339,9 @@ class World:
                     self._adopt(rs)
                 case Scale(_, replicas):
                     rs.wanted = replicas
+                    deployment = self.seen.deployment
+                    if rs.owner is Owner.DEPLOYMENT and deployment is not None and replicas == deployment.replicas > 0:
+                        rs.desired, rs.most = replicas, replicas + deployment.surge
                 case DeleteReplicaSet():
                     if rs.owner is not Owner.RELEASE:
                         raise ConflictError

@@ -60,6 +60,8 @@ def _deployment(draft: Draft) -> Iterator[Action]:
         return
     yield from _load(draft)
     if draft.deleting:
+        if _to_be_taken_over(draft) and not workload.paused:
+            yield Hold(paused=True)
         return
     if not workload.labelled:
         yield LabelWorkload(present=True)
@@ -100,7 +102,21 @@ def _let_go(draft: Draft) -> Iterator[Action]:
         if workload.template.overlaid:
             yield SetImages()
     elif workload.paused:
-        yield Hold(paused=False)
+        yield from _set_free(draft, draft.stable_set)
+
+
+def _set_free(draft: Draft, serving: ReplicaSetView | None) -> Iterator[Action]:
+    """Let the Deployment go, and see to it that it can roll out what comes next.
+
+    As long as a ReplicaSet with pods is annotated with another size than the Deployment has, its controller takes that for a
+    scaling, and rolls nothing out before it has acted on it. But it leaves the only one as it is that has the right size.
+    """
+    workload = draft.workload
+    assert workload is not None
+    full = serving is not None and serving.owner is Owner.DEPLOYMENT and serving.wanted == workload.replicas > 0
+    if serving is not None and full and serving.desired not in {None, workload.replicas}:
+        yield Scale(serving.name, workload.replicas)
+    yield Hold(paused=False)
 
 
 def _hold(draft: Draft) -> Iterator[Action]:
@@ -118,7 +134,7 @@ def _hold(draft: Draft) -> Iterator[Action]:
     if images_wanted:
         yield SetImages()
     if workload.paused and own_is_stable and not draft.active and not draft.snap.keep_held:
-        yield Hold(paused=False)
+        yield from _set_free(draft, draft.stable_set)
 
 
 def _way(draft: Draft) -> str:
@@ -136,7 +152,7 @@ def _hold_while_adopted(draft: Draft) -> Iterator[Action]:
         if not workload.paused:
             yield Hold(paused=True)
     elif workload.paused and canary.owner is Owner.DEPLOYMENT and not keep and not _about_to_be_scaled(draft):
-        yield Hold(paused=False)
+        yield from _set_free(draft, canary)
 
 
 def _about_to_be_scaled(draft: Draft) -> bool:
@@ -147,7 +163,8 @@ def _about_to_be_scaled(draft: Draft) -> bool:
     workload, old, canary = draft.workload, draft.stable_set, draft.canary_set
     assert workload is not None
     assert canary is not None
-    return old is not None and old.wanted > 0 and canary.desired not in {None, workload.replicas}
+    both = old is not None and old.owner is Owner.DEPLOYMENT and old.wanted > 0 and canary.wanted > 0
+    return both and canary.desired not in {None, workload.replicas}
 
 
 # ReplicaSets
@@ -211,9 +228,10 @@ def _old(draft: Draft) -> Iterator[Action]:
     workload, old, canary = draft.workload, draft.stable_set, draft.canary_set
     assert workload is not None
     assert canary is not None
-    if old is None or old.wanted == 0 or canary.owner is not Owner.DEPLOYMENT or not workload.paused or canary.ready == 0:
+    if old is None or old.wanted == 0 or canary.owner is not Owner.DEPLOYMENT or canary.ready == 0:
         return
-    if not (workload.rolling if _about_to_be_scaled(draft) else rolls_on(draft)):
+    stuck = not workload.rolling and _about_to_be_scaled(draft)
+    if stuck or (workload.paused and not rolls_on(draft) and not _about_to_be_scaled(draft)):
         yield Scale(old.name, 0)
 
 
@@ -302,7 +320,7 @@ def _hand_deployment_back(draft: Draft) -> Iterator[Action]:
     if not workload.paused:
         return
     if stable is None or draft.own_is(stable.revision):
-        yield Hold(paused=False)
+        yield from _set_free(draft, draft.stable_set)
     elif workload.labelled:
         draft.notice(
             EventReason.HANDED_BACK,

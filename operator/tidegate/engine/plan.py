@@ -82,7 +82,7 @@ class Adopt:
 
 @dataclass(frozen=True)
 class Scale:
-    """Set spec.replicas of a ReplicaSet."""
+    """Set spec.replicas of a ReplicaSet. One of the Deployment's that gets its size is annotated with it."""
 
     replica_set: str
     replicas: int

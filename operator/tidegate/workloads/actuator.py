@@ -65,7 +65,7 @@ async def perform(action: WorkloadAction, *, workload: Workload, cluster: Cluste
         case Adopt(name):
             return await _adopt(workload, name, cluster)
         case Scale(name, replicas):
-            patch = bodies.scale_patch(_known(workload, name), replicas=replicas)
+            patch = bodies.scale_patch(workload, _known(workload, name), replicas=replicas)
             return await _patch_replica_set(patch, workload, name, cluster)
         case DeleteReplicaSet(name):
             return await _delete(workload, name, cluster)

@@ -21,6 +21,7 @@ from tidegate.api.names import (
     LABEL_ROLE,
 )
 from tidegate.engine.plan import Role
+from tidegate.engine.snapshot import Owner
 from tidegate.workloads.observe import Workload, labels_of, replicas_of
 from tidegate.workloads.templates import Json
 
@@ -144,15 +145,27 @@ def adopt_patch(workload: Workload, replica_set: Mapping[str, Any]) -> Patch:
     ]
 
 
-def scale_patch(replica_set: Mapping[str, Any], *, replicas: int) -> Patch | None:
+def scale_patch(workload: Workload, replica_set: Mapping[str, Any], *, replicas: int) -> Patch | None:
     """Return the patch that scales a ReplicaSet while its controller is the one that was seen; None where it has the size.
 
     It rests on the generation, too: one that comes late must not bring back pods of a version that was taken back since.
+
+    One of the Deployment's that gets its size is annotated with it. Without that, the Deployment controller would take the
+    Deployment to have been scaled for ever, since it leaves what has the right size already as it is, and would roll nothing out
+    (isScalingEvent in pkg/controller/deployment).
     """
-    if replicas_of(replica_set) == replicas:
+    notes: dict[str, str] = {}
+    if workload.owner_of(replica_set) is Owner.DEPLOYMENT and replicas == replicas_of(workload.deployment) > 0:
+        before = replica_set["metadata"].get("annotations") or {}
+        notes = {name: value for name, value in _sizes(workload.deployment).items() if before.get(name) != value}
+    if replicas_of(replica_set) == replicas and not notes:
         return None
-    tests = [_same_uid(replica_set), _same_generation(replica_set), _same_owners(replica_set)]
-    return [*tests, _replace("/spec/replicas", replicas)]
+    return [
+        *(_same_uid(replica_set), _same_generation(replica_set), _same_owners(replica_set)),
+        _replace("/spec/replicas", replicas),
+        *([_add("/metadata/annotations", {})] if notes and not replica_set["metadata"].get("annotations") else []),
+        *(_add(_key("/metadata/annotations", name), value) for name, value in notes.items()),
+    ]
 
 
 def owners(workload: Workload, *, namespace_uid: str) -> list[Json]:

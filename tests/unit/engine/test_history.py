@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from simulation.policies import at_weight, finish, gate, idle, policy, reach, step
 from simulation.world import World
 from tidegate.api.names import Phase
@@ -29,6 +31,25 @@ def test_older_version_in_place_of_a_rollout_is_taken_from_the_history():
 
     assert world.status.stable.revision == "k8s-v1"
     assert [rs.created for rs in world.cluster.of_template(world.cluster.deployment.template)] == [made]
+
+
+@pytest.mark.parametrize("operator_first", [True, False])
+def test_held_deployment_that_was_scaled_to_0_rolls_out_again(operator_first: bool):
+    """Given a rejected version that is held, scaled to 0 and up: whoever starts stable again, a restart of it is rolled out."""
+    world = at_weight(50, policy(*QUICK, gates=(gate(),)))
+    world.look("errors", 0.5)
+    finish(world, Phase.ROLLED_BACK)
+    world.cluster.scale(0)
+    world.crank(3)
+
+    world.cluster.scale(4)
+    if operator_first:
+        world.operate()
+    world.crank(10)
+    world.apply("v1", restarted="now")
+    finish(world)
+
+    assert (world.status.stable.revision, world.status.stable.ready) == ("k8s-v1now", 4)
 
 
 def test_restart_of_a_rejected_version_with_a_twin_stays_out():

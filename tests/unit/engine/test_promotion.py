@@ -313,6 +313,40 @@ def test_scaling_amid_an_adoption_of_a_deployment_that_recreates(replicas: int, 
     assert (world.status.stable.version, world.status.stable.ready) == ("v2", replicas)
 
 
+def test_scaling_of_a_deployment_that_recreates_and_is_let_go():
+    """With Recreate, a scaling that comes when the Deployment is let go and has not stopped the old pods: they are stopped."""
+    world = adopted()
+    cluster = world.cluster
+    cluster.deployment.rolling, cluster.deployment.surge = False, 0
+    cluster.tick("deployment")
+    world.operate()
+    assert not cluster.deployment.paused
+    cluster.scale(6)
+
+    finish(world)
+
+    assert (world.status.stable.version, world.status.stable.ready) == ("v2", 6)
+
+
+@pytest.mark.parametrize("recovers", [True, False])
+def test_release_that_is_deleted_right_after_an_adoption_whose_pods_die(recovers: bool):
+    """Deleted when v2 is adopted and dies at once: v1 serves again, and the Release goes."""
+    world = adopted()
+    world.cluster.tick("deployment")
+    world.operate()
+    for pod in world.cluster.replica_sets["checkout-own-v2"].pods:
+        pod.down = True
+    world.delete()
+    for _ in range(3):
+        world.operate()
+    assert world.status.weight == 0
+    for pod in world.cluster.replica_sets["checkout-own-v2"].pods:
+        pod.down = not recovers
+
+    assert world.crank(120, until=lambda: world.gone), world.status.message
+    assert world.cluster.replica_sets["checkout-k8s-v1"].ready(world.now) == 4
+
+
 def test_versions_that_share_a_service_are_not_turned_round():
     """Without a route both versions answer: a scaling that takes the new one's pods leaves it at that, and the rollout ends."""
     world = adopted(routes=())

@@ -203,7 +203,7 @@ def test_control_moves_only_from_the_owner_that_was_seen():
     held, seen = deployment(V2, paused=True), replica_set("new", V2, owner=BY_RELEASE, replicas=3)
     now = replica_set("new", V2, owner=BY_DEPLOYMENT, replicas=3)
 
-    for patch in (bodies.adopt_patch(workload(held, seen), seen), bodies.scale_patch(seen, replicas=0)):
+    for patch in (bodies.adopt_patch(workload(held, seen), seen), bodies.scale_patch(workload(held, seen), seen, replicas=0)):
         with pytest.raises(jsonpatch.JsonPatchTestFailed):
             patched(now, patch)
 
@@ -215,12 +215,41 @@ def test_size_that_comes_late_is_refused():
     now["metadata"]["generation"] += 2
 
     with pytest.raises(jsonpatch.JsonPatchTestFailed):
-        patched(now, bodies.scale_patch(seen, replicas=0))
+        patched(now, bodies.scale_patch(workload(deployment(V2, paused=True), seen), seen, replicas=0))
 
 
 def test_size_that_is_so_already_writes_nothing():
     """A second pass writes nothing."""
-    assert bodies.scale_patch(replica_set("new", V2, replicas=3), replicas=3) is None
+    seen = replica_set("new", V2, owner=BY_RELEASE, replicas=3)
+
+    assert bodies.scale_patch(workload(deployment(V2, paused=True), seen), seen, replicas=3) is None
+
+
+def test_replica_set_that_gets_the_size_of_its_deployment_says_so():
+    """The Deployment controller would take another size in the annotation for a scaling, and would roll nothing out any more."""
+    held, seen = deployment(V2, paused=True, replicas=4), replica_set("old", V1, replicas=0)
+    seen["metadata"]["annotations"] = {"deployment.kubernetes.io/desired-replicas": "0", "other": "x"}
+
+    scaled = patched(seen, bodies.scale_patch(workload(held, seen), seen, replicas=4))
+
+    assert scaled["spec"]["replicas"] == 4
+    assert scaled["metadata"]["annotations"] == {
+        "deployment.kubernetes.io/desired-replicas": "4",
+        "deployment.kubernetes.io/max-replicas": "5",
+        "other": "x",
+    }
+    assert bodies.scale_patch(workload(held, scaled), scaled, replicas=4) is None
+    wrong = copy.deepcopy(scaled)
+    wrong["metadata"]["annotations"]["deployment.kubernetes.io/desired-replicas"] = "3"
+    assert patched(wrong, bodies.scale_patch(workload(held, wrong), wrong, replicas=4)) == scaled
+
+
+def test_replica_set_that_is_stopped_keeps_its_annotations():
+    """One that gets another size than the Deployment is scaled, and nothing else."""
+    held, seen = deployment(V2, paused=True, replicas=4), replica_set("old", V1, replicas=4)
+    seen["metadata"]["annotations"] = {"deployment.kubernetes.io/desired-replicas": "4"}
+
+    assert patched(seen, bodies.scale_patch(workload(held, seen), seen, replicas=0))["metadata"] == seen["metadata"]
 
 
 @pytest.mark.parametrize(
