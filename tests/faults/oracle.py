@@ -254,15 +254,9 @@ class Oracle:
                 self._fail("earned", now, f"adopted although no gate can have passed at {share:g}%")
 
     def _handed_back(self, now: Instant) -> None:
-        """What the Deployment had before is its own again: without pods, or what serves, with nothing beside it to be scaled."""
-        if now.seen.object["spec"]["replicas"] == 0:
-            return
-        others = [rs for rs in now.all("ReplicaSet") if "Deployment" in owners(rs) and rs["spec"]["replicas"] > 0]
-        serves = (status_of(now).get("stable") or {}).get("revision")
-        if others or revision_of(now.seen.object) != serves:
-            self._fail(
-                "stable-serves", now, f"handed to the Deployment beside {len(others)} others with pods, while {serves} serves"
-            )
+        """Nothing but the candidate is handed to the Deployment with pods."""
+        if now.seen.object["spec"]["replicas"] > 0:
+            self._fail("stable-serves", now, "a ReplicaSet with pods that is not the candidate's was handed to the Deployment")
 
     def _judged_pods_live(self, now: Instant) -> None:
         pod = now.seen.object

@@ -113,8 +113,12 @@ def _set_free(draft: Draft, serving: ReplicaSetView | None) -> Iterator[Action]:
     """
     workload = draft.workload
     assert workload is not None
-    full = serving is not None and serving.owner is Owner.DEPLOYMENT and serving.wanted == workload.replicas > 0
-    if serving is not None and full and serving.desired not in {None, workload.replicas}:
+    if (
+        serving is not None
+        and serving.owner is Owner.DEPLOYMENT
+        and serving.wanted == workload.replicas > 0
+        and serving.desired not in {None, workload.replicas}
+    ):
         yield Scale(serving.name, workload.replicas)
     yield Hold(paused=False)
 
@@ -230,8 +234,8 @@ def _old(draft: Draft) -> Iterator[Action]:
     assert canary is not None
     if old is None or old.wanted == 0 or canary.owner is not Owner.DEPLOYMENT or canary.ready == 0:
         return
-    stuck = not workload.rolling and _about_to_be_scaled(draft)
-    if stuck or (workload.paused and not rolls_on(draft) and not _about_to_be_scaled(draft)):
+    left_over = not workload.rolling if _about_to_be_scaled(draft) else workload.paused and not rolls_on(draft)
+    if left_over:
         yield Scale(old.name, 0)
 
 
@@ -256,10 +260,8 @@ def _strays(draft: Draft) -> Iterator[Action]:
             yield Scale(rs.name, 0)
     for rs in workload.replica_sets:
         # The Deployment would adopt the older of two with one template: the second is taken away from it, and then deleted.
-        others = (
-            draft.active and bool(workload.template.twins) and rs.revision not in {draft.candidate.revision, draft.stable.revision}
-        )
-        if others and draft.wants(rs.revision) and workload.paused and rs.owner is Owner.DEPLOYMENT and not has_pods(rs):
+        twin = draft.active and workload.template.twins and rs.revision not in {draft.candidate.revision, draft.stable.revision}
+        if twin and draft.wants(rs.revision) and workload.paused and rs.owner is Owner.DEPLOYMENT and not has_pods(rs):
             yield TakeOver(rs.name)
 
 

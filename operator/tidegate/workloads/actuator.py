@@ -143,13 +143,15 @@ async def _adopt(workload: Workload, name: str, cluster: Cluster) -> bool:
 
 async def _delete(workload: Workload, name: str, cluster: Cluster) -> bool:
     replica_set = workload.get(name)
-    if replica_set is not None and workload.owner_of(replica_set) is not Owner.RELEASE:
+    if replica_set is None:
+        return False
+    if workload.owner_of(replica_set) is not Owner.RELEASE:
         raise Retry(f"ReplicaSet {name} is not controlled by Release {workload.release}", reason=Reason.CONFLICT)
     return await delete(replica_set, cluster)
 
 
-async def delete(replica_set: Mapping[str, Any] | None, cluster: Cluster) -> bool:
-    """Delete a ReplicaSet with its pods as it was seen; None where it was not seen any more.
+async def delete(replica_set: Mapping[str, Any], cluster: Cluster) -> bool:
+    """Delete a ReplicaSet with its pods as it was seen.
 
     Returns:
         Whether anything was deleted.
@@ -157,8 +159,6 @@ async def delete(replica_set: Mapping[str, Any] | None, cluster: Cluster) -> boo
     Raises:
         ApiError: the API refused; a `Conflict` means that it is not as it was seen.
     """
-    if replica_set is None:
-        return False
     metadata = replica_set["metadata"]
     path = REPLICA_SETS.path(metadata["namespace"], metadata["name"])
     try:

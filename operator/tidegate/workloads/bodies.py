@@ -140,8 +140,7 @@ def adopt_patch(workload: Workload, replica_set: Mapping[str, Any]) -> Patch:
         _same_owners(replica_set),
         _replace(_OWNERS, rest) if rest else _remove(_OWNERS),
         *(_remove(_key("/metadata/labels", label)) for label in _marks(workload) if label in labels_of(replica_set)),
-        *([] if metadata.get("annotations") else [_add("/metadata/annotations", {})]),
-        *(_add(_key("/metadata/annotations", name), value) for name, value in _sizes(workload.deployment).items()),
+        *_annotate(replica_set, _sizes(workload.deployment)),
     ]
 
 
@@ -163,8 +162,7 @@ def scale_patch(workload: Workload, replica_set: Mapping[str, Any], *, replicas:
     return [
         *(_same_uid(replica_set), _same_generation(replica_set), _same_owners(replica_set)),
         _replace("/spec/replicas", replicas),
-        *([_add("/metadata/annotations", {})] if notes and not replica_set["metadata"].get("annotations") else []),
-        *(_add(_key("/metadata/annotations", name), value) for name, value in notes.items()),
+        *_annotate(replica_set, notes),
     ]
 
 
@@ -199,6 +197,12 @@ def _sizes(deployment: Mapping[str, Any]) -> dict[str, str]:
     """Return the annotations by which the Deployment controller tells a scaling of the Deployment from a rollout."""
     replicas = replicas_of(deployment)
     return {ANNOTATION_DESIRED_REPLICAS: str(replicas), ANNOTATION_MAX_REPLICAS: str(replicas + _surge(deployment))}
+
+
+def _annotate(replica_set: Mapping[str, Any], notes: Mapping[str, str]) -> Patch:
+    """Return the operations that write annotations; none for none."""
+    parent = [] if not notes or replica_set["metadata"].get("annotations") else [_add("/metadata/annotations", {})]
+    return [*parent, *(_add(_key("/metadata/annotations", name), value) for name, value in notes.items())]
 
 
 def _surge(deployment: Mapping[str, Any]) -> int:
