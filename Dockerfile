@@ -5,17 +5,18 @@ FROM python:3.11-slim-bookworm AS build
 
 WORKDIR /src
 COPY pyproject.toml README.md ./
-COPY requirements/build.txt requirements/run.txt requirements/
+COPY requirements/installer.txt requirements/build.txt requirements/run.txt requirements/
 COPY operator/tidegate operator/tidegate
-RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements/build.txt
+# Every file that is installed is checked against a hash in requirements/, but for our own wheel; the pip that does it comes first.
+# What a package asks for is never looked up: the lock names it already, and `pip check` says so.
+RUN pip install --no-cache-dir --require-hashes --no-deps --only-binary :all: -r requirements/installer.txt
+RUN pip install --no-cache-dir --require-hashes --no-deps --only-binary :all: -r requirements/build.txt
 RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
 
-# Every file that is installed is checked against a hash in requirements/, but for our own wheel.
-RUN python -m venv /opt/tidegate
-RUN /opt/tidegate/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements/run.txt
-RUN /opt/tidegate/bin/pip install --no-cache-dir --no-deps --no-index /wheels/tidegate-*.whl
-RUN /opt/tidegate/bin/pip check
-RUN /opt/tidegate/bin/pip uninstall --yes pip setuptools
+RUN python -m venv --without-pip /opt/tidegate
+RUN pip --python /opt/tidegate/bin/python install --no-cache-dir --require-hashes --no-deps --only-binary :all: -r requirements/run.txt
+RUN pip --python /opt/tidegate/bin/python install --no-cache-dir --no-deps --no-index /wheels/tidegate-*.whl
+RUN pip --python /opt/tidegate/bin/python check
 RUN python -m compileall -q -j 0 /opt/tidegate/lib
 
 

@@ -3,22 +3,44 @@ SHELL := bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Two stages of the same environment: what the operator itself needs, and everything.
+RUN := $(VENV)/.run
 READY := $(VENV)/.ready
+INSTALL := requirements/install.py
+PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-strip-extras --allow-unsafe
 WORKERS ?= 3
 
-.PHONY: help demo test lint types layers unit cluster-tests audit fuzz crds image-check bench soak bench-handover bench-judge bench-batching faults autoscaler lock clean
+SIMULATED := --policy examples/policy-seed.yaml --fault 5 --onset 30m --runs 10
+
+.PHONY: help simulate demo demo-programs test lint types layers unit cluster-tests audit fuzz crds image-check bench soak bench-handover bench-judge bench-batching faults autoscaler lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
 
-$(READY): requirements/dev.txt pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+# The pip that the lock pins is in it; nothing else yet.
+$(VENV)/.pip: requirements/installer.txt $(INSTALL)
+	@command -v $(PYTHON) >/dev/null || { echo 'There is no $(PYTHON) on PATH. Install Python 3.11 or later, or name one: make PYTHON=python3.12 ...' >&2; exit 1; }
+	$(PYTHON) $(INSTALL) $(VENV)
 	@touch $@
 
-demo: $(READY) ## A good version is promoted, bad ones are shut out, on a real cluster with real traffic
+$(RUN): $(VENV)/.pip requirements/run.txt requirements/build.txt pyproject.toml
+	$(PYTHON) $(INSTALL) $(VENV) requirements/run.txt requirements/build.txt --checkout
+	@touch $@
+
+$(READY): $(RUN) requirements/dev.txt
+	$(PYTHON) $(INSTALL) $(VENV) requirements/dev.txt
+	@touch $@
+
+simulate: $(RUN) ## The judge of the seed policy on generated traffic, without a cluster: seen within a minute of the clone
+	$(BIN)/tidegate backtest --simulate $(SIMULATED)
+
+demo: ## A good version is promoted, bad ones are shut out, on a real cluster with real traffic
+	@$(MAKE) --no-print-directory --jobs=2 $(READY) demo-programs
 	$(BIN)/python -m tidegate_sandbox.demo
+
+# Needs nothing but Python's own library, so that compiling begins while packages are still being downloaded.
+demo-programs: $(VENV)/.pip
+	@PYTHONPATH=operator $(BIN)/python -m tidegate_sandbox.demo.programs
 
 test: lint types layers cluster-tests ## Lint, types and all tests
 
@@ -76,10 +98,12 @@ bench-batching: $(READY) ## Count the requests to Prometheus as Releases grow; w
 	$(BIN)/tidegate-sandbox run --parts prometheus -- $(BIN)/python -m bench.batching
 
 lock: $(READY) ## Pin dependencies anew
-	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --only-build-deps --build-deps-for wheel --output-file requirements/build.txt pyproject.toml
-	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --output-file requirements/run.txt pyproject.toml
-	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --extra dev --constraint requirements/run.txt --output-file requirements/dev.txt pyproject.toml
-	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --output-file requirements/audit.txt requirements/audit.in
+	$(PIP_COMPILE) --output-file requirements/installer.txt requirements/installer.in
+	$(PIP_COMPILE) --output-file requirements/go.txt requirements/go.in
+	$(PIP_COMPILE) --only-build-deps --build-deps-for wheel --output-file requirements/build.txt pyproject.toml
+	$(PIP_COMPILE) --output-file requirements/run.txt pyproject.toml
+	$(PIP_COMPILE) --extra dev --constraint requirements/installer.txt --constraint requirements/build.txt --constraint requirements/run.txt --output-file requirements/dev.txt pyproject.toml
+	$(PIP_COMPILE) --constraint requirements/installer.txt --output-file requirements/audit.txt requirements/audit.in
 
 clean: ## Remove what was built
 	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

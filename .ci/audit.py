@@ -14,7 +14,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import venv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,9 +63,8 @@ def read(text: str) -> Report:
 
 def installed(folder: Path) -> Path:
     """Make an environment with pip-audit as pinned in requirements/audit.txt, and return its program."""
-    venv.create(folder, with_pip=True)
-    pip = [folder / "bin" / "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", "--require-hashes", "-r", ROOT / "requirements" / "audit.txt"], check=True)
+    requirements = ROOT / "requirements"
+    subprocess.run([sys.executable, requirements / "install.py", folder, requirements / "audit.txt"], check=True)
     return folder / "bin" / "pip-audit"
 
 

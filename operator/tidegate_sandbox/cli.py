@@ -18,7 +18,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from tidegate_sandbox import binaries, isolation, state, toolchain
+from tidegate_sandbox import binaries, isolation, preflight, state, toolchain
 from tidegate_sandbox.cluster import PARTS, ClusterSpec, Layout
 from tidegate_sandbox.launch import FAILED
 from tidegate_sandbox.state import Plan
@@ -57,7 +57,7 @@ def main() -> None:
     """Run the command line."""
     try:
         app()
-    except (binaries.BuildError, toolchain.ToolchainError) as missing:
+    except (binaries.BuildError, preflight.LackingError, toolchain.ToolchainError) as missing:
         _complain(str(missing))
         sys.exit(FAILED)
 
@@ -78,7 +78,7 @@ def run(
     The exit status is the command's own; 125 where the cluster did not come up.
     """
     spec = _spec(parts, kwok_nodes, process_nodes, scrape_seconds, images)
-    bin_dir = binaries.ensure(spec.programs())
+    bin_dir = _programs(spec)
     _sweep()
     layout = Layout(Path(tempfile.mkdtemp(prefix=_TEMPORARY)))
     Plan(spec, bin_dir, tuple(command), attached=True).save(layout)
@@ -111,7 +111,7 @@ def up(
     """Bring a cluster up and leave it running."""
     spec = _spec(parts, kwok_nodes, process_nodes, scrape_seconds, images)
     layout = _layout(name)
-    bin_dir = binaries.ensure(spec.programs())
+    bin_dir = _programs(spec)
     with _claimed(name, layout):
         shutil.rmtree(layout.directory, ignore_errors=True)
         layout.directory.mkdir(mode=0o700)
@@ -195,8 +195,8 @@ def build(
     unknown = [group for group in chosen if group not in binaries.GROUPS]
     if unknown:
         _fail(f"unknown group {unknown[0]!r}; the groups are {', '.join(binaries.GROUPS)}")
-    for group in chosen:
-        print(binaries.build(binaries.GROUPS[group]) / "bin")
+    for entry in binaries.build([binaries.GROUPS[group] for group in chosen]).values():
+        print(entry / "bin")
 
 
 @app.command()
@@ -216,6 +216,12 @@ def _spec(parts: str, kwok_nodes: int, process_nodes: int, scrape_seconds: float
         return ClusterSpec(chosen, kwok_nodes, process_nodes, scrape_seconds, str(images.resolve()) if images else None)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--parts") from error
+
+
+def _programs(spec: ClusterSpec) -> Path:
+    preflight.check_platform()
+    preflight.check_isolation()
+    return binaries.ensure(spec.programs())
 
 
 def _launcher(layout: Layout) -> list[str]:

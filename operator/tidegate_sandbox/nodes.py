@@ -25,7 +25,7 @@ async def start_kwok(sandbox: Sandbox) -> None:
     tainted = "process-nodes" in sandbox.spec.parts
     for name in names:
         await until(sandbox.api.creating("/api/v1/nodes", fake_node(name, tainted=tainted)), f"node {name}")
-    stages = await asyncio.to_thread(binaries.files, "etcd", "kwok-stages")
+    stages = await asyncio.to_thread(binaries.files, "kwok", "kwok-stages")
     arguments = [
         f"--kubeconfig={sandbox.layout.kubeconfig}",
         f"--manage-nodes-with-annotation-selector={FAKE}=fake",

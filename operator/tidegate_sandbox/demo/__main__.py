@@ -10,8 +10,8 @@ import time
 from collections.abc import Sequence
 from typing import NoReturn
 
-from tidegate_sandbox import binaries, toolchain
-from tidegate_sandbox.demo import scenario
+from tidegate_sandbox import binaries, preflight, toolchain
+from tidegate_sandbox.demo import programs, scenario
 from tidegate_sandbox.launch import FAILED
 
 
@@ -26,8 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return inside.main(options.inside)
     print("Tidegate's demo: two good versions are promoted, two bad ones are shut out. It takes some two minutes.", flush=True)
     try:
+        preflight.check_platform()
+        preflight.check_isolation()
         binaries.ensure(scenario.cluster().programs())
-    except (binaries.BuildError, toolchain.ToolchainError) as missing:
+    except (binaries.BuildError, preflight.LackingError, toolchain.ToolchainError) as missing:
         print(f"demo: {missing}", file=sys.stderr)
         return FAILED
     return _go_inside()
@@ -39,7 +41,7 @@ def _go_inside() -> NoReturn:
     scenario.REPORT.unlink(missing_ok=True)
     images = scenario.BUILD / "demo-images.json"
     images.write_text(json.dumps(scenario.images(), indent=2))
-    sandbox = [sys.executable, "-m", "tidegate_sandbox", "run", f"--parts={','.join(scenario.PARTS)}", f"--images={images}"]
+    sandbox = [sys.executable, "-m", "tidegate_sandbox", "run", f"--parts={','.join(programs.PARTS)}", f"--images={images}"]
     demo = [sys.executable, "-m", "tidegate_sandbox.demo", f"--inside={time.time()}"]
     os.execv(sys.executable, [*sandbox, "--", *demo])  # noqa: S606 - arguments are a list, and there is no shell to escape from
 

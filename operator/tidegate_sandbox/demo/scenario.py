@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from tidegate_sandbox.cluster import ClusterSpec
+from tidegate_sandbox.demo import programs
 
 ROOT = Path(__file__).resolve().parents[3]
 """The checkout."""
@@ -20,7 +21,6 @@ BUILD = ROOT / "build"
 REPORT = BUILD / "demo.json"
 OPERATOR_LOG = BUILD / "demo-operator.log"
 
-PARTS = ("api", "controllers", "process-nodes", "gateway", "prometheus")
 NAMESPACE, NAME, HOST = "shop", "checkout", "shop.example"
 REPOSITORY = "registry.example/checkout"
 SERVICE_PORT = 80
@@ -184,4 +184,4 @@ def images() -> dict[str, Any]:
 
 def cluster() -> ClusterSpec:
     """Return the cluster that the demo runs on."""
-    return ClusterSpec(PARTS)
+    return ClusterSpec(programs.PARTS)
