@@ -236,7 +236,12 @@ class Prometheus:
 
     async def _answer(self, request: web.Request) -> web.Response:
         query = request.query.get("query") or str((await request.post()).get("query"))
+        if "tidegate_question" in query:
+            # It joins nothing: the series of several queries would have to be told apart.
+            return web.json_response({"status": "error", "errorType": "bad_data", "error": "no joins here"}, status=400)
         value = self.canary if "canary" in query else 0.0
+        if "timestamp(" in query:
+            value = time.time()
         result = [{"metric": {}, "value": [time.time(), str(value)]}]
         return web.json_response({"status": "success", "data": {"resultType": "vector", "result": result}})
 

@@ -19,7 +19,7 @@ from tidegate.cluster.resources import DEPLOYMENTS, PODS, RELEASES, REPLICA_SETS
 from tidegate.engine.snapshot import WorkloadView
 from tidegate.workloads import actuator
 from tidegate.workloads.observe import Workload, controller_of, revision_of, workload_view
-from tidegate_sandbox import binaries, toolchain
+from tidegate_sandbox import binaries, preflight, toolchain
 
 Json = dict[str, Any]
 
@@ -147,7 +147,7 @@ def install_httproutes() -> None:
     if run("kubectl", "get", "crd", "httproutes.gateway.networking.k8s.io").returncode:
         try:
             files = binaries.files("contour", "crds")
-        except (binaries.BuildError, toolchain.ToolchainError) as missing:
+        except (binaries.BuildError, preflight.LackingError, toolchain.ToolchainError) as missing:
             pytest.skip(f"no CRDs of Gateway API: {missing}")
         crd = next(file for file in files if file.name.endswith("_httproutes.yaml"))
         apply(crd.read_text())

@@ -4,8 +4,8 @@ import asyncio
 import json
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -232,11 +232,14 @@ def configuration(port: int, pages: dict[str, Page]) -> str:
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """A Prometheus of this module's own."""
+    yield from serving(tmp_path_factory.mktemp("prometheus"), everything())
+
+
+def serving(folder: Path, pages: dict[str, Page]) -> Iterator[Scene]:
+    """Let a Prometheus scrape pages until the tests are over."""
     path = binary()
     if path is None:
         pytest.skip("there is no prometheus in PATH, TIDEGATE_PROMETHEUS names none, and the sandbox has not built it")
-    folder = tmp_path_factory.mktemp("prometheus")
-    pages = everything()
     targets = Targets(pages)
     port = free_port()
     (folder / "prometheus.yml").write_text(configuration(targets.port, pages))
@@ -280,11 +283,38 @@ def gate(source: str, measure: str, **fields: object) -> Gate:
 
 
 async def counted(scene: Scene, reader: Reader, a_gate: Gate, called: Names, happens: object, *pages: Page) -> Reading:
-    """Take the baseline, let something happen, and look."""
+    """Take the baseline, let something happen, and look until all that was scraped by then is handed out."""
     assert callable(happens)
     assert await reader.prime(a_gate, called, "bbb", await scene.scraped(*pages)) == ""
     happens()
-    return await reader.read(a_gate, called, "bbb", await scene.scraped(*pages))
+    known = await scene.scraped(*pages)
+    reading = await reader.read(a_gate, called, "bbb", known)
+    parts = [reading.counts]
+    deadline = time.monotonic() + PATIENCE
+    while reading.counts is not None and reading.counts.until is not None and reading.counts.until < known:
+        assert time.monotonic() < deadline, f"counts are held back at {reading.counts.until}, and it was looked at {known}"
+        reading = await reader.read(a_gate, called, "bbb", await scene.scraped(*pages))
+        parts.append(reading.counts)
+    found = [part for part in parts if part is not None]
+    return replace(reading, counts=added(found)) if len(found) == len(parts) else reading
+
+
+def added(parts: Sequence[Counts]) -> Counts:
+    """Return the counts of looks that follow each other."""
+    bounds = next((part.bounds for part in parts if part.canary.total > 0), parts[0].bounds)
+
+    def tally(tallies: Sequence[Tally]) -> Tally:
+        over = [tally.over for tally in tallies if tally.total > 0]
+        return Tally(
+            sum(tally.total for tally in tallies),
+            sum(tally.bad for tally in tallies),
+            tuple(map(sum, zip(*over, strict=True))) if over else tallies[0].over,
+        )
+
+    others = [part.stable for part in parts if part.stable is not None]
+    return Counts(
+        parts[0].since, tally([part.canary for part in parts]), tally(others) if others else None, bounds, parts[-1].until
+    )
 
 
 def counts_of(reading: Reading) -> Counts:

@@ -8,15 +8,20 @@ import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tidegate.api.gate import Gate
 from tidegate.api.names import Verdict
+from tidegate.engine.judging import judged
 from tidegate.judge.limit import judge
+from tidegate.judge.reading import Tally
 from tidegate.prometheus.connections import Connection, ConnectionConfig, NoData, Trouble, Value
 from tidegate.prometheus.queries import Names, pods_of
 from tidegate.prometheus.reader import Reader
@@ -145,14 +150,23 @@ scrape_configs:
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prometheus of this module's own that has scraped its traffic for some seconds."""
+    exposition = Exposition()
+    traffic(exposition)
+    try:
+        with running(tmp_path_factory.mktemp("prometheus"), configuration(exposition.port), "envoy_cluster_upstream_rq") as address:
+            yield address
+    finally:
+        exposition.close()
+
+
+@contextmanager
+def running(folder: Path, text: str, metric: str) -> Iterator[str]:
+    """Run a Prometheus with a configuration, wait until it has scraped a metric some times, and give its address."""
     path = binary()
     if path is None:
         pytest.skip("there is no prometheus in PATH, TIDEGATE_PROMETHEUS names none, and the sandbox has not built it")
-    folder = tmp_path_factory.mktemp("prometheus")
-    exposition = Exposition()
-    traffic(exposition)
     port = free_port()
-    (folder / "prometheus.yml").write_text(configuration(exposition.port))
+    (folder / "prometheus.yml").write_text(text)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [
@@ -166,23 +180,22 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         )
     address = f"http://127.0.0.1:{port}"
     try:
-        answer = asyncio.run(scraped(address, process))
+        answer = asyncio.run(scraped(address, process, metric))
         assert answer == "enough", f"{answer}; the log of Prometheus ends with {(folder / 'log').read_text()[-2000:]}"
         yield address
     finally:
         process.kill()
         process.wait()
-        exposition.close()
 
 
-async def scraped(address: str, process: subprocess.Popen[bytes]) -> object:
+async def scraped(address: str, process: subprocess.Popen[bytes], metric: str) -> object:
     """Wait until the counters have been scraped five times; return `enough`, or else the last answer."""
     connection = Connection(ConnectionConfig(name="setup", address=address))
     deadline = time.monotonic() + PATIENCE
     answer: object = None
     try:
         while time.monotonic() < deadline and process.poll() is None:
-            answer = await connection.query("max(count_over_time(envoy_cluster_upstream_rq[1m]))", now())
+            answer = await connection.query(f"min(count_over_time({metric}[1m]))", now())
             if isinstance(answer, Value) and answer.value >= 5:
                 return "enough"
             await asyncio.sleep(0.1)
@@ -281,6 +294,66 @@ async def test_latency_from_pods(reader: Reader) -> None:
     reading = await reader.read(gate("HTTP", "Latency"), NAMES, "bbb", now())
 
     assert reading.canary == pytest.approx(0.19)
+
+
+PHASES = """
+global: {{scrape_interval: 2s, scrape_timeout: 1s}}
+scrape_configs:
+- job_name: pods
+  honor_labels: true
+  static_configs: [{{targets: ["127.0.0.1:{canary}", "127.0.0.1:{stable}"]}}]
+"""
+
+
+@pytest.fixture(scope="module")
+def phases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Prometheus that scrapes a pod of each version every 2 s, each at a phase of its own, as it does with every target."""
+    canary, stable = Exposition(), Exposition()
+    for exposition, name, good, bad in ((canary, "checkout-bbb-11111", 60, 40), (stable, "checkout-aaa-11111", 990, 10)):
+        exposition.grow(pod(name, "200"), good)
+        exposition.grow(pod(name, "500"), bad)
+    text = PHASES.format(canary=canary.port, stable=stable.port)
+    try:
+        with running(tmp_path_factory.mktemp("phases"), text, "http_requests_total") as address:
+            yield address
+    finally:
+        canary.close()
+        stable.close()
+
+
+async def test_versions_that_are_scraped_at_phases_of_their_own(phases: str) -> None:
+    """Looks come four times as often as scrapes; what both have counted is handed out over the same time, and judged."""
+    made = Connection(ConnectionConfig(name="default", address=phases))
+    reader, state, found = Reader({"default": made}), None, []
+    a_gate = Gate.model_validate(
+        {
+            "name": "g",
+            "metric": {"preset": {"source": "HTTP", "measure": "ErrorRate"}},
+            "versusStable": {"maxIncrease": {"percent": 50}},
+        }
+    )
+    began = now()
+    try:
+        assert await reader.prime(a_gate, NAMES, "bbb", began) == ""
+        while (now() - began).total_seconds() < 15:
+            await asyncio.sleep(0.5)
+            reading = await reader.read(a_gate, NAMES, "bbb", now())
+            assert (reading.trouble, reading.hint) == ("", "")
+            assert reading.counts is not None
+            assert reading.newest is not None
+            assert reading.newest_stable is not None
+            assert 0 <= (reading.at - min(reading.newest, reading.newest_stable)).total_seconds() < 4
+            state = judged(a_gate, reading, state, alpha=0.01)
+            found.append(reading.counts)
+    finally:
+        made.close()
+    assert all(first.until == second.since for first, second in pairwise(found))
+    some = [(counts.canary, counts.stable) for counts in found if counts.canary.total or (counts.stable and counts.stable.total)]
+    # One scrape of each version in all that is handed out; no more than one begins or ends with another.
+    assert len(some) >= 5
+    assert sum(canary != Tally(100.0, 40.0) or stable != Tally(1000.0, 10.0) for canary, stable in some) <= 2
+    assert state is not None
+    assert state.verdict is Verdict.FAIL
 
 
 async def test_a_query_of_ones_own(reader: Reader) -> None:

@@ -13,7 +13,7 @@ import typer
 
 from tidegate.api.gate import Gate
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.cli import buckets, output, reach, telemetry
+from tidegate.cli import buckets, output, reach, telemetry, tellable
 from tidegate.cli.advice import advice
 from tidegate.cli.manifests import Finding, Manifest, ManifestError, Place, Severity, load
 from tidegate.cli.output import Format
@@ -200,6 +200,14 @@ async def _answer(connection: Connection, gate: Gate) -> list[tuple[Severity, Pl
             found.append((Severity.ERROR, ("metric", *place), answer.message))
     if message := await buckets.too_coarse(connection, gate, now):
         found.append((Severity.WARNING, ("versusStable",), message))
+    if message := await tellable.untellable(connection, gate, now):
+        found.append((Severity.WARNING, ("metric",), message))
+    elif tellable.unreadable(gate):
+        message = (
+            "`or vector(0)` takes no series for no bad events, and without a selector for all events beside that for the bad ones "
+            "nobody can see whether the label that tells them is there: see in Prometheus that a bad event shows, or use counters"
+        )
+        found.append((Severity.WARNING, ("metric", "promql"), message))
     return found
 
 

@@ -316,15 +316,16 @@ class _Lessons:
         self._company[question] = _Company(size, self._clock() + _REMEMBERED, lasting)
 
 
-def join(queries: Sequence[str], nonce: str) -> str:
+def join(queries: Sequence[str], nonce: str, tag: str = TAG) -> str:
     """Return one query for the series of all, each with the label that names its query.
 
     Args:
         queries: instant vector expressions that are self-contained.
         nonce: what no query can know, so that none can pass its series off as another's.
+        tag: the label.
     """
     # The line breaks end a comment at the end of a query.
-    parts = [f'label_replace((\n{query}\n), "{TAG}", "{nonce}-{number}", "", "")' for number, query in enumerate(queries)]
+    parts = [f'label_replace((\n{query}\n), "{tag}", "{nonce}-{number}", "", "")' for number, query in enumerate(queries)]
     # As a tree: `or` looks at all series on its left, and a chain would look at the first ones again and again.
     while len(parts) > 1:
         pairs = [f"({' or '.join(parts[at : at + 2])})" for at in range(0, len(parts), 2)]
@@ -332,7 +333,7 @@ def join(queries: Sequence[str], nonce: str) -> str:
     return parts[0]
 
 
-def part(data: object, nonce: str, count: int) -> list[list[dict[str, Any]]] | None:
+def part(data: object, nonce: str, count: int, tag: str = TAG) -> list[list[dict[str, Any]]] | None:
     """Return the series of each query, without the label; None where the answer is no vector.
 
     Series that no query was given the name of are nobody's and are left out.
@@ -344,7 +345,7 @@ def part(data: object, nonce: str, count: int) -> list[list[dict[str, Any]]] | N
     for series in data:
         if not isinstance(series, dict) or not isinstance(series.get("metric"), dict):
             return None
-        number = names.get(series["metric"].pop(TAG, ""))
+        number = names.get(series["metric"].pop(tag, ""))
         if number is not None:
             parts[number].append(series)
     return parts

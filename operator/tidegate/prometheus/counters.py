@@ -6,17 +6,23 @@ starts from 0 when that process starts anew, and a sum over several processes wo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from tidegate.api.base import format_duration
 from tidegate.api.gate import Gate
 from tidegate.api.metric import CounterPair, Counters, Measure, Preset
-from tidegate.prometheus import presets
+from tidegate.prometheus import presets, telling
 from tidegate.prometheus.presets import PROCESS, TELEMETRY, Telemetry, Version, places
-from tidegate.prometheus.promql import Names, Where, fill, selector, variables
+from tidegate.prometheus.promql import Names, Where, fill, selector, unlike, variables
 
 _BY_PROCESS = ", ".join(PROCESS)
+_SCRAPED = re.compile(r"""\s*[a-zA-Z_][a-zA-Z0-9_]*\s*({([^"'`{}]|"([^"\\\n]|\\.)*"|'([^'\\\n]|\\.)*'|`[^`]*`)*})?\s*""")
+"""A selector of series that were scraped. The names of those that rules record have colons
+(https://prometheus.io/docs/practices/rules/#naming)."""
+_BIRTH = "process_start_time_seconds"
+"""https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics"""
 
 
 class Kind(StrEnum):
@@ -39,14 +45,19 @@ class VersionCounters:
     """The queries for the counters of one version.
 
     Attributes:
-        total: all events; of a histogram of either shape: nothing.
+        total: all events, and of presets apart from them (`telling.parted`) those of which it cannot be told whether they are bad;
+            of a histogram of either shape: nothing.
         bad: the bad ones among them; nothing where latencies are counted.
         buckets: queries for histograms by their shape; where there are several, one with an answer is enough.
+        times: when the sample of each process was taken, in seconds since 1970; nothing where that cannot be asked.
+        births: when each process started, likewise.
     """
 
     total: str = ""
     bad: str = ""
     buckets: tuple[tuple[Shape, str], ...] = ()
+    times: str = ""
+    births: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,7 +112,9 @@ def _of_requests(preset: Preset, names: Names, *, versus_stable: bool) -> RawCou
     ask = _histograms if latency else _shares
 
     def version(which: Version) -> VersionCounters:
-        return ask(known, places(preset.source, names, which), preset.measure)
+        where = places(preset.source, names, which)
+        births = "" if known.by_service or known.always else _births(where)
+        return replace(ask(known, where, preset.measure), times=_times(known, where, latency=latency), births=births)
 
     witnesses = ""
     if known.by_service:
@@ -117,9 +130,17 @@ def _of_requests(preset: Preset, names: Names, *, versus_stable: bool) -> RawCou
 
 
 def _shares(known: Telemetry, where: tuple[Where, ...], measure: Measure) -> VersionCounters:
+    told = known.telling(measure)
+    bad = " or ".join(_events(known, where, (one,)) for one in told.bad)
+    untold = " or ".join(
+        (
+            _events(known, where, (unlike(told.label, told.known),)),
+            *(_any(metric or known.counter, where, which) for metric, which in told.unseen),
+        )
+    )
     return VersionCounters(
-        total=f"sum by ({_BY_PROCESS}) ({_events(known, where)})",
-        bad=f"sum by ({_BY_PROCESS}) ({_events(known, where, (known.bad(measure),))})",
+        total=telling.beside(f"sum by ({_BY_PROCESS}) ({_events(known, where)})", f"sum by ({_BY_PROCESS}) ({untold})"),
+        bad=f"sum by ({_BY_PROCESS}) ({bad})",
     )
 
 
@@ -128,6 +149,25 @@ def _histograms(known: Telemetry, where: tuple[Where, ...], _: Measure) -> Versi
     native = f"sum by ({_BY_PROCESS}) ({_any(known.histogram, where)})"
     shapes = ((Shape.CLASSIC, classic), (Shape.NATIVE, native))
     return VersionCounters(buckets=shapes if known.native else shapes[:1])
+
+
+def _times(known: Telemetry, where: tuple[Where, ...], *, latency: bool) -> str:
+    """Return when the sample of each process was taken. All series of a process come with one scrape."""
+    if latency or not known.counter:
+        classic = [selector(f"{known.histogram}_count", one) for one in where]
+        series = [*classic, *(selector(known.histogram, one) for one in where if known.native)]
+    else:
+        series = [selector(known.counter, one) for one in where]
+    return f"max by ({_BY_PROCESS}) ({' or '.join(f'timestamp({one})' for one in series)})"
+
+
+def _births(where: tuple[Where, ...]) -> str:
+    """Return when each process started; only where programs count themselves, for a proxy beside them starts at another time.
+
+    Where several programs share a target's labels, as workers of one server do, the start of one is not that of all.
+    """
+    births = _any(_BIRTH, where)
+    return f"max by ({_BY_PROCESS}) ({births}) == min by ({_BY_PROCESS}) ({births})"
 
 
 def _events(known: Telemetry, where: tuple[Where, ...], which: Where = ()) -> str:
@@ -146,7 +186,11 @@ def _of_own(counters: Counters, names: Names, window: str, *, versus_stable: boo
     values = variables(names, window)
 
     def version(pair: CounterPair) -> VersionCounters:
-        return VersionCounters(total=fill(pair.total, values), bad=fill(pair.bad, values))
+        total, bad = fill(pair.total, values), fill(pair.bad, values)
+        # The time of anything else is that of the look, and that of what a rule records is the time of its evaluation, however old
+        # the samples are that went into it: taken for times of scrapes, they make a restart of each answer of an older replica.
+        dated = all(_SCRAPED.fullmatch(text) for text in (total, bad))
+        return VersionCounters(total=total, bad=bad, times=f"timestamp(\n{total}\n)" if dated else "")
 
     stable = counters.stable if versus_stable else None
     return RawCounters(Kind.SHARE, version(counters.canary), stable=None if stable is None else version(stable), grouped=False)

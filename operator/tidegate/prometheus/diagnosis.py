@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from tidegate.api.metric import Counters, Measure, Preset
 from tidegate.prometheus import presets
 from tidegate.prometheus.answers import Result, Trouble
 from tidegate.prometheus.presets import TELEMETRY, Version, places
-from tidegate.prometheus.promql import Names, fill, variables
+from tidegate.prometheus.promql import Matcher, Names, fill, quoted, variables
+from tidegate.prometheus.selectors import Condition, selectors
 
 Ask = Callable[[str], Awaitable[Result | Trouble]]
 """Evaluates a query."""
@@ -27,16 +27,6 @@ _NAMESPACES = frozenset({"namespace", "exported_namespace", "k8s_namespace_name"
 _EXAMPLES = 3
 _LONGEST_EXAMPLE = 80
 
-_STRINGS = r""""(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`"""
-_SELECTOR = re.compile(rf"([a-zA-Z_:][a-zA-Z0-9_:]*)\s*{{((?:[^{{}}\"'`]|{_STRINGS})*)}}")
-_CONDITION = re.compile(rf"([a-zA-Z_][a-zA-Z0-9_]*)\s*(?:=~|!~|!=|=)\s*(?:{_STRINGS})")
-
-
-@dataclass(frozen=True)
-class _Condition:
-    label: str
-    text: str
-
 
 @dataclass(frozen=True)
 class _Selection:
@@ -48,7 +38,7 @@ class _Selection:
     """
 
     metrics: tuple[str, ...]
-    ways: tuple[tuple[_Condition, ...], ...]
+    ways: tuple[tuple[Condition, ...], ...]
 
 
 @dataclass
@@ -134,7 +124,7 @@ async def _missing(ask: Ask, selection: _Selection, namespace: str) -> str:
     metric = next((metric for metric, number in zip(selection.metrics, known, strict=True) if number), None)
     if metric is None:
         return f"Prometheus has no metric {' or '.join(selection.metrics)}"
-    nearest: tuple[int, tuple[_Condition, ...], list[_Condition]] | None = None
+    nearest: tuple[int, tuple[Condition, ...], list[Condition]] | None = None
     for way in selection.ways:
         texts = [condition.text for condition in way]
         numbers = await _numbers(ask, [f"count({metric}{{{text}}})" for text in (*texts, ",".join(texts))])
@@ -151,7 +141,7 @@ async def _missing(ask: Ask, selection: _Selection, namespace: str) -> str:
     return await _wrong_value(ask, metric, way, failing[0], namespace)
 
 
-async def _wrong_value(ask: Ask, metric: str, way: Sequence[_Condition], condition: _Condition, namespace: str) -> str:
+async def _wrong_value(ask: Ask, metric: str, way: Sequence[Condition], condition: Condition, namespace: str) -> str:
     """Say which condition matches nothing, with what there is in its place, as far as that is of the Release's own namespace."""
     words = f"no series {metric} has {condition.text}"
     others = ",".join(one.text for one in way if one is not condition)
@@ -191,7 +181,7 @@ def _selections(gate: Gate, names: Names, version: Version) -> Iterator[_Selecti
 
 
 def _of_preset(preset: Preset, names: Names, version: Version) -> Iterator[_Selection]:
-    ways = tuple(tuple(_Condition(one.label, str(one)) for one in where) for where in places(preset.source, names, version))
+    ways = tuple(tuple(_condition(one) for one in where) for where in places(preset.source, names, version))
     known = TELEMETRY.get(preset.source)
     if known is None:
         first = {Measure.CPU: presets.CPU, Measure.MEMORY: presets.MEMORY}.get(preset.measure, presets.RESTARTS)
@@ -210,9 +200,12 @@ def _of_own(counters: Counters, values: dict[str, str], version: Version) -> Ite
     pair = counters.canary if version is Version.CANARY else counters.stable
     if pair is None:
         return
-    for found in _SELECTOR.finditer(fill(pair.total, values)):
-        conditions = tuple(_Condition(one[1], one[0]) for one in _CONDITION.finditer(found[2]))
-        yield _Selection((found[1],), (conditions,) if conditions else ())
+    for found in selectors(fill(pair.total, values)):
+        yield _Selection((found.metric,), (found.conditions,) if found.conditions else ())
+
+
+def _condition(matcher: Matcher) -> Condition:
+    return Condition(matcher.label, matcher.operator, quoted(matcher.value))
 
 
 def _shortened(value: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tidegate.api.metric import Measure, Source
-from tidegate.prometheus.promql import Matcher, Names, Where, equal, like, literally
+from tidegate.prometheus.promql import Matcher, Names, Where, equal, like, literally, unlike
 
 PROCESS = (
     "job",
@@ -42,6 +42,18 @@ have no `container`, those of its sandbox may have `container="POD"`."""
 
 _SERVER_ERROR = "5.."
 _NOT_ANSWERED = "502|503|504"
+_CODE = "[0-9]+"
+_CODE_OR_CLASS = "[0-9]+|[0-9](?:xx|XX)"
+"""Where codes are grouped (2xx, 5xx), errors can be told, but not what was not answered."""
+_GRPC_ERRORS = "Unknown|DeadlineExceeded|Internal|Unavailable|DataLoss"
+_GRPC_CODE = (
+    f"OK|{_GRPC_ERRORS}|Canceled|InvalidArgument|NotFound|AlreadyExists|PermissionDenied|ResourceExhausted|FailedPrecondition"
+    "|Aborted|OutOfRange|Unimplemented|Unauthenticated|Code.*"
+)
+"""As String of google.golang.org/grpc/codes writes them."""
+_GRPC_ERROR_NUMBERS = "2|4|13|14|15"
+_GRPC_UNAVAILABLE = "14"
+"""https://grpc.github.io/grpc/core/md_doc_statuscodes.html"""
 
 
 class Version(StrEnum):
@@ -60,13 +72,31 @@ class _By(StrEnum):
 
 
 @dataclass(frozen=True)
+class Telling:
+    """How bad events are told from good ones.
+
+    Attributes:
+        bad: conditions on the counter, each of which picks bad events.
+        label: the label that must say which they are.
+        known: RE2 expression of the values of that label that do say it; what has another value, or no such label, may be anything.
+        unseen: selectors of events that can fail without that label's showing it, beside those: the name of the metric (empty: the
+            counter itself) and conditions.
+    """
+
+    bad: Where
+    label: str
+    known: str
+    unseen: tuple[tuple[str, Where], ...] = ()
+
+
+@dataclass(frozen=True)
 class Telemetry:
     """What one source of telemetry calls things.
 
     Attributes:
         counter: counter of answered requests, by status code; empty where the histogram's count is that counter.
-        errors: condition on the counter that picks the errors.
-        unanswered: condition that picks what was not answered at all.
+        errors: how errors are told.
+        unanswered: how what was not answered at all is told.
         histogram: name of the histogram of response times, without `_bucket`.
         by: what tells the versions apart.
         places: label names of what tells the versions apart, in every way that scrape configurations have them.
@@ -76,8 +106,8 @@ class Telemetry:
     """
 
     counter: str
-    errors: Matcher
-    unanswered: Matcher
+    errors: Telling
+    unanswered: Telling
     histogram: str
     by: _By
     places: tuple[tuple[str, ...], ...]
@@ -90,13 +120,25 @@ class Telemetry:
         """Whether the series belong to a gateway's view of a Service, which outlives versions, and not to a version's own pods."""
         return self.by is not _By.PODS
 
-    def bad(self, measure: Measure) -> Matcher:
-        """Return the condition that picks the bad events of ErrorRate or Availability."""
+    def telling(self, measure: Measure) -> Telling:
+        """Return how the bad events of ErrorRate or Availability are told."""
         return self.unanswered if measure is Measure.AVAILABILITY else self.errors
 
 
-def _codes(label: str) -> tuple[Matcher, Matcher]:
-    return like(label, _SERVER_ERROR), like(label, _NOT_ANSWERED)
+def _codes(label: str, unseen: tuple[tuple[str, Where], ...] = (), rpc: str = "") -> tuple[Telling, Telling]:
+    """Return how errors and what was not answered are told by HTTP status.
+
+    Args:
+        label: label with the status.
+        unseen: see `Telling`.
+        rpc: label with the number of the gRPC status, which is all that tells whether a gRPC call failed: its HTTP status is 200.
+    """
+    errors = (like(rpc, _GRPC_ERROR_NUMBERS),) if rpc else ()
+    unanswered = (equal(rpc, _GRPC_UNAVAILABLE),) if rpc else ()
+    return (
+        Telling((like(label, _SERVER_ERROR), *errors), label, _CODE_OR_CLASS, unseen),
+        Telling((like(label, _NOT_ANSWERED), *unanswered), label, _CODE, unseen),
+    )
 
 
 _PODS = (("namespace", "pod"),)
@@ -107,9 +149,11 @@ TELEMETRY: Mapping[Source, Telemetry] = {
     # (source/common/config/well_known_names.cc of envoyproxy/envoy).
     # Contour sets alt_stat_name, which becomes envoy_cluster_name, to <namespace>_<service>_<port> whatever the length
     # (internal/envoy/cluster.go, AltStatName); only the cluster's own name, which the metrics do not carry, is cut and hashed.
+    # gRPC calls, which fail in their trailers under status 200, are told by the filter grpc_stats, which Contour has in place
+    # (https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/grpc_stats_filter).
     Source.ENVOY: Telemetry(
         "envoy_cluster_upstream_rq",
-        *_codes("envoy_response_code"),
+        *_codes("envoy_response_code", (("envoy_cluster_grpc_total", ()),)),
         "envoy_cluster_upstream_rq_time",
         _By.CLUSTER,
         (("envoy_cluster_name",),),
@@ -119,9 +163,14 @@ TELEMETRY: Mapping[Source, Telemetry] = {
     # https://istio.io/latest/docs/reference/config/metrics/. Proxies beside the pods report as `destination`. The pods of a canary
     # have the same destination_workload as those of stable, so the target's own labels tell them apart, as
     # samples/addons/prometheus.yaml and samples/addons/extras/prometheus-operator.yaml of istio/istio attach them.
+    # grpc_response_status is the number of the status, of gRPC alone.
     Source.ISTIO: Telemetry(
         "istio_requests_total",
-        *_codes("response_code"),
+        *_codes(
+            "response_code",
+            (("", (equal("request_protocol", "grpc"), equal("response_code", "200"), unlike("grpc_response_status", _CODE))),),
+            rpc="grpc_response_status",
+        ),
         "istio_request_duration_milliseconds",
         _By.PODS,
         _PODS,
@@ -130,11 +179,17 @@ TELEMETRY: Mapping[Source, Telemetry] = {
         native=False,
     ),
     # https://linkerd.io/2/reference/proxy-metrics/: classification is `failure` for 5xx and for gRPC statuses that mean one;
+    # grpc_status is its number, and was a sentence in old releases (linkerd/linkerd2-proxy#2480);
     # namespace and pod are attached by viz/charts/linkerd-viz/templates/prometheus.yaml of linkerd/linkerd2.
     Source.LINKERD: Telemetry(
         "response_total",
-        equal("classification", "failure"),
-        like("status_code", _NOT_ANSWERED),
+        Telling((equal("classification", "failure"),), "classification", "success|failure"),
+        Telling(
+            (like("status_code", _NOT_ANSWERED), equal("grpc_status", _GRPC_UNAVAILABLE)),
+            "status_code",
+            _CODE,
+            (("", (unlike("grpc_status", "[0-9]*"),)),),
+        ),
         "response_latency_ms",
         _By.PODS,
         _PODS,
@@ -175,8 +230,8 @@ TELEMETRY: Mapping[Source, Telemetry] = {
     # providers/prometheus/server_metrics.go of grpc-ecosystem/go-grpc-middleware; codes as grpc/grpc-go writes them.
     Source.GRPC: Telemetry(
         "grpc_server_handled_total",
-        like("grpc_code", "Unknown|DeadlineExceeded|Internal|Unavailable|DataLoss"),
-        equal("grpc_code", "Unavailable"),
+        Telling((like("grpc_code", _GRPC_ERRORS),), "grpc_code", _GRPC_CODE),
+        Telling((equal("grpc_code", "Unavailable"),), "grpc_code", _GRPC_CODE),
         "grpc_server_handling_seconds",
         _By.PODS,
         _PODS,

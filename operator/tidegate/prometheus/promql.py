@@ -52,7 +52,7 @@ class Matcher:
 
     Attributes:
         label: name of the label.
-        operator: `=` or `=~`.
+        operator: `=`, `=~` or `!~`.
         value: the value, or an RE2 expression that matches all of it.
     """
 
@@ -77,6 +77,11 @@ def equal(label: str, value: str) -> Matcher:
 def like(label: str, expression: str) -> Matcher:
     """Return the condition that a label's whole value matches an RE2 expression."""
     return Matcher(label, "=~", expression)
+
+
+def unlike(label: str, expression: str) -> Matcher:
+    """Return the condition that a label's whole value does not match an RE2 expression; a label that is not there is empty."""
+    return Matcher(label, "!~", expression)
 
 
 def literally(text: str) -> str:

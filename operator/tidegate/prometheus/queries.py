@@ -6,50 +6,75 @@ the window on, so the window must span at least two scrapes, and what a series h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from tidegate.api.base import format_duration
 from tidegate.api.gate import Gate
 from tidegate.api.metric import DEFAULT_BURN_WINDOWS, ErrorBudget, Measure, Preset, PromQL
-from tidegate.prometheus import presets
+from tidegate.prometheus import presets, telling
 from tidegate.prometheus.presets import TELEMETRY, Telemetry, Version, places
-from tidegate.prometheus.promql import Names, Where, equal, fill, pods_of, quoted, selector, variables
+from tidegate.prometheus.promql import Names, Where, equal, fill, pods_of, quoted, selector, unlike, variables
 
 __all__ = ["Names", "Queries", "pods_of", "queries", "quoted"]
 
 
 @dataclass(frozen=True)
 class Queries:
-    """The one to four queries of a look; None where there is nothing to ask.
+    """The one to seven queries of a look; None where there is nothing to ask.
 
     Attributes:
         canary: value of the new version.
         stable: value of the stable version; asked where the gate compares with it.
         canary_samples: requests of the new version in the window.
         stable_samples: requests of the stable version in the window.
+        newest: time of the newest sample of the new version, in seconds since 1970.
+        newest_stable: likewise for stable.
+        at_weight: requests of the new version in the part of the window in which it had its present weight.
     """
 
     canary: str
     stable: str | None = None
     canary_samples: str | None = None
     stable_samples: str | None = None
+    newest: str | None = None
+    newest_stable: str | None = None
+    at_weight: str | None = None
 
 
-def queries(gate: Gate, names: Names, window: timedelta | None = None) -> Queries:
+_PLAIN = re.compile(r"\s*[a-zA-Z_:][a-zA-Z0-9_:]*\s*(?:\{[^{}]*\})?\s*")
+"""An instant vector selector and nothing else: of anything more, nobody knows how old the samples are that it rests on."""
+
+
+def queries(gate: Gate, names: Names, window: timedelta | None = None, at_weight: timedelta | None = None) -> Queries:
     """Return the queries of a gate.
 
     Args:
         gate: its metric; stable is asked for only if the gate compares with it.
         names: what the Release's objects are called.
         window: time over which rates are computed. Default: the gate's.
+        at_weight: for how long the new version has had its weight, if its requests of that time are to be asked for.
 
     Raises:
         ValueError: a query names an unknown variable or uses one where it does not fit, the preset needs a route and there is
             none, or the metric has no values to ask for; the message is for the author of the policy.
     """
     span = window or gate.window
+    asked = _asked(gate, names, span)
+    if at_weight is None or asked.canary_samples is None or gate.metric.error_budget is not None:
+        return asked
+    promql = gate.metric.promql
+    if at_weight >= span:
+        return replace(asked, at_weight=asked.canary_samples)
+    if promql is not None and "window" not in (promql.samples or ""):
+        # Over what time this counts is its author's affair.
+        return asked
+    return replace(asked, at_weight=_asked(gate, names, at_weight).canary_samples)
+
+
+def _asked(gate: Gate, names: Names, span: timedelta) -> Queries:
     versus_stable = gate.versus_stable is not None
     metric = gate.metric
     if metric.preset is not None:
@@ -73,7 +98,24 @@ def _of_preset(preset: Preset, names: Names, window: timedelta, *, versus_stable
         stable=None if stable is None else _value(preset, stable, window),
         canary_samples=_samples(preset, canary, format_duration(window)),
         stable_samples=None if stable is None else _samples(preset, stable, format_duration(window)),
+        newest=_newest(preset, canary),
+        newest_stable=None if stable is None else _newest(preset, stable),
     )
+
+
+def _newest(preset: Preset, where: tuple[Where, ...]) -> str:
+    """Return the query for the time of the newest sample that a value rests on."""
+    known = TELEMETRY.get(preset.source)
+    if known is None:
+        metrics: tuple[str, ...] = (_OF_KUBERNETES[preset.measure],)
+    elif preset.measure is Measure.LATENCY or not known.counter:
+        metrics = (f"{known.histogram}_count", *(() if known.counter else (known.histogram,)))
+    else:
+        metrics = (known.counter,)
+    return f"max({_either(*(f'timestamp({selector(metric, one)})' for metric in metrics for one in where))})"
+
+
+_OF_KUBERNETES = {Measure.CPU: presets.CPU, Measure.MEMORY: presets.MEMORY, Measure.RESTARTS: presets.RESTARTS}
 
 
 def _value(preset: Preset, where: tuple[Where, ...], window: timedelta) -> str:
@@ -115,10 +157,22 @@ def _share(known: Telemetry, where: tuple[Where, ...], measure: Measure, window:
     """Return the query for the share of bad answers.
 
     Counters of codes that never occurred do not exist: `or vector(0)` makes that 0 errors. Only the numerator has it, so that no
-    requests at all stay no data: the denominator is then absent, or 0 and the quotient NaN.
+    requests at all stay no data: the denominator is then absent, or 0 and the quotient NaN. Where it could not be told which
+    answers are bad, there is no value.
     """
-    bad = f"sum({_requests(known, where, (known.bad(measure),), 'rate', window)})"
-    return f"(({bad} or vector(0)) / sum({_requests(known, where, (), 'rate', window)}))"
+    bad = _either(*(_requests(known, where, (one,), "rate", window) for one in known.telling(measure).bad))
+    total = f"sum({_requests(known, where, (), 'rate', window)})"
+    return f"(((sum({bad}) or vector(0)) / {total}) unless {_untold(known, where, measure, window)})"
+
+
+def _untold(known: Telemetry, where: tuple[Where, ...], measure: Measure, window: str) -> str:
+    """Return the query that gives something if too many requests cannot be told good or bad."""
+    told = known.telling(measure)
+    untold = _either(
+        _requests(known, where, (unlike(told.label, told.known),), "rate", window),
+        *(_over(metric or known.counter, where, which, "rate", window) for metric, which in told.unseen),
+    )
+    return f"sum({untold}) > {telling.FEW!r} * sum({_requests(known, where, (), 'rate', window)})"
 
 
 def _samples(preset: Preset, where: tuple[Where, ...], window: str) -> str | None:
@@ -183,7 +237,13 @@ def _of_promql(promql: PromQL, names: Names, window: timedelta, *, versus_stable
         canary=fill(promql.canary, values),
         stable=fill(promql.stable, values) if versus_stable and promql.stable is not None else None,
         canary_samples=None if promql.samples is None else fill(promql.samples, values),
+        newest=_newest_of(fill(promql.canary, values)),
+        newest_stable=_newest_of(fill(promql.stable, values)) if versus_stable and promql.stable is not None else None,
     )
+
+
+def _newest_of(query: str) -> str | None:
+    return f"max(timestamp({query.strip()}))" if _PLAIN.fullmatch(query) else None
 
 
 def _of_budget(budget: ErrorBudget, names: Names) -> Queries:
@@ -204,8 +264,10 @@ def _of_budget(budget: ErrorBudget, names: Names) -> Queries:
         pairs.append(f"min({_apart(burns)}) / {round(pair.factor * (1 - budget.objective), 12)!r}")
     longest = format_duration(max(pair.long for pair in budget.windows or DEFAULT_BURN_WINDOWS))
     exists = _counters_of(known, where)
+    # A window that cannot be told burns nothing above, as one without requests.
+    untold = _untold(known, where, budget.measure, longest)
     return Queries(
-        canary=f"max({_apart(pairs)}) and on() group({exists})",
+        canary=f"max({_apart(pairs)}) and on() group({exists}) unless on() ({untold})",
         canary_samples=f"sum({_requests(known, where, (), 'increase', longest)})",
     )
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from tidegate.api.gate import Gate
 from tidegate.judge import choice
-from tidegate.judge.reading import Reading
+from tidegate.judge.reading import AtWeight, Reading
 from tidegate.prometheus.answers import MOST_SERIES, Answer, Trouble, Value
 from tidegate.prometheus.batching import COLLECTING, Batcher, Observer, RequestObserver
 from tidegate.prometheus.connections import Connection
 from tidegate.prometheus.diagnosis import Hints
-from tidegate.prometheus.evidence import Accounts, Ask
+from tidegate.prometheus.evidence import Accounts, Ask, Tallied
 from tidegate.prometheus.presets import Version
 from tidegate.prometheus.queries import Names, queries
-from tidegate.prometheus.samples import MOST_COUNTED
+from tidegate.prometheus.samples import MOST_ANSWERED
+from tidegate.prometheus.tellers import Tellers
 
 _SHORTEST_WINDOW = timedelta(seconds=1)
 _GRAIN = timedelta(milliseconds=100)
@@ -44,6 +45,7 @@ class Reader:
         self._batchers = {name: Batcher(one, observe, requested, collecting=collecting) for name, one in connections.items()}
         self._accounts = Accounts()
         self._hints = Hints()
+        self._tellers = Tellers()
 
     async def prime(self, gate: Gate, names: Names, revision: str, at: datetime) -> str:
         """Begin to count at an instant, for a gate that is judged by Evidence, and hand nothing in.
@@ -87,7 +89,16 @@ class Reader:
         """Whether a gate's baseline is taken; there is none to take where it is judged by Limit."""
         return not choice.by_evidence(gate) or self._accounts.primed(gate, names, revision)
 
-    async def read(self, gate: Gate, names: Names, revision: str, at: datetime, since: datetime | None = None) -> Reading:
+    async def read(
+        self,
+        gate: Gate,
+        names: Names,
+        revision: str,
+        at: datetime,
+        since: datetime | None = None,
+        *,
+        weight_since: datetime | None = None,
+    ) -> Reading:
         """Look once.
 
         All queries of a look are evaluated at the same instant. Those of several gates and Releases for the same instant share
@@ -102,6 +113,8 @@ class Reader:
             since: when this revision first got traffic. The window of rates never reaches back beyond it: a Service's counters also
                 hold what the candidate before this one did. Default: no such bound.
 
+            weight_since: when it got its present weight, for the judge Limit: its requests since then are asked for, too.
+
         Returns:
             The reading; where something went wrong, with `trouble` and with the values that there are.
         """
@@ -110,12 +123,13 @@ class Reader:
             return _troubled(gate, revision, at, self._unknown(gate.connection))
         if choice.by_evidence(gate):
             return await self._count(batcher, gate, names, revision, at)
-        return await self._measure(batcher, gate, names, revision, at, since=since)
+        return await self._measure(batcher, gate, names, revision, at, since=since, weight_since=weight_since)
 
     def forget(self, namespace: str, release: str) -> None:
         """Drop what is remembered of a Release; for when it is gone, or no rollout of it is on."""
         self._accounts.forget(namespace, release)
         self._hints.forget(namespace, release)
+        self._tellers.forget(namespace, release)
 
     def close(self) -> None:
         """Close the connections."""
@@ -124,28 +138,64 @@ class Reader:
             batcher.connection.close()
 
     async def _count(self, batcher: Batcher, gate: Gate, names: Names, revision: str, at: datetime) -> Reading:
-        told = await self._accounts.read(self._counting(batcher, at), gate, names, revision, at)
+        ask = self._counting(batcher, at)
+        told = await self._accounts.read(lambda instant: self._counting(batcher, instant), gate, names, revision, at)
+        if not told.trouble and (blind := await self._tellers.own(ask, gate, names, revision)):
+            told = Tallied(trouble=blind, newest=told.newest)
+        if told.untold:
+            told = Tallied(trouble=await self._tellers.untold(ask, gate, names, told.untold), newest=told.newest)
         hint = ""
         if not told.trouble:
-            hint = self._hints.hint(self._counting(batcher, at), gate, names, told.silent)
-        return Reading(gate=gate.name, revision=revision, at=at, trouble=told.trouble, counts=told.counts, hint=hint)
+            hint = self._hints.hint(ask, gate, names, told.silent)
+        newest, newest_stable = told.newest
+        return Reading(
+            gate=gate.name,
+            revision=revision,
+            at=at,
+            trouble=told.trouble,
+            counts=told.counts,
+            hint=hint,
+            newest=newest,
+            newest_stable=newest_stable,
+            earlier=told.earlier,
+        )
 
     async def _measure(
-        self, batcher: Batcher, gate: Gate, names: Names, revision: str, at: datetime, *, since: datetime | None
+        self,
+        batcher: Batcher,
+        gate: Gate,
+        names: Names,
+        revision: str,
+        at: datetime,
+        *,
+        since: datetime | None,
+        weight_since: datetime | None,
     ) -> Reading:
         window = gate.window if since is None else _bounded(gate.window, at - since)
+        # Rounded down: not a request of the weight before counts.
+        at_weight = None if weight_since is None else (at - weight_since) // _GRAIN * _GRAIN
         try:
-            asked = queries(gate, names, window)
+            asked = queries(gate, names, window, at_weight if at_weight is None or at_weight >= _SHORTEST_WINDOW else None)
         except ValueError as error:
             return _troubled(gate, revision, at, str(error))
         texts = (asked.canary, asked.stable, asked.canary_samples, asked.stable_samples)
-        canary, stable, canary_samples, stable_samples = await asyncio.gather(*(self._number(batcher, text, at) for text in texts))
+        beside = (asked.newest, asked.newest_stable, asked.at_weight)
+        found = await asyncio.gather(*(self._number(batcher, text, at) for text in (*texts, *beside)))
+        canary, stable, canary_samples, stable_samples, newest, newest_stable, of_weight = found
+        counted = _value(of_weight)
         answers = (canary, stable, canary_samples, stable_samples)
+        ask = self._counting(batcher, at)
         trouble = next((answer.message for answer in answers if isinstance(answer, Trouble)), "")
+        if not trouble and (trouble := await self._tellers.own(ask, gate, names, revision)):
+            canary = stable = None
+        if not trouble:
+            numbers = ((Version.CANARY, canary, canary_samples), (Version.STABLE, stable, stable_samples))
+            untold = [(version, None) for version, value, samples in numbers if _nothing(value) and (_value(samples) or 0) > 0]
+            trouble = await self._tellers.untold(ask, gate, names, untold)
         hint = ""
         if not trouble and gate.metric.preset is not None:
             silent = [version for version, answer in ((Version.CANARY, canary), (Version.STABLE, stable)) if _nothing(answer)]
-            hint = self._hints.hint(self._counting(batcher, at), gate, names, tuple(silent))
+            hint = self._hints.hint(ask, gate, names, tuple(silent))
         return Reading(
             gate=gate.name,
             revision=revision,
@@ -156,6 +206,9 @@ class Reader:
             stable_samples=_value(stable_samples),
             trouble=trouble,
             hint=hint,
+            newest=_moment(newest, at),
+            newest_stable=_moment(newest_stable, at),
+            at_weight=AtWeight(weight_since, counted) if weight_since is not None and counted is not None else None,
         )
 
     async def _number(self, batcher: Batcher, promql: str | None, at: datetime) -> Answer | None:
@@ -166,7 +219,7 @@ class Reader:
 
     @staticmethod
     def _counting(batcher: Batcher, at: datetime) -> Ask:
-        return lambda promql: batcher.ask(promql, at, MOST_COUNTED + 1)
+        return lambda promql: batcher.ask(promql, at, MOST_ANSWERED)
 
     def _unknown(self, connection: str) -> str:
         known = ", ".join(sorted(self._batchers)) or "none"
@@ -179,6 +232,12 @@ def _bounded(window: timedelta, age: timedelta) -> timedelta:
 
 def _value(answer: Answer | None) -> float | None:
     return answer.value if isinstance(answer, Value) else None
+
+
+def _moment(answer: Answer | None, at: datetime) -> datetime | None:
+    """Return the time of a sample; None where there is none. None is newer than what was asked for."""
+    value = _value(answer)
+    return datetime.fromtimestamp(min(value, at.timestamp()), UTC) if value is not None and value > 0 else None
 
 
 def _nothing(answer: Answer | None) -> bool:

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tidegate.judge import histogram
 from tidegate.judge.histogram import Histogram
 from tidegate.judge.reading import Counts, Tally
+from tidegate.prometheus.alignment import Labels
 from tidegate.prometheus.counters import Kind, RawCounters, Shape
-from tidegate.prometheus.ledger import Events, Increases, Labels, Sighting, Sightings
+from tidegate.prometheus.events import Events
+from tidegate.prometheus.ledger import Increases, Sighting, Sightings
 from tidegate.prometheus.presets import PROCESS
 
 MOST_COUNTED = 8192
 """Series that one query for raw counters may give; they are followed one by one."""
 
+MOST_ANSWERED = 5 * (MOST_COUNTED + 1)
+"""Series that an answer may hold: those of each of a version's queries, and one more each, which tells that there are too many."""
+
 _HOUR = timedelta(hours=1)
+_LATEST = 1e11
+"""Seconds since 1970 that are no time any more."""
 _PROCESS = frozenset(PROCESS)
 
 
@@ -32,18 +39,61 @@ def labels_of(data: object) -> Iterator[Labels]:
         yield tuple(sorted(labels.items()))
 
 
-def sightings(asked: RawCounters, total: object, bad: object, buckets: Mapping[Shape, object]) -> Sightings:
+@dataclass(frozen=True)
+class Answers:
+    """What the queries for the counters of one version gave, as `data.result` came; None for what was not asked.
+
+    Attributes:
+        total: of the counter of all events.
+        bad: of the counter of bad events.
+        buckets: of the histogram, by the shape that was asked for.
+        times: of the times of the samples.
+        births: of the starts of the processes.
+    """
+
+    total: object = None
+    bad: object = None
+    buckets: Mapping[Shape, object] = field(default_factory=dict)
+    times: object = None
+    births: object = None
+
+
+def sightings(asked: RawCounters, answers: Answers) -> Sightings:
     """Return what the counters of one version said.
 
     Args:
         asked: the queries.
-        total: answer of the counter of all events; None where it was not asked.
-        bad: answer of the counter of bad events, likewise.
-        buckets: answers of the histogram, by the shape that was asked for.
+        answers: to them.
 
     Raises:
         CountError: an answer is not made of counters, or of too many.
     """
+    found = _undated(asked, answers.total, answers.bad, answers.buckets)
+    times, births = _instants(answers.times), _instants(answers.births)
+    if not times:
+        return found
+    if asked.grouped:
+        return {labels: replace(one, at=times.get(labels), born=births.get(labels)) for labels, one in found.items()}
+    # Series of bad events have labels of their own; what one process counts comes with one scrape.
+    scrapes: dict[Labels, datetime] = {}
+    for labels, time in times.items():
+        process = _process(labels)
+        scrapes[process] = max(time, scrapes.get(process, time))
+    dated = {labels: replace(one, at=times.get(labels[1:], scrapes.get(one.process))) for labels, one in found.items()}
+    # Events with a time and bad ones without would be handed out at different looks.
+    return dated if all(one.at is not None for one in dated.values()) else found
+
+
+def _instants(data: object) -> dict[Labels, datetime]:
+    """Return the times that are told, by the labels of who tells them; those that no clock can show are none."""
+    found = {}
+    for labels, seconds in _counters(data).items():
+        if 0 < seconds < _LATEST:
+            found[labels] = datetime.fromtimestamp(seconds, UTC)
+    return found
+
+
+def _undated(asked: RawCounters, total: object, bad: object, buckets: Mapping[Shape, object]) -> Sightings:
     if asked.kind is Kind.LATENCY:
         classic = _classic(buckets.get(Shape.CLASSIC, []), asked.seconds)
         return classic or _native(buckets.get(Shape.NATIVE, []))
@@ -76,11 +126,12 @@ def counts(asked: RawCounters, increases: Increases, seen: Sightings, at: dateti
         return _latencies(increases)
     canary = _events(increases.canary)
     if asked.kind is Kind.RESTARTS:
+        # Hours are those of the look, whatever the age of the samples is.
         pods = {dict(labels).get("pod", "") for labels in seen}
         canary = replace(canary, total=len(pods) * ((at - increases.since) / _HOUR))
-        return Counts(increases.since, canary)
+        return Counts(increases.since, canary, until=increases.until)
     stable = None if increases.stable is None else _share(_events(increases.stable))
-    return Counts(increases.since, _share(canary), stable)
+    return Counts(increases.since, _share(canary), stable, until=increases.until)
 
 
 def _latencies(increases: Increases) -> Counts:
@@ -93,7 +144,7 @@ def _latencies(increases: Increases) -> Counts:
     if not bounds and all(version.total for version in versions):
         raise CountError("the histograms of the versions have no bound in common at which requests can be compared")
     canary, *others = (Tally(total=version.total, over=version.over(bounds)) for version in versions)
-    return Counts(increases.since, canary, others[0] if others else None, bounds)
+    return Counts(increases.since, canary, others[0] if others else None, bounds, increases.until)
 
 
 def _events(increases: Sequence[Events | Histogram]) -> Tally:

@@ -252,6 +252,59 @@ def test_buckets_that_are_too_coarse_are_a_warning(tidegate: Tidegate, tmp_path:
     assert "2.5 times wide" in message
 
 
+def labelled(*series: Json) -> Callable[[str, str, dict[str, str], str], tuple[int, Json]]:
+    """A Prometheus whose counters have these series, which no condition on a label of bad events matches."""
+
+    def answer(method: str, path: str, parameters: dict[str, str], body: str) -> tuple[int, Json]:
+        query = parameters["query"]
+        result: list[Json] = [{"metric": {}, "value": [0, "1"]}]
+        if query.startswith("topk"):
+            result = [{"metric": {"__name__": "x_total", **one}, "value": [0, "1"]} for one in series]
+        elif query.startswith("count(") and ("=~" in query or '!=""' in query):
+            result = []
+        return 200, {"status": "success", "data": {"resultType": "vector", "result": result}}
+
+    return answer
+
+
+def test_a_label_that_no_series_has_is_a_warning(tidegate: Tidegate, tmp_path: Path, serve: Callable[..., Server]) -> None:
+    """Given counters with `status` where the preset asks for `code`, then lint says so before a rollout does."""
+    server = serve(labelled({"status": "200", "pod": "a"}, {"status": "500", "pod": "a"}))
+    budget = gate(
+        metric={"errorBudget": {"source": "HTTP", "objective": 0.99}}, versusStable=None, threshold={"max": 1}, onBreach="Hold"
+    )
+    errors = gate(metric={"preset": {"source": "HTTP", "measure": "ErrorRate"}}, name="preset")
+
+    found = findings(tidegate, policy(tmp_path, budget, errors), "--prometheus", server.address)
+
+    message = (
+        "bad answers cannot be told from good ones: no series http_requests_total says by the label code which they were; "
+        "its series have no label code, but status (200, 500): "
+        "use counters of your own (metric.counters), or relabel it to code when it is scraped; every look will be Undecided"
+    )
+    assert [("warning", f"spec.gates[{number}].metric", message) for number in (0, 1)] == [
+        one for one in found if one[0] == "warning"
+    ]
+
+
+def test_a_label_of_ones_own_that_no_series_has_is_a_warning(
+    tidegate: Tidegate, tmp_path: Path, serve: Callable[..., Server]
+) -> None:
+    """As far as the queries say which label it is; where they do not, that is a warning of its own."""
+    server = serve(labelled({"state": "failed"}))
+    pair = {"bad": 'x_total{pod=~"{{canaryPods}}",result="failed"}', "total": 'x_total{pod=~"{{canaryPods}}"}'}
+    counters = gate(metric={"counters": {"canary": pair}}, versusStable=None, threshold={"max": 0.01})
+    quotient = promql(f"(sum(rate({pair['bad']}[1m])) or vector(0)) / sum(rate({pair['total']}[1m]))", name="quotient")
+    unreadable = promql('sum(errors_total{pod=~"{{canaryPods}}"}) or vector(0)', name="unreadable")
+
+    found = findings(tidegate, policy(tmp_path, counters, quotient, unreadable), "--prometheus", server.address)
+
+    words = "bad events cannot be told from good ones: no series x_total has a label result (there are state)"
+    warnings = {field: message for severity, field, message in found if severity == "warning"}
+    assert words == warnings["spec.gates[0].metric"] == warnings["spec.gates[1].metric"]
+    assert "`or vector(0)` takes no series for no bad events" in warnings["spec.gates[2].metric.promql"]
+
+
 def test_a_prometheus_that_is_not_there_ends_it(tidegate: Tidegate, tmp_path: Path) -> None:
     """What could not be checked is no success: lint ends with 2 and says whom it asked."""
     done = tidegate("lint", policy(tmp_path, gate()), "--prometheus", "http://127.0.0.1:1")

@@ -19,8 +19,35 @@ from tidegate.prometheus.connections import Connection, ConnectionConfig
 
 Respond = Callable[[BaseHTTPRequestHandler], None]
 
-JOINED = re.compile(r'label_replace\(\(\n(.*?)\n\), "(\w+)", "([^"]*)", "", ""\)', re.DOTALL)
-"""One of the queries that were joined into one."""
+BEGINS, ENDS = "label_replace((\n", re.compile(r'\n\), "(tidegate_\w+)", "([^"]*)", "", ""\)')
+"""How each of the queries that were joined into one begins and ends."""
+
+
+NOTHING: tuple[int, dict[str, Any]] = (200, {"status": "success", "data": {"result": []}})
+TIMES = re.compile(r"timestamp\(|max by \([^)]*\) \((timestamp\(|process_start_time_seconds)")
+"""Queries for the times of samples have no series unless a test says so."""
+
+
+def joined_of(query: str) -> list[tuple[str, dict[str, str]]]:
+    """Return the queries that were joined, in any depth, each with the labels that its series get; none where it is one alone."""
+    found: list[tuple[str, dict[str, str]]] = []
+    open_at: list[tuple[int, int]] = []
+    at = 0
+    while at < len(query):
+        end = ENDS.match(query, at)
+        if query.startswith(BEGINS, at):
+            open_at.append((at + len(BEGINS), len(found)))
+            at += len(BEGINS)
+        elif end is not None and open_at:
+            begin, first = open_at.pop()
+            if first == len(found):
+                found.append((query[begin:at], {}))
+            for _, labels in found[first:]:
+                labels[end[1]] = end[2]
+            at = end.end()
+        else:
+            at += 1
+    return found
 
 
 @pytest.fixture(autouse=True)
@@ -112,16 +139,16 @@ class ScriptedPrometheus:
 
     def _respond_to(self, handler: BaseHTTPRequestHandler, parameters: dict[str, str]) -> None:
         query = parameters.get("query", "")
-        joined = JOINED.findall(query)
-        asked = [expression for expression, _, _ in joined] or [query]
+        joined = joined_of(query)
+        asked = [expression for expression, _ in joined] or [query]
         self.parameters += [{**parameters, "query": expression} for expression in asked]
-        answers = [self._answers.get(expression, self._answer) for expression in asked]
+        answers = [self._answers.get(expression, NOTHING if TIMES.match(expression) else self._answer) for expression in asked]
         if not joined or any(answer is None for answer in answers):
             self._script.get(asked[0], self._respond)(handler)
             return
         series: list[dict[str, Any]] = []
         warnings: list[str] = []
-        for answer, (_, label, name) in zip(answers, joined, strict=True):
+        for answer, (_, labels) in zip(answers, joined, strict=True):
             status, document = answer or (500, {})
             result = copy.deepcopy(document.get("data", {}).get("result", []))
             if any(not isinstance(one, dict) for one in result):
@@ -130,7 +157,7 @@ class ScriptedPrometheus:
                 send(handler, status, json.dumps(document).encode())
                 return
             for one in result:
-                one["metric"][label] = name
+                one["metric"] |= labels
             series += result
             warnings += document.get("warnings", [])
         send(handler, 200, json.dumps({"status": "success", "data": {"result": series}, "warnings": warnings}).encode())

@@ -14,6 +14,7 @@ PROCESS = (
 )
 BACKEND = "shop-checkout-canary-(?:http-)?80@kubernetes(?:gateway|crd)?"
 PODS = 'namespace="shop",pod=~"c-[a-z0-9]{5}"'
+BIRTH = f"process_start_time_seconds{{{PODS}}}"
 PERCENT = {"versusStable": {"maxIncrease": {"percent": 10}}}
 
 
@@ -22,23 +23,42 @@ def preset(source: str, measure: str, **fields: object) -> Gate:
     return Gate.model_validate({"name": "g", "metric": metric, **(fields or PERCENT)})
 
 
+def together(total: str, untold: str) -> str:
+    """One question for all requests and for those that cannot be told good or bad."""
+    return f'sum by ({PROCESS}) ({total}) or label_replace(sum by ({PROCESS}) ({untold}), "tidegate_untold", "yes", "", "")'
+
+
 @pytest.mark.parametrize(
-    ("source", "total", "bad"),
+    ("source", "total", "bad", "untold"),
     [
         (
             "Envoy",
             'envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-canary_80"}',
             'envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-canary_80",envoy_response_code=~"5.."}',
+            (
+                'envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-canary_80",'
+                'envoy_response_code!~"[0-9]+|[0-9](?:xx|XX)"}'
+                ' or envoy_cluster_grpc_total{envoy_cluster_name="shop_checkout-canary_80"}'
+            ),
         ),
         (
             "Istio",
             f'istio_requests_total{{{PODS},reporter="destination"}}',
-            f'istio_requests_total{{{PODS},reporter="destination",response_code=~"5.."}}',
+            (
+                f'istio_requests_total{{{PODS},reporter="destination",response_code=~"5.."}}'
+                f' or istio_requests_total{{{PODS},reporter="destination",grpc_response_status=~"2|4|13|14|15"}}'
+            ),
+            (
+                f'istio_requests_total{{{PODS},reporter="destination",response_code!~"[0-9]+|[0-9](?:xx|XX)"}}'
+                f' or istio_requests_total{{{PODS},reporter="destination",request_protocol="grpc",response_code="200",'
+                'grpc_response_status!~"[0-9]+"}'
+            ),
         ),
         (
             "Linkerd",
             f'response_total{{{PODS},direction="inbound"}}',
             f'response_total{{{PODS},direction="inbound",classification="failure"}}',
+            f'response_total{{{PODS},direction="inbound",classification!~"success|failure"}}',
         ),
         (
             "NGINX",
@@ -49,6 +69,11 @@ def preset(source: str, measure: str, **fields: object) -> Gate:
             (
                 'nginx_ingress_controller_requests{namespace="shop",service="checkout-canary",status=~"5.."}'
                 ' or nginx_ingress_controller_requests{exported_namespace="shop",exported_service="checkout-canary",status=~"5.."}'
+            ),
+            (
+                'nginx_ingress_controller_requests{namespace="shop",service="checkout-canary",status!~"[0-9]+|[0-9](?:xx|XX)"}'
+                ' or nginx_ingress_controller_requests{exported_namespace="shop",exported_service="checkout-canary",'
+                'status!~"[0-9]+|[0-9](?:xx|XX)"}'
             ),
         ),
         (
@@ -61,24 +86,66 @@ def preset(source: str, measure: str, **fields: object) -> Gate:
                 f'traefik_service_requests_total{{service=~"{BACKEND}",code=~"5.."}}'
                 f' or traefik_service_requests_total{{exported_service=~"{BACKEND}",code=~"5.."}}'
             ),
+            (
+                f'traefik_service_requests_total{{service=~"{BACKEND}",code!~"[0-9]+|[0-9](?:xx|XX)"}}'
+                f' or traefik_service_requests_total{{exported_service=~"{BACKEND}",code!~"[0-9]+|[0-9](?:xx|XX)"}}'
+            ),
         ),
         (
             "GRPC",
             f"grpc_server_handled_total{{{PODS}}}",
             f'grpc_server_handled_total{{{PODS},grpc_code=~"Unknown|DeadlineExceeded|Internal|Unavailable|DataLoss"}}',
+            (
+                f'grpc_server_handled_total{{{PODS},grpc_code!~"OK|Unknown|DeadlineExceeded|Internal|Unavailable|DataLoss|Canceled'
+                "|InvalidArgument|NotFound|AlreadyExists|PermissionDenied|ResourceExhausted|FailedPrecondition|Aborted|OutOfRange"
+                '|Unimplemented|Unauthenticated|Code.*"}'
+            ),
         ),
-        ("HTTP", f"http_requests_total{{{PODS}}}", f'http_requests_total{{{PODS},code=~"5.."}}'),
+        (
+            "HTTP",
+            f"http_requests_total{{{PODS}}}",
+            f'http_requests_total{{{PODS},code=~"5.."}}',
+            f'http_requests_total{{{PODS},code!~"[0-9]+|[0-9](?:xx|XX)"}}',
+        ),
     ],
 )
-def test_errors(source, total, bad):
-    """One series per process, so that a restart shows; errors apart from all requests."""
+def test_errors(source, total, bad, untold):
+    """One series per process, so that a restart shows; errors, and what cannot be told, apart from all requests."""
     asked = raw_counters(preset(source, "ErrorRate"), NAMES)
 
     assert asked.kind is Kind.SHARE
-    assert asked.canary == VersionCounters(total=f"sum by ({PROCESS}) ({total})", bad=f"sum by ({PROCESS}) ({bad})")
+    times = " or ".join(f"timestamp({one})" for one in total.split(" or "))
+    by_service = source in {"Envoy", "NGINX", "Traefik"}
+    assert asked.canary == VersionCounters(
+        total=together(total, untold),
+        bad=f"sum by ({PROCESS}) ({bad})",
+        times=f"max by ({PROCESS}) ({times})",
+        births=f"max by ({PROCESS}) ({BIRTH}) == min by ({PROCESS}) ({BIRTH})" if source in {"GRPC", "HTTP"} else "",
+    )
     assert asked.stable is not None
     assert "s-[a-z0-9]{5}" in asked.stable.total or "checkout-stable" in asked.stable.total
-    assert asked.by_service is (source in {"Envoy", "NGINX", "Traefik"})
+    assert asked.by_service is by_service
+
+
+@pytest.mark.parametrize(
+    ("total", "dated"),
+    [
+        ("requests_total", True),
+        ("requests_total{pod=~\"c-[a-z0-9]{5}\", code!='}'} ", True),
+        ("sum by (pod) (requests_total)", False),
+        ("requests_total or other_total", False),
+        ("pod:requests:sum", False),
+        ('{__name__=~"a|b"}', False),
+        ("requests_total offset 1m", False),
+    ],
+)
+def test_times_of_counters_of_ones_own(total, dated):
+    """Only what was scraped has a time of its own; of all else it is that of the evaluation, which tells nothing."""
+    gate = Gate.model_validate(
+        {"name": "g", "metric": {"counters": {"canary": {"bad": "b", "total": total}}}, "threshold": {"max": 1}}
+    )
+
+    assert raw_counters(gate, NAMES).canary.times == (f"timestamp(\n{total}\n)" if dated else "")
 
 
 def test_errors_of_open_telemetry():
@@ -93,6 +160,18 @@ def test_errors_of_open_telemetry():
         f" or histogram_count(http_server_request_duration_seconds{{{pushed}}})"
         f" or histogram_count(http_server_request_duration_seconds{{{scraped}}}))"
     )
+
+
+def test_what_was_not_answered_by_linkerd():
+    """By the status of HTTP or of gRPC; groups of codes would not tell 503 from 500."""
+    asked = raw_counters(preset("Linkerd", "Availability"), NAMES)
+
+    where = f'{PODS},direction="inbound"'
+    assert asked.canary.bad == (
+        f'sum by ({PROCESS}) (response_total{{{where},status_code=~"502|503|504"}} or response_total{{{where},grpc_status="14"}})'
+    )
+    untold = f'response_total{{{where},status_code!~"[0-9]+"}} or response_total{{{where},grpc_status!~"[0-9]*"}}'
+    assert asked.canary.total == together(f"response_total{{{where}}}", untold)
 
 
 def test_latencies():
@@ -146,8 +225,8 @@ def test_counters_of_ones_own():
 
     asked = raw_counters(a_gate, NAMES)
 
-    assert asked.canary == VersionCounters(total="t", bad='b{pod=~"c-[a-z0-9]{5}"}')
-    assert asked.stable == VersionCounters(total='v{n="shop"}', bad="u")
+    assert asked.canary == VersionCounters(total="t", bad='b{pod=~"c-[a-z0-9]{5}"}', times="timestamp(\nt\n)")
+    assert asked.stable == VersionCounters(total='v{n="shop"}', bad="u", times='timestamp(\nv{n="shop"}\n)')
     assert not asked.grouped
 
 

@@ -11,6 +11,7 @@ from tidegate.prometheus import samples
 from tidegate.prometheus.counters import raw_counters
 from tidegate.prometheus.queries import Names
 from tidegate.prometheus.reader import Reader
+from unit.prometheus.conftest import TIMES
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 NAMES = Names("shop", "checkout", "checkout", "checkout-stable", "checkout-canary", "s", "c", 80)
@@ -57,8 +58,8 @@ class TestCounting:
 
         reading = await reader.read(gate(), NAMES, "abc", at(10))
 
-        assert reading == Reading("errors", "abc", at(10), counts=Counts(at(0), Tally(50.0, 2.0), Tally(400.0, 1.0)))
-        assert {one["time"] for one in prometheus.parameters[4:]} == {"1767323055.000"}
+        assert reading == Reading("errors", "abc", at(10), counts=Counts(at(0), Tally(50.0, 2.0), Tally(400.0, 1.0), until=at(10)))
+        assert {one["time"] for one in prometheus.parameters[6:]} == {"1767323055.000"}
 
     async def test_a_fixed_limit_needs_no_stable(self, prometheus, reader):
         """And does not ask for it."""
@@ -67,8 +68,8 @@ class TestCounting:
 
         reading = await reader.read(gate(stable=False), NAMES, "abc", at(10))
 
-        assert reading.counts == Counts(at(0), Tally(50.0, 2.0))
-        assert {one["query"] for one in prometheus.parameters} == {"canary_total", "canary_bad"}
+        assert reading.counts == Counts(at(0), Tally(50.0, 2.0), until=at(10))
+        assert {one["query"] for one in prometheus.parameters} == {"canary_total", "canary_bad", "timestamp(\ncanary_total\n)"}
 
     async def test_a_first_look_without_a_baseline_takes_it(self, prometheus, reader):
         """As after a restart of the operator; nothing is wrong with that."""
@@ -79,7 +80,7 @@ class TestCounting:
         second = await reader.read(gate(), NAMES, "abc", at(10))
 
         assert first == Reading("errors", "abc", at(0))
-        assert second.counts == Counts(at(0), Tally(10.0), Tally(100.0))
+        assert second.counts == Counts(at(0), Tally(10.0), Tally(100.0), until=at(10))
 
     async def test_one_failure_stops_both_versions(self, prometheus, reader):
         """The look after covers the time of the one that failed."""
@@ -93,7 +94,7 @@ class TestCounting:
 
         assert failed.counts is None
         assert failed.trouble == "Prometheus connection default: Prometheus says: no such function (HTTP 400)"
-        assert reading.counts == Counts(at(0), Tally(60.0, 3.0), Tally(500.0, 5.0))
+        assert reading.counts == Counts(at(0), Tally(60.0, 3.0), Tally(500.0, 5.0), until=at(20))
 
     async def test_an_instant_that_has_been_looked_at(self, prometheus, reader):
         """Gives nothing, and no trouble."""
@@ -110,7 +111,7 @@ class TestCounting:
 
         reading = await reader.read(gate(), NAMES, "abc", at(10))
 
-        assert reading.counts == Counts(at(0), Tally(50.0, 0.0), Tally(400.0, 0.0))
+        assert reading.counts == Counts(at(0), Tally(50.0, 0.0), Tally(400.0, 0.0), until=at(10))
 
     async def test_never_more_bad_events_than_events(self, prometheus, reader):
         """Of two counters that are not read in one scrape, one may be ahead."""
@@ -133,6 +134,113 @@ class TestCounting:
 
         assert reading.counts is not None
         assert reading.counts.canary.total == 30.0
+
+
+def sampled(prometheus, **seconds: float) -> None:
+    """Let the counters of a version be samples of such a time."""
+    for version, second in seconds.items():
+        series = [{"metric": {"pod": version}, "value": [0, str(at(second).timestamp())]}]
+        prometheus.gives(series, to=f"timestamp(\n{version}_total\n)")
+
+
+class TestTimes:
+    """Samples have times of their own, whenever it is looked."""
+
+    async def test_how_old_the_newest_samples_are(self, prometheus, reader):
+        """Of each version, whether anything is handed out or not."""
+        sampled(prometheus, canary=-3, stable=-10)
+        await primed(reader, gate(), prometheus)
+        sampled(prometheus, canary=-1, stable=-9)
+
+        reading = await reader.read(gate(), NAMES, "abc", at(5))
+
+        assert (reading.newest, reading.newest_stable) == (at(-1), at(-9))
+
+    async def test_where_nobody_tells(self, prometheus, reader):
+        """It is not made up."""
+        await primed(reader, gate(), prometheus)
+
+        reading = await reader.read(gate(), NAMES, "abc", at(5))
+
+        assert (reading.newest, reading.newest_stable) == (None, None)
+
+    async def test_what_stable_has_no_sample_of_yet_is_held_back(self, prometheus, reader):
+        """And handed out once it has one: what both have counted is of the same time."""
+        sampled(prometheus, canary=-3, stable=-10)
+        await primed(reader, gate(), prometheus)
+        says(prometheus, canary_total=150, canary_bad=50)
+        sampled(prometheus, canary=12)
+        first = await reader.read(gate(), NAMES, "abc", at(15))
+        says(prometheus, stable_total=1400, stable_bad=21)
+        sampled(prometheus, stable=20)
+
+        second = await reader.read(gate(), NAMES, "abc", at(25))
+
+        assert first.counts == Counts(at(0), Tally(0.0), Tally(0.0), until=at(0))
+        assert second.counts == Counts(at(0), Tally(50.0, 40.0), Tally(400.0, 1.0), until=at(20))
+
+    async def test_an_older_answer_of_another_replica(self, prometheus, reader):
+        """Far less than half, and no restart."""
+        sampled(prometheus, canary=-3)
+        await primed(reader, gate(stable=False), prometheus)
+        says(prometheus, canary_total=20, canary_bad=2)
+        sampled(prometheus, canary=-9)
+
+        reading = await reader.read(gate(stable=False), NAMES, "abc", at(5))
+
+        assert reading.counts == Counts(at(0), Tally(0.0), until=at(5))
+
+    async def test_bad_events_of_the_same_scrape(self, prometheus, reader):
+        """Their series have labels of their own; they have the time of the process that counts them."""
+        sampled(prometheus, canary=-3)
+        await primed(reader, gate(stable=False), prometheus)
+        process = {"pod": "canary", "code": "500"}
+        prometheus.gives([{"metric": process, "value": [0, "7"]}], to="canary_bad")
+        says(prometheus, canary_total=90)
+        sampled(prometheus, canary=-9)
+
+        reading = await reader.read(gate(stable=False), NAMES, "abc", at(5))
+
+        assert reading.counts == Counts(at(0), Tally(0.0), until=at(5))
+
+    async def test_bad_events_of_nobody_knows_whom(self, prometheus, reader):
+        """Where a time is missing, none is believed: events and bad ones are handed out together."""
+        sampled(prometheus, canary=-3, stable=-10)
+        prometheus.gives([{"metric": {"pod": "canary", "instance": "a"}, "value": [0, "3"]}], to="canary_bad")
+        says(prometheus, canary_total=100, stable_total=1000, stable_bad=20)
+        await reader.prime(gate(), NAMES, "abc", at(0))
+        prometheus.gives([{"metric": {"pod": "canary", "instance": "a"}, "value": [0, "5"]}], to="canary_bad")
+        says(prometheus, canary_total=110)
+        sampled(prometheus, canary=4)
+
+        reading = await reader.read(gate(), NAMES, "abc", at(5))
+
+        assert reading.newest is None
+
+    async def test_queries_that_cannot_be_joined(self, prometheus, reader):
+        """Are asked one by one from then on, without times."""
+        await primed(reader, gate(), prometheus)
+        prometheus.gives([0, "107"], to="canary_total")
+        await reader.read(gate(), NAMES, "abc", at(5))
+        prometheus.parameters.clear()
+
+        reading = await reader.read(gate(), NAMES, "abc", at(10))
+
+        assert reading.trouble == ""
+        assert not any(TIMES.match(one["query"]) for one in prometheus.parameters)
+
+    async def test_a_mistake_that_passes(self, prometheus, reader):
+        """What fails together and one by one is asked together again, with times."""
+        await primed(reader, gate(), prometheus)
+        prometheus.refuses("too many samples", status=422, to="canary_bad")
+        failed = await reader.read(gate(), NAMES, "abc", at(5))
+        says(prometheus, canary_bad=11)
+        sampled(prometheus, canary=8, stable=9)
+
+        reading = await reader.read(gate(), NAMES, "abc", at(10))
+
+        assert failed.trouble
+        assert (reading.newest, reading.newest_stable) == (at(8), at(9))
 
 
 class TestBaselines:
@@ -165,7 +273,7 @@ class TestBaselines:
 
         reading = await reader.read(gate(), NAMES, "abc", at(70))
 
-        assert reading.counts == Counts(at(60), Tally(1.0, 0.0), Tally(1.0, 0.0))
+        assert reading.counts == Counts(at(60), Tally(1.0, 0.0), Tally(1.0, 0.0), until=at(70))
 
     async def test_counting_goes_on_where_another_process_has_stopped(self, prometheus, reader):
         """The counters are read as they were at its last look."""
@@ -176,7 +284,7 @@ class TestBaselines:
 
         reading = await reader.read(gate(), NAMES, "abc", at(45))
 
-        assert reading.counts == Counts(at(0), Tally(50.0, 2.0), Tally(400.0, 1.0))
+        assert reading.counts == Counts(at(0), Tally(50.0, 2.0), Tally(400.0, 1.0), until=at(45))
 
     async def test_counting_begins_anew_where_nothing_is_known_of_then(self, prometheus, reader):
         """As after a Prometheus has lost its data."""
@@ -261,7 +369,7 @@ class TestNoCounters:
 
         reading = await reader.read(gate(stable=False), NAMES, "abc", at(20))
 
-        assert reading.counts == Counts(at(10), Tally(2.0, 0.0))
+        assert reading.counts == Counts(at(10), Tally(2.0, 0.0), until=at(20))
 
     async def test_a_series_twice(self, prometheus, reader):
         """Nobody knows which of them counts."""
@@ -319,7 +427,7 @@ class TestLatencies:
         reading = await reader.read(self.LATENCY, NAMES, "abc", at(10))
 
         canary, stable = Tally(10.0, over=(5.0, 1.0)), Tally(10.0, over=(2.0, 0.0))
-        assert reading.counts == Counts(at(0), canary, stable, bounds=(0.1, 0.5))
+        assert reading.counts == Counts(at(0), canary, stable, (0.1, 0.5), until=at(10))
 
     async def test_a_version_with_other_buckets(self, prometheus, reader):
         """Only what both have can be compared."""
@@ -365,8 +473,10 @@ class TestLatencies:
 
         await reader.read(self.LATENCY, NAMES, "abc", at(20))
 
-        assert len(prometheus.parameters) == 2
-        assert all("_bucket" in one["query"] for one in prometheus.parameters)
+        counters = [one["query"] for one in prometheus.parameters if not TIMES.match(one["query"])]
+        assert len(counters) == 2
+        assert all("_bucket" in query for query in counters)
+        assert len(prometheus.parameters) == 6
 
 
 class TestHints:
@@ -499,7 +609,7 @@ class TestPresets:
 
         reading = await reader.read(a_gate, NAMES, "abc", at(900))
 
-        assert reading.counts == Counts(at(0), Tally(total=0.5, bad=1.0))
+        assert reading.counts == Counts(at(0), Tally(total=0.5, bad=1.0), until=at(900))
 
     async def test_the_first_requests_through_a_gateway(self, prometheus, reader):
         """Its counters of the new version's Service appear with the first request, and all of them count."""
@@ -514,4 +624,4 @@ class TestPresets:
 
         reading = await reader.read(a_gate, NAMES, "abc", at(10))
 
-        assert reading.counts == Counts(at(0), Tally(5.0, 5.0))
+        assert reading.counts == Counts(at(0), Tally(5.0, 5.0), until=at(10))

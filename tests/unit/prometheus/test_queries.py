@@ -36,21 +36,63 @@ class TestPresets:
     """The queries of presets, word for word: they are what an SRE pastes into Prometheus."""
 
     def test_error_rate_from_envoy(self):
-        """Counters of codes that never occurred do not exist, so the numerator is 0 without them."""
+        """Counters of codes that never occurred do not exist, so the numerator is 0 without them.
+
+        Nor is there a value where codes are missing, or calls fail without them.
+        """
         assert queries(preset("Envoy", "ErrorRate"), NAMES) == Queries(
             canary=(
-                '((sum(rate(envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-canary_80",'
+                '(((sum(rate(envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-canary_80",'
                 'envoy_response_code=~"5.."}[1m])) or vector(0))'
                 ' / sum(rate(envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-canary_80"}[1m])))'
+                ' unless sum(rate(envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-canary_80",'
+                'envoy_response_code!~"[0-9]+|[0-9](?:xx|XX)"}[1m])'
+                ' or rate(envoy_cluster_grpc_total{envoy_cluster_name="shop_checkout-canary_80"}[1m]))'
+                ' > 0.001 * sum(rate(envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-canary_80"}[1m])))'
             ),
             stable=(
-                '((sum(rate(envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-stable_80",'
+                '(((sum(rate(envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-stable_80",'
                 'envoy_response_code=~"5.."}[1m])) or vector(0))'
                 ' / sum(rate(envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-stable_80"}[1m])))'
+                ' unless sum(rate(envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-stable_80",'
+                'envoy_response_code!~"[0-9]+|[0-9](?:xx|XX)"}[1m])'
+                ' or rate(envoy_cluster_grpc_total{envoy_cluster_name="shop_checkout-stable_80"}[1m]))'
+                ' > 0.001 * sum(rate(envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-stable_80"}[1m])))'
             ),
             canary_samples='sum(increase(envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-canary_80"}[1m]))',
             stable_samples='sum(increase(envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-stable_80"}[1m]))',
+            newest='max(timestamp(envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-canary_80"}))',
+            newest_stable='max(timestamp(envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-stable_80"}))',
         )
+
+    @pytest.mark.parametrize(
+        ("source", "measure", "counters"),
+        [
+            ("HTTP", "ErrorRate", ["http_requests_total"]),
+            ("HTTP", "Latency", ["http_request_duration_seconds_count"]),
+            ("NGINX", "Availability", ["nginx_ingress_controller_requests"] * 2),
+            (
+                "OpenTelemetry",
+                "Latency",
+                ["http_server_request_duration_seconds_count"] * 2 + ["http_server_request_duration_seconds"] * 2,
+            ),
+            ("Kubernetes", "CPU", ["container_cpu_usage_seconds_total"]),
+            ("Kubernetes", "Memory", ["container_memory_working_set_bytes"]),
+            ("Kubernetes", "Restarts", ["kube_pod_container_status_restarts_total"]),
+        ],
+    )
+    def test_newest_sample(self, source, measure, counters):
+        """The time of the newest sample is that of what the value rests on, wherever it may be labelled."""
+        asked = queries(preset(source, measure), NAMES).newest
+
+        assert re.findall(r"timestamp\((\w+)\{", asked) == counters
+
+    def test_requests_at_the_weight(self):
+        """Over the window where the weight is older than that; over the time of the weight where it is not."""
+        by_age = {age: queries(preset("HTTP", "ErrorRate"), NAMES, None, timedelta(seconds=age)).at_weight for age in (20, 90)}
+
+        assert by_age[20].endswith("[20s]))")
+        assert by_age[90] == queries(preset("HTTP", "ErrorRate"), NAMES).canary_samples
 
     def test_latency_from_envoy(self):
         """Envoy counts milliseconds, gates are in seconds."""
@@ -69,8 +111,10 @@ class TestPresets:
         asked = queries(preset("HTTP", "Availability"), NAMES)
 
         assert asked.canary == (
-            '1 - ((sum(rate(http_requests_total{namespace="shop",pod=~"checkout-bbb-[a-z0-9]{5}",code=~"502|503|504"}[1m]))'
+            '1 - (((sum(rate(http_requests_total{namespace="shop",pod=~"checkout-bbb-[a-z0-9]{5}",code=~"502|503|504"}[1m]))'
             ' or vector(0)) / sum(rate(http_requests_total{namespace="shop",pod=~"checkout-bbb-[a-z0-9]{5}"}[1m])))'
+            ' unless sum(rate(http_requests_total{namespace="shop",pod=~"checkout-bbb-[a-z0-9]{5}",code!~"[0-9]+"}[1m]))'
+            ' > 0.001 * sum(rate(http_requests_total{namespace="shop",pod=~"checkout-bbb-[a-z0-9]{5}"}[1m])))'
         )
 
     def test_latency_from_pods(self):
@@ -243,3 +287,20 @@ class TestPods:
     def test_none(self):
         """No ReplicaSet, no expression."""
         assert pods_of([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "newest"),
+    [
+        ("errors", "max(timestamp(errors))"),
+        (' errors{pod=~"x"} ', 'max(timestamp(errors{pod=~"x"}))'),
+        ('errors{pod=~"x{2}"}', None),
+        ("errors[1m]", None),
+        ("sum(errors)", None),
+        ("1", None),
+        ("errors or vector(0)", None),
+    ],
+)
+def test_newest_sample_of_ones_own_query(text: str, newest: str | None) -> None:
+    """Only of a plain selector anybody knows how old the samples are that it gives."""
+    assert queries(own(text, stable="s"), NAMES).newest == newest

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tidegate.api.gate import Gate
-from tidegate.judge.reading import Reading
+from tidegate.judge.reading import AtWeight, Reading
 from tidegate.prometheus.queries import Names
 from tidegate.prometheus.reader import Reader
 
@@ -31,15 +31,19 @@ async def test_a_reading_has_the_value_of_each_query(prometheus, reader):
     prometheus.gives_value("0.2", to="canary")
     prometheus.gives_value("0.1", to="stable")
     prometheus.gives_value("300", to="samples")
+    prometheus.gives_value("1767323040", to="max(timestamp(canary))")
+    prometheus.gives_value("1767323999", to="max(timestamp(stable))")
 
     reading = await reader.read(gate(), NAMES, "abc", AT)
 
-    assert reading == Reading("errors", "abc", AT, canary=0.2, stable=0.1, canary_samples=300.0)
+    newest = AT - timedelta(seconds=5)
+    known = {"canary": 0.2, "stable": 0.1, "canary_samples": 300.0}
+    assert reading == Reading("errors", "abc", AT, **known, newest=newest, newest_stable=AT)
     assert {parameters["time"] for parameters in prometheus.parameters} == {"1767323045.000"}
 
 
 async def test_presets_count_the_requests_of_both(prometheus, reader):
-    """Four queries."""
+    """Six queries; of the times of samples, there are none before 1970."""
     prometheus.gives_value("1")
     metric = {"preset": {"source": "Envoy", "measure": "ErrorRate"}}
     limit = {"judge": "Limit", "versusStable": {"maxIncrease": {"points": 1}}}
@@ -47,7 +51,34 @@ async def test_presets_count_the_requests_of_both(prometheus, reader):
 
     reading = await reader.read(preset, NAMES, "abc", AT)
 
-    assert reading == Reading("errors", "abc", AT, canary=1.0, stable=1.0, canary_samples=1.0, stable_samples=1.0)
+    first = datetime.fromtimestamp(1, UTC)
+    known = {"canary": 1.0, "stable": 1.0, "canary_samples": 1.0, "stable_samples": 1.0}
+    assert reading == Reading("errors", "abc", AT, **known, newest=first, newest_stable=first)
+
+
+async def test_requests_at_the_present_weight(prometheus, reader):
+    """The window of a value reaches back beyond the weight; the requests that let the weight rise are asked for apart."""
+    prometheus.gives_value("1")
+    metric = {"promql": {"canary": "canary", "unit": "Ratio", "samples": "n[{{window}}]"}}
+    own = Gate.model_validate({"name": "errors", "metric": metric, "threshold": {"max": 1}})
+    since = AT - timedelta(seconds=20.76)
+
+    reading = await reader.read(own, NAMES, "abc", AT, AT - timedelta(hours=1), weight_since=since)
+    young = await reader.read(own, NAMES, "abc", AT, AT - timedelta(hours=1), weight_since=AT - timedelta(seconds=0.5))
+
+    assert reading.at_weight == AtWeight(since, 1.0)
+    assert young.at_weight is None
+    assert {"n[1m]", "n[20s700ms]"} <= {parameters["query"] for parameters in prometheus.parameters}
+
+
+async def test_age_of_samples_is_no_trouble(prometheus, reader):
+    """Where nobody can tell how old samples are, there is a value all the same."""
+    prometheus.gives_value("0.2")
+    prometheus.gives([{"metric": {"pod": pod}, "value": [0, "1"]} for pod in "ab"], to="max(timestamp(canary))")
+
+    reading = await reader.read(gate(), NAMES, "abc", AT)
+
+    assert (reading.canary, reading.trouble, reading.newest) == (0.2, "", None)
 
 
 async def test_no_data_is_no_trouble(prometheus, reader):
@@ -98,7 +129,8 @@ async def test_the_same_query_at_the_same_instant_is_asked_once(prometheus, read
     readings = await asyncio.gather(*(reader.read(gate(), NAMES, "abc", AT) for _ in range(5)))
 
     assert [reading.canary for reading in readings] == [1.0] * 5
-    assert sorted(parameters["query"] for parameters in prometheus.parameters) == ["canary", "samples", "stable"]
+    times = ["max(timestamp(canary))", "max(timestamp(stable))"]
+    assert sorted(parameters["query"] for parameters in prometheus.parameters) == ["canary", *times, "samples", "stable"]
 
 
 async def test_another_instant_is_asked_again(prometheus, reader):
@@ -108,7 +140,7 @@ async def test_another_instant_is_asked_again(prometheus, reader):
     await asyncio.gather(*(reader.read(gate(), NAMES, "abc", AT + timedelta(seconds=n)) for n in range(2)))
     await reader.read(gate(), NAMES, "abc", AT)
 
-    assert len(prometheus.parameters) == 9
+    assert len(prometheus.parameters) == 15
 
 
 async def test_a_cancelled_look_does_not_take_the_answer_from_another(prometheus, reader):
@@ -149,7 +181,7 @@ async def test_every_query_is_observed(prometheus, connect):
 
     await reader.read(gate(), NAMES, "abc", AT)
 
-    assert sorted(seen) == [("default", False), ("default", True), ("default", True)]
+    assert sorted(seen) == [*[("default", False)] * 3, *[("default", True)] * 2]
 
 
 async def test_closing(prometheus, connect):

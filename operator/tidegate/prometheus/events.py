@@ -1,0 +1,18 @@
+"""What a counter of events says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Events:
+    """Counters of one process, or one counter.
+
+    Attributes:
+        total: all events.
+        bad: the bad ones among them; None where there is no such counter (yet), which is the same as 0.
+    """
+
+    total: float = 0.0
+    bad: float | None = None

@@ -1,0 +1,103 @@
+"""The selectors in people's own PromQL: which metrics it names, and with which conditions. One pass, whatever the text is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_TOKENS = re.compile(
+    r"""(?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)|(?P<comment>\#[^\n]*)|(?P<open>["'`])"""
+    r"|(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)|(?P<operator>=~|!~|!=|=)|(?P<other>[^\s])"
+)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition on a label, as it is written.
+
+    Attributes:
+        label: name of the label.
+        operator: `=`, `!=`, `=~` or `!~`.
+        value: the value, with its quotes.
+    """
+
+    label: str
+    operator: str
+    value: str
+
+    @property
+    def text(self) -> str:
+        """The condition as PromQL."""
+        return f"{self.label}{self.operator}{self.value}"
+
+    @property
+    def wants(self) -> bool:
+        """Whether only series that have the label can match, with a value that is asked for."""
+        return self.operator in ("=", "=~") and self.value[1:-1] not in ("", ".*", ".+")
+
+
+@dataclass(frozen=True)
+class Selector:
+    """A selector.
+
+    Attributes:
+        metric: name of the metric.
+        conditions: conditions on its labels; none where it stands without braces, or with empty ones.
+    """
+
+    metric: str
+    conditions: tuple[Condition, ...] = ()
+
+
+def selectors(promql: str) -> tuple[Selector, ...]:
+    """Return the selectors of a query that are written as `metric{...}`; those that are not understood are left out."""
+    return tuple(found for found, braced in _found(promql) if braced)
+
+
+def mentions(promql: str) -> tuple[Selector, ...]:
+    """Return the selectors of a query, and every other name that could be one: functions and labels are among them."""
+    return tuple(found for found, _ in _found(promql))
+
+
+def _found(promql: str) -> Iterator[tuple[Selector, bool]]:
+    tokens = _tokens(promql)
+    at = 0
+    while at < len(tokens):
+        kind, text = tokens[at]
+        at += 1
+        if kind != "name":
+            continue
+        if at == len(tokens) or tokens[at][1] != "{":
+            yield Selector(text), False
+            continue
+        conditions, at = _conditions(tokens, at + 1)
+        if conditions is not None:
+            yield Selector(text, conditions), True
+
+
+def _tokens(promql: str) -> list[tuple[str, str]]:
+    """Return the tokens up to the end, or to a string that does not end."""
+    tokens = []
+    for found in _TOKENS.finditer(promql):
+        kind = found.lastgroup or ""
+        if kind == "open":
+            break
+        if kind != "comment":
+            tokens.append((kind, found[0]))
+    return tokens
+
+
+def _conditions(tokens: list[tuple[str, str]], at: int) -> tuple[tuple[Condition, ...] | None, int]:
+    """Return the conditions up to the closing brace, and where to go on; None where they are not understood."""
+    conditions = []
+    while at < len(tokens) and tokens[at][1] != "}":
+        kinds = tuple(kind for kind, _ in tokens[at : at + 3])
+        if kinds != ("name", "operator", "string"):
+            return None, at
+        label, operator, value = (text for _, text in tokens[at : at + 3])
+        conditions.append(Condition(label, operator, value))
+        at += 3
+        if at < len(tokens) and tokens[at][1] == ",":
+            at += 1
+    return (tuple(conditions), at + 1) if at < len(tokens) else (None, at)
