@@ -26,19 +26,34 @@ class Tally:
 
 @dataclass(frozen=True)
 class Counts:
-    """Increases of counters between two looks, corrected for resets series by series, over the same time for both versions.
+    """Increases of counters between two instants, corrected for resets series by series, over the same time for both versions.
 
     Attributes:
-        since: the look before, from which on the increases count.
+        since: from which instant on the increases count: the end of those before.
         canary: the new version.
         stable: the stable version; None where the gate does not compare with it.
         bounds: bounds of latency in seconds, rising; empty where no latencies are counted.
+        until: the instant until which they count, `since` where nothing is new; None for that of the look.
     """
 
     since: datetime
     canary: Tally
     stable: Tally | None = None
     bounds: tuple[float, ...] = ()
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class AtWeight:
+    """Requests of the new version at the weight that it has, as far as they lie within the gate's window.
+
+    Attributes:
+        since: when it got the weight that was asked about.
+        requests: how many.
+    """
+
+    since: datetime
+    requests: float
 
 
 @dataclass(frozen=True)
@@ -56,6 +71,11 @@ class Reading:
         trouble: why there is no value, in the words of Prometheus or of the connection; empty where nothing went wrong.
         hint: what in the names matched nothing, where there is no data; empty where nobody knows.
         counts: what was counted since the look before, for the judge Evidence; None where nothing could be.
+        earlier: where several samples were taken since the look before: what was counted until each but the last, in order.
+            `counts` goes on from there.
+        newest: time of the newest sample of the new version that Prometheus showed; None where there is none, or nobody can tell.
+        newest_stable: likewise for the stable version.
+        at_weight: for the judge Limit, what the new version has counted since it got its weight; None where nobody can tell.
     """
 
     gate: str
@@ -68,6 +88,15 @@ class Reading:
     trouble: str = ""
     hint: str = ""
     counts: Counts | None = None
+    newest: datetime | None = None
+    newest_stable: datetime | None = None
+    earlier: tuple[Counts, ...] = ()
+    at_weight: AtWeight | None = None
+
+    @property
+    def spans(self) -> tuple[Counts, ...]:
+        """All that was counted since the look before, in order."""
+        return self.earlier if self.counts is None else (*self.earlier, self.counts)
 
 
 @dataclass(frozen=True)
@@ -84,6 +113,7 @@ class Judgement:
         starved: whether it is undecided for want of data, and not because the data says neither yes nor no.
         clear: whether there were enough requests and nothing speaks against the new version, be that proven or not.
         evidence: what the judge Evidence goes on from at the next look; None for the judge Limit.
+        anew: whether evidence had to begin anew, since what was stored of it cannot be read.
     """
 
     verdict: Verdict
@@ -95,3 +125,4 @@ class Judgement:
     starved: bool = False
     clear: bool = False
     evidence: EvidenceStatus | None = None
+    anew: bool = False

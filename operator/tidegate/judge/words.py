@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 
 from tidegate.api.metric import Measure, Unit
 
@@ -63,6 +64,15 @@ def requests(value: float) -> str:
     """Write a number of requests."""
     text = count(value)
     return "1 request" if text == "1" else f"{text} requests"
+
+
+def age(span: timedelta) -> str:
+    """Write how old something is, or how long it has lasted, e.g. `45 s`, `4 min` or `3 h`."""
+    seconds = max(0.0, span.total_seconds())
+    for size, unit in ((1, "s"), (60, "min"), (3600, "h")):
+        if round(seconds / size) < (100 if size == 1 else 120):
+            return f"{round(seconds / size)} {unit}"
+    return f"{round(seconds / 86400)} days"
 
 
 def times(ratio: float, measure: Measure | None) -> str:

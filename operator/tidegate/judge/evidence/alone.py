@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from tidegate.judge.evidence.numbers import log_mean, odds_times
+from tidegate.judge.evidence.numbers import log_mean, odds_logs, odds_times
 from tidegate.judge.evidence.ratio import FARTHER, SHARES
 from tidegate.judge.evidence.restarts import Mixture
 
@@ -82,7 +82,7 @@ class AloneMixture:
         total, bad = stable
         rate = min((bad + 0.5) / (total + 1), 0.999)
         deviation = math.sqrt(bursts / (bad + 0.5)) * (1 if self.up else -1)
-        edges = [odds_times(rate, math.exp(deviation * step)) for step in _STEPS]
+        edges = [min(odds_times(rate, math.exp(deviation * step)), 1.0) for step in _STEPS]
         cell = [0.0, 0.0, *self.parts[0].begin()]
         state[self.offset :] = [at, 0.0, *(cell * len(self.parts))]
         for i, part in enumerate(self.parts):
@@ -104,8 +104,5 @@ class AloneMixture:
 def _factors(counts: tuple[float, float], supposed: float, multiples: tuple[float, ...], bursts: float) -> list[float]:
     """Return the logarithms of Bernoulli likelihood ratios of multiples of the odds of a supposed share."""
     total, bad = counts
-    result = []
-    for multiple in multiples:
-        share = odds_times(supposed, multiple)
-        result.append((bad * math.log(share / supposed) + (total - bad) * math.log((1 - share) / (1 - supposed))) / bursts)
-    return result
+    logs = [odds_logs(supposed, multiple) for multiple in multiples]
+    return [(bad * log_bad + (total - bad) * log_good) / bursts for log_bad, log_good in logs]

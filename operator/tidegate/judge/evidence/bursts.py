@@ -1,23 +1,30 @@
-"""How bad events come together, and how much less evidence counts for it.
+"""How bad events come together, and what is evidence if they do.
 
 The tests suppose that requests fail independently. Retries, one bad dependency, or a client that sends batches make failures
-come in bursts, and a test that knows nothing of it rolls back half of the healthy releases. Dividing the logarithm of the
-evidence by a factor phi sets that right: where events come in bursts of a fixed size phi, their number divided by phi is a count
-of independent events again. It costs nothing of the guarantee for independent events, whatever phi is and whatever it was estimated
-from, as long as no more is claimed than what the undivided evidence says: an e-process may always be understated. So phi is
-estimated from everything that is known now, the latest interval included, and applied to all evidence since the first request;
-what was read before bursts could be told from chance need not be given away. For bursts the guarantee is approximate, and
-checked by simulation.
+come in bursts, and a test that knows nothing of it rolls back half of the healthy releases. So the evidence of harm is kept for
+several laws: independent events (phi = 1), and events whose number varies phi times as much. For phi > 1 it is
 
-The estimate looks at the stable version alone, so that a fault of the new version is not taken for its bursts; where a gate does
-not compare with stable, at the new version. Counts are gathered into blocks. Given the rate, a block is taken to be negative
-binomial with variance phi times its mean: the law of events that come in bursts of logarithmic sizes (M. H. Quenouille,
-Biometrics 5 (1949) 162-164), for which sums of blocks have the same phi. With the rate estimated from N earlier requests, a block
-of n has the dispersion phi * (1 + n / N), exactly so for phi = 1 (the predictive law of a Poisson count under a gamma law of its
-rate).
+- where a limit is fixed or in points, the likelihood ratio of negative binomial laws (`factor`), the law of events that come in
+  bursts of logarithmic sizes (M. H. Quenouille, Biometrics 5 (1949) 162-164), for which sums of blocks have the same phi;
+- where it is in percent, that of how all bad events are split between the versions (`splits`), which needs no rate of its own.
 
-What is known of phi is a probability for each value of a grid. A third of all services is supposed to have bursts until isolated
-failures argue it away: the chance of a false alarm is then met for a service with bursts, too, and not on average only.
+Together they are 1 / E = sum of weight(phi) / E(phi), and no more than E(1) (`discounted`): an e-process may always be understated,
+so that the guarantee for independent events holds whatever phi is and whatever it was estimated from. For bursts it is approximate,
+and checked by simulation. So phi is estimated from everything that is known now, the latest interval included, and applied to all
+evidence since the first request; what was read before bursts could be told from chance need not be given away.
+
+Proof, latency and what is counted while stable has no requests have no such laws. There the logarithm of the evidence is divided by
+phi: where events come in bursts of a fixed size phi, their number divided by phi is a count of independent events again.
+
+The estimate looks at the stable version alone as soon as that can tell, so that a fault of the new version is not taken for its
+bursts; else at the new version, too (`joined`). Counts are gathered into blocks. Given the rate, a block is taken to be negative
+binomial with variance phi times its mean. With the rate estimated from N requests of the last few blocks, a block of n has the
+dispersion phi * (1 + n / N), exactly so for phi = 1 (the predictive law of a Poisson count under a gamma law of its rate). A rate
+that jumps is another rate and no burst: such a block tells nothing, and those after it are held against the new rate. So neither an
+outage of both versions nor a fault is taken for bursts.
+
+What is known of phi is a probability for each value of a grid. One service in ten is supposed to have bursts until isolated
+failures argue it away.
 """
 
 from __future__ import annotations
@@ -26,11 +33,12 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
-from tidegate.judge.evidence.numbers import log_mean
+from tidegate.judge.evidence import usual
+from tidegate.judge.evidence.numbers import gammas, log_mean, log_sum
 
 GRID = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Values of phi; the greatest is the most that evidence is divided by."""
-PRIOR = (0.65, 0.01, 0.01, 0.17, 0.16)
+"""Values of phi: 1 for independent events."""
+PRIOR = (0.90, 0.01, 0.01, 0.05, 0.03)
 """Probability of each before anything is known: hardly any on 2, which takes long to be told from 1 and does little harm."""
 _LOG_PRIOR = tuple(math.log(weight) for weight in PRIOR)
 _NEGLIGIBLE = 1e-12
@@ -44,17 +52,25 @@ MEMORY = 200.0
 _KEPT = 1 - 1 / MEMORY
 _TELLING = 10.0
 """Bad events of stable from which on it alone tells whether they come in bursts."""
-UNLIKELY = 0.05
+UNLIKELY = 0.03
 """Chance of great bursts below which they are thought of less and less, where nothing can be corrected later."""
 _CERTAIN = 1 - 1e-9
 """Probability of independence from which on nothing else is thought of."""
 _HOPELESS = 0.8
-_HOPELESS_PLACE = 2
-"""Where nearly all requests so far are bad, a greater phi than that at this place of the grid is not thought of."""
+_HOPELESS_FACTOR = 4.0
+"""Where nearly all requests so far are bad, evidence is divided by no more than this."""
 _LEAST = 1e-6
 """Requests that are none, and parts that are no part."""
-FLOATS = 6 + len(GRID)
-"""Length of the state: total and bad events of earlier blocks, of this one, its seconds, blocks so far, and log likelihoods."""
+_LOGS = slice(6, 6 + len(GRID))
+_LOCAL = _LOGS.stop
+FLOATS = _LOCAL + 2
+"""Length of the state: total and bad events of earlier blocks, of this one, its seconds, blocks so far, log likelihoods, and total
+and bad events of the last blocks."""
+_PARTS, _EVENTS = 4.0, 8.0
+"""Blocks, and bad events, from which the rate of the next block is foretold: one that changes for good must not look like
+bursts."""
+_TELLS_MOST = 3.0
+"""Greatest logarithm of what one block tells of one factor against another: an outage is one event, however much fails in it."""
 
 
 def begin() -> list[float]:
@@ -80,8 +96,7 @@ def add(state: list[float], total: float, bad: float, seconds: float) -> bool:
     if (state[1] + count) * block < EVENTS * (state[0] + block) and state[4] < LONGEST:
         return False
     learned = state[0] > 0 and state[1] + count > 0
-    if learned:
-        _learn(state, block, count)
+    _learn(state, block, count)
     state[0] = state[0] * _KEPT + block
     state[1] = state[1] * _KEPT + count
     state[2] = state[3] = state[4] = 0.0
@@ -112,7 +127,7 @@ def joined(state: list[float], own: Sequence[float]) -> list[float]:
 
 def weights(state: Sequence[float]) -> list[float]:
     """Return the probability of each value of phi."""
-    logs = [prior + value for prior, value in zip(_LOG_PRIOR, state[6:FLOATS], strict=True)]
+    logs = [prior + value for prior, value in zip(_LOG_PRIOR, state[_LOGS], strict=True)]
     top = max(logs)
     parts = [math.exp(value - top) for value in logs]
     total = sum(parts)
@@ -125,7 +140,7 @@ def mean(weights: Sequence[float]) -> float:
 
 
 def careful(weights: Sequence[float]) -> float:
-    """Return a factor that phi hardly exceeds, for tests that cannot divide what they counted before by what is known later.
+    """Return a factor that phi hardly exceeds, for tests that divide each interval's evidence by what was known before it.
 
     That is the greatest phi, less of it where the chance that phi is as great as that is less than UNLIKELY.
     """
@@ -150,6 +165,47 @@ def hopeless(total: float, bad: float) -> bool:
     return bad >= _HOPELESS * total > 0
 
 
+def factor(count: float, null: float, alternative: float, phi: float) -> float:
+    """Return the logarithm of a likelihood ratio for events in bursts: negative binomial counts of variance phi times the mean.
+
+    Args:
+        count: bad events in an interval.
+        null: how many are expected under the null, above 0.
+        alternative: and under the alternative, above 0.
+        phi: above 1.
+    """
+    first, second = null / (phi - 1), alternative / (phi - 1)
+    return (first - second) * math.log(phi) + gammas(count, first, second)
+
+
+def splits(counts: tuple[float, float, float, float], rho: float, ratios: Sequence[float], expected: float) -> list[list[float]]:
+    """Return likelihood ratios for how bursts are split between the versions, for each phi above 1 and each alternative.
+
+    Given how many bad events both versions have together, the number in each is beta-binomial where both are negative binomial of
+    the same phi (Dirichlet compound multinomial; J. E. Mosimann, Biometrika 49 (1962) 65-82), with sizes in the ratio of what is
+    expected. The fewer bursts are expected, the more unequal splits are thought of; of the expectation and what there is, the less
+    is taken.
+
+    Args:
+        counts: requests and bad ones of the new version, requests and bad ones of stable.
+        rho: ratio of the shares of bad events under the null.
+        ratios: and under each alternative.
+        expected: stable's share of bad events.
+    """
+    n_c, e_c, n_b, e_b = counts
+    if e_c + e_b <= 0:
+        return [[0.0] * len(ratios)] * (len(GRID) - 1)
+    base = rho * n_c + n_b
+    events = min(expected * base, e_c + e_b)
+    shares = [(r * n_c / (r * n_c + n_b), n_b / (r * n_c + n_b)) for r in (rho, *ratios)]
+    found = []
+    for phi in GRID[1:]:
+        size = events / (phi - 1)
+        (a, b), *others = [(size * of_canary, size * of_stable) for of_canary, of_stable in shares]
+        found.append([gammas(e_c, a, more) + gammas(e_b, b, less) for more, less in others])
+    return found
+
+
 def discounted(value: Callable[[int], float], weights: Sequence[float], *, hopeless: bool = False) -> float:
     """Return the evidence when phi is uncertain: 1 / E = sum of weight(phi) / E(phi), and no more than E(1).
 
@@ -165,12 +221,12 @@ def discounted(value: Callable[[int], float], weights: Sequence[float], *, hopel
     if weights[0] >= _CERTAIN:
         return undivided
     if hopeless:
-        return max(min(undivided, value(_HOPELESS_PLACE)), discounted(value, weights))
+        return max(min(undivided, undivided / _HOPELESS_FACTOR), discounted(value, weights))
     terms = [(undivided, weights[0])]
     terms += [(value(place), weights[place]) for place in range(1, len(GRID)) if weights[place] > _NEGLIGIBLE]
-    worst = min([log for log, weight in terms if weight > 0], default=undivided)
-    total = sum([weight * math.exp(worst - log) for log, weight in terms])
-    return min(undivided, worst - math.log(total)) if total > 0 else undivided
+    # A factor whose weight has underflowed to 0 argues for nothing, however far its evidence lies below the rest.
+    worth = [math.log(weight) - log for log, weight in terms if weight > 0]
+    return min(undivided, -log_sum(worth)) if worth else undivided
 
 
 def discounted_mean(logs: Sequence[float], weights: Sequence[float]) -> float:
@@ -189,16 +245,34 @@ def known(state: Sequence[float]) -> bool:
 
 
 def _learn(state: list[float], block: float, count: float) -> None:
-    """Add a block to the log likelihoods."""
-    mean = (state[1] + 0.5) / state[0] * block
-    wider, log, gamma = 1 + max(block / state[0], _LEAST), math.log, math.lgamma
-    for i, phi in enumerate(GRID, 6):
+    """Add a block to the log likelihoods, and to what is known of the rate."""
+    total, bad = state[_LOCAL], state[_LOCAL + 1]
+    mean = (bad + 0.5) / total * block if total > 0 else count
+    most = usual.most(mean)
+    if total > 0 and bad + count > 0 and count <= most:
+        values = _likelihoods(mean, 1 + max(block / total, _LEAST), count)
+        least = max(values) - _TELLS_MOST
+        logs = [old * _KEPT + max(value, least) for old, value in zip(state[_LOGS], values, strict=True)]
+        top = max(logs)
+        state[_LOGS] = [log - top for log in logs]
+    # A rate that has jumped is another rate from now on, and what it does next tells whether it was a burst.
+    keep = 0.0 if count > most else usual.kept(max(mean, count), parts=_PARTS, events=_EVENTS)
+    state[_LOCAL] = total * keep + block
+    state[_LOCAL + 1] = bad * keep + count
+
+
+def _likelihoods(mean: float, wider: float, count: float) -> list[float]:
+    """Return the logarithm of the chance of so many bad events for each phi, less what is the same for all of them.
+
+    Args:
+        mean: how many are expected.
+        wider: factor of the variance, as the mean is not known for certain.
+        count: how many there were.
+    """
+    log, gamma, values = math.log, math.lgamma, []
+    for phi in GRID:
         more = phi * wider - 1
         size = mean / more
         value = gamma(count + size) - gamma(size) - size * log(1 + more)
-        if count > 0:
-            value += count * log(more / (1 + more))
-        state[i] = state[i] * _KEPT + value
-    top = max(state[6:FLOATS])
-    for i in range(6, FLOATS):
-        state[i] -= top
+        values.append(value + count * log(more / (1 + more)) if count > 0 else value)
+    return values

@@ -18,6 +18,7 @@ The alternatives keep stable's share b* as it was so far, and give the new versi
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from tidegate.judge.evidence.numbers import odds_times
 
@@ -26,6 +27,25 @@ SMALLEST = 1e-9
 _STEPS = 12
 _EXACT = 1e-6
 """Derivative that is as good as 0: it costs no more than that of the evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An alternative and its projection on the null.
+
+    Attributes:
+        canary: share of bad events of the new version under the alternative,
+        canary_null: and under the null.
+        stable: share of stable under the alternative,
+        stable_null: and under the null.
+        inexact: what is taken off as the projection is not exact.
+    """
+
+    canary: float
+    canary_null: float
+    stable: float
+    stable_null: float
+    inexact: float
 
 
 class MarginFactors:
@@ -54,20 +74,26 @@ class MarginFactors:
             stable_bad: bad ones among them.
             expected: stable's share of bad events, from earlier intervals only.
         """
+        good, stable_good, log = canary_total - canary_bad, stable_total - stable_bad, math.log
+        factors = []
+        for one in self.pairs(canary_total, stable_total, expected):
+            canary = canary_bad * log(one.canary / one.canary_null) + good * log((1 - one.canary) / (1 - one.canary_null))
+            stable = stable_bad * log(one.stable / one.stable_null) + stable_good * log((1 - one.stable) / (1 - one.stable_null))
+            factors.append(canary + stable - one.inexact)
+        return factors or [0.0] * len(self.multiples)
+
+    def pairs(self, canary_total: float, stable_total: float, expected: float) -> list[Pair]:
+        """Return what each alternative says, and its projection; none where there is none. Arguments as for `of`."""
         share = min(max(expected, SMALLEST), 1 - SMALLEST)
         limit = self.slope * share + self.offset
         if not SMALLEST <= limit <= 1 - SMALLEST or self.most - self.least < 4 * SMALLEST:
-            return [0.0] * len(self.multiples)
-        good, stable_good, b1, log = canary_total - canary_bad, stable_total - stable_bad, share, math.log
-        factors = []
+            return []
+        found = []
         for multiple in self.multiples:
             c1 = odds_times(limit, multiple)
-            b0, left = self._projection(c1, b1, canary_total, stable_total)
-            c0 = self.slope * b0 + self.offset
-            canary = canary_bad * log(c1 / c0) + good * log((1 - c1) / (1 - c0))
-            stable = stable_bad * log(b1 / b0) + stable_good * log((1 - b1) / (1 - b0))
-            factors.append(canary + stable - max(left * (1 - b0), -left * b0))
-        return factors
+            b0, left = self._projection(c1, share, canary_total, stable_total)
+            found.append(Pair(c1, self.slope * b0 + self.offset, share, b0, max(left * (1 - b0), -left * b0)))
+        return found
 
     def _projection(self, c1: float, b1: float, n_c: float, n_b: float) -> tuple[float, float]:
         """Return b° and the negated derivative there, by Newton's method kept within a bracket.

@@ -2,14 +2,16 @@
 
 What may be relied on, for a version that keeps all limits of the gate at all times, whose requests fail independently given
 what came before: the chance that any look ever says Fail is at most alpha (Ville's inequality), however often one looks and
-whatever is done with the traffic in between. The same for Pass and a version that exceeds a limit. Where failures come in
-bursts, evidence is discounted by what stable shows of them (`bursts`); that part is an estimate, checked by simulation.
+whatever is done with the traffic in between. The same for Pass and a version that exceeds a limit. Where failures may come in
+bursts, the evidence is that of several laws, weighed by what stable shows of them (`bursts`); that part is an estimate, checked by
+simulation.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import timedelta
 
 from tidegate.api.gate import Gate
 from tidegate.api.metric import Measure
@@ -23,8 +25,13 @@ from tidegate.judge.evidence.numbers import powers_of_ten
 from tidegate.judge.evidence.trial import Trial
 from tidegate.judge.reading import Judgement, Reading
 
+CLOSER = 0.4
+"""Evidence of harm, as a power of ten, from which on a gate is looked at more often than its interval says: each sample counts."""
+OFTENER = 10
+"""Looks for one, then."""
 POINTS = 60
 """Most points of the history of evidence."""
+_SHORTEST = timedelta(seconds=1)
 _ROUND = 2
 
 
@@ -41,15 +48,15 @@ def judge(gate: Gate, reading: Reading, before: GateStatus | None, *, alpha: flo
         alpha: the chance of a false alarm that this gate may take, between 0 and 1.
         alone: all traffic is on the new version, so that stable has none to be compared with.
     """
-    counts, known = reading.counts, before.evidence if before is not None else None
-    if counts is None and known is None:
+    known = before.evidence if before is not None else None
+    if not reading.spans and known is None:
         return _nothing(gate, reading)
     trial, trouble = _taken(gate, reading, known, alone=alone)
     needed = -math.log(alpha)
     weights = (trial.harm(), trial.proof(), needed)
     found = estimate(trial)
-    verdict = _verdict(gate, trial, weights, fresh=counts is not None and not trouble)
-    starved = verdict is Verdict.UNDECIDED and (bool(trouble) or counts is None or not _enough(gate, trial))
+    verdict = _verdict(gate, trial, weights, sound=not trouble)
+    starved = verdict is Verdict.UNDECIDED and (bool(trouble) or not _enough(gate, trial))
     said = _said(before, verdict) if trial.resumed and not starved else ""
     if trial.show(alpha, now=verdict is not Verdict.UNDECIDED and not said):
         said = ""
@@ -61,8 +68,10 @@ def judge(gate: Gate, reading: Reading, before: GateStatus | None, *, alpha: flo
         stable=found.stable,
         samples=trial.samples,
         starved=starved,
-        clear=not trouble and counts is not None and _enough(gate, trial) and found.within and weights[0] < needed / 2,
+        # A look without new counts is one of many where scrapes are rarer; how long there were none is for the engine to say.
+        clear=not trouble and _enough(gate, trial) and found.within and weights[0] < needed / 2,
         evidence=_status(trial, found, weights, known, alpha),
+        anew=known is not None and not trial.resumed,
     )
 
 
@@ -72,22 +81,35 @@ def _said(before: GateStatus | None, verdict: Verdict) -> str:
     return before.message if before is not None and same else ""
 
 
+def interval_of(gate: Gate, state: GateStatus | None) -> timedelta:
+    """Return how long after a look the next one is due: sooner while something speaks against the new version, and not enough yet.
+
+    Args:
+        gate: the gate.
+        state: what its last look found; None before the first.
+    """
+    known = state.evidence if state is not None and state.verdict is Verdict.UNDECIDED else None
+    if known is None or known.harm < CLOSER:
+        return gate.interval
+    return min(gate.interval, max(_SHORTEST, gate.interval / OFTENER))
+
+
 def fails(gate: Gate, reading: Reading, before: GateStatus | None, *, alpha: float, alone: bool = False) -> bool:
     """Whether `judge` says Fail; for those who need no more than that, at less than half the time."""
     known = before.evidence if before is not None else None
-    if reading.counts is None and known is None:
+    if not reading.spans and known is None:
         return False
     return _taken(gate, reading, known, alone=alone)[0].harm() >= -math.log(alpha)
 
 
 def _taken(gate: Gate, reading: Reading, known: EvidenceStatus | None, *, alone: bool) -> tuple[Trial, str]:
     """Return the tests with the look's counts in them, and why counts are missing or cannot be used."""
-    counts, limits = reading.counts, limits_of(gate)
+    spans, limits = reading.spans, limits_of(gate)
     trial = Trial(limits, known.state, known.since) if known is not None and known.state else None
     if trial is None or not trial.resumed:
-        trial = Trial(limits, "", counts.since if counts is not None else reading.at)
-    trouble = "" if counts is None else trial.take(counts, reading.at, alone=alone)
-    return trial, reading.trouble or trouble
+        trial = Trial(limits, "", spans[0].since if spans else reading.at)
+    troubles = [trial.take(one, reading.at, alone=alone) for one in spans]
+    return trial, reading.trouble or next(filter(None, troubles), "")
 
 
 def _nothing(gate: Gate, reading: Reading) -> Judgement:
@@ -113,11 +135,11 @@ def _enough(gate: Gate, trial: Trial) -> bool:
     return round(trial.samples) >= max(1, gate.min_samples)
 
 
-def _verdict(gate: Gate, trial: Trial, weights: tuple[float, float, float], *, fresh: bool) -> Verdict:
+def _verdict(gate: Gate, trial: Trial, weights: tuple[float, float, float], *, sound: bool) -> Verdict:
     harm, proof, needed = weights
     if harm >= needed:
         return Verdict.FAIL
-    return Verdict.PASS if proof >= needed and fresh and _enough(gate, trial) else Verdict.UNDECIDED
+    return Verdict.PASS if proof >= needed and sound and _enough(gate, trial) else Verdict.UNDECIDED
 
 
 @dataclass(frozen=True)
@@ -135,7 +157,7 @@ def _message(gate: Gate, look: _Look, trial: Trial, found: Estimate) -> str:
         return sentence.sentence(gate, trial, found, look.verdict, look.weights)
     if look.trouble:
         return f"{trial.limits.name} cannot be judged: {look.trouble}"
-    if found.canary is None or look.reading.counts is None:
+    if found.canary is None:
         reason = look.reading.hint or ("it has had no requests yet" if trial.samples == 0 else "Prometheus has no new counts")
         return f"{trial.limits.name} of the new version is not known: {reason}{_wanted(gate) if trial.samples == 0 else ''}"
     if not _enough(gate, trial):
@@ -154,6 +176,7 @@ def _status(
     step, history = _history(trial, harm, before)
     return EvidenceStatus(
         since=trial.since,
+        until=trial.until,
         canary_requests=trial.samples,
         canary_bad=totals.canary.bad if bad else None,
         stable_requests=totals.stable.total,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tidegate.judge.evidence import latency
 from tidegate.judge.evidence.interval import Interval
 from tidegate.judge.evidence.latency import BEYOND, WITHIN, Bounds
-from tidegate.judge.evidence.numbers import bounded, log_mean, odds_times
+from tidegate.judge.evidence.numbers import bounded, log_mean, odds_logs
 from tidegate.judge.evidence.restarts import due
 
 _ROUNDING = 1e-9
@@ -63,8 +63,8 @@ class QuantileThreshold:
         self.quantile = quantile
         self.limit = limit
         self._bounds = Bounds(quantile, near=limit, changed=_keep_all)
-        self._harm = [_logarithms(1 - quantile, multiple) for multiple in BEYOND]
-        self._proof = [_logarithms(1 - quantile, 1 / divisor) for divisor in WITHIN]
+        self._harm = [odds_logs(1 - quantile, multiple) for multiple in BEYOND]
+        self._proof = [odds_logs(1 - quantile, 1 / divisor) for divisor in WITHIN]
 
     def begin(self) -> list[float]:
         """Return the state before the first interval.
@@ -121,12 +121,6 @@ def _note(state: list[float], at: int, interval: Interval, place: int) -> float 
     state[at] = interval.bounds[place]
     state[at + 1] += slow
     return slow
-
-
-def _logarithms(share: float, multiple: float) -> tuple[float, float]:
-    """Return the log likelihood ratio of a slow request and of a fast one, for a multiple of the odds."""
-    other = odds_times(share, multiple)
-    return math.log(other / share), math.log((1 - other) / (1 - share))
 
 
 def _keep_all(_: list[float]) -> None:

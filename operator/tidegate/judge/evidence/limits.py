@@ -23,6 +23,9 @@ from tidegate.judge.evidence.quantile import QuantileRatio
 from tidegate.judge.evidence.tail import Tail
 from tidegate.judge.evidence.threshold import NoneAllowed, ThresholdTest
 
+COMPARING = (PairedTest, QuantileRatio, Tail)
+"""Tests of limits that are relative to stable."""
+
 _LATENCIES = frozenset({Measure.LATENCY, Measure.TAIL})
 
 

@@ -9,6 +9,11 @@ from collections.abc import Sequence
 MOST = 700.0
 """Greatest natural logarithm of evidence that is kept: its exponential is still a float."""
 
+LEAST = 1e-300
+"""Stands for nothing where a logarithm is taken."""
+_LARGE, _SERIES = 1e7, 100.0
+"""Argument from which on lgamma is rounded too much, and from which on Stirling's series is exact."""
+
 
 def log_sum(values: Sequence[float]) -> float:
     """Return log(sum(exp(v))) without overflow; minus infinity for no values."""
@@ -35,6 +40,48 @@ def log_mean(values: Sequence[float]) -> float:
 def odds_times(share: float, multiple: float) -> float:
     """Return the share whose odds are a multiple of a share's odds, for 0 <= share <= 1."""
     return multiple * share / (1 + (multiple - 1) * share)
+
+
+def odds_logs(share: float, multiple: float) -> tuple[float, float]:
+    """Return the log likelihood ratio of a bad event and of a good one, for a multiple of a share's odds against the share.
+
+    Both are finite for every share from 0 to 1, also where the other share is 1 as far as a float can tell.
+    """
+    wider = math.log1p((multiple - 1) * share)
+    return math.log(multiple) - wider, -wider
+
+
+def gammas(count: float, null: float, alternative: float) -> float:
+    """Return log(G(count + alternative) G(null) / (G(alternative) G(count + null))) for the gamma function G.
+
+    Of counts of 1e12 the logarithms of G are 1e13, so that their difference is rounded to hundredths, or tenths, and look by look
+    in the same direction. Stirling's series leaves out what they have in common.
+
+    Args:
+        count: bad events, at least 0.
+        null: size under the null, at least 0; one that is hardly any is taken for LEAST.
+        alternative: and under the alternative, likewise.
+    """
+    if count <= 0:
+        return 0.0
+    gamma, x, y = math.lgamma, max(null, LEAST), max(alternative, LEAST)
+    if count + max(x, y) < _LARGE:
+        return gamma(count + y) - gamma(y) - gamma(count + x) + gamma(x)
+    if min(x, y) < _SERIES:
+        # Only those of great arguments are taken together: the others are exact as they are.
+        more = (count + x - 0.5) * math.log1p((y - x) / (count + x)) + (y - x) * (math.log(count + y) - 1)
+        return more + _rest(count + y) - _rest(count + x) - gamma(y) + gamma(x)
+    terms = [
+        (y - 0.5) * math.log1p(count / y),
+        -(x - 0.5) * math.log1p(count / x),
+        count * math.log1p((y - x) / (count + x)),
+    ]
+    return math.fsum(terms) + _rest(count + y) - _rest(y) - _rest(count + x) + _rest(x)
+
+
+def _rest(x: float) -> float:
+    """Return the terms of Stirling's series that vanish as x grows."""
+    return (1 / 12 - 1 / (360 * x * x)) / x
 
 
 def divergence(one: float, other: float) -> float:

@@ -1,10 +1,11 @@
 """A limit on the new version's share of bad events relative to stable's, as a test that is valid at every look.
 
-Harm: the mixture over alternatives beyond the limit and over starting times (`restarts`) of the factors of each interval.
-Which factor is used depends on earlier intervals only: `ratio` where the limit is a multiple of stable's share,
-`difference` where it has an offset or where bad events are so frequent that `ratio` gives away too much. Proof: the mixture
-over alternatives within the limit, all starting at the first request. A part of the weight of harm is kept for the time
-when stable has no traffic (`alone`).
+Harm: the mixture over alternatives beyond the limit and over starting times (`restarts`) of the factors of each interval, for
+each law of how bad events come (`bursts`). Which factor is used for independent events depends on earlier intervals only:
+`ratio` where the limit is a multiple of stable's share, `difference` where it has an offset or where bad events are so frequent
+that `ratio` gives away too much. For bursts it is `bursts.splits` or, with an offset, `bursts.factor`. Proof: the mixture over
+alternatives within the limit, all starting at the first request, divided by what is known of bursts. A part of the weight of
+harm is kept for the time when stable has no traffic (`alone`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from tidegate.judge.evidence import bursts
+from tidegate.judge.evidence import bursts, usual
 from tidegate.judge.evidence.alone import RESERVE, AloneMixture
 from tidegate.judge.evidence.difference import SMALLEST, MarginFactors
 from tidegate.judge.evidence.interval import Interval
@@ -24,11 +25,17 @@ FREQUENT = 0.1
 """Share of bad events at the limit from which on the exact factors are used for ratios, too."""
 _KNOWN = 50
 """Requests of stable that this is decided on, at least."""
-_USUAL = 0.01
+_USUAL = 0.002
 """What stable's share is taken for at first."""
 _HARM, _PROOF = 0, 1
 _TOTALS = slice(0, 4)
-_BURSTS = slice(4, 4 + len(bursts.GRID))
+_RECENT = slice(4, 6)
+_PARTS, _EVENTS = 40.0, 40.0
+"""Intervals, and bad events of stable, from which its share in the next one is foretold."""
+_OVER = 0.5
+"""Most of what is known that is kept where stable has far fewer bad events than were expected: what was usual is over. A flood of
+requests that all failed would else be what is expected for a thousand intervals, and blind the test as long."""
+_BURSTS = slice(6, 6 + len(bursts.GRID))
 
 
 class PairedTest:
@@ -49,7 +56,8 @@ class PairedTest:
         multiples = (up_multiples, down_multiples) if up else (down_multiples, up_multiples)
         self._ratio = [RatioFactors(slope, several) for several in multiples]
         self._margin = [MarginFactors(slope, offset, several) for several in multiples]
-        self._harm = Mixture(_BURSTS.stop, SHARES, bursts.GRID)
+        self._multiples = multiples[_HARM]
+        self._harm = Mixture(_BURSTS.stop, SHARES, len(bursts.GRID))
         self._proof = slice(self._harm.end, self._harm.end + len(multiples[1]))
         self._alone = AloneMixture(self._proof.stop, self.limit, up=up)
 
@@ -58,9 +66,12 @@ class PairedTest:
         return self.slope * stable_share + self.offset
 
     def begin(self) -> list[float]:
-        """Return the state before the first interval: totals and bad events of both versions, bursts, harm, proof, and alone."""
+        """Return the state before the first interval.
+
+        Totals and bad events of both versions, stable's lately, bursts, harm, proof, and alone.
+        """
         return (
-            [0.0] * 4
+            [0.0] * 6
             + bursts.weights_at(1.0)
             + self._harm.begin()
             + [0.0] * (self._proof.stop - self._proof.start)
@@ -78,11 +89,12 @@ class PairedTest:
         if stable is None or canary.total <= 0 or stable.total <= 0:
             return
         counts = (canary.total, canary.bad, stable.total, stable.bad)
-        if harm := self._factors(_HARM, state, counts):
-            self._harm.grow(state, interval.start, harm)
-            for place, factor in enumerate(self._factors(_PROOF, state, counts), self._proof.start):
-                state[place] += factor
+        harm = self._factors(_HARM, state, counts)
+        self._harm.grow(state, interval.start, harm, *self._in_bursts(state, counts))
+        for place, factor in enumerate(self._factors(_PROOF, state, counts), self._proof.start):
+            state[place] += factor
         state[_TOTALS] = [before + now for before, now in zip(state[_TOTALS], counts, strict=True)]
+        self.remember(state, stable.total, stable.bad)
 
     def harm(self, state: Sequence[float]) -> float:
         """Return the evidence that the limit is exceeded."""
@@ -99,26 +111,59 @@ class PairedTest:
         return bounded(bursts.discounted_mean(state[self._proof], state[_BURSTS]))
 
     def weights(self, state: Sequence[float]) -> list[float]:
-        """Return what is known of bursts: the probability of each factor in `bursts.GRID`."""
+        """Return what is known of bursts: the probability of each phi in `bursts.GRID`."""
         return list(state[_BURSTS])
 
     def temper(self, state: list[float], weights: Sequence[float]) -> None:
-        """Discount all evidence so far by what is known of bursts now: the probability of each factor in `bursts.GRID`."""
+        """Weigh all evidence so far by what is known of bursts now: the probability of each phi in `bursts.GRID`."""
         state[_BURSTS] = weights
 
+    @staticmethod
+    def remember(state: list[float], total: float, bad: float) -> None:
+        """Learn what is usual for stable."""
+        known, seen = state[_RECENT]
+        expected = seen / known * total if known > 0 else bad
+        usually = min(bad, usual.most(expected))
+        keep = usual.kept(max(expected, usually), parts=_PARTS, events=_EVENTS)
+        if total > 0 and bad < usual.least(expected, min(expected / total, 1.0)):
+            keep = min(keep, _OVER)
+        state[_RECENT] = [known * keep + total, seen * keep + usually]
+
+    def _in_bursts(self, state: Sequence[float], counts: tuple[float, float, float, float]) -> list[list[float]]:
+        """Return the factors of harm of an interval for each law of events that come in bursts."""
+        expected = _expected(state)
+        if self.offset == 0:
+            return bursts.splits(counts, self.slope, [self.slope * multiple for multiple in self._multiples], expected)
+        total, bad, stable_total, stable_bad = counts
+        pairs = self._margin[_HARM].pairs(total, stable_total, expected)
+        means = [
+            (one.canary_null * total, one.canary * total, one.stable_null * stable_total, one.stable * stable_total)
+            for one in pairs
+        ]
+        nothing = [0.0] * len(SHARES)
+        return [
+            [bursts.factor(bad, c0, c1, phi) + bursts.factor(stable_bad, b0, b1, phi) for c0, c1, b0, b1 in means] or nothing
+            for phi in bursts.GRID[1:]
+        ]
+
     def _factors(self, which: int, state: Sequence[float], counts: tuple[float, float, float, float]) -> list[float]:
-        """Return the factors of an interval; none where all of them are 1."""
-        total, bad = state[2], state[3]
+        """Return the factors of an interval for events that are independent."""
+        total, bad = state[_RECENT]
         if self.offset == 0:
             frequent = total >= _KNOWN and max(1.0, self.slope) * bad >= FREQUENT * total
             if not frequent:
-                return self._ratio[which].of(*counts) if counts[1] + counts[3] > 0 else []
-        expected = (bad + _USUAL * _KNOWN / 10) / (total + _KNOWN / 10)
-        factors = self._margin[which].of(*counts, expected=min(max(expected, SMALLEST), 1 - SMALLEST))
+                return self._ratio[which].of(*counts)
+        factors = self._margin[which].of(*counts, expected=_expected(state))
         if which == _PROOF and total < _KNOWN:
             # A bet on what is not known yet costs evidence that nothing brings back (harm has later starts): half is kept.
             return [log_add(factor, 0.0) - math.log(2) for factor in factors]
         return factors
+
+
+def _expected(state: Sequence[float]) -> float:
+    """Return stable's share of bad events as it is to be expected in the next interval."""
+    total, bad = state[_RECENT]
+    return min(max((bad + _USUAL * _KNOWN / 10) / (total + _KNOWN / 10), SMALLEST), 1 - SMALLEST)
 
 
 class NeverExceeded:

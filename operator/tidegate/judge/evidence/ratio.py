@@ -19,7 +19,7 @@ import math
 
 FARTHER = (1.4, 2.1, 4.5, 14.0)
 """Alternatives beyond a limit, as multiples of it,"""
-SHARES = (0.10, 0.42, 0.36, 0.12)
+SHARES = (0.05, 0.42, 0.34, 0.19)
 """and the share of the weight that each has: most of it where a fault is bad enough to matter and not so bad that all find it."""
 SLIGHT = (1.12, 1.35, 1.8, 3.0, 9.0)
 """Alternatives within a limit, as divisors of it: whoever allows 20% more wants no increase at all to be enough for a proof."""

@@ -16,25 +16,35 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-FIRST = 0.3
+FIRST = 0.28
 """Weight of the start at the first request."""
+SOON, EARLY, HOUR = 0.18, 20.0, 3600.0
+"""Weight of starts that grow rarer from EARLY seconds on, as one over time, until an HOUR: most faults show soon, and a minute
+more or less matters most then."""
 HEAD = 2160.0
-"""Seconds over which later starts are spread evenly."""
+"""Seconds over which the other later starts are spread evenly."""
 POWER = 3.0
-"""After HEAD the density of starts falls with this power of time: slowly enough for a fault of the third day to be found."""
+"""After HEAD their density falls with this power of time: slowly enough for a fault of the third day to be found."""
 _MOST = 1e280
 _STEEPEST = 600.0
 _LEAST = 1e-300
 """Greatest S, greatest logarithm of a factor, and what stands for nothing: all stays finite, and less evidence is still valid."""
-_DENSITY = (1 - FIRST) / (HEAD + HEAD / (POWER - 1))
+_DENSITY = (1 - FIRST - SOON) / (HEAD + HEAD / (POWER - 1))
 
 
 def due(seconds: float) -> float:
     """Return the weight of all starts until a time after the first request; it never exceeds 1."""
+    return 1 - left(seconds)
+
+
+def left(seconds: float) -> float:
+    """Return the weight of all starts after a time: to all digits, so that it never rounds to none however old a gate is."""
+    seconds = max(0.0, seconds)
+    soon = SOON * (1 - math.log1p(min(seconds, HOUR) / EARLY) / math.log1p(HOUR / EARLY))
     if seconds <= HEAD:
-        return FIRST + _DENSITY * max(0.0, seconds)
-    later: float = (1 - (HEAD / seconds) ** (POWER - 1)) / (POWER - 1)
-    return FIRST + _DENSITY * HEAD * (1 + later)
+        return max(0.0, 1 - FIRST - SOON + soon - _DENSITY * seconds)
+    later: float = (HEAD / seconds) ** (POWER - 1) / (POWER - 1)
+    return soon + _DENSITY * HEAD * later
 
 
 class Mixture:
@@ -43,43 +53,44 @@ class Mixture:
     Args:
         offset: index in the state at which the stretch begins.
         shares: share of the weight that each alternative has; 1 in all.
-        bursts: S is kept once for each of these factors, and the logarithms of evidence are divided by it.
+        laws: S is kept once for each of so many laws of what is counted.
     """
 
-    def __init__(self, offset: int, shares: Sequence[float], bursts: Sequence[float] = (1.0,)) -> None:
+    def __init__(self, offset: int, shares: Sequence[float], laws: int = 1) -> None:
         self.offset = offset
         self.shares = tuple(shares)
-        self.bursts = tuple(bursts)
-        self.end = offset + 1 + len(shares) * len(bursts)
+        self.laws = laws
+        self.end = offset + 1 + len(shares) * laws
 
     def begin(self) -> list[float]:
         """Return the stretch before the first interval."""
         return [-1.0] + [0.0] * (self.end - self.offset - 1)
 
-    def grow(self, state: list[float], seconds: float, log_factors: Sequence[float]) -> None:
+    def grow(self, state: list[float], seconds: float, *laws: Sequence[float]) -> None:
         """Multiply with the factors of an interval, after spending what is due at its beginning.
 
         Args:
             state: the test's state.
             seconds: from the first request to the beginning of the interval; must not depend on the interval's counts.
-            log_factors: for each alternative the logarithm of its factor, whose expectation is at most 1 under the null.
+            laws: for each law, and for each alternative, the logarithm of its factor, whose expectation is at most 1 under the
+                null.
         """
         exp, last, j = math.exp, state[self.offset], self.offset + 1
         weight = 0.0
         if seconds > last:
-            weight = due(seconds) - (due(last) if last >= 0 else 0.0)
+            weight = (left(last) if last >= 0 else 1.0) - left(seconds)
             state[self.offset] = seconds
-        new = [(weight * share, min(factor, _STEEPEST)) for share, factor in zip(self.shares, log_factors, strict=True)]
-        for phi in self.bursts:
-            for start, factor in new:
-                grown = (state[j] + start) * exp(factor / phi)
+        starts = [weight * share for share in self.shares]
+        for factors in laws:
+            for start, factor in zip(starts, factors, strict=True):
+                grown = (state[j] + start) * exp(min(factor, _STEEPEST))
                 state[j] = min(_MOST, grown)
                 j += 1
 
     def value(self, state: Sequence[float], place: int = 0) -> float:
-        """Return the logarithm of what all starts so far are worth, together with the cash, for one of the factors of bursts."""
+        """Return the logarithm of what all starts so far are worth, together with the cash, for one of the laws."""
         last, size = state[self.offset], len(self.shares)
         if last < 0:
             return 0.0
         first = self.offset + 1 + place * size
-        return math.log(max(1 - due(last), 0.0) + sum(state[first : first + size]) + _LEAST)
+        return math.log(left(last) + sum(state[first : first + size]) + _LEAST)

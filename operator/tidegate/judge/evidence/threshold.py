@@ -3,17 +3,17 @@
 The mixture of Bernoulli likelihood ratios, E = mean over j of (p_j / p_0)^x ((1 - p_j) / (1 - p_0))^(n - x), with the odds of p_j
 multiples of the odds of p_0 (H. Robbins, Ann. Math. Statist. 41 (1970) 1397-1409; with one alternative it is Wald's sequential
 probability ratio test). A factor's expectation is 1 + (p - p_0) (p_j - p_0) / (p_0 (1 - p_0)), at most 1 for every p on the null's
-side of p_0, so that p may change from request to request.
+side of p_0, so that p may change from request to request. That is for independent events; harm is kept also for events that
+come in bursts (`bursts.factor`), and proof is divided by what is known of them.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from tidegate.judge.evidence import bursts
 from tidegate.judge.evidence.interval import Interval
-from tidegate.judge.evidence.numbers import MOST, bounded, odds_times
+from tidegate.judge.evidence.numbers import MOST, bounded, odds_logs, odds_times
 from tidegate.judge.evidence.ratio import FARTHER, SHARES, SLIGHT
 from tidegate.judge.evidence.restarts import Mixture
 
@@ -34,8 +34,9 @@ class ThresholdTest:
         down_multiples = tuple(1 / multiple for multiple in (SLIGHT if up else FARTHER))
         multiples = (up_multiples, down_multiples) if up else (down_multiples, up_multiples)
         self.limit, self.up = limit, up
-        self._factors = [[_logarithms(limit, multiple) for multiple in several] for several in multiples]
-        self._harm = Mixture(_BURSTS.stop, SHARES, bursts.GRID)
+        self._factors = [[odds_logs(limit, multiple) for multiple in several] for several in multiples]
+        self._alternatives = [odds_times(limit, multiple) for multiple in multiples[0]]
+        self._harm = Mixture(_BURSTS.stop, SHARES, len(bursts.GRID))
         self._proof = slice(self._harm.end, self._harm.end + len(multiples[1]))
 
     def begin(self) -> list[float]:
@@ -50,7 +51,11 @@ class ThresholdTest:
             return
         state[_TOTALS] = [state[0] + interval.canary.total, state[1] + bad]
         harm, proof = [[bad * log_bad + good * log_good for log_bad, log_good in factors] for factors in self._factors]
-        self._harm.grow(state, interval.start, harm)
+        total = interval.canary.total
+        in_bursts = [
+            [bursts.factor(bad, self.limit * total, share * total, phi) for share in self._alternatives] for phi in bursts.GRID[1:]
+        ]
+        self._harm.grow(state, interval.start, harm, *in_bursts)
         for place, factor in enumerate(proof, self._proof.start):
             state[place] += factor
 
@@ -68,11 +73,11 @@ class ThresholdTest:
         return bounded(bursts.discounted_mean(state[self._proof], state[_BURSTS]))
 
     def weights(self, state: Sequence[float]) -> list[float]:
-        """Return what is known of bursts: the probability of each factor in `bursts.GRID`."""
+        """Return what is known of bursts: the probability of each phi in `bursts.GRID`."""
         return list(state[_BURSTS])
 
     def temper(self, state: list[float], weights: Sequence[float]) -> None:
-        """Discount all evidence so far by what is known of bursts now: the probability of each factor in `bursts.GRID`."""
+        """Weigh all evidence so far by what is known of bursts now: the probability of each phi in `bursts.GRID`."""
         state[_BURSTS] = weights
 
 
@@ -94,8 +99,3 @@ class NoneAllowed:
     def proof(self, state: Sequence[float]) -> float:  # noqa: ARG002 - the protocol's signature
         """Return no evidence."""
         return 0.0
-
-
-def _logarithms(limit: float, multiple: float) -> tuple[float, float]:
-    share = odds_times(limit, multiple)
-    return math.log(share / limit), math.log((1 - share) / (1 - limit))

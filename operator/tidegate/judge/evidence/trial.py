@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from tidegate.api.metric import Measure
-from tidegate.judge.evidence import bursts, latency, outlook, ratio_interval, state
+from tidegate.judge.evidence import bursts, latency, outlook, pooling, ratio_interval, state
 from tidegate.judge.evidence.interval import Interval
-from tidegate.judge.evidence.limits import Limits
+from tidegate.judge.evidence.limits import COMPARING, Limits
 from tidegate.judge.evidence.numbers import bounded, countable, log_mean, never_rising, rising
 from tidegate.judge.evidence.paired import PairedTest
 from tidegate.judge.evidence.threshold import ThresholdTest
@@ -27,6 +27,8 @@ _MOST = 1e12
 """Most requests in an interval that are believed."""
 _FADING = 120.0
 """Seconds over which the present rate of requests is averaged."""
+_HARDLY = 1e-9
+"""Requests in that time that are none: after a day of silence what fades is too little to divide by."""
 
 _ORIGIN, _END, _N_C, _E_C, _N_B, _E_B, _RECENT, _SECONDS, _SHOWN, _LOW, _HIGH, _TARGET, _DRIFT = range(13)
 _HEADER = 13
@@ -61,21 +63,23 @@ class Trial:
         self._weights: list[float] | None = None
         self._totals: Totals | None = None
         interval = ratio_interval.FLOATS if limits.compares and not limits.of_latency else 0
-        lengths = (_HEADER, bursts.FLOATS, bursts.FLOATS, interval, *limits.lengths)
+        lengths = (_HEADER, bursts.FLOATS, bursts.FLOATS, interval, 0, *limits.lengths)
         found = state.decode(text, limits.fingerprint, lengths) if text else None
         self.resumed = found is not None
         if found is None:
             header = [0.0] * _HEADER
             header[_ORIGIN], header[_SHOWN], header[_LOW], header[_TARGET] = origin.timestamp(), -1.0, -1.0, -1.0
             header[_HIGH] = -1.0
-            found = [header, bursts.begin(), bursts.begin(), [0.0] * interval, *[test.begin() for test in limits.tests]]
+            found = [header, bursts.begin(), bursts.begin(), [0.0] * interval, pooling.begin()]
+            found += [test.begin() for test in limits.tests]
         if abs(found[0][_ORIGIN] - origin.timestamp()) > _ROUNDED:
             found[0][_ORIGIN] = origin.timestamp()
-        self.header, self.stable_spread, self.own_spread, self.ratios, *self.states = found
+        self.header, self.stable_spread, self.own_spread, self.ratios, self.waiting, *self.states = found
 
     def text(self) -> str:
         """Return what the next look goes on from."""
-        return state.encode(self.limits.fingerprint, (self.header, self.stable_spread, self.own_spread, self.ratios, *self.states))
+        stretches = (self.header, self.stable_spread, self.own_spread, self.ratios, self.waiting, *self.states)
+        return state.encode(self.limits.fingerprint, stretches)
 
     @property
     def spread(self) -> list[float]:
@@ -88,6 +92,11 @@ class Trial:
         return datetime.fromtimestamp(self.header[_ORIGIN], UTC)
 
     @property
+    def until(self) -> datetime:
+        """Until when they have been; what came later is still to be handed in."""
+        return datetime.fromtimestamp(self.header[_ORIGIN] + self.header[_END], UTC)
+
+    @property
     def elapsed(self) -> float:
         """Seconds from then to the end of the last interval."""
         return self.header[_END]
@@ -97,14 +106,16 @@ class Trial:
 
         Args:
             counts: of the interval.
-            at: its end.
+            at: its end, where the counts do not tell it.
             alone: all traffic is on the new version.
 
         Returns:
             Why the counts cannot be used; empty where they were.
         """
         origin = self.header[_ORIGIN]
-        start, end = counts.since.timestamp() - origin, at.timestamp() - origin
+        start, end = counts.since.timestamp() - origin, (counts.until or at).timestamp() - origin
+        if counts.until is not None and counts.until <= counts.since:
+            return ""
         if end <= start or start < self.header[_END] - OVERLAP:
             return "what was counted overlaps with what has been counted before"
         interval = _interval(counts, max(0.0, start), end, poisson=self.limits.measure is Measure.RESTARTS, alone=alone)
@@ -114,21 +125,33 @@ class Trial:
         return ""
 
     def add(self, interval: Interval) -> None:
-        """Take an interval of sound counts into the tests and the totals."""
-        header, canary, stable = self.header, interval.canary, interval.stable
-        if self.limits.of_latency or interval.alone:
-            # These tests divide each interval's evidence by what was known before it.
-            interval = replace(interval, bursts=bursts.careful(self.weights))
-        self._totals = None
+        """Take an interval of sound counts into the totals, and into the tests once both versions have some."""
+        self._add_up(interval)
+        pooled = pooling.take(self.waiting, interval) if self.limits.compares else interval
         watched = latency.watched(self.states[0]) if self.limits.of_latency and self.states else None
         for test, one in zip(self.limits.tests, self.states, strict=True):
-            test.add(one, interval)
+            seen = pooled if isinstance(test, COMPARING) else interval
+            if seen is not None:
+                test.add(one, self._careful(seen))
+        if pooled is not None:
+            self._learn(pooled, watched)
+
+    def _careful(self, interval: Interval) -> Interval:
+        """Return an interval for tests that divide its evidence by what was known before it."""
+        careful = self.limits.of_latency or interval.alone
+        return replace(interval, bursts=bursts.careful(self.weights)) if careful else interval
+
+    def _learn(self, interval: Interval, watched: float | None) -> None:
+        canary, stable = interval.canary, interval.stable
         if watched is not None and watched != latency.watched(self.states[0]):
             # How requests beyond another bound come says little of those beyond this one.
             self.own_spread, self.stable_spread, self._weights = bursts.begin(), bursts.begin(), None
         self._learn_bursts(interval)
         if self.ratios and stable is not None and canary.total > 0 and stable.total > 0:
             ratio_interval.add(self.ratios, canary.total, canary.bad, stable.total, stable.bad)
+
+    def _add_up(self, interval: Interval) -> None:
+        header, canary, stable = self.header, interval.canary, interval.stable
         header[_END] = interval.end
         header[_N_C] += canary.total
         header[_E_C] += canary.bad
@@ -139,6 +162,7 @@ class Trial:
         fading = math.exp(-seconds / _FADING)
         header[_RECENT] = header[_RECENT] * fading + canary.total
         header[_SECONDS] = header[_SECONDS] * fading + seconds
+        self._totals = None
 
     def harm(self) -> float:
         """Return the evidence that a limit is exceeded: the mean of all limits' e-processes, as a natural logarithm."""
@@ -156,14 +180,14 @@ class Trial:
 
     @property
     def weights(self) -> list[float]:
-        """The probability of each factor in `bursts.GRID`: certainty of 1 for restarts."""
+        """The probability of each phi in `bursts.GRID`: certainty of 1 for restarts."""
         if self._weights is None:
             self._weights = bursts.weights_at(1.0) if self.limits.measure is Measure.RESTARTS else bursts.weights(self.spread)
         return self._weights
 
     @property
     def bursts(self) -> float:
-        """The factor by which bad events come together, and evidence counts less."""
+        """The mean of phi: how many times as much bad events vary as independent ones would."""
         return bursts.mean(self.weights)
 
     @property
@@ -194,8 +218,9 @@ class Trial:
 
     @property
     def per_minute(self) -> float:
-        """Requests of the new version per minute, lately."""
-        return 60 * self.header[_RECENT] / self.header[_SECONDS] if self.header[_SECONDS] > 0 else 0.0
+        """Requests of the new version per minute, lately; 0 where it has been silent for so long that no rate can be told."""
+        header = self.header
+        return 60 * header[_RECENT] / header[_SECONDS] if header[_SECONDS] > 0 and header[_RECENT] > _HARDLY else 0.0
 
     def show(self, alpha: float, *, now: bool) -> bool:
         """Compute the ratio's interval and how many requests are still needed, if they are old, or now; return whether it did.

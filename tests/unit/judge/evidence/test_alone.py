@@ -1,5 +1,6 @@
 """All traffic is on the new version: its counts against what stable had counted before."""
 
+import math
 import random
 
 import pytest
@@ -64,3 +65,17 @@ class TestDetection:
         test.add(state, interval(1000, 1000, 0, 0, alone=True))
 
         assert test.harm(state) <= 0
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.01])
+@pytest.mark.parametrize("up", [True, False])
+@pytest.mark.parametrize(("total", "bad"), [(0.01, 0), (1, 0), (1, 1), (1e12, 1e12)])
+def test_a_stable_version_that_hardly_had_requests(total, bad, up, offset):
+    """What its share could be reaches up to 1, as far as a float can tell."""
+    test = PairedTest(1.0, offset if up else -offset, up=up)
+    state = test.begin()
+
+    test.add(state, interval(1, 0, total, bad, bursts=16.0))
+    test.add(state, interval(10, 0, 0, 0, start=60.0, alone=True, bursts=16.0))
+
+    assert all(math.isfinite(value) for value in (*state, test.harm(state)))

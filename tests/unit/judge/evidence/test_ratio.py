@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tidegate.judge.evidence.paired import PairedTest
 from tidegate.judge.evidence.ratio import FARTHER, SHARES, SLIGHT, RatioFactors
-from tidegate.judge.evidence.restarts import Mixture
+from tidegate.judge.evidence.restarts import FIRST, Mixture
 from unit.judge.evidence.counts import first_look, interval, intervals, median, share_of, steps
 
 
@@ -194,4 +194,19 @@ def test_a_mixture_of_one_alternative_without_later_starts_is_walds_test():
 
     mixture.grow(state, 0.0, factors)
 
-    assert pytest.approx(math.log(0.7 + 0.3 * math.exp(factors[0]))) == mixture.value(state)
+    assert pytest.approx(math.log(1 - FIRST + FIRST * math.exp(factors[0]))) == mixture.value(state)
+
+
+@pytest.mark.parametrize(("slope", "offset"), [(1.5, 0.0), (1.0, 0.01)])
+@pytest.mark.parametrize("flood", [1e5, 1e8, 1e12])
+def test_a_flood_of_failures_of_both_does_not_blind(slope, offset, flood):
+    """After it stable fails no more, and the new version fails all: what was usual is over."""
+    test = PairedTest(slope, offset)
+    state = test.begin()
+    for look in range(5):
+        test.add(state, interval(flood / 100, flood / 100, flood, flood, start=5.0 * look, seconds=5.0))
+
+    for look in range(5, 65):
+        test.add(state, interval(40, 40, 40, 0, start=5.0 * look, seconds=5.0))
+
+    assert test.harm(state) > math.log(1000)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.judge.evidence.restarts import FIRST, HEAD, Mixture, due
+from tidegate.judge.evidence.restarts import FIRST, HEAD, Mixture, due, left
 
 
 class TestTheWeights:
@@ -18,9 +18,10 @@ class TestTheWeights:
 
         assert FIRST <= due(early) <= due(late) <= 1
 
-    def test_steady_over_the_first_half_hour(self):
-        """A fault of minute 30 has had as many starts before it as one of minute 5."""
-        assert pytest.approx(due(300) - due(0)) == due(1800) - due(1500)
+    def test_more_at_first_and_enough_for_the_first_half_hour(self):
+        """Most faults show soon; one of minute 30 has had more than half as many starts just before it as one of minute 10."""
+        assert due(90) - due(60) > 2 * (due(630) - due(600))
+        assert due(1800) - due(1500) > 0.5 * (due(600) - due(300))
 
     def test_something_is_left_for_the_third_day(self):
         day = 86_400
@@ -39,14 +40,14 @@ def explicit(starts, factors, shares):
 
 
 def test_one_number_for_all_starts_is_the_mixture_over_them():
-    """Five alternatives, two factors of bursts, fifty intervals: the recursion gives what fifty separate tests give."""
+    """Four alternatives, two laws, fifty intervals: the recursion gives what fifty separate tests give."""
     rng, shares = random.Random(41), (0.1, 0.2, 0.3, 0.4)
-    mixture = Mixture(3, shares, (1.0, 4.0))
+    mixture = Mixture(3, shares, 2)
     state = [9.0, 9.0, 9.0, *mixture.begin()]
     factors, starts, spent = [], [], 0.0
     for look in range(50):
         several = [rng.gauss(-0.01, 0.3) for _ in shares]
-        mixture.grow(state, 30.0 * look, several)
+        mixture.grow(state, 30.0 * look, several, [factor / 4 for factor in several])
         factors.append(several)
         starts.append((look, due(30.0 * look) - spent))
         spent = due(30.0 * look)
@@ -75,3 +76,12 @@ def test_absurdly_strong_evidence_stays_a_number():
         mixture.grow(state, 5.0 * look, [1e9])
 
     assert 500 < mixture.value(state) < math.inf
+
+
+@pytest.mark.parametrize("days", [1, 100, 10_000])
+def test_a_gate_never_grows_too_old(days):
+    """There is a weight for every interval, although all that begin later have hardly any together."""
+    begin = 86_400.0 * days
+
+    assert left(begin) > left(begin + 5) > 0
+    assert left(begin) + due(begin) == pytest.approx(1)

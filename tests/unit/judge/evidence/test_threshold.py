@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.judge.evidence.numbers import MOST
+from tidegate.judge.evidence.numbers import MOST, odds_logs
 from tidegate.judge.evidence.poisson import PoissonTest
 from tidegate.judge.evidence.ratio import FARTHER, SLIGHT
-from tidegate.judge.evidence.threshold import NoneAllowed, ThresholdTest, _logarithms
+from tidegate.judge.evidence.threshold import NoneAllowed, ThresholdTest
 from unit.judge.evidence.counts import first_look, interval, intervals, median, share_of
 
 
@@ -18,14 +18,14 @@ class TestFactors:
     @given(st.floats(0.0001, 0.9999), st.floats(0, 1), st.sampled_from([*FARTHER, *(1 / multiple for multiple in SLIGHT)]))
     def test_expectation_is_at_most_one(self, limit, part, multiple):
         """For every share on the null's side of the limit."""
-        log_bad, log_good = _logarithms(limit, multiple)
+        log_bad, log_good = odds_logs(limit, multiple)
         p = limit * part if multiple > 1 else limit + (1 - limit) * part
 
         assert p * math.exp(log_bad) + (1 - p) * math.exp(log_good) <= 1 + 1e-9
 
     def test_one_alternative_is_walds_test(self):
         """Twice the odds of 1%: the likelihood ratio of 12 bad ones in 500."""
-        log_bad, log_good = _logarithms(0.01, 2.0)
+        log_bad, log_good = odds_logs(0.01, 2.0)
         p1 = (2 / 99) / (1 + 2 / 99)
 
         expected = 12 * math.log(p1 / 0.01) + 488 * math.log((1 - p1) / 0.99)

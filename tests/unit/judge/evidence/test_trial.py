@@ -33,6 +33,14 @@ FIXED = Gate.model_validate(
     }
 )
 
+ERRORS = Gate.model_validate(
+    {
+        "name": "errors",
+        "metric": {"preset": {"source": "HTTP", "measure": "ErrorRate"}},
+        "versusStable": {"maxIncrease": {"percent": 50}},
+    }
+)
+
 
 def trial(gate: Gate = TAIL) -> Trial:
     return Trial(limits_of(gate), "", BEGIN)
@@ -93,3 +101,13 @@ def test_what_is_known_of_bursts_counts_at_once():
         one.add(interval)
 
         assert bursts.mean(bursts.weights(one.spread)) == one.bursts
+
+
+def test_days_of_silence_leave_no_rate():
+    """What fades for two days is too little to divide by."""
+    one = trial(ERRORS)
+    one.add(Interval(Tally(20), Tally(20), 0.0, 5.0))
+    for hour in range(48):
+        one.add(Interval(Tally(0), Tally(1), 5.0 + 3600 * hour, 5.0 + 3600 * (hour + 1)))
+
+    assert one.per_minute == 0
