@@ -16,6 +16,9 @@ from bench.healthy import boundary, healthy, three_gates
 from bench.latency import latency
 from bench.measure import Bench, bench
 from bench.report import Section, keep, kept, write_json, write_page
+from bench.scrapes.calm import calm, counted
+from bench.scrapes.detect import after_outages, combinations
+from bench.scrapes.ends import end_to_end
 from bench.speed import speed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +31,11 @@ CELLS: dict[str, Callable[[Bench], Section]] = {
     "failed-requests": failed_requests,
     "rare-errors": rare_errors,
     "latency": latency,
+    "scrapes": combinations,
+    "after-outages": after_outages,
+    "ends": end_to_end,
+    "calm": calm,
+    "counted": counted,
     "speed": speed,
 }
 QUICK = 0.05

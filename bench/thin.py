@@ -13,7 +13,7 @@ from tidegate.api.gate import Gate
 from tidegate.api.metric import Measure
 from tidegate.backtest.simulate import EPOCH
 from tidegate.backtest.traffic import Arm, Traffic
-from tidegate.judge.evidence import bursts
+from tidegate.judge.evidence import bursts, pooling
 from tidegate.judge.evidence.interval import Interval
 from tidegate.judge.evidence.limits import limits_of
 from tidegate.judge.evidence.paired import PairedTest
@@ -57,15 +57,21 @@ class ThinGate:
         state, stable_spread, own_spread, tick = test.begin(), bursts.begin(), bursts.begin(), self._traffic.tick
         weights, known = bursts.weights(bursts.joined(stable_spread, own_spread)), (0.0, 0.0, False)
         columns = zip(canary.total, canary.bad, stable.total, stable.bad, range(last), strict=False)
-        for n_c, e_c, n_b, e_b, look in columns:
+        waiting = pooling.begin()
+        for *counts, look in columns:
+            pooled = pooling.take(waiting, Interval(Tally(*counts[:2]), Tally(*counts[2:]), look * tick, look * tick + tick))
+            if pooled is None or pooled.stable is None:
+                continue
+            n_c, e_c, n_b, e_b = pooled.canary.total, pooled.canary.bad, pooled.stable.total, pooled.stable.bad
             if e_c or e_b:
-                test.add(state, Interval(Tally(n_c, e_c), Tally(n_b, e_b), look * tick, look * tick + tick))
-            elif n_c and n_b:
+                test.add(state, pooled)
+            else:
                 state[0] += n_c
                 state[2] += n_b
+                test.remember(state, n_b, e_b)
             if not bursts.telling(stable_spread):
-                bursts.add(own_spread, n_c, e_c, tick)
-            bursts.add(stable_spread, n_b, e_b, tick)
+                bursts.add(own_spread, n_c, e_c, pooled.end - pooled.start)
+            bursts.add(stable_spread, n_b, e_b, pooled.end - pooled.start)
             now = (stable_spread[_BLOCKS], own_spread[_BLOCKS], bursts.telling(stable_spread))
             if now != known:
                 weights, known = bursts.weights(bursts.joined(stable_spread, own_spread)), now

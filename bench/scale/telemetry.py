@@ -23,7 +23,7 @@ Service = tuple[str, str]
 
 _JOINED = re.compile(rf'label_replace\(\(\n(?P<query>.*?)\n\), "{TAG}", "(?P<tag>[^"]*)", "", ""\)', re.DOTALL)
 _SERIES = re.compile(
-    r'\((?P<metric>[a-z_]+)\{namespace="(?P<namespace>[^"]+)",pod=~"(?P<service>.+)-(?P<revision>[a-z0-9]+)-\[a-z0-9\]\{5\}"'
+    r'\((?P<metric>[a-z_]+)\{namespace="(?P<namespace>[^"]+)",pod=~"(?P<service>[^"]+)-(?P<revision>[a-z0-9]+)-\[a-z0-9\]\{5\}"'
     r'(?:,code(?P<bad>=~"5\.\."|[^}]*))?\}\)'
 )
 _BUCKETS = ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
@@ -48,8 +49,8 @@ class Numbers:
 class StandIn:
     """The part of the HTTP API of Prometheus that answers instant queries, several in one request as the operator joins them, too.
 
-    A query for the number of requests (`increase`, or the text `samples`) gets `numbers.samples`; any other that names stable gets
-    `numbers.stable`, and all the rest get `numbers.canary`.
+    A query for the time of a sample gets the present one, one for the number of requests (`increase`, or the text `samples`)
+    `numbers.samples`; any other that names stable gets `numbers.stable`, and all the rest get `numbers.canary`.
 
     Attributes:
         port: where it listens on loopback.
@@ -123,6 +124,8 @@ class StandIn:
                 return _answer("vector", [_series(number, labels) for labels, number in numbers])
 
     def _number(self, query: str) -> float:
+        if "timestamp(" in query:
+            return time.time()
         if "increase(" in query or "samples" in query:
             return self.numbers.samples
         return self.numbers.stable if "stable" in query else self.numbers.canary

@@ -64,6 +64,7 @@ class Armed:
             operator.wire.traps.clear()
             operator.wire.cut_off = False
             operator.breathe()
+            operator.antidote()
             await operator.up()
         for task in self._tasks:
             if not task.done():
@@ -337,6 +338,29 @@ async def _confuse(place: Place, how: Mood | Lie, delay: float) -> None:
     place.prometheus.delay = delay
     place.prometheus.lie = how if isinstance(how, Lie) else Lie.TRUTH
     await place.prometheus.be(how if isinstance(how, Mood) else Mood.NUMBERS)
+
+
+# Judges.
+
+
+def poisoned(gate: str) -> Arm:
+    """The judge of one gate raises at every look; all others are judged and acted on, and it is Undecided."""
+
+    def arm(armed: Armed) -> None:
+        place = armed.place
+        for operator in place.operators:
+            operator.poison(gate)
+        armed.struck += 1
+
+        def contained() -> list[Violation]:
+            looks = [name for operator in place.operators for name in operator.poisoned]
+            if set(looks) == {gate}:
+                return []
+            return [Violation("contained", f"the judge of {gate} was to fail, and of these it is told: {looks}")]
+
+        armed.checks.append(contained)
+
+    return arm
 
 
 # Clocks.

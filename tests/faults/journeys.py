@@ -20,6 +20,8 @@ POLICY: dict[str, Any] = {"gates": (exact_gate(most=LIMIT),), "bake": "1s", "dra
 REPLICAS = 3
 HOLD = 2.0
 STEPS = (step(50, f"{HOLD:g}s"), step(100))
+TWO_GATES = (exact_gate(most=LIMIT), exact_gate("latency", most=LIMIT))
+"""One is breached with the other: whichever cannot be judged, the other shuts the route."""
 HELD_AT_HALF = (step(50, HELD), step(100))
 
 
@@ -198,7 +200,7 @@ JOURNEYS = {
     journey.name: journey
     for journey in (
         Journey("promotion", begins_released(*STEPS), promotion, promotes="v2"),
-        Journey("breach", begins_released(*HELD_AT_HALF), breach, most=50, undone_by=("GateBreached",)),
+        Journey("breach", begins_released(*HELD_AT_HALF, gates=TWO_GATES), breach, most=50, undone_by=("GateBreached",)),
         Journey("request", begins_released(*HELD_AT_HALF), request, most=50, undone_by=("Requested",)),
         Journey("superseding", begins_released(*STEPS), superseding, promotes="v3", undone_by=("Superseded",)),
         Journey("deletion", begins_released(*HELD_AT_HALF), deletion, most=50, undone_by=("Deleted",)),

@@ -21,13 +21,15 @@ import struct
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
 OFFSET = struct.Struct("<d")
 """Content of a clock file: seconds that the operator's wall clock is ahead of the host's."""
+POISON = "FAULTS_POISON"
+"""Variable of the environment that names the file which names the gate whose judge is to fail."""
 _OWN = ("KUBECONFIG", "TIDEGATE_CONFIG", "TIDEGATE_SANDBOX")
 
 
@@ -230,10 +232,35 @@ def _operate(wanted: dict[str, Any]) -> int:
     if wanted["clock"]:
         _step_clock(Path(wanted["clock"]))
 
+    if poison := wanted["environment"].get(POISON):
+        _poison_judges(Path(poison))
+
     from tidegate.cli.main import app
 
     app(wanted["arguments"], standalone_mode=False)
     return 0
+
+
+class PoisonError(Exception):
+    """What a judge raises that was told to."""
+
+
+def _poison_judges(path: Path) -> None:
+    """Have both judges raise over the gate that a file names, for as long as there is one."""
+    from tidegate.judge import limit
+    from tidegate.judge.evidence import gate as evidence
+
+    def poisoned(judge: Callable[..., Any]) -> Callable[..., Any]:
+        def judged(gate: Any, *arguments: Any, **more: Any) -> Any:
+            if path.exists() and path.read_text() == gate.name:
+                msg = f"the judge of {gate.name} was told to fail"
+                raise PoisonError(msg)
+            return judge(gate, *arguments, **more)
+
+        return judged
+
+    limit.judge = poisoned(limit.judge)
+    evidence.judge, evidence.fails = poisoned(evidence.judge), poisoned(evidence.fails)
 
 
 def _step_clock(path: Path) -> None:

@@ -17,7 +17,7 @@ from api.operator_access import SYSTEM, token_of
 from e2e import operator_process
 from e2e.manifests import Json
 from e2e.world import World
-from faults.nursery import Nursery, write_offset
+from faults.nursery import POISON, Nursery, write_offset
 from faults.prometheus import Prometheus
 from faults.recorder import Recorder, Router
 from faults.wire import Wire
@@ -57,6 +57,7 @@ class Operator(operator_process.Operator):
         folder.mkdir()
         super().__init__(folder, wire.kubeconfig(token, folder / "kubeconfig"), [namespace], QUICK | config)
         self.wire, self._nursery, self.clock = wire, nursery, folder / "clock"
+        self._poison = folder / "poison"
         write_offset(self.clock, 0.0)
         self.starts, self._listened = 0, 0
         self._again: asyncio.Task[None] | None = None
@@ -70,7 +71,8 @@ class Operator(operator_process.Operator):
         arguments = ["run", "--config", str(self._config), "--kubeconfig", str(self._kubeconfig)]
         arguments += [part for name in self._namespaces for part in ("--namespace", name)]
         name = f"tidegate-{self.wire.name}-{self.starts}"
-        self._process = await self._nursery.fork(arguments, self.log, clock=self.clock, POD_NAME=name)  # type: ignore[assignment]
+        environment = {"POD_NAME": name, POISON: str(self._poison)}
+        self._process = await self._nursery.fork(arguments, self.log, clock=self.clock, **environment)  # type: ignore[assignment]
         self._told = False
 
     async def crash(self) -> None:
@@ -140,12 +142,6 @@ class Operator(operator_process.Operator):
         """What must not happen to it, whatever happens around it; empty where all is well."""
         return self.bug if self._told or self.kept_alive else super().trouble
 
-    @property
-    def bug(self) -> str:
-        """The first exception that it has logged; empty where there is none."""
-        bugs = [line for line in self.lines() if line.get("exception")]
-        return f"the operator has a bug: {bugs[0]['exception']}" if bugs else ""
-
     def stop_breathing(self) -> None:
         """Have it hang, as on a machine that swaps or is being moved."""
         self._signal(signal.SIGSTOP)
@@ -157,6 +153,19 @@ class Operator(operator_process.Operator):
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(number)
+
+    def poison(self, gate: str) -> None:
+        """Have the judge of a gate raise at every look."""
+        self._poison.write_text(gate)
+
+    def antidote(self) -> None:
+        """Let it judge again."""
+        self._poison.unlink(missing_ok=True)
+
+    @property
+    def poisoned(self) -> list[str]:
+        """The gates that it could not judge, as its log has them: one entry for each look."""
+        return [line["gate"] for line in self.lines() if line.get("event") == "a gate could not be judged"]
 
     def step_clock(self, seconds: float) -> None:
         """Step its clock to so many seconds ahead of the host's."""

@@ -124,6 +124,7 @@ def all_of(journey: str, learned: Learned) -> Iterator[Injection]:
     yield from _at_kinds(journey, learned)
     yield from _all_along(journey, learned)
     yield from _blind(journey)
+    yield from _poisoned(journey)
     yield from _replicas(journey, learned)
 
 
@@ -159,6 +160,11 @@ def _blind(journey: str) -> Iterator[Injection]:
         for name, mood in MOODS.items():
             yield Injection(f"{journey}/prometheus-at-{share}/{name}", fault.blind(mood, share=share))
         yield Injection(f"{journey}/prometheus-at-{share}/slow", fault.blind(Mood.NUMBERS, share=share, delay=1.5))
+
+
+def _poisoned(journey: str) -> Iterator[Injection]:
+    if journey == "breach":
+        yield Injection(f"{journey}/judge/poisoned", fault.poisoned("errors"), "the judge of errors")
 
 
 def _replicas(journey: str, learned: Learned) -> Iterator[Injection]:

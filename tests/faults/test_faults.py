@@ -34,6 +34,7 @@ SAMPLE = {
         ("-stable=50,-canary=50 > -stable=100,-canary=0", "500"),
         ("-stable=50,-canary=50 > -stable=100,-canary=0", "429"),
         ("two: weight=50", "leader-killed"),
+        ("judge", "poisoned"),
     ),
     "deletion": (("replicas=0", "kill-before"), ("phase=RollingBack", "dropped"), ("phase=RollingBack", "clock-behind")),
     "superseding": (("phase=RollingBack", "kill-late"), ("create-replicasets", "replayed")),

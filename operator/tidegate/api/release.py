@@ -151,6 +151,10 @@ class EvidenceStatus(Model):
     """What the judge Evidence knows of one gate: counts, how they compare, and how strong the evidence is."""
 
     since: Annotated[Time, Field(description="From when on requests have been counted.")]
+    until: Annotated[
+        Time | None,
+        Field(description="Until when; requests since then are counted once both versions' pods have been scraped again."),
+    ] = None
     canary_requests: Annotated[float, Field(description="Requests of the new version so far; for Restarts its pod-hours.")] = 0
     canary_bad: Annotated[float | None, Field(description="Bad ones among them: errors, slow requests, restarts.")] = None
     stable_requests: Annotated[float, Field(description="Requests of the stable version in the same time.")] = 0
@@ -172,7 +176,10 @@ class EvidenceStatus(Model):
     proof: Annotated[float, Field(description="Evidence that the limit is kept, as a power of ten.")] = 0
     needed: Annotated[float, Field(description="The evidence that is enough for a verdict, as a power of ten.")] = 2
     bursts: Annotated[
-        float, Field(description="How many bad events come together in stable; evidence is divided by it. 1 is independent.")
+        float,
+        Field(
+            description="How many times as much bad events vary as independent ones would; evidence allows for it. 1: independent."
+        ),
     ] = 1
     requests_needed: Annotated[
         float | None, Field(description="Requests of the new version that are likely still needed for a verdict.")
@@ -209,6 +216,24 @@ class GateStatus(Model):
         Field(description="Enough requests were seen and nothing speaks against the new version, whether that is proven or not."),
     ] = False
     warned: Annotated[bool, Field(description="With scoring: the value is beyond the gate's warning limit.")] = False
+    newest: Annotated[
+        Time | None,
+        Field(description="Time of the newest sample of the new version that Prometheus has shown, where the metric can tell."),
+    ] = None
+    newest_stable: Annotated[Time | None, Field(description="Likewise for stable, where the gate compares with it.")] = None
+    weight_requests: Annotated[
+        float | None,
+        Field(
+            description="Requests of the new version that were counted since it got its present weight, for Restarts its "
+            "pod-hours; judge Limit: as far as they lie in the window."
+        ),
+    ] = None
+    quiet_since: Annotated[
+        Time | None, Field(description="When the last request of the new version was counted, or from when on they are counted.")
+    ] = None
+    usual_gap: Annotated[
+        float, Field(description="Seconds that usually lie between two looks that find something new; 0 until it is known.")
+    ] = 0
     evidence: Annotated[EvidenceStatus | None, Field(description="Set where the judge is Evidence.")] = None
 
 

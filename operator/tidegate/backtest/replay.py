@@ -29,6 +29,7 @@ from tidegate.api.release import (
     TargetRef,
     Traffic,
 )
+from tidegate.engine.counted import weight_since
 from tidegate.engine.decide import decide
 from tidegate.engine.plan import EventType, Look, Plan
 from tidegate.engine.snapshot import (
@@ -43,6 +44,7 @@ from tidegate.engine.snapshot import (
     WorkloadView,
 )
 from tidegate.judge import choice
+from tidegate.judge.evidence.gate import interval_of
 from tidegate.judge.reading import Reading
 from tidegate.prometheus.promql import Names
 
@@ -75,7 +77,16 @@ class Outcome(StrEnum):
 class Telemetry(Protocol):
     """What readings are asked of; the operator's `Reader` is one."""
 
-    async def read(self, gate: Gate, names: Names, revision: str, at: datetime, since: datetime | None = None) -> Reading:
+    async def read(
+        self,
+        gate: Gate,
+        names: Names,
+        revision: str,
+        at: datetime,
+        since: datetime | None = None,
+        *,
+        weight_since: datetime | None = None,
+    ) -> Reading:
         """Look once; see `Reader.read`."""
 
     def primed(self, gate: Gate, names: Names, revision: str) -> bool:
@@ -267,7 +278,8 @@ class _Run:
             return None
         exposed = self.status.rollout.exposed_at if self.status.rollout is not None else None
         if gate.name in self.asked:
-            return max(look.at, self.asked[gate.name] + gate.interval)
+            state = next((state for state in self.status.gates if state.name == gate.name), None)
+            return max(look.at, self.asked[gate.name] + interval_of(gate, state))
         if exposed is None or not choice.by_evidence(gate):
             return look.at
         return min(look.at, max(self.now, exposed + gate.initial_delay))
@@ -283,7 +295,8 @@ class _Run:
         rollout = self.status.rollout
         new = not self.telemetry.primed(gate, self.past.names, self.past.revision)
         since = rollout.exposed_at if rollout is not None else None
-        reading = await self.telemetry.read(gate, self.past.names, self.past.revision, self.now, since)
+        begun, past = weight_since(self.status), self.past
+        reading = await self.telemetry.read(gate, past.names, past.revision, self.now, since, weight_since=begun)
         self._count_trouble(gate, reading)
         self.asked[gate.name] = self.now
         if new and reading.counts is None and not reading.trouble and choice.by_evidence(gate):

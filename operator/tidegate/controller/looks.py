@@ -37,8 +37,17 @@ RESUMED_WITHIN = timedelta(minutes=10)
 class Telemetry(Protocol):
     """Where readings come from."""
 
-    async def read(self, gate: Gate, names: Names, revision: str, at: datetime, since: datetime | None) -> Reading:
-        """Ask Prometheus: gate, names, revision of the new version, evaluation time, since when the new version has had traffic."""
+    async def read(
+        self,
+        gate: Gate,
+        names: Names,
+        revision: str,
+        at: datetime,
+        since: datetime | None,
+        *,
+        weight_since: datetime | None,
+    ) -> Reading:
+        """Ask Prometheus: gate, names, revision of the new version, evaluation time, since when it has traffic and its weight."""
 
     async def resume(self, gate: Gate, names: Names, revision: str, at: datetime) -> str:
         """Count on from an instant until which another process has; then `primed` is true, if that was possible."""
@@ -116,7 +125,9 @@ class Looks:
                 interval = watch.gates[gate].interval
                 due = max(at, seen[gate] + interval) if gate in seen else at
                 looked = gate in seen or gate in watch.states
-                due = _in_turn(key, due, interval) if looked else _aligned(due, interval)
+                # One that comes sooner than the interval says does so because it must: it waits for no turn.
+                soon = gate in watch.states and due < watch.states[gate].at + interval
+                due = _in_turn(key, due, interval) if looked and not soon else _aligned(due, interval)
                 now = reckoned.wall_at(self._clock.monotonic())
                 self._scheduler.set((key, gate), self._first(key, watch, gate, due, now), reckoned)
 
@@ -131,11 +142,14 @@ class Looks:
         return min(at, max(now, watch.since + gate.initial_delay))
 
     def _left_at(self, key: ReleaseKey, gate: Gate, watch: Watch, now: datetime) -> datetime | None:
-        """Return when a process before this one has looked last, if counting goes on from there; None where it begins anew."""
+        """Return until when a process before this one has counted, if counting goes on from there; None where it begins anew."""
         state = watch.states.get(gate.name)
         if state is None or watch.since is None or gate.name in self._taken.get(key, ()):
             return None
-        return state.at if watch.since < state.at < now <= state.at + RESUMED_WITHIN else None
+        if not watch.since < state.at < now <= state.at + RESUMED_WITHIN:
+            return None
+        known = state.evidence.until if state.evidence is not None else None
+        return known if known is not None and watch.since <= known <= state.at else state.at
 
     def waiting(self, key: ReleaseKey) -> tuple[Arrival, ...]:
         """Return what has come in and has not been decided on, oldest first."""
@@ -188,9 +202,9 @@ class Looks:
         at = _instant(now.wall, gate.interval, watch.earliest)
         try:
             new = not await self._primed(key, gate, watch, at)
-            reading = await self._telemetry.read(gate, watch.names, watch.revision, at, watch.since)
-            state = watch.states.get(gate.name)
-            failed = fails(gate, reading, state, alpha=watch.alpha, alone=watch.alone)
+            read = self._telemetry.read
+            reading = await read(gate, watch.names, watch.revision, at, watch.since, weight_since=watch.weight_since)
+            failed = _fails(key, gate, reading, watch)
         except Exception as error:  # a bug in one look must not end the looks of all others
             log.exception("look failed", release=str(key), gate=gate.name)
             # A look that found nothing still counts as one: the next is due an interval later, and not at once.
@@ -206,6 +220,16 @@ class Looks:
         self._arrivals.setdefault(key, []).append(Arrival(reading, beyond, self._clock.monotonic()))
         # What is beyond a limit waits for no other work.
         self._arrived(key, Lane.URGENT if beyond else Lane.NORMAL)
+
+
+def _fails(key: ReleaseKey, gate: Gate, reading: Reading, watch: Watch) -> bool:
+    """Whether a reading is beyond the limit; one that cannot be judged is handed in all the same, for the decision to say so."""
+    try:
+        return fails(gate, reading, watch.states.get(gate.name), alpha=watch.alpha, alone=watch.alone)
+    except Exception as error:  # noqa: BLE001 - a bug in one gate's judging must not lose what was read
+        cause = f"{type(error).__name__}: {error}"
+        log.warning("a look could not be judged at once", release=key.name, namespace=key.namespace, gate=gate.name, cause=cause)
+        return False
 
 
 def _tick(interval: timedelta) -> float:

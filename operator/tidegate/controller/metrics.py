@@ -28,6 +28,9 @@ class Metrics:
         self.gate_verdict = Gauge(
             "tidegate_gate_verdict", "Verdict of a gate: 1 Pass, 0 Undecided, -1 Fail.", (*_RELEASE, "gate"), registry=r
         )
+        self.gate_unjudged = Counter(
+            "tidegate_gate_unjudged_total", "Looks that the judge of a gate has failed over.", (*_RELEASE, "gate"), registry=r
+        )
         self.rollouts = Counter("tidegate_rollouts_total", "Rollouts that ended.", ("outcome", "cause"), registry=r)
         self.promoted = Counter("tidegate_releases_promoted_total", "Versions that were promoted.", registry=r)
         self.failed = Counter("tidegate_releases_failed_total", "Versions that were rolled back.", registry=r)
@@ -118,6 +121,8 @@ class Metrics:
             gauge.remove(*key)
         for gate in self._gates.pop(key, set()):
             self._forget_gate(key, gate)
+        # Until here, so that one that has failed in a short rollout is not missed.
+        self.gate_unjudged.remove_by_labels({"namespace": namespace, "release": name})
 
     def _forget_gate(self, key: tuple[str, str], gate: str) -> None:
         labels = {"namespace": key[0], "release": key[1], "gate": gate}

@@ -204,12 +204,20 @@ class Reconciler:
             known_since=now.wall_at(memory.since),
         )
         plan = decide(snapshot, now.wall)
+        self._note_unjudged(key, plan)
         # From here on the decision stands, whether it can be stored at once or not.
         memory.status = plan.status
         self._looks.decided(key)
         if _undone(plan.status) is Cause.GATE and _undone(before) is None:
             memory.breached = min((arrival.at for arrival in arrivals if arrival.beyond), default=None)
         return Decision(around, before, plan, now)
+
+    def _note_unjudged(self, key: ReleaseKey, plan: Plan) -> None:
+        """Log and count what gates' own judging has failed over: each is a mistake of the operator's."""
+        for one in plan.unjudged:
+            self._metrics.gate_unjudged.labels(*key, one.gate).inc()
+            where = {"release": key.name, "namespace": key.namespace, "gate": one.gate}
+            log.error("a gate could not be judged", **where, exception=one.error, state=one.state)
 
     def _known(self, memory: Memory, release: Object) -> ReleaseStatus:
         """Return the status as it is known; Events that an earlier life of the operator may have left unwritten are told again."""

@@ -9,6 +9,7 @@ from datetime import datetime
 from tidegate.api.gate import Gate
 from tidegate.api.release import GateStatus, ReleaseStatus
 from tidegate.controller.gather import Surroundings
+from tidegate.engine.counted import weight_since
 from tidegate.engine.judging import alpha_of
 from tidegate.prometheus.queries import Names, pods_of
 from tidegate.traffic import backends
@@ -27,6 +28,7 @@ class Watch:
         states: what the gates said last, by name.
         alpha: chance of a false alarm that each gate may take, see `judging.alpha_of`.
         alone: all traffic is on the new version.
+        weight_since: since when the new version has its present weight; None while it gets another.
         begun: since when this process knows the Release: its looks are about no earlier instant. None for no such bound.
     """
 
@@ -37,6 +39,7 @@ class Watch:
     states: Mapping[str, GateStatus] = field(default_factory=dict)
     alpha: float = 0.01
     alone: bool = False
+    weight_since: datetime | None = None
     begun: datetime | None = None
 
     @property
@@ -78,6 +81,7 @@ def watch_of(around: Surroundings, status: ReleaseStatus, begun: datetime) -> Wa
         states={state.name: state for state in status.gates},
         alpha=alpha_of(status.rollout.spec),
         alone=status.weight == 100 and bool(service),
+        weight_since=weight_since(status),
         begun=begun,
     )
 

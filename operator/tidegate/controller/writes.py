@@ -11,7 +11,12 @@ from tidegate.cluster.client import Cluster
 from tidegate.cluster.resources import RELEASES
 from tidegate.runtime.store import Object
 
-NUMBERS = frozenset({"at", "stable", "canary", "samples", "message", "clear", "evidence"})
+NUMBERS = frozenset(
+    {
+        *("at", "stable", "canary", "samples", "message", "clear", "evidence"),
+        *("newest", "newestStable", "weightRequests", "quietSince", "usualGap"),
+    }
+)
 """Fields of a gate's status that change at every look."""
 COUNTS = frozenset({"replicas", "ready"})
 """Fields of a version's status that change with every pod."""

@@ -164,6 +164,7 @@ def hold_begins(draft: Draft) -> bool:
     elif draft.rollout.skip_to_end:
         hold = timedelta(0)
     draft.set_step(since=draft.now, until=draft.now + hold)
+    gates.weight_begins(draft)
     return True
 
 

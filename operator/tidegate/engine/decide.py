@@ -81,4 +81,5 @@ def decide(snap: Snapshot, now: datetime) -> Plan:
         looks=looks,
         due=min(draft.dues, default=None),
         inquire=draft.inquire,
+        unjudged=tuple(draft.unjudged),
     )

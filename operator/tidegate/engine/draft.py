@@ -10,7 +10,7 @@ from tidegate.api.names import Cause, EventReason, Phase
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ReleaseStatus, RevisionStatus, RolloutStatus, StepStatus
 from tidegate.engine.judging import clip
-from tidegate.engine.plan import EventType, Notice
+from tidegate.engine.plan import EventType, Notice, Unjudged
 from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage, RouteView, Snapshot, WorkloadView
 
 HANDBACK_PATIENCE = timedelta(seconds=60)
@@ -30,6 +30,8 @@ class Draft:
     """What the rollout waits for, in words; the first is told."""
     inquire: bool = False
     """Whether the endpoints of the user's Service have to be read."""
+    unjudged: list[Unjudged] = field(default_factory=list)
+    """Looks that a gate's own judging has failed over."""
 
     def set(self, **changes: Any) -> None:
         """Replace fields of the status."""

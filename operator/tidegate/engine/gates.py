@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from tidegate.api.gate import BreachAction, Gate, NoDataVerdict
 from tidegate.api.names import EventReason, Verdict
 from tidegate.api.release import GateStatus
+from tidegate.engine.counted import AWAY, begun_anew, first_weight, lacking, weight_since
 from tidegate.engine.draft import Draft
-from tidegate.engine.judging import Breach, alpha_of, breach_of, judged
+from tidegate.engine.judging import Breach, Taken, alpha_of, breach_of, take
 from tidegate.engine.plan import Look
 from tidegate.engine.scoring import Score, score
 from tidegate.judge import choice, limit
+from tidegate.judge.evidence.gate import interval_of
 from tidegate.judge.reading import Reading
-
-LATE = timedelta(seconds=10)
-"""How late a look may come in before the one before it is too old to let the weight rise: the operator may have been away."""
 
 
 def watched(draft: Draft) -> bool:
@@ -65,6 +64,8 @@ def take_readings(draft: Draft) -> None:
         return
     gates = {gate.name: gate for gate in draft.spec.gates if watched(draft) or _of_service(gate)}
     states = {state.name: state for state in draft.status.gates}
+    # At the first weight all that was counted was counted at it, also while the route did not carry it everywhere yet.
+    begun = None if first_weight(draft.status) else weight_since(draft.status)
     alpha = alpha_of(draft.spec)
     for reading in sorted(draft.snap.readings, key=lambda r: r.at):
         gate, before = gates.get(reading.gate), states.get(reading.gate)
@@ -73,8 +74,9 @@ def take_readings(draft: Draft) -> None:
         if before is not None and (reading.at <= before.at or _acted_on(draft, gate, before)):
             continue
         compared = _with_baseline(draft, gate, reading, before)
-        states[gate.name] = after = judged(gate, compared, before, alpha=alpha, alone=_alone(draft))
-        _tell(draft, gate, before, after, trouble=reading.trouble)
+        found = take(gate, compared, before, alpha=alpha, alone=_alone(draft), weight_since=begun)
+        states[gate.name] = found.state
+        _tell(draft, gate, before, found, trouble=reading.trouble)
     draft.set(gates=tuple(states[gate.name] for gate in draft.spec.gates if gate.name in states))
 
 
@@ -121,11 +123,21 @@ def _with_baseline(draft: Draft, gate: Gate, reading: Reading, before: GateStatu
     return replace(reading, stable=before.stable, stable_samples=None)
 
 
-def _tell(draft: Draft, gate: Gate, before: GateStatus | None, after: GateStatus, *, trouble: str) -> None:
+def weight_begins(draft: Draft) -> None:
+    """A route carries a weight: what is counted from here on counts for it, and nothing that was counted before."""
+    if not first_weight(draft.status):
+        draft.set(gates=tuple(begun_anew(state) for state in draft.status.gates))
+
+
+def _tell(draft: Draft, gate: Gate, before: GateStatus | None, found: Taken, *, trouble: str) -> None:
     # A first look with too little data is how every rollout begins; it stands in the status. So is evidence that is not enough yet.
+    after = found.state
     starved = after.undecided_since is not None
     changed = bool(trouble) if before is None else before.undecided_since is None
-    if starved and changed:
+    if found.unjudged is not None:
+        draft.unjudged.append(found.unjudged)
+        changed = before is None or before.message != after.message
+    if (starved and changed) or found.anew:
         draft.notice(EventReason.GATE_UNDECIDED, f"Gate {gate.name} is undecided: {after.message}", warn=True)
     inaction = _inaction(draft, gate)
     if inaction and breach_of(gate, after, draft.now) and not breach_of(gate, before, draft.now):
@@ -188,18 +200,33 @@ def _unmet(draft: Draft, gate: Gate, since: datetime | None) -> str | None:
     state = next((state for state in draft.status.gates if state.name == gate.name), None)
     if state is None or (since is not None and state.at < since):
         return f"for the first look of gate {gate.name} at this weight"
-    if state.at < draft.now - 2 * gate.interval - LATE:
+    if state.at < draft.now - 2 * gate.interval - AWAY:
         return f"for a fresh look of gate {gate.name}"
     scored = draft.spec.scoring is not None and not gate.key_objective and state.undecided_since is None
     decided = state.verdict is not Verdict.UNDECIDED or state.clear
     if _passed(gate, state) or (scored and decided):
-        return None
+        return None if _of_service(gate) else _lacking(draft, gate, state)
     if state.undecided_since is not None and gate.on_no_data.then is NoDataVerdict.PASS:
         passes = state.undecided_since + gate.on_no_data.after
         if draft.now >= passes:
             return None
         draft.wake(passes)
     return f"for gate {gate.name}: {state.message}"
+
+
+def _lacking(draft: Draft, gate: Gate, state: GateStatus) -> str | None:
+    """Return what has not been seen yet of the new version at its weight; where that may pass for good, it does after as long."""
+    since = weight_since(draft.status)
+    # While pods are waited for, the weight is what it was when the step before has ended: all was seen then.
+    missing = lacking(gate, state, since) if since is not None else ""
+    if not missing or since is None:
+        return None
+    if gate.on_no_data.then is NoDataVerdict.PASS:
+        passes = since + gate.on_no_data.after
+        if draft.now >= passes:
+            return None
+        draft.wake(passes)
+    return f"for gate {gate.name}: {missing}"
 
 
 def _passed(gate: Gate, state: GateStatus) -> bool:
@@ -240,7 +267,7 @@ def next_looks(draft: Draft) -> tuple[Look, ...]:
             looks.append(Look(gate.name, state.at + gate.interval if state else draft.rollout.started_at))
         elif watched(draft):
             first = exposed + max(gate.interval, gate.initial_delay)
-            at = max(first, state.at + gate.interval) if state else first
+            at = max(first, state.at + interval_of(gate, state)) if state else first
             if not _over(draft, gate, max(at, draft.now)):
                 looks.append(Look(gate.name, at))
         if state is not None and state.undecided_since is not None and gate.on_no_data.then is not NoDataVerdict.HOLD:

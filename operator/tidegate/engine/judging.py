@@ -6,6 +6,7 @@ Also what backtests fold past readings with: whatever is decided live is decided
 from __future__ import annotations
 
 import math
+import traceback
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,12 +15,16 @@ from tidegate.api.gate import BreachAction, Gate, NoDataVerdict
 from tidegate.api.names import Cause, Verdict
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import GateStatus
+from tidegate.engine import counted
+from tidegate.engine.plan import Unjudged
 from tidegate.judge import choice, limit
 from tidegate.judge.evidence import gate as evidence
 from tidegate.judge.reading import Judgement, Reading
 
 LETTERS = {Verdict.PASS: "P", Verdict.FAIL: "F", Verdict.UNDECIDED: "U"}
 MESSAGE_LENGTH = 1024
+_WORDS = 200
+"""Most characters of an exception's own words in a message."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,34 @@ def acts(gate: Gate) -> bool:
     return not gate.dry_run and gate.on_breach in (BreachAction.ROLLBACK, BreachAction.PAUSE)
 
 
-def judged(gate: Gate, reading: Reading, before: GateStatus | None, *, alpha: float, alone: bool = False) -> GateStatus:
-    """Return the gate's status after a look.
+@dataclass(frozen=True)
+class Taken:
+    """What came of a look.
+
+    Attributes:
+        state: the gate's status.
+        anew: whether evidence had to begin anew, since what was stored of it cannot be read.
+        unjudged: set where the gate's own judging has failed.
+    """
+
+    state: GateStatus
+    anew: bool = False
+    unjudged: Unjudged | None = None
+
+
+def take(
+    gate: Gate,
+    reading: Reading,
+    before: GateStatus | None,
+    *,
+    alpha: float,
+    alone: bool = False,
+    weight_since: datetime | None = None,
+) -> Taken:
+    """Return what comes of a look, whatever its judging raises: that gate is undecided then, and no other suffers.
+
+    What it went on from is dropped, for it may be what the judge stumbles over. So its evidence begins anew at the next look: until
+    there is enough of it, the gate is not clear, and the weight is held.
 
     Args:
         gate: the gate.
@@ -54,23 +85,114 @@ def judged(gate: Gate, reading: Reading, before: GateStatus | None, *, alpha: fl
         before: its status after the look before; None at the first.
         alpha: chance of a false alarm that it may take, for the judge Evidence; see `alpha_of`.
         alone: all traffic is on the new version, so that stable has none to be compared with, unless some still comes in.
+        weight_since: since when the new version has its present weight; None where all that is counted counts for it.
     """
-    judgement = _judgement(gate, reading, before, alpha=alpha, alone=alone)
-    earlier = before.undecided_since if before else None
-    return GateStatus(
+    try:
+        return _take(gate, reading, before, alpha=alpha, alone=alone, weight_since=weight_since)
+    except Exception as error:  # noqa: BLE001 - whatever it is: every other gate is to be judged, and acted on
+        state = before.model_dump_json(by_alias=True) if before is not None else ""
+        told = "".join(traceback.format_exception(error))
+        return Taken(_not_judged(gate, reading, before, error), unjudged=Unjudged(gate.name, told, state))
+
+
+def judged(
+    gate: Gate,
+    reading: Reading,
+    before: GateStatus | None,
+    *,
+    alpha: float,
+    alone: bool = False,
+    weight_since: datetime | None = None,
+) -> GateStatus:
+    """Return the gate's status after a look; arguments as for `take`.
+
+    Raises:
+        Exception: whatever the judge has raised, which is a bug.
+    """
+    return _take(gate, reading, before, alpha=alpha, alone=alone, weight_since=weight_since).state
+
+
+def _take(
+    gate: Gate, reading: Reading, before: GateStatus | None, *, alpha: float, alone: bool, weight_since: datetime | None
+) -> Taken:
+    judgement = _sound(_judgement(gate, reading, before, alpha=alpha, alone=alone))
+    seen = counted.seen(gate, reading, before, weight_since=weight_since)
+    silent = seen.silent and judgement.verdict is not Verdict.FAIL and gate.metric.error_budget is None
+    verdict = Verdict.UNDECIDED if silent else judgement.verdict
+    earlier = before.undecided_since if before is not None else None
+    starved = judgement.starved or silent
+    state = GateStatus(
         name=gate.name,
-        verdict=judgement.verdict,
+        verdict=verdict,
         stable=_finite(judgement.stable),
         canary=_finite(judgement.canary),
         limit=clip(judgement.limit),
         samples=_finite(judgement.samples),
-        message=clip(judgement.message),
+        message=clip(_message(gate, reading, judgement, seen, silent=silent)),
         at=reading.at,
-        looks=((before.looks if before else "") + LETTERS[judgement.verdict])[-gate.of :],
-        undecided_since=(earlier or reading.at) if judgement.starved else None,
-        clear=judgement.clear,
+        looks=_letters(gate, before, verdict),
+        # Nothing was counted since the last request, and not only since it was missed.
+        undecided_since=(earlier or seen.quiet_since) if starved else None,
+        clear=judgement.clear and not silent,
         warned=limit.beyond_warning(gate, judgement),
+        newest=seen.newest,
+        newest_stable=seen.newest_stable,
+        weight_requests=seen.weight_requests,
+        quiet_since=seen.quiet_since,
+        usual_gap=seen.usual_gap,
         evidence=judgement.evidence,
+    )
+    return Taken(state, anew=judgement.anew)
+
+
+def _letters(gate: Gate, before: GateStatus | None, verdict: Verdict) -> str:
+    return ((before.looks if before is not None else "") + LETTERS[verdict])[-gate.of :]
+
+
+def _message(gate: Gate, reading: Reading, judgement: Judgement, seen: counted.Seen, *, silent: bool) -> str:
+    if silent:
+        # What the judge says of want of data it knows best; what else it says is about requests that were counted long ago.
+        reason = judgement.message if judgement.starved else counted.why(seen, reading)
+        return f"{counted.in_words(gate, seen, reading)}: {reason}"
+    if judgement.anew:
+        return f"{judgement.message}; what was stored of its evidence cannot be read, so that it has begun anew"
+    return judgement.message
+
+
+def _sound(judgement: Judgement) -> Judgement:
+    """Return a judgement whose evidence is made of numbers that JSON knows: any other would keep the status from being stored.
+
+    Raises:
+        ArithmeticError: it is not.
+    """
+    found = judgement.evidence
+    if found is not None:
+        for name, value in found:
+            if isinstance(value, float) and not math.isfinite(value):
+                msg = f"{name} is {value}"
+                raise ArithmeticError(msg)
+    return judgement
+
+
+def _not_judged(gate: Gate, reading: Reading, before: GateStatus | None, error: Exception) -> GateStatus:
+    words = " ".join(f"{type(error).__name__}: {error}".split())[:_WORDS]
+    anew = "its evidence begins anew with the next look" if choice.by_evidence(gate) else "the next look is judged again"
+    known = GateStatus(name=gate.name, verdict=Verdict.UNDECIDED, at=reading.at) if before is None else before
+    return known.model_copy(
+        update={
+            "verdict": Verdict.UNDECIDED,
+            "stable": None,
+            "canary": None,
+            "samples": None,
+            "message": f"{gate.name} could not be judged, which is a mistake of Tidegate's own ({words}); {anew}, no weight rises "
+            "until it can be judged, and the operator's log says more",
+            "at": reading.at,
+            "looks": _letters(gate, before, Verdict.UNDECIDED),
+            "undecided_since": known.undecided_since or reading.at,
+            "clear": False,
+            "warned": False,
+            "evidence": None,
+        }
     )
 
 

@@ -36,7 +36,8 @@ def moved(status: ReleaseStatus, by: timedelta) -> ReleaseStatus:
 
 def _gate_moved(state: GateStatus, by: timedelta) -> GateStatus:
     evidence = _later(state.evidence, by, "since") if state.evidence is not None else None
-    return _later(state, by, "at", "undecided_since").model_copy(update={"evidence": evidence})
+    moments = ("at", "undecided_since", "quiet_since", "newest", "newest_stable")
+    return _later(state, by, *moments).model_copy(update={"evidence": evidence})
 
 
 def _later(part: M, by: timedelta, *names: str) -> M:
@@ -59,7 +60,7 @@ def _moments(status: ReleaseStatus) -> Iterator[datetime | None]:
     if status.step is not None:
         yield from (status.step.entered, status.step.since)
     for state in status.gates:
-        yield from (state.at, state.undecided_since)
+        yield from (state.at, state.undecided_since, state.quiet_since)
 
 
 def mended(status: ReleaseStatus, now: datetime) -> ReleaseStatus:

@@ -187,6 +187,21 @@ def noted(status: ReleaseStatus, notices: Sequence[Notice], now: datetime) -> Re
 
 
 @dataclass(frozen=True)
+class Unjudged:
+    """A look that a gate's own judging has failed over: a mistake of the operator's, for its log and its metrics.
+
+    Attributes:
+        gate: name of the gate.
+        error: the exception with its traceback.
+        state: what the gate had said before, as JSON, with all that its judge went on from; empty at the first look.
+    """
+
+    gate: str
+    error: str
+    state: str
+
+
+@dataclass(frozen=True)
 class Look:
     """A look of a gate that is to be taken."""
 
@@ -206,6 +221,7 @@ class Plan:
         looks: next look of each gate that is watched.
         due: when to decide again at the latest, if nothing changes before; None to wait for a change.
         inquire: whether the endpoints of the user's Service are to be read, since a route waits for them.
+        unjudged: looks that could not be judged, for want of a judge that works.
     """
 
     status: ReleaseStatus
@@ -215,3 +231,4 @@ class Plan:
     looks: tuple[Look, ...] = ()
     due: datetime | None = None
     inquire: bool = False
+    unjudged: tuple[Unjudged, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tidegate.api.gate import BreachAction
 from tidegate.api.names import Cause, EventReason
 from tidegate.api.release import GateStatus, PauseStatus
+from tidegate.engine.counted import begun_anew
 from tidegate.engine.draft import Draft
 from tidegate.engine.judging import clip
 from tidegate.engine.snapshot import Verb
@@ -100,11 +101,11 @@ def _go_on(draft: Draft) -> None:
 def _answered(draft: Draft) -> tuple[GateStatus, ...]:
     """Return the gates without the looks that led to a pause: only new ones can pause again, and only on new evidence."""
     pausing = {gate.name: gate for gate in draft.spec.gates if gate.on_breach is BreachAction.PAUSE}
-    anew: dict[str, object] = {"looks": "", "undecided_since": None}
+    anew: dict[str, object] = {"looks": "", "undecided_since": None, "quiet_since": None}
     return tuple(
         state
         if (gate := pausing.get(state.name)) is None
-        else state.model_copy(update=anew | ({"evidence": None, "clear": False} if breached(state.looks, gate) else {}))
+        else begun_anew(state).model_copy(update=anew | ({"evidence": None, "clear": False} if breached(state.looks, gate) else {}))
         for state in draft.status.gates
     )
 

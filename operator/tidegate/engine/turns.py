@@ -120,7 +120,8 @@ def _give_back(draft: Draft, reason: str) -> None:
         words = f"Weight of {draft.candidate.version} from {draft.status.weight}% to 0%: {reason}"
         draft.notice(EventReason.WEIGHT_CHANGED, words, warn=True)
     # Time without traffic is no time in which a gate was undecided.
-    states = tuple(state.model_copy(update={"undecided_since": None}) for state in draft.status.gates)
+    unknown = {"undecided_since": None, "quiet_since": None}
+    states = tuple(state.model_copy(update=unknown) for state in draft.status.gates)
     draft.set(weight=0, phase=Phase.PROGRESSING, gates=states)
 
 

@@ -53,7 +53,16 @@ class Memory:
     last: dict[str, datetime] = field(default_factory=dict)
     forgotten: list[str] = field(default_factory=list)
 
-    async def read(self, gate: Gate, names: Names, revision: str, at: datetime, since: datetime | None = None) -> Reading:
+    async def read(
+        self,
+        gate: Gate,
+        names: Names,
+        revision: str,
+        at: datetime,
+        since: datetime | None = None,
+        *,
+        weight_since: datetime | None = None,
+    ) -> Reading:
         passed = (at - NOON).total_seconds()
         self.asked.append((gate.name, passed))
         if trouble := self.trouble(passed):

@@ -86,7 +86,9 @@ class Stage:
     def forget(self, namespace: str, release: str) -> None:
         """Let go of what is known of a Release: nothing."""
 
-    async def read(self, gate: Gate, names: Names, revision: str, at: datetime, since: datetime | None) -> Reading:
+    async def read(
+        self, gate: Gate, names: Names, revision: str, at: datetime, since: datetime | None, *, weight_since: datetime | None = None
+    ) -> Reading:
         """Answer for Prometheus."""
         return Reading(gate=gate.name, revision=revision, at=at, canary=self.values.get(gate.name), stable=0.0)
 

@@ -64,7 +64,9 @@ class Prometheus:
     def forget(self, namespace: str, release: str) -> None:
         self.forgotten.append((namespace, release))
 
-    async def read(self, gate: Gate, names: Names, revision: str, at: datetime, since: datetime | None) -> Reading:
+    async def read(
+        self, gate: Gate, names: Names, revision: str, at: datetime, since: datetime | None, *, weight_since: datetime | None = None
+    ) -> Reading:
         self.asked.append((gate.name, revision, at))
         await self.answers.wait()
         if gate.name in self.unprimed and not isinstance(self.values.get(gate.name), str):

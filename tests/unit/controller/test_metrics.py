@@ -133,3 +133,15 @@ def test_limits_by_kind(limit: dict[str, Any], shown: dict[str, float]) -> None:
     metric = {"promql": {"canary": "c", "stable": "s"}}
 
     assert shown == limits(Gate.model_validate({"name": "gate", "metric": metric, **limit}))
+
+
+def test_looks_that_could_not_be_judged_are_counted_until_the_release_has_gone(metrics: Metrics) -> None:
+    """A judge that failed in a short rollout is still counted after its end, and no longer once the Release is gone."""
+    metrics.show("shop", "checkout", rolling())
+    metrics.gate_unjudged.labels("shop", "checkout", "error-rate").inc()
+    metrics.show("shop", "checkout", ReleaseStatus(phase=Phase.IDLE))
+    there = value(metrics, "tidegate_gate_unjudged_total", **WHERE, gate="error-rate")
+
+    metrics.forget("shop", "checkout")
+
+    assert (1.0, None) == (there, value(metrics, "tidegate_gate_unjudged_total", **WHERE, gate="error-rate"))
