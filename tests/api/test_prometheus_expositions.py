@@ -162,14 +162,20 @@ class Scene:
         self.page(case, version).observe(case.histogram, seconds / case.unit, count, **self.labels(case, version), **case.observed)
 
     async def scraped(self, *pages: Page) -> datetime:
-        """Wait until pages have been scraped as they are now, and return an instant at which Prometheus knows that."""
+        """Wait until pages have been scraped as they are now, and return an instant at which Prometheus knows that.
+
+        Each is scraped once more after that: what one of them says of a time is handed out when the other was asked later.
+        """
         paths = [path for path, page in self.pages.items() if page in pages]
-        expression = "|".join(paths)
-        since = time.time()
+        at = await self._since(time.time(), paths)
+        return at if len(paths) == 1 else await self._since(at.timestamp(), paths)
+
+    async def _since(self, since: float, paths: list[str]) -> datetime:
+        expression, deadline = "|".join(paths), time.time() + PATIENCE
         fresh = f'count(timestamp(up{{instance=~"{expression}"}}) > {since!r} and up{{instance=~"{expression}"}} == 1)'
         connection = Connection(ConnectionConfig(name="scene", address=self.address))
         try:
-            while time.time() < since + PATIENCE:
+            while time.time() < deadline:
                 at = datetime.now(UTC)
                 if await connection.query(fresh, at) == Value(len(paths)):
                     return at

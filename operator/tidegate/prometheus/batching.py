@@ -334,9 +334,10 @@ def join(queries: Sequence[str], nonce: str, tag: str = TAG) -> str:
 
 
 def part(data: object, nonce: str, count: int, tag: str = TAG) -> list[list[dict[str, Any]]] | None:
-    """Return the series of each query, without the label; None where the answer is no vector.
+    """Return the series of each query, without the label; None where the answer is no vector, or no series of it is anybody's.
 
-    Series that no query was given the name of are nobody's and are left out.
+    Series that no query was given the name of are left out. Where there are no others, somebody on the way lost the label, and
+    that no query has series does not follow.
     """
     if not isinstance(data, list):
         return None
@@ -348,7 +349,7 @@ def part(data: object, nonce: str, count: int, tag: str = TAG) -> list[list[dict
         number = names.get(series["metric"].pop(tag, ""))
         if number is not None:
             parts[number].append(series)
-    return parts
+    return parts if any(parts) or not data else None
 
 
 @lru_cache(maxsize=8192)

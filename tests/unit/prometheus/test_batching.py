@@ -377,6 +377,12 @@ class TestForgery:
 
         assert [[{"metric": {"a": "mine"}, "value": [0, "1"]}], []] == part(forged, "nonce", 2)
 
+    @pytest.mark.parametrize("labels", [{}, {"said": "a proxy"}, {TAG: "other-0"}])
+    def test_an_answer_without_names_is_none(self, labels):
+        """Somebody on the way lost them: that does not mean that there are no series."""
+        assert part([{"metric": labels, "value": [0, "1"]}], "nonce", 2) is None
+        assert [[], []] == part([], "nonce", 2)
+
     @pytest.mark.parametrize("data", [[1, "2"], {"a": 1}, None, [{"value": [0, "1"]}], [{"metric": 3}]])
     def test_what_is_no_vector_is_no_answer(self, data):
         """Then each is asked alone."""
