@@ -11,9 +11,9 @@ from datetime import datetime
 
 from tidegate.api.gate import Gate
 from tidegate.api.metric import Source
-from tidegate.prometheus.answers import Result, Trouble
+from tidegate.prometheus.answers import Ask, Result, Trouble
 from tidegate.prometheus.connections import Connection
-from tidegate.prometheus.labelling import Ask, examples, instead, unlabelled
+from tidegate.prometheus.labelling import examples, instead, unlabelled
 from tidegate.prometheus.presets import TELEMETRY, Telling
 from tidegate.prometheus.promql import like, selector, unlike
 from tidegate.prometheus.selectors import mentions

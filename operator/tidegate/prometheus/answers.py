@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -68,6 +69,10 @@ class Result:
 
     data: Any
     warnings: tuple[str, ...] = ()
+
+
+Ask = Callable[[str], Awaitable[Result | Trouble]]
+"""Evaluates a query at an instant."""
 
 
 def time_told(result: object) -> float | None:

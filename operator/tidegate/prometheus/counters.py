@@ -6,7 +6,6 @@ starts from 0 when that process starts anew, and a sum over several processes wo
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -16,11 +15,9 @@ from tidegate.api.metric import CounterPair, Counters, Measure, Preset
 from tidegate.prometheus import presets, telling
 from tidegate.prometheus.presets import PROCESS, TELEMETRY, Telemetry, Version, places
 from tidegate.prometheus.promql import Names, Where, fill, selector, unlike, variables
+from tidegate.prometheus.selectors import of_scraped_series
 
 _BY_PROCESS = ", ".join(PROCESS)
-_SCRAPED = re.compile(r"""\s*[a-zA-Z_][a-zA-Z0-9_]*\s*({([^"'`{}]|"([^"\\\n]|\\.)*"|'([^'\\\n]|\\.)*'|`[^`]*`)*})?\s*""")
-"""A selector of series that were scraped. The names of those that rules record have colons
-(https://prometheus.io/docs/practices/rules/#naming)."""
 _BIRTH = "process_start_time_seconds"
 """https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics"""
 
@@ -189,7 +186,7 @@ def _of_own(counters: Counters, names: Names, window: str, *, versus_stable: boo
         total, bad = fill(pair.total, values), fill(pair.bad, values)
         # The time of anything else is that of the look, and that of what a rule records is the time of its evaluation, however old
         # the samples are that went into it: taken for times of scrapes, they make a restart of each answer of an older replica.
-        dated = all(_SCRAPED.fullmatch(text) for text in (total, bad))
+        dated = all(of_scraped_series(text) for text in (total, bad))
         return VersionCounters(total=total, bad=bad, times=f"timestamp(\n{total}\n)" if dated else "")
 
     stable = counters.stable if versus_stable else None

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tidegate.api.base import format_duration
 from tidegate.api.gate import Gate
 from tidegate.api.metric import Counters, Measure, Preset
 from tidegate.prometheus import presets
-from tidegate.prometheus.answers import Result, Trouble
+from tidegate.prometheus.answers import Ask, Trouble
 from tidegate.prometheus.presets import TELEMETRY, Version, places
 from tidegate.prometheus.promql import Matcher, Names, fill, quoted, variables
 from tidegate.prometheus.selectors import Condition, selectors
-
-Ask = Callable[[str], Awaitable[Result | Trouble]]
-"""Evaluates a query."""
 
 _EVERY = 60.0
 """Seconds from one diagnosis of a gate to the next."""

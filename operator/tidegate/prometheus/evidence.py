@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from tidegate.api.gate import Gate
 from tidegate.judge.reading import Counts
 from tidegate.prometheus.alignment import Labels
-from tidegate.prometheus.answers import Cause, Result, Trouble
+from tidegate.prometheus.answers import Ask, Cause, Result, Trouble
 from tidegate.prometheus.batching import join, part
 from tidegate.prometheus.counters import RawCounters, Shape, VersionCounters, raw_counters
 from tidegate.prometheus.ledger import Ledger, Sightings
@@ -22,8 +22,6 @@ from tidegate.prometheus.telling import Untold, parted
 _PART = "tidegate_part"
 """Label that tells which of a version's queries a series answers."""
 
-Ask = Callable[[str], Awaitable[Result | Trouble]]
-"""Evaluates a query at the instant of the look."""
 AskAt = Callable[[datetime], Ask]
 """Says how queries are evaluated at an instant."""
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tidegate.api.gate import Gate
 from tidegate.api.metric import Source
-from tidegate.prometheus.answers import Result, Trouble
+from tidegate.prometheus.answers import Ask, Result, Trouble
 from tidegate.prometheus.presets import PROCESS, TELEMETRY, Version, places
 from tidegate.prometheus.promql import Names, Where, selector, unlike
 from tidegate.prometheus.selectors import Condition, mentions, selectors
 from tidegate.prometheus.telling import what_tells
-
-Ask = Callable[[str], Awaitable[Result | Trouble]]
-"""Evaluates a query."""
 
 _EXAMPLES = 20
 """Series that are looked at: their labels are alike."""

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from tidegate.api.gate import Gate
 from tidegate.judge import choice
 from tidegate.judge.reading import AtWeight, Reading
-from tidegate.prometheus.answers import MOST_SERIES, Answer, Trouble, Value
+from tidegate.prometheus.answers import MOST_SERIES, Answer, Ask, Trouble, Value
 from tidegate.prometheus.batching import COLLECTING, Batcher, Observer, RequestObserver
 from tidegate.prometheus.connections import Connection
 from tidegate.prometheus.diagnosis import Hints
-from tidegate.prometheus.evidence import Accounts, Ask, Tallied
+from tidegate.prometheus.evidence import Accounts, Tallied
 from tidegate.prometheus.presets import Version
 from tidegate.prometheus.queries import Names, queries
 from tidegate.prometheus.samples import MOST_ANSWERED

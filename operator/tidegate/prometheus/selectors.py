@@ -60,6 +60,20 @@ def mentions(promql: str) -> tuple[Selector, ...]:
     return tuple(found for found, _ in _found(promql))
 
 
+def of_scraped_series(promql: str) -> bool:
+    """Whether a query is one selector and nothing else, of series that were scraped.
+
+    The names of those that rules record have colons (https://prometheus.io/docs/practices/rules/#naming).
+    """
+    tokens = _tokens(promql)
+    if not tokens or tokens[0][0] != "name" or ":" in tokens[0][1]:
+        return False
+    if len(tokens) == 1:
+        return True
+    conditions, end = _conditions(tokens, 2) if tokens[1][1] == "{" else (None, 0)
+    return conditions is not None and end == len(tokens)
+
+
 def _found(promql: str) -> Iterator[tuple[Selector, bool]]:
     tokens = _tokens(promql)
     at = 0

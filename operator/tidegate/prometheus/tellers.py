@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from tidegate.api.base import format_duration
 from tidegate.api.gate import Gate
 from tidegate.api.metric import CounterPair, Metric
-from tidegate.prometheus.labelling import Ask, cure, own_queries
+from tidegate.prometheus.answers import Ask
+from tidegate.prometheus.labelling import cure, own_queries
 from tidegate.prometheus.presets import Version
 from tidegate.prometheus.promql import Names, fill, variables
 from tidegate.prometheus.telling import in_words, what_tells

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tidegate.prometheus.selectors import Selector, mentions, selectors
+from tidegate.prometheus.selectors import Selector, mentions, of_scraped_series, selectors
 
 
 def written(promql: str) -> list[str]:
@@ -26,6 +26,27 @@ def written(promql: str) -> list[str]:
 def test_selectors_are_found(promql, found):
     """Whatever is around them; strings and comments are not looked into."""
     assert written(promql) == found
+
+
+@pytest.mark.parametrize(
+    ("promql", "scraped"),
+    [
+        ("x_total", True),
+        (' x_total { a = "}", b=~`2..`, }', True),
+        ("x_total{}  # all of them", True),
+        ("job:x_total:rate5m", False),
+        ('x_total{a="1"}[5m]', False),
+        ('x_total{a="1"} or y_total', False),
+        ("sum(x_total)", False),
+        ('x_total{a="1"', False),
+        ('x_total{"a.b"="1"}', False),
+        ("2", False),
+        ("", False),
+    ],
+)
+def test_one_selector_of_what_was_scraped(promql, scraped):
+    """Only its samples have the times of scrapes."""
+    assert of_scraped_series(promql) is scraped
 
 
 def test_names_without_braces_may_be_selectors():
