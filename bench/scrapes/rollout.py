@@ -198,11 +198,12 @@ class _Watched:
         self._gate, self._alpha, self._whole = gate, alpha, whole
         self._trial: Trial | None = None
         self._state: GateStatus | None = None
+        self._harm = 0.0
         self.failed = math.inf
 
     def soon(self, look: float) -> float:
         """Return the seconds until the next look."""
-        harm = powers_of_ten(self._trial.harm()) if self._trial is not None else 0.0
+        harm = powers_of_ten(self._harm)
         if self._state is not None and self._state.evidence is not None:
             harm = self._state.evidence.harm
         if math.isfinite(self.failed) or round(harm, 2) < CLOSER:
@@ -213,6 +214,9 @@ class _Watched:
         """Judge what a look counted."""
         if math.isfinite(self.failed):
             return
+        if found.until is not None and found.until <= found.since:
+            # Nothing was handed out: what is known stays as it is.
+            return
         if self._whole:
             self._state = judged(self._gate, Reading(self._gate.name, "r", at, counts=found), self._state, alpha=self._alpha)
             fails = self._state.looks.endswith("F")
@@ -222,6 +226,7 @@ class _Watched:
             trouble = self._trial.take(found, at, alone=False)
             if trouble:
                 raise RuntimeError(trouble)
-            fails = self._trial.harm() >= -math.log(self._alpha)
+            self._harm = self._trial.harm()
+            fails = self._harm >= -math.log(self._alpha)
         if fails:
             self.failed = time

@@ -11,7 +11,7 @@ from tidegate_sandbox.demo.seen import PodSeen, RouteSeen, canary_weight
 from tidegate_sandbox.loadgen import Answer
 
 ERRORS = GateTerms("error-rate", interval=2, window=10, min_samples=20, points=1.0)
-LATENCY = GateTerms("p99-latency", interval=2, window=15, min_samples=200, percent=10.0)
+LATENCY = GateTerms("p99-latency", interval=2, window=15, min_samples=100, percent=10.0)
 
 
 def answer(at: float, version: str, *, seconds: float = 0.0, status: int = 200) -> Answer:

@@ -5,6 +5,7 @@ Blind is not bad, and blind is not good: a version whose counters vanish or stan
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,7 +13,7 @@ from tidegate.api.gate import Gate
 from tidegate.api.metric import Measure
 from tidegate.api.release import GateStatus, ReleaseStatus
 from tidegate.judge import choice, words
-from tidegate.judge.reading import Reading
+from tidegate.judge.reading import Counts, Reading
 
 AWAY = timedelta(seconds=10)
 """How much later than two intervals a look may come before nobody has looked meanwhile: the operator may have been away."""
@@ -62,8 +63,10 @@ def seen(gate: Gate, reading: Reading, before: GateStatus | None, *, weight_sinc
         weight_since: since when the new version has its present weight, as far as it had another before; None where all that is
             counted counts for it.
     """
-    fresh, usual = _fresh(gate, reading, before), before.usual_gap if before is not None else 0.0
-    quiet = None if before is None or _unwatched(gate, reading, before) else before.quiet_since
+    spans = reading.spans if choice.by_evidence(gate) else None
+    fresh, usual = _fresh(spans, reading, before), before.usual_gap if before is not None else 0.0
+    unwatched = before is not None and _unwatched(gate, reading, before)
+    quiet = None if before is None or unwatched else before.quiet_since
     patience = max(_PATIENCE * gate.interval, _seconds(_PATIENCE * usual), LEAST_SILENCE)
     waited = timedelta(0) if quiet is None else reading.at - quiet
     if fresh:
@@ -71,7 +74,7 @@ def seen(gate: Gate, reading: Reading, before: GateStatus | None, *, weight_sinc
     return Seen(
         newest=_later(reading.newest, before.newest if before is not None else None),
         newest_stable=_later(reading.newest_stable, before.newest_stable if before is not None else None),
-        weight_requests=_at_weight(gate, reading, before, weight_since),
+        weight_requests=_at_weight(spans, reading, before, weight_since, unwatched=unwatched),
         quiet_since=reading.at if fresh or quiet is None else quiet,
         usual_gap=round(usual, 3),
         fresh=fresh,
@@ -79,10 +82,10 @@ def seen(gate: Gate, reading: Reading, before: GateStatus | None, *, weight_sinc
     )
 
 
-def _fresh(gate: Gate, reading: Reading, before: GateStatus | None) -> bool:
+def _fresh(spans: Sequence[Counts] | None, reading: Reading, before: GateStatus | None) -> bool:
     """Whether a look has found something new: requests; for Limit a newer sample, or a value where no times are known."""
-    if choice.by_evidence(gate):
-        return any(counts.canary.total > 0 for counts in reading.spans)
+    if spans is not None:
+        return any(counts.canary.total > 0 for counts in spans)
     if before is None or before.newest is None:
         return reading.canary is not None
     return reading.newest is not None and reading.newest > before.newest
@@ -94,15 +97,22 @@ def _unwatched(gate: Gate, reading: Reading, before: GateStatus) -> bool:
     return reading.at - before.at > 2 * gate.interval + AWAY and not covered
 
 
-def _at_weight(gate: Gate, reading: Reading, before: GateStatus | None, weight_since: datetime | None) -> float | None:
+def _at_weight(
+    spans: Sequence[Counts] | None,
+    reading: Reading,
+    before: GateStatus | None,
+    weight_since: datetime | None,
+    *,
+    unwatched: bool,
+) -> float | None:
     known = before.weight_requests if before is not None else None
     window = reading.at_weight
-    if not choice.by_evidence(gate):
+    if spans is None:
         told = window is not None and (weight_since is None or window.since >= weight_since - _ROUNDED)
         return window.requests if window is not None and told else known
-    if before is not None and _unwatched(gate, reading, before):
+    if unwatched:
         known = 0.0
-    spans = [counts for counts in reading.spans if counts.canary.total > 0]
+    spans = [counts for counts in spans if counts.canary.total > 0]
     if weight_since is not None:
         # What was scraped before the weight and after it may all have come before it: it counts for neither.
         scraped = before.newest if before is not None else None

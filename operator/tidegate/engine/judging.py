@@ -167,7 +167,7 @@ def _sound(judgement: Judgement) -> Judgement:
     """
     found = judgement.evidence
     if found is not None:
-        for name, value in found:
+        for name, value in vars(found).items():
             if isinstance(value, float) and not math.isfinite(value):
                 msg = f"{name} is {value}"
                 raise ArithmeticError(msg)

@@ -43,6 +43,8 @@ PRIOR = (0.90, 0.01, 0.01, 0.05, 0.03)
 _LOG_PRIOR = tuple(math.log(weight) for weight in PRIOR)
 _NEGLIGIBLE = 1e-12
 """Probability of a phi below which it is left out: no test is worth less than a thousandth, as long as it is worth anything."""
+_LITTLE, _FARTHEST = 1e-3, -700.0
+"""Part of the evidence that does not matter, and the least logarithm that has a number."""
 EVENTS = 0.5
 """A block ends once it is long enough for so many bad events at the rate so far,"""
 LONGEST = 60.0
@@ -155,7 +157,7 @@ def weights_at(phi: float) -> list[float]:
     while place < len(GRID) - 2 and GRID[place + 1] <= phi:
         place += 1
     left, right = 1 / GRID[place], 1 / GRID[place + 1]
-    share = min(1.0, max(0.0, (left - 1 / phi) / (left - right)))
+    share = min(1.0, max(0.0, (left - 1 / max(phi, 1.0)) / (left - right)))
     result[place], result[place + 1] = 1 - share, share
     return result
 
@@ -206,7 +208,9 @@ def splits(counts: tuple[float, float, float, float], rho: float, ratios: Sequen
     return found
 
 
-def discounted(value: Callable[[int], float], weights: Sequence[float], *, hopeless: bool = False) -> float:
+def discounted(
+    value: Callable[[int], float], weights: Sequence[float], *, hopeless: bool = False, least: float = -math.inf
+) -> float:
     """Return the evidence when phi is uncertain: 1 / E = sum of weight(phi) / E(phi), and no more than E(1).
 
     As 1 / E is a chance of a false alarm, this is the chance over all phi.
@@ -216,14 +220,15 @@ def discounted(value: Callable[[int], float], weights: Sequence[float], *, hopel
         weights: the probability of each phi.
         hopeless: whether great bursts are not thought of, so that a version that answers nothing but errors is shut at the
             first look, when nothing is known of bursts.
+        least: what log E(phi) is at least, whatever phi is: a phi that makes less than a thousandth of a difference is left out.
     """
     undivided = value(0)
-    if weights[0] >= _CERTAIN:
+    if undivided <= 0 or weights[0] >= _CERTAIN:
         return undivided
     if hopeless:
-        return max(min(undivided, undivided / _HOPELESS_FACTOR), discounted(value, weights))
-    terms = [(undivided, weights[0])]
-    terms += [(value(place), weights[place]) for place in range(1, len(GRID)) if weights[place] > _NEGLIGIBLE]
+        return max(min(undivided, undivided / _HOPELESS_FACTOR), discounted(value, weights, least=least))
+    terms, matters = [(undivided, weights[0])], max(_NEGLIGIBLE, _LITTLE * math.exp(max(least - undivided, _FARTHEST)))
+    terms += [(value(place), weights[place]) for place in range(1, len(GRID)) if weights[place] > matters]
     # A factor whose weight has underflowed to 0 argues for nothing, however far its evidence lies below the rest.
     worth = [math.log(weight) - log for log, weight in terms if weight > 0]
     return min(undivided, -log_sum(worth)) if worth else undivided

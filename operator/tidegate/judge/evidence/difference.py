@@ -18,6 +18,7 @@ The alternatives keep stable's share b* as it was so far, and give the new versi
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tidegate.judge.evidence.numbers import odds_times
@@ -67,6 +68,8 @@ class MarginFactors:
     def of(self, canary_total: float, canary_bad: float, stable_total: float, stable_bad: float, expected: float) -> list[float]:
         """Return the logarithm of the factor for each alternative; both totals must be above 0.
 
+        For many laws of the same interval, ask for the `pairs` once and hand them to `given`.
+
         Args:
             canary_total: requests of the new version.
             canary_bad: bad ones among them.
@@ -74,9 +77,15 @@ class MarginFactors:
             stable_bad: bad ones among them.
             expected: stable's share of bad events, from earlier intervals only.
         """
+        return self.given(self.pairs(canary_total, stable_total, expected), canary_total, canary_bad, stable_total, stable_bad)
+
+    def given(
+        self, pairs: Sequence[Pair], canary_total: float, canary_bad: float, stable_total: float, stable_bad: float
+    ) -> list[float]:
+        """Return the logarithm of the factor for each pair; 0 for every alternative where there is none."""
         good, stable_good, log = canary_total - canary_bad, stable_total - stable_bad, math.log
         factors = []
-        for one in self.pairs(canary_total, stable_total, expected):
+        for one in pairs:
             canary = canary_bad * log(one.canary / one.canary_null) + good * log((1 - one.canary) / (1 - one.canary_null))
             stable = stable_bad * log(one.stable / one.stable_null) + stable_good * log((1 - one.stable) / (1 - one.stable_null))
             factors.append(canary + stable - one.inexact)

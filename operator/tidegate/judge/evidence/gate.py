@@ -132,7 +132,7 @@ def _enough(gate: Gate, trial: Trial) -> bool:
     """Whether there were as many requests as the gate wants; pod-hours are no requests."""
     if trial.limits.measure is Measure.RESTARTS:
         return trial.samples > 0
-    return round(trial.samples) >= max(1, gate.min_samples)
+    return round(trial.tested) >= max(1, gate.min_samples)
 
 
 def _verdict(gate: Gate, trial: Trial, weights: tuple[float, float, float], *, sound: bool) -> Verdict:
@@ -158,11 +158,21 @@ def _message(gate: Gate, look: _Look, trial: Trial, found: Estimate) -> str:
     if look.trouble:
         return f"{trial.limits.name} cannot be judged: {look.trouble}"
     if found.canary is None:
-        reason = look.reading.hint or ("it has had no requests yet" if trial.samples == 0 else "Prometheus has no new counts")
-        return f"{trial.limits.name} of the new version is not known: {reason}{_wanted(gate) if trial.samples == 0 else ''}"
+        return f"{trial.limits.name} of the new version is not known: {_unknown(gate, look.reading, trial)}"
     if not _enough(gate, trial):
         return sentence.too_few(gate, trial)
     return sentence.sentence(gate, trial, found, look.verdict, look.weights)
+
+
+def _unknown(gate: Gate, reading: Reading, trial: Trial) -> str:
+    """Return why there is no value, though nothing went wrong."""
+    if trial.samples == 0:
+        return f"{reading.hint or 'it has had no requests yet'}{_wanted(gate)}"
+    if reading.hint:
+        return reading.hint
+    if trial.limits.of_latency and trial.tested == 0:
+        return f"it is counted anew, now that stable has shown which buckets tell its quantile{_wanted(gate)}"
+    return "Prometheus has no new counts"
 
 
 def _status(

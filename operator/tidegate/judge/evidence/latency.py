@@ -214,6 +214,11 @@ def stable_totals(state: Sequence[float]) -> tuple[float, list[float]]:
     return state[_STABLE], list(state[_STABLE + 1 : _STABLE + 1 + int(state[0])])
 
 
+def requests(state: Sequence[float]) -> tuple[Tally, Tally]:
+    """Return the requests of the new version and of stable since the bounds were chosen."""
+    return Tally(state[_CANARY]), Tally(state[_STABLE])
+
+
 def quantiles(state: Sequence[float], p: float) -> tuple[float | None, float | None]:
     """Estimate a quantile of the new version and of stable from what has been counted, in seconds; None without requests."""
     bounds = kept(state)

@@ -9,11 +9,9 @@ from tidegate.judge.evidence import latency
 from tidegate.judge.evidence.interval import Interval
 from tidegate.judge.evidence.latency import Slower
 from tidegate.judge.evidence.latency_limit import QuantileThreshold
-from tidegate.judge.evidence.limits import Limits
+from tidegate.judge.evidence.limits import TEMPERED, Limits
 from tidegate.judge.evidence.numbers import log_mean
-from tidegate.judge.evidence.paired import PairedTest
 from tidegate.judge.evidence.tail import Tail
-from tidegate.judge.evidence.threshold import ThresholdTest
 from tidegate.judge.reading import Tally
 
 _LEAST = 20.0
@@ -105,13 +103,13 @@ def _after(limits: Limits, states: Sequence[list[float]], average: Interval, req
     for test, copy in zip(limits.tests, copies, strict=True):
         kept = _weights(test, copy)
         test.add(copy, interval)
-        if kept is not None and isinstance(test, PairedTest | ThresholdTest):
-            test.temper(copy, kept)
+        if kept is not None and isinstance(test, TEMPERED):
+            test.temper(copy, kept, told=False)
     return _evidence(limits, copies)
 
 
 def _weights(test: object, state: Sequence[float]) -> list[float] | None:
-    return test.weights(state) if isinstance(test, PairedTest | ThresholdTest) else None
+    return test.weights(state) if isinstance(test, TEMPERED) else None
 
 
 def _evidence(limits: Limits, states: Sequence[Sequence[float]]) -> tuple[float, float]:

@@ -6,6 +6,12 @@ each law of how bad events come (`bursts`). Which factor is used for independent
 that `ratio` gives away too much. For bursts it is `bursts.splits` or, with an offset, `bursts.factor`. Proof: the mixture over
 alternatives within the limit, all starting at the first request, divided by what is known of bursts. A part of the weight of
 harm is kept for the time when stable has no traffic (`alone`).
+
+**Bursts that were never seen.** A limit in points allows more bad events than stable has. That a version is healthy and events
+come in bursts is one thing; that it is as bad as the limit allows, and all of that comes in bursts, while stable hardly ever
+failed, is two things at once. Where nobody has seen bursts yet, the second has RARE of the weight of the first. So two bursts
+right after one another, of a version whose stable never fails, are enough, and one is not. As soon as stable has enough bad events
+to tell, or the new version has, all the weight is on the limit, whatever is seen later.
 """
 
 from __future__ import annotations
@@ -36,6 +42,16 @@ _OVER = 0.5
 """Most of what is known that is kept where stable has far fewer bad events than were expected: what was usual is over. A flood of
 requests that all failed would else be what is expected for a thousand intervals, and blind the test as long."""
 _BURSTS = slice(6, 6 + len(bursts.GRID))
+_TOLD = _BURSTS.stop
+"""Place of whether it was ever known from bad events how they come."""
+RARE = 0.03
+"""Probability that a version whose bursts nobody has seen has them and is as bad as the limit allows, against having them alone."""
+_FIRST = 0.1
+"""Bursts of stable that are supposed before there are any."""
+
+
+_Counts = tuple[float, float, float, float]
+"""Requests and bad ones of the new version, requests and bad ones of stable."""
 
 
 class PairedTest:
@@ -57,9 +73,15 @@ class PairedTest:
         self._ratio = [RatioFactors(slope, several) for several in multiples]
         self._margin = [MarginFactors(slope, offset, several) for several in multiples]
         self._multiples = multiples[_HARM]
-        self._harm = Mixture(_BURSTS.stop, SHARES, len(bursts.GRID))
+        more = len(bursts.GRID) - 1 if self.allows_more else 0
+        self._harm = Mixture(_TOLD + 1, SHARES, len(bursts.GRID) + more)
         self._proof = slice(self._harm.end, self._harm.end + len(multiples[1]))
         self._alone = AloneMixture(self._proof.stop, self.limit, up=up)
+
+    @property
+    def allows_more(self) -> bool:
+        """Whether the new version may have bad events where stable has none."""
+        return self.up and self.offset > 0
 
     def limit(self, stable_share: float) -> float:
         """Return the limit of the new version's share of bad events."""
@@ -68,11 +90,12 @@ class PairedTest:
     def begin(self) -> list[float]:
         """Return the state before the first interval.
 
-        Totals and bad events of both versions, stable's lately, bursts, harm, proof, and alone.
+        Totals and bad events of both versions, stable's lately, bursts, whether they are told, harm, proof, and alone.
         """
         return (
             [0.0] * 6
             + bursts.weights_at(1.0)
+            + [0.0]
             + self._harm.begin()
             + [0.0] * (self._proof.stop - self._proof.start)
             + self._alone.begin()
@@ -89,8 +112,7 @@ class PairedTest:
         if stable is None or canary.total <= 0 or stable.total <= 0:
             return
         counts = (canary.total, canary.bad, stable.total, stable.bad)
-        harm = self._factors(_HARM, state, counts)
-        self._harm.grow(state, interval.start, harm, *self._in_bursts(state, counts))
+        self._harm.grow(state, interval.start, *self._laws(state, counts))
         for place, factor in enumerate(self._factors(_PROOF, state, counts), self._proof.start):
             state[place] += factor
         state[_TOTALS] = [before + now for before, now in zip(state[_TOTALS], counts, strict=True)]
@@ -100,7 +122,11 @@ class PairedTest:
         """Return the evidence that the limit is exceeded."""
 
         def value(place: int) -> float:
-            return self._harm.value(state, place)
+            at_limit = self._harm.value(state, place)
+            if place == 0 or state[_TOLD] or not self.allows_more:
+                return at_limit
+            healthy = self._harm.value(state, place + len(bursts.GRID) - 1)
+            return -log_add(math.log(RARE) - at_limit, math.log(1 - RARE) - healthy)
 
         hopeless = self.up and bursts.hopeless(state[0], state[1])
         paired = bursts.discounted(value, state[_BURSTS], hopeless=hopeless) + math.log(1 - RESERVE)
@@ -114,9 +140,16 @@ class PairedTest:
         """Return what is known of bursts: the probability of each phi in `bursts.GRID`."""
         return list(state[_BURSTS])
 
-    def temper(self, state: list[float], weights: Sequence[float]) -> None:
-        """Weigh all evidence so far by what is known of bursts now: the probability of each phi in `bursts.GRID`."""
+    def temper(self, state: list[float], weights: Sequence[float], *, told: bool = True) -> None:
+        """Weigh all evidence so far by what is known of bursts now.
+
+        Args:
+            state: changed in place.
+            weights: the probability of each phi in `bursts.GRID`.
+            told: whether that is known from bad events, and not only supposed.
+        """
         state[_BURSTS] = weights
+        state[_TOLD] = max(state[_TOLD], float(told))
 
     @staticmethod
     def remember(state: list[float], total: float, bad: float) -> None:
@@ -129,11 +162,12 @@ class PairedTest:
             keep = min(keep, _OVER)
         state[_RECENT] = [known * keep + total, seen * keep + usually]
 
-    def _in_bursts(self, state: Sequence[float], counts: tuple[float, float, float, float]) -> list[list[float]]:
-        """Return the factors of harm of an interval for each law of events that come in bursts."""
+    def _laws(self, state: Sequence[float], counts: _Counts) -> list[list[float]]:
+        """Return the factors of harm of an interval for independent events, and for each law of events that come in bursts."""
         expected = _expected(state)
         if self.offset == 0:
-            return bursts.splits(counts, self.slope, [self.slope * multiple for multiple in self._multiples], expected)
+            ratios = [self.slope * multiple for multiple in self._multiples]
+            return [self._factors(_HARM, state, counts), *bursts.splits(counts, self.slope, ratios, expected)]
         total, bad, stable_total, stable_bad = counts
         pairs = self._margin[_HARM].pairs(total, stable_total, expected)
         means = [
@@ -141,12 +175,18 @@ class PairedTest:
             for one in pairs
         ]
         nothing = [0.0] * len(SHARES)
-        return [
+        found = [self._margin[_HARM].given(pairs, *counts)]
+        found += [
             [bursts.factor(bad, c0, c1, phi) + bursts.factor(stable_bad, b0, b1, phi) for c0, c1, b0, b1 in means] or nothing
             for phi in bursts.GRID[1:]
         ]
+        if self.allows_more and not state[_TOLD]:
+            for phi in bursts.GRID[1:]:
+                usually = _healthy(state, phi) * total
+                found.append([bursts.factor(bad, min(usually, c0), c1, phi) for c0, c1, _, _ in means] or nothing)
+        return found
 
-    def _factors(self, which: int, state: Sequence[float], counts: tuple[float, float, float, float]) -> list[float]:
+    def _factors(self, which: int, state: Sequence[float], counts: _Counts) -> list[float]:
         """Return the factors of an interval for events that are independent."""
         total, bad = state[_RECENT]
         if self.offset == 0:
@@ -164,6 +204,13 @@ def _expected(state: Sequence[float]) -> float:
     """Return stable's share of bad events as it is to be expected in the next interval."""
     total, bad = state[_RECENT]
     return min(max((bad + _USUAL * _KNOWN / 10) / (total + _KNOWN / 10), SMALLEST), 1 - SMALLEST)
+
+
+def _healthy(state: Sequence[float], phi: float) -> float:
+    """Return the share of bad events of a version like stable, if they come in bursts of phi: with few of those it may be more."""
+    total, bad = state[_RECENT]
+    first = phi * _FIRST
+    return min((bad + first) / (total + first / _USUAL), 1 - SMALLEST)
 
 
 class NeverExceeded:

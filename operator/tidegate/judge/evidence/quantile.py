@@ -19,12 +19,13 @@ J. R. Stat. Soc. B 86 (2024), arXiv 2010.09686).
 
 **One epoch.** Under the null, x* = kappa * q_b(p) has q_c <= x* and q_b = x* / kappa, so that
 
-    C(x*) = (2 + up(x*)) / 3 from the new version   and   B(x*) = (1 + down(x* / kappa)) / 2 from stable
+    C(x*) = HELD + (1 - HELD) up(x*) from the new version   and   B(x*) = HELD + (1 - HELD) down(x* / kappa) from stable
 
 are e-processes; versions count independently given the past, so their product is one as well. x* is not known: the evidence
 is the least of C * B over all x, which is at most its value at x*. C falls with x and B rises, so over x in (l, u] it is no
-less than C(u) * B(l), and a ladder of a few x from 0 to infinity is enough (`_ladder`). The constants 1 keep C and B from
-sinking to 0 far from their quantile, where the other one decides. (Howard and Ramdas, Bernoulli 28 (2022), arXiv
+less than C(u) * B(l), and a few x from 0 to infinity are enough, each laid where the least is (`_least`). The constants keep C
+and B from sinking to 0 far from their quantile, where the other one decides; little is held, since where buckets are wide all
+hangs on what is between the quantiles. (Howard and Ramdas, Bernoulli 28 (2022), arXiv
 1906.09712, Theorem 5, in one direction. Theirs has both directions in B; the other one adds nothing, since it matters only
 for x so low that C is greater still.)
 
@@ -42,24 +43,30 @@ ratio n_c / n_b of its beginning (as it was when WORTH slow requests could be ex
 that, the new version's counts are multiplied with what brings it back, and where it falls, stable's (any factor of at most 1 is
 valid, for the reason that makes dividing by bursts valid). When the ratio has changed much, a new epoch begins.
 
+**Bursts.** Where slow requests come in bursts of phi, the logarithms of C and B are divided by phi: then their number divided by
+phi is a count of independent ones again. Totals are kept undivided, so that evidence from before phi was known is weighed by what
+is known of it now, and not lost: 1 / E = sum of weight(phi) / E(phi), as `bursts` says.
+
 **All traffic on the new version**: what it counts from then on is held against what stable had counted before. The time of day is
-another then, and the load may be, too. So DRIFT times as much is allowed: one of the constants 1 in C becomes up(DRIFT * x) of
-these requests, an e-process while q_c <= DRIFT * kappa * q_b. A proof takes no notice of them.
+another then, and the load may be, too. So DRIFT times as much is allowed: C = (1 + up(x) + up(DRIFT * x) of these requests) / 3,
+the last of which is an e-process while q_c <= DRIFT * kappa * q_b. A proof takes no notice of them.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
-from tidegate.judge.evidence import latency
+from tidegate.judge.evidence import bursts, latency
 from tidegate.judge.evidence.interval import Interval
 from tidegate.judge.evidence.latency import KEPT, Bounds, Counted
 from tidegate.judge.evidence.numbers import bounded, odds_times
 
-FIRST = 0.5
+FIRST = 0.65
 """Weight of the first epoch."""
 SCALE = 1800.0
 """Seconds after which half of the other weight is spent. It never runs out, so that a fault of the third day is found, too."""
@@ -77,18 +84,19 @@ DRIFT = 1.5
 """How much longer a latency may be at another time, when there is no stable version any more to show it."""
 SMOOTHING = 50.0
 """Requests of the new version over which the ratio is averaged."""
+HELD = 0.15
+"""Part of C and of B that is not staked."""
+EXACT, COARSE = math.exp(0.1), math.exp(0.5)
+"""Factor by which the least of C * B is at most more than what is found of it, and the same where it decides nothing: below"""
+LITTLE, PLENTY = 10.0, 1e12
+"""so much evidence, and above so much."""
 
-_NEGLIGIBLE = -30.0
-_ROUNDING = 1e-9
-EFFICIENCY = 0.88
-"""Share of the logarithm of the evidence that the ladder finds at least, where counts behave as for a normal law."""
-
-_ABOVE = (1.25, 1.6, 2.5, 6.0, 25.0)
-_BELOW = tuple(1 / multiple for multiple in (1.15, 1.4, 2.0, 5.0))
-"""Alternatives to the share of slow requests, as multiples of its odds."""
+_ABOVE = ((1.25, 0.1), (1.6, 0.3), (2.5, 0.35), (6.0, 0.2), (25.0, 0.05))
+_BELOW = ((1 / 1.15, 0.05), (1 / 1.4, 0.45), (1 / 2.0, 0.4), (1 / 5.0, 0.1))
+"""Alternatives to the share of slow requests, as multiples of its odds, and the weight of each."""
 _PARTS = 64
 """Parts of a bucket; a place within it is rounded to the side where the evidence is less."""
-_RUNGS = 12
+_RUNGS = 14
 """Most x that are looked at."""
 _STEEPEST = 300.0
 """Greatest logarithm of C and of B that counts: their product is finite, and less evidence is still valid."""
@@ -101,7 +109,8 @@ _SPENT = latency.LENGTH
 _RETURNED = _SPENT + 1
 _SMOOTH = _RETURNED + 2
 _ALONE = _SMOOTH + 2
-_EPOCHS = _ALONE + 1 + KEPT
+_BURSTS = slice(_ALONE + 1 + KEPT, _ALONE + 1 + KEPT + len(bursts.GRID))
+_EPOCHS = _BURSTS.stop
 _START, _STAKES, _RATIO, _CANARY = 0, 1, 3, 4
 _STABLE = _CANARY + 1 + KEPT
 _SIZE = _STABLE + 1 + KEPT
@@ -128,8 +137,8 @@ class QuantileRatio:
         """Return the state before the first interval.
 
         After the common stretch: weight spent, what ended epochs paid back (harm, proof), smoothed requests of both versions,
-        requests and slow ones at each bound since all traffic is on the new version; then for each epoch its beginning, its stakes
-        (harm, proof), its ratio, and for both versions requests and slow ones at each bound.
+        requests and slow ones at each bound since all traffic is on the new version, what is known of bursts; then for each epoch
+        its beginning, its stakes (harm, proof), its ratio, and for both versions requests and slow ones at each bound.
         """
         return [0.0] * _LENGTH
 
@@ -138,9 +147,9 @@ class QuantileRatio:
         counted = self._bounds.take(state, interval)
         if counted is None or counted.n_c + counted.n_b <= 0:
             return
-        bursts = max(1.0, interval.bursts)
+        state[_BURSTS] = bursts.weights_at(interval.bursts)
         if interval.alone and counted.n_b <= 0:
-            _accumulate(state, _ALONE, counted.n_c, counted.x_c, 1 / bursts)
+            _accumulate(state, _ALONE, counted.n_c, counted.x_c, 1.0)
             return
         ratio = _smooth(state, counted)
         if ratio <= 0:
@@ -148,8 +157,8 @@ class QuantileRatio:
         self._begin_epoch(state, interval.start, ratio)
         for at in _epochs(state):
             of_canary, of_stable = ALIKE * state[at + _RATIO] / ratio, ALIKE * ratio / state[at + _RATIO]
-            _accumulate(state, at + _CANARY, counted.n_c, counted.x_c, min(1.0, of_canary) / bursts)
-            _accumulate(state, at + _STABLE, counted.n_b, counted.x_b, min(1.0, of_stable) / bursts)
+            _accumulate(state, at + _CANARY, counted.n_c, counted.x_c, min(1.0, of_canary))
+            _accumulate(state, at + _STABLE, counted.n_b, counted.x_b, min(1.0, of_stable))
 
     def harm(self, state: Sequence[float]) -> float:
         """Return the evidence that the new version's quantile is more than kappa times stable's."""
@@ -159,10 +168,29 @@ class QuantileRatio:
         """Return the evidence that the new version's quantile is less than kappa times stable's."""
         return self._value(state, 1)
 
+    def weights(self, state: Sequence[float]) -> list[float]:
+        """Return what is known of bursts: the probability of each phi in `bursts.GRID`."""
+        return list(state[_BURSTS])
+
+    def temper(self, state: list[float], weights: Sequence[float], *, told: bool = True) -> None:  # noqa: ARG002 - as others'
+        """Weigh all evidence so far by what is known of bursts now: the probability of each phi in `bursts.GRID`."""
+        state[_BURSTS] = weights
+
     def _value(self, state: Sequence[float], direction: int) -> float:
         bounds = latency.kept(state)
-        live = sum([state[at + _STAKES + direction] * self._evidence(state, at, bounds, direction) for at in _epochs(state)])
-        return bounded(math.log(max(_LEAST, 1 - state[_SPENT] + state[_RETURNED + direction] + live)))
+        epochs, cash = _epochs(state), 1 - state[_SPENT] + state[_RETURNED + direction]
+
+        def value(place: int) -> float:
+            worth = cash
+            for at in epochs:
+                # Of more than enough nobody needs to know how much it is.
+                if worth > PLENTY:
+                    break
+                seen = self._compared(state, at, bounds, direction)
+                worth += state[at + _STAKES + direction] * self._evidence(seen, bursts.GRID[place])
+            return math.log(max(_LEAST, worth))
+
+        return bounded(bursts.discounted(value, state[_BURSTS], least=math.log(max(_LEAST, cash))))
 
     def _begin_epoch(self, state: list[float], start: float, ratio: float) -> None:
         """Begin an epoch if one is due, ending another if all places are taken."""
@@ -191,7 +219,8 @@ class QuantileRatio:
     def _end_epoch(self, state: list[float], at: int) -> None:
         bounds = latency.kept(state)
         for direction in (0, 1):
-            state[_RETURNED + direction] += state[at + _STAKES + direction] * self._evidence(state, at, bounds, direction)
+            one = self._compared(state, at, bounds, direction)
+            state[_RETURNED + direction] += state[at + _STAKES + direction] * self._worth(one, state[_BURSTS])
         state[at : at + _SIZE] = [0.0] * _SIZE
 
     def _cash_in(self, state: list[float]) -> None:
@@ -199,57 +228,101 @@ class QuantileRatio:
             self._end_epoch(state, at)
         state[_ALONE:_EPOCHS] = [0.0] * (_EPOCHS - _ALONE)
 
-    def _evidence(self, state: Sequence[float], at: int, bounds: Sequence[float], direction: int) -> float:
-        """Return E of one epoch: the least C * B over all x, in direction 0 of harm, in direction 1 of proof."""
-        size = len(bounds)
-        first, second, kappa = (_CANARY, _STABLE, self.kappa) if direction == 0 else (_STABLE, _CANARY, 1 / self.kappa)
-        n_c, n_b = state[at + first], state[at + second]
-        n_a, x_a = (state[_ALONE], state[_ALONE + 1 : _ALONE + 1 + size]) if direction == 0 else (0.0, [])
-        floor = 1 / 3 if n_a > 0 else 2 / 3
-        if n_c <= 0 or n_b <= 0:
-            return floor / 2
-        x_c, x_b = state[at + first + 1 : at + first + 1 + size], state[at + second + 1 : at + second + 1 + size]
-        low = kappa * latency.quantile(bounds, n_b, x_b, self.quantile)
-        high = latency.quantile(bounds, n_c, x_c, self.quantile)
-        if n_a > 0:
-            high = max(high, latency.quantile(bounds, n_a, x_a, self.quantile) / DRIFT)
+    def _compared(self, state: Sequence[float], at: int, bounds: Sequence[float], direction: int) -> _Compared:
+        """Return the counts of one epoch that are compared, in direction 0 for harm, in direction 1 for proof."""
+        size, none = len(bounds), _Counts(0.0, ())
+        canary, stable, alone = (
+            _Counts(state[place], state[place + 1 : place + 1 + size]) for place in (at + _CANARY, at + _STABLE, _ALONE)
+        )
+        if direction == 0:
+            return _Compared(bounds, canary, stable, alone if alone.n > 0 else none, self.kappa)
+        return _Compared(bounds, stable, canary, none, 1 / self.kappa)
+
+    def _worth(self, seen: _Compared, weights: Sequence[float]) -> float:
+        """Return E of one epoch, weighed by what is known of bursts."""
+
+        def value(place: int) -> float:
+            return math.log(self._evidence(seen, bursts.GRID[place]))
+
+        return math.exp(bursts.discounted(value, weights))
+
+    def _evidence(self, seen: _Compared, phi: float) -> float:
+        """Return E of one epoch: the least C * B over all x, where slow requests come in bursts of phi."""
+        canary, stable, alone = seen.canary, seen.stable, seen.alone
+        # What C is at least, however great x is.
+        floor = 1 / 3 if alone.n > 0 else HELD
+        if canary.n <= 0 or stable.n <= 0:
+            return floor * HELD
+        low = seen.kappa * latency.quantile(seen.bounds, *stable, self.quantile)
+        high = latency.quantile(seen.bounds, *canary, self.quantile)
+        if alone.n > 0:
+            high = max(high, latency.quantile(seen.bounds, *alone, self.quantile) / DRIFT)
         if not 0 < low < high:
-            return floor / 2
-        least, rising = math.inf, 0.5
-        for x in _ladder(low, high, n_b / (n_c + n_a)):
-            falling = 1 + _mean(self._up.logs(bounds, n_c, x_c, x))
-            falling += _mean(self._up.logs(bounds, n_a, x_a, DRIFT * x)) if n_a > 0 else 1
-            least = min(least, rising * falling / 3)
-            if least < 1:
-                # No evidence; what there is to be seen farther up cannot make it more.
-                break
-            rising = (1 + _mean(self._down.logs(bounds, n_b, x_b, x / kappa))) / 2
-        return min(least, rising * floor)
+            return floor * HELD
+
+        def falling(x: float) -> float:
+            value = self._up.mean(seen.bounds, canary, x, phi)
+            if alone.n > 0:
+                return (1 + value + self._up.mean(seen.bounds, alone, DRIFT * x, phi)) / 3
+            return HELD + (1 - HELD) * value
+
+        def rising(x: float) -> float:
+            return HELD + (1 - HELD) * self._down.mean(seen.bounds, stable, x / seen.kappa, phi)
+
+        return _least(falling, rising, low, high, floor)
+
+
+class _Counts(NamedTuple):
+    """Requests of a version, and how many of them were slower than each bound."""
+
+    n: float
+    over: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """What one epoch compares.
+
+    Attributes:
+        bounds: in seconds.
+        canary: the version that is to be slower.
+        stable: the other.
+        alone: what the first has counted since all traffic is on it.
+        kappa: how many times as slow it may be.
+    """
+
+    bounds: Sequence[float]
+    canary: _Counts
+    stable: _Counts
+    alone: _Counts
+    kappa: float
 
 
 class _Bets:
-    """The products of up(x) or down(x), from totals.
+    """The mixture of up(x) or down(x), from totals.
 
     Args:
         slow: the share a of slow requests.
-        multiples: of its odds; all above 1 for up, all below 1 for down.
+        multiples: of its odds, all above 1 for up, all below 1 for down, each with its weight; the weights add up to 1.
     """
 
-    def __init__(self, slow: float, multiples: Sequence[float]) -> None:
-        self._up = multiples[0] > 1
-        others = [odds_times(slow, multiple) for multiple in multiples]
+    def __init__(self, slow: float, multiples: Sequence[tuple[float, float]]) -> None:
+        self._up = multiples[0][0] > 1
+        others = [odds_times(slow, multiple) for multiple, _ in multiples]
         bets = [(other - slow) / (slow * (1 - slow)) for other in others]
         ends = [(math.log((1 - other) / (1 - slow)), math.log(other / slow)) for other in others]
+        self._weights = [weight for _, weight in multiples]
         self._logs = [
             [(fast, math.log1p((part / _PARTS - slow) * bet), late) for (fast, late), bet in zip(ends, bets, strict=True)]
             for part in range(_PARTS + 1)
         ]
 
-    def logs(self, bounds: Sequence[float], n: float, over: Sequence[float], x: float) -> list[float]:
-        """Return the logarithm for each alternative, for n requests of which so many were slower than each bound.
+    def mean(self, bounds: Sequence[float], counts: _Counts, x: float, phi: float) -> float:
+        """Return the mixture, as far as it matters, with logarithms divided by phi.
 
-        Of those beyond the last bound only that is known: for up they are not beyond x if x is, for down they are.
+        Of requests beyond the last bound only that is known: for up they are not beyond x if x is, for down they are.
         """
+        n, over = counts
         place = bisect_left(bounds, x)
         above = over[place - 1] if place > 0 else n
         if place == len(bounds):
@@ -258,37 +331,44 @@ class _Bets:
             left = bounds[place - 1] if place > 0 else 0.0
             beyond = (bounds[place] - x) / (bounds[place] - left) * _PARTS
             below, share = over[place], int(beyond) if self._up else math.ceil(beyond * (1 - _ROUNDING))
-        fast, within = n - above, above - below
-        return [fast * a + within * b + below * c for a, b, c in self._logs[share]]
+        fast, within, exp = n - above, above - below, math.exp
+        logs = [(fast * a + within * b + below * c) / phi for a, b, c in self._logs[share]]
+        top = max(logs)
+        if top < _NEGLIGIBLE:
+            return 0.0
+        if top > _STEEPEST:
+            return exp(_STEEPEST) * min(self._weights)
+        return sum([weight * exp(log) for weight, log in zip(self._weights, logs, strict=True)])
 
 
 _bets = lru_cache(maxsize=64)(_Bets)
 """Tests are made anew for each look, and their quantiles are few."""
 
 
-def _mean(logs: Sequence[float]) -> float:
-    """Return the mean of exp(logs), as far as it matters."""
-    top, exp = max(logs), math.exp
-    if top < _NEGLIGIBLE:
-        return 0.0
-    if top > _STEEPEST:
-        return exp(_STEEPEST) / len(logs)
-    return sum([exp(log) for log in logs]) / len(logs)
+def _least(falling: Callable[[float], float], rising: Callable[[float], float], low: float, high: float, floor: float) -> float:
+    """Return what C * B is at least over all x from 0 to infinity, within a factor of EXACT as a rule.
 
-
-def _ladder(low: float, high: float, ratio: float) -> list[float]:
-    """Return the x at which C and B are looked at, rising.
-
-    If log C falls from x = low to 0 at x = high as (1 - t)^2, and log B rises from 0 at low as ratio * t^2, the least of their
-    sum is ratio / (1 + ratio). The rungs are as far apart as leaves EFFICIENCY of that between any two of them.
+    Args:
+        falling: C, which falls to its floor.
+        rising: B, which rises from HELD.
+        low: stable's quantile times kappa: B rises from about there.
+        high: the new version's quantile: C has fallen about there.
+        floor: the least C.
     """
-    target = EFFICIENCY * ratio / (1 + ratio)
-    rungs: list[float] = []
-    t = 0.0
-    while ratio * t * t < target and len(rungs) < _RUNGS:
-        t = 1 - math.sqrt(max(0.0, target - ratio * t * t))
-        rungs.append(low * (high / low) ** t)
-    return rungs
+    # Each rung with C and B there; beyond the outer ones C is no less than its floor, and B no less than HELD.
+    rungs = [(low, math.inf, HELD), (high, floor, math.inf)]
+    place, most = 0, math.inf
+    for _ in range(_RUNGS):
+        x = math.sqrt(rungs[place][0] * rungs[place + 1][0])
+        c, b = falling(x), rising(x)
+        rungs.insert(place + 1, (x, c, b))
+        most = min(most, c * b)
+        least, place = min([(rungs[i + 1][1] * rungs[i][2], i) for i in range(len(rungs) - 1)])
+        close = least * (EXACT if LITTLE < most < PLENTY else COARSE)
+        # No evidence, or found closely enough.
+        if most < 1 or least > PLENTY or most <= close:
+            break
+    return least
 
 
 def _due(seconds: float) -> float:

@@ -50,8 +50,10 @@ def sentence(gate: Gate, trial: Trial, found: Estimate, verdict: Verdict, weight
 def too_few(gate: Gate, trial: Trial) -> str:
     """Say that there are fewer requests than the gate wants."""
     measure = trial.limits.name
-    more = gate.min_samples - trial.samples
-    text = f"{measure} cannot be judged yet: {words.requests(trial.samples)} of the new version so far, "
+    more, since = gate.min_samples - trial.tested, "so far"
+    if trial.tested < trial.samples:
+        since = "since stable has shown which buckets tell its quantile"
+    text = f"{measure} cannot be judged yet: {words.requests(trial.tested)} of the new version {since}, "
     text += f"{gate.min_samples:,} needed"
     rate = trial.per_minute
     return f"{text}, {_minutes(more / rate)} at the present rate" if rate > 0 else text
@@ -115,5 +117,5 @@ def _bursts(trial: Trial) -> str:
         return ""
     what = "slow requests" if trial.limits.of_latency else "bad requests"
     if trial.bursts_known:
-        return f"; {what} come in bursts, so that evidence counts {words.number(factor, 1)} times less"
+        return f"; {what} come in bursts, {words.number(factor, 1)} times as uneven as by chance, and count less for that"
     return f"; until it is known whether {what} come in bursts, they count less"

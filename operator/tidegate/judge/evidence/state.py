@@ -12,7 +12,7 @@ import sys
 from array import array
 from collections.abc import Sequence
 
-VERSION = 2
+VERSION = 3
 """Of the layout and of the tests; states of another version are not read."""
 _HEAD = struct.Struct("<BIB")
 _SWAPPED = sys.byteorder == "big"

@@ -76,7 +76,7 @@ class ThresholdTest:
         """Return what is known of bursts: the probability of each phi in `bursts.GRID`."""
         return list(state[_BURSTS])
 
-    def temper(self, state: list[float], weights: Sequence[float]) -> None:
+    def temper(self, state: list[float], weights: Sequence[float], *, told: bool = True) -> None:  # noqa: ARG002 - as others'
         """Weigh all evidence so far by what is known of bursts now: the probability of each phi in `bursts.GRID`."""
         state[_BURSTS] = weights
 

@@ -9,10 +9,8 @@ from datetime import UTC, datetime
 from tidegate.api.metric import Measure
 from tidegate.judge.evidence import bursts, latency, outlook, pooling, ratio_interval, state
 from tidegate.judge.evidence.interval import Interval
-from tidegate.judge.evidence.limits import COMPARING, Limits
+from tidegate.judge.evidence.limits import COMPARING, TEMPERED, Limits
 from tidegate.judge.evidence.numbers import bounded, countable, log_mean, never_rising, rising
-from tidegate.judge.evidence.paired import PairedTest
-from tidegate.judge.evidence.threshold import ThresholdTest
 from tidegate.judge.reading import Counts, Tally
 
 OVERLAP = 0.1
@@ -179,6 +177,11 @@ class Trial:
         return self.limits.compares and bursts.telling(self.stable_spread)
 
     @property
+    def _bursts_told(self) -> bool:
+        """Whether how bad events come was seen, of stable or of the new version."""
+        return self._stable_tells or bursts.known(self.own_spread)
+
+    @property
     def weights(self) -> list[float]:
         """The probability of each phi in `bursts.GRID`: certainty of 1 for restarts."""
         if self._weights is None:
@@ -201,6 +204,11 @@ class Trial:
         return self.header[_N_C]
 
     @property
+    def tested(self) -> float:
+        """Requests of the new version that the limits are tested on: of latencies, those since bounds were chosen."""
+        return self.totals.canary.total if self.limits.of_latency else self.samples
+
+    @property
     def totals(self) -> Totals:
         """What was counted, as it is shown."""
         if self._totals is None:
@@ -213,7 +221,7 @@ class Trial:
             return Totals(Tally(header[_N_C], header[_E_C]), Tally(header[_N_B], header[_E_B]))
         slower = outlook.telling(self.limits, self.states)
         if slower is None:
-            return Totals(Tally(header[_N_C]), Tally(header[_N_B]))
+            return Totals(*latency.requests(self.states[0])) if self.states else Totals(Tally(header[_N_C]), Tally(header[_N_B]))
         return Totals(slower.canary, slower.stable, slower.bound)
 
     @property
@@ -278,8 +286,8 @@ class Trial:
         if any(learned) or told != self._stable_tells:
             self._weights = None
         for test, one in zip(self.limits.tests, self.states, strict=True):
-            if isinstance(test, PairedTest | ThresholdTest):
-                test.temper(one, self.weights)
+            if isinstance(test, TEMPERED):
+                test.temper(one, self.weights, told=self._bursts_told)
 
     def _bad(self, seen: Tally, interval: Interval) -> tuple[float, float]:
         """Return the requests and the bad ones of an interval; no requests where it cannot tell which are bad."""

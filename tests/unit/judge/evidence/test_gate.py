@@ -442,3 +442,58 @@ def test_latencies_are_given_in_seconds_with_their_ratio():
     assert "P99 latency of the new version is " in judgement.message
     assert judgement.clear
     assert replace(judgement, message="") != judgement
+
+
+FINE = tuple(0.01 * 1.05**power for power in range(110))
+"""More bounds than are kept: they are chosen twice."""
+
+
+class TestBoundsThatAreChosen:
+    """What a gate says of latencies rests on what was counted at the bounds that are tested, and on no more than that."""
+
+    def few(self, rollout: Rollout, looks: int) -> list[Judgement]:
+        """A tenth of the requests go to the new version; none of either is slower than 0.3 s, but 2% of stable's."""
+        over = [float(bound < 0.3) for bound in FINE]
+        slow = [0.02 * (bound < 0.6) for bound in FINE]
+        canary, stable = (
+            Tally(20, 0, tuple(20 * one for one in over)),
+            [180 * max(one, two) for one, two in zip(over, slow, strict=True)],
+        )
+        return [rollout.look(canary, Tally(180, 0, tuple(stable)), seconds=1.0, bounds=FINE) for _ in range(looks)]
+
+    def test_a_weight_does_not_rise_on_the_first_few_requests_after_that(self):
+        """Given a gate that wants 200 requests, when the bounds are chosen for good after 11 s, then it wants 200 since."""
+        rollout = Rollout(gate("Latency", versusStable={"maxIncrease": {"percent": 10}}, minSamples=200))
+
+        looks = self.few(rollout, 30)
+
+        clear = [number for number, one in enumerate(looks, 1) if one.clear]
+        anew = next(number for number, one in enumerate(looks, 1) if "counted anew" in one.message and number > 1)
+        assert 10 <= anew <= 13
+        assert min(one for one in clear if one > anew) == anew + 10
+        assert [one for one in clear if one < anew] == list(range(11, anew))
+        assert "120 requests of the new version since stable has shown which buckets tell its quantile" in looks[anew + 5].message
+        assert looks[anew].starved
+
+
+class TestBurstsThatNobodySaw:
+    """Limits in points: a version that fails in bursts beside a stable version that never fails."""
+
+    def after_a_good_minute(self, *bad: int, stable_bad: int = 0) -> Verdict:
+        rollout = Rollout(ONE_POINT, alpha=0.005)
+        for number in range(12):
+            rollout.look(Tally(100, 0), Tally(900, 0 if number % 4 else stable_bad))
+        for count in bad:
+            rollout.look(Tally(100, count), Tally(900, 0))
+        return rollout.last.verdict
+
+    def test_one_burst_may_be_chance(self):
+        assert self.after_a_good_minute(16) is Verdict.UNDECIDED
+        assert self.after_a_good_minute(16, 0, 0, 0) is Verdict.UNDECIDED
+
+    def test_the_second_is_none(self):
+        """20% of the requests of ten seconds."""
+        assert self.after_a_good_minute(18, 20) is Verdict.FAIL
+
+    def test_where_stable_has_them_they_are_how_the_service_is(self):
+        assert self.after_a_good_minute(16, 16, stable_bad=24) is Verdict.UNDECIDED
