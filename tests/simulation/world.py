@@ -94,6 +94,7 @@ class World:
         self.request: str | None = None
         self.status = ReleaseStatus()
         self.blockers: tuple[Blocker, ...] = ()
+        self.step_replicas_limit = 0
         self.trouble = ""
         self.autoscaler: Callable[[WorkloadView], AutoscalerView | None] = lambda _: None
         self.seen = Seen()
@@ -194,6 +195,7 @@ class World:
             readings=tuple(self.readings),
             keep_held=not self.cluster.admission,
             blockers=self.blockers,
+            step_replicas_limit=self.step_replicas_limit,
             known_since=None if self.alive_since is None else at(self.alive_since),
         )
 

@@ -26,7 +26,8 @@ class Step(Model):
         Field(
             description=(
                 "Pods of the new version at this step: a number, or a percentage of the Deployment's replicas (0% to "
-                "100%). Default: the share of the weight, at least 1. At weight 100 always all."
+                "100%). More than the Deployment has are cut to that many, unless the operator's configuration allows more "
+                "(stepReplicasLimit). Default: the share of the weight, at least 1. At weight 100 always all."
             )
         ),
     ] = None

@@ -122,7 +122,13 @@ class App:
         self._pods = Inquiries(REASONS, self._cluster, clock=clock, arrived=self._queue.add)
         self._user_endpoints = Inquiries(USER_ENDPOINTS, self._cluster, clock=clock, arrived=self._queue.add)
         router = HTTPRouteRouter()
-        self._gatherer = Gatherer(store, router, clock=clock, warm_up=config.warm_up.total_seconds())
+        self._gatherer = Gatherer(
+            store,
+            router,
+            clock=clock,
+            warm_up=config.warm_up.total_seconds(),
+            step_replicas_limit=config.step_replicas_limit,
+        )
         self._reconciler = Reconciler(
             store=store,
             cluster=self._cluster,

@@ -78,6 +78,7 @@ class Config(BaseModel):
         http_port: port of these; 0 takes a free one.
         workers: how many Releases are worked on at once.
         warm_up: how long a backend stands in a route at weight 0 before it gets weight; longer for slow data planes.
+        step_replicas_limit: pods that a step may ask for although its Deployment has fewer; a step always gets as many as that has.
         status_heartbeat: how often the numbers of gates are written into a status in which nothing else has changed.
         log_level: how much is logged.
         leader_election: how one of several operators is chosen that works.
@@ -92,6 +93,7 @@ class Config(BaseModel):
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     workers: Annotated[int, Field(ge=1, le=64)] = 8
     warm_up: Duration = timedelta(seconds=1.5)
+    step_replicas_limit: Annotated[int, Field(ge=0, le=10_000)] = 0
     status_heartbeat: Duration = timedelta(seconds=60)
     log_level: LogLevel = LogLevel.INFO
     leader_election: LeaderElection = LeaderElection()

@@ -107,12 +107,13 @@ class Gatherer:
         router: reads routes.
         clock: the time.
         warm_up: seconds that a route must have been seen in a form before the next.
+        step_replicas_limit: pods that a step may have although its Deployment has fewer.
     """
 
-    def __init__(self, store: Store, router: Router, *, clock: Clock, warm_up: float) -> None:
+    def __init__(self, store: Store, router: Router, *, clock: Clock, warm_up: float, step_replicas_limit: int = 0) -> None:
         self._store, self._router, self._clock = store, router, clock
         self._autoscalers = Autoscalers(store, clock=clock)
-        self._warm_up = warm_up
+        self._warm_up, self._step_replicas_limit = warm_up, step_replicas_limit
         self._read: dict[str, Read] = {}
         self._forms: dict[str, dict[str, tuple[tuple[object, ...], float]]] = {}
         self._viewed: dict[str, dict[str, Viewed]] = {}
@@ -215,6 +216,7 @@ class Gatherer:
             keep_held=keep_held,
             blockers=(*blockers, *(blocker for blocker in found if blocker is not None)),
             warm_up=self._warm_up,
+            step_replicas_limit=self._step_replicas_limit,
             known_since=known_since,
         )
 

@@ -10,7 +10,7 @@ from tidegate.api.release import StepStatus
 from tidegate.engine import gates
 from tidegate.engine.draft import Draft, carries
 from tidegate.engine.scoring import Result
-from tidegate.engine.sizing import canary_size
+from tidegate.engine.sizing import canary_size, cut_from
 from tidegate.engine.turns import reject, trouble
 
 
@@ -87,7 +87,20 @@ def _time_does_not_count(draft: Draft, step: StepStatus) -> bool:
 def needed(draft: Draft) -> int:
     """Return the pods that the new version needs at the step that the rollout is at."""
     assert draft.step is not None
-    return canary_size(draft.spec.steps[draft.step.index], draft.replicas, routed=draft.routed)
+    step, limit = draft.spec.steps[draft.step.index], draft.snap.step_replicas_limit
+    return canary_size(step, draft.replicas, routed=draft.routed, limit=limit)
+
+
+def cut(draft: Draft) -> str:
+    """Say that the step has fewer pods than its policy asks for; empty where it has as many."""
+    if draft.step is None:
+        return ""
+    limit = draft.snap.step_replicas_limit
+    asks = cut_from(draft.spec.steps[draft.step.index], draft.replicas, limit=limit)
+    if asks is None:
+        return ""
+    why = f"the Deployment has {draft.replicas}, and the operator's stepReplicasLimit is {limit}"
+    return f", cut to {needed(draft)} of the {asks} pods that the step asks for ({why})"
 
 
 def _pods_ready(draft: Draft) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tidegate.api.base import format_duration
 from tidegate.api.names import Condition, EventReason, Phase, Reason
 from tidegate.api.release import ConditionStatus, RevisionStatus
+from tidegate.engine.advance import cut
 from tidegate.engine.draft import Draft
 from tidegate.engine.judging import clip
 from tidegate.engine.snapshot import Blocker
@@ -100,7 +101,7 @@ def _rollout_sentence(draft: Draft, waits: str) -> str:
             paused = draft.rollout.paused
             why = paused.message if paused else ""
             asks = f"; {whom_it_asks(paused)}" if paused else ""
-            return f"{new} over {old} is paused at {draft.status.weight}%: {why}{asks}"
+            return f"{new} over {old} is paused at {draft.status.weight}%: {why}{asks}{cut(draft)}"
         case Phase.PROMOTING:
             return f"{new} takes over from {old} in the Deployment{waits}"
         case Phase.BAKING:
@@ -129,7 +130,7 @@ def _step_words(draft: Draft) -> str:
     hold = draft.spec.steps[step.index].hold
     held = f" for at least {format_duration(hold)}" if hold and not draft.rollout.skip_to_end else ""
     alone = f", no pod of {draft.stable.version} is ready" if draft.stable_set is None or draft.stable_set.ready == 0 else ""
-    return f"step {step.index + 1} of {len(draft.spec.steps)}, weight {step.weight}%{held}{alone}"
+    return f"step {step.index + 1} of {len(draft.spec.steps)}, weight {step.weight}%{held}{cut(draft)}{alone}"
 
 
 # The conditions

@@ -285,6 +285,7 @@ class Snapshot:
         keep_held: no admission policy holds a changed template here, so the Deployment stays paused between rollouts.
         blockers: what stands in the way of doing anything, e.g. a missing permission or an absent API.
         warm_up: seconds that a route must have been seen in a form before the next form.
+        step_replicas_limit: pods that a step may have although the Deployment has fewer.
         known_since: since when this process knows the status; what one before it had decided last may not be in it. None where that
             is of no concern.
     """
@@ -303,4 +304,5 @@ class Snapshot:
     keep_held: bool = False
     blockers: tuple[Blocker, ...] = field(default_factory=tuple)
     warm_up: float = 1.5
+    step_replicas_limit: int = 0
     known_since: datetime | None = None

@@ -145,6 +145,7 @@ def test_timeouts_have_bounds(problem, timeout):
         ("connections: {}", "connections: Input should be a valid tuple"),
         ("connection: []", "connection: there is no such field"),
         ("httpPort: 70000", "httpPort: Input should be less than or equal to 65535"),
+        ("stepReplicasLimit: -1", "stepReplicasLimit: Input should be greater than or equal to 0"),
         ("warmUp: soon", "warmUp: 'soon' is not a duration: write for example 30s, 5m or 1h30m"),
     ],
 )
