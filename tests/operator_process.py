@@ -32,7 +32,7 @@ class Operator:
 
     def __init__(self, folder: Path, kubeconfig: Path, namespaces: Sequence[str], config: dict[str, Any]) -> None:
         self._config, self.log = folder / "config.yaml", folder / "operator.log"
-        self._config.write_text(yaml.safe_dump({"httpHost": "127.0.0.1", "httpPort": 0, **config}))
+        self._config.write_text(yaml.safe_dump({"httpHost": "127.0.0.1", "httpPort": 0, "probePort": 0, **config}))
         self._kubeconfig, self._namespaces = kubeconfig, namespaces
         self._process: asyncio.subprocess.Process | None = None
         self._read, self._lines = 0, list[dict[str, Any]]()
@@ -58,15 +58,16 @@ class Operator:
         """Fail where something has happened that must not."""
         assert self.running, f"the operator has ended:\n{self.tail()}"
 
-    async def ask(self, path: str) -> tuple[int, str]:
-        """Return status and text of one of its endpoints; status 0 while it does not listen."""
-        if self.port is None:
+    async def ask(self, path: str, *, probe: bool = False) -> tuple[int, str]:
+        """Return status and text of one of its endpoints, on the port of probes if so wished; status 0 while it does not listen."""
+        port = self.probe_port if probe else self.port
+        if port is None:
             return 0, "not listening"
         try:
             timeout = aiohttp.ClientTimeout(total=10)
             async with (
                 aiohttp.ClientSession(timeout=timeout) as session,
-                session.get(f"http://127.0.0.1:{self.port}{path}") as answer,
+                session.get(f"http://127.0.0.1:{port}{path}") as answer,
             ):
                 return answer.status, await answer.text()
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -102,7 +103,21 @@ class Operator:
     @property
     def port(self) -> int | None:
         """The port of its endpoints; None while it does not listen."""
-        return next((int(line["port"]) for line in self.lines() if line.get("event") == "listening"), None)
+        return self._listening("port")
+
+    @property
+    def probe_port(self) -> int | None:
+        """The port of probes alone; None while it does not listen."""
+        return self._listening("probePort")
+
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def _listening(self, name: str) -> int | None:
+        return next((int(line[name]) for line in self.lines() if line.get("event") == "listening"), None)
 
     def lines(self) -> list[dict[str, Any]]:
         """Return its log."""

@@ -179,10 +179,11 @@ def test_pod_is_closed() -> None:
 
 @needs_helm
 def test_network_policy_lets_through_what_is_needed() -> None:
-    """In: the port of probes and metrics. Out: DNS, the API server and Prometheus; each for whom the values name."""
+    """In: the ports of metrics and of probes. Out: DNS, the API server and Prometheus; each for whom the values name."""
     inside = '[{"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":"monitoring"}}}]'
-    servers = '[{"ipBlock":{"cidr":"10.1.0.0/16"}}]'
-    options = ("--set-json", f"networkPolicy.ingressFrom={inside}", "--set-json", f"networkPolicy.egressTo={servers}")
+    servers, nodes = '[{"ipBlock":{"cidr":"10.1.0.0/16"}}]', '[{"ipBlock":{"cidr":"10.2.0.0/16"}}]'
+    peers = {"ingressFrom": inside, "probesFrom": nodes, "egressTo": servers}
+    options = [part for name, value in peers.items() for part in ("--set-json", f"networkPolicy.{name}={value}")]
     wide = helm("--set", "networkPolicy.enabled=true")["NetworkPolicy", "tidegate"]["spec"]
     narrow = helm("--set", "networkPolicy.enabled=true", *options)["NetworkPolicy", "tidegate"]["spec"]
     labels = helm()["Deployment", "tidegate"]["spec"]["selector"]["matchLabels"]
@@ -190,11 +191,26 @@ def test_network_policy_lets_through_what_is_needed() -> None:
     for spec in (wide, narrow):
         assert labels == spec["podSelector"]["matchLabels"]
         assert ["Ingress", "Egress"] == spec["policyTypes"]
-        assert [["http"]] == [[one["port"] for one in rule["ports"]] for rule in spec["ingress"]]
+        assert [["http"], ["probes"]] == [[one["port"] for one in rule["ports"]] for rule in spec["ingress"]]
         assert [[53, 53], [443, 6443, 9090]] == [[one["port"] for one in rule["ports"]] for rule in spec["egress"]]
     assert not [rule for rule in (*wide["ingress"], *wide["egress"]) if {"from", "to"} & rule.keys()]
     assert json.loads(inside) == narrow["ingress"][0]["from"]
+    assert json.loads(nodes) == narrow["ingress"][1]["from"]
     assert json.loads(servers) == narrow["egress"][1]["to"]
+
+
+@needs_kubectl
+@needs_helm
+def test_probes_ask_a_port_of_their_own() -> None:
+    """Both ways probe the port that serves no metrics, and the ports are those that the operator listens on by default."""
+    for objects in (kustomize("."), helm()):
+        (container,) = objects["Deployment", "tidegate"]["spec"]["template"]["spec"]["containers"]
+        ports = {one["name"]: one["containerPort"] for one in container["ports"]}
+        defaults = configuration.Config()
+
+        assert {"http": defaults.http_port, "probes": defaults.probe_port} == ports
+        assert {"probes"} == {container[f"{kind}Probe"]["httpGet"]["port"] for kind in ("startup", "liveness", "readiness")}
+        assert ["http"] == [one["targetPort"] for one in objects["Service", "tidegate"]["spec"]["ports"]]
 
 
 @needs_kubectl

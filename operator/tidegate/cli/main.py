@@ -85,14 +85,16 @@ def run(
     namespace: Annotated[
         list[str] | None, typer.Option(help="Serve this namespace only; may be repeated. Default: all namespaces.")
     ] = None,
-    port: Annotated[int | None, typer.Option(help="Port of /healthz, /readyz and /metrics. Default: 8080.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of /metrics. Default: 8080.")] = None,
+    probe_port: Annotated[int | None, typer.Option(help="Port of /healthz and /readyz. Default: 8081.")] = None,
 ) -> None:
     """Run the operator.
 
     It ends with 0 when it was told to (SIGTERM, SIGINT), with 1 when a part of it has ended, and with 2 when it cannot serve.
     An API server that is away is waited for.
     """
-    chosen = _with_options(_loaded(config), {"watchNamespaces": namespace or None, "httpPort": port})
+    options: dict[str, object] = {"watchNamespaces": namespace or None, "httpPort": port, "probePort": probe_port}
+    chosen = _with_options(_loaded(config), options)
     logs.configure(chosen.log_level)
     gc.set_threshold(COLLECT_AFTER)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

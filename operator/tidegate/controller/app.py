@@ -149,7 +149,7 @@ class App:
             ending=lambda: self._workers.stopping,
         )
         self._workers = self._workers_of(clock)
-        self._endpoints = self._endpoints_of()
+        self._endpoints = self._endpoints_of(clock)
         self._parts: dict[asyncio.Task[Any], str] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -164,7 +164,7 @@ class App:
         """
         try:
             await self._endpoints.start()
-            log.info("listening", version=__version__, server=self._connection.server, port=self._endpoints.port)
+            log.info("listening", version=__version__, server=self._connection.server, **self._endpoints.ports)
             self._subscribe()
             self._recorder.start()
             self._start("stop", stop.wait())
@@ -292,14 +292,16 @@ class App:
             on_done=lambda _, outcome, seconds: self._metrics.reconcile.labels(outcome.value).observe(seconds),
         )
 
-    def _endpoints_of(self) -> Endpoints:
+    def _endpoints_of(self, clock: Clock) -> Endpoints:
         return Endpoints(
             host=self._config.http_host,
             port=self._config.http_port,
+            probe_port=self._config.probe_port,
             alive=self._alive,
             ready=self._ready,
             registry=self._metrics.registry,
             refresh=self._refresh,
+            clock=clock,
         )
 
     # From changes to keys.

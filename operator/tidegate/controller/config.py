@@ -75,7 +75,8 @@ class Config(BaseModel):
         watch_namespaces: namespaces to serve; empty for all.
         cluster_policies: whether ClusterRolloutPolicies are read, which takes a right for the whole cluster.
         http_host: address that /healthz, /readyz and /metrics are served on.
-        http_port: port of these; 0 takes a free one.
+        http_port: port of /metrics, which answers /healthz and /readyz, too; 0 takes a free one.
+        probe_port: port of /healthz and /readyz alone; 0 takes a free one.
         workers: how many Releases are worked on at once.
         warm_up: how long a backend stands in a route at weight 0 before it gets weight; longer for slow data planes.
         step_replicas_limit: pods that a step may ask for although its Deployment has fewer; a step always gets as many as that has.
@@ -91,6 +92,7 @@ class Config(BaseModel):
     cluster_policies: bool = True
     http_host: str = "0.0.0.0"  # noqa: S104 - probes and scrapes come from outside the pod
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    probe_port: Annotated[int, Field(ge=0, le=65535)] = 8081
     workers: Annotated[int, Field(ge=1, le=64)] = 8
     warm_up: Duration = timedelta(seconds=1.5)
     step_replicas_limit: Annotated[int, Field(ge=0, le=10_000)] = 0

@@ -157,6 +157,7 @@ async def _write_operator_files(kube: Kube, cluster: ClusterInfo) -> tuple[Path,
         "connections": [{"name": "default", "address": cluster.prometheus_url}],
         "httpHost": "127.0.0.1",
         "httpPort": OPERATOR_PORT,
+        "probePort": 0,
     }
     config.write_text(json.dumps(content))
     return config, kubeconfig

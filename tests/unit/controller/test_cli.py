@@ -38,7 +38,7 @@ def test_version() -> None:
     ("arguments", "told"),
     [
         (["--help"], ["run", "check-config", "version", "explain", "lint", "backtest"]),
-        (["run", "--help"], ["--config", "--kubeconfig", "--namespace", "--port", "TIDEGATE_CONFIG"]),
+        (["run", "--help"], ["--config", "--kubeconfig", "--namespace", "--port", "--probe-port", "TIDEGATE_CONFIG"]),
         (["check-config", "--help"], ["--config"]),
     ],
 )
@@ -100,7 +100,10 @@ def test_good_configuration_is_said_to_be_so(tmp_path: Path) -> None:
     assert (0, "the configuration is valid; Prometheus connections: default\n") == (done.exit_code, done.stdout)
 
 
-@pytest.mark.parametrize(("option", "field"), [(["--namespace", "a*"], "watchNamespaces"), (["--port", "70000"], "httpPort")])
+@pytest.mark.parametrize(
+    ("option", "field"),
+    [(["--namespace", "a*"], "watchNamespaces"), (["--port", "70000"], "httpPort"), (["--probe-port", "-1"], "probePort")],
+)
 def test_options_are_checked_like_the_configuration(option: list[str], field: str) -> None:
     """What the command line says is held to the same rules: a pattern for namespaces would serve others."""
     done = tidegate("run", *option)
@@ -111,7 +114,7 @@ def test_options_are_checked_like_the_configuration(option: list[str], field: st
 
 def test_no_way_to_an_api_server_ends_it(tmp_path: Path) -> None:
     """Without a kubeconfig and outside a pod, it ends with status 2 and says where it looked."""
-    done = process("run", "--kubeconfig", str(tmp_path / "missing"), "--port", "0")
+    done = process("run", "--kubeconfig", str(tmp_path / "missing"), "--port", "0", "--probe-port", "0")
 
     last = json.loads(done.stderr.splitlines()[-1])
     assert 2 == done.returncode

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.parser import text_string_to_metric_families
 
 from tidegate.controller.http import Check, Endpoints
+from tidegate.runtime.clock import ManualClock
 from tidegate.runtime.errors import Terminal
 
 
@@ -27,7 +28,25 @@ def health() -> Health:
 
 
 @pytest.fixture
-async def endpoints(health: Health) -> AsyncIterator[Endpoints]:
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+def without_checks(port: int = 0, probe_port: int = 0) -> Endpoints:
+    return Endpoints(
+        host="127.0.0.1",
+        port=port,
+        probe_port=probe_port,
+        alive=list,
+        ready=list,
+        registry=CollectorRegistry(),
+        refresh=lambda: None,
+        clock=ManualClock(),
+    )
+
+
+@pytest.fixture
+async def endpoints(health: Health, clock: ManualClock) -> AsyncIterator[Endpoints]:
     registry = CollectorRegistry()
     gauge = Gauge("tidegate_refreshed", "How often.", registry=registry)
 
@@ -36,57 +55,82 @@ async def endpoints(health: Health) -> AsyncIterator[Endpoints]:
         gauge.set(health.refreshed)
 
     endpoints = Endpoints(
-        host="127.0.0.1", port=0, alive=lambda: health.alive, ready=lambda: health.ready, registry=registry, refresh=refresh
+        host="127.0.0.1",
+        port=0,
+        probe_port=0,
+        alive=lambda: health.alive,
+        ready=lambda: health.ready,
+        registry=registry,
+        refresh=refresh,
+        clock=clock,
     )
     await endpoints.start()
     yield endpoints
     await endpoints.stop()
 
 
-async def get(endpoints: Endpoints, path: str) -> tuple[int, str, str]:
-    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{endpoints.port}{path}") as answer:
+async def get(endpoints: Endpoints, path: str, port: str = "port") -> tuple[int, str, str]:
+    address = f"http://127.0.0.1:{endpoints.ports[port]}{path}"
+    async with aiohttp.ClientSession() as session, session.get(address) as answer:
         return answer.status, await answer.text(), answer.headers["Content-Type"]
 
 
-async def test_probes_say_line_by_line_what_holds(endpoints: Endpoints, health: Health) -> None:
-    """A probe succeeds if everything holds, and says in a line of each thing whether it does."""
-    well = await get(endpoints, "/readyz")
+@pytest.mark.parametrize("port", ["probePort", "port"])
+async def test_probes_say_line_by_line_what_holds(endpoints: Endpoints, health: Health, port: str) -> None:
+    """A probe succeeds if everything holds, and says in a line of each thing whether it does; so on the port of scrapes, too."""
+    well = await get(endpoints, "/readyz", port)
     health.ready.append(Check("queue", False, "9 waiting, the oldest for 61.0 s"))
-    ill = await get(endpoints, "/readyz")
-    alive = await get(endpoints, "/healthz")
+    ill = await get(endpoints, "/readyz", port)
+    alive = await get(endpoints, "/healthz", port)
 
     assert (200, "[+] releases: Synced\n") == well[:2]
     assert (503, "[+] releases: Synced\n[-] queue: 9 waiting, the oldest for 61.0 s\n") == ill[:2]
     assert (200, "[+] passes: none runs\n") == alive[:2]
 
 
-async def test_metrics_are_fresh_and_can_be_scraped(endpoints: Endpoints) -> None:
-    """Each scrape shows what holds at that moment, in the format that Prometheus reads."""
-    await get(endpoints, "/metrics")
+def refreshed(text: str) -> float:
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    return families["tidegate_refreshed"].samples[0].value
+
+
+async def test_metrics_can_be_scraped(endpoints: Endpoints) -> None:
+    """A scrape shows what holds, in the format that Prometheus reads."""
     status, text, content_type = await get(endpoints, "/metrics")
 
-    families = {family.name: family for family in text_string_to_metric_families(text)}
     assert 200 == status
     assert content_type.startswith("text/plain; version=")
-    assert 2.0 == families["tidegate_refreshed"].samples[0].value
+    assert 1.0 == refreshed(text)
 
 
-async def test_other_paths_are_not_there(endpoints: Endpoints) -> None:
-    """Nothing else is served."""
-    assert 404 == (await get(endpoints, "/"))[0]
+async def test_metrics_are_rendered_once_a_second(endpoints: Endpoints, clock: ManualClock) -> None:
+    """However many ask, the text is made anew only when a second has passed."""
+    at_once = [await get(endpoints, "/metrics") for _ in range(5)]
+    clock.advance(0.75)
+    soon = await get(endpoints, "/metrics")
+    clock.advance(0.25)
+    later = await get(endpoints, "/metrics")
+
+    assert {1.0} == {refreshed(text) for _, text, _ in (*at_once, soon)}
+    assert 2.0 == refreshed(later[1])
 
 
-async def test_port_that_is_taken_is_named(endpoints: Endpoints) -> None:
+@pytest.mark.parametrize(("path", "port"), [("/", "port"), ("/", "probePort"), ("/metrics", "probePort")])
+async def test_other_paths_are_not_there(endpoints: Endpoints, path: str, port: str) -> None:
+    """Nothing else is served, and no metrics to whoever may only probe."""
+    assert 404 == (await get(endpoints, path, port))[0]
+
+
+@pytest.mark.parametrize("port", ["port", "probePort"])
+async def test_port_that_is_taken_is_named(endpoints: Endpoints, port: str) -> None:
     """Where somebody else listens, it says where and why, and nothing is left open."""
-    second = Endpoints(
-        host="127.0.0.1", port=endpoints.port, alive=list, ready=list, registry=CollectorRegistry(), refresh=lambda: None
-    )
+    taken = endpoints.ports[port]
+    second = without_checks(taken) if port == "port" else without_checks(0, taken)
 
-    with pytest.raises(Terminal, match=rf"cannot listen on 127\.0\.0\.1:{endpoints.port}: "):
+    with pytest.raises(Terminal, match=rf"cannot listen on 127\.0\.0\.1:{taken}: "):
         await second.start()
     await second.stop()
 
 
 async def test_endpoints_that_never_started_stop_well() -> None:
     """To stop what has not started is nothing."""
-    await Endpoints(host="127.0.0.1", port=0, alive=list, ready=list, registry=CollectorRegistry(), refresh=lambda: None).stop()
+    await without_checks().stop()

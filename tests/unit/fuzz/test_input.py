@@ -25,6 +25,7 @@ SECRET = "s3cr3t-v4lu3"
 CONFIG = {
     "watchNamespaces": ["shop"],
     "httpPort": 8080,
+    "probePort": 8081,
     "warmUp": "2s",
     "leaderElection": {"enabled": True, "leaseDuration": "15s"},
     "connections": [
