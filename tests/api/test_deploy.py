@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from api.cluster_access import kubectl, run
-from api.manifests import CHART, DEPLOY, HELM, by_name, comparable, helm, helm_documents, kustomize, needs_helm, needs_kubectl
+from api.manifests import CHART, DEPLOY, HELM, Key, by_name, comparable, helm, helm_documents, kustomize, needs_helm, needs_kubectl
 from tidegate.api.names import HOLD_POLICY
 from tidegate.controller import config as configuration
 
@@ -222,6 +223,65 @@ def test_no_role_of_the_operator_has_a_wildcard() -> None:
         for rule in found["rules"] if kind in {"ClusterRole", "Role"} else []:
             assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]], name
             assert not {"secrets", "configmaps"} & set(rule["resources"]), name
+
+
+def aggregated(objects: dict[Key, dict[str, Any]]) -> dict[str, set[str]]:
+    """Return which built-in roles each role for people is part of."""
+    mark = "rbac.authorization.k8s.io/aggregate-to-"
+    roles = {name: found for (kind, name), found in objects.items() if kind == "ClusterRole"}
+    labels = {name: found["metadata"].get("labels", {}) for name, found in roles.items()}
+    marks = {name: {label.removeprefix(mark) for label in found if label.startswith(mark)} for name, found in labels.items()}
+    return {name: found for name, found in marks.items() if found}
+
+
+VIEW, EDIT = {"tidegate-view": {"view", "edit", "admin"}}, {"edit", "admin"}
+BOTH = {**VIEW, "tidegate-release-edit": EDIT, "tidegate-policy-edit": EDIT}
+
+
+@needs_kubectl
+@needs_helm
+@pytest.mark.parametrize(
+    ("component", "options", "expected"),
+    [
+        (None, (), BOTH),
+        (None, ("--set", "rbac.aggregate=true"), BOTH),
+        ("without-policy-aggregation", ("--set", "rbac.aggregate.policies=false"), {**VIEW, "tidegate-release-edit": EDIT}),
+        ("without-release-aggregation", ("--set", "rbac.aggregate.releases=false"), {**VIEW, "tidegate-policy-edit": EDIT}),
+    ],
+)
+def test_releases_and_policies_are_aggregated_apart(
+    tmp_path: Path, component: str | None, options: tuple[str, ...], expected: dict[str, set[str]]
+) -> None:
+    """Both ways, editing of Releases and of policies is part of `edit` and `admin` or not, each for itself; the roles stay."""
+    here = os.path.relpath(DEPLOY, tmp_path)
+    components = [f"{here}/components/{component}"] if component else []
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({"resources": [here], "components": components}))
+    ours, theirs = by_name(kubectl("kustomize", str(tmp_path))), helm(*options)
+
+    assert expected == aggregated(ours) == aggregated(theirs)
+    for name in ("view", "release-edit", "policy-edit", "edit", "cluster-policies"):
+        assert ours["ClusterRole", f"tidegate-{name}"]["rules"] == theirs["ClusterRole", f"tidegate-{name}"]["rules"]
+
+
+@needs_helm
+def test_no_roles_for_people_where_none_are_wanted() -> None:
+    """`rbac.aggregate: false`, as it was before there were two, makes no role for people."""
+    roles = {name for kind, name in helm("--set", "rbac.aggregate=false") if kind == "ClusterRole"}
+
+    assert {"tidegate", "tidegate-cluster"} == roles
+
+
+@needs_kubectl
+def test_nobody_is_given_the_status_or_cluster_policies() -> None:
+    """No role for people writes the status of a Release, and but one ClusterRolloutPolicies, which is part of no other."""
+    objects = kustomize(".")
+    for (kind, name), found in objects.items():
+        if kind != "ClusterRole" or not name.startswith("tidegate-") or name == "tidegate-cluster":
+            continue
+        written = {one for rule in found["rules"] if set(rule["verbs"]) - {"get", "list", "watch"} for one in rule["resources"]}
+        assert "releases/status" not in written, name
+        assert "clusterrolloutpolicies" not in written or name == "tidegate-cluster-policies"
+    assert "tidegate-cluster-policies" not in aggregated(objects)
 
 
 @needs_helm

@@ -79,9 +79,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
   verbs: [get, list, watch]
 {{- end }}
 
+{{- /* Of a list of releases and policies. */ -}}
 {{- define "tidegate.rules.edit" -}}
 - apiGroups: [tidegate.dev]
-  resources: [releases, rolloutpolicies]
+  resources: [{{ join ", " . | replace "policies" "rolloutpolicies" }}]
   verbs: [create, update, patch, delete, deletecollection]
 {{- end }}
 

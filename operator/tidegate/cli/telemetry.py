@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from tidegate.cli.output import fail
 from tidegate.controller import config as configuration
 from tidegate.prometheus.answers import Trouble
-from tidegate.prometheus.config import ConnectionConfig
+from tidegate.prometheus.config import ConnectionConfig, QueriesOf
 from tidegate.prometheus.connections import Connection
 from tidegate.runtime.errors import Terminal
 
@@ -52,7 +52,8 @@ def configurations(url: str | None, config: Path | None, names: Iterable[str]) -
     if missing:
         there = f"{config} has {', '.join(known) or 'none'}" if config is not None else "give --prometheus or --config"
         fail(f"there is no Prometheus connection {', '.join(missing)}: {there}")
-    return {name: known[name] for name in wanted}
+    # Whoever has the configuration may ask what it may ask; for which namespaces the operator does is another matter.
+    return {name: known[name].model_copy(update={"namespaces": None, "queries": QueriesOf.ANY}) for name in wanted}
 
 
 def connections(configs: dict[str, ConnectionConfig]) -> dict[str, Connection]:

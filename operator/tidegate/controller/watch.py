@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from tidegate.api.gate import Gate
-from tidegate.api.release import GateStatus, ReleaseStatus
+from tidegate.api.release import GateStatus, PolicyKind, ReleaseStatus
 from tidegate.controller.gather import Surroundings
 from tidegate.engine.counted import weight_since
 from tidegate.engine.judging import alpha_of
@@ -71,6 +71,7 @@ def watch_of(around: Surroundings, status: ReleaseStatus, begun: datetime) -> Wa
         stable_pods=pods_of([stable] if stable else []),
         canary_pods=pods_of([canary] if canary else []),
         service_port=_port(status, service),
+        cluster_policy=status.rollout.policy.startswith(f"{PolicyKind.CLUSTER}/"),
     )
     gates = {gate.name: gate for gate in status.rollout.spec.gates}
     return Watch(

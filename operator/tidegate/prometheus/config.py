@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -51,6 +52,13 @@ def _web_address(address: str) -> str:
         msg = "must not contain a query (?) or fragment (#)"
         raise ValueError(msg)
     return address.rstrip("/")
+
+
+def _some(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if names is not None and not names:
+        msg = "must name a namespace; leave it out for all of them"
+        raise ValueError(msg)
+    return names
 
 
 FilePath = Annotated[str, Field(min_length=1), AfterValidator(_absolute)]
@@ -109,6 +117,14 @@ class TLS(_Part):
         return self
 
 
+class QueriesOf(StrEnum):
+    """Whose queries a connection takes; those of presets and error budgets, which Tidegate writes, it always takes."""
+
+    PRESETS = "presets"
+    CLUSTER_POLICIES = "clusterPolicies"
+    ANY = "any"
+
+
 class ConnectionConfig(_Part):
     """One connection to a Prometheus-compatible server.
 
@@ -121,6 +137,8 @@ class ConnectionConfig(_Part):
         tls: verification of an https server; by default against the public authorities.
         timeout: longest time for one query, 100ms to 1m.
         concurrency: most queries under way at once, 1 to 64.
+        namespaces: whose Releases may use it; None for those of all. To go by labels would take the right to list namespaces.
+        queries: whose queries it takes, see `QueriesOf`.
     """
 
     name: Name
@@ -131,6 +149,8 @@ class ConnectionConfig(_Part):
     tls: TLS = TLS()
     timeout: Annotated[Duration, Field(ge=_SHORTEST_TIMEOUT, le=_LONGEST_TIMEOUT)] = timedelta(seconds=5)
     concurrency: Annotated[int, Field(ge=1, le=64)] = 8
+    namespaces: Annotated[tuple[Name, ...] | None, Field(strict=False), AfterValidator(_some)] = None
+    queries: Annotated[QueriesOf, Field(strict=False)] = QueriesOf.ANY
 
     @model_validator(mode="after")
     def _sound_headers(self) -> ConnectionConfig:

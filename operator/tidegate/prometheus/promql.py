@@ -34,6 +34,7 @@ class Names:
         stable_pods: RE2 expression that matches the whole names of the stable pods, see `pods_of`.
         canary_pods: likewise for the pods of the new version.
         service_port: the Service's port that the route names; 0 without a route.
+        cluster_policy: whether its gates are those of a ClusterRolloutPolicy, whose author nobody in the namespace need be.
     """
 
     namespace: str
@@ -44,6 +45,7 @@ class Names:
     stable_pods: str
     canary_pods: str
     service_port: int
+    cluster_policy: bool = False
 
 
 @dataclass(frozen=True)

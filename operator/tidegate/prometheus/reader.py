@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from tidegate.api.gate import Gate
 from tidegate.judge import choice
 from tidegate.judge.reading import AtWeight, Reading
+from tidegate.prometheus.access import Access
 from tidegate.prometheus.answers import MOST_SERIES, Answer, Ask, Trouble, Value
 from tidegate.prometheus.batching import COLLECTING, Batcher, Observer, RequestObserver
 from tidegate.prometheus.connections import Connection
@@ -43,6 +44,7 @@ class Reader:
         collecting: float = COLLECTING,
     ) -> None:
         self._batchers = {name: Batcher(one, observe, requested, collecting=collecting) for name, one in connections.items()}
+        self._access = Access({name: one.config for name, one in connections.items()})
         self._accounts = Accounts()
         self._hints = Hints()
         self._tellers = Tellers()
@@ -63,10 +65,9 @@ class Reader:
         """
         if not choice.by_evidence(gate):
             return ""
-        batcher = self._batchers.get(gate.connection)
-        if batcher is None:
-            return self._unknown(gate.connection)
-        return await self._accounts.prime(self._counting(batcher, at), gate, names, revision, at)
+        if refusal := self._access.refusal(gate, names):
+            return refusal
+        return await self._accounts.prime(self._counting(self._batchers[gate.connection], at), gate, names, revision, at)
 
     async def resume(self, gate: Gate, names: Names, revision: str, at: datetime) -> str:
         """Go on counting where another process has stopped, so that nothing is lost by its end; the next reading begins there.
@@ -80,10 +81,10 @@ class Reader:
         Returns:
             What went wrong, in words. If `primed` says so, counting goes on; else the next reading begins to count anew.
         """
-        batcher = self._batchers.get(gate.connection)
-        if batcher is None or not choice.by_evidence(gate):
+        if self._access.refusal(gate, names) or not choice.by_evidence(gate):
             return ""
-        return await self._accounts.prime(self._counting(batcher, at), gate, names, revision, at, resumed=True)
+        ask = self._counting(self._batchers[gate.connection], at)
+        return await self._accounts.prime(ask, gate, names, revision, at, resumed=True)
 
     def primed(self, gate: Gate, names: Names, revision: str) -> bool:
         """Whether a gate's baseline is taken; there is none to take where it is judged by Limit."""
@@ -118,9 +119,9 @@ class Reader:
         Returns:
             The reading; where something went wrong, with `trouble` and with the values that there are.
         """
-        batcher = self._batchers.get(gate.connection)
-        if batcher is None:
-            return _troubled(gate, revision, at, self._unknown(gate.connection))
+        if refusal := self._access.refusal(gate, names):
+            return _troubled(gate, revision, at, refusal)
+        batcher = self._batchers[gate.connection]
         if choice.by_evidence(gate):
             return await self._count(batcher, gate, names, revision, at)
         return await self._measure(batcher, gate, names, revision, at, since=since, weight_since=weight_since)
@@ -220,10 +221,6 @@ class Reader:
     @staticmethod
     def _counting(batcher: Batcher, at: datetime) -> Ask:
         return lambda promql: batcher.ask(promql, at, MOST_ANSWERED)
-
-    def _unknown(self, connection: str) -> str:
-        known = ", ".join(sorted(self._batchers)) or "none"
-        return f"there is no Prometheus connection {connection}, there are: {known}"
 
 
 def _bounded(window: timedelta, age: timedelta) -> timedelta:

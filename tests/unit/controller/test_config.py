@@ -59,6 +59,8 @@ connections:
   tls: {caFile: /etc/far/ca, certFile: /etc/far/crt, keyFile: /etc/far/key, serverName: metrics}
   timeout: 500ms
   concurrency: 2
+  namespaces: [shop, bank]
+  queries: clusterPolicies
 """)
 
     far = connections["far"]
@@ -67,6 +69,8 @@ connections:
     assert far.basic_auth is not None
     assert far.basic_auth.password_file == "/etc/far/password"
     assert far.tls.server_name == "metrics"
+    assert (far.namespaces, far.queries) == (("shop", "bank"), "clusterPolicies")
+    assert (connections["default"].namespaces, connections["default"].queries) == (None, "any")
 
 
 @pytest.mark.parametrize(
@@ -117,6 +121,18 @@ connections:
         (
             "{name: a, address: 'http://x', timeout: soon}",
             "connections[0].timeout: 'soon' is not a duration: write for example 30s, 5m or 1h30m",
+        ),
+        (
+            "{name: a, address: 'http://x', namespaces: []}",
+            "connections[0].namespaces: must name a namespace; leave it out for all of them",
+        ),
+        (
+            "{name: a, address: 'http://x', namespaces: ['team-*']}",
+            "connections[0].namespaces[0]: String should match pattern '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'",
+        ),
+        (
+            "{name: a, address: 'http://x', queries: all}",
+            "connections[0].queries: Input should be 'presets', 'clusterPolicies' or 'any'",
         ),
         ("{name: a, address: 'http://x', concurrency: '8'}", "connections[0].concurrency: Input should be a valid integer"),
     ],

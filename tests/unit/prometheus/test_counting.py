@@ -322,7 +322,7 @@ class TestBaselines:
 
     async def test_an_unknown_connection(self, reader):
         """Those that there are, are named."""
-        trouble = "there is no Prometheus connection other, there are: default"
+        trouble = "there is no Prometheus connection other for namespace shop, there are: default"
 
         assert await reader.prime(gate(connection="other"), NAMES, "abc", at(0)) == trouble
         assert (await reader.read(gate(connection="other"), NAMES, "abc", at(0))).trouble == trouble

@@ -104,14 +104,14 @@ async def test_an_unknown_connection(reader):
     """Those that there are, are named."""
     reading = await reader.read(gate(connection="other"), NAMES, "abc", AT)
 
-    assert reading.trouble == "there is no Prometheus connection other, there are: default"
+    assert reading.trouble == "there is no Prometheus connection other for namespace shop, there are: default"
 
 
 async def test_no_connections():
     """The operator may be run without Prometheus."""
     reading = await Reader({}).read(gate(), NAMES, "abc", AT)
 
-    assert reading.trouble == "there is no Prometheus connection default, there are: none"
+    assert reading.trouble == "there is no Prometheus connection default for namespace shop, there are: none"
 
 
 async def test_an_unknown_variable(prometheus, reader):
