@@ -309,7 +309,13 @@ class OriginalRule(Model):
 
     route: Annotated[str, Field(max_length=253, description="Name of the HTTPRoute.")]
     rule: Annotated[int, Field(ge=0, le=1023, description="Number of the rule in the route, from 0.")]
-    backend_refs: Annotated[str, Field(max_length=8192, description="The rule's backendRefs as JSON text.")]
+    backend_refs: Annotated[
+        str,
+        Field(
+            max_length=8192,
+            description="The rule's backendRefs as JSON text: names, ports and weights; of all else a digest that has no values.",
+        ),
+    ]
 
 
 class ConditionStatus(Model):

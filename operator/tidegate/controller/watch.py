@@ -12,7 +12,7 @@ from tidegate.controller.gather import Surroundings
 from tidegate.engine.counted import weight_since
 from tidegate.engine.judging import alpha_of
 from tidegate.prometheus.queries import Names, pods_of
-from tidegate.traffic import backends
+from tidegate.traffic import notes
 from tidegate.workloads.observe import revision_of
 
 
@@ -90,7 +90,7 @@ def watch_of(around: Surroundings, status: ReleaseStatus, begun: datetime) -> Wa
 def _port(status: ReleaseStatus, service: str) -> int:
     """Return the port that the user's route names."""
     for rule in status.original_rules:
-        for backend in backends.read(rule.backend_refs) or ():
+        for backend in notes.read(rule.backend_refs) or ():
             port = backend.get("port")
             if backend["name"] == service and isinstance(port, int) and port:
                 return port

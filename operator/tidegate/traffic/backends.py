@@ -7,9 +7,8 @@ weight 0 beside others carries no traffic: it gets no pair.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from fractions import Fraction
@@ -87,22 +86,6 @@ class Form:
     stage: RouteStage
     share: Fraction
     proper: bool
-
-
-def read(text: str) -> Backends | None:
-    """Read backends that were noted as JSON text; None where the text is none, as after a hand has edited it."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, list) and all(map(_is_backend, found)) else None
-
-
-def _is_backend(entry: object) -> bool:
-    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-        return False
-    weight = entry.get("weight")
-    return weight is None or (isinstance(weight, int) and 0 <= weight <= MAX_WEIGHT)
 
 
 def own_name(service: str, role: Role) -> str:
@@ -213,7 +196,7 @@ def _weighted(entry: Json, factor: int) -> Json:
     return entry if factor == 1 else {**entry, "weight": weight_of(entry) * factor}
 
 
-def original_of(backends: Sequence[Json], names: Names, known: Sequence[Backends] = ()) -> Backends:
+def original_of(backends: Sequence[Json], names: Names, recalled: Callable[[], Sequence[Backends]]) -> Backends:
     """Return the backends of a rule as the user wrote them.
 
     Where the user's entries carry all their weight, they are there to be read. Elsewhere it is the known form that, brought to the
@@ -224,23 +207,23 @@ def original_of(backends: Sequence[Json], names: Names, known: Sequence[Backends
     Args:
         backends: what is there.
         names: the names of the Services.
-        known: earlier readings of this rule and of others of its route, the likeliest first.
+        recalled: earlier readings of this rule and of others of its route, the likeliest first; called where they are needed.
     """
     form = form_of(backends, names)
     if form is None or (form.stage is not RouteStage.SPLIT and not _carried_by_a_pair(backends, names)):
         return [entry for entry in backends if names.whose(entry) not in {Whose.STABLE, Whose.CANARY}]
-    percent = form.share * 100
+    known, percent = recalled(), form.share * 100
     if percent.denominator == 1:
         for candidate in known:
             if written(candidate, names, stage=form.stage, weight=percent.numerator) == list(backends):
                 return candidate
-    joined, users = _joined(backends, names)
+    whole, users = joined(backends, names)
     like = [candidate for candidate in known if _users_like(candidate, users, names)]
-    like.sort(key=lambda candidate: _others(candidate, names) != _others(joined, names))
+    like.sort(key=lambda candidate: _others(candidate, names) != _others(whole, names))
     if like:
-        return _scaled_back(joined, users, like[0], names)
-    alone = not any(weight_of(entry) for entry in joined if names.whose(entry) is not Whose.USER)
-    return [{**entry, "weight": 1} if alone and [entry] == users else entry for entry in joined]
+        return _scaled_back(whole, users, like[0], names)
+    alone = not any(weight_of(entry) for entry in whole if names.whose(entry) is not Whose.USER)
+    return [{**entry, "weight": 1} if alone and [entry] == users else entry for entry in whole]
 
 
 def _carried_by_a_pair(backends: Sequence[Json], names: Names) -> bool:
@@ -251,28 +234,28 @@ def _carried_by_a_pair(backends: Sequence[Json], names: Names) -> bool:
     )
 
 
-def _joined(backends: Sequence[Json], names: Names) -> tuple[Backends, Backends]:
+def joined(backends: Sequence[Json], names: Names) -> tuple[Backends, Backends]:
     """Return the backends with each pair put back into one entry of the user's, with its weight; and those entries alone.
 
     Of the user's other entries those count among them that have weight.
     """
-    joined: Backends = []
+    whole: Backends = []
     paired: set[int] = set()
     last: Whose | None = None
     for entry in backends:
         whose = names.whose(entry)
         if whose in {Whose.OTHER, Whose.USER}:
-            joined.append(entry)
+            whole.append(entry)
         elif (whose is Whose.CANARY and last is Whose.STABLE) or last is Whose.USER:
             # The entry that leads a pair is the user's own: what they have made of it counts.
-            joined[-1] = {**joined[-1], "weight": weight_of(joined[-1]) + weight_of(entry)}
+            whole[-1] = {**whole[-1], "weight": weight_of(whole[-1]) + weight_of(entry)}
         else:
-            joined.append({**entry, "name": names.service, "weight": weight_of(entry)})
+            whole.append({**entry, "name": names.service, "weight": weight_of(entry)})
         if whose in {Whose.STABLE, Whose.CANARY}:
-            paired.add(len(joined) - 1)
+            paired.add(len(whole) - 1)
         last = whose
-    users = {at for at, entry in enumerate(joined) if names.whose(entry) is Whose.USER and (at in paired or weight_of(entry))}
-    return joined, [entry for at, entry in enumerate(joined) if at in users]
+    users = {at for at, entry in enumerate(whole) if names.whose(entry) is Whose.USER and (at in paired or weight_of(entry))}
+    return whole, [entry for at, entry in enumerate(whole) if at in users]
 
 
 def _users_like(candidate: Backends, users: Backends, names: Names) -> bool:
@@ -291,16 +274,16 @@ def _others(backends: Backends, names: Names) -> list[Json]:
     ]
 
 
-def _scaled_back(joined: Backends, users: Backends, known: Backends, names: Names) -> Backends:
+def _scaled_back(whole: Backends, users: Backends, known: Backends, names: Names) -> Backends:
     """Return what somebody wrote into a split rule, in the scale of what is known of it."""
     before_them, rest = iter(_weighty(known, names)), list(users)
     totals = sum(map(weight_of, users))
     factor = Fraction(totals, sum(map(weight_of, _weighty(known, names)))) or Fraction(1)
-    if any((weight_of(entry) / factor).denominator > 1 for entry in joined if names.whose(entry) is Whose.OTHER):
-        return joined
+    if any((weight_of(entry) / factor).denominator > 1 for entry in whole if names.whose(entry) is Whose.OTHER):
+        return whole
     before = [entry for entry in known if names.whose(entry) is Whose.OTHER]
     result: Backends = []
-    for entry in joined:
+    for entry in whole:
         if names.whose(entry) is Whose.USER:
             theirs = bool(rest) and entry is rest[0]
             result.append(next(before_them) if theirs else entry)

@@ -5,20 +5,20 @@ rules, matches, filters (a RequestMirror to the Service among them) and timeouts
 
 Rules have no names that can be relied on, and a user may add, remove or reorder them while a rollout is on. So what was noted
 of a rule is looked for at its index first and then among all that was noted of the route, and counts where it explains what
-is there (see `backends.original_of`). Port and filters of the user's entries are read from the pairs themselves, so the worst
-that a mix-up could do is to restore another scale of weights that means the same.
+is there (see `backends.original_of`). Port and filters of the user's entries are read from the rule itself, so the worst that a
+mix-up could do is to restore another scale of weights that means the same.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tidegate.api.base import plain
 from tidegate.api.release import OriginalRule
 from tidegate.engine.snapshot import RouteStage, RouteView
-from tidegate.traffic.backends import MAX_BACKENDS, Backends, Form, Json, Names, form_of, original_of, read, written
+from tidegate.traffic.backends import MAX_BACKENDS, Backends, Form, Json, Names, form_of, original_of, written
+from tidegate.traffic.notes import note, read, recall
 from tidegate.traffic.traces import marked
 
 MESSAGE_LIMIT = 500
@@ -67,7 +67,7 @@ def observe(
         originals=tuple(
             OriginalRule(route=name, rule=index, backend_refs=text)
             for index, original in originals.items()
-            if len(text := _text(original)) <= ORIGINAL_LIMIT
+            if len(text := note(original)) <= ORIGINAL_LIMIT
         ),
         traces=stage is RouteStage.USER and marked(route) and not _shifted(route),
     )
@@ -124,12 +124,12 @@ def _originals(route: Mapping[str, Any], names: Names, known: Sequence[OriginalR
     read_back = ((rule.rule, read(rule.backend_refs)) for rule in known if rule.route == route["metadata"]["name"])
     noted = {number: backends for number, backends in read_back if backends is not None}
     for index, backends, _ in _concerned(route, names):
-        likeliest_first = sorted(noted, key=lambda rule, index=index: (rule != index, rule))  # type: ignore[misc]
-        yield index, backends, original_of(backends, names, [noted[rule] for rule in likeliest_first])
 
+        def recalled(index: int = index, backends: Backends = backends) -> list[Backends]:
+            found = [(rule, *recall(of_rule, backends, names)) for rule, of_rule in noted.items()]
+            return [whole for _, whole, _ in sorted(found, key=lambda one: (not one[2], one[0] != index, one[0]))]
 
-def _text(backends: Backends) -> str:
-    return json.dumps(backends, separators=(",", ":"), sort_keys=True)
+        yield index, backends, original_of(backends, names, recalled)
 
 
 def _unfit(originals: Mapping[int, Backends], names: Names) -> str:
@@ -138,7 +138,7 @@ def _unfit(originals: Mapping[int, Backends], names: Names) -> str:
         most = len(written(original, names, stage=RouteStage.ENTERING, weight=0))
         if most > MAX_BACKENDS:
             return f"rule {index} would have {most} backends during a rollout; Gateway API allows {MAX_BACKENDS}"
-        if len(_text(original)) > ORIGINAL_LIMIT:
+        if len(note(original)) > ORIGINAL_LIMIT:
             return f"the backends of rule {index} are longer than the {ORIGINAL_LIMIT} characters that can be remembered"
     return ""
 

@@ -363,9 +363,9 @@ def test_too_many_backends_are_told_before_a_rollout():
 
 def test_backends_too_long_to_be_remembered_are_told():
     """What cannot be stored cannot be put back."""
-    long = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "x", "value": "y" * 9000}]}}
+    others = [backend(f"{number:02}{'n' * 251}", kind="K" * 63, namespace="m" * 63, group="g" * 253) for number in range(13)]
 
-    view = seen(route(rule(backend(filters=[long]))))
+    view = seen(route(rule(backend(), *others)))
 
     assert "longer than the 8192 characters" in view.trouble
 
