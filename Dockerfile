@@ -1,7 +1,10 @@
 # syntax=docker/dockerfile:1
-# The tag fixes the version of Python for which requirements/run.txt was resolved. Pin the digest besides where your builds must be
-# repeatable to the byte: `docker buildx imagetools inspect python:3.11-slim-bookworm` names it.
-FROM python:3.11-slim-bookworm AS build
+# The tag fixes the version of Python for which requirements/run.txt was resolved, and no more: what it names changes with every mend
+# of Debian. Give the digest besides, for both stages at once:
+#   docker buildx imagetools inspect python:3.11-slim-bookworm     names it
+#   docker build --build-arg BASE=python:3.11-slim-bookworm@sha256:... .
+ARG BASE=python:3.11-slim-bookworm
+FROM ${BASE} AS build
 
 WORKDIR /src
 COPY pyproject.toml README.md ./
@@ -20,7 +23,7 @@ RUN pip --python /opt/tidegate/bin/python check
 RUN python -m compileall -q -j 0 /opt/tidegate/lib
 
 
-FROM python:3.11-slim-bookworm
+FROM ${BASE}
 
 COPY --from=build /opt/tidegate /opt/tidegate
 # The root file system is read-only in the cluster: nothing is to be written beside the code.

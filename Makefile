@@ -12,7 +12,7 @@ WORKERS ?= 3
 
 SIMULATED := --policy examples/policy-seed.yaml --fault 5 --onset 30m --runs 10
 
-.PHONY: help simulate demo demo-programs test lint types layers unit cluster-tests audit fuzz crds image-check bench soak bench-handover bench-judge bench-batching faults autoscaler lock clean
+.PHONY: help sbom simulate demo demo-programs test lint types layers unit cluster-tests audit fuzz crds image-check bench soak bench-handover bench-judge bench-batching faults autoscaler lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ cluster-tests: $(READY) ## All tests, on a local cluster that is taken down afte
 
 audit: ## Look pinned dependencies up in the advisories of the package index; STRICT=1 fails where it serves none
 	$(PYTHON) .ci/audit.py $(if $(STRICT),--strict) requirements/run.txt requirements/dev.txt
+
+sbom: $(VENV)/.pip ## Write the bill of materials of the locked packages (CycloneDX), build/tidegate.cdx.json; asks no index
+	$(BIN)/python requirements/sbom.py build/tidegate.cdx.json
 
 fuzz: $(READY) ## The fuzz tests with a hundred times as many examples, other ones each time: about an hour
 	TIDEGATE_FUZZ=100 $(BIN)/pytest -n $(WORKERS) --timeout 0 tests/unit/fuzz

@@ -20,6 +20,23 @@ STOP_WITHIN = 30.0
 _OWN = {"KUBECONFIG", "TIDEGATE_CONFIG", "TIDEGATE_SANDBOX"}
 
 
+_AWAY = {
+    "apiVersion": "v1",
+    "kind": "Config",
+    "current-context": "away",
+    "clusters": [{"name": "away", "cluster": {"server": "http://127.0.0.1:9"}}],
+    "users": [{"name": "nobody", "user": {"token": "none"}}],
+    "contexts": [{"name": "away", "context": {"cluster": "away", "user": "nobody"}}],
+}
+
+
+def without_api_server(folder: Path) -> Path:
+    """Write a kubeconfig of an API server that is away, for which an operator waits, and return its path."""
+    kubeconfig = folder / "kubeconfig"
+    kubeconfig.write_text(yaml.safe_dump(_AWAY))
+    return kubeconfig
+
+
 class Operator:
     """One operator process.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -16,7 +17,8 @@ from tidegate.api.base import Duration
 from tidegate.api.gate import Name
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_CREDENTIAL_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-auth-token"})
+_HARMLESS_HEADERS = ("Accept", "THANOS-TENANT", "User-Agent", "X-Scope-OrgID")
+"""What these say is no credential by the servers that read them. Any other may be one, whatever it is called."""
 _SHORTEST_TIMEOUT = timedelta(milliseconds=100)
 _LONGEST_TIMEOUT = timedelta(minutes=1)
 
@@ -52,6 +54,14 @@ def _web_address(address: str) -> str:
         msg = "must not contain a query (?) or fragment (#)"
         raise ValueError(msg)
     return address.rstrip("/")
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        # https://www.rfc-editor.org/rfc/rfc6761#section-6.3
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _some(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -131,7 +141,7 @@ class ConnectionConfig(_Part):
     Attributes:
         name: what gates call it; `default` is used by gates that name none.
         address: URL of the server, with its path prefix if it has one, without `/api/v1`.
-        headers: headers of every request, each a plain value or `{fromFile: path}`; credentials are accepted from files only.
+        headers: headers of every request, each `{fromFile: path}`, or a plain value for the few that hold no credential.
         bearer_token_file: file with the token for `Authorization: Bearer`.
         basic_auth: credentials for `Authorization: Basic`.
         tls: verification of an https server; by default against the public authorities.
@@ -152,14 +162,21 @@ class ConnectionConfig(_Part):
     namespaces: Annotated[tuple[Name, ...] | None, Field(strict=False), AfterValidator(_some)] = None
     queries: Annotated[QueriesOf, Field(strict=False)] = QueriesOf.ANY
 
+    @property
+    def in_clear(self) -> bool:
+        """Whether what is asked and answered can be read and changed on its way: plain http to another host."""
+        parts = urlsplit(self.address)
+        return parts.scheme == "http" and not _loopback(parts.hostname or "")
+
     @model_validator(mode="after")
     def _sound_headers(self) -> ConnectionConfig:
         for name, value in self.headers.items():
             if not _HEADER_NAME.fullmatch(name):
                 msg = f"headers: {name!r} is not the name of a header"
                 raise ValueError(msg)
-            if name.lower() in _CREDENTIAL_HEADERS and not isinstance(value, FromFile):
-                msg = f"headers: {name} is a credential: give it as {{fromFile: path}}"
+            if not isinstance(value, FromFile) and name.lower() not in map(str.lower, _HARMLESS_HEADERS):
+                plain = ", ".join(_HARMLESS_HEADERS)
+                msg = f"headers: {name} may be a credential: give it as {{fromFile: path}} (in clear text only {plain})"
                 raise ValueError(msg)
         authorizations = [self.bearer_token_file, self.basic_auth, *(n for n in self.headers if n.lower() == "authorization")]
         if sum(each is not None for each in authorizations) > 1:

@@ -8,6 +8,8 @@ from tidegate.controller import config
 from tidegate.prometheus.config import ConnectionConfig
 from tidegate.runtime.errors import Terminal
 
+FROM_FILE = "give it as {fromFile: path} (in clear text only Accept, THANOS-TENANT, User-Agent, X-Scope-OrgID)"
+
 
 @pytest.fixture
 def load(tmp_path):
@@ -94,7 +96,11 @@ connections:
         ),
         (
             "{name: a, address: 'http://x', headers: {authorization: Bearer hunter22}}",
-            "connections[0]: headers: authorization is a credential: give it as {fromFile: path}",
+            f"connections[0]: headers: authorization may be a credential: {FROM_FILE}",
+        ),
+        (
+            "{name: a, address: 'http://x', headers: {X-Gateway-Key: hunter22}}",
+            f"connections[0]: headers: X-Gateway-Key may be a credential: {FROM_FILE}",
         ),
         (
             "{name: a, address: 'http://x', headers: {'a b': c}}",
@@ -143,6 +149,45 @@ def test_mistakes_are_told_by_field_and_cause(problem, connection, expected):
 
     assert expected == message
     assert "hunter22" not in message
+
+
+@pytest.mark.parametrize("name", ["X-Scope-OrgID", "x-scope-orgid", "THANOS-TENANT", "Accept", "user-agent"])
+def test_headers_that_hold_no_credential_may_be_plain(load, name):
+    """A tenant, a format and a name of a program stand in the configuration itself, however they are written."""
+    connections = load(f"connections: [{{name: a, address: 'http://x', headers: {{{name}: shop}}}}]")
+
+    assert connections["a"].headers == {name: "shop"}
+
+
+@pytest.mark.parametrize("name", ["Authorization", "X-Api-Key", "X-Tenant", "Private-Token", "Cookie", "X-Scope-OrgID-2"])
+def test_any_other_header_comes_from_a_file(load, problem, name):
+    """Of no other header it is known that its value is harmless: it is read from a file, and refused in clear text."""
+    message = problem(f"connections: [{{name: a, address: 'http://x', headers: {{{name}: hunter22}}}}]")
+    from_file = load(f"connections: [{{name: a, address: 'http://x', headers: {{{name}: {{fromFile: /etc/h}}}}}}]")
+
+    assert message == f"connections[0]: headers: {name} may be a credential: {FROM_FILE}"
+    assert "hunter22" not in message
+    assert from_file["a"].headers[name].from_file == "/etc/h"
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("http://prometheus.monitoring.svc:9090", True),
+        ("HTTP://10.0.0.1", True),
+        ("http://localhost.example", True),
+        ("http://[2001:db8::1]:9090", True),
+        ("https://prometheus.monitoring.svc:9090", False),
+        ("http://localhost:9090", False),
+        ("http://LOCALHOST:9090", False),
+        ("http://prometheus.localhost", False),
+        ("http://127.0.0.2:9090", False),
+        ("http://[::1]:9090", False),
+    ],
+)
+def test_what_can_be_read_on_its_way(load, address, expected):
+    """Plain http to another host can be, https and a connection to the pod itself cannot."""
+    assert load(f"connections: [{{name: a, address: '{address}'}}]")["a"].in_clear is expected
 
 
 @pytest.mark.parametrize("timeout", ["0s", "50ms", "2m"])

@@ -10,30 +10,19 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import yaml
 
-from operator_process import Operator
+from operator_process import Operator, without_api_server
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="counts file descriptors in /proc")
 
 FILES = 256
 """File descriptors that the process may have: the flood alone would take more."""
 CALLERS = 300
-NOBODY = {
-    "apiVersion": "v1",
-    "kind": "Config",
-    "current-context": "away",
-    "clusters": [{"name": "away", "cluster": {"server": "http://127.0.0.1:9"}}],
-    "users": [{"name": "nobody", "user": {"token": "none"}}],
-    "contexts": [{"name": "away", "context": {"cluster": "away", "user": "nobody"}}],
-}
 
 
 @pytest.fixture
 async def operator(tmp_path: Path) -> AsyncIterator[Operator]:
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(yaml.safe_dump(NOBODY))
-    operator = Operator(tmp_path, kubeconfig, ("shop",), {"leaderElection": {"enabled": False}})
+    operator = Operator(tmp_path, without_api_server(tmp_path), ("shop",), {"leaderElection": {"enabled": False}})
     await operator.start()
     resource.prlimit(operator.pid, resource.RLIMIT_NOFILE, (FILES, FILES))
     await operator.told("listening")

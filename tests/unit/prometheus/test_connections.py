@@ -186,7 +186,7 @@ class TestTrouble:
         other.gives_value("1")
         prometheus.says(302, "", Location=f"{other.address}/login")
 
-        answer = await connect(prometheus.address, headers={"X-Tenant": "shop"}).query("q", AT)
+        answer = await connect(prometheus.address, headers={"X-Scope-OrgID": "shop"}).query("q", AT)
 
         assert answer == trouble("the server redirects to another address (HTTP 302): give the final address")
         assert other.paths == []
