@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import Any, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from tidegate.runtime.errors import Terminal
@@ -15,6 +17,16 @@ BACKLOG = 32
 """Connections that wait to be let in: a burst of them takes so many file descriptors more, for one turn of the loop."""
 HEADERS: dict[str, Any] = {"max_line_size": 2048, "max_field_size": 4096, "max_headers": 32}
 """What of a request is kept in memory at most, in bytes and lines: no probe and no scrape sends as much."""
+
+_LOG = logging.getLogger("tidegate.http")
+
+
+def _of_ours(record: logging.LogRecord) -> bool:
+    """Whether a line is about our own failure: of requests that are none, anybody can send as many as they like."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
+
+
+_LOG.addFilter(_of_ours)
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,8 @@ class Door:
     def __init__(self, app: web.Application, *, bounds: Bounds, stop_seconds: float) -> None:
         self._bounds = bounds
         app.middlewares.append(self._note)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=stop_seconds, lingering_time=0.0, **HEADERS)
+        limits = {**HEADERS, "lingering_time": 0.0, "logger": _LOG}
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=stop_seconds, **limits)
         self._server: asyncio.Server | None = None
         # In the order of their last progress.
         self._visits: dict[Visit, None] = {}

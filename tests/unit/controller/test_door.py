@@ -24,6 +24,10 @@ async def text(_: web.Request) -> web.Response:
     return web.Response(text="here")
 
 
+async def fails(_: web.Request) -> web.Response:
+    raise RuntimeError("a mistake")
+
+
 async def large(_: web.Request) -> web.Response:
     return web.Response(body=bytes(LARGE))
 
@@ -46,6 +50,7 @@ async def place_of(bounds: Bounds) -> AsyncIterator[Place]:
     app = web.Application()
     app.router.add_get("/text", text)
     app.router.add_get("/large", large)
+    app.router.add_get("/fails", fails)
     place = Place(Door(app, bounds=bounds, stop_seconds=0.1))
     await place.door.listen("127.0.0.1", 0)
     try:
@@ -156,15 +161,27 @@ async def test_flood_of_unfinished_requests_leaves_room() -> None:
         b"GET /text HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: y\r\n" % number for number in range(100)) + b"\r\n",
         b"GET /text HTTP/1.1\r\nHost: x\r\nX-A: " + b"y" * 5_000 + b"\r\n\r\n",
         b"GET /" + b"y" * 5_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\x16\x03\x01 this is no HTTP\r\n\r\n",
     ],
 )
-async def test_headers_are_bounded(said: bytes) -> None:
-    """Many headers, long ones and long paths are refused, and the connection is closed."""
+async def test_headers_are_bounded(said: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """Many headers, long ones, long paths and what is no request are refused and closed, and fill no log."""
     async with place_of(Bounds(headers=LONG, keep_alive=LONG)) as place:
         wire = await place.call(said)
 
         assert b" 400 " in await wire[0].readline()
         assert await is_over(wire)
+        assert not [record for record in caplog.records if record.levelname in {"WARNING", "ERROR"}]
+
+
+async def test_mistake_of_our_own_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """What fails in answering is our own affair, and stands in the log."""
+    async with place_of(Bounds()) as place:
+        wire = await place.call(b"GET /fails HTTP/1.1\r\nHost: x\r\n\r\n")
+
+        assert b" 500 " in await wire[0].readline()
+
+    assert ["a mistake"] == [str(record.exc_info[1]) for record in caplog.records if record.exc_info]
 
 
 async def test_body_is_not_waited_for() -> None:
