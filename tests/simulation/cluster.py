@@ -15,6 +15,9 @@ from typing import Literal
 from tidegate.engine.snapshot import Owner
 
 USER, STABLE, CANARY = "checkout", "checkout-stable", "checkout-canary"
+APP, STRANGER = "checkout", "ledger"
+"""The label of the Deployment's pods, and that of the pods of somebody else's, of whom one is ready at all times."""
+OTHERS = frozenset({-1})
 Backends = tuple[tuple[str, int], ...]
 Controller = Literal["deployment", "replicasets", "slices", "router"]
 CONTROLLERS: tuple[Controller, ...] = ("deployment", "replicasets", "slices", "router")
@@ -90,10 +93,11 @@ class Deployment:
 
 @dataclass
 class Service:
-    """A Service: the user's, or one of the operator's; `addresses` are its ready endpoints."""
+    """A Service: the user's, or one of the operator's; `addresses` are its ready endpoints, of the pods of `app`."""
 
     revision: str | None = None
     addresses: frozenset[int] = frozenset()
+    app: str = APP
 
 
 @dataclass
@@ -345,13 +349,13 @@ class Cluster:
 
     def _sync_slices(self) -> None:
         for service in (one for name, one in self.services.items() if name not in self.behind):
-            service.addresses = frozenset(
-                pod.id
-                for rs in self.replica_sets.values()
-                if service.revision in (None, rs.revision)
-                for pod in rs.pods
-                if pod.ready(self.now)
-            )
+            service.addresses = self._addresses(service)
+
+    def _addresses(self, service: Service) -> frozenset[int]:
+        if service.app != APP:
+            return OTHERS if service.revision is None else frozenset()
+        sets = (rs for rs in self.replica_sets.values() if service.revision in (None, rs.revision))
+        return frozenset(pod.id for rs in sets for pod in rs.pods if pod.ready(self.now))
 
     def _sync_router(self) -> None:
         for route in self.routes.values():

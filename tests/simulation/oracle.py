@@ -5,7 +5,7 @@ The oracle keeps its own account of what was rejected and granted, and compares 
 
 from __future__ import annotations
 
-from simulation.cluster import CANARY, STABLE, USER, ReplicaSet, Service
+from simulation.cluster import APP, CANARY, STABLE, USER, ReplicaSet, Service
 from simulation.views import at, stage_of, weight_of
 from simulation.world import Pass, World
 from tidegate.api.gate import BreachAction
@@ -192,6 +192,7 @@ class Oracle:
         """Check the world after a write of the operator."""
         cluster, deployment = self.world.cluster, self.world.cluster.deployment
         self._service_has_endpoints()
+        self._services_are_of_the_deployment(what)
         rejected = self.rejected & {entry.version for entry in self.world.status.rejected}
         if what.startswith("Hold(paused=False") and deployment is not None:
             serves = self.world.status.stable
@@ -220,6 +221,22 @@ class Oracle:
                 own = services.get(CANARY if route.weight == 100 else STABLE, Service())
                 lacking = own.addresses - services[USER].addresses
                 assert not lacking, f"the route goes back to a Service that lacks endpoints: {lacking}"
+
+    def _services_are_of_the_deployment(self, what: str) -> None:
+        """Nothing is written that would lead a Service to the pods of another workload, or to none."""
+        world, cluster = self.world, self.world.cluster
+        assert all(cluster.services[name].app == APP for name in (STABLE, CANARY) if name in cluster.services)
+        if what.startswith("PinService(revision='") and not world.stale:
+            user, deployment = cluster.services[USER], cluster.deployment
+            assert user.app == APP, "another workload's Service is pinned"
+            found = [rs for rs in cluster.replica_sets.values() if rs.revision == user.revision and rs.ready(world.now)]
+            assert found or (deployment is not None and deployment.replicas == 0), "pinned to pods that are not there"
+        if what.startswith("ShiftRoute") and world.last is not None and not world.stale and cluster.services.get(USER):
+            strange = cluster.services[USER].app != APP
+            for seen in (one for one in world.last.snapshot.routes if strange and one.name in cluster.routes):
+                backends = cluster.routes[seen.name].backends
+                away = weight_of(backends) <= seen.weight and stage_of(backends) <= seen.stage
+                assert away, "more traffic by a Service of another workload"
 
     def _without_traffic(self) -> None:
         for route in self.world.cluster.routes.values():

@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from simulation.cluster import CANARY, CONTROLLERS, USER, Controller
+from simulation.cluster import APP, CANARY, CONTROLLERS, STRANGER, USER, Controller
 from simulation.oracle import Oracle
 from simulation.world import KINDS, World
 from tidegate.api.names import Condition, Phase
@@ -232,7 +232,9 @@ class Rollouts(RuleBasedStateMachine):
                     pod.down = down
 
     @rule(
-        what=st.sampled_from(["router", "policy", "slow", "never", "lag", "lag", "service", "slices", "lists", "all is well"]),
+        what=st.sampled_from(
+            ["router", "policy", "slow", "never", "lag", "lag", "service", "slices", "lists", "stranger", "stranger", "all is well"]
+        ),
         kind=st.sampled_from(KINDS),
     )
     def nuisance(self, what: str, kind: str) -> None:
@@ -254,6 +256,8 @@ class Rollouts(RuleBasedStateMachine):
                 world.cluster.behind = {USER}
             case "lists":
                 world.readable = False
+            case "stranger" if USER in world.cluster.services:
+                world.cluster.services[USER].app = STRANGER
             case _:
                 self._be_kind()
 
@@ -262,6 +266,8 @@ class Rollouts(RuleBasedStateMachine):
         world.stale, world.quality, world.prometheus_trouble = set(), {}, ""
         world.cluster.router_works, world.cluster.start_up, world.cluster.behind = True, {}, set()
         world.policy, world.readable = SPEC, True
+        if USER in world.cluster.services:
+            world.cluster.services[USER].app = APP
 
     @invariant()
     def data_plane(self) -> None:

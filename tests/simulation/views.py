@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from simulation.cluster import CANARY, STABLE, USER, Backends, Deployment, ReplicaSet, Route, Service, Template
+from simulation.cluster import APP, CANARY, STABLE, USER, Backends, Deployment, ReplicaSet, Route, Service, Template
 from tidegate.api.release import OriginalRule, ReleaseStatus
 from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage, RouteView, ServiceView, TemplateView, WorkloadView
 
@@ -84,17 +84,21 @@ def route_view(name: str, route: Route | None, known: tuple[OriginalRule, ...]) 
     )
 
 
-def service_view(name: str, service: Service | None) -> ServiceView | None:
-    """Return what the engine sees of a Service."""
-    if service is None:
+def own_view(name: str, services: dict[str, Service]) -> ServiceView | None:
+    """Return what the engine sees of one of the operator's Services."""
+    own, user = services.get(name), services.get(USER)
+    if own is None:
         return None
-    return ServiceView(name, service.revision, endpoints=0 if name == USER else len(service.addresses))
+    return ServiceView(name, own.revision, endpoints=len(own.addresses), current=user is None or own.app == user.app)
 
 
 def user_view(seen: Seen, read: Service | None) -> ServiceView | None:
     """Return what the engine sees of the user's Service; `read` is the Service whose endpoints were read, None where none were."""
-    view = service_view(USER, seen.services.get(USER))
-    if view is None or read is None:
+    user = seen.services.get(USER)
+    if user is None:
+        return None
+    view = ServiceView(USER, user.revision, selects=user.app == APP)
+    if read is None:
         return view
     return replace(view, endpoints=len(read.addresses), lacks=len(serving(seen.routes, seen.services) - read.addresses))
 

@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from simulation.cluster import CANARY, STABLE, USER, Cluster, ReplicaSet, Service, Template
-from simulation.views import Seen, at, route_view, service_view, shifted, user_view, workload_view
+from simulation.views import Seen, at, own_view, route_view, shifted, user_view, workload_view
+from tidegate.api.names import Reason
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ReleaseSpec, ReleaseStatus
 from tidegate.engine.decide import decide
@@ -39,6 +40,7 @@ from tidegate.engine.snapshot import AutoscalerView, Blocker, Owner, PolicyView,
 from tidegate.judge.reading import Counts, Reading, Tally
 
 ROLE_NAMES = {Role.STABLE: STABLE, Role.CANARY: CANARY}
+STRANGE = Blocker(Reason.INVALID_SPEC, "spec.traffic.service: Service checkout selects app=ledger")
 KINDS = ("deployment", "replica_sets", "services", "routes")
 
 
@@ -186,15 +188,15 @@ class World:
             orphans=() if seen.deployment else tuple(n for n, rs in seen.replica_sets.items() if rs.owner is Owner.RELEASE),
             user_service=user if traffic is not None else None,
             former_service=user if traffic is None and self.status.pinned_service == USER else None,
-            stable_service=service_view(STABLE, seen.services.get(STABLE)) if traffic is not None else None,
-            canary_service=service_view(CANARY, seen.services.get(CANARY)) if traffic is not None else None,
+            stable_service=own_view(STABLE, seen.services) if traffic is not None else None,
+            canary_service=own_view(CANARY, seen.services) if traffic is not None else None,
             routes=tuple(
                 route_view(name, seen.routes.get(name), self.status.original_rules)
                 for name in (self.route_names if traffic is not None else ())
             ),
             readings=tuple(self.readings),
             keep_held=not self.cluster.admission,
-            blockers=self.blockers,
+            blockers=(*self.blockers, *([STRANGE] if user is not None and not user.selects else [])),
             step_replicas_limit=self.step_replicas_limit,
             known_since=None if self.alive_since is None else at(self.alive_since),
         )
@@ -275,15 +277,18 @@ class World:
             case CreateCanary() | TakeOver() | Adopt() | Scale() | DeleteReplicaSet():
                 self._write_replica_set(action)
             case EnsureService(role, revision):
-                self.cluster.services.setdefault(ROLE_NAMES[role], Service()).revision = revision
+                # What the user's Service selects, as it was seen.
+                service = self.cluster.services.setdefault(ROLE_NAMES[role], Service())
+                service.revision, service.app = revision, self.seen.services[USER].app
                 self._show("services", ROLE_NAMES[role])
             case DeleteService(role):
                 self.cluster.services.pop(ROLE_NAMES[role], None)
                 self._show("services", ROLE_NAMES[role])
             case PinService(revision):
-                if USER not in self.cluster.services:
+                user = self.cluster.services.get(USER)
+                if user is None or user.app != self.seen.services[USER].app:
                     raise ConflictError
-                self.cluster.services[USER].revision = revision
+                user.revision = revision
                 self._show("services", USER)
             case ShiftRoute(name, stage, weight, originals):
                 route, seen = self.cluster.routes.get(name), self.seen.routes.get(name)

@@ -76,7 +76,10 @@ class Traffic(Model):
     service: Annotated[
         Name,
         Field(
-            description=("Name of the Service that the routes name and that selects the Deployment's pods, at most 56 characters.")
+            description=(
+                "Name of the Service that the routes name, at most 56 characters. "
+                "Its selector must fit the labels of the Deployment's pod template."
+            )
         ),
         K8s(rules=(Rule("size(self) <= 56", "must have at most 56 characters: `-canary` is put behind it"),)),
     ]

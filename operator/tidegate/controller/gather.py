@@ -16,7 +16,7 @@ from tidegate.api.release import PolicyKind, ReleaseSpec, ReleaseStatus, Traffic
 from tidegate.controller.autoscalers import Autoscalers
 from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
 from tidegate.controller.stored import in_words, request_of
-from tidegate.controller.workloads import orphans_of, workload_around
+from tidegate.controller.workloads import orphans_of, pods_of, workload_around
 from tidegate.engine.plan import Role
 from tidegate.engine.routing import traffic_in_force
 from tidegate.engine.snapshot import (
@@ -36,6 +36,7 @@ from tidegate.runtime.store import Object, Store
 from tidegate.traffic import services
 from tidegate.traffic.backends import own_name
 from tidegate.traffic.router import Router
+from tidegate.traffic.selection import Pods
 from tidegate.workloads.observe import Workload, unsupported, workload_view
 
 log = structlog.get_logger(__name__)
@@ -193,13 +194,14 @@ class Gatherer:
             known_since: since when the status is known here; None where that is of no concern.
         """
         spec, beside, workload = around.spec, around.services, around.workload
+        own = pods_of(workload) if workload and beside else None
         policy, wrong = self._policy(around.key, spec)
         routes = tuple(self._route_view(name, around, route, status, now=now) for name, route in around.routes.items())
         found = (
             self._invalid(around.release),
             Blocker(Reason.MISSING_POLICY, wrong) if wrong and status.rollout is None else None,
             unsupported(workload) if workload else None,
-            services.unsupported(beside) if beside else None,
+            services.unsupported(beside, own) if beside else None,
         )
         return Snapshot(
             release=_release_view(around),
@@ -207,7 +209,7 @@ class Gatherer:
             policy=policy,
             workload=self._workload_view(around, status) if workload else None,
             orphans=tuple(rs["metadata"]["name"] for rs in around.orphans),
-            user_service=self._user_view(beside, routes, endpoints) if beside else None,
+            user_service=self._user_view(beside, own, routes, endpoints) if beside else None,
             former_service=services.user_view(around.former.user) if around.former else None,
             stable_service=self._service_view(beside, Role.STABLE),
             canary_service=self._service_view(beside, Role.CANARY),
@@ -300,8 +302,10 @@ class Gatherer:
             canary=dict(canary) if canary else None,
         )
 
-    def _user_view(self, beside: services.Services, routes: Iterable[RouteView], endpoints: Iterable[Object] | None) -> ServiceView:
-        view = services.user_view(beside.user)
+    def _user_view(
+        self, beside: services.Services, own: Pods | None, routes: Iterable[RouteView], endpoints: Iterable[Object] | None
+    ) -> ServiceView:
+        view = services.user_view(beside.user, own)
         if endpoints is None:
             return view
         # Pods whose Service has no weight need no other. And a watch may be late to tell that the slices of a deleted one are gone.

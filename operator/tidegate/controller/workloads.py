@@ -8,7 +8,8 @@ from tidegate.api.names import LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE
 from tidegate.api.release import ReleaseSpec, ReleaseStatus
 from tidegate.controller.references import ReleaseKey
 from tidegate.runtime.store import Object, Store
-from tidegate.workloads.observe import Workload, controller_of, labels_of
+from tidegate.traffic.selection import Pods
+from tidegate.workloads.observe import Workload, controller_of, labels_of, revision_of
 
 
 def workload_around(
@@ -44,6 +45,12 @@ def workload_around(
         pods=[dict(pod) for pod in pods],
         label_is_stale=holder is not None and store.get("Release", key.namespace, holder) is None,
     )
+
+
+def pods_of(workload: Workload) -> Pods:
+    """Return what tells the pods of a Deployment from those of others."""
+    sets = {revision_of(rs): labels_of(rs["spec"].get("template") or {}) for rs in workload.siblings}
+    return Pods(deployment=workload.name, labels=labels_of(workload.own_template), revisions=sets)
 
 
 def orphans_of(store: Store, key: ReleaseKey, release: Object, workload: Workload | None) -> tuple[Object, ...]:

@@ -19,7 +19,9 @@ def adoption_waits(draft: Draft) -> str | None:
     traffic = draft.snap.release.spec.traffic
     unpinned = traffic is not None and traffic.pin_service and (user is None or user.revision != canary.revision)
     twins = [rs for rs in workload.replica_sets if rs.owner is Owner.DEPLOYMENT and rs.revision in _same(draft, canary)]
+    strange = user is not None and not user.selects
     conditions = (
+        (strange, f"for Service {user.name if user else ''} to select the Deployment's pods"),
         (not workload.paused, "for the Deployment to be held"),
         (not workload.observed, "for the Deployment controller to see the Deployment"),
         (not draft.own_is(canary.revision), "for the Deployment to have the template of the new version"),

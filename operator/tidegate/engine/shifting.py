@@ -48,8 +48,12 @@ def _towards_split(draft: Draft, route: RouteView) -> Move:
     if route.stage is RouteStage.SPLIT:
         if not route.uniform:
             _notice_correction(draft, route)
-        may = not carries(route, weight) and (weight <= route.weight or gates.looked(draft))
+        more = weight > route.weight
+        may = not carries(route, weight) and (not more or (gates.looked(draft) and selects_pods(draft)))
         return (RouteStage.SPLIT, weight) if may else None
+    if not selects_pods(draft):
+        # To a Service of other pods, the way is closed; that it is the wrong one stands in the status.
+        return None
     if not _services_ready(draft):
         draft.wait_for("for the operator's own Services to have endpoints")
         return None
@@ -105,6 +109,10 @@ def _user_service_serves(draft: Draft) -> bool:
         draft.wait_for("for the Service to be there", cause=True)
         return False
     user = draft.snap.user_service
+    if user is not None and is_to_be_pinned(draft, user) and user.revision != (serving := _serving(draft)):
+        if serving is not None and not _finds_pods(draft, user, serving):
+            draft.wait_for(f"for pods that Service {user.name} can be pinned to")
+        return False
     unpinned = user is None or user.revision is None
     # What is left to be done may be no more than to erase our mark.
     return all(action.former or (action.revision is None and unpinned) for action in pin_actions(draft))
@@ -128,7 +136,10 @@ def _selects(service: ServiceView | None, revision: str) -> bool:
 
 
 def _services_ready(draft: Draft) -> bool:
-    """Whether the operator's Services can stand in for the user's: without ready stable pods, neither has endpoints."""
+    """Whether the operator's Services can stand in for the user's: without ready stable pods, neither has endpoints.
+
+    That holds only for a Service that selects the Deployment's pods: of any other, the pods are none of the Deployment's.
+    """
     stable, old = draft.snap.stable_service, draft.stable_set
     served = stable is not None and (stable.endpoints > 0 or old is None or old.ready == 0)
     return served and _selects(stable, draft.stable.revision) and _selects(draft.snap.canary_service, draft.candidate.revision)
@@ -136,7 +147,8 @@ def _services_ready(draft: Draft) -> bool:
 
 def service_actions(draft: Draft) -> Iterator[Action]:
     """Yield the writes on the operator's own Services, for as long as routes may name them."""
-    if draft.snap.user_service is None or draft.status.stable is None or (draft.routes_back and not draft.active):
+    gone = draft.snap.user_service is None or not selects_pods(draft)
+    if gone or draft.status.stable is None or (draft.routes_back and not draft.active):
         return
     if not _selects(draft.snap.stable_service, draft.stable.revision):
         yield EnsureService(Role.STABLE, draft.stable.revision)
@@ -144,22 +156,45 @@ def service_actions(draft: Draft) -> Iterator[Action]:
         yield EnsureService(Role.CANARY, draft.candidate.revision)
 
 
+def selects_pods(draft: Draft) -> bool:
+    """Whether the user's Service selects the pods of the Deployment, as far as there are both."""
+    return draft.snap.user_service is None or draft.snap.user_service.selects
+
+
+def is_to_be_pinned(draft: Draft, service: ServiceView) -> bool:
+    """Whether the user's Service is to be pinned: its user wants it, and it is the Deployment's."""
+    traffic = draft.snap.release.spec.traffic
+    wanted = traffic is not None and traffic.pin_service and not draft.deleting
+    return wanted and service.selects and draft.status.stable is not None
+
+
 def pin_actions(draft: Draft) -> Iterator[PinService]:
     """Yield the writes on the user's Service: pinned to the version that serves if the user wants that, else as it was."""
     former = draft.snap.former_service
     if former is not None and not former.untouched:
         yield PinService(None, former=True)
-    service, traffic = draft.snap.user_service, draft.snap.release.spec.traffic
-    if service is None or traffic is None or draft.status.stable is None:
+    service = draft.snap.user_service
+    if service is None or draft.snap.release.spec.traffic is None or draft.status.stable is None:
         return
-    if traffic.pin_service and not draft.deleting:
+    noted = draft.status.pinned_service == service.name
+    if is_to_be_pinned(draft, service):
         serving = _serving(draft)
-        if service.revision != serving and draft.status.pinned_service == service.name:
+        if service.revision != serving and noted and (serving is None or _finds_pods(draft, service, serving)):
             yield PinService(serving)
         return
-    pinned = service.revision in {draft.stable.revision, draft.candidate.revision if draft.active else draft.stable.revision}
-    if (pinned or (service.traces and service.revision is None)) and not split_wanted(draft):
+    ours = {draft.stable.revision, draft.candidate.revision if draft.active else draft.stable.revision}
+    pinned = service.revision in ours or (noted and service.revision is not None)
+    if (pinned or (service.traces and service.revision is None)) and not (service.selects and split_wanted(draft)):
         yield PinService(None)
+
+
+def _finds_pods(draft: Draft, service: ServiceView, revision: str) -> bool:
+    """Whether a Service that is pinned to a revision would have endpoints; one scaled to 0 has none, pinned or not."""
+    workload = draft.workload
+    rs = workload.replica_set(revision) if workload is not None else None
+    if workload is None or revision in service.misses:
+        return False
+    return workload.replicas == 0 or (rs is not None and rs.ready > 0)
 
 
 def _serving(draft: Draft) -> str | None:

@@ -143,6 +143,8 @@ class ServiceView:
             its endpoints were not read, as they are only where the plan asks for it.
         current: whether its ports and the rest of its selector follow the user's Service (always True for the user's).
         traces: the API server has us as one that writes it, for the user's Service only.
+        selects: for the user's Service, whether it selects the pods of the Deployment's template, but for the pin.
+        misses: for the user's Service, revisions of the ReplicaSets whose pods it does not select, but for the pin.
     """
 
     name: str
@@ -151,6 +153,8 @@ class ServiceView:
     lacks: int | None = None
     current: bool = True
     traces: bool = False
+    selects: bool = True
+    misses: frozenset[str] = frozenset()
 
     @property
     def untouched(self) -> bool:

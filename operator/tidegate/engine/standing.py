@@ -138,7 +138,7 @@ def originals_are_dropped(draft: Draft) -> bool:
 def pin_is_noted(draft: Draft) -> bool:
     """Which Service is to be pinned stands in the status before it is, and until it is let go of, whatever the spec names."""
     noted, service, traffic = draft.status.pinned_service, draft.snap.user_service, draft.snap.release.spec.traffic
-    pins = service is not None and traffic is not None and traffic.pin_service and not draft.deleting
+    pins = service is not None and service.selects and traffic is not None and traffic.pin_service and not draft.deleting
     if noted is None:
         wanted = service.name if service is not None and pins else None
         draft.set(pinned_service=wanted)

@@ -14,6 +14,7 @@ from tidegate.engine.plan import DeleteService, EnsureService, PinService, Role
 from tidegate.engine.snapshot import Blocker, ServiceView
 from tidegate.runtime.errors import Retry, Terminal
 from tidegate.traffic.backends import Json, own_name
+from tidegate.traffic.selection import Pods, selector_of, selects, stranger
 from tidegate.traffic.traces import leave_none, marked
 
 ServiceAction: TypeAlias = EnsureService | DeleteService | PinService
@@ -72,10 +73,22 @@ class Services:
         return (service["metadata"].get("labels") or {}).get(LABEL_RELEASE) == self.release
 
 
-def user_view(user: Mapping[str, Any]) -> ServiceView:
-    """Return what the engine sees of the user's Service, but for its endpoints."""
-    revision = _selector(user).get(LABEL_POD_TEMPLATE_HASH)
-    return ServiceView(name=user["metadata"]["name"], revision=revision, traces=marked(user))
+def user_view(user: Mapping[str, Any], pods: Pods | None = None) -> ServiceView:
+    """Return what the engine sees of the user's Service, but for its endpoints.
+
+    Args:
+        user: the Service.
+        pods: those that it is to select; None where they are not known.
+    """
+    selector = selector_of(user)
+    revisions = pods.revisions.items() if pods is not None else ()
+    return ServiceView(
+        name=user["metadata"]["name"],
+        revision=_selector(user).get(LABEL_POD_TEMPLATE_HASH),
+        traces=marked(user),
+        selects=pods is None or selects(selector, pods.labels),
+        misses=frozenset(revision for revision, labels in revisions if not selects(selector, labels)),
+    )
 
 
 def with_endpoints(view: ServiceView, slices: Iterable[Mapping[str, Any]], own_slices: Iterable[Mapping[str, Any]]) -> ServiceView:
@@ -122,11 +135,18 @@ def ready_endpoints(slices: Iterable[Mapping[str, Any]]) -> set[object]:
     return found
 
 
-def unsupported(services: Services) -> Blocker | None:
-    """Return what keeps traffic from going through the operator's Services, None where nothing does."""
-    if not _selector(services.user):
+def unsupported(services: Services, pods: Pods | None = None) -> Blocker | None:
+    """Return what keeps traffic from going through the operator's Services, None where nothing does.
+
+    Args:
+        services: the raw Services.
+        pods: those that the user's Service is to select; None where they are not known.
+    """
+    if not selector_of(services.user):
         words = f"spec.traffic.service: Service {services.name} has no selector, so it cannot be split by version"
         return Blocker(Reason.MISSING_SERVICE, words)
+    if pods is not None and (blocker := stranger(services.user, pods)) is not None:
+        return blocker
     for role in Role:
         name = own_name(services.name, role)
         if len(name) > NAME_LIMIT:
@@ -167,7 +187,7 @@ def body(services: Services, role: Role, *, revision: str) -> Json:
         "metadata": metadata | ({"annotations": annotations} if annotations else {}),
         "spec": {
             "type": "ClusterIP",
-            "selector": _selector(services.user) | {LABEL_POD_TEMPLATE_HASH: revision},
+            "selector": selector_of(services.user) | {LABEL_POD_TEMPLATE_HASH: revision},
             "ports": _ports(spec),
             **({"clusterIP": "None"} if _is_headless(services.user) else {}),
             **{name: spec[name] for name in _COPIED if spec.get(name) is not None},

@@ -76,6 +76,20 @@ async def test_users_service_is_to_have_the_endpoints_that_have_weight(stage: St
     assert ServiceView(NAME, None) == seen(None)
 
 
+async def test_service_of_another_workload_is_in_the_way(stage: Stage) -> None:
+    """Given a Service whose selector does not fit the Deployment's template, that is a blocker, and so the engine sees it."""
+    stage.at_ten_percent()
+    strange = objects.service()
+    strange["spec"]["selector"] = {"app": "ledger", "pod-template-hash": "aaaa"}
+    stage.add(strange)
+
+    seen = snapshot(stage)
+
+    assert ServiceView(NAME, "aaaa", selects=False, misses=frozenset({"aaaa", "bbbb"})) == seen.user_service
+    assert [Reason.INVALID_SPEC] == [blocker.reason for blocker in seen.blockers]
+    assert "Service checkout selects app=ledger, the pods of Deployment checkout have app=checkout" in seen.blockers[0].message
+
+
 async def test_route_that_the_spec_no_longer_names_counts_until_it_is_put_back(stage: Stage) -> None:
     """Given a route that was taken out of the spec on the way, it is seen as long as it is not as the user wrote it."""
     stage.at_ten_percent()

@@ -1,0 +1,59 @@
+"""Whose pods a Service selects: one that selects none of the Deployment's is neither pinned, nor copied, nor shifted to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tidegate.api.names import LABEL_POD_TEMPLATE_HASH, Reason
+from tidegate.engine.snapshot import Blocker
+
+MOST_TOLD = 3
+"""Labels that a message names: a status is read in one glance."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pods:
+    """The pods of a Deployment, as far as Services tell them apart.
+
+    Attributes:
+        deployment: its name.
+        labels: the labels of its pod template.
+        revisions: the labels of the pods of each of its ReplicaSets, by revision.
+    """
+
+    deployment: str
+    labels: Mapping[str, str]
+    revisions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def selector_of(service: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a Service selects, but for the pin: the pin's key is the operator's and no part of what its user wants."""
+    selector = service["spec"].get("selector") or {}
+    return {key: value for key, value in selector.items() if key != LABEL_POD_TEMPLATE_HASH}
+
+
+def selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    """Whether pods of these labels are selected; a Service without a selector selects none."""
+    return bool(selector) and all(labels.get(key) == value for key, value in selector.items())
+
+
+def stranger(service: Mapping[str, Any], pods: Pods) -> Blocker | None:
+    """Return what is wrong with a Service that selects other pods than the Deployment's, None where it selects these."""
+    selector = selector_of(service)
+    differing = [key for key in sorted(selector) if pods.labels.get(key) != selector[key]]
+    if not differing:
+        return None
+    name = service["metadata"]["name"]
+    wanted = ", ".join(f"{key}={selector[key]}" for key in differing[:MOST_TOLD])
+    there = ", ".join(_told(key, pods.labels) for key in differing[:MOST_TOLD])
+    words = (
+        f"spec.traffic.service: Service {name} selects {wanted}, the pods of Deployment {pods.deployment} have {there}: "
+        f"name the Service of Deployment {pods.deployment}, or correct the selector or spec.targetRef"
+    )
+    return Blocker(Reason.INVALID_SPEC, words)
+
+
+def _told(key: str, labels: Mapping[str, str]) -> str:
+    return f"{key}={labels[key]}" if key in labels else f"no {key}"
