@@ -312,6 +312,7 @@ def test_named_namespaces_bind_the_operator_there_only() -> None:
         ("image.digest=sha256:abc", "/image/digest"),
         ("config.connections[0].name=Default", "/config/connections/0"),
         ("admission.hold.enabled=maybe", "/admission/hold/enabled"),
+        ("admission.deputy.enabled=maybe", "/admission/deputy/enabled"),
         ("imagee.tag=1", "imagee"),
         ("scope=cluster-wide", "/scope"),
         ("networkPolicy.egressTo[0].cidr=10.0.0.0/8", "/networkPolicy/egressTo/0"),
@@ -356,6 +357,20 @@ def test_older_cluster_is_told_what_to_set() -> None:
     assert "set admission.hold.enabled=false" in refused.stderr
     assert taken.returncode == 0, taken.stderr
     assert ("MutatingAdmissionPolicy", HOLD_POLICY) not in by_name(taken.stdout)
+
+
+@needs_helm
+def test_notes_say_what_holds_without_the_deputy() -> None:
+    """The policy that asks about a Release's author is installed unless it is switched off, and then Helm says what that means."""
+    policy = ("ValidatingAdmissionPolicy", "tidegate-deputy")
+    dry = (HELM, "install", "tidegate", str(CHART), "--dry-run=client", "--namespace", "tidegate-system")
+
+    plain, off = run(*dry), run(*dry, "--set", "admission.deputy.enabled=false")
+
+    assert policy in helm()
+    assert policy not in helm("--set", "admission.deputy.enabled=false")
+    words = "who may create Releases may run any image"
+    assert (False, True) == (words in plain.stdout, words in off.stdout), off.stderr
 
 
 @needs_helm

@@ -18,7 +18,8 @@ from tidegate.cluster.resources import RELEASES
 
 pytestmark = [*needs_api, needs_helm]
 
-NAMESPACED = ("scope=namespaced", "crds.install=false", "admission.hold.enabled=false", "admission.requests.enabled=false")
+NO_POLICIES = tuple(f"admission.{name}.enabled=false" for name in ("hold", "requests", "deputy"))
+NAMESPACED = ("scope=namespaced", "crds.install=false", *NO_POLICIES)
 CLUSTER_WIDE = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "Namespace", "PriorityClass"}
 
 

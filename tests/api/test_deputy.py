@@ -1,0 +1,184 @@
+"""Whom a Release may have the operator write for: the admission policy tidegate-deputy, before real identities."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from api.cluster_access import ROOT, eventually, install_crds, kubectl, namespace, needs_api
+from api.people import RELEASER, Person, editor, of_role, of_the_whole_cluster, rights
+from api.test_admission import in_force
+
+pytestmark = needs_api
+
+Json = dict[str, Any]
+DEPLOYMENT = rights("apps", "deployments", "get", "patch")
+SERVICE = rights("", "services", "get", "patch")
+REPLICA_SETS = rights("apps", "replicasets", "create")
+ANYTHING: Json = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+
+
+def release(name: str = "pay", **spec: Any) -> Json:
+    return {
+        "apiVersion": "tidegate.dev/v1alpha1",
+        "kind": "Release",
+        "metadata": {"name": name},
+        "spec": {"targetRef": {"name": "pay"}, "policyRef": {"name": "production"}, **spec},
+    }
+
+
+def traffic(*routes: str) -> Json:
+    """Traffic by the Service `pay`, and by routes if any are named."""
+    router = {"gatewayAPI": {"httpRoutes": [{"name": name} for name in routes]}} if routes else {}
+    return {"traffic": {"service": "pay", **router}}
+
+
+def httproutes(*names: str) -> Json:
+    return rights("gateway.networking.k8s.io", "httproutes", "patch", names=names)
+
+
+def passes(attempt: Callable[[], CompletedProcess[str]]) -> None:
+    """It is accepted, once the API server knows of a right that was given a moment ago."""
+    eventually(attempt, wanted=lambda done: done.returncode == 0, timeout=60)
+
+
+def refused(attempt: Callable[[], CompletedProcess[str]], words: str) -> None:
+    """It is refused with these words, once the API server knows likewise."""
+    eventually(attempt, wanted=lambda done: done.returncode != 0 and words in done.stderr, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[str]:
+    """A namespace in which the policy is in force."""
+    install_crds()
+    kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(ROOT / "deploy" / "operator" / "people.yaml"))
+    with namespace("tidegate-deputy") as name, in_force(ROOT / "deploy" / "admission" / "deputy.yaml", name):
+        probe = of_role("probe", name, *RELEASER)
+        eventually(lambda: probe.create(release()).returncode, wanted=lambda code: code != 0, timeout=60)
+        yield name
+
+
+@pytest.fixture(scope="module")
+def releaser(place: str) -> Person:
+    """Somebody with a right on Releases alone."""
+    return of_role("releaser", place, *RELEASER)
+
+
+def test_releaser_may_not_name_what_they_may_not_patch(releaser: Person) -> None:
+    """Given a right on Releases alone, a Release is refused in words: who, what, and what would help."""
+    assert not releaser.may("patch", "deployments.apps/pay")
+
+    done = releaser.create(release(images={"app": "mine:1"}))
+
+    assert done.returncode != 0
+    assert "spec.targetRef: releaser may not patch Deployment pay, and so may not have a Release do it: " in done.stderr
+    assert f"give this account the verb patch on deployments.apps in {releaser.namespace}, or let one that has it" in done.stderr
+
+
+def test_right_on_the_one_deployment_is_enough(place: str) -> None:
+    """Given `patch` on a Deployment by name, a Release of it passes, and one of another does not."""
+    owner = of_role("owner", place, *RELEASER, rights("apps", "deployments", "patch", names=("pay",)))
+
+    passes(lambda: owner.create(release()))
+    refused(lambda: owner.create(release(targetRef={"name": "ledger"})), "owner may not patch Deployment ledger")
+
+
+def test_images_take_the_right_to_create_replica_sets(place: str) -> None:
+    """Given `patch` on Deployments alone, `spec.images` is refused; with `create` on ReplicaSets it passes."""
+    patcher = of_role("patcher", place, *RELEASER, DEPLOYMENT)
+    maker = of_role("maker", place, *RELEASER, DEPLOYMENT, REPLICA_SETS)
+    imaged = release(images={"app": "pay:2"})
+
+    passes(lambda: patcher.create(release()))
+    passes(lambda: patcher.create(release(images={})))
+    refused(lambda: patcher.create(imaged), "spec.images: patcher may not create ReplicaSets, and so may not have a Release run")
+    passes(lambda: maker.create(imaged))
+
+
+def test_built_in_edit_may_release_but_not_by_a_route(place: str) -> None:
+    """`edit` has no right on HTTPRoutes: a Release with images and a Service passes, and one with a route takes that right."""
+    person = editor(place)
+    routed = release(**traffic("pay"))
+    assert not person.may("patch", "httproutes.gateway.networking.k8s.io/pay")
+
+    passes(lambda: person.create(release(images={"app": "pay:2"})))
+    words = "spec.traffic.gatewayAPI: editor may not patch HTTPRoute pay, and so may not have a Release do it"
+    refused(lambda: person.create(routed), words)
+
+    of_role("editor", place, httproutes())
+    passes(lambda: person.create(routed))
+
+
+def test_service_counts_too(place: str) -> None:
+    """Given a right on Deployments and routes, and none on the Service, the Service is named."""
+    router = of_role("router", place, *RELEASER, DEPLOYMENT, httproutes())
+
+    refused(lambda: router.create(release(**traffic("pay"))), "spec.traffic.service: router may not patch Service pay")
+
+
+@pytest.mark.parametrize("missing", [0, 1, 4, 7])
+def test_each_of_the_routes_counts(place: str, missing: int) -> None:
+    """Of eight routes, the most that there may be, the one that the author may not patch is named, wherever it stands."""
+    names = tuple(f"pay-{number}" for number in range(8))
+    allowed = tuple(name for name in names if name != f"pay-{missing}")
+    author = of_role(f"all-but-{missing}", place, *RELEASER, DEPLOYMENT, SERVICE, httproutes(*allowed))
+
+    passes(lambda: author.create(release(**traffic(*allowed))))
+    refused(lambda: author.create(release(**traffic(*names))), f"may not patch HTTPRoute pay-{missing}, and so")
+
+
+def test_only_a_changed_spec_is_asked_about(place: str, releaser: Person) -> None:
+    """Somebody with a right on Releases alone may ask for a rollback and label it, but not turn it to another Deployment."""
+    kubectl("apply", "--namespace", place, "--filename=-", stdin=json.dumps(release("asked")))
+
+    fine = [
+        {"metadata": {"annotations": {"tidegate.dev/request": "rollback/1"}}},
+        {"metadata": {"labels": {"team": "pay"}, "finalizers": ["example.dev/own"]}},
+        {"spec": {"targetRef": {"name": "pay"}}},
+        {"metadata": {"finalizers": None}},
+    ]
+    for change in fine:
+        done = releaser.patch("release/asked", change)
+        assert 0 == done.returncode, done.stderr
+    turned = releaser.patch("release/asked", {"spec": {"targetRef": {"name": "ledger"}}})
+    named = releaser.patch("release/asked", {"spec": {"version": "v2"}})
+
+    assert "releaser may not patch Deployment ledger" in turned.stderr
+    assert "releaser may not patch Deployment pay" in named.stderr
+    assert 0 == releaser.kubectl("delete", "release", "asked", "--wait=false").returncode
+
+
+FLUX = "system:serviceaccount:flux-system:kustomize-controller"
+ARGO = "system:serviceaccount:argocd:argocd-application-controller"
+
+
+@pytest.mark.parametrize("account", [FLUX, ARGO], ids=["Flux", "Argo CD"])
+def test_controller_with_all_rights_passes_for_whoever_wrote_to_git(place: str, account: str) -> None:
+    """As they are installed, both have all rights: the policy asks about them, and not about the author of a commit."""
+    with of_the_whole_cluster(account, place, ANYTHING) as controller:
+        passes(lambda: controller.apply(release(images={"app": "pay:2"}, **traffic("pay"))))
+        again = controller.apply(release(images={"app": "pay:3"}, **traffic("pay")))
+        controller.kubectl("delete", "release", "pay", "--wait=false")
+
+    assert 0 == again.returncode, again.stderr
+
+
+def test_flux_that_impersonates_is_asked_as_the_tenant(place: str) -> None:
+    """With `spec.serviceAccountName`, what counts is that account: refused with Releases alone, and let through with the rest."""
+    tenant = f"system:serviceaccount:{place}:deployer"
+    bare = of_role(tenant, place, *RELEASER)
+    refused(lambda: bare.apply(release(**traffic("pay")), "--dry-run=server"), f"{tenant} may not patch Deployment pay")
+
+    whole = of_role(tenant, place, *RELEASER, DEPLOYMENT, SERVICE, httproutes("pay"))
+    passes(lambda: whole.apply(release(**traffic("pay")), "--dry-run=server"))
+
+
+def test_argo_cd_that_may_write_releases_only_is_refused(place: str) -> None:
+    """Given a controller whose account may write `tidegate.dev` kinds alone, it releases nothing that it could not write itself."""
+    controller = of_role(ARGO, place, *RELEASER)
+
+    refused(lambda: controller.apply(release(), "--dry-run=server"), f"{ARGO} may not patch Deployment pay")
