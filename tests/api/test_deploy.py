@@ -313,6 +313,7 @@ def test_named_namespaces_bind_the_operator_there_only() -> None:
         ("config.connections[0].name=Default", "/config/connections/0"),
         ("admission.hold.enabled=maybe", "/admission/hold/enabled"),
         ("admission.deputy.enabled=maybe", "/admission/deputy/enabled"),
+        ("admission.guard.operators[0]=it's", "/admission/guard/operators/0"),
         ("imagee.tag=1", "imagee"),
         ("scope=cluster-wide", "/scope"),
         ("networkPolicy.egressTo[0].cidr=10.0.0.0/8", "/networkPolicy/egressTo/0"),
@@ -371,6 +372,23 @@ def test_notes_say_what_holds_without_the_deputy() -> None:
     assert policy not in helm("--set", "admission.deputy.enabled=false")
     words = "who may create Releases may run any image"
     assert (False, True) == (words in plain.stdout, words in off.stdout), off.stderr
+
+
+@needs_helm
+def test_guard_lets_the_operators_pass_that_there_are() -> None:
+    """It names the account of the chart's own namespace and those of the values; without it there is no role to override."""
+    named = helm("--namespace", "rollouts", "--set", "admission.guard.operators={system:serviceaccount:tidegate-a:tidegate}")
+    (passing,) = (
+        one["expression"]
+        for one in named["ValidatingAdmissionPolicy", "tidegate-guard"]["spec"]["matchConditions"]
+        if one["name"] == "not-by-the-operator"
+    )
+    off = helm("--set", "admission.guard.enabled=false")
+
+    accounts = "'system:serviceaccount:rollouts:tidegate', 'system:serviceaccount:tidegate-a:tidegate'"
+    assert f"!(request.userInfo.username in [{accounts}])" == passing
+    assert ("ClusterRole", "tidegate-override") in named
+    assert not {("ValidatingAdmissionPolicy", "tidegate-guard"), ("ClusterRole", "tidegate-override")} & set(off)
 
 
 @needs_helm

@@ -18,7 +18,7 @@ from tidegate.cluster.resources import RELEASES
 
 pytestmark = [*needs_api, needs_helm]
 
-NO_POLICIES = tuple(f"admission.{name}.enabled=false" for name in ("hold", "requests", "deputy"))
+NO_POLICIES = tuple(f"admission.{name}.enabled=false" for name in ("hold", "requests", "deputy", "guard"))
 NAMESPACED = ("scope=namespaced", "crds.install=false", *NO_POLICIES)
 CLUSTER_WIDE = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "Namespace", "PriorityClass"}
 

@@ -29,6 +29,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
   namespace: {{ .Release.Namespace }}
 {{- end }}
 
+{{- /* Who lets go of what is held: a list in CEL. */ -}}
+{{- define "tidegate.operators" -}}
+{{- $own := printf "system:serviceaccount:%s:tidegate" .Release.Namespace -}}
+{{- range $index, $account := prepend .Values.admission.guard.operators $own -}}
+{{- if $index }}, {{ end }}{{ $account | squote }}
+{{- end -}}
+{{- end }}
+
 {{- /* What the operator may do in a namespace that it serves: the rules of a ClusterRole, or of a Role in each. */ -}}
 {{- define "tidegate.rules" -}}
 # patch: finalizers, and nothing else of what the author wrote.
@@ -84,6 +92,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 - apiGroups: [tidegate.dev]
   resources: [{{ join ", " . | replace "policies" "rolloutpolicies" }}]
   verbs: [create, update, patch, delete, deletecollection]
+{{- end }}
+
+{{- define "tidegate.rules.override" -}}
+- apiGroups: [tidegate.dev]
+  resources: [releases]
+  verbs: [override]
 {{- end }}
 
 {{- define "tidegate.config" -}}
