@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from tidegate.api.names import LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE
 from tidegate.api.release import ReleaseSpec, ReleaseStatus
-from tidegate.controller.references import ReleaseKey
+from tidegate.controller.references import ReleaseKey, target_of
 from tidegate.runtime.store import Object, Store
 from tidegate.traffic.selection import Pods
 from tidegate.workloads.observe import Workload, controller_of, labels_of, revision_of
@@ -43,8 +43,14 @@ def workload_around(
         deployment=dict(deployment),
         replica_sets=[dict(rs) for rs in {rs["metadata"]["uid"]: rs for rs in found}.values()],
         pods=[dict(pod) for pod in pods],
-        label_is_stale=holder is not None and store.get("Release", key.namespace, holder) is None,
+        label_is_stale=holder is not None and not _manages(store, ReleaseKey(key.namespace, holder), spec.target_ref.name),
     )
+
+
+def _manages(store: Store, key: ReleaseKey, deployment: str) -> bool:
+    """Whether there is a Release of that name, and it is about that Deployment: anybody may write any name into a label."""
+    release = store.get("Release", *key)
+    return release is not None and target_of(key, release)[2] == deployment
 
 
 def pods_of(workload: Workload) -> Pods:

@@ -39,7 +39,8 @@ class Workload:
         deployment: the Deployment.
         replica_sets: ReplicaSets of the namespace; those of other workloads may be among them.
         pods: pods of the namespace, for their reasons not to be ready; those of other workloads may be among them.
-        label_is_stale: the Release that the Deployment's label names is not there any more, so the label may be taken over.
+        label_is_stale: the Release that the Deployment's label names is not there any more, or is about another Deployment, so the
+            label may be taken over.
     """
 
     release: str

@@ -212,6 +212,20 @@ async def test_deployment_of_another_release_is_left_alone(stage: Stage) -> None
     assert [Reason.CONFLICT] == [blocker.reason for blocker in snapshot(stage).blockers]
 
 
+async def test_label_of_an_unrelated_release_is_taken_over(stage: Stage) -> None:
+    """Given a label that names a Release of another Deployment, this one is free, until that Release names it."""
+    stage.adopted()
+    stage.add(objects.deployment(labels={LABEL_RELEASE: "ledger"}))
+    stage.add(objects.release("ledger", targetRef={"name": "ledger"}))
+    unrelated = snapshot(stage)
+    stage.add(objects.release("ledger", targetRef={"name": NAME}))
+
+    assert () == unrelated.blockers
+    assert unrelated.workload is not None
+    assert not unrelated.workload.labelled
+    assert [Reason.CONFLICT] == [blocker.reason for blocker in snapshot(stage).blockers]
+
+
 async def test_route_is_known_since_it_took_its_form(stage: Stage) -> None:
     """A route is seen in its form since the first look at it; a change of form, or of acceptance, begins anew."""
     stage.at_ten_percent()
