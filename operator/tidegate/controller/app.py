@@ -24,6 +24,7 @@ from tidegate.controller.handover import knows, note
 from tidegate.controller.http import Check, Endpoints
 from tidegate.controller.inquiries import REASONS, USER_ENDPOINTS, Inquiries
 from tidegate.controller.leadership import election_of, instance
+from tidegate.controller.leftovers import Leftovers
 from tidegate.controller.looks import Looks
 from tidegate.controller.metrics import Metrics
 from tidegate.controller.outside import WATCHED, World
@@ -112,6 +113,7 @@ class App:
             changed=self._all_again,
             cluster_policies=config.cluster_policies,
         )
+        self._leftovers = Leftovers(self._cluster, store, clock=clock, trusted=self._knows_releases)
         self._recorder = Recorder(self._cluster, clock=clock, instance=instance(), on_drop=self._dropped)
         self._reader = reader.Reader(
             {one.name: connections.Connection(one) for one in config.connections},
@@ -209,6 +211,7 @@ class App:
             await self._catch_up()
         self._start("due times", self._due.run(lambda key: self._queue.add(key, self._reconciler.lane(key))))
         self._start("looks", self._looks.run())
+        self._start("leftovers", self._leftovers.run())
         self._works = True
         self._first_of_all()
         self._workers.start()
@@ -327,6 +330,8 @@ class App:
         if change.key.kind == RELEASES.kind:
             key = ReleaseKey(change.key.namespace, change.key.name)
             self._references.learn(key, change.new)
+            if change.old is None:
+                self._leftovers.came(key)
             if self._reconciler.echoes(key, change):
                 # Or each failure that is told in the status would bring the Release back at once.
                 return
@@ -370,6 +375,10 @@ class App:
     def _leads(self) -> bool:
         """Whether this process may write."""
         return self._election is None or self._election.remaining() > 0
+
+    def _knows_releases(self) -> bool:
+        """Whether all Releases that there are are known, and this process may write."""
+        return self._releases.health.state is State.SYNCED and self._leads
 
     def _refresh(self) -> None:
         self._metrics.leader.set(1.0 if self._works and self._leads else 0.0)

@@ -156,6 +156,16 @@ class Store:
             raise LookupError(f"label {label} is not indexed")
         return list(self._resolve(self._by_label.get((kind, namespace, label, value), ())))
 
+    def labelled(self, label: str) -> Iterator[tuple[str, str, str]]:
+        """Yield kind, namespace and value of a label for all that objects have; to name them takes no reading.
+
+        Raises:
+            LookupError: if the store was not told to index `label`.
+        """
+        if label not in self._labels:
+            raise LookupError(f"label {label} is not indexed")
+        yield from ((kind, namespace, value) for kind, namespace, name, value in tuple(self._by_label) if name == label)
+
     def count(self, kind: str) -> int:
         """How many objects of a kind are held."""
         return sum(len(names) for names in self._entries.get(kind, {}).values())

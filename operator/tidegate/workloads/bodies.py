@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from tidegate.api.names import (
     ANNOTATION_DESIRED_REPLICAS,
     ANNOTATION_MAX_REPLICAS,
+    ANNOTATION_RELEASE_UID,
     API_VERSION,
     LABEL_POD_TEMPLATE_HASH,
     LABEL_RELEASE,
@@ -104,7 +105,7 @@ def canary_body(workload: Workload, *, revision: str, replicas: int, namespace_u
             "name": f"{workload.name[: _NAME_LIMIT - len(revision) - 1]}-{revision}",
             "namespace": workload.namespace,
             "labels": labels | _marks(workload),
-            "annotations": _sizes(deployment),
+            "annotations": _sizes(deployment) | _uid_of_release(workload),
             "ownerReferences": owners(workload, namespace_uid=namespace_uid),
         },
         "spec": spec,
@@ -122,6 +123,7 @@ def take_over_patch(workload: Workload, replica_set: Mapping[str, Any], *, names
         _replace(_OWNERS, [*rest, *owners(workload, namespace_uid=namespace_uid)]),
         *([] if labels_of(replica_set) else [_add("/metadata/labels", {})]),
         *marks,
+        *_annotate(replica_set, _uid_of_release(workload)),
     ]
 
 
@@ -132,7 +134,7 @@ def adopt_patch(workload: Workload, replica_set: Mapping[str, Any]) -> Patch:
     saturated and stops the old ReplicaSet; without them it would scale both in proportion (IsSaturated in
     pkg/controller/deployment/util).
     """
-    metadata = replica_set["metadata"]
+    metadata, annotations = replica_set["metadata"], replica_set["metadata"].get("annotations") or {}
     rest = [owner for owner in metadata["ownerReferences"] if owner["kind"] not in {"Namespace", "Release"}]
     return [
         _same_uid(replica_set),
@@ -140,6 +142,7 @@ def adopt_patch(workload: Workload, replica_set: Mapping[str, Any]) -> Patch:
         _same_owners(replica_set),
         _replace(_OWNERS, rest) if rest else _remove(_OWNERS),
         *(_remove(_key("/metadata/labels", label)) for label in _marks(workload) if label in labels_of(replica_set)),
+        *([_remove(_key("/metadata/annotations", ANNOTATION_RELEASE_UID))] if ANNOTATION_RELEASE_UID in annotations else []),
         *_annotate(replica_set, _sizes(workload.deployment)),
     ]
 
@@ -191,6 +194,11 @@ def owners(workload: Workload, *, namespace_uid: str) -> list[Json]:
 
 def _marks(workload: Workload) -> dict[str, str]:
     return {LABEL_RELEASE: workload.release, LABEL_ROLE: Role.CANARY.value}
+
+
+def _uid_of_release(workload: Workload) -> dict[str, str]:
+    """Return the annotation that stays where the garbage collector takes a Release that is gone out of the owners."""
+    return {ANNOTATION_RELEASE_UID: workload.release_uid}
 
 
 def _sizes(deployment: Mapping[str, Any]) -> dict[str, str]:

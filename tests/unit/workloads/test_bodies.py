@@ -10,7 +10,16 @@ import pytest
 
 from tidegate.workloads import bodies
 from tidegate.workloads.templates import same_template
-from unit.workloads.objects import BY_DEPLOYMENT, BY_RELEASE, NAMESPACE_UID, deployment, replica_set, template, workload
+from unit.workloads.objects import (
+    BY_DEPLOYMENT,
+    BY_RELEASE,
+    NAMESPACE_UID,
+    RELEASE_UID,
+    deployment,
+    replica_set,
+    template,
+    workload,
+)
 
 V1, V2 = template("checkout:v1"), template("checkout:v2")
 
@@ -122,7 +131,11 @@ def test_canary_has_the_pods_that_the_deployment_would_have_made():
             "tidegate.dev/release": "checkout",
             "tidegate.dev/role": "canary",
         },
-        "annotations": {"deployment.kubernetes.io/desired-replicas": "4", "deployment.kubernetes.io/max-replicas": "5"},
+        "annotations": {
+            "deployment.kubernetes.io/desired-replicas": "4",
+            "deployment.kubernetes.io/max-replicas": "5",
+            "tidegate.dev/release-uid": RELEASE_UID,
+        },
         "ownerReferences": BY_RELEASE,
     }
     spec = body["spec"]
@@ -163,6 +176,7 @@ def test_taking_over_moves_control_to_the_release():
 
     assert taken["metadata"]["ownerReferences"] == BY_RELEASE
     assert taken["metadata"]["labels"]["tidegate.dev/role"] == "canary"
+    assert taken["metadata"]["annotations"]["tidegate.dev/release-uid"] == RELEASE_UID
     assert taken["spec"] == old["spec"]
 
 

@@ -1,0 +1,236 @@
+"""What a Release leaves behind whose finalizer was taken off: it is collected, as far as nothing of it serves any more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+
+from tidegate.api.names import ANNOTATION_RELEASE_UID, LABEL_RELEASE, LABEL_ROLE
+from tidegate.cluster.client import Cluster
+from tidegate.cluster.errors import ApiError, NotFound
+from tidegate.cluster.resources import DEPLOYMENTS, HTTP_ROUTES, REPLICA_SETS, SERVICES, Resource
+from tidegate.controller.references import ReleaseKey, target_of
+from tidegate.engine.snapshot import Owner
+from tidegate.runtime.clock import Clock
+from tidegate.runtime.store import Store
+from tidegate.traffic.traces import marked
+from tidegate.workloads import bodies
+from tidegate.workloads.observe import Workload, controller_of, labels_of, matches, replicas_of, workload_view
+
+log = structlog.get_logger(__name__)
+Json = dict[str, Any]
+
+SWEEP_SECONDS = 20.0
+"""Between looks for what nobody owns. It must be there at two of them: a Release may come right after what is labelled for it."""
+KINDS = frozenset({REPLICA_SETS.kind, SERVICES.kind, DEPLOYMENTS.kind})
+
+
+@dataclass(frozen=True)
+class Left:
+    """What carries the label of a Release that is gone, as the API has it now.
+
+    Attributes:
+        name: of the Release.
+        replica_sets: those that it had.
+        services: the operator's Services that it had.
+        deployments: those that the operator has labelled for it.
+        all_sets: all ReplicaSets of the namespace.
+        routes: all HTTPRoutes of the namespace.
+    """
+
+    name: str
+    replica_sets: Sequence[Json] = ()
+    services: Sequence[Json] = ()
+    deployments: Sequence[Json] = ()
+    all_sets: Sequence[Json] = ()
+    routes: Sequence[Json] = ()
+
+
+@dataclass(frozen=True)
+class Delete:
+    """An object that is to go as it was seen."""
+
+    path: str
+    uid: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """A JSON patch of a Deployment."""
+
+    path: str
+    patch: bodies.Patch
+
+
+Step = Delete | Change
+
+
+def steps(left: Left) -> list[Step]:
+    """Return what is to be done about it, in an order that is safe; pure.
+
+    What a route still names stays, and so do pods that the Deployment cannot do without. A Deployment loses its label once all else
+    is gone; it is let go where that rolls nothing out, and else stays paused for its people to decide.
+    """
+    named = {service["metadata"]["name"] for service in left.services if _is_named(service, left.routes)}
+    spare = [service for service in left.services if service["metadata"]["name"] not in named]
+    going = [rs for rs in left.replica_sets if not _has_pods(rs) or (not named and _is_complete(left, rs))]
+    found: list[Step] = [_deletion(SERVICES, service) for service in spare]
+    found += [_deletion(REPLICA_SETS, rs) for rs in going]
+    if not named and len(going) == len(left.replica_sets):
+        found += [change for deployment in left.deployments for change in _hand_back(left, deployment)]
+    return found
+
+
+def _deletion(resource: Resource, obj: Json) -> Delete:
+    metadata = obj["metadata"]
+    return Delete(resource.path(metadata["namespace"], metadata["name"]), metadata["uid"], metadata["resourceVersion"])
+
+
+def _is_named(service: Json, routes: Sequence[Json]) -> bool:
+    """Whether a route names a Service, whatever for: with weight or without, as a backend or a mirror."""
+    name = json.dumps(service["metadata"]["name"])
+    return any(name in json.dumps(route.get("spec")) for route in routes)
+
+
+def _has_pods(rs: Json) -> bool:
+    return replicas_of(rs) > 0 or bool((rs.get("status") or {}).get("replicas"))
+
+
+def _is_complete(left: Left, rs: Json) -> bool:
+    """Whether the Deployment serves with all of its own pods, so that those of a ReplicaSet that nobody owns are too many."""
+    labels = labels_of(rs["spec"].get("template") or {})
+    own = next((one for one in left.deployments if matches(one["spec"]["selector"], labels)), None)
+    return own is not None and 0 < replicas_of(own) <= ((own.get("status") or {}).get("availableReplicas") or 0)
+
+
+def _hand_back(left: Left, deployment: Json) -> Iterator[Change]:
+    workload = Workload(release=left.name, release_uid="", images={}, deployment=deployment, replica_sets=left.all_sets)
+    path = DEPLOYMENTS.path(workload.namespace, workload.name)
+    if (patch := bodies.label_patch(workload, present=False)) is not None:
+        yield Change(path, patch)
+    if _rolls_nothing_out(workload) and (patch := bodies.hold_patch(workload, paused=False)) is not None:
+        yield Change(path, patch)
+
+
+def _rolls_nothing_out(workload: Workload) -> bool:
+    """Whether a Deployment that is let go stays as it is: its template is what serves, with all of its pods."""
+    view = workload_view(workload)
+    own = [rs for rs in view.replica_sets if rs.owner is Owner.DEPLOYMENT]
+    serving = next((rs for rs in own if rs.revision == view.own_revision), None)
+    if serving is None or serving.wanted != view.replicas or serving.desired not in {None, view.replicas}:
+        return False
+    return not any(rs.wanted or rs.current for rs in own if rs is not serving)
+
+
+class Leftovers:
+    """Looks for what is labelled for Releases that are gone, and collects it.
+
+    The caches tell where to look; what is done rests on what the API says at that moment.
+
+    Args:
+        cluster: the API.
+        store: the caches.
+        clock: the time.
+        trusted: whether the caches have all Releases that there are.
+    """
+
+    def __init__(self, cluster: Cluster, store: Store, *, clock: Clock, trusted: Callable[[], bool]) -> None:
+        self._cluster, self._store, self._clock, self._trusted = cluster, store, clock, trusted
+        self._new: set[ReleaseKey] = set()
+        self._seen: set[ReleaseKey] = set()
+        self._told: set[ReleaseKey] = set()
+
+    def came(self, key: ReleaseKey) -> None:
+        """Take note of a Release that was not there before: another of its name may have left something behind."""
+        self._new.add(key)
+
+    async def run(self) -> None:
+        """Collect now and then, until cancelled."""
+        while True:
+            await self._clock.sleep(SWEEP_SECONDS)
+            await self.sweep()
+
+    async def sweep(self) -> None:
+        """Look once; collect what was seen the time before as well."""
+        if not self._trusted():
+            return
+        found = self._found()
+        again, self._seen = sorted(found & self._seen), found
+        self._told &= found
+        for key in again:
+            try:
+                await self._collect(key)
+            except ApiError as error:
+                log.warning("what a Release has left behind could not be collected", release=str(key), cause=str(error))
+
+    def _found(self) -> set[ReleaseKey]:
+        there = {ReleaseKey(namespace, name) for _, namespace, name in self._store.names("Release")}
+        labelled = (
+            ReleaseKey(namespace, name) for kind, namespace, name in self._store.labelled(LABEL_RELEASE) if kind in KINDS and name
+        )
+        self._new = {key for key in self._new if key in there and self._older(key)}
+        return {key for key in labelled if key not in there} | self._new
+
+    def _older(self, key: ReleaseKey) -> bool:
+        """Whether there are ReplicaSets of a Release that had the name before."""
+        labelled = self._store.by_label(REPLICA_SETS.kind, key.namespace, LABEL_RELEASE, key.name)
+        return any(self._is_of_another(key, rs) for rs in labelled)
+
+    def _is_of_another(self, key: ReleaseKey, rs: Mapping[str, Any]) -> bool:
+        """Whether a ReplicaSet was an earlier Release's; what the one of today finds beside its Deployment is its own."""
+        release = self._store.get("Release", *key)
+        if release is None:
+            return True
+        noted = (rs["metadata"].get("annotations") or {}).get(ANNOTATION_RELEASE_UID)
+        deployment = self._store.get(*target_of(key, release))
+        own = deployment is not None and matches(deployment["spec"]["selector"], labels_of(rs["spec"].get("template") or {}))
+        return noted not in {None, release["metadata"]["uid"]} and not own
+
+    async def _collect(self, key: ReleaseKey) -> None:
+        left = await self._read(key)
+        if self._store.get("Release", *key) is not None:
+            left = replace(left, services=(), deployments=())
+        todo = steps(left)
+        for step in todo:
+            match step:
+                case Delete(path, uid, version):
+                    await self._cluster.delete(path, uid=uid, resource_version=version, propagation="Background")
+                case Change(path, patch):
+                    await self._cluster.json_patch(path, patch)
+        if todo:
+            log.info("collected what a Release has left behind", release=key.name, namespace=key.namespace, writes=len(todo))
+        elif (left.replica_sets or left.services) and key not in self._told:
+            self._told.add(key)
+            words = "put your own backend back into the routes that name its Services, and it is collected"
+            log.warning("a Release has left behind what still serves", release=key.name, namespace=key.namespace, cure=words)
+
+    async def _read(self, key: ReleaseKey) -> Left:
+        mine = f"{LABEL_RELEASE}={key.name}"
+        sets = (await self._cluster.list(REPLICA_SETS.path(key.namespace))).items
+        services = (await self._cluster.list(SERVICES.path(key.namespace), label_selector=mine)).items
+        deployments = (await self._cluster.list(DEPLOYMENTS.path(key.namespace), label_selector=mine)).items
+        try:
+            routes = (await self._cluster.list(HTTP_ROUTES.path(key.namespace))).items
+        except NotFound:
+            routes = []  # No Gateway API, no routes.
+        return Left(
+            name=key.name,
+            replica_sets=[rs for rs in sets if _had(key, rs) and self._is_of_another(key, rs)],
+            services=[service for service in services if _is_labelled(key, service) and LABEL_ROLE in labels_of(service)],
+            deployments=[deployment for deployment in deployments if _is_labelled(key, deployment) and marked(deployment)],
+            all_sets=sets,
+            routes=routes,
+        )
+
+
+def _is_labelled(key: ReleaseKey, obj: Json) -> bool:
+    return labels_of(obj).get(LABEL_RELEASE) == key.name
+
+
+def _had(key: ReleaseKey, rs: Json) -> bool:
+    return _is_labelled(key, rs) and (controller_of(rs) or {}).get("kind") == "Namespace"
