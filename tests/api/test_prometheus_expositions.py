@@ -164,11 +164,21 @@ class Scene:
     async def scraped(self, *pages: Page) -> datetime:
         """Wait until pages have been scraped as they are now, and return an instant at which Prometheus knows that.
 
-        Each is scraped once more after that: what one of them says of a time is handed out when the other was asked later.
+        What the first page says is handed out once the others were asked after it, so the instant is one right after these were.
         """
-        paths = [path for path, page in self.pages.items() if page in pages]
-        at = await self._since(time.time(), paths)
-        return at if len(paths) == 1 else await self._since(at.timestamp(), paths)
+        first, *others = ([path for path, page in self.pages.items() if page is one] for one in pages)
+        at = await self._since(time.time(), [*first, *(path for paths in others for path in paths)])
+        if not others:
+            return at
+        last = [path for paths in others for path in paths]
+        later = await self._since(at.timestamp(), last)
+        connection = Connection(ConnectionConfig(name="scene", address=self.address))
+        try:
+            found = await connection.query(f'min(timestamp(up{{instance=~"{"|".join(last)}"}}))', later)
+        finally:
+            connection.close()
+        assert isinstance(found, Value)
+        return datetime.fromtimestamp(found.value + 0.001, UTC)
 
     async def _since(self, since: float, paths: list[str]) -> datetime:
         expression, deadline = "|".join(paths), time.time() + PATIENCE
