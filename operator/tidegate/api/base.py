@@ -14,7 +14,8 @@ from pydantic_core import CoreSchema
 
 DURATION_PATTERN = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"
 """The durations of Gateway API (GEP-2257): up to four parts, so that no sum overflows."""
-_PART = re.compile(r"([0-9]+)(ms|s|m|h)")
+_DURATION = re.compile(DURATION_PATTERN)
+_PART = re.compile(r"([0-9]{1,5}+)(ms|s|m|h)")
 _UNITS = {
     "h": timedelta(hours=1),
     "m": timedelta(minutes=1),
@@ -90,7 +91,7 @@ def parse_duration(value: object) -> timedelta:
     if isinstance(value, timedelta):
         return value
     text = str(value)
-    if not re.fullmatch(DURATION_PATTERN, text):
+    if not _DURATION.fullmatch(text):
         msg = f"{text!r} is not a duration: write for example 30s, 5m or 1h30m"
         raise ValueError(msg)
     return sum((int(number) * _UNITS[unit] for number, unit in _PART.findall(text)), timedelta())

@@ -29,7 +29,7 @@ All kinds are of the group `tidegate.dev`, version `v1alpha1`. `kubectl explain 
 - `[]` stands for each item of a list, `{}` for each value of a map.
 """
 _RULES = "x-kubernetes-validations"
-_DEFAULT = re.compile(r"Default: (.+?)\.(?:\s+|$)")
+_DEFAULT = re.compile(r"Default: ((?:[^.\n]|\.(?!\s|$)){1,200}+)\.(?:\s++|$)")
 """The sentence of a description that names the default: `kubectl explain` has no other place for it, a table has a column."""
 _COPIED = ".rollout.spec"
 """Where a Release's status holds a copy of a policy: the policy's own table describes it."""

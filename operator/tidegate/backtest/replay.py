@@ -57,7 +57,7 @@ _SETTLES = 8
 """Decisions at one instant: each step takes two, one that gives the weight and one that sees the route carry it."""
 _MOST_TROUBLES = 3
 """Looks of one gate in a row that nobody answered, after which the backtest cannot tell what would have happened."""
-_GATE = re.compile(r"gate ([a-z0-9-]+)[ :]")
+_GATE = re.compile(r"gate ([a-z0-9-]++)[ :]")
 """How the message of a breach begins (`judging.breach_of`)."""
 
 

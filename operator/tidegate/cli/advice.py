@@ -16,8 +16,8 @@ from tidegate.cli.manifests import Finding, Place, Severity
 from tidegate.engine.judging import acts, alpha_of
 from tidegate.judge import choice, limit, words
 
-_RATES = re.compile(r"\b(rate|irate|increase|delta|idelta)\s*\(")
-_VARIABLE = re.compile(r"{{\s*(canary|stable)(Pods|Service)\s*}}")
+_RATES = re.compile(r"\b(rate|irate|increase|delta|idelta)\s*+\(")
+_VARIABLE = re.compile(r"{{\s*+(canary|stable)(Pods|Service)\s*+}}")
 
 
 def advice(spec: RolloutPolicySpec, written: dict[str, Any]) -> Iterator[Finding]:

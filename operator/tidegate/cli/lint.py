@@ -17,27 +17,15 @@ from tidegate.cli import buckets, output, reach, telemetry, tellable
 from tidegate.cli.advice import advice
 from tidegate.cli.manifests import Finding, Manifest, ManifestError, Place, Severity, load
 from tidegate.cli.output import Format
-from tidegate.judge import choice
 from tidegate.prometheus.answers import Cause, Trouble
+from tidegate.prometheus.asked import EXAMPLE, own_queries, wrong_queries
 from tidegate.prometheus.config import ConnectionConfig
 from tidegate.prometheus.connections import Connection
-from tidegate.prometheus.counters import raw_counters
-from tidegate.prometheus.promql import Names, fill, pods_of, variables
-from tidegate.prometheus.queries import queries
+from tidegate.prometheus.promql import fill, variables
 
-_EXAMPLE = Names(
-    namespace="lint",
-    release="lint",
-    service="lint",
-    stable_service="lint-stable",
-    canary_service="lint-canary",
-    stable_pods=pods_of(["lint-stable"]),
-    canary_pods=pods_of(["lint-canary"]),
-    service_port=80,
-)
-"""Stands in for a Release: queries are checked for what they say, and not for what they find."""
 _COLOURS = {Severity.ERROR: typer.colors.RED, Severity.WARNING: typer.colors.YELLOW, Severity.NOTE: typer.colors.BLUE}
 _MOST_SERIES = 1
+_WINDOW = "5m"
 
 
 @dataclass(frozen=True)
@@ -123,9 +111,8 @@ def _of_policy(manifest: Manifest) -> Iterator[Finding]:
     if spec is None:
         return
     for index, gate in enumerate(spec.gates):
-        for place, _, wrong in _texts(gate):
-            if wrong:
-                yield Finding(Severity.ERROR, ("spec", "gates", index, "metric", *place), wrong)
+        for place, wrong in wrong_queries(gate):
+            yield Finding(Severity.ERROR, ("spec", "gates", index, "metric", *place), wrong)
     yield from advice(spec, manifest.document["spec"])
 
 
@@ -140,30 +127,6 @@ def _missing_policies(manifests: Sequence[Manifest]) -> Iterator[Located]:
         if label not in known:
             message = f"there is no {label} in these files, there are: {', '.join(sorted(known))}"
             yield Located(manifest, Finding(Severity.WARNING, ("spec", "policyRef", "name"), message))
-
-
-def _texts(gate: Gate) -> Iterator[tuple[Place, str, str]]:
-    """Give the queries of a gate: the field, the query with example names, and what is wrong with its variables."""
-    metric, values = gate.metric, variables(_EXAMPLE, "5m")
-    own: list[tuple[Place, str]] = []
-    if metric.promql is not None:
-        names = ("canary", "stable", "samples")
-        own = [(("promql", name), text) for name in names if (text := getattr(metric.promql, name)) is not None]
-    elif metric.counters is not None:
-        arms = (("canary", metric.counters.canary), ("stable", metric.counters.stable))
-        own = [
-            (("counters", arm, name), getattr(pair, name)) for arm, pair in arms if pair is not None for name in ("bad", "total")
-        ]
-    for place, text in own:
-        try:
-            yield place, fill(text, values), ""
-        except ValueError as error:
-            yield place, "", str(error)
-    if not own:
-        try:
-            raw_counters(gate, _EXAMPLE) if choice.by_evidence(gate) else queries(gate, _EXAMPLE)
-        except ValueError as error:
-            yield ("preset",), "", str(error)
 
 
 def _asked(manifests: Sequence[Manifest], url: str | None, config: Path | None) -> list[Located]:
@@ -193,8 +156,10 @@ async def _answers(configs: dict[str, ConnectionConfig], gates: Sequence[Gate]) 
 async def _answer(connection: Connection, gate: Gate) -> list[tuple[Severity, Place, str]]:
     now = datetime.now(UTC)
     found: list[tuple[Severity, Place, str]] = []
-    for place, text, _ in _texts(gate):
-        answer = await connection.alone(text, now, _MOST_SERIES) if text else None
+    wrong = {place for place, _ in wrong_queries(gate)}
+    for place, text in own_queries(gate):
+        query = fill(text, variables(EXAMPLE, _WINDOW)) if place not in wrong else ""
+        answer = await connection.alone(query, now, _MOST_SERIES) if query else None
         # What came too late, or not at all, says nothing about the query.
         if isinstance(answer, Trouble) and answer.cause is Cause.QUERY:
             found.append((Severity.ERROR, ("metric", *place), answer.message))

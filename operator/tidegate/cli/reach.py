@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _ANSWER = TypeVar("_ANSWER")
 _FIELD_MANAGER = "tidegate-lint"
+_PARTS = re.compile(r"\[(\d++)\]|\[[^\[]*+|([^.\[\]]++)")
+"""A number in brackets, anything else in brackets, a name."""
 
 Kubeconfig = Annotated[
     str | None,
@@ -144,7 +146,8 @@ async def refusals(connection: Connection, manifest: Mapping[str, Any], namespac
 
 def _place(field: str) -> tuple[str | int, ...]:
     """Take a path as the API server writes it apart: `spec.gates[0].metric`."""
-    return tuple(int(number) if number else name for name, number in re.findall(r"([^.\[\]]+)(?![^\[]*\])|\[(\d+)\]", field))
+    parts = [found.groups() for found in _PARTS.finditer(field)]
+    return tuple(int(number) if number else name for number, name in parts if number or name)
 
 
 def status_of(found: Mapping[str, Any]) -> ReleaseStatus:

@@ -30,6 +30,7 @@ from tidegate.engine.snapshot import (
     WorkloadView,
 )
 from tidegate.judge.reading import Reading
+from tidegate.prometheus.asked import unaskable
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.errors import Terminal
 from tidegate.runtime.store import Object, Store
@@ -263,12 +264,13 @@ class Gatherer:
         if before is not None and before.generation == generation:
             return before
         try:
-            read = Read(generation, model.model_validate(obj.get("spec")))
+            spec = model.model_validate(obj.get("spec"))
+            read = Read(generation, spec, unaskable(spec.gates) if isinstance(spec, RolloutPolicySpec) else "")
         except ValidationError as error:
             # What is on goes on as it was asked for last, watched by its gates: to let go of it now would be worse.
             read = Read(generation, before.spec if before else None, in_words(error))
-            metadata = obj["metadata"]
-            log.warning("spec is not valid", kind=obj["kind"], name=metadata["name"], cause=read.wrong)
+        if read.wrong:
+            log.warning("spec is not valid", kind=obj["kind"], name=obj["metadata"]["name"], cause=read.wrong)
         self._read[uid] = read
         return read
 

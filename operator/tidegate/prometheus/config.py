@@ -16,7 +16,7 @@ from pydantic.alias_generators import to_camel
 from tidegate.api.base import Duration
 from tidegate.api.gate import Name
 
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]++")
 _HARMLESS_HEADERS = ("Accept", "THANOS-TENANT", "User-Agent", "X-Scope-OrgID")
 """What these say is no credential by the servers that read them. Any other may be one, whatever it is called."""
 _SHORTEST_TIMEOUT = timedelta(milliseconds=100)

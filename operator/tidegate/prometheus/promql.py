@@ -6,19 +6,25 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from tidegate.api.base import plain
+
 _RANDOM_SUFFIX = 5
 """Length of the random end of a pod's name (k8s.io/apiserver/pkg/storage/names)."""
 _LONGEST_BASE = 58
 """To this many characters the API server cuts a name before it appends the random end (as above)."""
 
-_PIECES = re.compile(r"""(?P<double>"(?:[^"\\]|\\.)*")|(?P<single>'(?:[^'\\]|\\.)*')|(?P<raw>`[^`]*`)|\#[^\n]*|{{.*?}}""")
-_VARIABLE = re.compile(r"{{\s*(.*?)\s*}}")
-_HARMLESS = re.compile(r"[a-zA-Z0-9_:.-]*")
+_STRINGS = r"""(?P<double>"(?:[^"\\\n]|\\.)*+")|(?P<single>'(?:[^'\\\n]|\\.)*+')|(?P<raw>`[^`]*+`)|(?P<comment>\#[^\n]*+)"""
+_OPEN = r"""(?P<open>["'`][\s\S]*+)"""
+"""A string that does not end, up to the end of the text: whoever goes on behind its quote looks for the end again and again."""
+_PIECES = re.compile(rf"""{_STRINGS}|{_OPEN}|(?P<bare>[^"'`\#]++)""")
+_LONGEST_NAME = 40
+"""Characters of a variable that nobody knows, as it is told."""
+_SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
+_NO_NAME = re.compile(r"[^a-zA-Z0-9-]")
+_HARMLESS = re.compile(r"[a-zA-Z0-9_:.-]*+")
 """What may stand outside of quotes without changing what a query means."""
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
-_LEXEMES = re.compile(
-    r"""(?P<closed>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`|\#[^\n]*)|(?P<bracket>[()\[\]{}])|(?P<open>["'`])|[^"'`\#()\[\]{}]+"""
-)
+_LEXEMES = re.compile(rf"""{_STRINGS}|{_OPEN}|(?P<bracket>[()\[\]{{}}])|[^"'`\#()\[\]{{}}]++""")
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ def unlike(label: str, expression: str) -> Matcher:
 
 def literally(text: str) -> str:
     """Return the RE2 expression that matches this text alone (as QuoteMeta of Go's regexp)."""
-    return re.sub(r"[\\.+*?()|\[\]{}^$]", lambda found: f"\\{found[0]}", text)
+    return _SPECIAL.sub(lambda found: f"\\{found[0]}", text)
 
 
 def selector(metric: str, where: Where) -> str:
@@ -102,7 +108,7 @@ def pods_of(replica_sets: Iterable[str]) -> str:
     The API server cuts long names before it appends the random end: where a Deployment's name has 57 characters or more, the
     pods of two of its revisions can not be told apart by name.
     """
-    bases = [re.sub(r"[^a-zA-Z0-9-]", lambda found: f"[{found[0]}]", f"{name}-"[:_LONGEST_BASE]) for name in replica_sets]
+    bases = [_NO_NAME.sub(lambda found: f"[{found[0]}]", f"{name}-"[:_LONGEST_BASE]) for name in replica_sets]
     return "|".join(f"{base}[a-z0-9]{{{_RANDOM_SUFFIX}}}" for base in bases)
 
 
@@ -134,17 +140,16 @@ def fill(query: str, values: Mapping[str, str]) -> str:
     """Put the values into a query: within quotes escaped for that kind of quotes, outside only what cannot change its meaning.
 
     Raises:
-        ValueError: the query names an unknown variable or uses one where it does not fit.
+        ValueError: the query names an unknown variable, uses one where it does not fit, or has a string that does not end.
     """
-
-    def piece(found: re.Match[str]) -> str:
-        text = found[0]
-        if text.startswith("#"):
-            return text
-        kind = found.lastgroup or ""
-        return _VARIABLE.sub(lambda variable: _value_within(variable[1], kind, values), text)
-
-    return _PIECES.sub(piece, query)
+    pieces = []
+    for found in _PIECES.finditer(query):
+        kind, text = found.lastgroup, found[0]
+        if kind == "open":
+            msg = f"the string that begins with {plain(text, _LONGEST_NAME)} does not end"
+            raise ValueError(msg)
+        pieces.append(text if kind == "comment" else _filled(text, kind or "", values))
+    return "".join(pieces)
 
 
 def self_contained(query: str) -> bool:
@@ -163,9 +168,18 @@ def self_contained(query: str) -> bool:
     return not expected and bool(query.strip())
 
 
+def _filled(text: str, kind: str, values: Mapping[str, str]) -> str:
+    """Fill a string, or what is between two, from the left to the right: nothing is looked at twice."""
+    parts, at = [], 0
+    while (begin := text.find("{{", at)) >= 0 and (end := text.find("}}", begin)) >= 0:
+        parts += [text[at:begin], _value_within(text[begin + 2 : end].strip(), kind, values)]
+        at = end + 2
+    return "".join((*parts, text[at:]))
+
+
 def _value_within(name: str, kind: str, values: Mapping[str, str]) -> str:
     if name not in values:
-        msg = f"unknown variable {{{{{name}}}}}: there are {', '.join(values)}"
+        msg = f"unknown variable {{{{{plain(name, _LONGEST_NAME)}}}}}: there are {', '.join(values)}"
         raise ValueError(msg)
     value = values[name]
     if kind in ("double", "single"):

@@ -44,7 +44,7 @@ class Queries:
     at_weight: str | None = None
 
 
-_PLAIN = re.compile(r"\s*[a-zA-Z_:][a-zA-Z0-9_:]*\s*(?:\{[^{}]*\})?\s*")
+_PLAIN = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*+\s*+(?:\{[^{}]*+\})?")
 """An instant vector selector and nothing else: of anything more, nobody knows how old the samples are that it rests on."""
 
 
@@ -243,7 +243,8 @@ def _of_promql(promql: PromQL, names: Names, window: timedelta, *, versus_stable
 
 
 def _newest_of(query: str) -> str | None:
-    return f"max(timestamp({query.strip()}))" if _PLAIN.fullmatch(query) else None
+    series = query.strip()
+    return f"max(timestamp({series}))" if _PLAIN.fullmatch(series) else None
 
 
 def _of_budget(budget: ErrorBudget, names: Names) -> Queries:

@@ -11,6 +11,7 @@ from tidegate.judge import choice
 from tidegate.judge.reading import AtWeight, Reading
 from tidegate.prometheus.access import Access
 from tidegate.prometheus.answers import MOST_SERIES, Answer, Ask, Trouble, Value
+from tidegate.prometheus.asked import Made
 from tidegate.prometheus.batching import COLLECTING, Batcher, Observer, RequestObserver
 from tidegate.prometheus.connections import Connection
 from tidegate.prometheus.diagnosis import Hints
@@ -48,6 +49,7 @@ class Reader:
         self._accounts = Accounts()
         self._hints = Hints()
         self._tellers = Tellers()
+        self._queries = Made(queries)
 
     async def prime(self, gate: Gate, names: Names, revision: str, at: datetime) -> str:
         """Begin to count at an instant, for a gate that is judged by Evidence, and hand nothing in.
@@ -131,6 +133,7 @@ class Reader:
         self._accounts.forget(namespace, release)
         self._hints.forget(namespace, release)
         self._tellers.forget(namespace, release)
+        self._queries.forget(namespace, release)
 
     def close(self) -> None:
         """Close the connections."""
@@ -175,8 +178,10 @@ class Reader:
         window = gate.window if since is None else _bounded(gate.window, at - since)
         # Rounded down: not a request of the weight before counts.
         at_weight = None if weight_since is None else (at - weight_since) // _GRAIN * _GRAIN
+        # Once it has had its weight for the whole window, nothing in the queries changes any more.
+        span = None if at_weight is None or at_weight < _SHORTEST_WINDOW else min(at_weight, window)
         try:
-            asked = queries(gate, names, window, at_weight if at_weight is None or at_weight >= _SHORTEST_WINDOW else None)
+            asked = self._queries.of(gate, names, window, span)
         except ValueError as error:
             return _troubled(gate, revision, at, str(error))
         texts = (asked.canary, asked.stable, asked.canary_samples, asked.stable_samples)

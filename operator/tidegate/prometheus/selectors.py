@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 _TOKENS = re.compile(
-    r"""(?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)|(?P<comment>\#[^\n]*)|(?P<open>["'`])"""
-    r"|(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)|(?P<operator>=~|!~|!=|=)|(?P<other>[^\s])"
+    r"""(?P<string>"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+'|`[^`]*+`)|(?P<comment>\#[^\n]*+)|(?P<open>["'`][\s\S]*+)"""
+    r"|(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*+)|(?P<operator>=~|!~|!=|=)|(?P<other>[^\s])"
 )
+
+
+_MOST = 64
+"""Selectors of one query that are looked at: they are compared with each other, and asked for one by one."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +56,13 @@ class Selector:
 
 
 def selectors(promql: str) -> tuple[Selector, ...]:
-    """Return the selectors of a query that are written as `metric{...}`; those that are not understood are left out."""
-    return tuple(found for found, braced in _found(promql) if braced)
+    """Return the first 64 selectors of a query that are written as `metric{...}`; those that are not understood are left out."""
+    return tuple(islice(dict.fromkeys(found for found, braced in _found(promql) if braced), _MOST))
 
 
 def mentions(promql: str) -> tuple[Selector, ...]:
-    """Return the selectors of a query, and every other name that could be one: functions and labels are among them."""
-    return tuple(found for found, _ in _found(promql))
+    """Return the first 64 selectors of a query, and every other name that could be one: functions and labels are among them."""
+    return tuple(islice(dict.fromkeys(found for found, _ in _found(promql)), _MOST))
 
 
 def of_scraped_series(promql: str) -> bool:

@@ -10,6 +10,7 @@ from tidegate.api.base import format_duration
 from tidegate.api.gate import Gate
 from tidegate.api.metric import CounterPair, Metric
 from tidegate.prometheus.answers import Ask
+from tidegate.prometheus.asked import Made
 from tidegate.prometheus.labelling import cure, own_queries
 from tidegate.prometheus.presets import Version
 from tidegate.prometheus.promql import Names, fill, variables
@@ -37,6 +38,7 @@ class Tellers:
         self._clock = clock
         self._cures: dict[tuple[str, str], dict[str, _Cure]] = {}
         self._sound: dict[tuple[str, str], dict[str, tuple[Metric, str]]] = {}
+        self._filled = Made(_pairs)
 
     async def untold(self, ask: Ask, gate: Gate, names: Names, found: Sequence[tuple[Version, float | None]]) -> str:
         """Return in words that bad events of a version cannot be told, and what helps; empty where there is no such version.
@@ -69,11 +71,10 @@ class Tellers:
         if sound.get(gate.name) == (gate.metric, revision):
             return ""
         try:
-            pairs = _pairs(gate, names)
+            canary, stable = self._filled.of(gate, names)
         except ValueError:
             # The look itself says what is wrong with the variables.
             return ""
-        canary, stable = pairs
         found = [await own_queries(ask, canary, stable)]
         if stable is not None:
             found.append(await own_queries(ask, stable))
@@ -85,6 +86,7 @@ class Tellers:
         """Drop what is known of a Release."""
         self._cures.pop((namespace, release), None)
         self._sound.pop((namespace, release), None)
+        self._filled.forget(namespace, release)
 
 
 def _pairs(gate: Gate, names: Names) -> tuple[tuple[str, str], tuple[str, str] | None]:

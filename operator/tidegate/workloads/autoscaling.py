@@ -27,7 +27,7 @@ _KINDS: Final = {"Resource": "resource", "ContainerResource": "containerResource
 version, or are not averages."""
 _PROCESSOR: Final = "cpu"
 _RESOURCES: Final = {"Resource", "ContainerResource"}
-_QUANTITY: Final = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([numkMGTPE]|[KMGTPE]i)?")
+_QUANTITY: Final = re.compile(r"([+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?)([numkMGTPE]|[KMGTPE]i)?")
 
 
 def target_of(autoscaler: Mapping[str, Any]) -> str | None:

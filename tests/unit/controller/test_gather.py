@@ -201,6 +201,20 @@ async def test_invalid_policy_is_told_unless_a_rollout_is_on(stage: Stage) -> No
     assert () == rolling.blockers
 
 
+async def test_policy_whose_queries_cannot_be_filled_is_refused(stage: Stage) -> None:
+    """A query that can be filled with no names is found when the policy is read, and not at each look of a rollout."""
+    stage.adopted()
+    gate = {**objects.policy()["spec"]["gates"][0], "metric": {"promql": {"canary": 'x{pod=~"{{pods}}"}', "unit": "Ratio"}}}
+    stage.add(objects.policy(gates=[gate]) | {"metadata": {"namespace": "shop", "name": "production", "generation": 2}})
+
+    seen = snapshot(stage, status=ReleaseStatus())
+
+    assert seen.policy is None
+    assert [Reason.MISSING_POLICY] == [blocker.reason for blocker in seen.blockers]
+    words = "spec.policyRef: RolloutPolicy production is not valid: spec.gates[0].metric.promql.canary: unknown variable {{pods}}"
+    assert seen.blockers[0].message.startswith(words)
+
+
 async def test_deployment_of_another_release_is_left_alone(stage: Stage) -> None:
     """A Deployment that carries another Release's label is that one's, as long as that Release is there."""
     stage.adopted()
