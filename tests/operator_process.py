@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +45,22 @@ class Operator:
         kubeconfig: where the API server is, and as whom.
         namespaces: which it serves.
         config: its configuration, without the address of its endpoints.
+        program: what is started; by default what the image starts.
+        environment: variables for it besides those that there are.
     """
 
-    def __init__(self, folder: Path, kubeconfig: Path, namespaces: Sequence[str], config: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        kubeconfig: Path,
+        namespaces: Sequence[str],
+        config: dict[str, Any],
+        *,
+        program: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._program = program or (str(Path(sys.executable).with_name("tidegate")),)
+        self._environment = environment or {}
         self._config, self.log = folder / "config.yaml", folder / "operator.log"
         self._config.write_text(yaml.safe_dump({"httpHost": "127.0.0.1", "httpPort": 0, "probePort": 0, **config}))
         self._kubeconfig, self._namespaces = kubeconfig, namespaces
@@ -58,10 +71,11 @@ class Operator:
         """Start it; `ready` waits until it serves."""
         arguments = ["run", "--config", str(self._config), "--kubeconfig", str(self._kubeconfig)]
         arguments += [part for name in self._namespaces for part in ("--namespace", name)]
-        program = Path(sys.executable).with_name("tidegate")
-        environment = {name: value for name, value in os.environ.items() if name not in _OWN}
+        environment = {name: value for name, value in os.environ.items() if name not in _OWN} | dict(self._environment)
         with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(program, *arguments, stdout=log, stderr=log, env=environment)
+            self._process = await asyncio.create_subprocess_exec(
+                *self._program, *arguments, stdout=log, stderr=log, env=environment
+            )
 
     async def ready(self) -> None:
         """Wait until it says that it is ready."""

@@ -66,14 +66,22 @@ class Scene:
         return self.operators[-1]
 
     async def start(
-        self, token: str | None = None, *, ready: bool = True, namespaces: tuple[str, ...] = (), **config: Any
+        self,
+        token: str | None = None,
+        *,
+        ready: bool = True,
+        namespaces: tuple[str, ...] = (),
+        program: tuple[str, ...] = (),
+        environment: dict[str, str] | None = None,
+        **config: Any,
     ) -> Operator:
         """Start an operator with the rights of a token; by default those of the ServiceAccount of deploy/."""
         folder = self.folder / f"operator-{len(self.operators)}"
         folder.mkdir()
         kubeconfig = self.proxy.kubeconfig(token or token_of("tidegate"), folder / "kubeconfig")
         served = namespaces or (self.namespace,)
-        operator = Operator(folder, kubeconfig, served, {"logLevel": "info", "warmUp": "200ms", "statusHeartbeat": "30s", **config})
+        wanted = {"logLevel": "info", "warmUp": "200ms", "statusHeartbeat": "30s", **config}
+        operator = Operator(folder, kubeconfig, served, wanted, program=program, environment=environment)
         self.operators.append(operator)
         await operator.start()
         if ready:

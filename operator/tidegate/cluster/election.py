@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -24,6 +24,8 @@ RESIGN_SECONDS = 1.0
 """What each of the requests gets that give the lease up; who waits for it takes it all the same, only later."""
 NOTE = "left-at.tidegate.dev/"
 """Annotations of the Lease by which a leader that gives it up leaves word for the next one begin so."""
+KEPT = "kept.tidegate.dev/"
+"""Annotations of the Lease that every leader keeps for the next one, however it ends, begin so."""
 LEAST_SECONDS = 0.1
 """Least time for a request, however little of the lease is left."""
 SPREAD = 0.2
@@ -95,6 +97,10 @@ class Election:
         """Set once this process leads."""
         self.note: Mapping[str, str] = {}
         """What the leader before has left in the Lease when it gave it up; empty if it did not."""
+        self.kept: Mapping[str, str] = {}
+        """What leaders before have kept in the Lease, however they ended."""
+        self.keep: Callable[[], Mapping[str, str]] = lambda: self.kept
+        """Gives what this leader keeps there; it goes with each renewal."""
 
     # The fence.
 
@@ -210,7 +216,7 @@ class Election:
         self._candidate = self._candidate.won(self._claim_of(lease), begun, self._clock.monotonic())
         self._heard = self._clock.monotonic()
         if self.remaining() and not held:
-            self.note = found
+            self.note, self.kept = found, self._annotations(KEPT)
             log.info("took the lease", lease=str(self._place), identity=self._candidate.identity)
             self.won.set()
             await self._stop_watching()
@@ -238,6 +244,8 @@ class Election:
         stored = self._stored or {}
         metadata = stored.get("metadata") or {}
         kept = {name: value for name, value in (metadata.get("annotations") or {}).items() if not name.startswith(NOTE)}
+        if self.won.is_set():
+            kept = {name: value for name, value in kept.items() if not name.startswith(KEPT)} | dict(self.keep())
         annotations = {"annotations": {**kept, **(note or {})}}
         return {**stored, "metadata": {**metadata, **annotations}, "spec": {**(stored.get("spec") or {}), **spec}}
 
@@ -245,8 +253,11 @@ class Election:
         """Return the note in a Lease that was given up."""
         if self._stored is None or self._candidate.claim is None or self._candidate.claim.holder:
             return {}
-        annotations = self._stored["metadata"].get("annotations") or {}
-        return {name: value for name, value in annotations.items() if name.startswith(NOTE)}
+        return self._annotations(NOTE)
+
+    def _annotations(self, prefix: str) -> Mapping[str, str]:
+        metadata = (self._stored or {}).get("metadata") or {}
+        return {name: value for name, value in (metadata.get("annotations") or {}).items() if name.startswith(prefix)}
 
     def _patience(self) -> float:
         """Return how long a request may take: two must fit in before the lease is lost."""

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import random
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -21,7 +22,8 @@ from tidegate.controller.cached import CachedCluster
 from tidegate.controller.config import Config
 from tidegate.controller.gather import Gatherer
 from tidegate.controller.handover import knows, note
-from tidegate.controller.http import Check, Endpoints
+from tidegate.controller.health import alive, ready
+from tidegate.controller.http import Endpoints
 from tidegate.controller.inquiries import REASONS, USER_ENDPOINTS, Inquiries
 from tidegate.controller.leadership import election_of, instance
 from tidegate.controller.leftovers import Leftovers
@@ -31,20 +33,19 @@ from tidegate.controller.outside import WATCHED, World
 from tidegate.controller.reconciler import Reconciler
 from tidegate.controller.references import SERVICE_OF_SLICE, References, ReleaseKey
 from tidegate.controller.releases import Releases
+from tidegate.controller.suspects import Suspects, folder_of
 from tidegate.prometheus import connections, reader
 from tidegate.runtime.clock import Clock, SystemClock
+from tidegate.runtime.errors import Outcome
 from tidegate.runtime.queue import KeyedQueue, Lane
 from tidegate.runtime.scheduler import Scheduler
 from tidegate.runtime.store import Change, Store
-from tidegate.runtime.workers import PASS_TIMEOUT, Workers
+from tidegate.runtime.turns import Work
+from tidegate.runtime.workers import Workers
 from tidegate.traffic.router import HTTPRouteRouter
 
 log = structlog.get_logger(__name__)
 
-STUCK_SECONDS = 60.0
-"""A Release that waits longer than this for a pass waits for an operator that does not keep up."""
-HUNG_SECONDS = PASS_TIMEOUT + 30.0
-"""A pass is cancelled before it has run for this long; one that runs on has to be ended with the process."""
 URGENT_WORKERS = 8
 """Passes of breached Releases that may run beside all others: requests of another tenant that hang are no reason to wait."""
 HANDOVER_SECONDS = 5.0
@@ -120,7 +121,16 @@ class App:
             self._queried,
             requested=lambda connection, _: metrics.prometheus_requests.labels(connection).inc(),
         )
-        self._looks = Looks(clock=clock, telemetry=self._reader, arrived=self._queue.add)
+        self._suspects = Suspects(
+            clock=clock,
+            metrics=metrics,
+            folder=folder_of(config.state_directory),
+            add=self._queue.add,
+        )
+        if self._election is not None:
+            self._election.keep = self._suspects.note
+        turns = self._suspects.turns
+        self._looks = Looks(clock=clock, telemetry=self._reader, arrived=self._queue.add, turns=turns)
         self._pods = Inquiries(REASONS, self._cluster, clock=clock, arrived=self._queue.add)
         self._user_endpoints = Inquiries(USER_ENDPOINTS, self._cluster, clock=clock, arrived=self._queue.add)
         router = HTTPRouteRouter()
@@ -212,6 +222,8 @@ class App:
         self._start("due times", self._due.run(lambda key: self._queue.add(key, self._reconciler.lane(key))))
         self._start("looks", self._looks.run())
         self._start("leftovers", self._leftovers.run())
+        self._suspects.begin(self._election.kept if self._election is not None else {})
+        self._start("Releases put off", self._suspects.run())
         self._works = True
         self._first_of_all()
         self._workers.start()
@@ -273,6 +285,7 @@ class App:
         for part in self._parts:
             part.cancel()
         await asyncio.gather(*self._parts, return_exceptions=True)
+        self._suspects.close()
         self._reader.close()
         await self._endpoints.stop()
         await self._cluster.close()
@@ -299,11 +312,11 @@ class App:
     def _workers_of(self, clock: Clock) -> Workers[ReleaseKey]:
         return Workers(
             self._queue,
-            self._reconciler.reconcile,
+            lambda key: self._suspects.turns.of(Work(*key), partial(self._reconciler.reconcile, key)),
             count=self._config.workers,
             urgent=URGENT_WORKERS,
             clock=clock,
-            on_done=lambda _, outcome, seconds: self._metrics.reconcile.labels(outcome.value).observe(seconds),
+            on_done=self._done,
         )
 
     def _endpoints_of(self, clock: Clock) -> Endpoints:
@@ -311,8 +324,8 @@ class App:
             host=self._config.http_host,
             port=self._config.http_port,
             probe_port=self._config.probe_port,
-            alive=self._alive,
-            ready=self._ready,
+            alive=lambda: alive(self._workers, self._releases),
+            ready=lambda: ready(self._workers, self._queue, self._releases, self._world, self._election),
             registry=self._metrics.registry,
             refresh=self._refresh,
             clock=clock,
@@ -342,19 +355,19 @@ class App:
             # All of them will be looked at once it does.
             return
         for key in keys:
-            self._queue.add(key, Lane.LOW if change.listed else Lane.NORMAL)
+            self._suspects.add(key, Lane.LOW if change.listed else Lane.NORMAL)
 
     def _first_of_all(self) -> None:
         """Look at every Release, and at those first that are being rolled out: nobody has watched their gates for a while."""
         for key in self._store.names(RELEASES.kind):
             status = (self._store.get(*key) or {}).get("status") or {}
-            self._queue.add(ReleaseKey(key.namespace, key.name), Lane.NORMAL if status.get("rollout") else Lane.LOW)
+            self._suspects.add(ReleaseKey(key.namespace, key.name), Lane.NORMAL if status.get("rollout") else Lane.LOW)
 
     def _all_again(self) -> None:
         if not self._works:
             return
         for _, namespace, name in self._store.names(RELEASES.kind):
-            self._queue.add(ReleaseKey(namespace, name), Lane.LOW)
+            self._suspects.add(ReleaseKey(namespace, name), Lane.LOW)
 
     # What the parts tell.
 
@@ -364,6 +377,10 @@ class App:
 
     def _requested(self, verb: str, resource: str, status: int, _: float) -> None:
         self._metrics.api_requests.labels(verb, resource, str(status)).inc()
+
+    def _done(self, key: ReleaseKey, outcome: Outcome, seconds: float) -> None:
+        self._metrics.reconcile.labels(outcome.value).observe(seconds)
+        self._suspects.done(key)
 
     def _queried(self, connection: str, seconds: float, ok: bool) -> None:  # noqa: FBT001 - the reader's signature
         self._metrics.prometheus_seconds.labels(connection, "ok" if ok else "failed").observe(seconds)
@@ -387,29 +404,3 @@ class App:
         ages = {RELEASES.qualified: self._releases.health.age, **self._world.ages()}
         for resource, age in ages.items():
             self._metrics.watch_age.labels(resource).set(age)
-
-    def _alive(self) -> list[Check]:
-        longest = self._workers.longest_pass()
-        return [
-            Check("passes", longest < HUNG_SECONDS, f"the longest has run for {longest:.1f} s"),
-            Check(
-                "releases", not self._releases.stuck, "their watch does not try any more" if self._releases.stuck else "followed"
-            ),
-        ]
-
-    def _ready(self) -> list[Check]:
-        age, releases = self._queue.oldest_age(), self._releases.health
-        election = self._election.health() if self._election is not None else None
-        return [
-            Check(RELEASES.qualified, releases.state is State.SYNCED, releases.message or releases.state.value),
-            self._work_check(),
-            Check("queue", age < STUCK_SECONDS, f"{self._queue.depth()} waiting, the oldest for {age:.1f} s"),
-            *([Check("leader election", election.sound, election.words)] if election is not None else []),
-            *(Check(resource, known, words) for resource, known, words in self._world.report()),
-        ]
-
-    def _work_check(self) -> Check:
-        if self._workers.running:
-            return Check("workers", True, "running")
-        stands_by = self._election is not None and not self._election.won.is_set()
-        return Check("workers", stands_by, "standby" if stands_by else "not running yet")

@@ -83,6 +83,8 @@ class Config(BaseModel):
         status_heartbeat: how often the numbers of gates are written into a status in which nothing else has changed.
         log_level: how much is logged.
         leader_election: how one of several operators is chosen that works.
+        state_directory: where it is written down what is under way, for the process after this one; None for the folder for
+            temporary files in a pod, and for nowhere outside.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
@@ -99,6 +101,7 @@ class Config(BaseModel):
     status_heartbeat: Duration = timedelta(seconds=60)
     log_level: LogLevel = LogLevel.INFO
     leader_election: LeaderElection = LeaderElection()
+    state_directory: Path | None = None
 
 
 def load(path: Path | None) -> Config:

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -22,6 +23,7 @@ from tidegate.prometheus.queries import Names
 from tidegate.runtime.clock import Clock, Moment
 from tidegate.runtime.queue import Lane
 from tidegate.runtime.scheduler import Scheduler
+from tidegate.runtime.turns import Turns, Work
 
 log = structlog.get_logger(__name__)
 
@@ -84,10 +86,13 @@ class Looks:
         clock: the time at which queries are evaluated.
         telemetry: asks Prometheus.
         arrived: told of each reading's Release, and of the lane that it deserves.
+        turns: measures for how long looks hold the event loop.
     """
 
-    def __init__(self, *, clock: Clock, telemetry: Telemetry, arrived: Callable[[ReleaseKey, Lane], None]) -> None:
-        self._clock = clock
+    def __init__(
+        self, *, clock: Clock, telemetry: Telemetry, arrived: Callable[[ReleaseKey, Lane], None], turns: Turns | None = None
+    ) -> None:
+        self._clock, self._turns = clock, turns
         self._telemetry = telemetry
         self._arrived = arrived
         self._scheduler: Scheduler[tuple[ReleaseKey, str]] = Scheduler(clock)
@@ -185,7 +190,9 @@ class Looks:
         key, name = slot
         watch = self._watches.get(key)
         if watch is not None and name in watch.gates and slot not in self._flying:
-            self._flying[slot] = asyncio.create_task(self._look(key, watch.gates[name], watch), name=f"look {key} {name}")
+            look = partial(self._look, key, watch.gates[name], watch)
+            measured = look() if self._turns is None else self._turns.of(Work(*key, name), look)
+            self._flying[slot] = asyncio.create_task(measured, name=f"look {key} {name}")
 
     async def _primed(self, key: ReleaseKey, gate: Gate, watch: Watch, at: datetime) -> bool:
         """Whether the counters of a gate count already; where another process has counted, they do from its last look on."""

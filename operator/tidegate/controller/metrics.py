@@ -61,6 +61,13 @@ class Metrics:
             registry=r,
         )
         self.events_dropped = Counter("tidegate_events_dropped_total", "Events that were not written.", ("why",), registry=r)
+        self.loop_held = Counter(
+            "tidegate_loop_held_total",
+            "Times that the event loop was held for more than half a second.",
+            (*_RELEASE, "gate"),
+            registry=r,
+        )
+        self.suspects = Gauge("tidegate_releases_suspected", "Releases over which the operator may have died.", registry=r)
         self.leader = Gauge("tidegate_leader", "Whether this replica is the one that works: 1 or 0.", registry=r)
         self.watch_age = Gauge("tidegate_watch_age_seconds", "Since a watch was last heard.", ("resource",), registry=r)
         self._phases: dict[tuple[str, str], Phase] = {}
@@ -122,7 +129,8 @@ class Metrics:
         for gate in self._gates.pop(key, set()):
             self._forget_gate(key, gate)
         # Until here, so that one that has failed in a short rollout is not missed.
-        self.gate_unjudged.remove_by_labels({"namespace": namespace, "release": name})
+        for counter in (self.gate_unjudged, self.loop_held):
+            counter.remove_by_labels({"namespace": namespace, "release": name})
 
     def _forget_gate(self, key: tuple[str, str], gate: str) -> None:
         labels = {"namespace": key[0], "release": key[1], "gate": gate}

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from tidegate.api.gate import Gate
 from tidegate.judge.reading import Counts
@@ -18,6 +19,7 @@ from tidegate.prometheus.presets import Version
 from tidegate.prometheus.promql import Names, self_contained
 from tidegate.prometheus.samples import Answers, counts, labels_of, sightings
 from tidegate.prometheus.telling import Untold, parted
+from tidegate.runtime.turns import also
 
 _PART = "tidegate_part"
 """Label that tells which of a version's queries a series answers."""
@@ -140,7 +142,7 @@ class Accounts:
         except ValueError as error:
             return Tallied(trouble=str(error))
         instants = [*account.ledger.between(at), at]
-        found = await asyncio.gather(*(self._sample(ask(instant), account, asked) for instant in instants))
+        found = await asyncio.gather(*(also(partial(self._sample, ask(instant), account, asked)) for instant in instants))
         seen = [self._count(account, asked, samples, instant) for samples, instant in zip(found, instants, strict=True)]
         earlier = tuple(one.counts for one in seen[:-1] if one.counts is not None)
         return replace(seen[-1], earlier=earlier, newest=account.ledger.newest)
@@ -218,7 +220,7 @@ async def _ask_all(
 async def _ask_versions(
     ask: Ask, versions: Sequence[VersionCounters], shapes: frozenset[Shape], *, together: bool
 ) -> list[Answers] | Trouble:
-    found = await asyncio.gather(*(_ask_version(ask, version, shapes, together=together) for version in versions))
+    found = await asyncio.gather(*(also(partial(_ask_version, ask, version, shapes, together=together)) for version in versions))
     trouble = next((one for one in found if isinstance(one, Trouble)), None)
     return trouble or [one for one in found if isinstance(one, Answers)]
 

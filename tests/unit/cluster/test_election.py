@@ -14,7 +14,7 @@ from kubernetes.aio.client import Configuration
 
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.connection import Connection
-from tidegate.cluster.election import NOTE, Deposed, Election, Place
+from tidegate.cluster.election import KEPT, NOTE, Deposed, Election, Place
 from tidegate.runtime.clock import ManualClock
 from tidegate.runtime.lease import VACANT, Timing
 from unit.cluster.loopback import until
@@ -356,3 +356,22 @@ async def test_lease_that_cannot_be_read_is_told(api: LeaseServer, part: Part) -
     await until(lambda: "get leases.coordination.k8s.io tidegate in system" in part.election.health().words)
 
     assert (False, False) == (part.election.health().leads, part.election.health().sound)
+
+
+async def test_what_leaders_keep_in_the_lease_is_there_for_the_next_however_they_end(api: LeaseServer, part: Part) -> None:
+    """Given a leader that died, the next one finds what it kept, keeps its own from the first renewal on, and leaves the rest."""
+    await api.held_by("other")
+    assert api.lease is not None
+    api.lease["metadata"]["annotations"] = {f"{KEPT}suspects": "before", f"{KEPT}old": "x", "team": "shop"}
+    await until(lambda: api.watched and part.clock.sleepers > 0)
+    part.clock.advance(15.0)
+    await part.lead()
+    found, at_first = dict(part.election.kept), api.lease["metadata"]["annotations"]
+
+    part.election.keep = lambda: {f"{KEPT}suspects": "now"}
+    await part.pass_time(2.0)
+    await until(lambda: (api.lease or {})["metadata"]["annotations"].get(f"{KEPT}suspects") == "now")
+
+    assert {f"{KEPT}suspects": "before", f"{KEPT}old": "x"} == found
+    assert {f"{KEPT}suspects": "before", f"{KEPT}old": "x", "team": "shop"} == at_first
+    assert {f"{KEPT}suspects": "now", "team": "shop"} == api.lease["metadata"]["annotations"]
