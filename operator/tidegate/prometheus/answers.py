@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import string
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -73,6 +74,36 @@ class Result:
 
 Ask = Callable[[str], Awaitable[Result | Trouble]]
 """Evaluates a query at an instant."""
+
+
+_QUOTES = "\"'`"
+_BEHIND = " \t\n,.;:)"
+_ESCAPE = "\x1b"
+_JOINED = "label_replace(("
+"""So begins a query that is made of several, which may be several people's (`batching.join`)."""
+_NAME = f"{string.ascii_letters}{string.digits}_:"
+
+
+def before_series(words: str) -> str:
+    """Return what an error of Prometheus says before it names series or quotes a joined query: these may be anybody's.
+
+    Label sets and lists of them begin with a brace or a bracket, the former perhaps with a name before it. One that stands alone
+    between quotes is a piece of the query's own text, as errors of its grammar quote it, and one behind an escape moves a cursor.
+    """
+    said, joined, _ = words.partition(_JOINED)
+    for at, one in enumerate(said):
+        if one not in "{[":
+            continue
+        before, behind = words[max(0, at - 1) : at], words[at + 1 : at + 2]
+        alone = before != "" and before == behind and before in _QUOTES and words[at + 2 : at + 3] in _BEHIND
+        if alone or before == _ESCAPE:
+            continue
+        said = words[:at].rstrip(_NAME) if one == "{" else words[:at]
+        break
+    else:
+        if not joined:
+            return words
+    return f"{said.rstrip()}... (it names series: the operator's log has the rest at debug)"
 
 
 def time_told(result: object) -> float | None:

@@ -18,7 +18,18 @@ from urllib3.exceptions import HTTPError, InsecureRequestWarning, ReadTimeoutErr
 from urllib3.util.retry import Retry
 
 from tidegate.api.base import format_duration, plain
-from tidegate.prometheus.answers import MOST_SERIES, Answer, Cause, NoData, Result, Trouble, Value, answer_to, time_told
+from tidegate.prometheus.answers import (
+    MOST_SERIES,
+    Answer,
+    Cause,
+    NoData,
+    Result,
+    Trouble,
+    Value,
+    answer_to,
+    before_series,
+    time_told,
+)
 from tidegate.prometheus.config import ConnectionConfig
 from tidegate.prometheus.session import (
     BoundedSession,
@@ -165,7 +176,10 @@ class Connection:
             return ask()
         except RefusedError as error:
             # Cut only afterwards: half of a secret would not be found.
-            words = plain(self._credentials.redact(str(error)), LONGEST_WORDS)
+            said = self._credentials.redact(str(error))
+            if (told := before_series(said)) != said:
+                _LOG.debug("Prometheus connection %s: %s", self.config.name, plain(said, LONGEST_WORDS))
+            words = plain(told, LONGEST_WORDS)
             return self.trouble(words if error.status is None else f"{words} (HTTP {error.status})", error.cause)
         except CredentialError as error:
             return self.trouble(self._credentials.redact(str(error)))

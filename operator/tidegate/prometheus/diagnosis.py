@@ -15,12 +15,12 @@ from tidegate.prometheus.answers import Ask, Trouble
 from tidegate.prometheus.presets import TELEMETRY, Version, places
 from tidegate.prometheus.promql import Matcher, Names, fill, quoted, variables
 from tidegate.prometheus.selectors import Condition, selectors
+from tidegate.runtime.turns import also
 
 _EVERY = 60.0
 """Seconds from one diagnosis of a gate to the next."""
 _AT_ONCE = 4
 """Diagnoses under way at most: they look at all series of a metric, and can wait."""
-_NAMESPACES = frozenset({"namespace", "exported_namespace", "k8s_namespace_name"})
 _EXAMPLES = 3
 _LONGEST_EXAMPLE = 80
 
@@ -32,10 +32,12 @@ class _Selection:
     Attributes:
         metrics: names of the metric; one is enough.
         ways: conditions on labels, in every way that series may be labelled; one is enough.
+        preset: it is a preset's, whose labels are known to begin with the namespace where they do not say it.
     """
 
     metrics: tuple[str, ...]
     ways: tuple[tuple[Condition, ...], ...]
+    preset: bool = False
 
 
 @dataclass
@@ -91,7 +93,7 @@ class Hints:
         async def find() -> None:
             finding.words = await diagnose(ask, gate, names, finding.version)
 
-        task = asyncio.create_task(find(), name=f"diagnosis {names.namespace}/{names.release} {gate.name}")
+        task = asyncio.create_task(also(find), name=f"diagnosis {names.namespace}/{names.release} {gate.name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -135,14 +137,19 @@ async def _missing(ask: Ask, selection: _Selection, namespace: str) -> str:
     _, way, failing = nearest
     if not failing:
         return f"no series {metric} has {' and '.join(condition.text for condition in way)} at once"
-    return await _wrong_value(ask, metric, way, failing[0], namespace)
+    return await _wrong_value(ask, metric, way, failing[0], namespace, preset=selection.preset)
 
 
-async def _wrong_value(ask: Ask, metric: str, way: Sequence[Condition], condition: Condition, namespace: str) -> str:
-    """Say which condition matches nothing, with what there is in its place, as far as that is of the Release's own namespace."""
+async def _wrong_value(
+    ask: Ask, metric: str, way: Sequence[Condition], condition: Condition, namespace: str, *, preset: bool
+) -> str:
+    """Say which condition matches nothing, with what there is in its place, as far as that is of the Release's own namespace.
+
+    A condition on a namespace is not enough: it must be `=`, and the namespace the Release's own.
+    """
     words = f"no series {metric} has {condition.text}"
     others = ",".join(one.text for one in way if one is not condition)
-    within = any(one.label in _NAMESPACES for one in way if one is not condition)
+    within = any(one.keeps_to(namespace) for one in way if one is not condition)
     result = await ask(f"topk({_EXAMPLES}, count by ({condition.label}) ({metric}{{{others if within else ''}}}))")
     if isinstance(result, Trouble) or not isinstance(result.data, list):
         return words
@@ -150,7 +157,7 @@ async def _wrong_value(ask: Ask, metric: str, way: Sequence[Condition], conditio
     if not any(values):
         return f"{words}: none of them has a label {condition.label}"
     # What others call their Services and pods is no concern of people who may read this status.
-    examples = [_shortened(value) for value in values if value and (within or value.startswith(f"{namespace}_"))]
+    examples = [_shortened(value) for value in values if value and (within or (preset and value.startswith(f"{namespace}_")))]
     known = f" (e.g. {', '.join(sorted(examples))})" if examples else ""
     return f"{words}: the metric exists with other values of {condition.label}{known}"
 
@@ -182,15 +189,15 @@ def _of_preset(preset: Preset, names: Names, version: Version) -> Iterator[_Sele
     known = TELEMETRY.get(preset.source)
     if known is None:
         first = {Measure.CPU: presets.CPU, Measure.MEMORY: presets.MEMORY}.get(preset.measure, presets.RESTARTS)
-        yield _Selection((first,), ways)
+        yield _Selection((first,), ways, preset=True)
         if first != presets.RESTARTS:
-            yield _Selection((presets.LIMITS,), ways)
+            yield _Selection((presets.LIMITS,), ways, preset=True)
         return
     if preset.measure in (Measure.LATENCY, Measure.TAIL):
         metrics = (f"{known.histogram}_bucket", known.histogram) if known.native else (f"{known.histogram}_bucket",)
     else:
         metrics = (known.counter,) if known.counter else (f"{known.histogram}_count", known.histogram)
-    yield _Selection(metrics, ways)
+    yield _Selection(metrics, ways, preset=True)
 
 
 def _of_own(counters: Counters, values: dict[str, str], version: Version) -> Iterator[_Selection]:

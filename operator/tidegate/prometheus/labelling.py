@@ -105,7 +105,9 @@ def instead(source: Source, label: str, series: Sequence[Mapping[str, str]], bes
     return f"its series have no label {label}{have}: let the application count by it, or use counters of your own (metric.counters)"
 
 
-async def own_queries(ask: Ask, canary: tuple[str, str], stable: tuple[str, str] | None = None) -> str | None:
+async def own_queries(
+    ask: Ask, canary: tuple[str, str], stable: tuple[str, str] | None = None, *, namespace: str | None
+) -> str | None:
     """Return why bad events cannot be told by people's own queries.
 
     A label that a condition on bad events asks for, beyond what is asked of all events, must be somewhere on the metric. It need
@@ -115,6 +117,8 @@ async def own_queries(ask: Ask, canary: tuple[str, str], stable: tuple[str, str]
         ask: evaluates a query.
         canary: queries for bad and for all events of the new version; the same one twice where it has a part for each.
         stable: likewise of the stable version; None where there are none.
+        namespace: what other labels there are is told of series of this namespace alone; None for all, as to whoever asks with
+            rights of their own.
 
     Returns:
         A sentence without a full stop; empty where they can be told, as far as the queries say; None where that is not known (yet).
@@ -123,7 +127,7 @@ async def own_queries(ask: Ask, canary: tuple[str, str], stable: tuple[str, str]
     if not groups:
         return ""
     others = {(one.metric, one.label): one for group in _suspects(*stable) for one in group} if stable is not None else {}
-    found = [await _blind(ask, group, others) for group in groups]
+    found = [await _blind(ask, group, others, namespace) for group in groups]
     if "" in found:
         return ""
     return next((one for one in found if one), None)
@@ -138,7 +142,7 @@ async def unlabelled(ask: Ask, bad: str, total: str) -> str:
         total: query for all events, see `own_queries`.
     """
     groups = [[replace(suspect, conditions=()) for suspect in group] for group in _suspects(bad, total)]
-    found = [await _blind(ask, group, {}) for group in groups]
+    found = [await _blind(ask, group, {}, None) for group in groups]
     return "" if "" in found else next((one for one in found if one), "")
 
 
@@ -163,7 +167,9 @@ def _suspects(bad: str, total: str) -> list[list[_Suspect]]:
     return groups
 
 
-async def _blind(ask: Ask, group: Sequence[_Suspect], others: Mapping[tuple[str, str], _Suspect]) -> str | None:
+async def _blind(
+    ask: Ask, group: Sequence[_Suspect], others: Mapping[tuple[str, str], _Suspect], namespace: str | None
+) -> str | None:
     for suspect in group:
         anywhere = _Suspect(suspect.metric, (), suspect.label)
         some, labelled = await asyncio.gather(_any(ask, suspect.of("")), _any(ask, anywhere.of('!=""')))
@@ -173,7 +179,8 @@ async def _blind(ask: Ask, group: Sequence[_Suspect], others: Mapping[tuple[str,
             like = others.get((suspect.metric, suspect.label))
             labelled = like is None or not await _only_there(ask, suspect, like)
         if not labelled:
-            return _no_label(suspect, await ask(f"topk({_EXAMPLES}, {suspect.selector('')})"))
+            shown = namespace is None or any(one.keeps_to(namespace) for one in suspect.conditions)
+            return _no_label(suspect, await ask(f"topk({_EXAMPLES}, {suspect.selector('')})") if shown else Result([]))
     return ""
 
 

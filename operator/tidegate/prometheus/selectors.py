@@ -17,6 +17,10 @@ _MOST = 64
 """Selectors of one query that are looked at: they are compared with each other, and asked for one by one."""
 
 
+NAMESPACES = frozenset({"namespace", "exported_namespace", "k8s_namespace_name"})
+"""Labels that hold the namespace that a series is of."""
+
+
 @dataclass(frozen=True)
 class Condition:
     """One condition on a label, as it is written.
@@ -40,6 +44,10 @@ class Condition:
     def wants(self) -> bool:
         """Whether only series that have the label can match, with a value that is asked for."""
         return self.operator in ("=", "=~") and self.value[1:-1] not in ("", ".*", ".+")
+
+    def keeps_to(self, namespace: str) -> bool:
+        """Whether only series of this namespace can match."""
+        return self.label in NAMESPACES and self.operator == "=" and self.value[1:-1] == namespace
 
 
 @dataclass(frozen=True)

@@ -75,9 +75,9 @@ class Tellers:
         except ValueError:
             # The look itself says what is wrong with the variables.
             return ""
-        found = [await own_queries(ask, canary, stable)]
+        found = [await own_queries(ask, canary, stable, namespace=names.namespace)]
         if stable is not None:
-            found.append(await own_queries(ask, stable))
+            found.append(await own_queries(ask, stable, namespace=names.namespace))
         if all(one == "" for one in found):
             sound[gate.name] = (gate.metric, revision)
         return next((one for one in found if one), "")

@@ -182,7 +182,7 @@ def test_selectors_of_a_query_are_compared_in_linear_time() -> None:
         return Result([])
 
     def work(text: str) -> None:
-        asyncio.run(own_queries(nothing, (text, text.replace('",c="d"', '"'))))
+        asyncio.run(own_queries(nothing, (text, text.replace('",c="d"', '"')), namespace="shop"))
 
     assert growth(work, lambda n: " + ".join(f'a{{b="{number}",c="d"}}' for number in range(n)), 256) <= _MOST_GROWTH
 

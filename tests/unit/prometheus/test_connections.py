@@ -156,6 +156,39 @@ class TestTrouble:
         expected = f'Prometheus says: invalid parameter "query": 1:5: parse error: unexpected end of input (HTTP {status})'
         assert trouble(expected) == await connect(prometheus.address).query("sum(", AT)
 
+    @pytest.mark.parametrize(
+        ("said", "told"),
+        [
+            (
+                'found duplicate series for the match group {a="payments"}: [{secret="vault-root"}];many-to-many',
+                "found duplicate series for the match group",
+            ),
+            ('multiple matches: [{"vault.root"="x"}]', "multiple matches:"),
+            ('duplicate time series: vault_root_total{secret="x"}', "duplicate time series:"),
+            ('label "{"vault-root", secret="x"}" is odd', 'label "'),
+            ("[vault-root]", ""),
+            ("cannot run (label_replace((\nsum(vault_root)\n), ", "cannot run ("),
+        ],
+    )
+    async def test_series_in_an_error_are_not_told(self, prometheus, connect, caplog, said, told):
+        """Labels of series may be anybody's: what follows them is for the operator's administrator, in the log at debug."""
+        caplog.set_level(logging.DEBUG, logger="tidegate")
+        prometheus.refuses(said, 422)
+
+        answer = await connect(prometheus.address).query("q", AT)
+
+        words = f"{f'Prometheus says: {told}'.rstrip()}... (it names series: the operator's log has the rest at debug) (HTTP 422)"
+        assert trouble(words) == answer
+        assert "vault" not in words
+        assert [logging.DEBUG] == [record.levelno for record in caplog.records if "vault" in record.getMessage()]
+
+    @pytest.mark.parametrize("said", ['1:4: parse error: unexpected "{" in aggregation', "parse error: unexpected character: '['"])
+    async def test_brackets_that_a_query_has_wrong_are_told(self, prometheus, connect, said):
+        """Errors of grammar quote the query's own text."""
+        prometheus.refuses(said, 400)
+
+        assert trouble(f"Prometheus says: {said} (HTTP 400)") == await connect(prometheus.address).query("q", AT)
+
     async def test_an_error_is_not_tried_again(self, prometheus, connect):
         """The next look is the next try: a thread that waits and retries blocks the others."""
         prometheus.says(503, "<html>", Retry_After="60")

@@ -162,3 +162,27 @@ async def test_long_values_are_cut():
     words = await diagnose(series.ask, preset("HTTP", "ErrorRate"), NAMES, Version.CANARY)
 
     assert len(words) < 250
+
+
+@pytest.mark.parametrize(
+    "where", ['namespace="payments"', 'namespace=~"shop"', 'namespace!="x"', 'namespace="shop|payments"', 'team="shop"']
+)
+async def test_examples_of_another_namespace_are_not_given(where):
+    """A condition on a namespace is not enough: it must be `=`, with the Release's own."""
+    series = Series({"kube_secret_info": 9, f"kube_secret_info{{{where}}}": 3}, {"secret": ["shop_key", "vault-root"]})
+
+    words = await diagnose(series.ask, own(f'kube_secret_info{{{where},secret="nothing"}}'), NAMES, Version.CANARY)
+
+    assert words == 'no series kube_secret_info has secret="nothing": the metric exists with other values of secret'
+
+
+@pytest.mark.parametrize("quote", ['"', "'", "`"])
+async def test_examples_of_the_own_namespace_are_given(quote):
+    """Queries of one's own, too, whatever their quotes."""
+    where = f"namespace={quote}{{{{namespace}}}}{quote}"
+    filled = f"namespace={quote}shop{quote}"
+    series = Series({"orders_total": 9, f"orders_total{{{filled}}}": 3}, {"result": ["failed"]})
+
+    words = await diagnose(series.ask, own(f'orders_total{{{where},result="bad"}}'), NAMES, Version.CANARY)
+
+    assert words.endswith("the metric exists with other values of result (e.g. failed)")

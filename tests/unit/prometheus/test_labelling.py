@@ -6,15 +6,15 @@ from tidegate.api.metric import Source
 from tidegate.prometheus.answers import Result, Trouble
 from tidegate.prometheus.labelling import instead, own_queries, unlabelled
 
-TOTAL = 'orders_total{pod=~"c"}'
-BAD = 'orders_total{pod=~"c",result="failed"}'
+TOTAL = 'orders_total{namespace="shop",pod=~"c"}'
+BAD = 'orders_total{namespace="shop",pod=~"c",result="failed"}'
 
 
 class Series:
     """A Prometheus with series of one metric, which knows the selectors that are asked here."""
 
     def __init__(self, *series: dict[str, str]) -> None:
-        self.series = series
+        self.series = [{"namespace": "shop", **one} for one in series]
         self.asked: list[str] = []
 
     async def ask(self, query: str) -> Result | Trouble:
@@ -35,7 +35,7 @@ async def test_no_series_has_the_label():
     """Then no bad event can ever show, and what there is instead is said."""
     series = Series({"pod": "c", "state": "ok"}, {"pod": "s", "state": "ok"})
 
-    words = await own_queries(series.ask, (BAD, TOTAL))
+    words = await own_queries(series.ask, (BAD, TOTAL), namespace="shop")
 
     assert words == "bad events cannot be told from good ones: no series orders_total has a label result (there are state)"
 
@@ -44,22 +44,22 @@ async def test_no_bad_event_yet():
     """The label is there, with other values."""
     series = Series({"pod": "c", "result": "ok"})
 
-    assert await own_queries(series.ask, (BAD, TOTAL)) == ""
+    assert await own_queries(series.ask, (BAD, TOTAL), namespace="shop") == ""
 
 
 async def test_the_label_comes_with_the_first_bad_event():
     """Elsewhere it has come; here nothing has failed."""
     series = Series({"pod": "c"}, {"pod": "other", "result": "failed"})
 
-    assert await own_queries(series.ask, (BAD, TOTAL)) == ""
+    assert await own_queries(series.ask, (BAD, TOTAL), namespace="shop") == ""
 
 
 async def test_all_of_stable_has_the_label_and_the_new_version_has_not():
     """It has been renamed."""
     series = Series({"pod": "c", "outcome": "ok"}, {"pod": "s", "result": "ok"})
-    stable = ('orders_total{pod=~"s",result="failed"}', 'orders_total{pod=~"s"}')
+    stable = ('orders_total{namespace="shop",pod=~"s",result="failed"}', 'orders_total{namespace="shop",pod=~"s"}')
 
-    words = await own_queries(series.ask, (BAD, TOTAL), stable)
+    words = await own_queries(series.ask, (BAD, TOTAL), stable, namespace="shop")
 
     assert words is not None
     assert words.endswith("no series orders_total has a label result (there are outcome)")
@@ -67,7 +67,7 @@ async def test_all_of_stable_has_the_label_and_the_new_version_has_not():
 
 async def test_no_series_yet():
     """Nobody knows."""
-    assert await own_queries(Series({"pod": "s"}).ask, (BAD, TOTAL)) is None
+    assert await own_queries(Series({"pod": "s"}).ask, (BAD, TOTAL), namespace="shop") is None
 
 
 async def test_a_server_that_is_away():
@@ -76,7 +76,7 @@ async def test_a_server_that_is_away():
     async def ask(_: str) -> Trouble:
         return Trouble("away")
 
-    assert await own_queries(ask, (BAD, TOTAL)) is None
+    assert await own_queries(ask, (BAD, TOTAL), namespace="shop") is None
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ async def test_what_says_nothing_is_not_asked(bad, total):
     """A counter of its own for bad events, or a label that only they have, need not be there."""
     series = Series({"pod": "c"})
 
-    assert await own_queries(series.ask, (bad, total)) == ""
+    assert await own_queries(series.ask, (bad, total), namespace="shop") == ""
     assert series.asked == []
 
 
@@ -103,7 +103,7 @@ async def test_a_quotient_in_one_query():
     """Its parts are the total and the bad ones."""
     query = f"(sum(rate({BAD}[1m])) or vector(0)) / sum(rate({TOTAL}[1m]))"
 
-    words = await own_queries(Series({"pod": "c"}).ask, (query, query))
+    words = await own_queries(Series({"pod": "c"}).ask, (query, query), namespace="shop")
 
     assert words == "bad events cannot be told from good ones: no series orders_total has a label result"
 
@@ -130,3 +130,14 @@ async def test_without_names_the_whole_metric_counts():
 def test_what_there_is_instead(series, words):
     """The nearest label is named, and never more than a few."""
     assert words in instead(Source.HTTP, "code", series)
+
+
+@pytest.mark.parametrize("where", ['namespace="payments"', 'namespace=~"shop"', 'namespace!="shop"', 'team="shop"'])
+async def test_labels_of_another_namespace_are_not_named(where):
+    """What others' series are labelled with is no concern of this one's people; that the label is missing is."""
+    series = Series({"namespace": "payments", "team": "shop", "vault": "root"}, {"namespace": "shop", "team": "shop", "vault": "x"})
+    total = f"orders_total{{{where}}}"
+
+    words = await own_queries(series.ask, (total.replace("}", ',result="failed"}'), total), namespace="shop")
+
+    assert words == "bad events cannot be told from good ones: no series orders_total has a label result"
