@@ -19,7 +19,7 @@ from tidegate.cluster.events import Recorder
 from tidegate.cluster.reflector import State
 from tidegate.cluster.resources import RELEASES, Target
 from tidegate.controller.cached import CachedCluster
-from tidegate.controller.config import Config
+from tidegate.controller.config import Config, warn
 from tidegate.controller.gather import Gatherer
 from tidegate.controller.handover import knows, note
 from tidegate.controller.health import alive, ready
@@ -177,7 +177,7 @@ class App:
         try:
             await self._endpoints.start()
             log.info("listening", version=__version__, server=self._connection.server, **self._endpoints.ports)
-            self._warn()
+            warn(self._config)
             self._subscribe()
             self._recorder.start()
             self._start("stop", stop.wait())
@@ -186,16 +186,6 @@ class App:
         finally:
             log.info("stopping")
             await self._close()
-
-    def _warn(self) -> None:
-        """Say what of the configuration is better otherwise, and works."""
-        for one in self._config.connections:
-            if one.in_clear:
-                log.warning(
-                    "a Prometheus connection is plain http: whoever is on its way can read it and lie to its gates; use https",
-                    connection=one.name,
-                    address=one.address,
-                )
 
     async def _begin(self) -> None:
         """Fill the caches, and keep them; whether this process works or stands by."""

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+import structlog
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
@@ -14,6 +15,8 @@ from pydantic.alias_generators import to_camel
 from tidegate.api.base import Duration
 from tidegate.prometheus.config import BRANCHES, ConnectionConfig
 from tidegate.runtime.errors import Terminal
+
+log = structlog.get_logger(__name__)
 
 LONGEST_LEASE = timedelta(minutes=1)
 """The API server gives up on any request by then."""
@@ -128,6 +131,17 @@ def load(path: Path | None) -> Config:
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise Terminal(f"{path}: connections: there is more than one connection {', '.join(doubled)}")
     return config
+
+
+def warn(config: Config) -> None:
+    """Log what of a configuration works and had better be otherwise."""
+    for one in config.connections:
+        if one.in_clear:
+            log.warning(
+                "a Prometheus connection is plain http: whoever is on its way can read it and lie to its gates; use https",
+                connection=one.name,
+                address=one.address,
+            )
 
 
 def _parsed(path: Path) -> Any:
