@@ -27,6 +27,7 @@ from tidegate.engine.plan import (
 from tidegate.runtime.errors import Retry
 from tidegate.traffic import services
 from tidegate.traffic.router import Router
+from tidegate.traffic.selection import selector_of
 from tidegate.workloads import actuator
 
 log = structlog.get_logger(__name__)
@@ -94,6 +95,7 @@ async def _attempt(
         return None
     try:
         _same_template(action, decided, around)
+        _same_selector(action, decided, around)
         wrote = await _perform(action, around, cluster=cluster, router=router)
     except Exception as error:  # noqa: BLE001 - the caller raises it again, after what does not depend on it
         return error
@@ -115,6 +117,18 @@ def _same_template(action: Action, decided: Surroundings, around: Surroundings) 
     own_too = isinstance(action, Hold)
     if now.template != before.template or (own_too and now.own_template != before.own_template):
         raise Retry(f"the pod template of Deployment {now.name} has changed meanwhile")
+
+
+def _same_selector(action: Action, decided: Surroundings, around: Surroundings) -> None:
+    """What leads a Service to pods is meant for the selector that was decided on: by another, it may be another workload's pods.
+
+    Raises:
+        Retry: the selector of the user's Service has changed since.
+    """
+    before, now = decided.services, around.services
+    leads = isinstance(action, EnsureService) or (isinstance(action, PinService) and action.revision is not None)
+    if leads and before is not None and now is not None and selector_of(now.user) != selector_of(before.user):
+        raise Retry(f"the selector of Service {now.name} has changed meanwhile")
 
 
 async def _perform(action: Action, around: Surroundings, *, cluster: Cluster, router: Router) -> bool:

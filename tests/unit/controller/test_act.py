@@ -13,7 +13,18 @@ from tidegate.controller import act
 from tidegate.controller.act import Done
 from tidegate.controller.gather import Surroundings
 from tidegate.controller.stored import stored_status
-from tidegate.engine.plan import Action, CreateCanary, Hold, LabelWorkload, PinService, Scale, SetFinalizer, ShiftRoute
+from tidegate.engine.plan import (
+    Action,
+    CreateCanary,
+    EnsureService,
+    Hold,
+    LabelWorkload,
+    PinService,
+    Role,
+    Scale,
+    SetFinalizer,
+    ShiftRoute,
+)
 from tidegate.engine.snapshot import RouteStage
 from tidegate.runtime.errors import Retry
 from tidegate.traffic.router import HTTPRouteRouter
@@ -162,3 +173,27 @@ async def test_what_was_decided_on_another_template_is_not_done(rolling: Stage, 
     assert isinstance(done.failed, Retry)
     assert "has changed meanwhile" in str(done.failed)
     assert [] == written(api)
+
+
+@pytest.mark.parametrize(
+    ("action", "done"), [(EnsureService(Role.STABLE, "cccc"), False), (PinService("aaaa"), False), (PinService(None), True)]
+)
+async def test_service_that_was_led_astray_since_is_written_by_no_old_decision(
+    rolling: Stage, api: ApiServer, action: Action, done: bool
+) -> None:
+    """Given a selector that is changed between decision and write, nothing is led to what it selects now; a pin may still go."""
+    pinned = objects.service()
+    pinned["spec"]["selector"] |= {"pod-template-hash": "bbbb"}
+    rolling.add(pinned)
+    decided = look_round(rolling)
+    strange = objects.service()
+    strange["spec"]["selector"] = {"app": "ledger", "pod-template-hash": "bbbb"}
+    rolling.add(strange)
+
+    found = await carry_out(rolling, action, decided=decided)
+
+    assert done == (found.failed is None)
+    assert done == bool(api.requests)
+    if found.failed is not None:
+        assert isinstance(found.failed, Retry)
+        assert "the selector of Service checkout has changed meanwhile" in str(found.failed)
