@@ -106,8 +106,7 @@ CELLS = (
         "everything takes twice as long, P99",
         replace(CLUSTER, fault=Fault(1.0, slower=2.0), latency=LATENCY),
         gate=P99,
-        # Envoy's buckets tell no more: see docs/adr/0028.
-        seconds=40,
+        seconds=25,
         peers={
             (5, 10): ("83.0 s, 1641", "9.9 s, 215", "19.8 s, 409"),
             (15, 10): ("108.0 s, 2147", "21.9 s, 373", "29.6 s, 564"),

@@ -117,10 +117,12 @@ class Scene:
         return await self.create(SERVICES, NAME, spec={"selector": LABELS, "ports": [{"port": 80, "targetPort": 8080}]})
 
     async def route(self) -> Json:
-        """Create the user's route. No gateway runs here, so nobody accepts it."""
+        """Create the user's route. Where no gateway runs, nobody accepts it; where one does, no other test's is in its way."""
         parent = {"name": "contour", "namespace": "projectcontour"}
         rules = [{"backendRefs": [{"name": NAME, "port": 80}]}]
-        return await self.create(HTTP_ROUTES, NAME, spec={"parentRefs": [parent], "rules": rules})
+        return await self.create(
+            HTTP_ROUTES, NAME, spec={"parentRefs": [parent], "hostnames": [f"{self.namespace}.example"], "rules": rules}
+        )
 
     async def release(self, *, route: bool = False, **spec: Any) -> Json:
         """Create the Release."""

@@ -73,7 +73,7 @@ async def live(scene: Scene, where: str, folder: Path, **config: Any) -> Operato
     await asyncio.to_thread(folder.mkdir, exist_ok=True)
     return await scene.start(
         ready=False,
-        program=(sys.executable, "-m", "api.poisoned_operator"),
+        program=(sys.executable, "-P", str(Path(__file__).with_name("poisoned_operator.py"))),
         environment={"TIDEGATE_TEST_POISON": f"{where}:{POISON}"},
         stateDirectory=str(folder),
         connections=[{"name": "default", "address": "http://127.0.0.1:1"}],

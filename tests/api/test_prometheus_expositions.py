@@ -166,11 +166,11 @@ class Scene:
 
         What the first page says is handed out once the others were asked after it, so the instant is one right after these were.
         """
-        first, *others = ([path for path, page in self.pages.items() if page is one] for one in pages)
-        at = await self._since(time.time(), [*first, *(path for paths in others for path in paths)])
-        if not others:
+        first = [path for path, page in self.pages.items() if page is pages[0]]
+        last = [path for path, page in self.pages.items() if page in pages and page is not pages[0]]
+        at = await self._since(time.time(), [*first, *last])
+        if not last:
             return at
-        last = [path for paths in others for path in paths]
         later = await self._since(at.timestamp(), last)
         connection = Connection(ConnectionConfig(name="scene", address=self.address))
         try:

@@ -51,7 +51,7 @@ async def test_header_value_is_not_shown_and_is_put_back(scene: Scene) -> None:
     await scene.deployment()
     await scene.service()
     backends = [{"name": NAME, "port": 80, "filters": [SET]}, {"name": "other", "port": 80, "weight": 3}]
-    parent = {"name": "contour", "namespace": "projectcontour"}
+    parent = {"name": "of-the-test"}
     await scene.create(HTTP_ROUTES, NAME, spec={"parentRefs": [parent], "rules": [{"backendRefs": backends}]})
     before = await rules(scene)
     await scene.release(route=True)

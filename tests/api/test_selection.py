@@ -31,7 +31,7 @@ async def another_workload(scene: Scene) -> None:
     """Put a Service and a route there that are none of the Deployment's, as their own people would."""
     await scene.create(SERVICES, OTHER, spec={"selector": {"app": OTHER}, "ports": [{"port": 80, "targetPort": 8080}]})
     rules = [{"backendRefs": [{"name": OTHER, "port": 80}]}]
-    parent = {"name": "contour", "namespace": "projectcontour"}
+    parent = {"name": "of-the-test"}
     await scene.create(HTTP_ROUTES, OTHER, spec={"parentRefs": [parent], "rules": rules})
 
 

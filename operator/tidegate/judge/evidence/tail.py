@@ -9,10 +9,6 @@ How the stake is spread over bounds and starting times may follow what stable di
 evenly; each later one (`restarts`) goes to the bounds that at least FEWEST and at most the share SLOWEST of stable's requests
 exceeded so far. At a bound that more exceed the factors are valid but weak; what was staked there is taken back and spread anew.
 
-Bursts: later starts divide each interval's evidence by what was known of them before it. The first start keeps its logarithms
-undivided, and they are weighed by what is known now (`bursts.discounted`): what was read before bursts could be told from chance
-is not given away, which is most where a version is slow from the beginning.
-
 Proof: the least of the bounds' evidence for p_c < rho * p_b, over the bounds that at least LEAST_SHARE of stable's requests
 exceed (or the lowest bound, if that is less). At a bound that one request in 10,000 exceeds nothing could be shown for days;
 the limit there is watched for harm, and no proof of it is asked.
@@ -25,7 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from tidegate.judge.evidence import bursts, latency
+from tidegate.judge.evidence import latency
 from tidegate.judge.evidence.interval import Interval
 from tidegate.judge.evidence.latency import BEYOND, KEPT, WITHIN, Bounds, Counted, Slower
 from tidegate.judge.evidence.numbers import bounded, log_mean
@@ -46,14 +42,9 @@ _LEAST = 1e-300
 _SPENT = latency.LENGTH
 _RETURNED = _SPENT + 1
 _CARRIED = _RETURNED + 1
-_BURSTS = slice(_CARRIED + 1, _CARRIED + 1 + len(bursts.GRID))
-_FIRST = _BURSTS.stop
-_LOGS = _FIRST + KEPT
-_STAKES = _LOGS + KEPT * len(BEYOND)
+_STAKES = _CARRIED + 1
 _PROOFS = _STAKES + KEPT * len(BEYOND)
 _LENGTH = _PROOFS + KEPT * len(WITHIN)
-_STEEPEST = 340.0
-"""Greatest logarithm that counts: less evidence is still valid."""
 
 
 class Tail:
@@ -72,9 +63,8 @@ class Tail:
     def begin(self) -> list[float]:
         """Return the state before the first interval.
 
-        After the common stretch: weight spent, stakes that came back when bounds changed, proof from before that, what is known of
-        bursts; for each bound what is staked on each alternative at the first start, and the logarithms that it has won, undivided;
-        for each bound the stake on every alternative of all later starts, and the logarithms of proof.
+        After the common stretch: weight spent, stakes that came back when bounds changed, proof from before that, then for each
+        bound the stake on every alternative, then for each bound the logarithms of proof.
         """
         return [0.0] * _LENGTH
 
@@ -83,39 +73,29 @@ class Tail:
         counted = None if interval.alone else self._bounds.take(state, interval)
         if counted is None or counted.n_c <= 0 or counted.n_b <= 0:
             return
-        state[_BURSTS] = bursts.weights_at(interval.bursts)
-        divisor, size = max(1.0, interval.bursts), len(BEYOND)
-        harm, proof = _terms(self._harm, self.rho, counted), _terms(self._proof, self.rho, counted)
-        weights, at, proof_at = _weights(state, counted, interval.start), 0, _PROOFS
+        harm = _terms(self._harm, self.rho, counted, max(1.0, interval.bursts))
+        proof = _terms(self._proof, self.rho, counted, max(1.0, interval.bursts))
+        weights = _weights(state, counted, interval.start)
+        at, proof_at = _STAKES, _PROOFS
         for x, y, weight in zip(counted.x_c, counted.x_b, weights, strict=True):
-            both, won, proofs = x + y, slice(_LOGS + at, _LOGS + at + size), slice(proof_at, proof_at + len(proof))
-            stakes = slice(_STAKES + at, _STAKES + at + size)
+            both, end, proof_end = x + y, at + len(harm), proof_at + len(proof)
             if both > 0:
-                logs = [x * a + both * b for a, b in harm]
-                state[won] = [old + log for old, log in zip(state[won], logs, strict=True)]
-                if weight > 0 or any(state[stakes]):
-                    state[stakes] = latency.grown(state[stakes], weight, [log / divisor for log in logs])
-                state[proofs] = [old + (x * a + both * b) / divisor for old, (a, b) in zip(state[proofs], proof, strict=True)]
+                if weight > 0 or any(state[at:end]):
+                    state[at:end] = latency.grown(state[at:end], weight, [x * a + both * b for a, b in harm])
+                state[proof_at:proof_end] = [
+                    old + x * a + both * b for old, (a, b) in zip(state[proof_at:proof_end], proof, strict=True)
+                ]
             elif weight > 0:
-                state[stakes] = [old + weight for old in state[stakes]]
-            at, proof_at = at + size, proofs.stop
+                state[at:end] = [old + weight for old in state[at:end]]
+            at, proof_at = end, proof_end
 
     def harm(self, state: Sequence[float]) -> float:
         """Return the evidence that some bound is exceeded by more than rho times stable's share."""
-        rest = 1 - state[_SPENT] + state[_RETURNED] + math.fsum(state[_STAKES:_PROOFS])
-        return bounded(_discounted(state, rest, range(KEPT)))
+        return bounded(math.log(max(_LEAST, 1 - state[_SPENT] + state[_RETURNED] + math.fsum(state[_STAKES:_PROOFS]))))
 
     def proof(self, state: Sequence[float]) -> float:
         """Return the evidence that at each bound that counts, less than rho times stable's share of requests is slower."""
         return bounded(_proof(state))
-
-    def weights(self, state: Sequence[float]) -> list[float]:
-        """Return what is known of bursts: the probability of each phi in `bursts.GRID`."""
-        return list(state[_BURSTS])
-
-    def temper(self, state: list[float], weights: Sequence[float], *, told: bool = True) -> None:  # noqa: ARG002 - as others'
-        """Weigh the evidence of the first start by what is known of bursts now: the probability of each phi in `bursts.GRID`."""
-        state[_BURSTS] = weights
 
     def strongest(self, state: Sequence[float]) -> Slower | None:
         """Return what was counted at the bound with the greatest evidence of harm; None before anything was counted.
@@ -129,29 +109,14 @@ class Tail:
         usual = latency.watched(state)
         if self.harm(state) <= 0 and usual in bounds:
             return latency.slower(state, bounds.index(usual))
-        later = [math.fsum(state[at : at + size]) for at in range(_STAKES, _STAKES + len(bounds) * size, size)]
-        stakes = [one + math.exp(_discounted(state, 0.0, [place])) for place, one in enumerate(later)]
+        stakes = [math.fsum(state[at : at + size]) for at in range(_STAKES, _STAKES + len(bounds) * size, size)]
         return latency.slower(state, stakes.index(max(stakes)))
 
 
-def _terms(alternatives: Sequence[tuple[float, float]], rho: float, counted: Counted) -> list[tuple[float, float]]:
+def _terms(alternatives: Sequence[tuple[float, float]], rho: float, counted: Counted, bursts: float) -> list[tuple[float, float]]:
     """Return for each alternative what a slow request of the new version, and what any slow request adds to the log factor."""
     base = rho * counted.n_c + counted.n_b
-    return [(log_r, math.log(base / (r * counted.n_c + counted.n_b))) for r, log_r in alternatives]
-
-
-def _discounted(state: Sequence[float], rest: float, places: Sequence[int]) -> float:
-    """Return the logarithm of a sum and of what the first start has won at some bounds, weighed by what is known of bursts."""
-    size, exp = len(BEYOND), math.exp
-    won = [(state[_FIRST + place], state[_LOGS + place * size : _LOGS + (place + 1) * size]) for place in places]
-    staked = [(stake, logs) for stake, logs in won if stake > 0]
-
-    def value(place: int) -> float:
-        phi = bursts.GRID[place]
-        total = sum([stake * sum([exp(min(_STEEPEST, log / phi)) for log in logs]) for stake, logs in staked])
-        return math.log(max(_LEAST, rest + total))
-
-    return bursts.discounted(value, state[_BURSTS], least=math.log(max(_LEAST, rest)))
+    return [(log_r / bursts, math.log(base / (r * counted.n_c + counted.n_b)) / bursts) for r, log_r in alternatives]
 
 
 def _weights(state: list[float], counted: Counted, start: float) -> list[float]:
@@ -170,9 +135,6 @@ def _weights(state: list[float], counted: Counted, start: float) -> list[float]:
     state[_SPENT] = max(state[_SPENT], due(start))
     state[_RETURNED] = 0.0
     each = spend / (sum(worthy) * len(BEYOND))
-    if before <= 0 and not any(state[_FIRST:_STAKES]):
-        state[_FIRST : _FIRST + len(worthy)] = [each] * len(worthy)
-        return [0.0] * len(worthy)
     return [each if worth else 0.0 for worth in worthy]
 
 
@@ -180,9 +142,6 @@ def _withdraw(state: list[float], lowest: int) -> None:
     """Take the stakes back from so many of the lowest bounds."""
     end = _STAKES + lowest * len(BEYOND)
     back = sum(state[_STAKES:end])
-    if any(state[_FIRST : _FIRST + lowest]):
-        back += math.exp(_discounted(state, 0.0, range(lowest)))
-        state[_FIRST : _FIRST + lowest] = [0.0] * lowest
     if back > 0:
         state[_RETURNED] += back
         state[_STAKES:end] = [0.0] * (end - _STAKES)
@@ -202,5 +161,5 @@ def _proof(state: Sequence[float]) -> float:
 def _cash_in(state: list[float]) -> None:
     """Take all stakes back, and the proof so far, before other bounds are kept."""
     state[_CARRIED] = _proof(state)
-    state[_RETURNED] += math.fsum(state[_STAKES:_PROOFS]) + math.exp(_discounted(state, 0.0, range(KEPT)))
-    state[_FIRST:] = [0.0] * (_LENGTH - _FIRST)
+    state[_RETURNED] += math.fsum(state[_STAKES:_PROOFS])
+    state[_STAKES:] = [0.0] * (_LENGTH - _STAKES)
