@@ -6,7 +6,6 @@ import ast
 import base64
 import ensurepip
 import hashlib
-import importlib.util
 import os
 import re
 import shutil
@@ -19,18 +18,14 @@ from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from unit.supply.programs import ROOT, loaded
+
 INSTALL = ROOT / "requirements" / "install.py"
 
 
 @pytest.fixture(scope="module")
 def install() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("tidegate_install", INSTALL)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("requirements/install.py")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import subprocess
@@ -14,19 +13,14 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from unit.supply.programs import ROOT, loaded
+
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 
 
 @pytest.fixture(scope="module")
 def sbom() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("tidegate_sbom", ROOT / "requirements" / "sbom.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return loaded("requirements/sbom.py")
 
 
 @pytest.fixture(scope="module")

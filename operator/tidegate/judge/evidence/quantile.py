@@ -226,17 +226,17 @@ class QuantileRatio:
     def _cash_in(self, state: list[float]) -> None:
         for at in _epochs(state):
             self._end_epoch(state, at)
-        state[_ALONE:_EPOCHS] = [0.0] * (_EPOCHS - _ALONE)
+        state[_ALONE : _BURSTS.start] = [0.0] * (_BURSTS.start - _ALONE)
 
     def _compared(self, state: Sequence[float], at: int, bounds: Sequence[float], direction: int) -> _Compared:
         """Return the counts of one epoch that are compared, in direction 0 for harm, in direction 1 for proof."""
-        size, none = len(bounds), _Counts(0.0, ())
+        size = len(bounds)
         canary, stable, alone = (
             _Counts(state[place], state[place + 1 : place + 1 + size]) for place in (at + _CANARY, at + _STABLE, _ALONE)
         )
         if direction == 0:
-            return _Compared(bounds, canary, stable, alone if alone.n > 0 else none, self.kappa)
-        return _Compared(bounds, stable, canary, none, 1 / self.kappa)
+            return _Compared(bounds, canary, stable, alone, self.kappa)
+        return _Compared(bounds, stable, canary, _Counts(0.0, ()), 1 / self.kappa)
 
     def _worth(self, seen: _Compared, weights: Sequence[float]) -> float:
         """Return E of one epoch, weighed by what is known of bursts."""
