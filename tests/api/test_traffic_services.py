@@ -64,7 +64,8 @@ class Shelf:
     async def view(self, role: Role) -> ServiceView | None:
         of_it = f"kubernetes.io/service-name={NAME}-{role.value}"
         slices = await self.shop.cluster.list(ENDPOINT_SLICES.path(self.shop.namespace), label_selector=of_it)
-        return service_view(await self.services(), role, slices=slices.items)
+        services = await self.services()
+        return service_view(services, role, slices=slices.items, ports={port["port"] for port in services.user["spec"]["ports"]})
 
 
 @pytest.fixture
@@ -88,6 +89,21 @@ async def test_service_has_the_endpoints_of_its_revision(shelf: Shelf) -> None:
             await asyncio.sleep(0.1)
     assert stable == ServiceView(name=f"{NAME}-stable", revision=revision, endpoints=2, current=True)
     assert await shelf.view(Role.CANARY) == ServiceView(name=f"{NAME}-canary", revision="nothing", endpoints=0, current=True)
+
+
+async def test_ready_pods_without_the_named_port_are_no_endpoints(shelf: Shelf) -> None:
+    """Given a version that calls its port otherwise, its pods are ready and in a slice without ports: none can be reached."""
+    renamed = {"op": "replace", "path": "/spec/template/spec/containers/0/ports/0/name", "value": "web"}
+    shelf.shop.kubectl("patch", "deployment", NAME, "--type=json", "-p", json.dumps([renamed]))
+    revision = (await shelf.shop.until(lambda view: view.settled and view.template.exists)).template.revision
+
+    await shelf.perform(EnsureService(Role.CANARY, revision))
+
+    async with asyncio.timeout(60):
+        while (canary := await shelf.view(Role.CANARY)) is None or canary.portless < 2:  # noqa: ASYNC110 - a controller's doing
+            await asyncio.sleep(0.1)
+    assert canary.endpoints == 0
+    assert canary.gap.startswith("2 ready pods have no port named http, which is the targetPort of port 80 of Service checkout")
 
 
 async def test_second_pass_writes_nothing(shelf: Shelf) -> None:

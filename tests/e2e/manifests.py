@@ -35,6 +35,7 @@ class App:
         env: environment of its container.
         annotations: of its pod template.
         command: of its container; by default the image's own.
+        port: what its container calls the port that it serves on.
     """
 
     pods: Pods = Pods.FAKE
@@ -44,6 +45,7 @@ class App:
     env: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
     command: tuple[str, ...] = ()
+    port: str = "http"
 
     def changed(self, **changes: Any) -> App:
         return replace(self, **changes)
@@ -64,9 +66,9 @@ def _template(app: App, labels: dict[str, str]) -> Json:
     container: Json = {
         "name": "app",
         "image": app.image or f"{REGISTRY}/{NAME}:{app.version}",
-        "ports": [{"name": "http", "containerPort": 8080}],
+        "ports": [{"name": app.port, "containerPort": 8080}],
         "env": [{"name": name, "value": value} for name, value in env.items()],
-        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 1},
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": app.port}, "periodSeconds": 1},
     }
     if app.command:
         container["command"] = list(app.command)

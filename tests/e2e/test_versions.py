@@ -90,6 +90,19 @@ async def test_crash_loop_is_rolled_back_with_its_reason(given: Given, when: Whe
     await then.pods_wanted("v2", 0)
 
 
+async def test_ready_pods_that_nobody_can_reach_get_no_weight(given: Given, when: When, then: Then) -> None:
+    """Given users, when pods of v2 are ready and lack the port that the Service names, then none of the users is sent to them."""
+    await given.a_released_app(step(50, "5s"), step(100), pods=Pods.REAL, app={"replicas": 2}, progressDeadline="15s")
+    await given.load()
+
+    await when.the_app_becomes(version="v2", port="web")
+
+    await then.the_status_says("waits for pods of v2 that the route can reach: 2 ready pods have no port named http")
+    await then.rolled_back_to("v1")
+    then.weights_were()
+    then.last_rollout_was("RolledBack", "v2", "its pods could not be reached within 15s")
+
+
 async def test_image_that_cannot_be_pulled_is_rolled_back_with_its_reason(given: Given, when: When, then: Then) -> None:
     """An image that does not exist gets no weight; the message of the rollback says so in the kubelet's words."""
     await given.a_released_app(step(50, HELD), step(100), pods=Pods.REAL, app={"replicas": 2}, progressDeadline="8s")

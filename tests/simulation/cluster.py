@@ -50,6 +50,8 @@ class Pod:
     id: int
     ready_at: float | None
     down: bool = False
+    port: str = "http"
+    """What it calls its port."""
 
     def ready(self, now: float) -> bool:
         """Whether it answers its readiness probe."""
@@ -93,11 +95,16 @@ class Deployment:
 
 @dataclass
 class Service:
-    """A Service: the user's, or one of the operator's; `addresses` are its ready endpoints, of the pods of `app`."""
+    """A Service: the user's, or one of the operator's.
+
+    `addresses` are its ready endpoints, of the pods of `app`, that have the port it names (`target`); `portless` are the others.
+    """
 
     revision: str | None = None
     addresses: frozenset[int] = frozenset()
     app: str = APP
+    target: str = "http"
+    portless: frozenset[int] = frozenset()
 
 
 @dataclass
@@ -139,6 +146,8 @@ class Cluster:
         self.routes = {name: Route(name, ((USER, 1),), ((USER, 1),)) for name in routes}
         self.start_up: dict[str, float | None] = {}
         """Seconds until pods of an image are ready; None for never. Default: 3."""
+        self.ports: dict[str, str] = {}
+        """What pods of an image call their port. Default: http."""
         self.router_delay = 0.5
         self.router_works = True
         self.behind: set[str] = set()
@@ -333,7 +342,8 @@ class Cluster:
         for rs in self.replica_sets.values():
             while len(rs.pods) < rs.wanted:
                 delay = self.start_up.get(rs.template.image, 3.0)
-                rs.pods.append(Pod(self.next_id(), None if delay is None else self.now + delay))
+                port = self.ports.get(rs.template.image, "http")
+                rs.pods.append(Pod(self.next_id(), None if delay is None else self.now + delay, port=port))
             rs.pods.sort(key=lambda pod: not pod.ready(self.now))
             while len(rs.pods) > rs.wanted:
                 self._stop(rs.pods.pop())
@@ -349,13 +359,14 @@ class Cluster:
 
     def _sync_slices(self) -> None:
         for service in (one for name, one in self.services.items() if name not in self.behind):
-            service.addresses = self._addresses(service)
-
-    def _addresses(self, service: Service) -> frozenset[int]:
-        if service.app != APP:
-            return OTHERS if service.revision is None else frozenset()
-        sets = (rs for rs in self.replica_sets.values() if service.revision in (None, rs.revision))
-        return frozenset(pod.id for rs in sets for pod in rs.pods if pod.ready(self.now))
+            if service.app != APP:
+                service.addresses = OTHERS if service.revision is None else frozenset()
+                service.portless = frozenset()
+                continue
+            sets = [rs for rs in self.replica_sets.values() if service.revision in (None, rs.revision)]
+            ready = [pod for rs in sets for pod in rs.pods if pod.ready(self.now)]
+            service.addresses = frozenset(pod.id for pod in ready if pod.port == service.target)
+            service.portless = frozenset(pod.id for pod in ready) - service.addresses
 
     def _sync_router(self) -> None:
         for route in self.routes.values():

@@ -175,6 +175,8 @@ class Oracle:
                 rs = self._behind(CANARY)
                 assert rs is not None, "weight on nothing"
                 assert rs.ready(cluster.now) > 0, "weight on a version without ready pods for a whole pass"
+                target = cluster.services[CANARY].target
+                assert any(pod.port == target for pod in rs.pods), "weight on pods that lack the port"
 
     def _warm_pods_help_out(self) -> None:
         """As long as more of stable's pods are there, a version that a scaling has taken pods from has not all of the traffic."""

@@ -89,7 +89,15 @@ def own_view(name: str, services: dict[str, Service]) -> ServiceView | None:
     own, user = services.get(name), services.get(USER)
     if own is None:
         return None
-    return ServiceView(name, own.revision, endpoints=len(own.addresses), current=user is None or own.app == user.app)
+    current = user is None or (own.app, own.target) == (user.app, user.target)
+    return ServiceView(
+        name, own.revision, endpoints=len(own.addresses), current=current, portless=len(own.portless), gap=gap_of(own)
+    )
+
+
+def gap_of(service: Service) -> str:
+    """Return what ready endpoints of a Service lack."""
+    return f"{len(service.portless)} ready pods have no port named {service.target}" if service.portless else ""
 
 
 def user_view(seen: Seen, read: Service | None) -> ServiceView | None:
@@ -100,7 +108,8 @@ def user_view(seen: Seen, read: Service | None) -> ServiceView | None:
     view = ServiceView(USER, user.revision, selects=user.app == APP)
     if read is None:
         return view
-    return replace(view, endpoints=len(read.addresses), lacks=len(serving(seen.routes, seen.services) - read.addresses))
+    lacks = len(serving(seen.routes, seen.services) - read.addresses)
+    return replace(view, endpoints=len(read.addresses), lacks=lacks, portless=len(read.portless), gap=gap_of(read))
 
 
 def serving(routes: dict[str, Route], services: dict[str, Service]) -> frozenset[int]:

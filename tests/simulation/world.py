@@ -279,16 +279,17 @@ class World:
             case EnsureService(role, revision):
                 # What the user's Service selects, as it was seen.
                 service = self.cluster.services.setdefault(ROLE_NAMES[role], Service())
-                service.revision, service.app = revision, self.seen.services[USER].app
+                user = self.seen.services[USER]
+                service.revision, service.app, service.target = revision, user.app, user.target
                 self._show("services", ROLE_NAMES[role])
             case DeleteService(role):
                 self.cluster.services.pop(ROLE_NAMES[role], None)
                 self._show("services", ROLE_NAMES[role])
             case PinService(revision):
-                user = self.cluster.services.get(USER)
-                if user is None or user.app != self.seen.services[USER].app:
+                pinned = self.cluster.services.get(USER)
+                if pinned is None or pinned.app != self.seen.services[USER].app:
                     raise ConflictError
-                user.revision = revision
+                pinned.revision = revision
                 self._show("services", USER)
             case ShiftRoute(name, stage, weight, originals):
                 route, seen = self.cluster.routes.get(name), self.seen.routes.get(name)

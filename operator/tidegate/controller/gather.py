@@ -198,6 +198,7 @@ class Gatherer:
         own = pods_of(workload) if workload and beside else None
         policy, wrong = self._policy(around.key, spec)
         routes = tuple(self._route_view(name, around, route, status, now=now) for name, route in around.routes.items())
+        ports = frozenset[int]().union(*(route.ports for route in routes))
         found = (
             self._invalid(around.release),
             Blocker(Reason.MISSING_POLICY, wrong) if wrong and status.rollout is None else None,
@@ -210,10 +211,10 @@ class Gatherer:
             policy=policy,
             workload=self._workload_view(around, status) if workload else None,
             orphans=tuple(rs["metadata"]["name"] for rs in around.orphans),
-            user_service=self._user_view(beside, own, routes, endpoints) if beside else None,
+            user_service=self._user_view(beside, own, routes, ports, endpoints) if beside else None,
             former_service=services.user_view(around.former.user) if around.former else None,
-            stable_service=self._service_view(beside, Role.STABLE),
-            canary_service=self._service_view(beside, Role.CANARY),
+            stable_service=self._service_view(beside, Role.STABLE, ports),
+            canary_service=self._service_view(beside, Role.CANARY, ports),
             routes=routes,
             readings=readings,
             keep_held=keep_held,
@@ -305,19 +306,25 @@ class Gatherer:
         )
 
     def _user_view(
-        self, beside: services.Services, own: Pods | None, routes: Iterable[RouteView], endpoints: Iterable[Object] | None
+        self,
+        beside: services.Services,
+        own: Pods | None,
+        routes: Iterable[RouteView],
+        ports: frozenset[int],
+        endpoints: Iterable[Object] | None,
     ) -> ServiceView:
         view = services.user_view(beside.user, own)
         if endpoints is None:
             return view
         # Pods whose Service has no weight need no other. And a watch may be late to tell that the slices of a deleted one are gone.
         serving = {role for route in routes for role in _serving(route) if beside.of(role) is not None}
-        return services.with_endpoints(view, endpoints, [piece for role in serving for piece in self._slices(beside, role)])
+        own_slices = [(role, self._slices(beside, role)) for role in serving]
+        return services.with_endpoints(view, beside, endpoints, own_slices, ports=ports)
 
-    def _service_view(self, beside: services.Services | None, role: Role) -> ServiceView | None:
+    def _service_view(self, beside: services.Services | None, role: Role, ports: frozenset[int]) -> ServiceView | None:
         if beside is None:
             return None
-        return services.service_view(beside, role, slices=self._slices(beside, role))
+        return services.service_view(beside, role, slices=self._slices(beside, role), ports=ports)
 
     def _slices(self, beside: services.Services, role: Role) -> Iterable[Object]:
         return self._store.by_label("EndpointSlice", beside.namespace, SERVICE_OF_SLICE, own_name(beside.name, role))

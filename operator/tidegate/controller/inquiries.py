@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 KEPT = frozenset({"namespace", "name", "uid", "resourceVersion", "deletionTimestamp", "ownerReferences"})
 """Fields of the metadata that are kept."""
-CONTENT = ("status", "endpoints")
+CONTENT = ("status", "endpoints", "ports")
 """What is kept of a pod and of an EndpointSlice: a pod's spec is the larger part of it, and tells no reason."""
 
 

@@ -66,8 +66,10 @@ def deadline_passes(draft: Draft) -> bool:
     if draft.now < deadline:
         draft.wake(deadline)
         return False
-    reason = f": {draft.workload.trouble}" if draft.workload.trouble else ""
-    message = f"its pods did not become ready within {format_duration(draft.spec.progress_deadline)}{reason}"
+    gap = _gap(draft)
+    reason = f": {gap or draft.workload.trouble}" if gap or draft.workload.trouble else ""
+    what = "could not be reached" if gap else "did not become ready"
+    message = f"its pods {what} within {format_duration(draft.spec.progress_deadline)}{reason}"
     reject(draft, Cause.DEADLINE, message)
     draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}", warn=True)
     draft.begin_undo(Cause.DEADLINE, message)
@@ -112,8 +114,19 @@ def _pods_ready(draft: Draft) -> bool:
     return not draft.routed or (service is not None and service.revision == canary.revision and service.endpoints >= wanted)
 
 
+def _gap(draft: Draft) -> str:
+    """Return why the route reaches no pods of the new version, although enough are ready; empty where that is not so."""
+    service, canary = draft.snap.canary_service, draft.canary_set
+    if service is None or canary is None or canary.ready < needed(draft) or service.revision != canary.revision:
+        return ""
+    return service.gap
+
+
 def _wait_for_pods(draft: Draft) -> None:
     ready = draft.canary_set.ready if draft.canary_set else 0
+    if gap := _gap(draft):
+        draft.wait_for(f"for pods of {draft.candidate.version} that the route can reach: {gap}")
+        return
     what = "pods" if ready < needed(draft) else "endpoints"
     draft.wait_for(f"for {what} of {draft.candidate.version} to be ready ({ready} of {needed(draft)} pods){trouble(draft)}")
 

@@ -127,7 +127,8 @@ def _user_service_has_endpoints(draft: Draft) -> bool:
     nobody = user.endpoints == 0 and serving is not None and serving.ready > 0
     if (user.lacks == 0 and not nobody) or (user.lacks is not None and draft.patience_is_over()):
         return True
-    draft.wait_for(f"for Service {user.name} to have the endpoints that serve", cause=user.lacks is not None)
+    why = f": {user.gap}" if user.gap else ""
+    draft.wait_for(f"for Service {user.name} to have the endpoints that serve{why}", cause=user.lacks is not None)
     return False
 
 
@@ -136,12 +137,13 @@ def _selects(service: ServiceView | None, revision: str) -> bool:
 
 
 def _services_ready(draft: Draft) -> bool:
-    """Whether the operator's Services can stand in for the user's: without ready stable pods, neither has endpoints.
+    """Whether the operator's Services can stand in for the user's: without stable pods to be reached, neither has endpoints.
 
     That holds only for a Service that selects the Deployment's pods: of any other, the pods are none of the Deployment's.
     """
     stable, old = draft.snap.stable_service, draft.stable_set
-    served = stable is not None and (stable.endpoints > 0 or old is None or old.ready == 0)
+    # Where stable's pods lack the port, the user's Service reaches none of them either, and the new version may be the cure.
+    served = stable is not None and (stable.endpoints > 0 or stable.portless > 0 or old is None or old.ready == 0)
     return served and _selects(stable, draft.stable.revision) and _selects(draft.snap.canary_service, draft.candidate.revision)
 
 

@@ -138,13 +138,16 @@ class ServiceView:
     Attributes:
         name: object name.
         revision: the pod-template-hash in its selector; None where it selects every version.
-        endpoints: number of ready endpoints in its EndpointSlices; 0 for the user's where they were not read.
+        endpoints: number of endpoints in its EndpointSlices that are ready and have every port that routes name; 0 for the user's
+            where they were not read.
         lacks: for the user's Service, how many of the ready endpoints that routes give weight to it does not have; None where
             its endpoints were not read, as they are only where the plan asks for it.
         current: whether its ports and the rest of its selector follow the user's Service (always True for the user's).
         traces: the API server has us as one that writes it, for the user's Service only.
         selects: for the user's Service, whether it selects the pods of the Deployment's template, but for the pin.
         misses: for the user's Service, revisions of the ReplicaSets whose pods it does not select, but for the pin.
+        portless: number of ready endpoints that lack a port that routes name.
+        gap: which port that is, in words; empty where none is lacking.
     """
 
     name: str
@@ -155,6 +158,8 @@ class ServiceView:
     traces: bool = False
     selects: bool = True
     misses: frozenset[str] = frozenset()
+    portless: int = 0
+    gap: str = ""
 
     @property
     def untouched(self) -> bool:
@@ -193,6 +198,7 @@ class RouteView:
         originals: the backends of its matching rules as the user wrote them; read where the user's own are there to be read.
         traces: it is as its users wrote it, and yet the API server still has us as the last to write it: their next apply would be
             refused.
+        ports: numbers of the Service's ports that its matching rules name.
     """
 
     name: str
@@ -206,6 +212,7 @@ class RouteView:
     trouble: str = ""
     originals: tuple[OriginalRule, ...] = ()
     traces: bool = False
+    ports: frozenset[int] = frozenset()
 
 
 class Verb(StrEnum):

@@ -17,7 +17,7 @@ from typing import Any
 from tidegate.api.base import plain
 from tidegate.api.release import OriginalRule
 from tidegate.engine.snapshot import RouteStage, RouteView
-from tidegate.traffic.backends import MAX_BACKENDS, Backends, Form, Json, Names, form_of, original_of, written
+from tidegate.traffic.backends import MAX_BACKENDS, Backends, Form, Json, Names, Whose, form_of, original_of, written
 from tidegate.traffic.notes import note, read, recall
 from tidegate.traffic.traces import marked
 
@@ -70,6 +70,7 @@ def observe(
             if len(text := note(original)) <= ORIGINAL_LIMIT
         ),
         traces=stage is RouteStage.USER and marked(route) and not _shifted(route),
+        ports=frozenset(_ports(route, names)),
     )
 
 
@@ -108,6 +109,14 @@ def _concerned(route: Mapping[str, Any], names: Names) -> Iterator[tuple[int, Ba
         form = form_of(backends, names)
         if form is not None:
             yield index, backends, form
+
+
+def _ports(route: Mapping[str, Any], names: Names) -> Iterator[int]:
+    """Yield the ports of the user's Service that rules name, by its name or by that of one of the operator's."""
+    for _, backends, _ in _concerned(route, names):
+        for entry in backends:
+            if names.whose(entry) is not Whose.OTHER and (port := entry.get("port")):
+                yield int(port)
 
 
 def _shifted(route: Mapping[str, Any]) -> bool:

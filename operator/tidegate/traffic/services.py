@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, assert_never
 
@@ -14,6 +14,7 @@ from tidegate.engine.plan import DeleteService, EnsureService, PinService, Role
 from tidegate.engine.snapshot import Blocker, ServiceView
 from tidegate.runtime.errors import Retry, Terminal
 from tidegate.traffic.backends import Json, own_name
+from tidegate.traffic.endpoints import reach_of
 from tidegate.traffic.selection import Pods, selector_of, selects, stranger
 from tidegate.traffic.traces import leave_none, marked
 
@@ -91,48 +92,56 @@ def user_view(user: Mapping[str, Any], pods: Pods | None = None) -> ServiceView:
     )
 
 
-def with_endpoints(view: ServiceView, slices: Iterable[Mapping[str, Any]], own_slices: Iterable[Mapping[str, Any]]) -> ServiceView:
+def with_endpoints(
+    view: ServiceView,
+    services: Services,
+    slices: Iterable[Mapping[str, Any]],
+    own: Iterable[tuple[Role, Iterable[Mapping[str, Any]]]],
+    *,
+    ports: Collection[int] = (),
+) -> ServiceView:
     """Return what the engine sees of the user's Service once its endpoints were read.
 
     Args:
         view: what it sees without them.
+        services: the raw Services.
         slices: EndpointSlices of the user's Service.
-        own_slices: those of the operator's Services that have weight.
+        own: those of the operator's Services that have weight.
+        ports: numbers of its ports that routes name.
     """
-    has, own = ready_endpoints(slices), ready_endpoints(own_slices)
-    return replace(view, endpoints=len(has), lacks=len(own - has))
+    has = reach_of(services.user, slices, ports)
+    serving: set[object] = set()
+    for role, pieces in own:
+        service = services.of(role)
+        serving |= reach_of(service, pieces, ports).whole if service is not None else set()
+    return replace(view, endpoints=len(has.whole), lacks=len(serving - has.whole), portless=len(has.partial), gap=has.gap)
 
 
-def service_view(services: Services, role: Role, *, slices: Iterable[Mapping[str, Any]]) -> ServiceView | None:
+def service_view(
+    services: Services, role: Role, *, slices: Iterable[Mapping[str, Any]], ports: Collection[int] = ()
+) -> ServiceView | None:
     """Return what the engine sees of one of the operator's Services; None where it is missing or is not the operator's.
 
     Args:
         services: the raw Services.
         role: which one.
         slices: its EndpointSlices.
+        ports: numbers of its ports that routes name.
     """
     service = services.of(role)
     if service is None or not services.is_ours(service):
         return None
     revision = _selector(service).get(LABEL_POD_TEMPLATE_HASH)
     wanted = body(services, role, revision=revision or "")
+    has = reach_of(service, slices, ports)
     return ServiceView(
         name=service["metadata"]["name"],
         revision=revision,
-        endpoints=len(ready_endpoints(slices)),
+        endpoints=len(has.whole),
+        portless=len(has.partial),
+        gap=has.gap,
         current=_essence(service) == _essence(wanted),
     )
-
-
-def ready_endpoints(slices: Iterable[Mapping[str, Any]]) -> set[object]:
-    """Return what tells the endpoints that are ready and not terminating apart; a pod with two addresses is there once."""
-    found: set[object] = set()
-    for piece in slices:
-        for endpoint in piece.get("endpoints") or ():
-            conditions = endpoint.get("conditions") or {}
-            if conditions.get("ready") is not False and not conditions.get("terminating"):
-                found.add((endpoint.get("targetRef") or {}).get("uid") or tuple(endpoint["addresses"]))
-    return found
 
 
 def unsupported(services: Services, pods: Pods | None = None) -> Blocker | None:

@@ -159,6 +159,7 @@ class Stage:
                         "labels": {SERVICE_OF_SLICE: name, LABEL_RELEASE: NAME},
                     },
                     "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": True}, "targetRef": {"uid": role.value}}],
+                    "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
                 }
             )
 

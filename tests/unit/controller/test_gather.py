@@ -63,7 +63,7 @@ async def test_users_service_is_to_have_the_endpoints_that_have_weight(stage: St
     stage.at_ten_percent()
     pairs = zip(("stable", "canary"), weights, strict=True)
     stage.add(objects.route(NAME, *({"name": f"{NAME}-{role}", "port": 80, "weight": weight} for role, weight in pairs)))
-    read = [{"endpoints": [{"addresses": ["10.0.0.1"], "targetRef": {"uid": "stable"}}]}]
+    read = [{"endpoints": [{"addresses": ["10.0.0.1"], "targetRef": {"uid": "stable"}}], "ports": [{"name": "", "port": 8080}]}]
     around = look_round(stage)
 
     def seen(endpoints: list[Json] | None) -> ServiceView | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
-from simulation.cluster import Controller
+from simulation.cluster import CANARY, STABLE, USER, Controller
 from simulation.policies import at_weight, events, finish, idle, policy, reach, step
 from simulation.views import at, stage_of
+from simulation.world import World
 from tidegate.api.names import Phase
 from tidegate.api.release import OriginalRule, Outcome, ReleaseStatus
 from tidegate.engine.decide import decide
@@ -348,3 +350,52 @@ def test_next_rollout_waits_for_the_old_traffic_to_be_put_back():
     assert world.status.rollout is not None
     assert world.cluster.routes["web"].backends == world.cluster.routes["web"].written
     assert () == world.status.original_rules
+
+
+def without_the_port(image: str = "v2", spec: dict[str, Any] | None = None) -> World:
+    """A world in which a version comes whose pods call their port otherwise than the Service does."""
+    world = idle(spec)
+    world.cluster.ports = {image: "web"}
+    world.apply(image)
+    return world
+
+
+def test_ready_pods_without_the_named_port_get_no_weight():
+    """Given ready pods that nobody can reach, the status says which port they lack, and the deadline undoes the rollout."""
+    world = without_the_port(spec=policy(step(50), step(100), progressDeadline="30s"))
+
+    told = world.crank(29, until=lambda: "2 ready pods have no port named http" in world.status.message)
+    finish(world, Phase.ROLLED_BACK)
+
+    assert told
+    assert world.weights == [0]
+    assert "its pods could not be reached within 30s: 2 ready pods have no port named http" in world.status.message
+
+
+def test_stable_without_the_named_port_does_not_keep_its_cure_out():
+    """Given a Service that reaches none of stable's pods either, the version that has the port is rolled out."""
+    world = idle(policy(step(50), step(100)))
+    for rs in world.cluster.replica_sets.values():
+        for pod in rs.pods:
+            pod.port = "web"
+
+    world.apply("v2")
+    finish(world)
+
+    assert world.status.stable.version == "v2"
+
+
+def test_route_does_not_go_back_to_a_service_without_reachable_endpoints():
+    """Given a Service whose targetPort nobody has any more as the rollout ends, the route stays until that is mended."""
+    world = at_weight(100, policy(step(100, "10s")))
+    world.cluster.services[USER].target = "gone"
+    world.cluster.behind = {STABLE, CANARY}
+
+    stuck = not world.crank(60, until=lambda: world.status.stable.version == "v2")
+    said, stage = world.status.message, stage_of(world.cluster.routes["web"].backends)
+    world.cluster.services[USER].target, world.cluster.behind = "http", set()
+    finish(world)
+
+    assert stuck
+    assert stage is RouteStage.SPLIT
+    assert "waits for Service checkout to have the endpoints that serve: 4 ready pods have no port named gone" in said

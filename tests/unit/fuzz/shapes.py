@@ -244,7 +244,8 @@ slices = optional(
             targetRef=optional(uid=uids),
         ),
         max_size=3,
-    )
+    ),
+    ports=st.none() | st.lists(optional(name=st.none() | texts, port=st.none() | st.integers(1, 65535)), max_size=3),
 )
 backends = st.lists(
     optionally(

@@ -15,7 +15,6 @@ from tidegate.traffic.services import (
     body,
     correction,
     pin_patch,
-    ready_endpoints,
     service_view,
     unsupported,
     user_view,
@@ -49,7 +48,8 @@ def endpoint(uid: str, **conditions: bool) -> Json:
 
 
 def slice_of(service: str, *endpoints: Json) -> Json:
-    return {"metadata": {"labels": {"kubernetes.io/service-name": service}}, "endpoints": list(endpoints)}
+    ports = [{"name": "http", "port": 8080, "protocol": "TCP"}]
+    return {"metadata": {"labels": {"kubernetes.io/service-name": service}}, "endpoints": list(endpoints), "ports": ports}
 
 
 def test_service_selects_one_revision_of_what_the_users_selects():
@@ -184,25 +184,14 @@ def test_plain_service_is_supported():
     assert unsupported(services()) is None
 
 
-def test_ready_endpoints_are_counted():
-    """Terminating and unready ones do not count, and a pod with two addresses counts once."""
-    slices = [
-        slice_of(
-            "checkout-canary", endpoint("1", ready=True), endpoint("2", ready=False), endpoint("3", ready=True, terminating=True)
-        ),
-        slice_of("checkout-canary", {**endpoint("1", ready=True), "addresses": ["fd00::1"]}, endpoint("4")),
-        {"metadata": {"labels": {"kubernetes.io/service-name": "checkout-canary"}}, "endpoints": None},
-    ]
-
-    assert len(ready_endpoints(slices)) == 2
-
-
 def test_what_the_users_service_lacks_is_counted():
     """Endpoints of the operator's Services that the user's does not have, as its slices are behind; more are fine."""
     has = [slice_of("checkout", endpoint("1", ready=True), endpoint("2", ready=False), endpoint("9", ready=True))]
-    own = [slice_of("checkout-stable", endpoint("1", ready=True), endpoint("2", ready=True)), slice_of("checkout-canary")]
+    given = services(**{role.value: stored(body(services(), role, revision=role.value)) for role in Role})
+    pieces = [slice_of("checkout-stable", endpoint("1", ready=True), endpoint("2", ready=True))]
+    own = [(Role.STABLE, pieces), (Role.CANARY, [slice_of("checkout-canary")])]
 
-    view = with_endpoints(user_view(user_service()), has, own)
+    view = with_endpoints(user_view(user_service()), given, has, own, ports={80})
 
     assert (view.endpoints, view.lacks) == (2, 1)
 
