@@ -12,7 +12,7 @@ WORKERS ?= 3
 
 SIMULATED := --policy examples/policy-seed.yaml --fault 5 --onset 30m --runs 10
 
-.PHONY: help sbom simulate demo demo-programs test lint types layers unit cluster-tests audit fuzz crds image-check bench soak bench-handover bench-judge bench-batching faults autoscaler lock clean
+.PHONY: help sbom simulate demo demo-programs test lint types layers unit cluster-tests audit fuzz crds image-check bench soak bench-handover bench-judge bench-batching faults field autoscaler lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -92,6 +92,9 @@ bench-judge: $(READY) ## Measure the judge: false alarms, detection, speed (20 m
 
 faults: $(READY) ## Over a thousand faults on a local cluster, the operator killed at every write; under an hour; writes build/faults.json
 	$(BIN)/tidegate-sandbox run --parts api,controllers,kwok -- env PYTHONPATH=tests $(BIN)/python -m faults --side-by-side 8 --report build/faults.json --summary bench/results/faults.json
+
+field: $(READY) ## What teams have met in the field, on a cluster with real pods, gateway and Prometheus (15 minutes); writes build/field.json
+	$(BIN)/tidegate-sandbox run -- env PYTHONPATH=tests $(BIN)/python -m field $(if $(ONLY),--only '$(ONLY)')
 
 autoscaler: $(READY) ## Load that doubles and halves in every phase, on a cluster's own autoscaler (7 minutes); writes build/autoscaler.md and bench/results
 	$(BIN)/tidegate-sandbox run --parts api,controllers,kwok,gateway -- env TIDEGATE_AUTOSCALER=build/autoscaler.md $(BIN)/pytest -s tests/e2e/test_autoscaler.py

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,9 +27,17 @@ class RealPrometheus:
         folder: for its configuration, its data and its log.
         namespaces: whose pods it scrapes.
         seconds: how often.
+        jobs: makes other scrape jobs of the usual ones.
     """
 
-    def __init__(self, info: ClusterInfo, folder: Path, namespaces: Sequence[str], seconds: int) -> None:
+    def __init__(
+        self,
+        info: ClusterInfo,
+        folder: Path,
+        namespaces: Sequence[str],
+        seconds: int,
+        jobs: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] = list,
+    ) -> None:
         self.seconds = seconds
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -39,6 +47,7 @@ class RealPrometheus:
         for job in wanted["scrape_configs"]:
             for discovery in job["kubernetes_sd_configs"]:
                 discovery["namespaces"] = {"names": list(namespaces)}
+        wanted["scrape_configs"] = jobs(wanted["scrape_configs"])
         (folder / "prometheus.yml").write_text(yaml.safe_dump(wanted))
         self._process: asyncio.subprocess.Process | None = None
 

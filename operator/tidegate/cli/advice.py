@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -9,7 +10,7 @@ from typing import Any
 
 from tidegate.api.base import format_duration
 from tidegate.api.gate import BreachAction, Gate, NoDataVerdict
-from tidegate.api.metric import Measure, PromQL, Unit
+from tidegate.api.metric import Measure, PromQL, Source, Unit
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.cli.buckets import percent_of
 from tidegate.cli.manifests import Finding, Place, Severity
@@ -122,9 +123,24 @@ def _of_limit(gate: Gate, written: dict[str, Any]) -> Iterator[tuple[Place, str]
         needed = round(1 / (1 - threshold.min)) if threshold.min < 1 else 0
         if needed > gate.min_samples:
             yield ("minSamples",), f"with fewer than {needed:,} requests in the window a single unanswered one is beyond the limit"
+    if preset is not None and preset.source is Source.KUBERNETES and "minSamples" in written:
+        yield ("minSamples",), f"has no effect: pods tell {limit.measure_in_words(gate)}, and there are no requests to count"
+    if preset is not None and preset.measure is Measure.RESTARTS:
+        yield from _of_restarts(gate)
     promql = gate.metric.promql
     if promql is not None and promql.samples is None and "minSamples" in written:
         yield ("minSamples",), "has no effect without metric.promql.samples"
+
+
+def _of_restarts(gate: Gate) -> Iterator[tuple[Place, str]]:
+    """Say how coarse a rate per hour is that is taken over a short window."""
+    most = gate.threshold.max if gate.threshold is not None else None
+    one = timedelta(hours=1) / gate.window
+    if most is not None and most < one:
+        window, fewest = format_duration(gate.window), math.ceil(one / most) if most else None
+        allowed = f"fewer than {fewest:,} pods allow none at all" if fewest else "none is allowed"
+        rate = f"one restart in a window of {window} is {words.number(one)} per hour, divided by the number of pods"
+        yield ("window",), f"{rate}: with this limit {allowed}; the judge Evidence counts from the first traffic on"
 
 
 def _without_effect(gate: Gate, written: dict[str, Any], spec: RolloutPolicySpec) -> Iterator[tuple[Place, str]]:

@@ -34,6 +34,8 @@ _MEASURES = {
     Measure.MEMORY: "memory use",
     Measure.RESTARTS: "container restarts per pod and hour",
 }
+_WITHOUT_REQUESTS = frozenset({Measure.CPU, Measure.MEMORY, Measure.RESTARTS})
+"""Measures of pods: they have no requests of which there could be too few."""
 _UNITS = {Measure.LATENCY: Unit.SECONDS, Measure.RESTARTS: Unit.NUMBER}
 
 
@@ -161,7 +163,7 @@ def _too_few_samples(gate: Gate, reading: Reading) -> str:
     """Return why there are too few requests to judge, or nothing."""
     promql = gate.metric.promql
     preset = gate.metric.preset
-    uncounted = preset is not None and preset.measure in (Measure.CPU, Measure.MEMORY)
+    uncounted = preset is not None and preset.measure in _WITHOUT_REQUESTS
     if gate.min_samples == 0 or uncounted or (promql is not None and promql.samples is None):
         return ""
     measure = measure_in_words(gate)

@@ -98,7 +98,8 @@ def raw_counters(gate: Gate, names: Names) -> RawCounters:
     if preset.measure is Measure.RESTARTS:
         (where,) = places(preset.source, names, Version.CANARY)
         by = ", ".join(presets.POD_CONTAINER)
-        restarts = f"max by ({by}) ({selector(presets.RESTARTS, where)})"
+        sidecars = f"({selector(presets.SIDECAR_RESTARTS, where)} {presets.sidecars(where)})"
+        restarts = f"max by ({by}) ({selector(presets.RESTARTS, where)} or {sidecars})"
         return RawCounters(Kind.RESTARTS, VersionCounters(bad=restarts))
     return _of_requests(preset, names, versus_stable=versus_stable)
 
@@ -136,13 +137,18 @@ def _shares(known: Telemetry, where: tuple[Where, ...], measure: Measure) -> Ver
         )
     )
     return VersionCounters(
-        total=telling.beside(f"sum by ({_BY_PROCESS}) ({_events(known, where)})", f"sum by ({_BY_PROCESS}) ({untold})"),
-        bad=f"sum by ({_BY_PROCESS}) ({bad})",
+        total=telling.beside(_by_process(_events(known, where)), _by_process(untold)),
+        bad=_by_process(bad),
     )
 
 
+def _by_process(series: str) -> str:
+    return f"sum by ({_BY_PROCESS}) ({presets.once(series)})"
+
+
 def _histograms(known: Telemetry, where: tuple[Where, ...], _: Measure) -> VersionCounters:
-    classic = f"sum by ({_BY_PROCESS}, le) ({_any(f'{known.histogram}_bucket', where)})"
+    classic = f"sum by ({_BY_PROCESS}, le) ({presets.once(_any(f'{known.histogram}_bucket', where))})"
+    # PromQL has no maximum of native histograms: their copies are added up.
     native = f"sum by ({_BY_PROCESS}) ({_any(known.histogram, where)})"
     shapes = ((Shape.CLASSIC, classic), (Shape.NATIVE, native))
     return VersionCounters(buckets=shapes if known.native else shapes[:1])

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from tidegate.api.gate import Gate
 from tidegate.api.metric import Source
 from tidegate.prometheus.answers import Ask, Result, Trouble
-from tidegate.prometheus.presets import PROCESS, TELEMETRY, Version, places
+from tidegate.prometheus.presets import COPIES, PROCESS, TELEMETRY, Version, places
 from tidegate.prometheus.promql import Names, Where, selector, unlike
 from tidegate.prometheus.selectors import Condition, mentions, selectors
 from tidegate.prometheus.telling import what_tells
@@ -93,7 +93,7 @@ def instead(source: Source, label: str, series: Sequence[Mapping[str, str]], bes
     help_ = f"use counters of your own (metric.counters), or relabel it to {label} when it is scraped"
     if there := _values(series, label):
         return f"its values are {_some(there)}, which Tidegate does not know from the source {source}: {help_}"
-    others = sorted({name for one in series for name in one} - {"__name__", "le", *PROCESS, *beside})
+    others = sorted({name for one in series for name in one} - {"__name__", "le", *PROCESS, *COPIES, *beside})
     for name in others:
         values = _values(series, name)
         if values and all(_STATUS.fullmatch(value) for value in values):
@@ -194,7 +194,7 @@ async def _only_there(ask: Ask, suspect: _Suspect, stable: _Suspect) -> bool:
 def _no_label(suspect: _Suspect, answer: Result | Trouble) -> str:
     data = answer.data if isinstance(answer, Result) and isinstance(answer.data, list) else []
     series = [one["metric"] for one in data if isinstance(one, dict) and isinstance(one.get("metric"), dict)]
-    known = {"__name__", *PROCESS, *(one.label for one in suspect.conditions)}
+    known = {"__name__", *PROCESS, *COPIES, *(one.label for one in suspect.conditions)}
     others = sorted({name for one in series for name in one} - known)
     have = f" (there are {_some(others)})" if others else ""
     return f"bad events cannot be told from good ones: no series {suspect.metric} has a label {suspect.label}{have}"

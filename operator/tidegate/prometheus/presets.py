@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tidegate.api.metric import Measure, Source
-from tidegate.prometheus.promql import Matcher, Names, Where, equal, like, literally, unlike
+from tidegate.prometheus.promql import Matcher, Names, Where, equal, like, literally, selector, unlike
 
+COPIES = ("job", "prometheus_replica", "replica")
+"""Labels that tell apart what was read from one and the same process: by two jobs that scrape one target, as where a ServiceMonitor
+fits two Services of the same pods; and by replicas of Prometheus whose series a store keeps side by side
+(https://thanos.io/tip/components/query.md/#deduplication). The process counts once."""
 PROCESS = (
-    "job",
     "instance",
     "namespace",
     "pod",
@@ -31,6 +34,11 @@ PROCESS = (
 
 RESTARTS = "kube_pod_container_status_restarts_total"
 """https://github.com/kubernetes/kube-state-metrics/blob/main/docs/metrics/workload/pod-metrics.md"""
+SIDECAR_RESTARTS = "kube_pod_init_container_status_restarts_total"
+"""As above. A native sidecar is an init container to kube-state-metrics, and so is one that has to end before the others start."""
+INIT_CONTAINERS = "kube_pod_init_container_info"
+"""As above; `restart_policy` is `Always` for native sidecars (2.11 and later, kubernetes/kube-state-metrics#2240).
+Other init containers restart before their pod gets any traffic."""
 POD_CONTAINER = ("namespace", "pod", "uid", "container")
 """Labels that tell one container in kube-state-metrics; its own instance is not among them, for it may be replaced."""
 LIMITS = "kube_pod_container_resource_limits"
@@ -240,6 +248,16 @@ TELEMETRY: Mapping[Source, Telemetry] = {
     # prometheus/client_golang (label code).
     Source.HTTP: Telemetry("http_requests_total", *_codes("code"), "http_request_duration_seconds", _By.PODS, _PODS),
 }
+
+
+def once(series: str) -> str:
+    """Return the query for series of which those that are copies of each other are one: the copy that was read last."""
+    return f"max without ({', '.join(COPIES)}) ({series})"
+
+
+def sidecars(where: Where) -> str:
+    """Return what picks the native sidecars out of series of init containers: an operator and its right side."""
+    return f"and on ({', '.join(POD_CONTAINER)}) {selector(INIT_CONTAINERS, (*where, equal('restart_policy', 'Always')))}"
 
 
 def places(source: Source, names: Names, version: Version) -> tuple[Where, ...]:

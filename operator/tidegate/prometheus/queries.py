@@ -181,8 +181,8 @@ def _samples(preset: Preset, where: tuple[Where, ...], window: str) -> str | Non
     if known is None:
         return None
     if preset.measure is Measure.LATENCY and known.counter:
-        return f"sum({_over(f'{known.histogram}_count', where, (), 'increase', window)})"
-    return f"sum({_requests(known, where, (), 'increase', window)})"
+        return f"sum({presets.once(_over(f'{known.histogram}_count', where, (), 'increase', window))})"
+    return f"sum({presets.once(_requests(known, where, (), 'increase', window))})"
 
 
 def _requests(known: Telemetry, where: tuple[Where, ...], which: Where, function: str, window: str) -> str:
@@ -206,7 +206,7 @@ def _cpu(where: Where, window: str) -> str:
 
     The limit of a container is what throttles it: the sum over a pod would hide one that is throttled beside one that is idle.
     """
-    used = f"sum by ({_CONTAINER}) (rate({selector(presets.CPU, where)}[{window}]))"
+    used = f"sum by ({_CONTAINER}) ({presets.once(f'rate({selector(presets.CPU, where)}[{window}])')})"
     return _of_limit(used, where, "cpu")
 
 
@@ -225,8 +225,13 @@ def _of_limit(used: str, where: Where, resource: str) -> str:
 
 
 def _restarts(where: Where, window: timedelta) -> str:
-    """Return the query for restarts of containers per pod and hour."""
-    restarts = f"sum(increase({selector(presets.RESTARTS, where)}[{format_duration(window)}]))"
+    """Return the query for restarts of containers per pod and hour, native sidecars among them."""
+    span = format_duration(window)
+    sidecars = f"(increase({selector(presets.SIDECAR_RESTARTS, where)}[{span}]) {presets.sidecars(where)})"
+    by = ", ".join(presets.POD_CONTAINER)
+    # Whatever tells the series apart besides, such as the replica of kube-state-metrics: a container has one counter.
+    each = f"max by ({by}) (increase({selector(presets.RESTARTS, where)}[{span}]) or {sidecars})"
+    restarts = f"sum({each})"
     pods = f"count(count by (namespace, pod) ({selector(presets.RESTARTS, where)}))"
     return f"({restarts} / {pods} * {3600 / window.total_seconds()!r})"
 
@@ -269,7 +274,7 @@ def _of_budget(budget: ErrorBudget, names: Names) -> Queries:
     untold = _untold(known, where, budget.measure, longest)
     return Queries(
         canary=f"max({_apart(pairs)}) and on() group({exists}) unless on() ({untold})",
-        canary_samples=f"sum({_requests(known, where, (), 'increase', longest)})",
+        canary_samples=f"sum({presets.once(_requests(known, where, (), 'increase', longest))})",
     )
 
 

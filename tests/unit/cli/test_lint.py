@@ -39,6 +39,11 @@ def gate(**fields: Any) -> Json:
     return {name: value for name, value in found.items() if value is not None}
 
 
+def restarts(**fields: Any) -> Json:
+    metric = {"preset": {"source": "Kubernetes", "measure": "Restarts"}}
+    return gate(metric=metric, versusStable=None, threshold={"max": 1}, judge="Limit", window="5m", **fields)
+
+
 def promql(canary: str = OWN, **fields: Any) -> Json:
     limit = {} if "versusStable" in fields else {"versusStable": None, "threshold": {"max": 1}}
     metric = {"promql": {"canary": canary, **fields.pop("metric", {})}}
@@ -107,6 +112,13 @@ def test_warnings_count_when_it_is_strict(tidegate: Tidegate, tmp_path: Path) ->
             {},
             "spec.gates[0].minSamples",
             "with fewer than 1,000 requests in the window a single unanswered one is beyond the limit",
+        ),
+        ((restarts(minSamples=5),), {}, "spec.gates[0].minSamples", "has no effect: pods tell container restarts per pod and hour"),
+        (
+            (restarts(),),
+            {},
+            "spec.gates[0].window",
+            "divided by the number of pods: with this limit fewer than 12 pods allow none at all",
         ),
         ((gate(weight=2),), {}, "spec.gates[0].weight", "has no effect without spec.scoring"),
         ((gate(ask=["sre"]),), {}, "spec.gates[0].ask", "only a gate with onBreach: Pause asks anybody"),

@@ -260,6 +260,14 @@ class TestUndecided:
         """The rule minSamples does not apply to what cannot be counted."""
         assert Verdict.PASS is look(up_to_points(1, QUEUE), canary=1, stable=1, samples=None).verdict
 
+    @pytest.mark.parametrize("measure", ["CPU", "Memory", "Restarts"])
+    def test_what_pods_tell_needs_no_requests(self, measure):
+        """There are none: a minimum of them would hold every rollout for ever."""
+        metric = {"preset": {"source": "Kubernetes", "measure": measure}}
+
+        assert Verdict.FAIL is look(gate(metric, threshold={"max": 1}), canary=2.0, samples=None).verdict
+        assert Verdict.PASS is look(gate(metric, threshold={"max": 1}), canary=0.5, samples=None).verdict
+
     def test_a_gate_that_asks_for_no_samples_needs_none(self):
         """A minSamples of 0 switches the rule off."""
         assert Verdict.FAIL is look(up_to_points(1, minSamples=0), canary=1.0, stable=0.0, samples=None).verdict

@@ -8,8 +8,10 @@ from tidegate.prometheus.queries import Names, queries
 
 NAMES = Names("shop", "checkout", "checkout", "checkout-stable", "checkout-canary", "s-[a-z0-9]{5}", "c-[a-z0-9]{5}", 80)
 WITHOUT_ROUTE = Names("shop", "checkout", "", "", "", "s-[a-z0-9]{5}", "c-[a-z0-9]{5}", 0)
+CONTAINER = "namespace, pod, uid, container"
+COPIES = "job, prometheus_replica, replica"
 PROCESS = (
-    "job, instance, namespace, pod, container, controller_pod, exported_job, exported_instance, exported_pod, "
+    "instance, namespace, pod, container, controller_pod, exported_job, exported_instance, exported_pod, "
     "k8s_namespace_name, k8s_pod_name, k8s_container_name, service_instance_id"
 )
 BACKEND = "shop-checkout-canary-(?:http-)?80@kubernetes(?:gateway|crd)?"
@@ -23,9 +25,14 @@ def preset(source: str, measure: str, **fields: object) -> Gate:
     return Gate.model_validate({"name": "g", "metric": metric, **(fields or PERCENT)})
 
 
+def added(series: str) -> str:
+    """What one process has counted, whoever has read it."""
+    return f"sum by ({PROCESS}) (max without ({COPIES}) ({series}))"
+
+
 def together(total: str, untold: str) -> str:
     """One question for all requests and for those that cannot be told good or bad."""
-    return f'sum by ({PROCESS}) ({total}) or label_replace(sum by ({PROCESS}) ({untold}), "tidegate_untold", "yes", "", "")'
+    return f'{added(total)} or label_replace({added(untold)}, "tidegate_untold", "yes", "", "")'
 
 
 @pytest.mark.parametrize(
@@ -118,7 +125,7 @@ def test_errors(source, total, bad, untold):
     by_service = source in {"Envoy", "NGINX", "Traefik"}
     assert asked.canary == VersionCounters(
         total=together(total, untold),
-        bad=f"sum by ({PROCESS}) ({bad})",
+        bad=added(bad),
         times=f"max by ({PROCESS}) ({times})",
         births=f"max by ({PROCESS}) ({BIRTH}) == min by ({PROCESS}) ({BIRTH})" if source in {"GRPC", "HTTP"} else "",
     )
@@ -154,11 +161,11 @@ def test_errors_of_open_telemetry():
 
     pushed = 'k8s_namespace_name="shop",k8s_pod_name=~"c-[a-z0-9]{5}",http_response_status_code=~"502|503|504"'
     scraped = f'{PODS},http_response_status_code=~"502|503|504"'
-    assert asked.canary.bad == (
-        f"sum by ({PROCESS}) (http_server_request_duration_seconds_count{{{pushed}}}"
+    assert asked.canary.bad == added(
+        f"http_server_request_duration_seconds_count{{{pushed}}}"
         f" or http_server_request_duration_seconds_count{{{scraped}}}"
         f" or histogram_count(http_server_request_duration_seconds{{{pushed}}})"
-        f" or histogram_count(http_server_request_duration_seconds{{{scraped}}}))"
+        f" or histogram_count(http_server_request_duration_seconds{{{scraped}}})"
     )
 
 
@@ -167,8 +174,8 @@ def test_what_was_not_answered_by_linkerd():
     asked = raw_counters(preset("Linkerd", "Availability"), NAMES)
 
     where = f'{PODS},direction="inbound"'
-    assert asked.canary.bad == (
-        f'sum by ({PROCESS}) (response_total{{{where},status_code=~"502|503|504"}} or response_total{{{where},grpc_status="14"}})'
+    assert asked.canary.bad == added(
+        f'response_total{{{where},status_code=~"502|503|504"}} or response_total{{{where},grpc_status="14"}}'
     )
     untold = f'response_total{{{where},status_code!~"[0-9]+"}} or response_total{{{where},grpc_status!~"[0-9]*"}}'
     assert asked.canary.total == together(f"response_total{{{where}}}", untold)
@@ -178,9 +185,10 @@ def test_latencies():
     """Bucket by bucket and process by process, in either shape."""
     asked = raw_counters(preset("HTTP", "Tail"), NAMES)
 
+    buckets = f"http_request_duration_seconds_bucket{{{PODS}}}"
     assert asked.kind is Kind.LATENCY
     assert asked.canary.buckets == (
-        (Shape.CLASSIC, f"sum by ({PROCESS}, le) (http_request_duration_seconds_bucket{{{PODS}}})"),
+        (Shape.CLASSIC, f"sum by ({PROCESS}, le) (max without ({COPIES}) ({buckets}))"),
         (Shape.NATIVE, f"sum by ({PROCESS}) (http_request_duration_seconds{{{PODS}}})"),
     )
 
@@ -203,10 +211,14 @@ def test_witnesses_of_a_gateway():
 
 
 def test_restarts():
-    """One series per container, whichever kube-state-metrics tells of it."""
+    """One series per container, whichever kube-state-metrics tells of it; of init containers those that go on running."""
     asked = raw_counters(preset("Kubernetes", "Restarts", threshold={"max": 1}), NAMES)
 
-    restarts = f"max by (namespace, pod, uid, container) (kube_pod_container_status_restarts_total{{{PODS}}})"
+    restarts = (
+        f"max by ({CONTAINER}) (kube_pod_container_status_restarts_total{{{PODS}}}"
+        f" or (kube_pod_init_container_status_restarts_total{{{PODS}}} and on ({CONTAINER})"
+        f' kube_pod_init_container_info{{{PODS},restart_policy="Always"}}))'
+    )
     assert asked == RawCounters(Kind.RESTARTS, VersionCounters(bad=restarts))
 
 
@@ -276,7 +288,10 @@ class TestLimits:
         asked = queries(preset("Kubernetes", "Restarts", judge="Limit", window="30m", threshold={"max": 1}), NAMES)
 
         restarts = f"kube_pod_container_status_restarts_total{{{PODS}}}"
-        assert asked.canary == f"(sum(increase({restarts}[30m])) / count(count by (namespace, pod) ({restarts})) * 2.0)"
+        sidecars = f"kube_pod_init_container_status_restarts_total{{{PODS}}}"
+        always = f'kube_pod_init_container_info{{{PODS},restart_policy="Always"}}'
+        each = f"max by ({CONTAINER}) (increase({restarts}[30m]) or (increase({sidecars}[30m]) and on ({CONTAINER}) {always}))"
+        assert asked.canary == f"(sum({each}) / count(count by (namespace, pod) ({restarts})) * 2.0)"
 
     def test_an_error_budget_has_the_windows_of_the_workbook(self):
         """All versions together, and the user's own Service, which served before."""
@@ -290,7 +305,7 @@ class TestLimits:
             assert f"rate(http_requests_total{{{both}}}[{window}])" in asked.canary
         assert ")) / 0.0144," in asked.canary
         assert ")) / 0.006," in asked.canary
-        assert asked.canary_samples == f"sum(increase(http_requests_total{{{both}}}[6h]))"
+        assert asked.canary_samples == f"sum(max without ({COPIES}) (increase(http_requests_total{{{both}}}[6h])))"
 
     @pytest.mark.parametrize(
         ("metric", "words"),

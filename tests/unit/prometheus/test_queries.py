@@ -23,6 +23,9 @@ NAMES = Names(
 PERCENT = {"maxIncrease": {"percent": 10}}
 
 
+COPIES = "job, prometheus_replica, replica"
+
+
 def preset(source: str, measure: str, **fields: object) -> Gate:
     metric = {"preset": {"source": source, "measure": measure}}
     return Gate.model_validate({"name": "g", "metric": metric, "versusStable": PERCENT, **fields})
@@ -59,8 +62,14 @@ class TestPresets:
                 ' or rate(envoy_cluster_grpc_total{envoy_cluster_name="shop_checkout-stable_80"}[1m]))'
                 ' > 0.001 * sum(rate(envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-stable_80"}[1m])))'
             ),
-            canary_samples='sum(increase(envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-canary_80"}[1m]))',
-            stable_samples='sum(increase(envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-stable_80"}[1m]))',
+            canary_samples=(
+                f"sum(max without ({COPIES}) (increase("
+                'envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-canary_80"}[1m])))'
+            ),
+            stable_samples=(
+                f"sum(max without ({COPIES}) (increase("
+                'envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-stable_80"}[1m])))'
+            ),
             newest='max(timestamp(envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-canary_80"}))',
             newest_stable='max(timestamp(envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-stable_80"}))',
         )
@@ -91,7 +100,7 @@ class TestPresets:
         """Over the window where the weight is older than that; over the time of the weight where it is not."""
         by_age = {age: queries(preset("HTTP", "ErrorRate"), NAMES, None, timedelta(seconds=age)).at_weight for age in (20, 90)}
 
-        assert by_age[20].endswith("[20s]))")
+        assert by_age[20].endswith("[20s])))")
         assert by_age[90] == queries(preset("HTTP", "ErrorRate"), NAMES).canary_samples
 
     def test_latency_from_envoy(self):
@@ -103,7 +112,8 @@ class TestPresets:
             'envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name="shop_checkout-canary_80"}[1m]))) / 1000'
         )
         assert asked.canary_samples == (
-            'sum(increase(envoy_cluster_upstream_rq_time_count{envoy_cluster_name="shop_checkout-canary_80"}[1m]))'
+            f"sum(max without ({COPIES}) (increase("
+            'envoy_cluster_upstream_rq_time_count{envoy_cluster_name="shop_checkout-canary_80"}[1m])))'
         )
 
     def test_availability_from_pods(self):

@@ -1,0 +1,9 @@
+"""All cases."""
+
+from __future__ import annotations
+
+from field import other_cases, traffic_cases
+
+ALL = (*traffic_cases.CASES, *other_cases.CASES)
+SAMPLE = tuple(one for one in ALL if one.sample)
+"""Those that CI plays."""
