@@ -54,7 +54,7 @@ MEMORY = 200.0
 _KEPT = 1 - 1 / MEMORY
 _TELLING = 10.0
 """Bad events of stable from which on it alone tells whether they come in bursts."""
-UNLIKELY = 0.03
+UNLIKELY = 0.02
 """Chance of great bursts below which they are thought of less and less, where nothing can be corrected later."""
 _CERTAIN = 1 - 1e-9
 """Probability of independence from which on nothing else is thought of."""

@@ -9,8 +9,9 @@ harm is kept for the time when stable has no traffic (`alone`).
 
 **Bursts that were never seen.** A limit in points allows more bad events than stable has. That a version is healthy and events
 come in bursts is one thing; that it is as bad as the limit allows, and all of that comes in bursts, while stable hardly ever
-failed, is two things at once. Where nobody has seen bursts yet, the second has RARE of the weight of the first. So two bursts
-right after one another, of a version whose stable never fails, are enough, and one is not. As soon as stable has enough bad events
+failed, is two things at once. Where nobody has seen bursts yet, the second has RARE of the chance at the new version's first
+request, and the less the longer it went without a bad one: at the limit it would have had some (Bayes' rule). So two bursts right
+after one another, of a version that never failed for a minute, are enough, and one is not. As soon as stable has enough bad events
 to tell, or the new version has, all the weight is on the limit, whatever is seen later.
 """
 
@@ -43,9 +44,14 @@ _OVER = 0.5
 requests that all failed would else be what is expected for a thousand intervals, and blind the test as long."""
 _BURSTS = slice(6, 6 + len(bursts.GRID))
 _TOLD = _BURSTS.stop
-"""Place of whether it was ever known from bad events how they come."""
-RARE = 0.03
-"""Probability that a version whose bursts nobody has seen has them and is as bad as the limit allows, against having them alone."""
+"""Place of whether it was ever known from bad events how they come,"""
+_CLEAN = _TOLD + 1
+"""and of the new version's requests before its first bad one."""
+RARE = 0.4
+"""Probability that a version whose bursts nobody has seen has them and is as bad as the limit allows, against having them alone,
+at its first request."""
+_NEVER = 0.01
+"""Least that a clean beginning leaves of it: a version may have begun to fail as stable does only later."""
 _FIRST = 0.1
 """Bursts of stable that are supposed before there are any."""
 
@@ -74,7 +80,7 @@ class PairedTest:
         self._margin = [MarginFactors(slope, offset, several) for several in multiples]
         self._multiples = multiples[_HARM]
         more = len(bursts.GRID) - 1 if self.allows_more else 0
-        self._harm = Mixture(_TOLD + 1, SHARES, len(bursts.GRID) + more)
+        self._harm = Mixture(_CLEAN + 1, SHARES, len(bursts.GRID) + more)
         self._proof = slice(self._harm.end, self._harm.end + len(multiples[1]))
         self._alone = AloneMixture(self._proof.stop, self.limit, up=up)
 
@@ -90,12 +96,13 @@ class PairedTest:
     def begin(self) -> list[float]:
         """Return the state before the first interval.
 
-        Totals and bad events of both versions, stable's lately, bursts, whether they are told, harm, proof, and alone.
+        Totals and bad events of both versions, stable's lately, bursts, whether they are told, the new version's requests before
+        its first bad one, harm, proof, and alone.
         """
         return (
             [0.0] * 6
             + bursts.weights_at(1.0)
-            + [0.0]
+            + [0.0, 0.0]
             + self._harm.begin()
             + [0.0] * (self._proof.stop - self._proof.start)
             + self._alone.begin()
@@ -115,6 +122,8 @@ class PairedTest:
         self._harm.grow(state, interval.start, *self._laws(state, counts))
         for place, factor in enumerate(self._factors(_PROOF, state, counts), self._proof.start):
             state[place] += factor
+        if state[1] + canary.bad <= 0:
+            state[_CLEAN] += canary.total
         state[_TOTALS] = [before + now for before, now in zip(state[_TOTALS], counts, strict=True)]
         self.remember(state, stable.total, stable.bad)
 
@@ -125,8 +134,8 @@ class PairedTest:
             at_limit = self._harm.value(state, place)
             if place == 0 or state[_TOLD] or not self.allows_more:
                 return at_limit
-            healthy = self._harm.value(state, place + len(bursts.GRID) - 1)
-            return -log_add(math.log(RARE) - at_limit, math.log(1 - RARE) - healthy)
+            healthy, rare = self._harm.value(state, place + len(bursts.GRID) - 1), self._rare(state, bursts.GRID[place])
+            return -log_add(math.log(rare) - at_limit, math.log(1 - rare) - healthy)
 
         hopeless = self.up and bursts.hopeless(state[0], state[1])
         paired = bursts.discounted(value, state[_BURSTS], hopeless=hopeless) + math.log(1 - RESERVE)
@@ -150,6 +159,15 @@ class PairedTest:
         """
         state[_BURSTS] = weights
         state[_TOLD] = max(state[_TOLD], float(told))
+
+    def _rare(self, state: Sequence[float], phi: float) -> float:
+        """Return the probability that the new version is as bad as the limit allows, its bad events coming in bursts of phi.
+
+        A negative binomial count of mean m and variance phi * m is 0 with probability exp(-m * log(phi) / (phi - 1)).
+        """
+        expected = state[_CLEAN] * self.limit(_expected(state))
+        chance = RARE * max(_NEVER, math.exp(-expected * math.log(phi) / (phi - 1)))
+        return chance / (chance + 1 - RARE)
 
     @staticmethod
     def remember(state: list[float], total: float, bad: float) -> None:

@@ -495,5 +495,14 @@ class TestBurstsThatNobodySaw:
         """20% of the requests of ten seconds."""
         assert self.after_a_good_minute(18, 20) is Verdict.FAIL
 
+    def test_right_after_the_start_two_may_be_chance(self):
+        """Nobody was seen to go without failures yet: stable may have them as well, and had none in these 15 seconds."""
+        rollout = Rollout(ONE_POINT, alpha=0.01 / 3)
+
+        for bad in (0, 8, 8):
+            rollout.look(Tally(21, bad), Tally(62, 0))
+
+        assert rollout.last.verdict is Verdict.UNDECIDED
+
     def test_where_stable_has_them_they_are_how_the_service_is(self):
         assert self.after_a_good_minute(16, 16, stable_bad=24) is Verdict.UNDECIDED
