@@ -19,6 +19,7 @@ from tidegate import __version__
 from tidegate.controller import config as configuration
 from tidegate.controller import logs
 from tidegate.controller.config import Config
+from tidegate.runtime import allocator
 from tidegate.runtime.errors import Terminal
 
 APART = {"explain": "tidegate.cli.explain", "lint": "tidegate.cli.lint", "backtest": "tidegate.cli.backtest"}
@@ -97,6 +98,7 @@ def run(
     chosen = _with_options(_loaded(config), options)
     logs.configure(chosen.log_level)
     gc.set_threshold(COLLECT_AFTER)
+    allocator.gives_back()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         sys.exit(runner.run(_serve(chosen, kubeconfig)))
 
