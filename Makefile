@@ -12,7 +12,7 @@ WORKERS ?= 3
 
 SIMULATED := --policy examples/policy-seed.yaml --fault 5 --onset 30m --runs 10
 
-.PHONY: help sbom simulate demo demo-programs test lint types layers unit cluster-tests audit fuzz crds image-check bench soak bench-handover bench-judge bench-batching faults field autoscaler lock clean
+.PHONY: help sbom simulate demo demo-programs test lint types layers unit cluster-tests audit fuzz crds image-check bench soak bench-handover bench-judge bench-batching bench-budgets bench-fairness faults field autoscaler lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -99,6 +99,12 @@ field: $(READY) ## What teams have met in the field, on a cluster with real pods
 autoscaler: $(READY) ## Load that doubles and halves in every phase, on a cluster's own autoscaler (7 minutes); writes build/autoscaler.md and bench/results
 	$(BIN)/tidegate-sandbox run --parts api,controllers,kwok,gateway -- env TIDEGATE_AUTOSCALER=build/autoscaler.md $(BIN)/pytest -s tests/e2e/test_autoscaler.py
 	cp build/autoscaler.json bench/results/autoscaler.json
+
+bench-budgets: $(READY) ## Measure the memory of gates with many series (2 minutes); writes bench/results
+	$(BIN)/python -m bench.budgets
+
+bench-fairness: $(READY) ## Measure a breach beside another tenant's slow queries (3 minutes); writes bench/results
+	$(BIN)/python -m bench.fairness
 
 bench-batching: $(READY) ## Count the requests to Prometheus as Releases grow; writes bench/results
 	$(BIN)/tidegate-sandbox run --parts prometheus -- $(BIN)/python -m bench.batching

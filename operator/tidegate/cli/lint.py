@@ -161,7 +161,7 @@ async def _answer(connection: Connection, gate: Gate) -> list[tuple[Severity, Pl
         query = fill(text, variables(EXAMPLE, _WINDOW)) if place not in wrong else ""
         answer = await connection.alone(query, now, _MOST_SERIES) if query else None
         # What came too late, or not at all, says nothing about the query.
-        if isinstance(answer, Trouble) and answer.cause is Cause.QUERY:
+        if isinstance(answer, Trouble) and answer.cause in (Cause.QUERY, Cause.SIZE):
             found.append((Severity.ERROR, ("metric", *place), answer.message))
     if message := await buckets.too_coarse(connection, gate, now):
         found.append((Severity.WARNING, ("versusStable",), message))

@@ -34,7 +34,7 @@ from tidegate.controller.reconciler import Reconciler
 from tidegate.controller.references import SERVICE_OF_SLICE, References, ReleaseKey
 from tidegate.controller.releases import Releases
 from tidegate.controller.suspects import Suspects, folder_of
-from tidegate.prometheus import connections, reader
+from tidegate.prometheus import budgets, connections, reader
 from tidegate.runtime.clock import Clock, SystemClock
 from tidegate.runtime.errors import Outcome
 from tidegate.runtime.queue import KeyedQueue, Lane
@@ -116,10 +116,12 @@ class App:
         )
         self._leftovers = Leftovers(self._cluster, store, clock=clock, trusted=self._knows_releases)
         self._recorder = Recorder(self._cluster, clock=clock, instance=instance(), on_drop=self._dropped)
+        unread = budgets.Unread(config.budgets.answer_bytes)
         self._reader = reader.Reader(
-            {one.name: connections.Connection(one) for one in config.connections},
+            {one.name: connections.Connection(one, unread, partial(metrics.waited, one.name)) for one in config.connections},
             self._queried,
             requested=lambda connection, _: metrics.prometheus_requests.labels(connection).inc(),
+            budgets=config.budgets,
         )
         self._suspects = Suspects(
             clock=clock,

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.alias_generators import to_camel
 
 from tidegate.api.base import Duration
-from tidegate.prometheus.config import BRANCHES, ConnectionConfig
+from tidegate.prometheus.config import BRANCHES, Budgets, ConnectionConfig
 from tidegate.runtime.errors import Terminal
 
 log = structlog.get_logger(__name__)
@@ -75,6 +75,7 @@ class Config(BaseModel):
 
     Attributes:
         connections: Prometheus servers by name; gates use `default` unless they say otherwise.
+        budgets: how much of counters is remembered and read.
         watch_namespaces: namespaces to serve; empty for all.
         cluster_policies: whether ClusterRolloutPolicies are read, which takes a right for the whole cluster.
         http_host: address that /healthz, /readyz and /metrics are served on.
@@ -93,6 +94,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
 
     connections: tuple[ConnectionConfig, ...] = ()
+    budgets: Budgets = Budgets()
     watch_namespaces: tuple[Name, ...] = ()
     cluster_policies: bool = True
     http_host: str = "0.0.0.0"  # noqa: S104 - probes and scrapes come from outside the pod

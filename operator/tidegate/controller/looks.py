@@ -57,6 +57,9 @@ class Telemetry(Protocol):
     def primed(self, gate: Gate, names: Names, revision: str) -> bool:
         """Whether it is known from where on the counters of a gate count, if it has any; the first reading only finds that out."""
 
+    def rest(self, namespace: str, release: str, gate: str) -> float:
+        """Return for how many seconds a gate is not to be looked at, since its queries are slow; 0 where it may be."""
+
     def forget(self, namespace: str, release: str) -> None:
         """Let go of what is known of a Release."""
 
@@ -189,7 +192,14 @@ class Looks:
     def _start(self, slot: tuple[ReleaseKey, str]) -> None:
         key, name = slot
         watch = self._watches.get(key)
-        if watch is not None and name in watch.gates and slot not in self._flying:
+        if watch is None or name not in watch.gates or slot in self._flying:
+            return
+        rest = self._telemetry.rest(*key, name)
+        if rest > 0:
+            # What was counted meanwhile is in the next look.
+            now = Moment.of(self._clock)
+            self._scheduler.set(slot, now.wall + timedelta(seconds=rest), now)
+        else:
             look = partial(self._look, key, watch.gates[name], watch)
             measured = look() if self._turns is None else self._turns.of(Work(*key, name), look)
             self._flying[slot] = asyncio.create_task(measured, name=f"look {key} {name}")

@@ -10,6 +10,10 @@ from tidegate.api.release import Outcome, ReleaseStatus
 
 VERDICTS = {Verdict.PASS: 1.0, Verdict.UNDECIDED: 0.0, Verdict.FAIL: -1.0}
 _RELEASE = ("namespace", "release")
+_MOST_NAMESPACES = 100
+"""Namespaces that have a series of their own in what they wait for, of each connection."""
+SEVERAL, OTHERS = "(several)", "(others)"
+"""What is no namespace's: no namespace can be called that."""
 
 
 class Metrics:
@@ -60,6 +64,12 @@ class Metrics:
             ("connection",),
             registry=r,
         )
+        self.prometheus_wait = Counter(
+            "tidegate_prometheus_wait_seconds_total",
+            "Time that HTTP requests to Prometheus have waited for their turn.",
+            ("connection", "namespace"),
+            registry=r,
+        )
         self.events_dropped = Counter("tidegate_events_dropped_total", "Events that were not written.", ("why",), registry=r)
         self.loop_held = Counter(
             "tidegate_loop_held_total",
@@ -72,6 +82,21 @@ class Metrics:
         self.watch_age = Gauge("tidegate_watch_age_seconds", "Since a watch was last heard.", ("resource",), registry=r)
         self._phases: dict[tuple[str, str], Phase] = {}
         self._gates: dict[tuple[str, str], set[str]] = {}
+        self._waiting: dict[str, set[str]] = {}
+
+    def waited(self, connection: str, namespace: str, seconds: float) -> None:
+        """Count how long a request to Prometheus has waited for its turn.
+
+        Args:
+            connection: its name.
+            namespace: for whose Releases; empty where it was for several.
+            seconds: until it was sent, or given up.
+        """
+        known = self._waiting.setdefault(connection, set())
+        if namespace and namespace not in known and len(known) < _MOST_NAMESPACES:
+            known.add(namespace)
+        whose = namespace if namespace in known else OTHERS if namespace else SEVERAL
+        self.prometheus_wait.labels(connection, whose).inc(seconds)
 
     def show(self, namespace: str, name: str, status: ReleaseStatus) -> None:
         """Show where a Release is now."""

@@ -20,17 +20,18 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from tidegate.judge import histogram
 from tidegate.judge.evidence import usual
 from tidegate.judge.histogram import Histogram
 from tidegate.prometheus.events import Events
 
-Labels = tuple[tuple[str, str], ...]
-"""Labels of a series, sorted by name."""
+Labels = Hashable
+"""What tells a series, or a process, from others: a digest of its labels."""
 Value = Events | Histogram
 """What one series counts."""
 
@@ -152,6 +153,29 @@ class Alignment:
         self.cut = until
         return found[0], found[1]
 
+    @property
+    def waiting(self) -> int:
+        """Windows that are still to be handed out."""
+        return len(self._canary) + len(self._stable)
+
+    @property
+    def edges(self) -> int:
+        """Numbers that the histograms of these windows hold."""
+        values = (one.value for rises in (self._canary, self._stable) for one in rises)
+        return sum(len(value.counts) for value in values if isinstance(value, Histogram))
+
+    def thin(self, most: int) -> None:
+        """Keep no more windows than this, if that can be had by joining windows of one process that follow each other.
+
+        What was counted in them stays; it is handed out once the last of them may be.
+        """
+        while self.waiting > most:
+            before = self.waiting
+            for rises in (self._canary, self._stable):
+                rises[:] = _joined(rises)
+            if self.waiting == before:
+                return
+
     def _quiet(self, until: datetime, ours: Sequence[Pace]) -> bool:
         """Whether no window of stable is loud that shares time with a window in which the cut lies."""
         if not self._loud:
@@ -180,6 +204,32 @@ class Alignment:
     def _forget(self, before: datetime) -> None:
         while self._loud and self._loud[0].end < before:
             self._loud.popleft()
+
+
+def _joined(rises: Iterable[Rise]) -> list[Rise]:
+    """Add up what each process has counted in one window, and in pairs of windows that follow each other."""
+    windows: dict[tuple[Labels, datetime, datetime], list[Value]] = {}
+    for rise in rises:
+        windows.setdefault((rise.process, rise.start, rise.end), []).append(rise.value)
+    found: list[Rise] = []
+    open_at: dict[tuple[Labels, datetime], int] = {}
+    for (process, start, end), values in sorted(windows.items(), key=lambda item: item[0][1]):
+        at = open_at.pop((process, start), None)
+        if at is None:
+            open_at[process, end] = len(found)
+            found.append(Rise(process, start, end, _sum(values)))
+        else:
+            found[at] = Rise(process, found[at].start, end, _sum([found[at].value, *values]))
+    return found
+
+
+def _sum(values: Sequence[Value]) -> Value:
+    if len(values) == 1:
+        return values[0]
+    events = [one for one in values if isinstance(one, Events)]
+    if events:
+        return Events(sum(one.total for one in events), sum(one.bad or 0.0 for one in events))
+    return histogram.add(one for one in values if isinstance(one, Histogram))
 
 
 class _Usual:

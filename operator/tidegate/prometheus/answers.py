@@ -38,6 +38,7 @@ class Cause(StrEnum):
     """What a trouble has to do with."""
 
     QUERY = "the query or its answer: others have nothing to do with it"
+    SIZE = "an answer that is too large"
     TIME = "an answer that did not come in time"
     METHOD = "the way of asking: another may be allowed"
     OTHER = "the server, the network or the connection"
@@ -50,10 +51,12 @@ class Trouble:
     Attributes:
         message: in the words of Prometheus or of the connection, for people.
         cause: what it has to do with.
+        seconds: what it has cost the server, as far as that is known of this query alone.
     """
 
     message: str
     cause: Cause = field(default=Cause.OTHER, compare=False)
+    seconds: float = field(default=0.0, compare=False)
 
 
 Answer = Value | NoData | Trouble
@@ -64,16 +67,42 @@ class Result:
     """What a query gave.
 
     Attributes:
-        data: `data.result` as it came: series of a vector, or `[time, "value"]` of a scalar.
+        data: `data.result` as it came: series of a vector, or `[time, "value"]` of a scalar. Where somebody was to read it in the
+            thread that asked: what they made of it, or their error.
         warnings: what the server warned of; as a rule that something is missing.
+        vector: it was a vector, and no scalar.
+        seconds: what it has cost the server, as far as that is known of this query alone.
     """
 
     data: Any
     warnings: tuple[str, ...] = ()
+    vector: bool = field(default=True, compare=False)
+    seconds: float = field(default=0.0, compare=False)
 
 
+Read = Callable[[object], object]
+"""Reads an answer's data in the thread that has asked. An error of what was given is a ValueError."""
 Ask = Callable[[str], Awaitable[Result | Trouble]]
 """Evaluates a query at an instant."""
+AskCounters = Callable[[str, Read], Awaitable[Result | Trouble]]
+"""Likewise, and has the answer read before it is handed out."""
+
+
+@dataclass(frozen=True)
+class Asker:
+    """For whom a query is asked.
+
+    Attributes:
+        namespace: of the Release; empty where it is for several.
+        rollback: the gate may roll back, so that others must not keep it waiting.
+    """
+
+    namespace: str = ""
+    rollback: bool = False
+
+
+EVERYBODY = Asker()
+"""Who asks for several namespaces, or for none."""
 
 
 _QUOTES = "\"'`"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic.alias_generators import to_camel
 
 from tidegate.api.base import Duration
@@ -93,6 +93,46 @@ HeaderValue = Annotated[
     Annotated[Text, Tag(BRANCHES[0])] | Annotated[FromFile, Tag(BRANCHES[1])],
     Discriminator(lambda value: BRANCHES[isinstance(value, dict | FromFile)]),
 ]
+
+
+_UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+
+
+def _bytes(size: object) -> object:
+    """Accept a number of bytes, or one with a unit as Kubernetes writes it."""
+    if not isinstance(size, str):
+        return size
+    number, unit = size[:-2], _UNITS.get(size[-2:])
+    if unit is None or not (number.isascii() and number.isdigit() and len(number) < 10):
+        msg = "must be a number of bytes, such as 4194304, or with a unit, such as 4Mi"
+        raise ValueError(msg)
+    return int(number) * unit
+
+
+Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=64 * 1024)]
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
+
+
+class Budgets(_Part):
+    """How much of counters is remembered at most, and read at the same time. Beyond it a gate is Undecided and says so.
+
+    Attributes:
+        series_per_gate: series that a gate follows, of both versions; a histogram of one process is one.
+        series_per_release: likewise all gates of a Release.
+        series: likewise all Releases; half of it for those of one namespace.
+        bytes_per_gate: memory for what a gate remembers of them.
+        bytes_per_release: likewise all gates of a Release.
+        bytes: likewise all Releases; half of it for those of one namespace.
+        answer_bytes: answers of Prometheus that are read and parsed at the same time, over all connections, as they come.
+    """
+
+    series_per_gate: Count = 1000
+    series_per_release: Count = 4000
+    series: Count = 100_000
+    bytes_per_gate: Bytes = 4 * 2**20
+    bytes_per_release: Bytes = 8 * 2**20
+    bytes: Bytes = 128 * 2**20
+    answer_bytes: Annotated[Bytes, Field(ge=2**20)] = 4 * 2**20
 
 
 class BasicAuth(_Part):

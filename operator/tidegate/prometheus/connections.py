@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,10 +21,13 @@ from urllib3.util.retry import Retry
 
 from tidegate.api.base import format_duration, plain
 from tidegate.prometheus.answers import (
+    EVERYBODY,
     MOST_SERIES,
     Answer,
+    Asker,
     Cause,
     NoData,
+    Read,
     Result,
     Trouble,
     Value,
@@ -30,8 +35,10 @@ from tidegate.prometheus.answers import (
     before_series,
     time_told,
 )
+from tidegate.prometheus.budgets import Unread
 from tidegate.prometheus.config import ConnectionConfig
 from tidegate.prometheus.session import (
+    LARGEST_ANSWER,
     BoundedSession,
     CredentialError,
     Credentials,
@@ -39,6 +46,7 @@ from tidegate.prometheus.session import (
     RefusedError,
     files_of,
 )
+from tidegate.prometheus.turns import Turns, Waited
 
 __all__ = [
     "Answer",
@@ -52,9 +60,9 @@ __all__ = [
 _LOG = logging.getLogger(__name__)
 
 _QUEUE_PER_SLOT = 16
-"""Queries that may wait for each one that can be under way; more are turned away at once."""
-_JOINT_QUEUE_PER_SLOT = 64
-"""Likewise requests that carry many queries."""
+"""Queries of one namespace that may wait for each one that can be under way; more are turned away at once."""
+_JOINT_ROOM = 4
+"""Factor on that for requests that carry many queries."""
 _LONGEST_IN_ADDRESS = 3000
 """Characters of a query that goes into the address; a longer one goes into a body, for proxies cut addresses at 8 KB."""
 FURTHEST = timedelta(minutes=5)
@@ -70,15 +78,30 @@ class Connection:
     """Asks one Prometheus-compatible server.
 
     Every connection has threads of its own: a server that hangs keeps those busy and no others. A query waits for a free thread no
-    longer than the timeout and runs no longer than the timeout and a second, whatever the server does.
+    longer than the timeout and runs no longer than the timeout and a second, whatever the server does. Namespaces take turns.
+
+    Args:
+        config: how the server is reached.
+        unread: bounds what is read and parsed at the same time, on all connections; by default on this one alone.
+        waited: told of every wait for a turn.
+        clock: monotonic seconds, by which it is measured what a query costs.
     """
 
-    def __init__(self, config: ConnectionConfig) -> None:
+    def __init__(
+        self,
+        config: ConnectionConfig,
+        unread: Unread | None = None,
+        waited: Waited | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.config = config
+        self._clock = clock
+        self._unread = unread or Unread(LARGEST_ANSWER)
         self._credentials = Credentials(config)
         self._threads = ThreadPoolExecutor(config.concurrency, thread_name_prefix=f"prometheus-{config.name}")
-        self._slots = asyncio.Semaphore(config.concurrency)
-        self._waiting = 0
+        self._turns = Turns(config.concurrency, config.concurrency * _QUEUE_PER_SLOT, waited)
+        self._answered = float("-inf")
         self._lock = threading.Lock()
         self._client: PrometheusConnect | None = None
         self._session: BoundedSession | None = None
@@ -106,41 +129,46 @@ class Connection:
         answer = answer_to(result.data)
         return self.trouble(answer.message, Cause.QUERY) if isinstance(answer, Trouble) else answer
 
-    async def alone(self, promql: str, at: datetime, most: int) -> Result | Trouble:
+    async def alone(
+        self, promql: str, at: datetime, most: int, *, asker: Asker = EVERYBODY, read: Read | None = None
+    ) -> Result | Trouble:
         """Evaluate a query at an instant in a request of its own; see `query`.
 
         Args:
             promql: the query.
             at: evaluation time, with a time zone.
             most: series that are wanted at most.
+            asker: for whom.
+            read: reads the answer in the thread that asks.
         """
-        return self._of_its_time(await self._run(lambda: self._ask(promql, at, most), _QUEUE_PER_SLOT), at)
+        return await self._run(lambda: self._read(self._ask(promql, at, most), at, read), asker, 1)
 
-    async def joint(self, promql: str, at: datetime) -> Result | Trouble:
-        """Evaluate a query that is made of many; see `query`. It is sent in a body and its warnings are told."""
-        return self._of_its_time(await self._run(lambda: self._post(promql, at), _JOINT_QUEUE_PER_SLOT), at)
+    async def joint(self, promql: str, at: datetime, *, asker: Asker = EVERYBODY, read: Read | None = None) -> Result | Trouble:
+        """Evaluate a query that is made of many; see `alone`. It is sent in a body and its warnings are told."""
+        return await self._run(lambda: self._read(self._post(promql, at), at, read), asker, _JOINT_ROOM)
 
-    def _of_its_time(self, result: Result | Trouble, at: datetime) -> Result | Trouble:
-        """Return an answer; a trouble where it is about another time than was asked for."""
-        told = None if isinstance(result, Trouble) else time_told(result.data)
+    def _read(self, result: Result, at: datetime, read: Read | None) -> Result | Trouble:
+        """Return an answer as it was read; a trouble where it is about another time than was asked for."""
+        told = time_told(result.data)
         off = 0.0 if told is None else told - at.timestamp()
-        if abs(off) <= FURTHEST.total_seconds():
-            return result
-        words = f"{format_duration(timedelta(seconds=round(abs(off))))} {'before' if off < 0 else 'after'}"
-        return self.trouble(f"the answer is about a time {words} the one that was asked for")
+        if abs(off) > FURTHEST.total_seconds():
+            words = f"{format_duration(timedelta(seconds=round(abs(off))))} {'before' if off < 0 else 'after'}"
+            return self.trouble(f"the answer is about a time {words} the one that was asked for")
+        data = result.data
+        vector = isinstance(data, list) and all(isinstance(series, dict) for series in data)
+        return Result(data if read is None else as_read(read, data), result.warnings, vector)
 
-    async def _run(self, ask: Callable[[], Result], queue_per_slot: int) -> Result | Trouble:
+    async def _run(self, ask: Callable[[], Result | Trouble], asker: Asker, room: int) -> Result | Trouble:
         seconds = self.config.timeout.total_seconds()
-        if not await self._slot(seconds, queue_per_slot):
-            busy = self.config.concurrency
-            return self.trouble(f"all {busy} queries that may be under way at once are waiting for an answer")
+        if not await self._turns.take(asker, seconds, room):
+            return self.trouble(self._no_turn(asker))
         try:
             running = asyncio.get_running_loop().run_in_executor(self._threads, self._try, ask)
         except RuntimeError:
-            self._slots.release()
+            self._turns.give_back(asker)
             return self.trouble("it is closed")
         # The thread keeps its slot until it ends, even when nobody waits for it any more.
-        running.add_done_callback(lambda _: self._slots.release())
+        running.add_done_callback(lambda _: self._turns.give_back(asker))
         done, _ = await asyncio.wait({running}, timeout=seconds + _GRACE)
         return running.result() if done else self.trouble(self._no_answer(), Cause.TIME)
 
@@ -151,23 +179,21 @@ class Connection:
             if self._client is not None:
                 self._client.close()
 
-    async def _slot(self, seconds: float, queue_per_slot: int) -> bool:
-        """Take a slot, if one becomes free in time and not too many wait for one."""
-        if self._slots.locked() and self._waiting >= self.config.concurrency * queue_per_slot:
-            return False
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(seconds):
-                await self._slots.acquire()
-        except TimeoutError:
-            return False
-        else:
-            return True
-        finally:
-            self._waiting -= 1
+    def _try(self, ask: Callable[[], Result | Trouble]) -> Result | Trouble:
+        """Ask in a thread, and measure how long it takes."""
+        began = self._clock()
+        with self._unread.given_back():
+            answer = self._tried(ask)
+        now = self._clock()
+        if isinstance(answer, Result):
+            self._answered = now
+        # Where nothing else was answered meanwhile, the server is slow, or away, and it is not for this query.
+        elif answer.cause is not Cause.TIME or self._answered < began:
+            return answer
+        return replace(answer, seconds=now - began)
 
-    def _try(self, ask: Callable[[], Result]) -> Result | Trouble:
-        """Ask in a thread.
+    def _tried(self, ask: Callable[[], Result | Trouble]) -> Result | Trouble:
+        """Ask, and return what goes wrong.
 
         The client's errors are as raw as its answers: RequestException and OSError from the network, HTTPError from urllib3,
         ValueError from JSON, and LookupError, TypeError and AttributeError where the JSON is not what it expects.
@@ -229,7 +255,7 @@ class Connection:
         with self._lock:
             files = files_of(config)
             if self._client is None or self._session is None or files != self._files:
-                session = BoundedSession(config)
+                session = BoundedSession(config, self._unread)
                 plain = {name: value for name, value in config.headers.items() if isinstance(value, str)}
                 client = PrometheusConnect(
                     config.address,
@@ -247,12 +273,25 @@ class Connection:
     def _no_answer(self) -> str:
         return f"no answer from {self.config.address} within {format_duration(self.config.timeout)}"
 
+    def _no_turn(self, asker: Asker) -> str:
+        own = self._turns.busy(asker.namespace) if asker.namespace else 0
+        whose = f", {own} of them for namespace {asker.namespace}" if own else ""
+        return f"all {self.config.concurrency} queries that may be under way at once are waiting for an answer{whose}"
+
     def _no_connection(self) -> str:
         return f"no connection to {self.config.address} within {format_duration(self.config.timeout)}"
 
     def trouble(self, message: str, cause: Cause = Cause.OTHER) -> Trouble:
         """Return a trouble of this connection."""
         return Trouble(f"Prometheus connection {self.config.name}: {message}", cause)
+
+
+def as_read(read: Read, data: object) -> object:
+    """Return what somebody makes of an answer, or their error: it is theirs, and not the connection's."""
+    try:
+        return read(data)
+    except ValueError as error:
+        return error
 
 
 def _root(error: BaseException) -> str:

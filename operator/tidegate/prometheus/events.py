@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Events:
+class Events(NamedTuple):
     """Counters of one process, or one counter.
 
     Attributes:

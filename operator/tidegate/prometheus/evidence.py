@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
 from tidegate.api.gate import Gate
+from tidegate.api.metric import Metric
 from tidegate.judge.reading import Counts
-from tidegate.prometheus.alignment import Labels
-from tidegate.prometheus.answers import Ask, Cause, Result, Trouble
-from tidegate.prometheus.batching import join, part
-from tidegate.prometheus.counters import RawCounters, Shape, VersionCounters, raw_counters
-from tidegate.prometheus.ledger import Ledger, Sightings
+from tidegate.prometheus.answers import AskCounters, Cause, Trouble
+from tidegate.prometheus.asking import asker_of
+from tidegate.prometheus.budgets import Holder, Holdings, Size
+from tidegate.prometheus.counters import RawCounters, Shape, raw_counters
+from tidegate.prometheus.instants import COUNTER, Samples, ask_all, texts_of
+from tidegate.prometheus.ledger import Ledger
 from tidegate.prometheus.presets import Version
-from tidegate.prometheus.promql import Names, self_contained
-from tidegate.prometheus.samples import Answers, counts, labels_of, sightings
-from tidegate.prometheus.telling import Untold, parted
+from tidegate.prometheus.promql import Names
+from tidegate.prometheus.samples import CountError, Form, TooMuchError, counts
+from tidegate.prometheus.telling import Untold
+from tidegate.prometheus.turns import Turns
 from tidegate.runtime.turns import also
 
-_PART = "tidegate_part"
-"""Label that tells which of a version's queries a series answers."""
-
-AskAt = Callable[[datetime], Ask]
+_FEW = 250
+"""Series up to which gates read as they like. Those that have more, or of which nobody knows, take turns, so that no more answers
+are in hand than can be taken in."""
+_AT_ONCE = 32
+"""Such gates that read at the same time."""
+_PATIENCE = 30.0
+"""Seconds for which they wait for their turn."""
+_AGAIN = 60.0
+"""Seconds after which a gate that has too many series is asked for them again."""
+AskAt = Callable[[datetime], AskCounters]
 """Says how queries are evaluated at an instant."""
 
 
@@ -63,6 +74,16 @@ class _Account:
     together: bool = True
     """Whether the queries of a version can be joined, which those of people need not be."""
 
+    @property
+    def holder(self) -> Holder:
+        """Whose it is."""
+        return Holder(self.names.namespace, self.names.release, self.gate.name)
+
+    @classmethod
+    def new(cls, gate: Gate, names: Names, revision: str, asked: RawCounters) -> _Account:
+        """Return one in which nothing is counted yet."""
+        return cls(gate, names, revision, asked, Ledger(by_service=asked.by_service), Untold(by_service=asked.by_service))
+
     def queries(self, gate: Gate, names: Names) -> RawCounters:
         """Return the queries, as they were made before where nothing has changed.
 
@@ -74,60 +95,81 @@ class _Account:
             self.gate, self.names = gate, names
         return self.asked
 
+    @property
+    def size(self) -> Size:
+        """What is remembered."""
+        held = self.ledger.size
+        texts = sum(len(text) for text in texts_of(self.asked))
+        return Size(held.series, held.bytes + self.untold.counters * COUNTER + texts)
+
 
 @dataclass(frozen=True)
-class _Samples:
-    """What the counters said at one instant.
+class _Refused:
+    """That a gate has too many series.
 
     Attributes:
-        canary: series of the new version.
-        stable: series of the stable version; None where it is not followed.
-        witnesses: processes that there are, as far as they were asked for.
-        shapes: the shapes of histograms that had series, of each version.
-        totals: the answers for the counters of all events, by version.
+        metric: of the gate.
+        revision: that was looked at.
+        until: when it is asked again, on the monotonic clock.
+        words: what is said meanwhile.
     """
 
-    canary: Sightings
-    stable: Sightings | None
-    witnesses: tuple[Labels, ...]
-    shapes: tuple[frozenset[Shape], ...]
-    totals: Mapping[Version, object]
+    metric: Metric
+    revision: str
+    until: float
+    words: str
 
 
 class Accounts:
-    """The ledgers of all gates that are judged by Evidence, one for each gate of each Release and its present revision."""
+    """The ledgers of all gates that are judged by Evidence, one for each gate of each Release and its present revision.
 
-    def __init__(self) -> None:
+    Args:
+        holdings: what they may remember.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, holdings: Holdings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._holdings, self._clock = holdings, clock
+        self._refused: dict[Holder, _Refused] = {}
+        self._turns = Turns(_AT_ONCE, 10**6, clock=clock)
         self._accounts: dict[tuple[str, str], dict[str, _Account]] = {}
 
     def primed(self, gate: Gate, names: Names, revision: str) -> bool:
         """Whether counting has begun for a gate, its present metric and this revision."""
         return self._find(gate, names, revision) is not None
 
-    async def prime(self, ask: Ask, gate: Gate, names: Names, revision: str, at: datetime, *, resumed: bool = False) -> str:
+    async def prime(self, ask: AskCounters, gate: Gate, names: Names, revision: str, at: datetime, *, resumed: bool = False) -> str:
         """Begin to count at an instant, whatever was counted before, and return what went wrong; see `Ledger.prime`.
 
         Where counting is to be resumed and there were no series of the new version, it has not begun.
         """
+        if refused := self._still_refused(gate, names, revision):
+            return refused
         try:
-            asked = raw_counters(gate, names)
-            samples, together = await _ask_all(ask, asked, frozenset(Shape), witnesses=True)
+            async with self._in_turn(gate, names):
+                asked = raw_counters(gate, names)
+                form = self._form(asked)
+                samples, together = await ask_all(ask, asked, form, frozenset(Shape), witnesses=True)
+                if isinstance(samples, Trouble):
+                    return self._troubled(gate, names, revision, samples)
+                if resumed and not samples.canary.sightings:
+                    return ""
+                account = self._find(gate, names, revision) or _Account.new(gate, names, revision, asked)
+                self._begin(account, samples, at, together=together, resumed=resumed)
         except ValueError as error:
-            return str(error)
-        if isinstance(samples, Trouble):
-            return samples.message
-        if resumed and not samples.canary:
-            return ""
-        account = self._find(gate, names, revision)
-        if account is None:
-            by_service = asked.by_service
-            account = _Account(gate, names, revision, asked, Ledger(by_service=by_service), Untold(by_service=by_service))
-            self._accounts.setdefault((names.namespace, names.release), {})[gate.name] = account
-        if account.ledger.at is None or at > account.ledger.at:
-            account.together = together
-            account.ledger.prime(at, samples.canary, samples.stable, samples.witnesses, resumed=resumed)
-            account.untold.begin(samples.totals)
+            return self._refuse(gate, names, revision, error)
         return ""
+
+    def _begin(self, account: _Account, samples: Samples, at: datetime, *, together: bool, resumed: bool) -> None:
+        if account.ledger.at is not None and at <= account.ledger.at:
+            return
+        self._make_room(account, samples)
+        names, stable = account.names, None if samples.stable is None else samples.stable.sightings
+        self._accounts.setdefault((names.namespace, names.release), {})[account.gate.name] = account
+        account.together = together
+        account.ledger.prime(at, samples.canary.sightings, stable, samples.witnesses, resumed=resumed)
+        account.untold.begin(samples.told if account.asked.grouped else {})
+        self._holdings.hold(account.holder, account.size)
 
     async def read(self, ask: AskAt, gate: Gate, names: Names, revision: str, at: datetime) -> Tallied:
         """Look once; where counting has not begun, it begins here.
@@ -141,33 +183,52 @@ class Accounts:
             asked = account.queries(gate, names)
         except ValueError as error:
             return Tallied(trouble=str(error))
+        if refused := self._still_refused(gate, names, revision):
+            return Tallied(trouble=refused)
         instants = [*account.ledger.between(at), at]
-        found = await asyncio.gather(*(also(partial(self._sample, ask(instant), account, asked)) for instant in instants))
-        seen = [self._count(account, asked, samples, instant) for samples, instant in zip(found, instants, strict=True)]
+        if account.ledger.size.series * len(instants) <= _FEW:
+            seen = await self._looks(ask, account, asked, instants)
+        else:
+            # One after the other: no more are in hand than are remembered.
+            seen = []
+            for instant in instants:
+                async with self._in_turn(gate, names):
+                    seen += await self._looks(ask, account, asked, [instant])
         earlier = tuple(one.counts for one in seen[:-1] if one.counts is not None)
         return replace(seen[-1], earlier=earlier, newest=account.ledger.newest)
 
-    @staticmethod
-    async def _sample(ask: Ask, account: _Account, asked: RawCounters) -> _Samples | str:
+    async def _looks(self, ask: AskAt, account: _Account, asked: RawCounters, instants: Sequence[datetime]) -> list[Tallied]:
+        found = await asyncio.gather(*(also(partial(self._sample, ask(instant), account, asked)) for instant in instants))
+        return [self._count(account, asked, samples, instant) for samples, instant in zip(found, instants, strict=True)]
+
+    async def _sample(self, ask: AskCounters, account: _Account, asked: RawCounters) -> Samples | str:
         """Return what the counters say at an instant, or what went wrong."""
         try:
-            samples, account.together = await _ask_all(ask, asked, account.shapes, together=account.together)
+            form = self._form(asked)
+            samples, account.together = await ask_all(ask, asked, form, account.shapes, together=account.together)
         except ValueError as error:
-            return str(error)
-        return samples.message if isinstance(samples, Trouble) else samples
+            return self._refuse(account.gate, account.names, account.revision, error)
+        if isinstance(samples, Trouble):
+            return self._troubled(account.gate, account.names, account.revision, samples)
+        return samples
 
-    @staticmethod
-    def _count(account: _Account, asked: RawCounters, samples: _Samples | str, at: datetime) -> Tallied:
+    def _count(self, account: _Account, asked: RawCounters, samples: Samples | str, at: datetime) -> Tallied:
         if isinstance(samples, str):
             return Tallied(trouble=samples)
-        account.shapes = _worth_asking(samples.shapes)
-        increases = account.ledger.advance(at, samples.canary, samples.stable)
+        try:
+            self._make_room(account, samples)
+        except ValueError as error:
+            return Tallied(trouble=self._refuse(account.gate, account.names, account.revision, error))
+        account.shapes = _worth_asking([one.shapes for one in samples.versions])
+        stable = None if samples.stable is None else samples.stable.sightings
+        increases = account.ledger.advance(at, samples.canary.sightings, stable)
         silent = _silent(account.ledger, samples)
-        account.untold.take(at, samples.totals)
+        account.untold.take(at, samples.told if asked.grouped else {})
+        self._holdings.hold(account.holder, account.size)
         if untold := tuple(account.untold.too_many()):
             return Tallied(silent=silent, untold=untold)
         try:
-            counted = None if increases is None else counts(asked, increases, samples.canary, at)
+            counted = None if increases is None else counts(asked, increases, samples.canary.pods, at)
         except ValueError as error:
             return Tallied(trouble=str(error), silent=silent)
         return Tallied(counted, silent=silent)
@@ -175,6 +236,62 @@ class Accounts:
     def forget(self, namespace: str, release: str) -> None:
         """Drop all that was counted for a Release."""
         self._accounts.pop((namespace, release), None)
+        self._holdings.forget(namespace, release)
+        for holder in [one for one in self._refused if one[:2] == (namespace, release)]:
+            del self._refused[holder]
+
+    def _form(self, asked: RawCounters) -> Form:
+        return Form.of(asked, self._holdings.budgets.series_per_gate)
+
+    @asynccontextmanager
+    async def _in_turn(self, gate: Gate, names: Names) -> AsyncIterator[None]:
+        """Wait until it is a gate's turn to read what may be much.
+
+        Raises:
+            CountError: it was not for long.
+        """
+        asker = asker_of(gate, names)
+        if not await self._turns.take(asker, _PATIENCE):
+            raise CountError(f"{_AT_ONCE} gates with many series are being read already: the next look is the next try")
+        try:
+            yield
+        finally:
+            self._turns.give_back(asker)
+
+    def _make_room(self, account: _Account, samples: Samples) -> None:
+        """Leave the ledger as much room as there is.
+
+        Raises:
+            TooMuchError: samples cannot be taken in.
+        """
+        texts = sum(len(text) for text in texts_of(account.asked))
+        wanted = Size(samples.size.series, samples.size.bytes + texts)
+        if refusal := self._holdings.refusal(account.holder, wanted):
+            raise TooMuchError(refusal)
+        room, counters = self._holdings.room(account.holder), account.untold.counters * COUNTER
+        account.ledger.keep_within(Size(room.series, room.bytes - texts - counters))
+
+    def _refuse(self, gate: Gate, names: Names, revision: str, error: ValueError) -> str:
+        """Say what is wrong; what is too much is not asked for again for a while."""
+        if isinstance(error, TooMuchError):
+            until = self._clock() + _AGAIN
+            self._refused[Holder(names.namespace, names.release, gate.name)] = _Refused(gate.metric, revision, until, str(error))
+        return str(error)
+
+    def _troubled(self, gate: Gate, names: Names, revision: str, trouble: Trouble) -> str:
+        if trouble.cause is not Cause.SIZE:
+            return trouble.message
+        return self._refuse(gate, names, revision, TooMuchError(trouble.message))
+
+    def _still_refused(self, gate: Gate, names: Names, revision: str) -> str:
+        holder = Holder(names.namespace, names.release, gate.name)
+        refused = self._refused.get(holder)
+        if refused is None:
+            return ""
+        if (refused.metric, refused.revision) == (gate.metric, revision) and self._clock() < refused.until:
+            return refused.words
+        del self._refused[holder]
+        return ""
 
     def _find(self, gate: Gate, names: Names, revision: str) -> _Account | None:
         account = self._accounts.get((names.namespace, names.release), {}).get(gate.name)
@@ -182,78 +299,6 @@ class Accounts:
             return None
         before, compares = account.gate, (account.gate.versus_stable is None) == (gate.versus_stable is None)
         return account if compares and (before.metric, before.connection) == (gate.metric, gate.connection) else None
-
-
-async def _ask_all(
-    ask: Ask, asked: RawCounters, shapes: frozenset[Shape], *, witnesses: bool = False, together: bool = True
-) -> tuple[_Samples | Trouble, bool]:
-    """Ask for the counters of both versions at one instant; one trouble is enough to have none of them.
-
-    What is asked of one version goes out as one query, so that values and the times of their samples are of one replica of
-    Prometheus. Queries that do not bear that are asked one by one, and without the times.
-
-    Returns:
-        What was found, and whether queries could be joined.
-
-    Raises:
-        CountError: an answer cannot be counted.
-    """
-    versions = [asked.canary] if asked.stable is None else [asked.canary, asked.stable]
-    found = await _ask_versions(ask, versions, shapes, together=together)
-    if isinstance(found, Trouble) and found.cause is Cause.QUERY and together:
-        found = await _ask_versions(ask, versions, shapes, together=False)
-        # What fails one by one, too, tells nothing against asking it together.
-        together = isinstance(found, Trouble)
-    if isinstance(found, Trouble):
-        return found, together
-    witness = await ask(asked.witnesses) if witnesses and asked.witnesses else None
-    if isinstance(witness, Trouble):
-        return witness, together
-    seen = () if witness is None else tuple(labels_of(witness.data))
-    totals = dict(zip((Version.CANARY, Version.STABLE), [one.total for one in found], strict=False)) if asked.grouped else {}
-    told = [replace(one, total=parted(one.total)[0]) for one in found] if asked.grouped else found
-    read = [sightings(asked, one) for one in told]
-    stored = tuple(frozenset(shape for shape, answer in one.buckets.items() if answer) for one in found)
-    return _Samples(read[0], read[1] if len(read) > 1 else None, seen, stored, totals), together
-
-
-async def _ask_versions(
-    ask: Ask, versions: Sequence[VersionCounters], shapes: frozenset[Shape], *, together: bool
-) -> list[Answers] | Trouble:
-    found = await asyncio.gather(*(also(partial(_ask_version, ask, version, shapes, together=together)) for version in versions))
-    trouble = next((one for one in found if isinstance(one, Trouble)), None)
-    return trouble or [one for one in found if isinstance(one, Answers)]
-
-
-async def _ask_version(ask: Ask, version: VersionCounters, shapes: frozenset[Shape], *, together: bool) -> Answers | Trouble:
-    kept = dict(_buckets(version, shapes))
-    texts = [version.total, version.bad, *kept.values()]
-    together = together and all(self_contained(text) for text in texts if text)
-    if together:
-        texts += [version.times, version.births]
-    given = [text for text in texts if text]
-    if together and len(given) > 1:
-        answer = await ask(join(given, _PART, _PART))
-        if isinstance(answer, Trouble):
-            return answer
-        parts = part(answer.data, _PART, len(given), _PART)
-        if parts is None:
-            return Trouble("the answers could not be told apart", Cause.QUERY)
-        data: list[object] = list(parts)
-    else:
-        answers = await asyncio.gather(*(ask(text) for text in given))
-        trouble = next((one for one in answers if isinstance(one, Trouble)), None)
-        if trouble is not None:
-            return trouble
-        data = [one.data for one in answers if isinstance(one, Result)]
-    rest = iter(data)
-    total, bad, *others = (next(rest) if text else None for text in texts)
-    times, births = (others[-2], others[-1]) if together else (None, None)
-    return Answers(total, bad, dict(zip(kept, others, strict=False)), times, births)
-
-
-def _buckets(version: VersionCounters, shapes: frozenset[Shape]) -> Sequence[tuple[Shape, str]]:
-    return [(shape, text) for shape, text in version.buckets if shape in shapes]
 
 
 def _worth_asking(stored: Sequence[frozenset[Shape]]) -> frozenset[Shape]:
@@ -264,7 +309,7 @@ def _worth_asking(stored: Sequence[frozenset[Shape]]) -> frozenset[Shape]:
     return frozenset(Shape)
 
 
-def _silent(ledger: Ledger, samples: _Samples) -> tuple[Version, ...]:
-    canary: tuple[Version, ...] = () if ledger.met or samples.canary else (Version.CANARY,)
+def _silent(ledger: Ledger, samples: Samples) -> tuple[Version, ...]:
+    canary: tuple[Version, ...] = () if ledger.met or samples.canary.sightings else (Version.CANARY,)
     stable: tuple[Version, ...] = () if samples.stable is None or ledger.met_stable else (Version.STABLE,)
     return (*canary, *stable)

@@ -10,33 +10,28 @@ counted is then handed out over the same time (`alignment`), since each process 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from tidegate.judge import histogram
 from tidegate.judge.histogram import Histogram
 from tidegate.prometheus.alignment import Alignment, Labels, Pace, Rise, Value
+from tidegate.prometheus.budgets import EDGE, RISE, SERIES, Size
 from tidegate.prometheus.events import Events
+from tidegate.prometheus.rising import JITTER, bad, newer, reborn, rise
 
-MOST_SERIES = 8192
-"""Series of one version that are remembered at most."""
+MOST = Size(16384, 64 * 1024 * 1024)
+"""What is remembered at most of both versions, where nobody says how much it may be."""
 MOST_SAMPLES = 6
 """Samples of one process that are read at one look at most."""
 _KEPT = timedelta(hours=24)
 """For how long a series of the stable version that is not seen any more is remembered."""
-_JITTER = timedelta(seconds=2)
-"""By how much the time at which a process says that it started may move on: some reckon it from how long they have been up."""
 _SKEW = timedelta(seconds=2)
 """By how much clocks of two replicas of Prometheus may differ: of samples that are no further apart nobody knows which is newer."""
-_RESTARTED = 0.5
-"""Where samples have no time: a counter that falls below this share of what it was began anew. One that falls less is most likely
-the answer of another replica of Prometheus, whose last scrape is older: a process that has just started rarely counts half of what
-its predecessor had in all."""
 
 
-@dataclass(frozen=True)
-class Sighting:
+class Sighting(NamedTuple):
     """What one series said at a look.
 
     Attributes:
@@ -72,7 +67,7 @@ class Increases:
     until: datetime
 
 
-@dataclass
+@dataclass(slots=True)
 class _Row:
     process: Labels
     value: Value
@@ -101,43 +96,47 @@ class _Version:
     def __init__(self) -> None:
         self.rows: dict[Labels, _Row] = {}
         self.crowded = False
+        self._unseen_since: datetime | None = None
+        """No series was seen last before this instant."""
 
-    def take(self, at: datetime, before: datetime, sightings: Sightings, since_zero: Mapping[Labels, bool]) -> list[Rise]:
+    def take(self, at: datetime, before: datetime, sightings: Sightings, from_zero: Callable[[Sighting], bool]) -> list[Rise]:
         """Take the samples of a look in and return what is new, series by series.
 
         Args:
             at: the look.
             before: the look before it; what has no time of its own was counted between the two.
             sightings: the samples.
-            since_zero: whether a series that is met for the first time began at 0 after the look before.
+            from_zero: whether a series that is met for the first time began at 0 after the look before.
         """
-        found = []
+        found, rows = [], self.rows
+        self._unseen_since = self._unseen_since or at
         for series, sighting in sightings.items():
-            row, end = self.rows.get(series), sighting.at or at
+            process, value, sampled, born = sighting
+            row, end = rows.get(series), sampled or at
             if row is None:
-                self.rows[series] = _Row(sighting.process, sighting.value, at, sighting.at, sighting.born)
-                if since_zero[series] and not self.crowded:
-                    found.append(Rise(sighting.process, min(before, end), end, sighting.value))
+                rows[series] = _Row(process, value, at, sampled, born)
+                if not self.crowded and from_zero(sighting):
+                    found.append(Rise(process, min(before, end), end, value))
                 continue
-            row.seen = at
-            if sighting.at is not None and row.sampled is not None:
-                if sighting.at <= row.sampled:
+            row.seen, start = at, row.sampled
+            if sampled is not None and start is not None:
+                if sampled <= start:
                     continue
-                start, anew = row.sampled, _reborn(row.born, sighting.born)
-                gap = sighting.at - start
-                if not anew and gap <= _SKEW and _rise(row.value, sighting.value) is None:
+                anew = reborn(row.born, born)
+                gap = sampled - start
+                if gap <= _SKEW and not anew and rise(row.value, value) is None:
                     continue
-                bad_before = _bad(row.value)
-                new, row.value = _newer(row.value, sighting.value, anew=anew, gone=row.gone)
-                row.gone = not anew and _bad(sighting.value) is None and bad_before is not None and _bad(row.value) is not None
+                bad_before = bad(row.value)
+                new, row.value = newer(row.value, value, anew=anew, gone=row.gone)
+                row.gone = bad_before is not None and not anew and bad(value) is None and bad(row.value) is not None
                 row.gap, row.gap_before = gap, row.gap
             else:
-                risen = _rise(row.value, sighting.value)
+                risen = rise(row.value, value)
                 if risen is None:
                     continue
                 start, (new, row.value) = before, risen
-            row.sampled, row.born = sighting.at, sighting.born
-            found.append(Rise(sighting.process, min(start, end), end, new))
+            row.sampled, row.born = sampled, born
+            found.append(Rise(row.process, min(start, end), end, new))
         return found
 
     def paces(self, at: datetime) -> list[Pace]:
@@ -158,20 +157,29 @@ class _Version:
         """The least time between two samples of a process; None where that is not known."""
         return min((row.gap for row in self.rows.values() if row.gap is not None), default=None)
 
+    @property
+    def edges(self) -> int:
+        """Numbers that its histograms hold."""
+        first = next(iter(self.rows.values()), None)
+        if first is None or isinstance(first.value, Events):
+            return 0
+        return sum(len(row.value.counts) for row in self.rows.values() if isinstance(row.value, Histogram))
+
     def newest(self, at: datetime | None) -> datetime | None:
         """Return the time of the newest sample that a look was shown; None where there was none, or none has a time."""
         rows = (row for row in self.rows.values() if row.seen == at)
         return max((row.sampled for row in rows if row.sampled is not None), default=None)
 
-    def drop(self, at: datetime, *, kept: timedelta | None) -> None:
+    def drop(self, at: datetime, *, kept: timedelta | None, most: int) -> None:
         """Drop what was not seen for long, and the oldest where there is too much.
 
         Where series had to go, one that is met for the first time may be one of those, come back: none counts from 0 any more.
         """
-        if kept is not None:
+        if kept is not None and self._unseen_since is not None and at - self._unseen_since > kept:
             for series in [series for series, row in self.rows.items() if at - row.seen > kept]:
                 del self.rows[series]
-        excess = len(self.rows) - MOST_SERIES
+            self._unseen_since = min((row.seen for row in self.rows.values()), default=None)
+        excess = len(self.rows) - most
         if excess > 0:
             self.crowded = True
             for series in sorted(self.rows, key=lambda series: self.rows[series].seen)[:excess]:
@@ -193,6 +201,9 @@ class Ledger:
         self._by_service = by_service
         self._canary, self._stable = _Version(), _Version()
         self._processes: dict[Labels, datetime] = {}
+        self._oldest: datetime | None = None
+        """No process was seen last before this instant."""
+        self._most = MOST
         self._alignment = Alignment()
         self._began: datetime | None = None
         self._resumed = False
@@ -212,6 +223,17 @@ class Ledger:
     def newest(self) -> tuple[datetime | None, datetime | None]:
         """Time of the newest sample of each version at the last look; None where it had no series, or samples have no time."""
         return self._canary.newest(self.at), self._stable.newest(self.at)
+
+    @property
+    def size(self) -> Size:
+        """What is remembered, of series that are gone as well, and about how many bytes of memory that takes."""
+        series = len(self._canary.rows) + len(self._stable.rows)
+        edges = self._canary.edges + self._stable.edges + self._alignment.edges
+        return Size(series, series * (SERIES - RISE) + self._alignment.waiting * RISE + edges * EDGE)
+
+    def keep_within(self, most: Size) -> None:
+        """Remember no more than this from now on: at the cost of series that are gone, and of windows that are told apart."""
+        self._most = most
 
     def between(self, at: datetime) -> tuple[datetime, ...]:
         """Return the instants between the last look and one at which counters are read, too, so that no sample is passed over.
@@ -280,98 +302,39 @@ class Ledger:
             return Increases(since, tuple(one.value for one in rises), None, self._alignment.begin(at))
         until = self._alignment.take(at, rises, others, self._canary.paces(at), self._stable.paces(at))
         ours, theirs = self._alignment.released(until) if until > since else ((), ())
+        self._alignment.thin(self._alignment.waiting - max(0, self.size.bytes - self._most.bytes) // RISE)
         return Increases(since, ours, theirs, until)
 
     def _take(self, at: datetime, canary: Sightings, stable: Sightings | None) -> tuple[list[Rise], list[Rise] | None]:
         known, resumed, before = self._processes, self._resumed, self.at or at
         # What was forgotten as it was not seen for so long began earlier than that.
         young = None if self._began is None else max(self._began, at - _KEPT)
-        canary_from_zero = {
-            name: _born_since(young, one) or (not resumed and (not self._by_service or one.process in known))
-            for name, one in canary.items()
-        }
-        stable_from_zero = {
-            name: _born_since(young, one) or (not resumed and one.process in known) for name, one in (stable or {}).items()
-        }
-        found = self._canary.take(at, before, canary, canary_from_zero)
-        others = None if stable is None else self._stable.take(at, before, stable, stable_from_zero)
+
+        def ours(one: Sighting) -> bool:
+            return _born_since(young, one) or (not resumed and (not self._by_service or one.process in known))
+
+        def theirs(one: Sighting) -> bool:
+            return _born_since(young, one) or (not resumed and one.process in known)
+
+        found = self._canary.take(at, before, canary, ours)
+        others = None if stable is None else self._stable.take(at, before, stable, theirs)
         for sightings in (canary, stable or {}):
-            self._processes.update((one.process, at) for one in sightings.values())
-        self._canary.drop(at, kept=None)
-        self._stable.drop(at, kept=_KEPT)
-        if len(self._processes) > 2 * MOST_SERIES or any(at - seen > _KEPT for seen in self._processes.values()):
+            known.update((one.process, at) for one in sightings.values())
+        series, shown = self._most.series, len(stable or {})
+        self._canary.drop(at, kept=None, most=series - shown)
+        self._stable.drop(at, kept=_KEPT, most=series - len(self._canary.rows))
+        self._forget(at)
+        return found, others
+
+    def _forget(self, at: datetime) -> None:
+        """Let go of processes that were not seen for long, or that are too many."""
+        self._oldest = self._oldest or at
+        if len(self._processes) > 2 * self._most.series or at - self._oldest > _KEPT:
             living = {row.process for version in (self._canary, self._stable) for row in version.rows.values()}
             self._processes = {process: seen for process, seen in self._processes.items() if process in living}
-        return found, others
+            self._oldest = min(self._processes.values(), default=None)
 
 
 def _born_since(instant: datetime | None, one: Sighting) -> bool:
     """Whether a process says that it started after an instant, so that it has counted nothing by then."""
-    return instant is not None and one.born is not None and one.born > instant + _JITTER
-
-
-def _reborn(before: datetime | None, after: datetime | None) -> bool:
-    """Whether the time at which a process says that it started has moved on: it is another process."""
-    return before is not None and after is not None and after - before > _JITTER
-
-
-def _bad(value: Value) -> float | None:
-    return value.bad if isinstance(value, Events) else None
-
-
-def _newer(before: Value, after: Value, *, anew: bool, gone: bool) -> tuple[Value, Value]:
-    """Return what is new in one series since an older sample, all of it where its process began anew, and what to remember.
-
-    Args:
-        before: what is remembered.
-        after: the newer sample.
-        anew: the process says so.
-        gone: the counter of bad events was there, and was not in the sample before this one.
-    """
-    if isinstance(before, Histogram) and isinstance(after, Histogram):
-        return (after if anew else histogram.increase(before, after)), after
-    if isinstance(before, Events) and isinstance(after, Events):
-        old, new = before.bad or 0.0, after.bad or 0.0
-        fell = after.bad is not None and new < old
-        if anew or after.total < before.total or (fell and not gone):
-            return after, after
-        if fell:
-            # The restart was while it was gone, and what was counted in all since then has been handed out.
-            return Events(after.total - before.total, new), after
-        # That the counter of bad events is gone tells nothing by itself: it need not be there before the first one.
-        return Events(after.total - before.total, max(0.0, new - old)), after if new >= old else Events(after.total, old)
-    # A program that began to store its histogram in another way is another program.
-    return after, after
-
-
-def _rise(before: Value, after: Value) -> tuple[Value, Value] | None:
-    """Return what is new in one series, and what to remember of it; None where its sample is older than the one before.
-
-    For samples without a time.
-    """
-    if isinstance(before, Histogram) and isinstance(after, Histogram):
-        if _stale(before.total, after.total):
-            return None
-        return histogram.increase(before, after), after
-    if isinstance(before, Events) and isinstance(after, Events):
-        return _rise_of_events(before, after)
-    # A program that began to store its histogram in another way is another program.
-    return after, after
-
-
-def _rise_of_events(before: Events, after: Events) -> tuple[Events, Events] | None:
-    if _stale(before.total, after.total):
-        return None
-    if after.total < before.total:
-        return after, after
-    old, new = before.bad or 0.0, after.bad or 0.0
-    if new >= old:
-        return Events(after.total - before.total, new - old), Events(after.total, new)
-    # All events rose and the bad ones fell: a restart between the looks, if they fell by much. The counter of bad events need not
-    # be there at all before the first one.
-    anew = after.bad is not None and new < old * _RESTARTED
-    return Events(after.total - before.total, new if anew else 0.0), Events(after.total, new if anew else old)
-
-
-def _stale(before: float, after: float) -> bool:
-    return before * _RESTARTED <= after < before
+    return instant is not None and one.born is not None and one.born > instant + JITTER

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from tidegate.api.gate import Gate
 from tidegate.judge import choice
 from tidegate.judge.reading import AtWeight, Reading
 from tidegate.prometheus.access import Access
-from tidegate.prometheus.answers import MOST_SERIES, Answer, Ask, Trouble, Value
+from tidegate.prometheus.answers import MOST_SERIES, Answer, Ask, AskCounters, Read, Result, Trouble, Value
 from tidegate.prometheus.asked import Made
+from tidegate.prometheus.asking import asker_of
 from tidegate.prometheus.batching import COLLECTING, Batcher, Observer, RequestObserver
+from tidegate.prometheus.budgets import Holder, Holdings
+from tidegate.prometheus.config import Budgets
 from tidegate.prometheus.connections import Connection
 from tidegate.prometheus.diagnosis import Hints
 from tidegate.prometheus.evidence import Accounts, Tallied
 from tidegate.prometheus.presets import Version
 from tidegate.prometheus.queries import Names, queries
+from tidegate.prometheus.rests import Rests
 from tidegate.prometheus.samples import MOST_ANSWERED
 from tidegate.prometheus.tellers import Tellers
 
@@ -33,7 +38,9 @@ class Reader:
         connections: the connections by name.
         observe: told of every query.
         requested: told of every HTTP request and of the number of queries that it carries.
+        budgets: how much may be remembered of counters.
         collecting: seconds for which queries for the same instant are collected into one request.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -42,11 +49,15 @@ class Reader:
         observe: Observer | None = None,
         *,
         requested: RequestObserver | None = None,
+        budgets: Budgets | None = None,
         collecting: float = COLLECTING,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._batchers = {name: Batcher(one, observe, requested, collecting=collecting) for name, one in connections.items()}
         self._access = Access({name: one.config for name, one in connections.items()})
-        self._accounts = Accounts()
+        self.holdings = Holdings(budgets or Budgets())
+        self._accounts = Accounts(self.holdings, clock)
+        self._rests = Rests(clock)
         self._hints = Hints()
         self._tellers = Tellers()
         self._queries = Made(queries)
@@ -69,7 +80,8 @@ class Reader:
             return ""
         if refusal := self._access.refusal(gate, names):
             return refusal
-        return await self._accounts.prime(self._counting(self._batchers[gate.connection], at), gate, names, revision, at)
+        ask = self._counting(self._batchers[gate.connection], gate, names, at)
+        return await self._accounts.prime(ask, gate, names, revision, at)
 
     async def resume(self, gate: Gate, names: Names, revision: str, at: datetime) -> str:
         """Go on counting where another process has stopped, so that nothing is lost by its end; the next reading begins there.
@@ -85,7 +97,7 @@ class Reader:
         """
         if self._access.refusal(gate, names) or not choice.by_evidence(gate):
             return ""
-        ask = self._counting(self._batchers[gate.connection], at)
+        ask = self._counting(self._batchers[gate.connection], gate, names, at)
         return await self._accounts.prime(ask, gate, names, revision, at, resumed=True)
 
     def primed(self, gate: Gate, names: Names, revision: str) -> bool:
@@ -128,12 +140,17 @@ class Reader:
             return await self._count(batcher, gate, names, revision, at)
         return await self._measure(batcher, gate, names, revision, at, since=since, weight_since=weight_since)
 
+    def rest(self, namespace: str, release: str, gate: str) -> float:
+        """Return for how many seconds a gate is not looked at, as its queries have cost the server much; 0 where it may be."""
+        return self._rests.left(Holder(namespace, release, gate))
+
     def forget(self, namespace: str, release: str) -> None:
         """Drop what is remembered of a Release; for when it is gone, or no rollout of it is on."""
         self._accounts.forget(namespace, release)
         self._hints.forget(namespace, release)
         self._tellers.forget(namespace, release)
         self._queries.forget(namespace, release)
+        self._rests.forget(namespace, release)
 
     def close(self) -> None:
         """Close the connections."""
@@ -142,8 +159,8 @@ class Reader:
             batcher.connection.close()
 
     async def _count(self, batcher: Batcher, gate: Gate, names: Names, revision: str, at: datetime) -> Reading:
-        ask = self._counting(batcher, at)
-        told = await self._accounts.read(lambda instant: self._counting(batcher, instant), gate, names, revision, at)
+        ask = self._asking(batcher, gate, names, at)
+        told = await self._accounts.read(lambda instant: self._counting(batcher, gate, names, instant), gate, names, revision, at)
         if not told.trouble and (blind := await self._tellers.own(ask, gate, names, revision)):
             told = Tallied(trouble=blind, newest=told.newest)
         if told.untold:
@@ -186,11 +203,11 @@ class Reader:
             return _troubled(gate, revision, at, str(error))
         texts = (asked.canary, asked.stable, asked.canary_samples, asked.stable_samples)
         beside = (asked.newest, asked.newest_stable, asked.at_weight)
-        found = await asyncio.gather(*(self._number(batcher, text, at) for text in (*texts, *beside)))
+        found = await asyncio.gather(*(self._number(batcher, gate, names, text, at) for text in (*texts, *beside)))
         canary, stable, canary_samples, stable_samples, newest, newest_stable, of_weight = found
         counted = _value(of_weight)
         answers = (canary, stable, canary_samples, stable_samples)
-        ask = self._counting(batcher, at)
+        ask = self._asking(batcher, gate, names, at)
         trouble = next((answer.message for answer in answers if isinstance(answer, Trouble)), "")
         if not trouble and (trouble := await self._tellers.own(ask, gate, names, revision)):
             canary = stable = None
@@ -217,15 +234,25 @@ class Reader:
             at_weight=AtWeight(weight_since, counted) if weight_since is not None and counted is not None else None,
         )
 
-    async def _number(self, batcher: Batcher, promql: str | None, at: datetime) -> Answer | None:
+    async def _number(self, batcher: Batcher, gate: Gate, names: Names, promql: str | None, at: datetime) -> Answer | None:
         if promql is None:
             return None
-        result = await batcher.ask(promql, at, MOST_SERIES)
+        result = await batcher.ask(promql, at, MOST_SERIES, asker=asker_of(gate, names))
+        self._rests.cost(Holder(names.namespace, names.release, gate.name), result.seconds)
         return result if isinstance(result, Trouble) else batcher.connection.number(result)
 
     @staticmethod
-    def _counting(batcher: Batcher, at: datetime) -> Ask:
-        return lambda promql: batcher.ask(promql, at, MOST_ANSWERED)
+    def _asking(batcher: Batcher, gate: Gate, names: Names, at: datetime) -> Ask:
+        """Return how what lies beside a gate's own queries is asked."""
+        return lambda promql: batcher.ask(promql, at, MOST_ANSWERED, asker=asker_of(gate, names))
+
+    def _counting(self, batcher: Batcher, gate: Gate, names: Names, at: datetime) -> AskCounters:
+        async def ask(promql: str, read: Read) -> Result | Trouble:
+            result = await batcher.ask(promql, at, MOST_ANSWERED, asker=asker_of(gate, names), read=read)
+            self._rests.cost(Holder(names.namespace, names.release, gate.name), result.seconds)
+            return result
+
+        return ask
 
 
 def _bounded(window: timedelta, age: timedelta) -> timedelta:

@@ -15,12 +15,14 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from tidegate.prometheus.answers import Cause
+from tidegate.prometheus.budgets import Unread
 from tidegate.prometheus.config import ConnectionConfig, FromFile
 
 LARGEST_ANSWER = 4 * 1024 * 1024
-"""Bytes of an answer's body that are read at most; one number needs some 200."""
-LARGEST_JOINT_ANSWER = 16 * 1024 * 1024
-"""Likewise where many queries were asked in one POST; a histogram of 20 buckets in 50 pods needs some 300 KB."""
+"""Bytes of an answer's body that are read at most; one number needs some 200, a histogram of 20 buckets in 50 pods some 300 KB.
+Where many queries were asked together and their answers are more than this, they are asked in halves."""
+SMALL_ANSWER = 64 * 1024
+"""Bytes of an answer that are read without waiting for others; some 250 series."""
 
 _CAUSES: dict[int, Cause] = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Cause.QUERY,
@@ -113,8 +115,9 @@ class Credentials(AuthBase):
 class BoundedSession(Session):
     """A session whose requests end in time: no redirects, and a deadline and a largest size for the whole body."""
 
-    def __init__(self, config: ConnectionConfig) -> None:
+    def __init__(self, config: ConnectionConfig, unread: Unread) -> None:
         super().__init__()
+        self._unread = unread
         self._seconds = config.timeout.total_seconds()
         self.headers["User-Agent"] = "tidegate"
         tls = config.tls
@@ -126,7 +129,7 @@ class BoundedSession(Session):
         """Send the request and read its answer.
 
         Raises:
-            RefusedError: the status is not 200, or the answer is too large.
+            RefusedError: the status is not 200, the answer is too large, or others are being read for too long.
             TimeoutError: the body did not end in time.
             requests.RequestException, urllib3.exceptions.HTTPError: as the libraries have it.
         """
@@ -134,8 +137,7 @@ class BoundedSession(Session):
         # A redirect would carry headers to a host that nobody configured.
         response = super().send(request, **{**kwargs, "stream": True, "allow_redirects": False})
         try:
-            largest = LARGEST_JOINT_ANSWER if request.method == "POST" else LARGEST_ANSWER
-            body = _read(response, deadline, largest)
+            body = _read(response, deadline, self._unread)
         finally:
             response.close()
         if response.status_code != HTTPStatus.OK:
@@ -200,17 +202,30 @@ def _secret(path: str) -> str:
     return text
 
 
-def _read(response: Response, deadline: float, largest: int) -> bytes:
+def _read(response: Response, deadline: float, unread: Unread) -> bytes:
     body = bytearray()
     # read1 returns with what has come, so a server that sends byte by byte cannot stretch the deadline.
     while chunk := response.raw.read1(_CHUNK, decode_content=True):
+        if len(body) <= SMALL_ANSWER < len(body) + len(chunk):
+            _wait_for(unread, deadline)
         body += chunk
-        if len(body) > largest:
-            msg = f"the answer is larger than {largest // 1024 // 1024} MiB: aggregate it to one number"
-            raise RefusedError(msg, Cause.QUERY)
+        if len(body) > LARGEST_ANSWER:
+            most = f"{LARGEST_ANSWER // 1024 // 1024} MiB"
+            msg = f"the answer is larger than {most}: aggregate it to one number, or counters with sum by (pod) (...)"
+            raise RefusedError(msg, Cause.SIZE)
         if time.monotonic() > deadline:
             raise TimeoutError
+    if len(body) > SMALL_ANSWER:
+        unread.take(len(body), deadline)
     return bytes(body)
+
+
+def _wait_for(unread: Unread, deadline: float) -> None:
+    try:
+        unread.take(LARGEST_ANSWER, deadline)
+    except TimeoutError:
+        msg = f"{unread.most // 1024 // 1024} MiB of other answers are being read (budgets.answerBytes): ask for fewer series"
+        raise RefusedError(msg, Cause.OTHER) from None
 
 
 def _refusal(response: Response, body: bytes) -> RefusedError:

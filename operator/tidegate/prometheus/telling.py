@@ -6,8 +6,7 @@ nothing, is counted apart from the rest: neither good nor bad, and no data where
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -20,6 +19,8 @@ FEW = 0.001
 """Share of the requests of a version that may go untold."""
 UNTOLD = "tidegate_untold"
 """Label of the series that count what cannot be told."""
+MOST = 2000
+"""Counters of one version that are remembered at most, and are not there any more."""
 
 _HALF_LIFE = timedelta(minutes=5)
 _RESTARTED = 0.5
@@ -27,27 +28,10 @@ _RESTARTED = 0.5
 _ALL = 0.9995
 """From here on a share is written as 100%."""
 
-_Labels = tuple[tuple[str, str], ...]
-
 
 def beside(total: str, untold: str) -> str:
     """Return one query for the counters of all events and, beside them, of those that cannot be told good or bad."""
     return f'{total} or label_replace({untold}, "{UNTOLD}", "yes", "", "")'
-
-
-def parted(data: object) -> tuple[object, list[object]]:
-    """Take the answer to such a query apart: all events, and those that cannot be told."""
-    if not isinstance(data, list):
-        return data, []
-    total: list[object] = []
-    untold: list[object] = []
-    for series in data:
-        labels = series.get("metric") if isinstance(series, dict) else None
-        if isinstance(labels, dict) and UNTOLD in labels:
-            untold.append({**series, "metric": {name: value for name, value in labels.items() if name != UNTOLD}})
-        else:
-            total.append(series)
-    return total, untold
 
 
 def what_tells(gate: Gate) -> tuple[Source, Measure, Telling] | None:
@@ -80,18 +64,35 @@ def in_words(gate: Gate, version: Version, share: float | None = None) -> str:
     return f"{cannot}: {much} of its requests do not say by the label {label} which they were"
 
 
+@dataclass(frozen=True)
+class Told:
+    """What the counters of one version say.
+
+    Attributes:
+        events: all events, by what tells one process from another.
+        untold: those of them that cannot be told good or bad, likewise.
+    """
+
+    events: Mapping[bytes, float] = field(default_factory=dict)
+    untold: Mapping[bytes, float] = field(default_factory=dict)
+
+
 @dataclass
 class _Version:
     """What one version has counted lately.
 
     Attributes:
-        rows: the last value of each counter, by whether it counts what cannot be told.
+        rows: the last value of each counter of all events.
+        untold_rows: the last value of each counter of what cannot be told.
+        crowded: some had to be forgotten, so that none that is met is known to be new.
         events: all events, the older ones with less weight.
         untold: those of them that cannot be told, likewise.
         blind: whether none of all that it has ever counted can be told.
     """
 
-    rows: dict[tuple[bool, _Labels], float] = field(default_factory=dict)
+    rows: dict[bytes, float] = field(default_factory=dict)
+    untold_rows: dict[bytes, float] = field(default_factory=dict)
+    crowded: bool = False
     events: float = 0.0
     untold: float = 0.0
     blind: bool = False
@@ -103,9 +104,17 @@ class _Version:
             return min(1.0, self.untold / self.events)
         return 1.0 if self.blind else 0.0
 
+    def forget(self, told: Told) -> None:
+        """Forget what is gone, where that is too much."""
+        for rows, now in ((self.rows, told.events), (self.untold_rows, told.untold)):
+            if len(rows) > len(now) + MOST:
+                self.crowded = True
+                for gone in [key for key in rows if key not in now]:
+                    del rows[gone]
+
 
 class Untold:
-    """Follows what cannot be told, for one gate; see `parted`.
+    """Follows what cannot be told, for one gate.
 
     Args:
         by_service: the series are a gateway's, and may hold what another version did: one that is met for the first time gives no
@@ -117,19 +126,24 @@ class Untold:
         self._versions: dict[Version, _Version] = {}
         self._at: datetime | None = None
 
-    def begin(self, answers: Mapping[Version, object]) -> None:
+    def begin(self, answers: Mapping[Version, Told]) -> None:
         """Take the baseline from the answers for each version, whatever was counted before."""
         self._versions.clear()
         self._at = None
-        for version, data in answers.items():
-            self._take(version, data, weight=0.0, first=True)
+        for version, told in answers.items():
+            self._take(version, told, weight=0.0, first=True)
 
-    def take(self, at: datetime, answers: Mapping[Version, object]) -> None:
+    def take(self, at: datetime, answers: Mapping[Version, Told]) -> None:
         """Take the answers of a look in, which is after the one before."""
         passed = timedelta(0) if self._at is None else at - self._at
         self._at = at
-        for version, data in answers.items():
-            self._take(version, data, weight=0.5 ** (max(passed, timedelta(0)) / _HALF_LIFE), first=False)
+        for version, told in answers.items():
+            self._take(version, told, weight=0.5 ** (max(passed, timedelta(0)) / _HALF_LIFE), first=False)
+
+    @property
+    def counters(self) -> int:
+        """Counters that are remembered."""
+        return sum(len(one.rows) + len(one.untold_rows) for one in self._versions.values())
 
     def too_many(self) -> Iterator[tuple[Version, float]]:
         """Give the versions of whose requests too many could not be told, with the share, the new version first."""
@@ -138,38 +152,33 @@ class Untold:
             if followed is not None and followed.share > FEW:
                 yield version, followed.share
 
-    def _take(self, version: Version, data: object, *, weight: float, first: bool) -> None:
+    def _take(self, version: Version, told: Told, *, weight: float, first: bool) -> None:
         followed = self._versions.setdefault(version, _Version())
-        total, untold = parted(data)
         followed.events *= weight
         followed.untold *= weight
-        from_zero = not first and version is Version.CANARY and not self._by_service
+        from_zero = not first and version is Version.CANARY and not self._by_service and not followed.crowded
         # Where a process has counted before, its first event that cannot be told is a new one.
-        met = set() if first else {labels for part, labels in followed.rows if not part}
-        levels = [0.0, 0.0]
-        for part, counters in ((False, _values(total)), (True, _values(untold))):
-            for labels, value in counters:
-                levels[part] += value
-                before = followed.rows.get((part, labels), 0.0 if from_zero or labels in met else value)
-                anew = value < before * _RESTARTED
-                rise = value if anew else max(0.0, value - before)
-                followed.rows[part, labels] = value if anew else max(value, before)
-                if part:
-                    followed.untold += rise
-                else:
-                    followed.events += rise
-        followed.blind = levels[True] > 0 and levels[True] >= levels[False]
+        met = dict.fromkeys(followed.rows) if not first and told.untold else {}
+        followed.events += _rises(told.events, followed.rows, lambda _: from_zero)
+        followed.untold += _rises(told.untold, followed.untold_rows, lambda key: from_zero or key in met)
+        level, untold = sum(told.events.values()), sum(told.untold.values())
+        followed.blind = untold > 0 and untold >= level
+        followed.forget(told)
 
 
-def _values(data: object) -> Iterator[tuple[_Labels, float]]:
-    """Give what can be counted; the ledger says what is wrong with the rest."""
-    for series in data if isinstance(data, list) else ():
-        if not isinstance(series, dict) or not isinstance(series.get("metric"), dict):
-            continue
-        pair = series.get("value")
-        try:
-            value = float(pair[1]) if isinstance(pair, list) else math.nan
-        except (IndexError, TypeError, ValueError):
-            continue
-        if math.isfinite(value) and value >= 0:
-            yield tuple(sorted(series["metric"].items())), value
+def _rises(values: Mapping[bytes, float], rows: dict[bytes, float], from_zero: Callable[[bytes], bool]) -> float:
+    """Return by how much counters rose since they were seen last, and remember them."""
+    risen = 0.0
+    for key, value in values.items():
+        before = rows.get(key)
+        if before is None:
+            before = 0.0 if from_zero(key) else value
+        if value < before * _RESTARTED:
+            risen += value
+            rows[key] = value
+        elif value > before:
+            risen += value - before
+            rows[key] = value
+        else:
+            rows[key] = before
+    return risen

@@ -260,3 +260,31 @@ def test_a_file_that_is_not_there(tmp_path):
     """The cause is the system's."""
     with pytest.raises(Terminal, match=r"connections\.yaml: cannot be read: No such file or directory"):
         config.load(tmp_path / "connections.yaml")
+
+
+def test_budgets(tmp_path):
+    """In numbers, and in bytes as Kubernetes writes them."""
+    path = tmp_path / "config.yaml"
+    path.write_text("budgets: {seriesPerGate: 2000, bytesPerGate: 6Mi, bytes: 268435456}")
+
+    budgets = config.load(path).budgets
+
+    assert (budgets.series_per_gate, budgets.series_per_release) == (2000, 4000)
+    assert (budgets.bytes_per_gate, budgets.bytes) == (6 * 2**20, 2**28)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{bytes: 4MB}", "budgets.bytes: must be a number of bytes, such as 4194304, or with a unit, such as 4Mi"),
+        ("{bytes: -4Mi}", "budgets.bytes: must be a number of bytes, such as 4194304, or with a unit, such as 4Mi"),
+        ("{bytes: 4Ki}", "budgets.bytes: Input should be greater than or equal to 65536"),
+        ("{answerBytes: 512Ki}", "budgets.answerBytes: Input should be greater than or equal to 1048576"),
+        ("{seriesPerGate: 0}", "budgets.seriesPerGate: Input should be greater than or equal to 1"),
+        ("{series: many}", "budgets.series: Input should be a valid integer"),
+        ("{seriesPerPod: 1}", "budgets.seriesPerPod: there is no such field"),
+    ],
+)
+def test_mistakes_in_budgets(problem, text, expected):
+    """They are told by field and cause."""
+    assert expected == problem(f"budgets: {text}")

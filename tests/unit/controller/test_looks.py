@@ -49,6 +49,7 @@ class Prometheus:
         self.values: dict[str, float | Exception] = {}
         self.forgotten: list[tuple[str, str]] = []
         self.unprimed: set[str] = set()
+        self.rests: dict[str, float] = {}
         self.resumed: list[tuple[str, datetime]] = []
         self.answers = asyncio.Event()
         self.answers.set()
@@ -60,6 +61,9 @@ class Prometheus:
 
     def primed(self, gate: Gate, names: Names, revision: str) -> bool:
         return gate.name not in self.unprimed
+
+    def rest(self, namespace: str, release: str, gate: str) -> float:
+        return max(0.0, self.rests.get(gate, 0.0) - self.clock.monotonic())
 
     def forget(self, namespace: str, release: str) -> None:
         self.forgotten.append((namespace, release))
@@ -129,6 +133,23 @@ async def test_look_is_taken_when_it_is_due(looks: Looks, clock: ManualClock, pr
     assert [("errors", "bbbb", due)] == prometheus.asked
     assert [(KEY, Lane.NORMAL)] == arrived
     assert [0.0] == [arrival.reading.canary for arrival in looks.waiting(KEY)]
+
+
+async def test_a_gate_whose_queries_are_slow_rests(looks: Looks, clock: ManualClock, prometheus: Prometheus, arrived: list) -> None:
+    """It is looked at once it has rested, and meanwhile nothing is handed in: no look is none that found nothing."""
+    prometheus.rests["slow"] = clock.monotonic() + 40
+    plan(looks, clock, ERRORS, SLOW)
+    due = clock.now() + timedelta(seconds=5)
+    clock.advance(5)
+    await settled(lambda: bool(arrived))
+    clock.advance(34.9)
+    await rest()
+    early = list(prometheus.asked)
+    clock.advance(0.2)
+    await settled(lambda: len(arrived) == 2)
+
+    assert early == [("errors", "bbbb", due)]
+    assert [gate for gate, *_ in prometheus.asked] == ["errors", "slow"]
 
 
 async def test_reading_stays_until_it_is_decided_on(looks: Looks, clock: ManualClock, arrived: list) -> None:

@@ -145,3 +145,17 @@ def test_looks_that_could_not_be_judged_are_counted_until_the_release_has_gone(m
     metrics.forget("shop", "checkout")
 
     assert (1.0, None) == (there, value(metrics, "tidegate_gate_unjudged_total", **WHERE, gate="error-rate"))
+
+
+def test_namespaces_that_wait_have_no_more_than_so_many_series(metrics: Metrics) -> None:
+    """The rest of them share one, as do requests that are for several."""
+    for number in range(150):
+        metrics.waited("default", f"team-{number}", 0.5)
+    metrics.waited("default", "team-0", 0.5)
+    metrics.waited("default", "", 2.0)
+
+    name = "tidegate_prometheus_wait_seconds_total"
+    waited = {namespace: value(metrics, name, connection="default", namespace=namespace) for namespace in ("team-0", "team-120")}
+    assert waited == {"team-0": 1.0, "team-120": None}
+    assert value(metrics, name, connection="default", namespace="(others)") == 25.0
+    assert value(metrics, name, connection="default", namespace="(several)") == 2.0

@@ -23,6 +23,8 @@ BEGINS, ENDS = "label_replace((\n", re.compile(r'\n\), "(tidegate_\w+)", "([^"]*
 """How each of the queries that were joined into one begins and ends."""
 
 
+SCALAR = re.compile(r"vector\(\n(.*)\n\)", re.DOTALL)
+"""How a scalar is joined with others."""
 NOTHING: tuple[int, dict[str, Any]] = (200, {"status": "success", "data": {"result": []}})
 TIMES = re.compile(r"timestamp\(|max by \([^)]*\) \((timestamp\(|process_start_time_seconds)")
 """Queries for the times of samples have no series unless a test says so."""
@@ -140,7 +142,8 @@ class ScriptedPrometheus:
     def _respond_to(self, handler: BaseHTTPRequestHandler, parameters: dict[str, str]) -> None:
         query = parameters.get("query", "")
         joined = joined_of(query)
-        asked = [expression for expression, _ in joined] or [query]
+        wrapped = [SCALAR.fullmatch(expression) for expression, _ in joined]
+        asked = [one[1] if one else expression for (expression, _), one in zip(joined, wrapped, strict=True)] or [query]
         self.parameters += [{**parameters, "query": expression} for expression in asked]
         answers = [self._answers.get(expression, NOTHING if TIMES.match(expression) else self._answer) for expression in asked]
         if not joined or any(answer is None for answer in answers):
@@ -148,9 +151,11 @@ class ScriptedPrometheus:
             return
         series: list[dict[str, Any]] = []
         warnings: list[str] = []
-        for answer, (_, labels) in zip(answers, joined, strict=True):
+        for answer, (_, labels), scalar in zip(answers, joined, wrapped, strict=True):
             status, document = answer or (500, {})
             result = copy.deepcopy(document.get("data", {}).get("result", []))
+            if scalar and re.fullmatch(r"[-+.0-9eE]+|NaN|[-+]Inf", result[1]):
+                result = [{"metric": {}, "value": result}]
             if any(not isinstance(one, dict) for one in result):
                 status, document = 400, {"status": "error", "error": "expected type instant vector, got scalar"}
             if status != 200:

@@ -215,8 +215,8 @@ class TestMistakes:
             assert ["1", "1"] == await asking.ask("a", "b", at=AT + timedelta(seconds=second))
         assert asking.requests() == [2, 1, 1, 1, 1, 1, 1]
 
-    async def test_a_scalar_is_asked_alone(self, asking):
-        """It has no labels to tell it by."""
+    async def test_a_scalar_is_made_a_vector_once_it_is_known(self, asking):
+        """By itself it has no labels to tell it by; it is refused once, and then no request of its own any more."""
         asking.prometheus.gives([1767323045, "3"], to="scalar")
         answers = await asyncio.gather(*(asking.batcher.ask(query, AT, 100) for query in ("q1", "scalar", "q2")))
         asking.requests()
@@ -224,6 +224,25 @@ class TestMistakes:
         await asking.ask("q1", "scalar", "q2", at=AT + timedelta(seconds=5))
 
         assert answers[1] == Result([1767323045, "3"])
+        assert asking.requests() == [3]
+        assert "3" == (await asking.ask("q1", "scalar", "q2", at=AT + timedelta(seconds=10)))[1]
+
+    async def test_a_scalar_that_is_known_by_its_text(self, asking):
+        """It is not even refused once."""
+        asking.prometheus.gives([1767323045, "3"], to="scalar(sum(x)) / 2")
+
+        assert ["1", "3", "2"] == await asking.ask("q1", "scalar(sum(x)) / 2", "q2")
+        assert asking.requests() == [3]
+
+    async def test_what_is_neither_vector_nor_number_stays_alone(self, asking):
+        """A text cannot be made a vector of."""
+        asking.prometheus.gives([1767323045, "a"], to='"a"')
+        for seconds in (0, 5):
+            await asking.ask("q1", '"a"', at=AT + timedelta(seconds=seconds))
+        asking.requests()
+
+        await asking.ask("q1", '"a"', "q2", at=AT + timedelta(seconds=10))
+
         assert asking.requests() == [2, 1]
 
     @pytest.mark.parametrize("bad", ["x{a=`", 'x{a="', "sum(x", "x) or (y", "x{a='\n'}", "x}", ""])
@@ -239,7 +258,7 @@ class TestMistakes:
 
     async def test_an_answer_that_is_too_large_for_all(self, asking):
         """Halves may fit."""
-        huge = [{"metric": {"pod": "p" * 4_000_000}, "value": [0, "1"]}]
+        huge = [{"metric": {"pod": "p" * 1_000_000}, "value": [0, "1"]}]
         for number in range(6):
             asking.prometheus.gives(huge if number < 5 else [{"metric": {}, "value": [0, "1"]}], to=f"huge{number}")
 
@@ -393,9 +412,9 @@ class TestForgery:
         queries = []
         ask = asking.batcher.connection.joint
 
-        async def joint(promql, at):
+        async def joint(promql, at, **how):
             queries.append(promql)
-            return await ask(promql, at)
+            return await ask(promql, at, **how)
 
         monkeypatch.setattr(asking.batcher.connection, "joint", joint)
         for second in range(2):

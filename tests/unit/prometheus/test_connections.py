@@ -275,7 +275,7 @@ class TestTrouble:
 
         prometheus.does(respond)
 
-        expected = trouble("the answer is larger than 4 MiB: aggregate it to one number")
+        expected = trouble("the answer is larger than 4 MiB: aggregate it to one number, or counters with sum by (pod) (...)")
         assert expected == await connect(prometheus.address).query("q", AT)
 
 

@@ -388,7 +388,7 @@ class TestNoCounters:
 
         reading = await reader.read(gate(), NAMES, "abc", at(10))
 
-        assert reading.trouble == "the query gave 3 series, at most 2 are counted: sum them by pod"
+        assert reading.trouble == "the query gave 3 series, at most 2 are followed (budgets.seriesPerGate): sum by (pod) (...)"
 
 
 class TestLatencies:

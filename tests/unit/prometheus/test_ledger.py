@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate.judge.histogram import Histogram, cumulative
-from tidegate.prometheus import ledger as ledgers
+from tidegate.prometheus.alignment import Alignment, Pace, Rise
+from tidegate.prometheus.budgets import SERIES, Size
 from tidegate.prometheus.ledger import Events, Labels, Ledger, Sighting
 
 START = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
@@ -309,10 +310,10 @@ class TestMemory:
         assert increases is not None
         assert (1, 0) == summed(increases.stable)
 
-    def test_too_many_series(self, monkeypatch):
+    def test_too_many_series(self):
         """The oldest go, and from then on a series that is new is not counted from 0: it may be one of those."""
-        monkeypatch.setattr(ledgers, "MOST_SERIES", 3)
         ledger = primed(seen(a=1, b=1, c=1))
+        ledger.keep_within(Size(3, 10**6))
         ledger.advance(at(10), seen(d=1, e=1), {})
 
         increases = ledger.advance(at(20), seen(d=3, e=1, a=1, b=1), {})
@@ -511,3 +512,49 @@ def test_never_more_slow_requests_than_happened(story):
 
     slower = (sum(truth), truth[1] + truth[2], truth[2])
     assert all(count <= happened for count, happened in zip(counted, slower, strict=True))
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(
+        st.tuples(st.lists(st.integers(0, 7), max_size=3, unique=True), st.integers(0, 20), st.sampled_from([None, 0, 3, 7])),
+        max_size=40,
+    )
+)
+def test_never_more_than_happened_however_little_is_remembered(story):
+    """Pods of the new version come, go and begin anew; no more series are remembered than a look may show."""
+    ledger = Ledger()
+    ledger.keep_within(Size(4, 4 * SERIES))
+    ledger.prime(at(0), {}, seen(s=1))
+    counters, happened, counted = [0.0] * 8, 0.0, 0.0
+    for look, (shown, amount, restarted) in enumerate(story):
+        counters = [counter + amount for counter in counters]
+        happened += 8 * amount
+        if restarted is not None:
+            counters[restarted] = 0.0
+        increases = ledger.advance(at(look + 1), seen(**{f"p{number}": counters[number] for number in shown}), seen(s=1))
+        counted += summed(increases.canary if increases else None)[0]
+        assert ledger.size.series <= 4
+
+    assert counted <= happened
+
+
+@settings(max_examples=100)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 9), st.integers(0, 5)), max_size=60), st.integers(0, 12))
+def test_nothing_is_lost_where_windows_are_joined(story, most):
+    """Windows that wait for stable's next scrape are kept within a bound, and all that was counted in them comes out, once."""
+    alignment = Alignment()
+    alignment.begin(at(0))
+    ends, total, bad = [0.0] * 4, 0.0, 0.0
+    for process, length, amount in story:
+        start, ends[process] = ends[process], ends[process] + length
+        one = Rise(pod(str(process)), at(start), at(ends[process]), Events(amount, amount / 2))
+        total, bad = total + amount, bad + amount / 2
+        # Stable tells nothing new, so that nothing may be handed out.
+        assert alignment.take(at(ends[process]), [one], [], [], [Pace(at(0), timedelta(hours=1))]) == at(0)
+        alignment.thin(most)
+        assert alignment.waiting <= max(most, 4)
+
+    released, _ = alignment.released(at(1000))
+
+    assert summed(released) == (total, bad)

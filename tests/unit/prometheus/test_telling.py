@@ -6,11 +6,12 @@ import pytest
 
 from tidegate.api.gate import Gate
 from tidegate.judge.reading import Counts, Tally
-from tidegate.prometheus.counters import raw_counters
+from tidegate.prometheus.counters import Kind, raw_counters
 from tidegate.prometheus.presets import Version
 from tidegate.prometheus.queries import Names, queries
 from tidegate.prometheus.reader import Reader
-from tidegate.prometheus.telling import UNTOLD, Untold, beside, parted
+from tidegate.prometheus.samples import CountError, Form, Part, compact
+from tidegate.prometheus.telling import MOST, UNTOLD, Told, Untold, beside
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 NAMES = Names("shop", "checkout", "checkout", "checkout-stable", "checkout-canary", "s", "c", 80)
@@ -36,6 +37,12 @@ def series(*values: float, untold: float | None = None, pod: str = "x") -> list[
     if untold is not None:
         found.append({"metric": {"pod": pod, UNTOLD: "yes"}, "value": [0, str(untold)]})
     return found
+
+
+def told(data: object) -> Told:
+    """Such an answer, read."""
+    read = compact(Form(Kind.SHARE, grouped=True, seconds=1.0, most=10), Part.TOTAL, data)
+    return Told(read.counters, read.untold)
 
 
 class Shop:
@@ -242,33 +249,50 @@ class TestUntold:
     def test_a_query_is_taken_apart_again(self):
         """Nothing of the label is left."""
         assert beside("a", "b") == 'a or label_replace(b, "tidegate_untold", "yes", "", "")'
-        assert parted(series(3, untold=2)) == (series(3), series(2))
-        assert parted("a text") == ("a text", [])
+        read = told(series(3, untold=2))
+        assert (list(read.events.values()), list(read.untold.values())) == ([3.0], [2.0])
+        assert read.events.keys() == read.untold.keys()
 
     def test_a_restart_counts_from_zero(self):
         """As the ledger has it; a little less is the answer of another replica."""
         followed = Untold()
-        followed.begin({Version.CANARY: series(1000, untold=0)})
-        followed.take(at(0), {Version.CANARY: series(990, untold=0)})
-        followed.take(at(1), {Version.CANARY: series(10, untold=10)})
+        followed.begin({Version.CANARY: told(series(1000, untold=0))})
+        followed.take(at(0), {Version.CANARY: told(series(990, untold=0))})
+        followed.take(at(1), {Version.CANARY: told(series(10, untold=10))})
 
         assert list(followed.too_many()) == [(Version.CANARY, 1.0)]
 
     @pytest.mark.parametrize("data", [None, [], "x", [7], [{"metric": {}, "value": ["0", "NaN"]}], [{"metric": {}, "value": [0]}]])
     def test_odd_answers_count_nothing(self, data):
-        """The ledger says what is wrong with them."""
+        """They are no counters, or there is no value."""
+        try:
+            answer = told(data)
+        except CountError:
+            return
         followed = Untold()
-        followed.begin({Version.CANARY: data})
-        followed.take(at(0), {Version.CANARY: data})
+        followed.begin({Version.CANARY: answer})
+        followed.take(at(0), {Version.CANARY: answer})
 
+        assert list(followed.too_many()) == []
+
+    def test_what_is_gone_is_forgotten_where_it_is_too_much(self):
+        """And what comes after that need not be new."""
+        followed = Untold()
+        followed.begin({})
+        for look in range(4):
+            pods = [one for pod in range(MOST // 2 + 1) for one in series(5, pod=f"{look}-{pod}")]
+            followed.take(at(look), {Version.CANARY: told(pods)})
+        assert followed.counters <= 2 * MOST
+
+        followed.take(at(10), {Version.CANARY: told(series(1000, untold=5, pod="old"))})
         assert list(followed.too_many()) == []
 
     def test_series_of_a_gateway_may_be_anothers(self):
         """What a Service's series have counted when they are first met is no news, unless nothing of it can be told."""
         followed = Untold(by_service=True)
         followed.begin({})
-        followed.take(at(0), {Version.CANARY: series(1000, untold=500)})
+        followed.take(at(0), {Version.CANARY: told(series(1000, untold=500))})
         assert list(followed.too_many()) == []
 
-        followed.take(at(1), {Version.CANARY: series(1100, untold=600)})
+        followed.take(at(1), {Version.CANARY: told(series(1100, untold=600))})
         assert list(followed.too_many()) == [(Version.CANARY, 1.0)]

@@ -1,0 +1,12 @@
+"""For whom a gate's queries are asked."""
+
+from __future__ import annotations
+
+from tidegate.api.gate import BreachAction, Gate
+from tidegate.prometheus.answers import Asker
+from tidegate.prometheus.promql import Names
+
+
+def asker_of(gate: Gate, names: Names) -> Asker:
+    """Return for whom the queries of a gate are asked."""
+    return Asker(names.namespace, gate.on_breach is BreachAction.ROLLBACK and not gate.dry_run)
