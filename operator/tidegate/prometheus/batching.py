@@ -153,7 +153,9 @@ class Batcher:
             return isinstance(answer, Trouble) and answer.cause is Cause.TIME
         nonce, asker = secrets.token_hex(8), collection.asker(chunk)
         self._count(len(chunk))
-        query, read = join([self._lessons.wording(question) for question in chunk], nonce), _Reading(tuple(chunk), nonce)
+        words = [self._lessons.wording(question) for question in chunk]
+        scalars = tuple(wording != question.promql for wording, question in zip(words, chunk, strict=True))
+        query, read = join(words, nonce), _Reading(tuple(chunk), scalars, nonce)
         result = await self.connection.joint(query, collection.at, asker=asker, read=read)
         if isinstance(result, Result):
             if len(chunk) == 1:
@@ -220,14 +222,22 @@ class _Reading:
     """Reads the answer to questions that were joined: a list with what each has; None where that cannot be told."""
 
     chunk: tuple[Question, ...]
+    scalars: tuple[bool, ...]
     nonce: str
 
     def __call__(self, data: object) -> list[object] | None:
         parts = part(data, self.nonce, len(self.chunk))
         if parts is None:
             return None
-        pairs = zip(self.chunk, parts, strict=True)
-        return [series if question.read is None else as_read(question.read, series) for question, series in pairs]
+        answers = [_scalar_of(series) if scalar else series for series, scalar in zip(parts, self.scalars, strict=True)]
+        pairs = zip(self.chunk, answers, strict=True)
+        return [answer if question.read is None else as_read(question.read, answer) for question, answer in pairs]
+
+
+def _scalar_of(series: list[dict[str, Any]]) -> list[Any]:
+    """Return what a scalar that was made a vector to be joined would have been answered with alone."""
+    value = series[0].get("value") if len(series) == 1 else None
+    return value if isinstance(value, list) else series
 
 
 def join(queries: Sequence[str], nonce: str, tag: str = TAG) -> str:

@@ -225,13 +225,22 @@ class TestMistakes:
 
         assert answers[1] == Result([1767323045, "3"])
         assert asking.requests() == [3]
-        assert "3" == (await asking.ask("q1", "scalar", "q2", at=AT + timedelta(seconds=10)))[1]
+        assert Result([1767323045, "3"]) == (await asking.ask("q1", "scalar", "q2", at=AT + timedelta(seconds=10)))[1]
+
+    async def test_a_scalar_is_answered_together_as_it_is_alone(self, asking):
+        """Whoever asks need not know how it was asked."""
+        asking.prometheus.gives([1767323045, "3"], to="scalar(sum(x))")
+
+        answers = await asyncio.gather(*(asking.batcher.ask(query, AT, 100) for query in ("q1", "scalar(sum(x))")))
+
+        assert asking.requests() == [2]
+        assert answers[1] == Result([1767323045, "3"])
 
     async def test_a_scalar_that_is_known_by_its_text(self, asking):
         """It is not even refused once."""
         asking.prometheus.gives([1767323045, "3"], to="scalar(sum(x)) / 2")
 
-        assert ["1", "3", "2"] == await asking.ask("q1", "scalar(sum(x)) / 2", "q2")
+        assert ["1", Result([1767323045, "3"]), "2"] == await asking.ask("q1", "scalar(sum(x)) / 2", "q2")
         assert asking.requests() == [3]
 
     async def test_what_is_neither_vector_nor_number_stays_alone(self, asking):
