@@ -23,7 +23,7 @@ J. R. Stat. Soc. B 86 (2024), arXiv 2010.09686).
 
 are e-processes; versions count independently given the past, so their product is one as well. x* is not known: the evidence
 is the least of C * B over all x, which is at most its value at x*. C falls with x and B rises, so over x in (l, u] it is no
-less than C(u) * B(l), and a few x from 0 to infinity are enough, each laid where the least is (`_least`). The constants keep C
+less than C(u) * B(l), and a few x from 0 to infinity are enough, each laid where the least is (`bets`). The constants keep C
 and B from sinking to 0 far from their quantile, where the other one decides; little is held, since where buckets are wide all
 hangs on what is between the quantiles. (Howard and Ramdas, Bernoulli 28 (2022), arXiv
 1906.09712, Theorem 5, in one direction. Theirs has both directions in B; the other one adds nothing, since it matters only
@@ -55,16 +55,14 @@ the last of which is an e-process while q_c <= DRIFT * kappa * q_b. A proof take
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple
 
 from tidegate.judge.evidence import bursts, latency
+from tidegate.judge.evidence.bets import PLENTY, Counts, bets, least_product
 from tidegate.judge.evidence.interval import Interval
 from tidegate.judge.evidence.latency import KEPT, Bounds, Counted
-from tidegate.judge.evidence.numbers import bounded, odds_times
+from tidegate.judge.evidence.numbers import bounded
 
 FIRST = 0.65
 """Weight of the first epoch."""
@@ -86,22 +84,10 @@ SMOOTHING = 50.0
 """Requests of the new version over which the ratio is averaged."""
 HELD = 0.15
 """Part of C and of B that is not staked."""
-EXACT, COARSE = math.exp(0.1), math.exp(0.5)
-"""Factor by which the least of C * B is at most more than what is found of it, and the same where it decides nothing: below"""
-LITTLE, PLENTY = 10.0, 1e12
-"""so much evidence, and above so much."""
 
 _ABOVE = ((1.25, 0.1), (1.6, 0.3), (2.5, 0.35), (6.0, 0.2), (25.0, 0.05))
 _BELOW = ((1 / 1.15, 0.05), (1 / 1.4, 0.45), (1 / 2.0, 0.4), (1 / 5.0, 0.1))
 """Alternatives to the share of slow requests, as multiples of its odds, and the weight of each."""
-_PARTS = 64
-"""Parts of a bucket; a place within it is rounded to the side where the evidence is less."""
-_RUNGS = 14
-"""Most x that are looked at."""
-_STEEPEST = 300.0
-"""Greatest logarithm of C and of B that counts: their product is finite, and less evidence is still valid."""
-_NEGLIGIBLE = -30.0
-_ROUNDING = 1e-9
 _LEAST = 1e-300
 """Stands for no stake at all, whose logarithm there is not."""
 
@@ -130,8 +116,8 @@ class QuantileRatio:
         self.kappa = kappa
         self.slow = 1 - quantile
         self._bounds = Bounds(quantile, near=None, changed=self._cash_in)
-        self._up = _bets(self.slow, _ABOVE)
-        self._down = _bets(self.slow, _BELOW)
+        self._up = bets(self.slow, _ABOVE)
+        self._down = bets(self.slow, _BELOW)
 
     def begin(self) -> list[float]:
         """Return the state before the first interval.
@@ -232,11 +218,11 @@ class QuantileRatio:
         """Return the counts of one epoch that are compared, in direction 0 for harm, in direction 1 for proof."""
         size = len(bounds)
         canary, stable, alone = (
-            _Counts(state[place], state[place + 1 : place + 1 + size]) for place in (at + _CANARY, at + _STABLE, _ALONE)
+            Counts(state[place], state[place + 1 : place + 1 + size]) for place in (at + _CANARY, at + _STABLE, _ALONE)
         )
         if direction == 0:
             return _Compared(bounds, canary, stable, alone, self.kappa)
-        return _Compared(bounds, stable, canary, _Counts(0.0, ()), 1 / self.kappa)
+        return _Compared(bounds, stable, canary, Counts(0.0, ()), 1 / self.kappa)
 
     def _worth(self, seen: _Compared, weights: Sequence[float]) -> float:
         """Return E of one epoch, weighed by what is known of bursts."""
@@ -269,14 +255,7 @@ class QuantileRatio:
         def rising(x: float) -> float:
             return HELD + (1 - HELD) * self._down.mean(seen.bounds, stable, x / seen.kappa, phi)
 
-        return _least(falling, rising, low, high, floor)
-
-
-class _Counts(NamedTuple):
-    """Requests of a version, and how many of them were slower than each bound."""
-
-    n: float
-    over: Sequence[float]
+        return least_product(falling, rising, low, high, floor=floor, held=HELD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,83 +271,10 @@ class _Compared:
     """
 
     bounds: Sequence[float]
-    canary: _Counts
-    stable: _Counts
-    alone: _Counts
+    canary: Counts
+    stable: Counts
+    alone: Counts
     kappa: float
-
-
-class _Bets:
-    """The mixture of up(x) or down(x), from totals.
-
-    Args:
-        slow: the share a of slow requests.
-        multiples: of its odds, all above 1 for up, all below 1 for down, each with its weight; the weights add up to 1.
-    """
-
-    def __init__(self, slow: float, multiples: Sequence[tuple[float, float]]) -> None:
-        self._up = multiples[0][0] > 1
-        others = [odds_times(slow, multiple) for multiple, _ in multiples]
-        bets = [(other - slow) / (slow * (1 - slow)) for other in others]
-        ends = [(math.log((1 - other) / (1 - slow)), math.log(other / slow)) for other in others]
-        self._weights = [weight for _, weight in multiples]
-        self._logs = [
-            [(fast, math.log1p((part / _PARTS - slow) * bet), late) for (fast, late), bet in zip(ends, bets, strict=True)]
-            for part in range(_PARTS + 1)
-        ]
-
-    def mean(self, bounds: Sequence[float], counts: _Counts, x: float, phi: float) -> float:
-        """Return the mixture, as far as it matters, with logarithms divided by phi.
-
-        Of requests beyond the last bound only that is known: for up they are not beyond x if x is, for down they are.
-        """
-        n, over = counts
-        place = bisect_left(bounds, x)
-        above = over[place - 1] if place > 0 else n
-        if place == len(bounds):
-            below, share = (0.0, 0) if self._up else (above, 0)
-        else:
-            left = bounds[place - 1] if place > 0 else 0.0
-            beyond = (bounds[place] - x) / (bounds[place] - left) * _PARTS
-            below, share = over[place], int(beyond) if self._up else math.ceil(beyond * (1 - _ROUNDING))
-        fast, within, exp = n - above, above - below, math.exp
-        logs = [(fast * a + within * b + below * c) / phi for a, b, c in self._logs[share]]
-        top = max(logs)
-        if top < _NEGLIGIBLE:
-            return 0.0
-        if top > _STEEPEST:
-            return exp(_STEEPEST) * min(self._weights)
-        return sum([weight * exp(log) for weight, log in zip(self._weights, logs, strict=True)])
-
-
-_bets = lru_cache(maxsize=64)(_Bets)
-"""Tests are made anew for each look, and their quantiles are few."""
-
-
-def _least(falling: Callable[[float], float], rising: Callable[[float], float], low: float, high: float, floor: float) -> float:
-    """Return what C * B is at least over all x from 0 to infinity, within a factor of EXACT as a rule.
-
-    Args:
-        falling: C, which falls to its floor.
-        rising: B, which rises from HELD.
-        low: stable's quantile times kappa: B rises from about there.
-        high: the new version's quantile: C has fallen about there.
-        floor: the least C.
-    """
-    # Each rung with C and B there; beyond the outer ones C is no less than its floor, and B no less than HELD.
-    rungs = [(low, math.inf, HELD), (high, floor, math.inf)]
-    place, most = 0, math.inf
-    for _ in range(_RUNGS):
-        x = math.sqrt(rungs[place][0] * rungs[place + 1][0])
-        c, b = falling(x), rising(x)
-        rungs.insert(place + 1, (x, c, b))
-        most = min(most, c * b)
-        least, place = min([(rungs[i + 1][1] * rungs[i][2], i) for i in range(len(rungs) - 1)])
-        close = least * (EXACT if LITTLE < most < PLENTY else COARSE)
-        # No evidence, or found closely enough.
-        if most < 1 or least > PLENTY or most <= close:
-            break
-    return least
 
 
 def _due(seconds: float) -> float:

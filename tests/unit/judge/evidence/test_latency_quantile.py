@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate.judge.evidence import latency, quantile
+from tidegate.judge.evidence.bets import EXACT, PLENTY, Bets, Counts
 from tidegate.judge.evidence.interval import Interval
 from tidegate.judge.evidence.latency_limit import AgainstLimit, QuantileThreshold
 from tidegate.judge.evidence.numbers import odds_times
-from tidegate.judge.evidence.quantile import EXACT, FIRST, HELD, PLENTY, QuantileRatio
+from tidegate.judge.evidence.quantile import FIRST, HELD, QuantileRatio
 from tidegate.judge.reading import Tally
 from unit.judge.evidence.latencies import BUCKETS, ENVOY, MEDIAN, NATIVE, P99, Version, first_look, intervals, lognormal
 
@@ -293,10 +294,10 @@ class TestExactly:
     @pytest.mark.parametrize("multiple", [1.25, 6.0, 1 / 1.25, 1 / 6.0])
     def test_a_place_within_a_bucket_is_rounded_to_less_evidence(self, multiple, phi):
         """The products from rounded places are never more than those request by request, and hardly less."""
-        bounds, over, bets = (0.1, 0.25, 1.0), (60.0, 25.0, 4.0), quantile._Bets(0.1, [(multiple, 1.0)])
+        bounds, over, bets = (0.1, 0.25, 1.0), (60.0, 25.0, 4.0), Bets(0.1, [(multiple, 1.0)])
         for step in range(1, 140):
             x = 0.007 * step + 0.0001 * step**1.5
-            mean = bets.mean(bounds, quantile._Counts(100.0, over), x, phi)
+            mean = bets.mean(bounds, Counts(100.0, over), x, phi)
             p = odds_times(0.1, multiple)
             exact = sum(math.log(1 + (v - 0.1) * (p - 0.1) / 0.09) for v in values(bounds, 100.0, over, x))
             lost = 4 * math.log(p / 0.1) - 4 * math.log((1 - p) / 0.9) if x >= 1.0 and multiple < 1 else 0.0
