@@ -128,6 +128,7 @@ CASES = (
         "a person pauses the Deployment with kubectl, to make several changes and to resume once",
         (End(Outcome.UNDER_WAY, ("kubectl rollout pause", "tidegate.dev/request")),),
         kubectl=("rollout", "pause", "deployment/checkout"),
+        sample=True,
         load=10,
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from tidegate.api.names import EventReason
+from tidegate.api.names import Condition, EventReason
 from tidegate.engine.advance import needed
 from tidegate.engine.draft import Draft
 from tidegate.engine.endings import adoption_waits, drained, has_pods
@@ -138,7 +138,20 @@ def _hold(draft: Draft) -> Iterator[Action]:
     if images_wanted:
         yield SetImages()
     if workload.paused and own_is_stable and not draft.active and not draft.snap.keep_held:
+        if _was_at_rest(draft):
+            draft.notice(
+                EventReason.HELD,
+                "The Deployment was paused while no rollout is on (kubectl rollout pause?), and is resumed: a pause there keeps "
+                "nothing back, for each changed template is a rollout. To make several changes at once, apply them in one go; to "
+                "stop a rollout where it is, annotate the Release with tidegate.dev/request=pause/<id>",
+                warn=True,
+            )
         yield from _set_free(draft, draft.stable_set)
+
+
+def _was_at_rest(draft: Draft) -> bool:
+    """Whether the last decision has left nothing to be done, so that it was somebody else who has paused the Deployment since."""
+    return any(c.type == Condition.READY and c.status == "True" for c in draft.status.conditions)
 
 
 def _way(draft: Draft) -> str:
@@ -324,9 +337,12 @@ def _hand_deployment_back(draft: Draft) -> Iterator[Action]:
     if stable is None or draft.own_is(stable.revision):
         yield from _set_free(draft, draft.stable_set)
     elif workload.labelled:
+        rejected = rejection(draft)
+        cure = "resume it to roll its template out"
+        if rejected is not None:
+            cure = f"set the template of {stable.version} back before you resume it: its own was rolled back ({rejected.message})"
         draft.notice(
             EventReason.HANDED_BACK,
-            f"The Deployment stays paused, since its template is not that of {stable.version}, which serves; "
-            "resume it to roll its template out",
+            f"The Deployment stays paused, since its template is not that of {stable.version}, which serves; {cure}",
             warn=True,
         )

@@ -101,15 +101,15 @@ class Draft:
 
     @property
     def candidate(self) -> RevisionStatus:
-        """The version that is rolled out; only to be asked while a rollout is on."""
+        """The version that is rolled out, by a name that stable has not; only to be asked while a rollout is on."""
         assert self.status.candidate is not None
-        return self.status.candidate
+        return apart(self.status.candidate, self.status.stable)
 
     @property
     def stable(self) -> RevisionStatus:
-        """The version in force; only to be asked once there is one."""
+        """The version in force, by a name that the one in rollout has not; only to be asked once there is one."""
         assert self.status.stable is not None
-        return self.status.stable
+        return apart(self.status.stable, self.status.candidate)
 
     @property
     def step(self) -> StepStatus | None:
@@ -208,6 +208,13 @@ class Draft:
             return False
         self.wake(deleting + HANDBACK_PATIENCE)
         return self.now >= deleting + HANDBACK_PATIENCE
+
+
+def apart(version: RevisionStatus, other: RevisionStatus | None) -> RevisionStatus:
+    """Return a version with its revision in its name, where that of another is the same: the same tag may come with another env."""
+    if other is None or other.version != version.version or other.revision == version.revision:
+        return version
+    return version.model_copy(update={"version": f"{version.version} (revision {version.revision})"})
 
 
 def carries(route: RouteView, weight: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from tidegate.api.names import Cause, EventReason, Phase
+from tidegate.api.names import Cause, EventReason, Phase, Verdict
 from tidegate.api.release import GateStatus, LastRollout, Outcome, RevisionStatus
 from tidegate.engine.draft import Draft
 from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage
@@ -63,10 +63,24 @@ def promotion_is_done(draft: Draft) -> bool:
     if workload.paused and draft.own_is(canary.revision) and not draft.snap.keep_held and not draft.deleting:
         draft.wait_for("for the Deployment to be released")
         return False
-    stable = RevisionStatus(revision=canary.revision, version=draft.candidate.version)
-    record_end(draft, Cause.PROMOTED, "all steps passed")
+    assert draft.status.candidate is not None
+    stable = RevisionStatus(revision=canary.revision, version=draft.status.candidate.version)
+    record_end(draft, Cause.PROMOTED, _why_promoted(draft))
     draft.set(stable=stable)
     return True
+
+
+def _why_promoted(draft: Draft) -> str:
+    """Return why a version was promoted: a person who has asked for it answers for what no step and no gate has."""
+    if not draft.rollout.skip_to_end:
+        return "all steps passed"
+    request = draft.status.handled_request or ""
+    by = f" ({request})" if request.startswith("promote/") else ""
+    unconvinced = [
+        f"{state.name} ({state.verdict})" for state in draft.status.gates if state.verdict is not Verdict.PASS and not state.clear
+    ]
+    said = f"; not passed: {', '.join(unconvinced)}" if unconvinced else ""
+    return f"full promotion was requested{by}, so steps and gates were not waited for{said}"
 
 
 def undo_is_done(draft: Draft) -> bool:
@@ -132,8 +146,9 @@ def record_end(draft: Draft, cause: Cause, message: str) -> None:
     outcome, reason = _OUTCOMES.get(cause, (Outcome.ROLLED_BACK, EventReason.ROLLED_BACK))
     promoted = outcome is Outcome.PROMOTED
     text = f"{candidate.version} is promoted" if promoted else f"{candidate.version} is gone, {draft.stable.version} serves"
+    assert draft.status.candidate is not None
     last = LastRollout(
-        version=candidate.version,
+        version=draft.status.candidate.version,
         revision=candidate.revision,
         outcome=outcome,
         cause=cause,

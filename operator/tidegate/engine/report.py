@@ -8,7 +8,7 @@ from tidegate.api.base import format_duration
 from tidegate.api.names import Condition, EventReason, Phase, Reason
 from tidegate.api.release import ConditionStatus, RevisionStatus
 from tidegate.engine.advance import cut
-from tidegate.engine.draft import Draft
+from tidegate.engine.draft import Draft, apart
 from tidegate.engine.judging import clip
 from tidegate.engine.snapshot import Blocker
 from tidegate.engine.standing import obstacles
@@ -116,7 +116,9 @@ def _idle_sentence(draft: Draft, waits: str) -> str:
     if draft.status.stable is None:
         return f"No version serves yet{waits}"
     if rejected is not None:
-        why = f"{rejected.version} was rolled back, {draft.stable.version} serves: {rejected.message}"
+        stable = RevisionStatus(revision=draft.stable.revision, version=draft.stable.version)
+        tried = RevisionStatus(revision=rejected.revision, version=rejected.version)
+        why = f"{apart(tried, stable).version} was rolled back, {apart(stable, tried).version} serves: {rejected.message}"
         return f"{why}; waits for a new template or a request to retry"
     if not _guarded(draft):
         waits = waits or "; waits for changes of the Deployment to be held"

@@ -189,8 +189,9 @@ def rejection(draft: Draft) -> RejectedStatus | None:
 
 def reject(draft: Draft, cause: Cause, message: str) -> None:
     """Remember the candidate as a revision that gets no traffic again."""
+    assert draft.status.candidate is not None
     entry = RejectedStatus(
-        revision=draft.candidate.revision, version=draft.candidate.version, cause=cause, message=clip(message), at=draft.now
+        revision=draft.candidate.revision, version=draft.status.candidate.version, cause=cause, message=clip(message), at=draft.now
     )
     others = tuple(one for one in draft.status.rejected if one.revision != entry.revision)
     draft.set(rejected=(*others, entry)[-KEEP_REJECTED:])

@@ -258,7 +258,9 @@ def _consequences(state: GateStatus, gate: Gate | None) -> Iterator[str]:
 
 
 def _bursts(found: EvidenceStatus) -> Iterator[str]:
-    if found.bursts >= _BURSTS:
+    if found.bursts >= _BURSTS and not found.stable_bad:
+        yield "Stable has had nothing bad yet that would tell whether bad events come in bursts: until then they count less."
+    elif found.bursts >= _BURSTS:
         size = words.number(found.bursts, 2)
         yield f"In stable, bad events come in bursts of about {size}, so that {size} of them count as one."
 

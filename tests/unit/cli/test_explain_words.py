@@ -189,6 +189,14 @@ def test_bursts_are_told() -> None:
     assert "In stable, bad events come in bursts of about 4.8, so that 4.8 of them count as one." in told.notes
 
 
+def test_no_bursts_are_told_of_a_stable_without_errors() -> None:
+    """Given a stable version without any bad event, then nobody is told of bursts that nobody has seen."""
+    told = explain(state(Verdict.FAIL, evidence(harm=3, bursts=4.6, stable_bad=0)), gate())
+
+    assert not any("come in bursts of" in note for note in told.notes)
+    assert any("until then they count less" in note for note in told.notes)
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

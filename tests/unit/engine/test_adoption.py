@@ -42,6 +42,19 @@ def test_ready_is_not_said_before_all_is_written():
     assert condition(world, "Reconciling")
 
 
+def test_a_pause_by_a_person_is_answered():
+    """Paused by kubectl while no rollout is on, the Deployment is resumed, and an Event says what does what was meant."""
+    world = idle()
+    world.cluster.set_paused(True)
+
+    world.crank(5)
+
+    (message,) = events(world, "Held")
+    assert "kubectl rollout pause" in message
+    assert "tidegate.dev/request=pause/<id>" in message
+    assert not world.cluster.deployment.paused
+
+
 def test_idle_costs_nothing():
     """An idle Release has no look, no due time and nothing to write."""
     world = idle()

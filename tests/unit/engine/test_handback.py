@@ -59,6 +59,20 @@ def test_deleted_mid_rollout_says_that_the_deployment_stays_paused():
     ]
 
 
+def test_what_was_rolled_back_is_nothing_to_be_resumed():
+    """Deleted after a rollback, the Deployment has a template that was just rejected: the Event does not say to roll that out."""
+    world = at_weight(25, SPEC)
+    world.look("errors", 0.5)
+    finish(world, Phase.ROLLED_BACK)
+    world.delete()
+
+    handed_back(world)
+
+    (message,) = events(world, "HandedBack")
+    assert "set the template of v1 back before you resume it: its own was rolled back (gate errors: " in message
+    assert "resume it to roll" not in message
+
+
 @pytest.mark.parametrize("admission", [True, False])
 def test_deleted_while_idle(admission: bool):
     """An idle Release goes at once, and the Deployment is not held any more."""

@@ -107,6 +107,9 @@ def test_promote_goes_to_the_end_past_holds_and_gates():
 
     finish(world)
     assert world.status.stable.version == "v2"
+    assert world.status.last_rollout.message == (
+        "full promotion was requested (promote/1), so steps and gates were not waited for; not passed: errors (Undecided)"
+    )
 
 
 def test_promote_before_the_first_weight():

@@ -7,7 +7,8 @@ import pytest
 from simulation.policies import at_weight, condition, events, finish, gate, idle, policy, reach, reason, step
 from simulation.world import World
 from tidegate.api.names import Cause, EventReason, Phase, Reason
-from tidegate.api.release import Outcome
+from tidegate.api.release import Outcome, RevisionStatus
+from tidegate.engine.draft import apart
 from tidegate.engine.snapshot import Owner
 
 LONG = (step(5, "60s"), step(100))
@@ -19,6 +20,15 @@ def rolled_back(image: str = "v2") -> World:
     world.look("errors", 0.5)
     finish(world, Phase.ROLLED_BACK)
     return world
+
+
+def test_the_same_tag_twice_is_told_apart():
+    """A tag with another environment is another version: where both are spoken of, each has its revision in its name."""
+    old, new = RevisionStatus(revision="aaa", version="v2"), RevisionStatus(revision="bbb", version="v2")
+
+    assert ("v2 (revision aaa)", "v2 (revision bbb)") == (apart(old, new).version, apart(new, old).version)
+    assert "v2" == apart(old, None).version == apart(old, old).version
+    assert "v2" == apart(old, new.model_copy(update={"version": "v3"})).version
 
 
 def test_newer_version_supersedes():
