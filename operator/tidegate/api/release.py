@@ -218,6 +218,10 @@ class GateStatus(Model):
         bool,
         Field(description="Enough requests were seen and nothing speaks against the new version, whether that is proven or not."),
     ] = False
+    blind: Annotated[
+        bool,
+        Field(description="The last look has failed: Prometheus gave no answer, or none that makes sense. The message says why."),
+    ] = False
     warned: Annotated[bool, Field(description="With scoring: the value is beyond the gate's warning limit.")] = False
     newest: Annotated[
         Time | None,
@@ -356,6 +360,16 @@ class ReleaseStatus(Model):
     weight: Annotated[
         int, Field(ge=0, le=100, description="Share of the traffic that the new version is to have now, in percent.")
     ] = 0
+    carried: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=100,
+            description="Share of the traffic that the new version gets by what the routes say now, in percent; of several routes "
+            "the highest. Without a route as `weight`.",
+        ),
+    ] = 0
+    progress: Annotated[str, Field(max_length=16, description="The step that the rollout is at, for people: `1 of 3`.")] = ""
     stable: Annotated[RevisionStatus | None, Field(description="The version that is in force.")] = None
     candidate: Annotated[RevisionStatus | None, Field(description="The version that is being rolled out.")] = None
     step: Annotated[StepStatus | None, Field(description="The step that the rollout is at.")] = None

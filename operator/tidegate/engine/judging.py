@@ -134,6 +134,7 @@ def _take(
         # Nothing was counted since the last request, and not only since it was missed.
         undecided_since=(earlier or seen.quiet_since) if starved else None,
         clear=judgement.clear and not silent,
+        blind=bool(reading.trouble),
         warned=limit.beyond_warning(gate, judgement),
         newest=seen.newest,
         newest_stable=seen.newest_stable,

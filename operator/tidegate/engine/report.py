@@ -14,6 +14,17 @@ from tidegate.engine.snapshot import Blocker
 from tidegate.engine.standing import obstacles
 from tidegate.engine.turns import rejection, whom_it_asks
 
+_FOR_A_PERSON = frozenset(
+    {
+        Reason.NO_PERMISSION,
+        Reason.INVALID_SPEC,
+        Reason.MISSING_WORKLOAD,
+        Reason.MISSING_SERVICE,
+        Reason.MISSING_ROUTE,
+    }
+)
+"""What stands in the way of a rollout that is on until a person mends it. A router may change its mind by itself."""
+
 
 @dataclass(frozen=True)
 class State:
@@ -39,6 +50,7 @@ def report(draft: Draft, *, busy: bool) -> None:
     blockers = obstacles(draft)
     draft.set(observed_generation=draft.snap.release.generation, phase=_phase(draft))
     draft.set(stable=_counted(draft, draft.status.stable), candidate=_counted(draft, draft.status.candidate))
+    draft.set(carried=_carried(draft), progress=_progress(draft))
     draft.set(message=clip(_sentence(draft, blockers)))
     state = _state(draft, blockers, busy=busy)
     if state.stalled and blockers and not _said(draft, state):
@@ -59,6 +71,16 @@ def _phase(draft: Draft) -> Phase:
         return Phase.PROMOTING
     baking = draft.step is not None and draft.step.weight == 100 and draft.step.since is not None
     return Phase.BAKING if baking else Phase.PROGRESSING
+
+
+def _carried(draft: Draft) -> int:
+    if not draft.routed:
+        return draft.status.weight
+    return round(max((route.weight for route in draft.routes), default=0))
+
+
+def _progress(draft: Draft) -> str:
+    return f"{draft.step.index + 1} of {len(draft.spec.steps)}" if draft.active and draft.step is not None else ""
 
 
 def _guarded(draft: Draft) -> bool:
@@ -89,7 +111,15 @@ def _sentence(draft: Draft, blockers: list[Blocker]) -> str:
     later = "; spec.traffic has changed and counts once the routes are back" if shifted else ""
     if not draft.active:
         return (trouble or _idle_sentence(draft, waits)) + later
-    return _rollout_sentence(draft, waits) + later + (f"; {trouble}" if trouble else "")
+    return (f"{trouble}; " if trouble else "") + _rollout_sentence(draft, _blind(draft) + waits) + later
+
+
+def _blind(draft: Draft) -> str:
+    """Say which gate sees nothing now; what is waited for may say it as well, but not while a hold lasts."""
+    if draft.undoing or draft.promoting or any("gate" in words for words in draft.waits[:1]):
+        return ""
+    state = next((state for state in draft.status.gates if state.blind), None)
+    return f"; gate {state.name} sees nothing: {state.message}" if state is not None else ""
 
 
 def _rollout_sentence(draft: Draft, waits: str) -> str:
@@ -142,7 +172,8 @@ def _state(draft: Draft, blockers: list[Blocker], *, busy: bool) -> State:
     if draft.deleting:
         return State(Reason.DELETING, reconciling=True)
     if blockers:
-        return State(blockers[0].reason, reconciling=draft.active, stalled=not draft.active)
+        stalled = not draft.active or blockers[0].reason in _FOR_A_PERSON
+        return State(blockers[0].reason, reconciling=not stalled, stalled=stalled)
     if draft.active:
         reasons = {Phase.PAUSED: Reason.PAUSED, Phase.ROLLING_BACK: Reason.ROLLING_BACK}
         return State(reasons.get(draft.status.phase, Reason.PROGRESSING), reconciling=True)

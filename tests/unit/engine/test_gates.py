@@ -287,3 +287,18 @@ def test_old_look_does_not_raise_the_weight():
 
     assert world.status.step.index == 0
     assert "waits for a fresh look of gate errors" in world.status.message
+
+
+def test_a_prometheus_that_is_away_is_told_during_a_hold():
+    """While a hold lasts, nothing waits for a gate; that it sees nothing is told all the same, and no more once it does."""
+    world = at_weight(5, policy(step(5, "10m"), step(100), gates=(gate(),)))
+    world.look("errors", None, trouble="Prometheus connection default: connection refused")
+    world.operate()
+
+    said = world.status.message
+    assert "; gate errors sees nothing: " in said
+    assert "Prometheus connection default: connection refused" in said
+    assert said.index("sees nothing") < said.index("waits until")
+
+    world.crank(60)
+    assert "sees nothing" not in world.status.message

@@ -8,7 +8,7 @@ from simulation.policies import at_weight, carried, condition, events, finish, g
 from simulation.views import at, weight_of
 from simulation.world import World
 from tidegate.api.names import Cause, Phase, Reason
-from tidegate.engine.plan import CreateCanary
+from tidegate.engine.plan import CreateCanary, ShiftRoute
 from tidegate.engine.snapshot import Blocker, Owner
 
 
@@ -290,12 +290,12 @@ def test_policy_that_goes_away_mid_rollout():
 
 
 def test_trouble_of_a_route_is_told_mid_rollout():
-    """What stands in the way mid-rollout is told behind what is going on, and is not Stalled."""
+    """What stands in the way mid-rollout is told before what is going on, and is not Stalled: the router may change its mind."""
     world = at_weight(5)
     world.cluster.routes["web"].trouble = "listener is gone"
     world.crank(20)
 
-    assert world.status.message.endswith("HTTPRoute web: listener is gone")
+    assert world.status.message.startswith("HTTPRoute web: listener is gone; v2 over v1: step 1 of ")
     assert (condition(world, "Stalled"), condition(world, "Reconciling")) == (False, True)
     assert world.status.weight == 5
 
@@ -333,10 +333,26 @@ def test_weight_does_not_rise_past_what_must_be_mended():
     world.crank(60)
 
     assert carried(world) == 5
-    assert "may not list httproutes" in world.status.message
+    assert world.status.message.startswith("may not list httproutes; v2 over v1: ")
+    assert (condition(world, "Stalled"), condition(world, "Reconciling")) == (True, False)
+    assert len(events(world, "Blocked")) == 1
 
     world.blockers = ()
     reach(world, 25)
+
+
+def test_what_the_route_carries_is_shown():
+    """While nobody may write the route, it goes on to give the new version its share, and that is what is shown."""
+    world = at_weight(25)
+    world.refused = (ShiftRoute,)
+    world.ask("rollback/1")
+    world.crank(5)
+
+    assert (world.status.weight, world.status.carried, world.status.progress) == (0, 25, "2 of 3")
+
+    world.refused = ()
+    finish(world, Phase.ROLLED_BACK)
+    assert (world.status.carried, world.status.progress) == (0, "")
 
 
 def test_weight_waits_for_what_stands_in_the_way():
