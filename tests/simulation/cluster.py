@@ -57,6 +57,10 @@ class Pod:
         """Whether it answers its readiness probe."""
         return not self.down and self.ready_at is not None and now >= self.ready_at
 
+    def available(self, now: float, min_ready: float) -> bool:
+        """Whether it has been ready for so long that it counts."""
+        return self.ready(now) and self.ready_at is not None and now >= self.ready_at + min_ready
+
 
 @dataclass
 class ReplicaSet:
@@ -73,9 +77,16 @@ class ReplicaSet:
     most: int | None = None
     pods: list[Pod] = field(default_factory=list)
 
+    min_ready: float = 0
+    """minReadySeconds, as it was when it was made."""
+
     def ready(self, now: float) -> int:
-        """status.readyReplicas, here the same as availableReplicas."""
+        """status.readyReplicas."""
         return sum(pod.ready(now) for pod in self.pods)
+
+    def available(self, now: float) -> int:
+        """status.availableReplicas."""
+        return sum(pod.available(now, self.min_ready) for pod in self.pods)
 
 
 @dataclass
@@ -91,6 +102,7 @@ class Deployment:
     surge: int = 1
     unavailable: int = 0
     rolling: bool = True
+    min_ready: float = 0
 
 
 @dataclass
@@ -257,7 +269,7 @@ class Cluster:
         names = (template.native_hash + (f"-{collisions}" if collisions else "") for collisions in itertools.count())
         revision = next(name for name in names if f"checkout-{name}" not in self.replica_sets)
         name = f"checkout-{revision}"
-        rs = ReplicaSet(name, template, revision, Owner.DEPLOYMENT, size, self.next_id())
+        rs = ReplicaSet(name, template, revision, Owner.DEPLOYMENT, size, self.next_id(), min_ready=deployment.min_ready)
         self._annotate(deployment, rs)
         self.replica_sets[name] = rs
         return rs
@@ -295,7 +307,7 @@ class Cluster:
 
     def _saturated(self, deployment: Deployment, rs: ReplicaSet) -> bool:
         replicas = deployment.replicas
-        return rs.wanted == replicas and rs.desired == replicas and rs.ready(self.now) == replicas
+        return rs.wanted == replicas and rs.desired == replicas and rs.available(self.now) == replicas
 
     def _scale_in_proportion(self, deployment: Deployment, active: list[ReplicaSet], change: int) -> None:
         newer_first = -1 if change > 0 else 1
@@ -329,7 +341,7 @@ class Cluster:
         elif fresh.wanted < replicas and room > 0:
             self._resize(deployment, fresh, fresh.wanted + min(room, replicas - fresh.wanted))
         else:
-            spare = total - (replicas - deployment.unavailable) - (fresh.wanted - fresh.ready(self.now))
+            spare = total - (replicas - deployment.unavailable) - (fresh.wanted - fresh.available(self.now))
             for rs in owned:
                 if rs is fresh or rs.wanted == 0 or spare <= 0:
                     continue

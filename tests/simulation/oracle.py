@@ -10,12 +10,12 @@ from simulation.views import at, stage_of, weight_of
 from simulation.world import Pass, World
 from tidegate.api.gate import BreachAction
 from tidegate.api.names import Cause, Condition, Phase, Verdict
-from tidegate.api.release import Outcome, ReleaseStatus
+from tidegate.api.release import Outcome, ReleaseStatus, RevisionStatus
 from tidegate.engine.decide import decide
 from tidegate.engine.plan import Plan, ShiftRoute
 from tidegate.engine.snapshot import Owner, RouteStage, Snapshot
 
-REJECTING = {Cause.GATE, Cause.NO_DATA, Cause.REQUEST, Cause.DEADLINE}
+REJECTING = {Cause.GATE, Cause.NO_DATA, Cause.REQUEST, Cause.DEADLINE, Cause.PODS_LOST}
 
 
 class Oracle:
@@ -33,6 +33,8 @@ class Oracle:
         """A person has let the Deployment go: what it does then is not the engine's doing."""
         self.raced = False
         """A template has changed between an adoption and the controller's next step, which may then stop either version."""
+        self.crashes: dict[str, int] = {}
+        """How often a version was seen to have lost all its pods while it had traffic, since a person last had it tried."""
         self.untold: set[str] = set()
         """Gates whose breach has shut a route without coming to stand in the status."""
         world.after_write = self.write
@@ -47,6 +49,7 @@ class Oracle:
         if stored:
             self._account_for_rejections(made.snapshot, before, after)
         self._no_weight_for_the_rejected(after)
+        self._crashed_twice_is_out(made, stored=stored)
         self._weight_is_earned(before, after, stored=stored)
         self._weight_is_explained(before, made.plan)
         self._breach_is_answered(made)
@@ -56,6 +59,7 @@ class Oracle:
             self._judged_pods_live_on(before, after)
         if made.complete and not self.world.stale:
             self._weight_is_on_ready_pods()
+            self._pods_carry_the_weight()
             self._warm_pods_help_out()
             self.raced = bool(self.world.cluster.owned(Owner.NOBODY)) and self.raced
 
@@ -78,6 +82,43 @@ class Oracle:
         if after.weight > 0:
             assert after.candidate is not None
             assert after.candidate.version not in self.rejected, "a rejected version got traffic"
+
+    def _crashed_twice_is_out(self, made: Pass, *, stored: bool) -> None:
+        """A version whose pods have all gone twice while it had traffic, and stable's had not, gets none again by itself."""
+        before, after = made.snapshot.status, made.plan.status
+        view, candidate = made.snapshot.workload, before.candidate
+        request = made.snapshot.release.request
+        if request and request.verb == "retry" and request.text == after.handled_request != before.handled_request:
+            self.crashes = {}
+        if after.weight > 0 and after.candidate is not None and not self.bypassed:
+            assert self.crashes.get(after.candidate.version, 0) < 2, "it has lost its pods twice, and has traffic again"
+        on = before.rollout is not None and before.rollout.undo is None and candidate is not None
+        if not on or before.weight == 0 or view is None or not stored or after.rollout is None or view.replicas == 0:
+            return
+        new, old = view.replica_set(candidate.revision), view.replica_set(before.stable.revision) if before.stable else None
+        warm = old is not None and 2 * old.available >= min(old.wanted, view.replicas)
+        adopted = new is not None and new.owner is not Owner.RELEASE
+        if not adopted and (new is None or new.available == 0) and warm and after.weight == 0 and after.rollout.undo is None:
+            self.crashes[candidate.version] = self.crashes.get(candidate.version, 0) + 1
+
+    def _pods_carry_the_weight(self) -> None:
+        """While stable is warm, each pod that is left has at most the share that was given to each, or as much as one of stable's.
+
+        What was given is taken from the operator's account, what is there from the cluster: so this holds after a whole pass only.
+        """
+        cluster, status, deployment = self.world.cluster, self.world.status, self.world.cluster.deployment
+        new, old = self._of(status.candidate), self._of(status.stable)
+        if deployment is None or status.weight == 0 or status.step is None or new is None or old is None:
+            return
+        if new.owner is not Owner.RELEASE or old.available(cluster.now) < deployment.replicas:
+            return
+        have, meant = new.available(cluster.now), max(1, min(status.step.pods, new.wanted))
+        fair = 100 * have // (have + deployment.replicas)
+        assert status.weight <= max(status.step.given * have // meant, fair), "more weight than the pods that are left can carry"
+
+    def _of(self, version: RevisionStatus | None) -> ReplicaSet | None:
+        sets = self.world.cluster.replica_sets.values()
+        return next((rs for rs in sets if version is not None and rs.revision == version.revision), None)
 
     def _weight_is_earned(self, before: ReleaseStatus, after: ReleaseStatus, *, stored: bool) -> None:
         revision = after.candidate.revision if after.candidate else ""

@@ -231,6 +231,19 @@ class Rollouts(RuleBasedStateMachine):
                 for pod in rs.pods:
                     pod.down = down
 
+    @rule(image=st.sampled_from(IMAGES), pods=st.sampled_from([1, 2, 100, 100]), back=st.sampled_from([0.5, 2.0, 15.0]))
+    def crash_containers(self, image: str, pods: int, back: float) -> None:
+        """Containers of an image end and are started again, at once or after a back-off."""
+        self.world.crash(image, pods=pods, back=back)
+
+    @rule(image=st.sampled_from(IMAGES), goal=st.sampled_from(sorted(GOALS)), seconds=st.sampled_from([1, 4]))
+    def crash_twice(self, image: str, goal: str, seconds: int) -> None:
+        """A version crashes wherever it is on its way, comes back, and crashes again."""
+        for _ in range(2):
+            self.reach(image=image, goal=goal)
+            self.world.crash(image)
+            self.spend(float(seconds))
+
     @rule(
         what=st.sampled_from(
             ["router", "policy", "slow", "never", "lag", "lag", "service", "slices", "lists", "stranger", "port", "all is well"]

@@ -28,6 +28,18 @@ class Seen:
     routes: dict[str, Route] = field(default_factory=dict)
     ready: dict[str, int] = field(default_factory=dict)
     """Ready pods by ReplicaSet."""
+    available: dict[str, int] = field(default_factory=dict)
+    """Available pods by ReplicaSet."""
+
+
+@dataclass
+class Said:
+    """What the new version's pods say of themselves: why they are not ready, and how a container of theirs has ended last."""
+
+    trouble: str = ""
+    outside: bool = False
+    ending: str = ""
+    ended: float | None = None
 
 
 def stage_of(backends: Backends) -> RouteStage:
@@ -120,7 +132,7 @@ def serving(routes: dict[str, Route], services: dict[str, Service]) -> frozenset
 
 
 def workload_view(
-    seen: Seen, images: dict[str, str], trouble: str, version: str | None, status: ReleaseStatus
+    seen: Seen, images: dict[str, str], said: Said, version: str | None, status: ReleaseStatus
 ) -> WorkloadView | None:
     """Return what the engine sees of the Deployment; a ReplicaSet that nobody owns is known as the candidate's."""
     deployment = seen.deployment
@@ -152,7 +164,10 @@ def workload_view(
         ),
         own_revision=mine.revision if mine else None,
         replica_sets=tuple(_set_view(seen, rs, version if rs is chosen else None) for rs in _by_age(seen)),
-        trouble=trouble,
+        trouble=said.trouble,
+        trouble_outside=said.outside,
+        ending=said.ending,
+        ended=None if said.ended is None else at(said.ended),
         rolling=deployment.rolling,
     )
 
@@ -170,20 +185,19 @@ def _settled(seen: Seen, deployment: Deployment, own: ReplicaSet | None) -> bool
     if own is None or own.owner is not Owner.DEPLOYMENT or deployment.observed != deployment.generation:
         return False
     others = [rs for rs in seen.replica_sets.values() if rs.owner is Owner.DEPLOYMENT and rs is not own]
-    complete = own.wanted == len(own.pods) == seen.ready.get(own.name, 0) == deployment.replicas
+    complete = own.wanted == len(own.pods) == seen.available.get(own.name, 0) == deployment.replicas
     return complete and not any(rs.wanted or rs.pods for rs in others)
 
 
 def _set_view(seen: Seen, rs: ReplicaSet, version: str | None) -> ReplicaSetView:
-    ready = seen.ready.get(rs.name, 0)
     return ReplicaSetView(
         name=rs.name,
         revision=rs.revision,
         owner=rs.owner,
         wanted=rs.wanted,
         current=len(rs.pods),
-        ready=ready,
-        available=ready,
+        ready=seen.ready.get(rs.name, 0),
+        available=seen.available.get(rs.name, 0),
         version=version or rs.template.image,
         number=rs.number,
         desired=rs.desired,

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from simulation.cluster import CANARY, STABLE, USER, Cluster, ReplicaSet, Service, Template
-from simulation.views import Seen, at, own_view, route_view, shifted, user_view, workload_view
+from simulation.views import Said, Seen, at, own_view, route_view, shifted, user_view, workload_view
 from tidegate.api.names import Reason
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ReleaseSpec, ReleaseStatus
@@ -97,7 +97,7 @@ class World:
         self.status = ReleaseStatus()
         self.blockers: tuple[Blocker, ...] = ()
         self.step_replicas_limit = 0
-        self.trouble = ""
+        self.pods_say = Said()
         self.autoscaler: Callable[[WorkloadView], AutoscalerView | None] = lambda _: None
         self.seen = Seen()
         self.stale: set[str] = set()
@@ -142,6 +142,7 @@ class World:
                 setattr(self.seen, kind, copy.deepcopy(getattr(self.cluster, kind)))
         if "replica_sets" not in self.stale:
             self.seen.ready = {rs.name: rs.ready(self.now) for rs in self.cluster.replica_sets.values()}
+            self.seen.available = {rs.name: rs.available(self.now) for rs in self.cluster.replica_sets.values()}
 
     def spec(self) -> ReleaseSpec:
         """Return the Release's spec."""
@@ -159,7 +160,7 @@ class World:
         )
 
     def _workload_view(self) -> WorkloadView | None:
-        view = workload_view(self.seen, self.images, self.trouble, self.version, self.status)
+        view = workload_view(self.seen, self.images, self.pods_say, self.version, self.status)
         return replace(view, autoscaler=self.autoscaler(view)) if view is not None else None
 
     def snapshot(self) -> Snapshot:
@@ -357,6 +358,7 @@ class World:
         self._show("replica_sets", name)
         if name in self.cluster.replica_sets:
             self.seen.ready[name] = self.cluster.replica_sets[name].ready(self.now)
+            self.seen.available[name] = self.cluster.replica_sets[name].available(self.now)
 
     def _create_canary(self, action: CreateCanary) -> str:
         seen, name = self.seen.deployment, f"checkout-{action.revision}"
@@ -364,7 +366,8 @@ class World:
             raise ConflictError
         template = replace(seen.template, image=self.images["app"]) if "app" in self.images else seen.template
         assert template.own_hash == action.revision
-        rs = ReplicaSet(name, template, action.revision, Owner.RELEASE, action.replicas, self.cluster.next_id())
+        number, least = self.cluster.next_id(), seen.min_ready
+        rs = ReplicaSet(name, template, action.revision, Owner.RELEASE, action.replicas, number, min_ready=least)
         self.cluster.replica_sets[name] = rs
         return name
 
@@ -378,7 +381,7 @@ class World:
         deployment = self.cluster.deployment
         if deployment is None or not deployment.paused or rs.owner is not Owner.RELEASE or rs.template != deployment.template:
             raise ConflictError
-        if not rs.wanted == rs.ready(self.now) == deployment.replicas:
+        if not rs.wanted == rs.available(self.now) == deployment.replicas:
             raise ConflictError
         rs.owner, rs.desired, rs.most = Owner.NOBODY, deployment.replicas, deployment.replicas + deployment.surge
 
@@ -441,6 +444,16 @@ class World:
         before = next((rs for rs in numbered if rs.template != deployment.template), None)
         if before is not None:
             self.cluster.change_template(before.template)
+
+    def crash(self, image: str, *, pods: int = 100, back: float = 1.0) -> None:
+        """Containers of an image end in so many of its pods, and are started again."""
+        for rs in self.cluster.replica_sets.values():
+            running = [pod for pod in rs.pods if rs.template.image == image and pod.ready(self.now)]
+            for pod in running[:pods]:
+                pod.ready_at = self.now + back
+                self.pods_say = replace(
+                    self.pods_say, ending=f"pod {pod.id}: container app ended, last exit code 1 (Error)", ended=self.now
+                )
 
     def resume(self) -> None:
         """`kubectl rollout resume`."""

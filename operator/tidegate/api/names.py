@@ -86,6 +86,7 @@ class Cause(StrEnum):
     REVERTED = "Reverted"
     DELETED = "Deleted"
     NO_DATA = "NoData"
+    PODS_LOST = "PodsLost"
 
 
 class EventReason(StrEnum):
@@ -111,6 +112,7 @@ class EventReason(StrEnum):
     RESTARTED = "Restarted"
     SCALED = "Scaled"
     BLOCKED = "Blocked"
+    PODS_LOST = "PodsLost"
 
 
 class Verdict(StrEnum):

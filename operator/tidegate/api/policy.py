@@ -133,6 +133,18 @@ class RolloutPolicySpec(Model):
         ),
         AT_LEAST_1S,
     ] = timedelta(minutes=10)
+    tolerated_losses: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=10,
+            description=(
+                "How often the new version may lose its pods after it has had traffic, by crashes or failing probes (0 to 10). "
+                "After each time the steps begin anew; one more, and it is rolled back with the pods' own words. What is no fault "
+                "of it, such as an eviction, does not count. Default: 1."
+            ),
+        ),
+    ] = 1
     drain: Annotated[
         Duration,
         Field(description="Least time between taking the weight from pods and stopping them. Default: 10s."),

@@ -148,6 +148,23 @@ class StepStatus(Model):
     entered: Annotated[Time, Field(description="When the step began to be prepared.")]
     since: Annotated[Time | None, Field(description="When the route carried the weight; the hold counts from here.")] = None
     until: Annotated[Time | None, Field(description="When the hold ends.")] = None
+    given: Annotated[
+        int, Field(ge=0, le=100, description="The weight that was given last, for as many available pods as `pods` says.")
+    ] = 0
+    pods: Annotated[Count, Field(description="Available pods that it was given for. Fewer of them carry less.")] = 0
+    missing: Annotated[Time | None, Field(description="Since when fewer pods are available than the step needs.")] = None
+
+
+class LossStatus(Model):
+    """Pods of the new version that had traffic and were lost."""
+
+    count: Annotated[
+        Count, Field(description="How often as many as had the traffic were lost, by what may be the version's own fault.")
+    ] = 0
+    pods: Annotated[Count, Field(description="Pods that were lost since the steps began last, by the same.")] = 0
+    unexplained: Annotated[Count, Field(description="Pods that were lost of which the reason is not known yet.")] = 0
+    message: Annotated[Sentence, Field(description="The reason of the last loss, in the pods' own words.")] = ""
+    at: Annotated[Time, Field(description="When pods were lost last.")]
 
 
 class EvidenceStatus(Model):
@@ -269,6 +286,7 @@ class RolloutStatus(Model):
     skip_to_end: Annotated[bool, Field(description="A person asked for full promotion: holds and gates are not waited for.")] = (
         False
     )
+    lost: Annotated[LossStatus | None, Field(description="Set once pods were lost that had traffic.")] = None
     paused: Annotated[PauseStatus | None, Field(description="Set while the rollout is paused.")] = None
     undo: Annotated[Cause | None, Field(description="Why the rollout is being undone.")] = None
     undo_message: Annotated[Sentence, Field(description="The reason in words, with its numbers.")] = ""

@@ -21,7 +21,8 @@ log = structlog.get_logger(__name__)
 KEPT = frozenset({"namespace", "name", "uid", "resourceVersion", "deletionTimestamp", "ownerReferences"})
 """Fields of the metadata that are kept."""
 CONTENT = ("status", "endpoints", "ports")
-"""What is kept of a pod and of an EndpointSlice: a pod's spec is the larger part of it, and tells no reason."""
+"""What is kept of a pod and of an EndpointSlice: a pod's spec is the larger part of it, and tells no reason but which of its init
+containers are sidecars."""
 
 
 LONGEST = 5.0
@@ -134,7 +135,12 @@ class Inquiries:
 
 def _slim(obj: Object) -> Object:
     metadata = {name: value for name, value in obj["metadata"].items() if name in KEPT}
-    return {"metadata": metadata} | {name: obj.get(name) for name in CONTENT if name in obj}
+    slim = {"metadata": metadata} | {name: obj.get(name) for name in CONTENT if name in obj}
+    init = (obj.get("spec") or {}).get("initContainers")
+    if init:
+        kinds = [{name: container[name] for name in ("name", "restartPolicy") if name in container} for container in init]
+        slim["spec"] = {"initContainers": kinds}
+    return slim
 
 
 def _content(items: list[Object]) -> list[Object]:

@@ -352,8 +352,10 @@ class Reconciler:
     def _inquire(self, key: ReleaseKey, decision: Decision) -> Iterator[float]:
         """Have read what is waited for; yield after how many seconds to ask again."""
         status, beside = decision.plan.status, decision.around.services
-        if status.candidate is not None and status.step is not None and status.candidate.ready < status.candidate.replicas:
-            yield self._pods.want(key, status.candidate.revision)
+        new, lost = status.candidate, status.rollout.lost if status.rollout is not None else None
+        asked = lost is not None and lost.unexplained > 0
+        if new is not None and status.step is not None and (new.ready < new.replicas or asked):
+            yield self._pods.want(key, new.revision)
         else:
             self._pods.forget(key)
         if decision.plan.inquire and beside is not None:

@@ -44,25 +44,37 @@ def first_step_begins(draft: Draft) -> bool:
     if not draft.rollout.skip_to_end and (blocked := gates.held(draft)):
         draft.wait_for(blocked)
         return False
-    _enter(draft, 0)
+    draft.begin_step(0)
     return True
 
 
-def _enter(draft: Draft, index: int) -> None:
-    step = draft.spec.steps[index]
-    draft.set(step=StepStatus(index=index, weight=step.weight, entered=draft.now))
+def missing_pods_are_noted(draft: Draft) -> bool:
+    """Once a step's weight was given, it is noted since when pods are missing: it cannot end, and its deadline counts from then."""
+    step = draft.step
+    if not draft.climbing or step is None or draft.rollout.paused is not None or draft.workload is None:
+        return False
+    lacks = _was_given(step) and draft.replicas > 0 and not _pods_ready(draft)
+    if lacks == (step.missing is not None):
+        return False
+    draft.set_step(missing=draft.now if lacks else None)
+    return True
+
+
+def _was_given(step: StepStatus) -> bool:
+    return step.since is not None or step.given == step.weight > 0
 
 
 def deadline_passes(draft: Draft) -> bool:
     """The pods of the new version did not become ready in time: the rollout is undone, with the pods' own reason."""
     step = draft.step
-    if not draft.climbing or step is None or step.since is not None or draft.rollout.paused is not None:
-        return False
-    if (step.weight > 0 and draft.status.weight == step.weight) or _pods_ready(draft) or draft.workload is None:
+    if not draft.climbing or step is None or draft.rollout.paused is not None or draft.workload is None or _pods_ready(draft):
         return False
     if draft.canary_set is None:
         return _time_does_not_count(draft, step)
-    deadline = step.entered + draft.spec.progress_deadline
+    begun = step.missing if _was_given(step) else step.entered
+    if begun is None:
+        return False
+    deadline = begun + draft.spec.progress_deadline
     if draft.now < deadline:
         draft.wake(deadline)
         return False
@@ -82,7 +94,7 @@ def _time_does_not_count(draft: Draft, step: StepStatus) -> bool:
     if draft.now < while_ago:
         draft.wake(while_ago)
         return False
-    draft.set_step(entered=draft.now)
+    draft.set_step(entered=draft.now, missing=None)
     return True
 
 
@@ -109,7 +121,7 @@ def _pods_ready(draft: Draft) -> bool:
     wanted, canary, service = needed(draft), draft.canary_set, draft.snap.canary_service
     if wanted == 0:
         return True
-    if canary is None or canary.ready < wanted:
+    if canary is None or canary.available < wanted:
         return False
     return not draft.routed or (service is not None and service.revision == canary.revision and service.endpoints >= wanted)
 
@@ -117,27 +129,35 @@ def _pods_ready(draft: Draft) -> bool:
 def _gap(draft: Draft) -> str:
     """Return why the route reaches no pods of the new version, although enough are ready; empty where that is not so."""
     service, canary = draft.snap.canary_service, draft.canary_set
-    if service is None or canary is None or canary.ready < needed(draft) or service.revision != canary.revision:
+    if service is None or canary is None or canary.available < needed(draft) or service.revision != canary.revision:
         return ""
     return service.gap
 
 
 def _wait_for_pods(draft: Draft) -> None:
-    ready = draft.canary_set.ready if draft.canary_set else 0
-    if gap := _gap(draft):
-        draft.wait_for(f"for pods of {draft.candidate.version} that the route can reach: {gap}")
+    canary, wanted, version = draft.canary_set, needed(draft), draft.candidate.version
+    ready, available = (canary.ready, canary.available) if canary else (0, 0)
+    if available < wanted <= ready:
+        words = f"({available} of {wanted} pods; a pod is available once it has been ready for the Deployment's minReadySeconds)"
+        draft.wait_for(f"for pods of {version} to be available {words}")
         return
-    what = "pods" if ready < needed(draft) else "endpoints"
-    draft.wait_for(f"for {what} of {draft.candidate.version} to be ready ({ready} of {needed(draft)} pods){trouble(draft)}")
+    if gap := _gap(draft):
+        draft.wait_for(f"for pods of {version} that the route can reach: {gap}")
+        return
+    what = "pods" if available < wanted else "endpoints"
+    draft.wait_for(f"for {what} of {version} to be ready ({ready} of {wanted} pods){trouble(draft)}")
 
 
 def weight_is_given(draft: Draft) -> bool:
-    """Enough pods of the new version are ready: it gets the weight of its step."""
-    step, before = draft.step, draft.status.weight
-    if not draft.climbing or step is None or step.since is not None or before == step.weight or draft.rollout.paused is not None:
+    """Enough pods of the new version are available: it gets the weight of its step, or gets it back."""
+    step, before, lost = draft.step, draft.status.weight, draft.rollout.lost if draft.active else None
+    if not draft.climbing or step is None or before == step.weight or draft.rollout.paused is not None:
         return False
     if not _pods_ready(draft):
         _wait_for_pods(draft)
+        return False
+    if lost is not None and lost.unexplained:
+        draft.wait_for(f"to know why {draft.candidate.version} lost pods")
         return False
     if draft.snap.blockers:
         draft.wait_for(_removal(draft))
@@ -148,6 +168,7 @@ def weight_is_given(draft: Draft) -> bool:
         draft.wait_for(blocked)
         return False
     draft.set(weight=step.weight)
+    draft.set_step(given=step.weight, pods=needed(draft))
     if draft.rollout.exposed_at is None:
         draft.set_rollout(exposed_at=draft.now)
     place = f"step {step.index + 1} of {len(draft.spec.steps)}"
@@ -155,6 +176,17 @@ def weight_is_given(draft: Draft) -> bool:
         EventReason.WEIGHT_CHANGED,
         f"Weight of {draft.candidate.version} from {before}% to {step.weight}% ({place}){_why(draft)}",
     )
+    return True
+
+
+def more_pods_have_it(draft: Draft) -> bool:
+    """The Deployment was scaled, and the new version with it: its weight is carried by so many pods from now on."""
+    step = draft.step
+    if not draft.climbing or step is None or draft.status.weight != step.weight or step.weight == 0 or draft.replicas == 0:
+        return False
+    if step.pods == needed(draft) or not _pods_ready(draft):
+        return False
+    draft.set_step(given=step.weight, pods=needed(draft))
     return True
 
 
@@ -210,7 +242,10 @@ def step_ends(draft: Draft) -> bool:
         what = "bake" if step.weight == 100 else f"hold of step {step.index + 1}"
         draft.wait_for(f"until {step.until:%H:%M:%S} UTC ({what})")
         return False
-    if not draft.routes_carry(step.weight):
+    if not _pods_ready(draft):
+        _wait_for_pods(draft)
+        return False
+    if draft.status.weight != step.weight or not draft.routes_carry(step.weight):
         draft.wait_for(f"for the route to carry {step.weight}% again")
         return False
     if draft.snap.blockers:
@@ -229,7 +264,7 @@ def step_ends(draft: Draft) -> bool:
             draft.notice(EventReason.GATE_BREACHED, f"Step {step.index + 1} ends with a warning: {total.words}", warn=True)
     last = len(draft.spec.steps) - 1
     if step.index < last:
-        _enter(draft, last if draft.rollout.skip_to_end else step.index + 1)
+        draft.begin_step(last if draft.rollout.skip_to_end else step.index + 1)
     else:
         draft.set(phase=Phase.PROMOTING)
         draft.notice(EventReason.PROMOTING, f"{draft.candidate.version} takes over in the Deployment{_why(draft)}")

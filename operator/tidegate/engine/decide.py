@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from tidegate.engine import advance, converge, endings, gates, requests, shifting, standing, turns
+from tidegate.engine import advance, converge, endings, gates, losses, requests, shifting, standing, turns
 from tidegate.engine.draft import Draft
 from tidegate.engine.mend import mended
 from tidegate.engine.plan import Plan, noted
@@ -21,9 +21,11 @@ RULES: tuple[Callable[[Draft], bool], ...] = (
     requests.request_is_carried_out,
     turns.template_changed,
     turns.scaled_to_zero,
-    turns.pods_were_lost,
+    losses.pods_were_lost,
+    losses.loss_is_explained,
     turns.breach_pauses,
     turns.score_is_too_low,
+    advance.missing_pods_are_noted,
     advance.deadline_passes,
     # Then what ends a rollout.
     endings.undo_is_done,
@@ -33,6 +35,7 @@ RULES: tuple[Callable[[Draft], bool], ...] = (
     advance.first_step_begins,
     advance.weight_is_given,
     advance.hold_begins,
+    advance.more_pods_have_it,
     advance.step_ends,
     standing.name_is_followed,
     # Then what concerns a Release without one.

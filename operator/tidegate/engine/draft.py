@@ -60,6 +60,12 @@ class Draft:
         """Say what the rollout waits for; a cause is told before what waits because of it."""
         self.waits.insert(0 if cause else len(self.waits), words)
 
+    def begin_step(self, index: int) -> None:
+        """Begin to prepare a step of the policy; what was given so far stays given."""
+        before, step = self.status.step, self.spec.steps[index]
+        kept = {"given": before.given, "pods": before.pods} if before is not None else {}
+        self.set(step=StepStatus(index=index, weight=step.weight, entered=self.now, **kept))
+
     def begin_undo(self, cause: Cause, message: str) -> None:
         """Take all traffic from the new version; everything else of a rollback follows."""
         self.set_rollout(undo=cause, undo_message=clip(message), undo_since=self.now, paused=None)

@@ -25,10 +25,11 @@ def moved(status: ReleaseStatus, by: timedelta) -> ReleaseStatus:
         return status
     rollout = _later(status.rollout, by, "started_at", "exposed_at", "undo_since")
     paused = _later(rollout.paused, by, "since") if rollout.paused is not None else None
+    lost = _later(rollout.lost, by, "at") if rollout.lost is not None else None
     return status.model_copy(
         update={
-            "rollout": rollout.model_copy(update={"paused": paused}),
-            "step": _later(status.step, by, "entered", "since", "until") if status.step is not None else None,
+            "rollout": rollout.model_copy(update={"paused": paused, "lost": lost}),
+            "step": _later(status.step, by, "entered", "since", "until", "missing") if status.step is not None else None,
             "gates": tuple(_gate_moved(state, by) for state in status.gates),
         }
     )
@@ -57,8 +58,9 @@ def _moments(status: ReleaseStatus) -> Iterator[datetime | None]:
     if status.rollout is not None:
         rollout = status.rollout
         yield from (rollout.started_at, rollout.exposed_at, rollout.undo_since, rollout.paused.since if rollout.paused else None)
+        yield rollout.lost.at if rollout.lost else None
     if status.step is not None:
-        yield from (status.step.entered, status.step.since)
+        yield from (status.step.entered, status.step.since, status.step.missing)
     for state in status.gates:
         yield from (state.at, state.undecided_since, state.quiet_since)
 
@@ -81,8 +83,9 @@ def mended(status: ReleaseStatus, now: datetime) -> ReleaseStatus:
     if step is not None and step.index >= len(rollout.spec.steps):
         step = None
     weight = 0 if step is None or rollout.undo is not None else min(status.weight, step.weight)
-    if step is not None and step.since is not None and step.weight != weight and rollout.undo is None:
-        # The hold of a weight that is not there has not begun.
+    lowered = weight > 0 and rollout.lost is not None
+    if step is not None and step.since is not None and step.weight != weight and rollout.undo is None and not lowered:
+        # The hold of a weight that is not there has not begun, unless pods were lost that had it.
         step = step.model_copy(update={"since": None, "until": None})
     if weight > 0 and rollout.exposed_at is None:
         rollout = rollout.model_copy(update={"exposed_at": now})

@@ -10,6 +10,7 @@ from tidegate.api.release import ConditionStatus, RevisionStatus
 from tidegate.engine.advance import cut
 from tidegate.engine.draft import Draft, apart
 from tidegate.engine.judging import clip
+from tidegate.engine.losses import lost_words
 from tidegate.engine.snapshot import Blocker
 from tidegate.engine.standing import obstacles
 from tidegate.engine.turns import rejection, whom_it_asks
@@ -136,7 +137,9 @@ def _rollout_sentence(draft: Draft, waits: str) -> str:
             return f"{new} takes over from {old} in the Deployment{waits}"
         case Phase.BAKING:
             share = "all traffic" if draft.routed else "half of the pods"
-            return f"{new} has {share} and {old} is kept warm{waits}"
+            if draft.status.weight < 100:
+                share = f"{draft.status.weight}% of the traffic, 100% once its pods are there"
+            return f"{new} has {share} and {old} is kept warm{lost_words(draft)}{waits}"
         case _:
             return f"{new} over {old}: {_step_words(draft)}{waits}"
 
@@ -162,7 +165,10 @@ def _step_words(draft: Draft) -> str:
     hold = draft.spec.steps[step.index].hold
     held = f" for at least {format_duration(hold)}" if hold and not draft.rollout.skip_to_end else ""
     alone = f", no pod of {draft.stable.version} is ready" if draft.stable_set is None or draft.stable_set.ready == 0 else ""
-    return f"step {step.index + 1} of {len(draft.spec.steps)}, weight {step.weight}%{held}{cut(draft)}{alone}"
+    weight = f"{step.weight}%"
+    if draft.status.weight != step.weight:
+        weight = f"{draft.status.weight}%, {step.weight}% once its pods are there"
+    return f"step {step.index + 1} of {len(draft.spec.steps)}, weight {weight}{held}{cut(draft)}{alone}{lost_words(draft)}"
 
 
 # The conditions

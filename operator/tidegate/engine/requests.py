@@ -89,9 +89,9 @@ def _resume(draft: Draft, request: str) -> str:
 
 
 def _go_on(draft: Draft) -> None:
-    if draft.rollout.paused is not None and draft.step is not None and draft.step.since is None:
+    if draft.rollout.paused is not None and draft.step is not None:
         # The time of the pause is not counted against pods that are waited for.
-        draft.set_step(entered=draft.now)
+        draft.set_step(missing=None, **({"entered": draft.now} if draft.step.since is None else {}))
     if draft.rollout.paused is not None and draft.rollout.paused.cause is Cause.GATE and draft.rollout.paused.gate is None:
         # What the score was made of has been answered: the hold begins anew, and counts new looks only.
         draft.set_step(since=None, until=None)

@@ -50,3 +50,24 @@ def cut_from(step: Step, replicas: int, *, limit: int = 0) -> int | None:
         # A percentage of the Deployment's pods is never more than all of them.
         return None
     return asks if asks > max(replicas, limit) else None
+
+
+def carried(available: int, *, given: int, pods: int, stable: int, routed: bool) -> int:
+    """Return the weight that the pods that are left of a version can carry, at most what was given to it; 0 without pods.
+
+    Each pod carries its share of the weight that was given to all. Where stable has lost pods too, none of its pods gets more than
+    one of the new version: what is taken from the one goes to the other.
+
+    Args:
+        available: pods of the version that are available.
+        given: the weight that was given, in percent.
+        pods: pods that it was given for.
+        stable: available pods of the stable version.
+        routed: whether a route carries the weight; without one, pods share the requests anyway.
+    """
+    if available <= 0:
+        return 0
+    if available >= pods:
+        return given
+    fair = 100 * available // (available + stable) if routed else 0
+    return min(given, max(given * available // pods, fair))

@@ -109,6 +109,9 @@ class WorkloadView:
         replica_sets: all ReplicaSets whose pods match its selector.
         trouble: why the candidate's pods do not become ready, in the words of one of them, e.g. ImagePullBackOff; empty where
             unknown.
+        trouble_outside: whether that can be no fault of the version: a quota, an image registry that is away, no node.
+        ending: how a container of the candidate has ended last, in its own words; empty where none is known to have.
+        ended: when that was, by its node's clock.
         autoscaler: its autoscaler; None where it has none.
         rolling: its strategy is RollingUpdate.
     """
@@ -123,6 +126,9 @@ class WorkloadView:
     own_revision: str | None
     replica_sets: tuple[ReplicaSetView, ...] = ()
     trouble: str = ""
+    trouble_outside: bool = False
+    ending: str = ""
+    ended: datetime | None = None
     autoscaler: AutoscalerView | None = None
     rolling: bool = True
 

@@ -1,4 +1,4 @@
-"""The rules that turn a rollout round: breach, deletion, a template that changed, pods that were lost.
+"""The rules that turn a rollout round: breach, deletion, a template that changed, a Deployment without pods.
 
 Each rule looks at the draft, changes it if it applies, and says whether it did.
 """
@@ -94,35 +94,25 @@ def template_changed(draft: Draft) -> bool:
     return True
 
 
-def pods_were_lost(draft: Draft) -> bool:
-    """No pod of the new version is ready any more: it gives its weight back until enough are."""
-    canary = draft.canary_set
-    if not draft.active or draft.undoing or draft.committed or draft.status.weight == 0 or draft.workload is None:
-        return False
-    if draft.replicas == 0 or (canary is not None and canary.ready > 0):
-        return False
-    _give_back(draft, f"none of its pods is ready{trouble(draft)}")
-    draft.set_step(since=None, until=None, entered=draft.now)
-    return True
-
-
 def scaled_to_zero(draft: Draft) -> bool:
     """The Deployment is to have no pods: nothing can be judged, and the steps begin anew once it is scaled up."""
     if not draft.active or draft.undoing or draft.committed or draft.step is None or draft.workload is None or draft.replicas > 0:
         return False
-    _give_back(draft, "the Deployment is scaled to 0")
+    give_back(draft, "the Deployment is scaled to 0")
     draft.set(step=None)
     return True
 
 
-def _give_back(draft: Draft, reason: str) -> None:
-    if draft.status.weight > 0:
-        words = f"Weight of {draft.candidate.version} from {draft.status.weight}% to 0%: {reason}"
+def give_back(draft: Draft, reason: str, *, weight: int = 0) -> None:
+    """Take weight from the new version without a verdict on it: all of it, or down to what it can carry."""
+    if draft.status.weight > weight:
+        words = f"Weight of {draft.candidate.version} from {draft.status.weight}% to {weight}%: {reason}"
         draft.notice(EventReason.WEIGHT_CHANGED, words, warn=True)
-    # Time without traffic is no time in which a gate was undecided.
-    unknown = {"undecided_since": None, "quiet_since": None}
-    states = tuple(state.model_copy(update=unknown) for state in draft.status.gates)
-    draft.set(weight=0, phase=Phase.PROGRESSING, gates=states)
+    draft.set(weight=weight, phase=Phase.PROGRESSING)
+    if weight == 0:
+        # Time without traffic is no time in which a gate was undecided.
+        unknown = {"undecided_since": None, "quiet_since": None}
+        draft.set(gates=tuple(state.model_copy(update=unknown) for state in draft.status.gates))
 
 
 def breach_pauses(draft: Draft) -> bool:

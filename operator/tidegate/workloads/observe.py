@@ -9,7 +9,7 @@ from typing import Any
 
 from tidegate.api.names import ANNOTATION_DESIRED_REPLICAS, ANNOTATION_REVISION, LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE, Reason
 from tidegate.engine.snapshot import Blocker, Owner, ReplicaSetView, TemplateView, WorkloadView
-from tidegate.workloads.pods import pod_trouble, replica_set_trouble
+from tidegate.workloads.pods import Trouble, last_ending, pod_trouble, replica_set_trouble
 from tidegate.workloads.templates import (
     Json,
     containers_of,
@@ -140,6 +140,7 @@ def workload_view(workload: Workload) -> WorkloadView:
         twins=tuple(revision_of(rs) for rs in same[1:]),
         digest=digest,
     )
+    trouble, ending = _trouble(workload, chosen), last_ending(_pods_of(workload, chosen))
     observed = int(status.get("observedGeneration") or 0) >= int(deployment["metadata"].get("generation") or 0)
     return WorkloadView(
         uid=deployment["metadata"]["uid"],
@@ -151,7 +152,10 @@ def workload_view(workload: Workload) -> WorkloadView:
         template=template,
         own_revision=next((revision_of(rs) for rs in (rolled_out, *own) if rs), None),
         replica_sets=tuple(_replica_set_view(workload, rs, chosen) for rs in workload.siblings),
-        trouble=_trouble(workload, chosen),
+        trouble=trouble.words,
+        trouble_outside=trouble.outside,
+        ending=ending.words if ending else "",
+        ended=ending.at if ending else None,
         rolling=(spec.get("strategy") or {}).get("type", "RollingUpdate") == "RollingUpdate",
     )
 
@@ -190,13 +194,15 @@ def _replica_set_view(workload: Workload, replica_set: Json, chosen: Json | None
     )
 
 
-def _trouble(workload: Workload, chosen: Json | None) -> str:
+def _pods_of(workload: Workload, chosen: Json | None) -> list[Json]:
+    uid = chosen["metadata"]["uid"] if chosen is not None else None
+    return [pod for pod in workload.pods if uid is not None and (controller_of(pod) or {}).get("uid") == uid]
+
+
+def _trouble(workload: Workload, chosen: Json | None) -> Trouble:
     """Return why the wanted version's pods are not ready, in the words of its pods or of its ReplicaSet."""
-    if chosen is None:
-        return ""
-    uid = chosen["metadata"]["uid"]
-    own = [pod for pod in workload.pods if (controller_of(pod) or {}).get("uid") == uid]
-    return pod_trouble(own) or replica_set_trouble(chosen)
+    own = pod_trouble(_pods_of(workload, chosen))
+    return own if own.words or chosen is None else replica_set_trouble(chosen)
 
 
 def unsupported(workload: Workload) -> Blocker | None:

@@ -1,18 +1,75 @@
-"""Why pods do not become ready, in their own words."""
+"""Why pods do not become ready, or were lost, in their own words; and whether that can be the version's fault."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
-from tidegate.api.base import plain
+from tidegate.api.base import parse_time, plain
+from tidegate.workloads.masking import masked
 
 MESSAGE_LIMIT = 240
 """Characters of a message that is passed on: a scheduler's can name every node."""
+LAST_WORDS = 160
+"""Characters of a container's own last message that are passed on."""
 
 _BEING_MADE = frozenset({"ContainerCreating", "PodInitializing"})
+_PULLS = frozenset({"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"})
+_NETWORK = (
+    "dial tcp",
+    "i/o timeout",
+    "timed out",
+    "timeout",
+    "deadline exceeded",
+    "connection refused",
+    "connection reset",
+    "no such host",
+    "no route to host",
+    "unreachable",
+    "unexpected eof",
+    "too many requests",
+    "toomanyrequests",
+    "bad gateway",
+    "service unavailable",
+    "internal server error",
+)
+"""What container runtimes say where a registry cannot be reached or is in trouble; that it has no such image is told otherwise."""
+_MOVED = frozenset(
+    {"Evicted", "NodeLost", "Shutdown", "NodeShutdown", "Terminated", "Preempting", "Preempted", "NodeAffinity"}
+    | {"OutOfcpu", "OutOfmemory", "OutOfpods", "UnexpectedAdmissionError", "TerminationByKubelet"}
+)
+"""Reasons of pods that a node has refused or put out."""
+_BEYOND = ("exceeded quota", "failed calling webhook", "timed out", "connection refused")
+"""What ReplicaSets say where what keeps them from making pods is not in the template."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why pods are not ready.
+
+    Attributes:
+        words: the most telling reason; empty where there is none.
+        outside: it can be no fault of the version: quota, registry, nodes.
+    """
+
+    words: str = ""
+    outside: bool = False
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a container ended last.
+
+    Attributes:
+        words: pod, container, exit code, reason and last message.
+        at: when, by its node's clock, with zone.
+    """
+
+    words: str
+    at: datetime
 
 
 class _Rank(IntEnum):
@@ -23,77 +80,166 @@ class _Rank(IntEnum):
     FAILED = 2
     UNSCHEDULABLE = 3
     NOT_READY = 4
-    BEING_MADE = 5
+    CONDITION = 5
+    BEING_MADE = 6
 
 
 @dataclass(frozen=True, order=True)
-class _Trouble:
+class _Cause:
     rank: _Rank
     pod: str
     words: str
+    outside: bool = False
 
 
-def pod_trouble(pods: Iterable[Mapping[str, Any]]) -> str:
-    """Return the most telling reason why a pod is not ready, with the pod's name; empty where every pod is ready.
+def pod_trouble(pods: Iterable[Mapping[str, Any]]) -> Trouble:
+    """Return the most telling reason why a pod is not ready, with the pod's name.
 
     Pods that are being deleted are not looked at.
     """
-    troubles = [trouble for pod in pods if not pod["metadata"].get("deletionTimestamp") for trouble in _troubles(pod)]
-    if not troubles:
-        return ""
-    first = min(troubles)
-    return f"pod {first.pod}: {first.words}"
+    causes = [cause for pod in pods if not pod["metadata"].get("deletionTimestamp") for cause in _causes(pod)]
+    if not causes:
+        return Trouble()
+    first = min(causes)
+    return Trouble(f"pod {first.pod}: {first.words}", first.outside)
 
 
-def replica_set_trouble(replica_set: Mapping[str, Any]) -> str:
-    """Return why a ReplicaSet cannot create pods (a quota, an admission policy); empty where it can."""
+def last_ending(pods: Iterable[Mapping[str, Any]]) -> Ending | None:
+    """Return how a container has ended last that was not stopped on purpose; None where none has.
+
+    Also of pods that are ready again: a container that is started at once may be, before anybody asks.
+    """
+    found = [ending for pod in pods if not pod["metadata"].get("deletionTimestamp") for ending in _endings(pod)]
+    return max(found, key=lambda ending: ending.at, default=None)
+
+
+def replica_set_trouble(replica_set: Mapping[str, Any]) -> Trouble:
+    """Return why a ReplicaSet cannot create pods (a quota, an admission policy); without words where it can."""
     for condition in (replica_set.get("status") or {}).get("conditions") or ():
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-            return f"ReplicaSet {replica_set['metadata']['name']}: {_clip(condition.get('message') or condition['reason'])}"
-    return ""
+            words = _clip(condition.get("message") or condition["reason"])
+            return Trouble(f"ReplicaSet {replica_set['metadata']['name']}: {words}", _says(words, _BEYOND))
+    return Trouble()
 
 
-def _troubles(pod: Mapping[str, Any]) -> Iterator[_Trouble]:
+def _says(text: str, parts: Iterable[str]) -> bool:
+    lower = text.lower()
+    return any(part in lower for part in parts)
+
+
+def _causes(pod: Mapping[str, Any]) -> Iterator[_Cause]:
     name, status = pod["metadata"]["name"], pod.get("status") or {}
+    conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
+    found = [*_pod_causes(name, status, conditions), *_causes_of_containers(pod)]
+    yield from found or _condition_causes(name, conditions)
+
+
+def _pod_causes(pod: str, status: Mapping[str, Any], conditions: Mapping[str, Mapping[str, Any]]) -> Iterator[_Cause]:
     if status.get("phase") == "Failed":
         words = ": ".join(part for part in (status.get("reason"), status.get("message")) if part)
-        yield _Trouble(_Rank.FAILED, name, _clip(words or "it failed"))
-    for condition in status.get("conditions") or ():
-        if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            words = ": ".join(part for part in (condition.get("reason"), condition.get("message")) if part)
-            yield _Trouble(_Rank.UNSCHEDULABLE, name, _clip(words or "it is not scheduled"))
+        yield _Cause(_Rank.FAILED, pod, _clip(words or "it failed"), status.get("reason") in _MOVED)
+    scheduled = conditions.get("PodScheduled")
+    if scheduled is not None and scheduled["status"] == "False":
+        words = ": ".join(part for part in (scheduled.get("reason"), scheduled.get("message")) if part)
+        yield _Cause(_Rank.UNSCHEDULABLE, pod, _clip(words or "it is not scheduled"), outside=True)
+
+
+def _causes_of_containers(pod: Mapping[str, Any]) -> Iterator[_Cause]:
+    name, status, sidecars = pod["metadata"]["name"], pod.get("status") or {}, _sidecars(pod)
     for container in status.get("initContainerStatuses") or ():
-        yield from _container_troubles(name, container, "init container", of_init=True)
+        if container["name"] in sidecars:
+            yield from _container_causes(name, container, "sidecar")
+        else:
+            yield from _init_causes(name, container)
     for container in status.get("containerStatuses") or ():
-        yield from _container_troubles(name, container, "container", of_init=False)
+        yield from _container_causes(name, container, "container")
 
 
-def _container_troubles(pod: str, container: Mapping[str, Any], what: str, *, of_init: bool) -> Iterator[_Trouble]:
+def _sidecars(pod: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of the init containers that run beside the others: Kubernetes' native sidecars."""
+    init = (pod.get("spec") or {}).get("initContainers") or ()
+    return frozenset(container["name"] for container in init if container.get("restartPolicy") == "Always")
+
+
+def _condition_causes(pod: str, conditions: Mapping[str, Mapping[str, Any]]) -> Iterator[_Cause]:
+    """What a pod's own conditions say where all its containers are well: a readiness gate, or a node that is not heard of."""
+    ready, containers = conditions.get("Ready"), conditions.get("ContainersReady")
+    if ready is None or ready["status"] == "True":
+        return
+    # With all containers ready and no gate that says no, it is the node's controller that has written so.
+    of_node = containers is not None and containers["status"] == "True" and ready.get("reason") != "ReadinessGatesNotReady"
+    words = ready.get("message") or ready.get("reason") or ("its node is not heard of" if of_node else "it does not say why")
+    yield _Cause(_Rank.CONDITION, pod, _clip(f"it is not ready: {words}"), of_node)
+
+
+def _init_causes(pod: str, container: Mapping[str, Any]) -> Iterator[_Cause]:
+    state, who = container.get("state") or {}, f"init container {container['name']}"
+    ended = state.get("terminated")
+    if "running" in state:
+        again = _again(container)
+        yield _Cause(_Rank.NOT_READY, pod, f"{who} runs and has not ended, which the other containers wait for{again}")
+    elif state.get("waiting") is not None or (ended is not None and ended.get("exitCode")):
+        yield from _stopped_causes(pod, container, who)
+
+
+def _container_causes(pod: str, container: Mapping[str, Any], what: str) -> Iterator[_Cause]:
     state, who = container.get("state") or {}, f"{what} {container['name']}"
-    last = (container.get("lastState") or {}).get("terminated") or state.get("terminated")
+    if "running" in state:
+        if not container.get("ready"):
+            probe = "startup" if container.get("started") is False else "readiness"
+            yield _Cause(_Rank.NOT_READY, pod, f"{who} runs, but its {probe} probe does not pass{_again(container)}")
+    else:
+        yield from _stopped_causes(pod, container, who)
+
+
+def _stopped_causes(pod: str, container: Mapping[str, Any], who: str) -> Iterator[_Cause]:
+    state = container.get("state") or {}
     waiting, ended = state.get("waiting"), state.get("terminated")
     if waiting is not None:
-        reason = waiting.get("reason") or "Waiting"
+        reason, message = waiting.get("reason") or "Waiting", waiting.get("message") or ""
         if reason == "CrashLoopBackOff":
-            yield _Trouble(_Rank.CRASH, pod, f"{who} keeps ending ({reason}){_ending(last)}")
+            last = (container.get("lastState") or {}).get("terminated")
+            yield _Cause(_Rank.CRASH, pod, f"{who} keeps ending ({reason}){_ending(last)}")
         elif reason in _BEING_MADE:
-            yield _Trouble(_Rank.BEING_MADE, pod, f"{who} is being made ({reason})")
+            yield _Cause(_Rank.BEING_MADE, pod, f"{who} is being made ({reason})", outside=True)
         else:
-            message = waiting.get("message")
-            yield _Trouble(_Rank.REFUSED, pod, _clip(f"{who}: {reason}" + (f": {message}" if message else "")))
-    elif ended is not None and (ended.get("exitCode") or not of_init):
-        yield _Trouble(_Rank.CRASH, pod, f"{who} ended{_ending(ended)}")
-    elif "running" in state and not of_init and not container.get("ready"):
-        restarts = container.get("restartCount") or 0
-        again = f", restarted {restarts} times" if restarts else ""
-        yield _Trouble(_Rank.NOT_READY, pod, f"{who} runs, but its readiness probe does not pass{again}")
+            words = _clip(f"{who}: {reason}" + (f": {message}" if message else ""))
+            yield _Cause(_Rank.REFUSED, pod, words, reason in _PULLS and _says(message, _NETWORK))
+    elif ended is not None:
+        yield _Cause(_Rank.CRASH, pod, f"{who} ended{_ending(ended)}")
+
+
+def _again(container: Mapping[str, Any]) -> str:
+    restarts = container.get("restartCount") or 0
+    last = (container.get("lastState") or {}).get("terminated")
+    return f", restarted {restarts} times{_ending(last)}" if restarts else ""
+
+
+def _endings(pod: Mapping[str, Any]) -> Iterator[Ending]:
+    status, sidecars = pod.get("status") or {}, _sidecars(pod)
+    kinds = (("sidecar", status.get("initContainerStatuses")), ("container", status.get("containerStatuses")))
+    for what, containers in kinds:
+        for container in containers or ():
+            if what == "sidecar" and container["name"] not in sidecars:
+                continue
+            last = (container.get("state") or {}).get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
+            if (at := _moment(last.get("finishedAt"))) is not None:
+                yield Ending(f"pod {pod['metadata']['name']}: {what} {container['name']} ended{_ending(last)}", at)
+
+
+def _moment(text: object) -> datetime | None:
+    try:
+        return parse_time(text) if text else None
+    except ValueError:
+        return None
 
 
 def _ending(ended: Mapping[str, Any] | None) -> str:
     if not ended:
         return ""
     reason = f" ({ended['reason']})" if ended.get("reason") else ""
-    return f", last exit code {ended.get('exitCode', 0)}{reason}"
+    said = plain(masked(str(ended["message"])[-4 * LAST_WORDS :]), 4 * LAST_WORDS)[-LAST_WORDS:] if ended.get("message") else ""
+    return f", last exit code {ended.get('exitCode', 0)}{reason}" + (f': "{said}"' if said else "")
 
 
 def _clip(text: str) -> str:

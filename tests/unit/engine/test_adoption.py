@@ -84,7 +84,7 @@ def test_first_version_that_never_becomes_ready_is_mended_by_the_next():
     world.cluster.start_up["bad"] = None
     world.cluster.create_deployment(Template("bad"), 4)
     world.cluster.replica_sets.clear()
-    world.trouble = "ImagePullBackOff"
+    world.pods_say.trouble = "ImagePullBackOff"
     world.crank(20)
     assert world.status.phase is Phase.PENDING
     assert "ImagePullBackOff" in world.status.message

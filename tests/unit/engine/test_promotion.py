@@ -121,14 +121,14 @@ def test_pinned_service_lets_a_restart_through():
 
 
 def test_adoption_waits_for_all_pods():
-    """A Deployment that is scaled up at the moment of promotion is followed first: only a full ReplicaSet is adopted."""
+    """A Deployment that is scaled up before the promotion is followed first: no bake ends with pods missing."""
     world = at_weight(100, policy(step(100), bake="3s"))
     world.crank(2)
     world.cluster.start_up["v2"] = 10
     world.cluster.scale(8)
-    assert world.crank(30, until=lambda: world.status.phase is Phase.PROMOTING)
-    world.crank(2)
-    assert "waits for all pods of the new version to be available" in world.status.message
+    world.crank(5)
+    assert (world.status.phase, world.status.weight) == (Phase.BAKING, 100)
+    assert "waits for pods of v2 to be ready (4 of 8 pods)" in world.status.message
 
     finish(world)
 

@@ -157,7 +157,7 @@ def test_template_and_replicas_in_one_apply():
 def test_deadline_rolls_back_with_the_pods_own_reason():
     """Pods that do not become ready in time roll the version back, with their own reason in the message."""
     world = idle(policy(progressDeadline="20s"))
-    world.cluster.start_up["v2"], world.trouble = None, "ImagePullBackOff: no such image"
+    world.cluster.start_up["v2"], world.pods_say.trouble = None, "ImagePullBackOff: no such image"
     world.apply("v2")
     world.crank(10)
     assert world.status.message.endswith("waits for pods of v2 to be ready (0 of 1 pods) (ImagePullBackOff: no such image)")
@@ -181,31 +181,35 @@ def test_deadline_is_for_pods_and_not_for_routers():
     world.cluster.router_works = False
     world.crank(15)
 
-    pods = next(rs for rs in world.cluster.replica_sets.values() if rs.template.image == "v2").pods
-    pods[0].down = True
+    pod = next(rs for rs in world.cluster.replica_sets.values() if rs.template.image == "v2").pods[0]
+    pod.down = True
     world.crank(2)
+    assert (world.status.phase, world.status.weight) == (Phase.PROGRESSING, 25)
 
-    assert world.status.phase is Phase.PROGRESSING
+    pod.down = False
+    world.crank(12)
+    assert (world.status.phase, world.status.weight) == (Phase.PROGRESSING, 50)
     assert "waits for the route to carry 50%" in world.status.message
 
 
 def test_lost_pods_give_the_weight_back():
-    """Without a ready pod the new version has no weight in the same pass; it is given again, and held anew, when pods are back."""
+    """Without an available pod the new version has no weight in the same pass; it climbs anew when pods are back."""
     world = at_weight(25)
     rs = next(rs for rs in world.cluster.replica_sets.values() if rs.template.image == "v2")
     rs.pods[0].down = True
-    world.trouble = "CrashLoopBackOff"
+    world.pods_say.trouble = "CrashLoopBackOff"
 
     world.crank(0.5)
     assert world.status.weight == 0
     assert world.last.plan.away
     assert world.last.writes[0].startswith("ShiftRoute")
-    assert events(world, "WeightChanged")[-1] == "Weight of v2 from 25% to 0%: none of its pods is ready (CrashLoopBackOff)"
+    assert events(world, "WeightChanged")[-1] == "Weight of v2 from 25% to 0%: none of its pods is available (CrashLoopBackOff)"
 
     rs.pods[0].down = False
     lost = world.now
     reach(world, 25)
     assert world.status.step.since > at(lost)
+    assert world.weights == [0, 5, 25, 0, 5, 25]
 
 
 def test_deleted_canary_gives_the_weight_back_and_is_made_again():

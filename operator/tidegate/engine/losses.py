@@ -1,0 +1,120 @@
+"""The rules for pods that were lost: less weight at once, the reason as soon as it is known, and no third try."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+
+from tidegate.api.names import Cause, EventReason
+from tidegate.api.release import LossStatus
+from tidegate.engine.advance import needed
+from tidegate.engine.draft import Draft
+from tidegate.engine.sizing import carried
+from tidegate.engine.turns import give_back, reject
+
+PATIENCE = timedelta(seconds=10)
+"""How long the reason of a loss is waited for. Pods are read only when somebody waits for them, and nothing goes up meanwhile."""
+TIMES = ("", "once", "twice", "three times")
+
+
+def pods_were_lost(draft: Draft) -> bool:
+    """Fewer pods are available than had the weight: it goes down to what they can carry, without waiting for a reason."""
+    step = draft.step
+    if not draft.active or draft.undoing or draft.committed or draft.workload is None or step is None or draft.replicas == 0:
+        return False
+    before, have = draft.status.weight, draft.canary_set.available if draft.canary_set else 0
+    # Scaled down, fewer pods are meant to have it.
+    given, pods = step.given or before, max(1, min(step.pods, needed(draft)))
+    stable = draft.stable_set.available if draft.stable_set else 0
+    after = carried(have, given=given, pods=pods, stable=stable, routed=draft.routed)
+    if before == 0 or after >= before:
+        return False
+    lost = pods if have == 0 else math.ceil(pods * (before - after) / given)
+    _note(draft, lost)
+    if have == 0:
+        give_back(draft, f"none of its pods is available{_why(draft)}")
+        draft.begin_step(0)
+    else:
+        give_back(draft, f"{have} of {pods} pods that it was given for are available{_why(draft)}", weight=after)
+    return True
+
+
+def _why(draft: Draft) -> str:
+    words = _words(draft)
+    return f" ({words})" if words else ""
+
+
+def _words(draft: Draft) -> str:
+    """Return the pods' own reason: how a container ended since there is traffic, else why they are not ready."""
+    workload = draft.workload
+    assert workload is not None
+    exposed = draft.rollout.exposed_at
+    crashed = workload.ended is not None and exposed is not None and workload.ended >= exposed
+    return workload.ending if crashed else workload.trouble
+
+
+def _outside(draft: Draft) -> bool:
+    """Whether a loss can be no fault of the version: nodes or quotas are, or stable's pods are gone as well."""
+    workload, old = draft.workload, draft.stable_set
+    assert workload is not None
+    own = _words(draft) != workload.trouble
+    return (workload.trouble_outside and not own) or (old is not None and 2 * old.available < min(old.wanted, draft.replicas))
+
+
+def _note(draft: Draft, pods: int) -> None:
+    lost = draft.rollout.lost or LossStatus(at=draft.now)
+    draft.set_rollout(lost=lost.model_copy(update={"unexplained": lost.unexplained + pods, "at": draft.now}))
+
+
+def loss_is_explained(draft: Draft) -> bool:
+    """The reason of a loss is known, or will not be: the steps begin anew, or the version is rolled back with that reason.
+
+    Single pods that come and go are no reason to begin anew, but as many as have the weight are, one after another or at once.
+    """
+    if not draft.active or draft.undoing or draft.committed or (lost := draft.rollout.lost) is None or not lost.unexplained:
+        return False
+    words = _words(draft) if draft.workload is not None else ""
+    if not words and draft.now < lost.at + PATIENCE:
+        draft.wake(lost.at + PATIENCE)
+        return False
+    message = words or "its pods do not say why"
+    if draft.workload is not None and _outside(draft):
+        draft.set_rollout(lost=lost.model_copy(update={"unexplained": 0, "message": message}))
+        return True
+    step = draft.step
+    pods, count = lost.pods + lost.unexplained, lost.count
+    whole = pods >= max(1, step.pods if step is not None else 1)
+    after = {"unexplained": 0, "message": message, "pods": 0 if whole else pods, "count": count + whole}
+    draft.set_rollout(lost=lost.model_copy(update=after))
+    if whole and count + 1 > draft.spec.tolerated_losses:
+        _roll_back(draft, count + 1, message)
+    elif whole:
+        _begin_anew(draft, message)
+    return True
+
+
+def _roll_back(draft: Draft, count: int, words: str) -> None:
+    times = TIMES[count] if count < len(TIMES) else f"{count} times"
+    message = f"it lost its pods {times} after it had traffic: {words}"
+    reject(draft, Cause.PODS_LOST, message)
+    draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}", warn=True)
+    draft.begin_undo(Cause.PODS_LOST, message)
+
+
+def _begin_anew(draft: Draft, words: str) -> None:
+    left = draft.spec.tolerated_losses - (draft.rollout.lost.count if draft.rollout.lost else 0)
+    again = "once more" if left == 0 else f"{left + 1} more times"
+    message = f"{draft.candidate.version} begins anew at step 1, since it lost its pods: {words}; if it loses them {again}, "
+    draft.notice(EventReason.PODS_LOST, f"{message}it is rolled back", warn=True)
+    if draft.status.weight > 0:
+        give_back(draft, f"as many pods as had it were lost ({words})")
+    draft.begin_step(0)
+
+
+def lost_words(draft: Draft) -> str:
+    """Say that pods with traffic were lost, how often, and why; empty where none were."""
+    lost = draft.rollout.lost
+    if lost is None or not lost.message:
+        return ""
+    times = f" {TIMES[lost.count] if lost.count < len(TIMES) else f'{lost.count} times'}" if lost.count else ""
+    return f", has lost pods{times} after it had traffic ({lost.message})"
