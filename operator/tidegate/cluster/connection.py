@@ -171,7 +171,11 @@ def _words(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError):
         place = f" in line {error.problem_mark.line + 1}" if error.problem_mark is not None else ""
         return f"not YAML: {error.problem or 'syntax error'}{place}"
-    if isinstance(error, ConfigException | OSError):
+    if isinstance(error, ConfigException):
+        # Where a part of the file stands in the place of a name, the library quotes all of it.
+        told = str(error).partition("{")[0].partition("[")[0]
+        return told if told == str(error) else f"{told}(a part of the file in the place of a name)"
+    if isinstance(error, OSError):
         return str(error)
     return f"not as it should be ({type(error).__name__})"
 

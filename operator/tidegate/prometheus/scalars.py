@@ -6,11 +6,11 @@ import re
 
 _LONGEST = 4096
 _LEXEMES = re.compile(
-    r"""(?P<closed>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)|(?P<comment>\#[^\n]*)|(?P<space>\s)|(?P<operator>[-+*/%^])"""
-    r"""|(?P<open>\()|(?P<close>\))|(?P<word>[\w.:]+)|(?P<other>.)""",
+    r"""(?P<closed>"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+'|`[^`]*+`)|(?P<comment>\#[^\n]*+)|(?P<space>\s)"""
+    r"""|(?P<operator>[-+*/%^])|(?P<open>\()|(?P<close>\))|(?P<word>[\w.:]++)|(?P<other>["'`].*+|.)""",
     re.ASCII | re.DOTALL,
 )
-"""No two of its repeats can match the same text, so it takes linear time."""
+"""No two of its repeats can match the same text, and a string that never ends takes all the rest: so it takes linear time."""
 _NUMBER = re.compile(r"(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][0-9]{1,4})?|0[xX][0-9a-fA-F]{1,20}|(?i:inf|nan)")
 _GIVE_SCALARS = frozenset({"scalar", "time", "pi"})
 

@@ -111,11 +111,17 @@ async def _connected(file: Path) -> None:
         pass
 
 
+def _with_context(context: object) -> bytes:
+    return yaml.safe_dump({**PLAIN, "contexts": [{"name": "here", "context": context}]}).encode()
+
+
 @fuzz(100)
 @given(content=kubeconfigs)
 @example(content=yaml.safe_dump(KUBECONFIG).encode())
 @example(content=f"users:\n- name: u\n  user: {{token: {SECRET}: }}]".encode())
 @example(content=f"users:\n- user: '{SECRET}\n".encode())
+@example(content=_with_context({"cluster": "c", "user": PLAIN["users"]}))
+@example(content=_with_context({"cluster": PLAIN["users"], "user": "u"}))
 def test_kubeconfig_is_used_or_what_is_wrong_is_said(runner: asyncio.Runner, folder: Path, content: bytes) -> None:
     """Given a kubeconfig of any bytes, or with other values in a few places, it is used or refused, and its token never quoted."""
     file = folder / "kubeconfig"
