@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -11,8 +11,9 @@ import aiohttp
 import orjson
 
 from tidegate.cluster import fence as fencing
+from tidegate.cluster.answers import decode, lines, refusal, unreachable
 from tidegate.cluster.connection import POOL, Connection
-from tidegate.cluster.errors import ApiError, Expired, Silent, Unavailable, error_of
+from tidegate.cluster.errors import Expired, Silent, Unavailable, error_of
 from tidegate.cluster.resources import NAMESPACES, Target, path_of
 
 Json: TypeAlias = dict[str, Any]
@@ -27,6 +28,8 @@ LIST_TIMEOUT = 30.0
 """Seconds for one page of a list."""
 PAGE = 100
 """Objects per page of a list; a page is there as dicts, which take ten times as much memory as what is kept of it."""
+PAGE_BYTES = 4 * 1024 * 1024
+"""Of a page of a list; where it is more, there are fewer objects in a page. One object may have 1.5 MB."""
 WATCH_INACTIVITY = 70.0
 """Seconds of silence after which a watch counts as dead: the API server sends a bookmark each minute."""
 
@@ -60,6 +63,10 @@ class WatchEvent:
 
     type: str
     object: Json
+
+
+class _TooLongError(Exception):
+    """A page has more bytes than are read at once."""
 
 
 def _whole(obj: Json) -> Json:
@@ -138,7 +145,7 @@ class Cluster:
             path: of a collection.
             label_selector: as `kubectl get -l`.
             field_selector: as `kubectl get --field-selector`.
-            limit: objects per page.
+            limit: objects per page at most; there are fewer where they are large.
             within: seconds per page.
             slim: returns what is wanted of an object, so that a long list never needs the memory for all of it.
         """
@@ -242,11 +249,11 @@ class Cluster:
         response = await self._send("watch", "GET", path, params=query, limits=limits, answer_within=self._timeout)
         try:
             if response.status != 200:
-                raise _refusal(response, await response.read(), verb="watch", path=path)
+                raise refusal(response, await response.read(), verb="watch", path=path)
             if on_open is not None:
                 on_open()
-            async for line in _lines(response.content):
-                event = _decode(line, verb="watch", path=path)
+            async for line in lines(response.content):
+                event = decode(line, verb="watch", path=path)
                 if event["type"] == "ERROR":
                     raise error_of({"code": 500, **event["object"]}, verb="watch", path=path)
                 yield WatchEvent(event["type"], event["object"])
@@ -254,16 +261,20 @@ class Cluster:
             raise Silent(0, "Silent", f"heard nothing for {inactivity:g} s", verb="watch", path=path) from error
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             # RuntimeError is what aiohttp raises when the connection went between two reads.
-            raise _unreachable(error, verb="watch", path=path) from error
+            raise unreachable(error, verb="watch", path=path) from error
         finally:
             response.close()
 
     async def _pages(self, path: str, limit: int, within: float, params: Mapping[str, str], slim: Callable[[Json], Any]) -> Listing:
         items: list[Any] = []
-        token = ""
+        token, most = "", limit
         while True:
-            query = {**params, **({"limit": str(limit)} if limit else {}), **({"continue": token} if token else {})}
-            page = await self._request("list", "GET", path, params=query, within=within)
+            query = {**params, **({"limit": str(most)} if most else {}), **({"continue": token} if token else {})}
+            try:
+                page, size = await self._page(path, query, within, PAGE_BYTES if most > 1 else None)
+            except _TooLongError:
+                most = max(1, most // 4)
+                continue
             # The items of a list do not say what they are; those of a watch do.
             api_version, kind = page["apiVersion"], page["kind"].removesuffix("List")
             items.extend(slim({"apiVersion": api_version, "kind": kind, **item}) for item in page.get("items") or ())
@@ -271,6 +282,28 @@ class Cluster:
             del page  # it need not lie beside the next one
             if not token:
                 return Listing(items, version)
+            most = min(limit, 2 * most) if 2 * size <= PAGE_BYTES else most
+
+    async def _page(self, path: str, query: Mapping[str, str], within: float, most: int | None) -> tuple[Json, int]:
+        """Return a page and its size in bytes.
+
+        Raises:
+            _TooLongError: it has more bytes than may be.
+        """
+        response = await self._send("list", "GET", path, params=query, limits=aiohttp.ClientTimeout(total=within))
+        payload = bytearray()
+        try:
+            async with response:
+                async for chunk in response.content.iter_any():
+                    payload += chunk
+                    if most is not None and len(payload) > most:
+                        response.close()
+                        raise _TooLongError
+        except (aiohttp.ClientError, OSError) as error:
+            raise unreachable(error, verb="list", path=path, within=within) from error
+        if response.status >= 300:
+            raise refusal(response, bytes(payload), verb="list", path=path)
+        return decode(payload, verb="list", path=path), len(payload)
 
     async def _request(
         self,
@@ -296,10 +329,10 @@ class Cluster:
             async with response:
                 payload = await response.read()
         except (aiohttp.ClientError, OSError) as error:
-            raise _unreachable(error, verb=verb, path=path, within=seconds) from error
+            raise unreachable(error, verb=verb, path=path, within=seconds) from error
         if response.status >= 300:
-            raise _refusal(response, payload, verb=verb, path=path)
-        return _decode(payload, verb=verb, path=path)
+            raise refusal(response, payload, verb=verb, path=path)
+        return decode(payload, verb=verb, path=path)
 
     async def _send(
         self,
@@ -333,7 +366,7 @@ class Cluster:
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(data, fencing.Body) and data.withheld:
                 raise fencing.refusal(verb=verb, path=path) from error
-            raise _unreachable(error, verb=verb, path=path, within=answer_within or limits.total) from error
+            raise unreachable(error, verb=verb, path=path, within=answer_within or limits.total) from error
         finally:
             if self._observe is not None:
                 self._observe(verb, Target.of(path).resource, status, time.monotonic() - started)
@@ -358,52 +391,3 @@ def _watch_query(resource_version: str, lifetime: int) -> dict[str, str]:
         "resourceVersion": resource_version,
         "timeoutSeconds": str(lifetime),
     }
-
-
-async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """The lines of a stream. `StreamReader.readline` refuses lines above its buffer's limit; objects may be 1.5 MB."""
-    rest = bytearray()
-    async for chunk in content.iter_any():
-        searched = len(rest)
-        rest += chunk
-        start = 0
-        while (end := rest.find(b"\n", max(start, searched))) >= 0:
-            if end > start:
-                yield bytes(rest[start:end])
-            start = end + 1
-        del rest[:start]
-
-
-def _decode(payload: bytes, *, verb: str, path: str) -> Json:
-    try:
-        decoded: Json = orjson.loads(payload)
-    except orjson.JSONDecodeError as error:
-        message = f"the answer is not JSON: {_excerpt(payload)}"
-        raise Unavailable(0, "NotJSON", message, verb=verb, path=path) from error
-    return decoded
-
-
-def _refusal(response: aiohttp.ClientResponse, payload: bytes, *, verb: str, path: str) -> ApiError:
-    try:
-        status = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        status = None
-    if not isinstance(status, dict) or status.get("kind") != "Status":
-        status = {"message": _excerpt(payload)}
-    details = dict(status.get("details") or {})
-    after = response.headers.get("Retry-After", "")
-    if after.isdecimal():
-        details.setdefault("retryAfterSeconds", int(after))
-    return error_of({**status, "code": response.status, "details": details}, verb=verb, path=path)
-
-
-def _unreachable(error: Exception, *, verb: str, path: str, within: float | None = None) -> ApiError:
-    if isinstance(error, TimeoutError):
-        message = f"no answer within {within:g} s" if within else "no answer in time"
-        return Unavailable(0, "Timeout", message, verb=verb, path=path)
-    return Unavailable(0, "Unreachable", f"{type(error).__name__}: {error}", verb=verb, path=path)
-
-
-def _excerpt(payload: bytes) -> str:
-    """The beginning of an answer that is none of the API's own, such as a proxy's page, on one line."""
-    return " ".join(payload[:300].decode(errors="replace").split())

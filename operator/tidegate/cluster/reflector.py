@@ -14,8 +14,9 @@ from tidegate.cluster.client import WATCH_INACTIVITY, Cluster, Json, WatchEvent
 from tidegate.cluster.errors import ApiError, Expired, Forbidden, NotFound, Silent, Unauthorized
 from tidegate.cluster.resources import Resource
 from tidegate.runtime.clock import Clock
-from tidegate.runtime.packing import pack, unpack
-from tidegate.runtime.store import Change, Store, key_of
+from tidegate.runtime.packing import unpack
+from tidegate.runtime.shelf import key_of
+from tidegate.runtime.store import Change, Store
 
 log = structlog.get_logger(__name__)
 
@@ -236,7 +237,8 @@ class Reflector:
 
     async def _list(self) -> str:
         newest = self._store.newest(self._resource.kind)
-        listing = await self._cluster.list(self._path, label_selector=self._label_selector, slim=pack)
+        taking = self._store.taking(self._resource.kind)
+        listing = await self._cluster.list(self._path, label_selector=self._label_selector, slim=taking)
         objects = (obj for obj in map(unpack, listing.items) if self._keep is None or self._keep(dict(obj)))
         # A list without resourceVersion is at least as new as all that was seen before it was asked for. If it is not,
         # the cluster was restored from a backup and its versions count from an earlier number again.
@@ -267,7 +269,7 @@ class Reflector:
                 self._report(self._store.upsert(kind, obj))
             case "ADDED" | "MODIFIED":
                 # Not of interest (any more). What never was needs no tombstone.
-                if self._store.get(*key_of(kind, obj)) is not None:
+                if self._store.kept(*key_of(kind, obj)) is not None:
                     self._report(self._store.remove(kind, obj))
             case "DELETED":
                 self._report(self._store.remove(kind, obj))

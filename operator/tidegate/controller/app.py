@@ -93,15 +93,15 @@ class App:
     def __init__(self, config: Config, connection: Connection, edge: Edge) -> None:
         self._config, self._connection, self._edge = config, connection, edge
         clock, spread = SystemClock(), random.Random()  # noqa: S311 - spreads retries, guards nothing
-        self._metrics = metrics = Metrics()
-        self._store = store = Store(clock, labels=(SERVICE_OF_SLICE, LABEL_RELEASE, LABEL_POD_TEMPLATE_HASH))
+        self._metrics, self._references = (metrics := Metrics()), References()
+        labels = (SERVICE_OF_SLICE, LABEL_RELEASE, LABEL_POD_TEMPLATE_HASH)
+        self._store = store = Store(clock, labels=labels, needed=self._references.need)
         part = election_of(config.leader_election, connection, observe=self._requested)
         self._election = part[0] if part else None
         self._electorate = part[1] if part else None
         self._campaign: asyncio.Task[None] | None = None
         self._works = False
         self._cluster = CachedCluster(connection, store, observe=self._requested, fence=self._election)
-        self._references = References()
         self._queue: KeyedQueue[ReleaseKey] = KeyedQueue(clock, jitter=spread)
         self._due: Scheduler[ReleaseKey] = Scheduler(clock)
         self._releases = Releases(self._cluster, store, clock=clock, namespaces=config.watch_namespaces)
@@ -191,9 +191,10 @@ class App:
 
     async def _begin(self) -> None:
         """Fill the caches, and keep them; whether this process works or stands by."""
+        # First: of what no Release names little is kept.
+        await self._releases.first()
         for reflector in self._world.reflectors:
             self._start(f"watch of {reflector.resource.qualified}", reflector.run())
-        await self._releases.first()
         await self._world.first()
         # What was imported and listed stays: the garbage collector, which stops everything, need not go through it again and again.
         gc.collect()
@@ -334,7 +335,7 @@ class App:
             self._gatherer.forget(change.old["metadata"]["uid"])
         if change.key.kind == RELEASES.kind:
             key = ReleaseKey(change.key.namespace, change.key.name)
-            self._references.learn(key, change.new)
+            self._store.let_go(self._references.learn(key, change.new))
             if change.old is None:
                 self._leftovers.came(key)
             if self._reconciler.echoes(key, change):

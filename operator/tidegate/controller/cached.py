@@ -89,7 +89,7 @@ class CachedCluster(Cluster):
     def _known(self, path: str) -> Mapping[str, Any]:
         target = Target.of(path)
         kind = _KINDS.get(target.resource)
-        return (self._store.get(kind, target.namespace, target.name) if kind else None) or {}
+        return (self._store.kept(kind, target.namespace, target.name) if kind else None) or {}
 
     def _keep(self, obj: dict[str, Any]) -> dict[str, Any]:
         kind = str(obj.get("kind"))

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from tidegate.cluster.election import NOTE
 from tidegate.cluster.resources import RELEASES
 from tidegate.controller.cached import KEPT
-from tidegate.runtime.store import Store, version_of
+from tidegate.runtime.shelf import version_of
+from tidegate.runtime.store import Store
 
 
 def note(store: Store) -> dict[str, str]:

@@ -16,6 +16,7 @@ from tidegate.cluster.resources import DEPLOYMENTS, HTTP_ROUTES, REPLICA_SETS, S
 from tidegate.controller.references import ReleaseKey, target_of
 from tidegate.engine.snapshot import Owner
 from tidegate.runtime.clock import Clock
+from tidegate.runtime.shelf import BareError
 from tidegate.runtime.store import Store
 from tidegate.traffic.traces import marked
 from tidegate.workloads import bodies
@@ -165,7 +166,7 @@ class Leftovers:
         for key in again:
             try:
                 await self._collect(key)
-            except ApiError as error:
+            except (ApiError, BareError) as error:
                 log.warning("what a Release has left behind could not be collected", release=str(key), cause=str(error))
 
     def _found(self) -> set[ReleaseKey]:
@@ -178,8 +179,12 @@ class Leftovers:
 
     def _older(self, key: ReleaseKey) -> bool:
         """Whether there are ReplicaSets of a Release that had the name before."""
-        labelled = self._store.by_label(REPLICA_SETS.kind, key.namespace, LABEL_RELEASE, key.name)
-        return any(self._is_of_another(key, rs) for rs in labelled)
+        try:
+            labelled = self._store.by_label(REPLICA_SETS.kind, key.namespace, LABEL_RELEASE, key.name)
+            return any(self._is_of_another(key, rs) for rs in labelled)
+        except BareError:
+            # Nobody has read them yet: it is asked for when they are collected.
+            return True
 
     def _is_of_another(self, key: ReleaseKey, rs: Mapping[str, Any]) -> bool:
         """Whether a ReplicaSet was an earlier Release's; what the one of today finds beside its Deployment is its own."""

@@ -25,6 +25,7 @@ from tidegate.controller.outside import Outside
 from tidegate.controller.references import ReleaseKey
 from tidegate.controller.statuses import Statuses
 from tidegate.controller.watch import watch_of
+from tidegate.controller.whole import with_whole
 from tidegate.engine.decide import decide
 from tidegate.engine.mend import moved
 from tidegate.engine.plan import Action, EventType, Notice, Plan, noted
@@ -33,6 +34,7 @@ from tidegate.runtime.clock import Clock, Moment
 from tidegate.runtime.errors import Terminal
 from tidegate.runtime.queue import Lane
 from tidegate.runtime.scheduler import Scheduler
+from tidegate.runtime.shelf import BareError
 from tidegate.runtime.store import Change, Object, Store
 from tidegate.traffic.router import Router
 
@@ -176,7 +178,10 @@ class Reconciler:
             await self._refuse(key, memory, release, outside.blockers)
             return None
         try:
-            return self._decide(key, memory, release, outside)
+            return await with_whole(self._cluster, self._store, lambda: self._decide(key, memory, release, outside))
+        except (ApiError, BareError):
+            # What is around it could not be read, and is not guessed.
+            raise
         except Terminal as error:
             await self._refuse(key, memory, release, (Blocker(_reason(error), error.message),))
             return None

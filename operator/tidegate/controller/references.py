@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tidegate.api.names import LABEL_RELEASE
+from tidegate.api.names import LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE
+from tidegate.runtime.shelf import Key
 from tidegate.runtime.store import Change, Object
 from tidegate.workloads import autoscaling
 
 SERVICE_OF_SLICE = "kubernetes.io/service-name"
+_REVISION = "revision"
+"""Stands for a kind where a Release names a version that it rolls out."""
 
 
 class ReleaseKey(NamedTuple):
@@ -30,19 +33,35 @@ class References:
         self._named: dict[ReleaseKey, frozenset[tuple[str, str, str]]] = {}
         self._by: dict[tuple[str, str, str], set[ReleaseKey]] = {}
 
-    def learn(self, key: ReleaseKey, release: Object | None) -> None:
-        """Take in what a Release names now; None forgets it."""
+    def learn(self, key: ReleaseKey, release: Object | None) -> list[Key]:
+        """Take in what a Release names now; None forgets it.
+
+        Returns:
+            What no Release names any more.
+        """
         names = frozenset(_names(key, release)) if release is not None else frozenset()
+        let_go: list[Key] = []
         for gone in self._named.get(key, frozenset()) - names:
             self._by[gone].discard(key)
             if not self._by[gone]:
                 del self._by[gone]
+                let_go.append(Key(*gone))
         for name in names:
             self._by.setdefault(name, set()).add(key)
         if release is None:
             self._named.pop(key, None)
+            let_go.append(Key("Release", *key))
         else:
             self._named[key] = names
+        return let_go
+
+    def need(self, key: Key, obj: Object) -> bool:
+        """Whether some Release that there is has to do with an object."""
+        if any(release in self._named for release in (*self._direct(*key), *self._through(key.kind, key.namespace, obj))):
+            return True
+        # Between a Release's letting go of a ReplicaSet and the Deployment's adoption nobody owns it.
+        revision = (obj["metadata"].get("labels") or {}).get(LABEL_POD_TEMPLATE_HASH)
+        return key.kind == "Release" or (_REVISION, key.namespace, revision) in self._by
 
     def of(self, change: Change) -> set[ReleaseKey]:
         """Return the Releases that a change of an object concerns."""
@@ -93,6 +112,8 @@ def _names(key: ReleaseKey, release: Mapping[str, Any]) -> Iterator[tuple[str, s
             yield ("Service", key.namespace, name)
     for route in _items(_map(traffic.get("gatewayAPI")).get("httpRoutes")):
         yield ("HTTPRoute", key.namespace, str(_map(route).get("name")))
+    if revision := _map(status.get("candidate")).get("revision"):
+        yield (_REVISION, key.namespace, str(revision))
     for rule in _items(status.get("originalRules")):
         yield ("HTTPRoute", key.namespace, str(_map(rule).get("route")))
 

@@ -5,22 +5,26 @@ there is an entry of our own: what we have put back must leave none.
 
 They are kept as JSON text: that takes a fifth of the memory of dicts, and is nothing for the garbage collector to go through. To
 read an object takes some ten microseconds; those that were read last are kept as dicts, too. Treat them as immutable.
+
+Of objects that nobody needs only the names are kept, but for small ones as long as there is room (`tidegate.runtime.spare`).
+Whoever reads one of these meets `BareError`, so that nobody takes it for whole, or for missing.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias
 
 import structlog
 
 from tidegate.runtime import packing
 from tidegate.runtime.clock import Clock
-from tidegate.runtime.packing import pack, slim, unpack
+from tidegate.runtime.packing import is_bare, slim
+from tidegate.runtime.shelf import BareError, Entry, Key, Shelf, key_of, version_of
+from tidegate.runtime.spare import Spare
 
 log = structlog.get_logger(__name__)
 
-E = TypeVar("E", bound=Hashable)
 Object: TypeAlias = packing.Object
 
 TOMBSTONE_SECONDS = 300.0
@@ -28,14 +32,6 @@ TOMBSTONE_SECONDS = 300.0
 request timeout late, and those of a second watch on the same kind."""
 RECENT = 128
 """Objects that are kept as dicts, those that were read last: what several passes that run at once read again and again."""
-
-
-class Key(NamedTuple):
-    """Names one object."""
-
-    kind: str
-    namespace: str
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,34 +56,6 @@ class _Tombstone(NamedTuple):
     buried: float
 
 
-class _Entry(NamedTuple):
-    """One object: its resourceVersion, and all of it as JSON."""
-
-    version: int
-    text: bytes
-
-    def read(self) -> Object:
-        return unpack(self.text)
-
-
-def key_of(kind: str, obj: Object) -> Key:
-    """The key of an object; cluster-scoped objects have the empty namespace."""
-    metadata = obj["metadata"]
-    return Key(kind, metadata.get("namespace", ""), metadata["name"])
-
-
-def version_of(obj: Object) -> int:
-    """The object's resourceVersion as a number.
-
-    From Kubernetes 1.35 on the API guarantees that those of one resource are decimal and compare as numbers (KEP-5504);
-    every API server backed by etcd has always done so.
-
-    Raises:
-        ValueError: if it is not a decimal number.
-    """
-    return int(obj["metadata"]["resourceVersion"])
-
-
 class Store:
     """Objects by kind, namespace and name, of which the newest seen wins.
 
@@ -98,30 +66,40 @@ class Store:
     Args:
         clock: measures the age of what is known.
         labels: keys of the labels that `by_label` can look up.
+        needed: whether somebody needs an object; by default all are.
+        spare: how much is kept whole of what nobody needs.
     """
 
-    def __init__(self, clock: Clock, *, labels: Iterable[str] = ()) -> None:
-        self._clock = clock
-        self._labels = tuple(labels)
-        self._entries: dict[str, dict[str, dict[str, _Entry]]] = {}
-        # Tuples: of nearly all there is one, and a set of one takes four times the memory.
-        self._by_owner: dict[str, tuple[Key, ...]] = {}
-        self._by_label: dict[tuple[str, str, str, str], tuple[Key, ...]] = {}
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        labels: Iterable[str] = (),
+        needed: Callable[[Key, Object], bool] = lambda *_: True,
+        spare: Spare | None = None,
+    ) -> None:
+        self._clock, self._shelf = clock, Shelf(labels, needed, spare or Spare())
         self._tombstones: dict[Key, _Tombstone] = {}
         self._next_burial_check = 0.0
         self._heard: dict[str, float] = {}
         self._newest: dict[str, int] = {}
         self._subscribers: dict[str, list[Callable[[Change], None]]] = {}
-        self._recent: OrderedDict[Key, tuple[_Entry, Object]] = OrderedDict()
+        self._recent: OrderedDict[Key, tuple[Entry, Object]] = OrderedDict()
         self.rewinds = 0
         """How often history went back: the same object in the same version may be another one since."""
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
-        """One object, or None."""
+        """One object, or None.
+
+        Raises:
+            BareError: only its names are known.
+        """
         key = Key(kind, namespace, name)
-        entry = self._entry(key)
+        entry = self._shelf.entry(key)
         if entry is None:
             return None
+        if entry.bare:
+            raise BareError([key])
         recent = self._recent.get(key)
         if recent is not None and recent[0] is entry:
             self._recent.move_to_end(key)
@@ -132,29 +110,37 @@ class Store:
             self._recent.popitem(last=False)
         return obj
 
+    def kept(self, kind: str, namespace: str, name: str) -> Object | None:
+        """What is kept of an object, which may be its names alone; None where there is no such object."""
+        entry = self._shelf.entry(Key(kind, namespace, name))
+        return None if entry is None else entry.read()
+
     def objects(self, kind: str, namespace: str | None = None) -> list[Object]:
-        """All objects of a kind, of one namespace or of all, sorted by namespace and name."""
-        by_namespace = self._entries.get(kind, {})
-        chosen = sorted(by_namespace) if namespace is None else [namespace]
-        return [entry.read() for ns in chosen for _, entry in sorted(by_namespace.get(ns, {}).items())]
+        """What is kept of all objects of a kind, of one namespace or of all, sorted by namespace and name; see `kept`."""
+        return [entry.read() for entry in self._shelf.entries(kind, namespace)]
 
     def names(self, kind: str) -> list[Key]:
         """The keys of all objects of a kind, sorted; to name them takes no reading."""
-        return sorted(self._keys(kind, None))
+        return sorted(self._shelf.keys(kind, None))
 
     def owned_by(self, uid: str, kind: str | None = None) -> list[Object]:
-        """The objects with an owner reference to `uid`, of one kind or of all, sorted by key."""
-        return list(self._resolve(key for key in self._by_owner.get(uid, ()) if kind is None or key.kind == kind))
+        """The objects with an owner reference to `uid`, of one kind or of all, sorted by key.
+
+        Raises:
+            BareError: of some of them only the names are known.
+        """
+        return list(self._resolve(key for key in self._shelf.owned_by(uid) if kind is None or key.kind == kind))
 
     def by_label(self, kind: str, namespace: str, label: str, value: str) -> list[Object]:
         """The objects of a kind in a namespace whose label has that value, sorted by name.
 
         Raises:
+            BareError: of some of them only the names are known.
             LookupError: if the store was not told to index `label`.
         """
-        if label not in self._labels:
+        if label not in self._shelf.labels:
             raise LookupError(f"label {label} is not indexed")
-        return list(self._resolve(self._by_label.get((kind, namespace, label, value), ())))
+        return list(self._resolve(self._shelf.by_label(kind, namespace, label, value)))
 
     def labelled(self, label: str) -> Iterator[tuple[str, str, str]]:
         """Yield kind, namespace and value of a label for all that objects have; to name them takes no reading.
@@ -162,34 +148,37 @@ class Store:
         Raises:
             LookupError: if the store was not told to index `label`.
         """
-        if label not in self._labels:
+        if label not in self._shelf.labels:
             raise LookupError(f"label {label} is not indexed")
-        yield from ((kind, namespace, value) for kind, namespace, name, value in tuple(self._by_label) if name == label)
+        yield from self._shelf.labelled(label)
 
     def count(self, kind: str) -> int:
         """How many objects of a kind are held."""
-        return sum(len(names) for names in self._entries.get(kind, {}).values())
+        return self._shelf.count(kind)
 
-    def upsert(self, kind: str, obj: Object, *, listed: bool = False) -> Change | None:
+    def upsert(self, kind: str, obj: Object, *, listed: bool = False, whole: bool = False) -> Change | None:
         """Takes in one state of an object, unless something newer is known.
 
         Args:
             kind: the kind it is stored under.
             obj: the object as the API sent it; of its managedFields only our own mark is stored.
             listed: whether it came with a list.
+            whole: whether it was read because somebody needs it.
 
         Returns:
-            The change, or None if the object was known already or is outdated.
+            The change, or None if the object was known already, if by its names alone, or is outdated.
         """
         key, version = key_of(kind, obj), version_of(obj)
         self._newest[kind] = max(version, self._newest.get(kind, 0))
-        old = self._entry(key)
+        old = self._shelf.entry(key)
         if old is not None and old.version >= version:
+            if old.bare and old.version == version and (whole or self._shelf.is_needed(key, obj)):
+                self._shelf.put(key, old, slim(obj), whole=True)
             return None
         tombstone = self._tombstones.get(key)
         if tombstone is not None and tombstone.version >= version:
             return None
-        return self._accept(key, old, obj, listed=listed)
+        return self._accept(key, old, obj, listed=listed, whole=whole)
 
     def remove(self, kind: str, obj: Object, *, listed: bool = False) -> Change | None:
         """Takes in a deletion, unless the object is known in a newer state (it was created again meanwhile).
@@ -239,14 +228,29 @@ class Store:
         for obj in listing:
             key = key_of(kind, obj)
             present.add(key)
-            old = self._entry(key)
+            old = self._shelf.entry(key)
             change = self._correct(key, old, obj) if rewound and old is not None else self.upsert(kind, obj, listed=True)
             if change is not None:
                 yield change
-        for key in [key for key in self._keys(kind, namespace) if key not in present]:
+        for key in [key for key in self._shelf.keys(kind, namespace) if key not in present]:
             gone = self._bury(key, version, listed=True, always=rewound)
             if gone is not None:
                 yield gone
+
+    def taking(self, kind: str) -> Callable[[Object], bytes]:
+        """Return what makes texts of the objects of a list for `replacing`; of what nobody needs they are small."""
+        return self._shelf.taking(kind)
+
+    def let_go(self, keys: Iterable[Key]) -> None:
+        """Keep no more than there is room for of what somebody has let go of, of what belongs to it, and is needed by nobody else.
+
+        Args:
+            keys: of what was let go of, whether it is known or not.
+        """
+        for key in keys:
+            self._shelf.let_go(key)
+        for key in [key for key, (entry, _) in self._recent.items() if self._shelf.entry(key) is not entry]:
+            del self._recent[key]
 
     def newest(self, kind: str) -> int:
         """The highest resourceVersion seen of a kind; 0 if none."""
@@ -274,45 +278,29 @@ class Store:
         subscribers.append(callback)
         return lambda: subscribers.remove(callback)
 
-    def _entry(self, key: Key) -> _Entry | None:
-        return self._entries.get(key.kind, {}).get(key.namespace, {}).get(key.name)
-
     def _resolve(self, keys: Iterable[Key]) -> Iterator[Object]:
-        for key in sorted(keys):
+        found = sorted(keys)
+        if unread := [key for key in found if (entry := self._shelf.entry(key)) is not None and entry.bare]:
+            raise BareError(unread)
+        for key in found:
             obj = self.get(*key)
             if obj is not None:
                 yield obj
 
-    def _keys(self, kind: str, namespace: str | None) -> Iterator[Key]:
-        for found, names in self._entries.get(kind, {}).items():
-            if namespace is None or found == namespace:
-                yield from (Key(kind, found, name) for name in names)
-
-    def _correct(self, key: Key, old: _Entry, obj: Object) -> Change | None:
+    def _correct(self, key: Key, old: Entry, obj: Object) -> Change | None:
         """After a restore the same version may stand for other content, so only the content can be compared."""
-        return None if old.read() == slim(obj) else self._accept(key, old, obj, listed=True)
+        # Where only names are kept, nothing tells whether the rest is the same.
+        alike = not old.bare and not is_bare(obj) and old.read() == slim(obj)
+        return None if alike else self._accept(key, old, obj, listed=True)
 
-    def _accept(self, key: Key, entry: _Entry | None, obj: Object, *, listed: bool) -> Change:
+    def _accept(self, key: Key, entry: Entry | None, obj: Object, *, listed: bool, whole: bool = False) -> Change:
         self._tombstones.pop(key, None)
         old, new = None if entry is None else entry.read(), slim(obj)
-        self._put(key, old, new)
+        self._shelf.put(key, entry, new, whole=whole)
         return self._publish(Change(key, old, new, listed=listed))
 
-    def _put(self, key: Key, old: Object | None, new: Object) -> None:
-        entry = _Entry(version_of(new), pack(new))
-        self._entries.setdefault(key.kind, {}).setdefault(key.namespace, {})[key.name] = entry
-        self._index(key, old, new)
-
-    def _drop(self, key: Key, old: Object) -> None:
-        self._index(key, old, None)
-        self._recent.pop(key, None)
-        by_namespace = self._entries[key.kind]
-        del by_namespace[key.namespace][key.name]
-        if not by_namespace[key.namespace]:
-            del by_namespace[key.namespace]
-
     def _bury(self, key: Key, version: int, *, listed: bool, always: bool = False) -> Change | None:
-        entry = self._entry(key)
+        entry = self._shelf.entry(key)
         if entry is not None and entry.version > version and not always:
             return None
         self._forget_old_tombstones()
@@ -322,7 +310,8 @@ class Store:
         if entry is None:
             return None
         old = entry.read()
-        self._drop(key, old)
+        self._shelf.drop(key, entry)
+        self._recent.pop(key, None)
         return self._publish(Change(key, old, None, listed=listed))
 
     def _forget_old_tombstones(self) -> None:
@@ -336,14 +325,6 @@ class Store:
         self._tombstones = {key: stone for key, stone in self._tombstones.items() if key.kind != kind}
         self._newest.pop(kind, None)
 
-    def _index(self, key: Key, old: Object | None, new: Object | None) -> None:
-        _move(self._by_owner, key, _owners(old), _owners(new))
-        _move(self._by_label, key, self._label_pairs(key, old), self._label_pairs(key, new))
-
-    def _label_pairs(self, key: Key, obj: Object | None) -> set[tuple[str, str, str, str]]:
-        labels = (obj["metadata"].get("labels") if obj is not None else None) or {}
-        return {(key.kind, key.namespace, label, labels[label]) for label in self._labels if label in labels}
-
     def _publish(self, change: Change) -> Change:
         for callback in tuple(self._subscribers.get(change.key.kind, ())):
             try:
@@ -351,20 +332,3 @@ class Store:
             except Exception:
                 log.exception("subscriber failed", key=str(change.key))
         return change
-
-
-def _owners(obj: Object | None) -> set[str]:
-    references = obj["metadata"].get("ownerReferences") if obj is not None else None
-    return {reference["uid"] for reference in references or ()}
-
-
-def _move(index: dict[E, tuple[Key, ...]], key: Key, old: set[E], new: set[E]) -> None:
-    """List a key under other entries than before; most changes of an object change neither its owners nor its labels."""
-    for entry in new - old:
-        index[entry] = (*index.get(entry, ()), key)
-    for entry in old - new:
-        keys = tuple(one for one in index[entry] if one != key)
-        if keys:
-            index[entry] = keys
-        else:
-            del index[entry]

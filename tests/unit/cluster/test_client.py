@@ -49,6 +49,36 @@ async def test_list_whose_token_expired_is_read_in_one_page(cluster: Cluster, lo
     assert {} == dict(loopback.requests[-1].query)
 
 
+async def test_pages_with_more_bytes_than_are_read_at_once_are_asked_with_fewer_objects(cluster: Cluster, loopback: Loopback):
+    """However many objects were asked for and however large they are, no more lies in memory than a page may have."""
+    pods = {f"p{number}": pod(f"p{number}", number + 1, annotations={"large": "x" * 600_000}) for number in range(9)}
+
+    async def page(request: web.Request) -> web.StreamResponse:
+        first, most = int(request.query.get("continue", 0)), int(request.query["limit"])
+        chosen = list(pods.values())[first : first + most]
+        more = {"continue": str(first + most)} if first + most < len(pods) else {}
+        return await listing(*chosen, version=20, **more)(request)
+
+    loopback.otherwise = page
+
+    found = await cluster.list(PODS.path(), slim=lambda obj: obj["metadata"]["name"])
+
+    assert list(pods) == found.items
+    asked = [(request.query.get("continue", "0"), request.query["limit"]) for request in loopback.requests]
+    assert [("0", "100"), ("0", "25"), ("0", "6"), ("6", "6")] == asked
+
+
+async def test_an_object_that_is_larger_than_a_page_is_read_all_the_same(cluster: Cluster, loopback: Loopback):
+    """Then it is alone in its page."""
+    large = pod("a", 1, annotations={"large": "x" * 5_000_000})
+    loopback.otherwise = listing(large, version=20)
+
+    found = await cluster.list(PODS.path())
+
+    assert [large] == found.items
+    assert ["100", "25", "6", "1"] == [request.query["limit"] for request in loopback.requests]
+
+
 async def test_empty_list(cluster: Cluster, loopback: Loopback):
     """Some servers write `items: null`."""
     loopback.lists.append(reply({"apiVersion": "v1", "kind": "PodList", "metadata": {"resourceVersion": "7"}, "items": None}))

@@ -122,7 +122,9 @@ class ApiServer:
                 created = self.put({**body, "metadata": {**body["metadata"], "namespace": path.split("/")[-2]}})
                 return web.json_response(created, status=201)
             case "GET" if path not in self.objects and not _is_object(path):
-                items = [obj for where, obj in self.objects.items() if where.rpartition("/")[0] == path]
+                name = request.query.get("fieldSelector", "").removeprefix("metadata.name=")
+                found = {where.rpartition("/"): obj for where, obj in self.objects.items()}
+                items = [obj for (there, _, own), obj in found.items() if there == path and name in {"", own}]
                 listing = {"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": str(self.version)}, "items": items}
                 return web.json_response(listing)
             case "PATCH" if request.content_type == "application/apply-patch+yaml":

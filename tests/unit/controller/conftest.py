@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tidegate.runtime.spare import Spare
 from unit.controller.api_server import ApiServer
 from unit.controller.stage import Stage
 
@@ -20,7 +21,13 @@ async def api() -> AsyncIterator[ApiServer]:
 
 
 @pytest.fixture
-async def stage(api: ApiServer) -> AsyncIterator[Stage]:
-    stage = Stage(api)
+def spare() -> Spare:
+    """Return how much the caches keep of what no Release names."""
+    return Spare()
+
+
+@pytest.fixture
+async def stage(api: ApiServer, spare: Spare) -> AsyncIterator[Stage]:
+    stage = Stage(api, spare)
     yield stage
     await stage.close()

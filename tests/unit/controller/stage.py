@@ -20,14 +20,15 @@ from tidegate.controller.looks import Looks
 from tidegate.controller.metrics import Metrics
 from tidegate.controller.outside import Outside
 from tidegate.controller.reconciler import Reconciler
-from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
+from tidegate.controller.references import SERVICE_OF_SLICE, References, ReleaseKey
 from tidegate.engine.plan import Role
 from tidegate.judge.reading import Reading
 from tidegate.prometheus.queries import Names
 from tidegate.runtime.clock import ManualClock
 from tidegate.runtime.queue import KeyedQueue
 from tidegate.runtime.scheduler import Scheduler
-from tidegate.runtime.store import Store
+from tidegate.runtime.spare import Spare
+from tidegate.runtime.store import Change, Store
 from tidegate.traffic import services
 from tidegate.traffic.router import HTTPRouteRouter
 from unit.controller import objects
@@ -43,9 +44,11 @@ DEPLOYMENT_PATH = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{NAME}"
 class Stage:
     """What a story is played on."""
 
-    def __init__(self, api: ApiServer) -> None:
-        self.api, self.clock = api, ManualClock()
-        self.store = Store(self.clock, labels=(SERVICE_OF_SLICE, LABEL_RELEASE, LABEL_POD_TEMPLATE_HASH))
+    def __init__(self, api: ApiServer, spare: Spare | None = None) -> None:
+        self.api, self.clock, self.references = api, ManualClock(), References()
+        labels = (SERVICE_OF_SLICE, LABEL_RELEASE, LABEL_POD_TEMPLATE_HASH)
+        self.store = Store(self.clock, labels=labels, needed=self.references.need, spare=spare)
+        self.store.on_change("Release", self._learn)
         self.cluster = CachedCluster(api.connection(), self.store)
         self.queue: KeyedQueue[ReleaseKey] = KeyedQueue(self.clock, jitter=random.Random(1))
         self.due: Scheduler[ReleaseKey] = Scheduler(self.clock)
@@ -78,6 +81,10 @@ class Stage:
             pressing=lambda: self.pressing,
             ending=lambda: self.ending,
         )
+
+    def _learn(self, change: Change) -> None:
+        key = ReleaseKey(change.key.namespace, change.key.name)
+        self.store.let_go(self.references.learn(key, change.new))
 
     def primed(self, gate: Gate, names: Names, revision: str) -> bool:
         """Whether it is known from where on counters count: these gates have none."""

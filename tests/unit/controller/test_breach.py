@@ -14,10 +14,17 @@ from tidegate.controller import reconciler, statuses
 from tidegate.controller.gather import Surroundings
 from tidegate.controller.references import ReleaseKey
 from tidegate.runtime.queue import Lane
+from tidegate.runtime.spare import ROOM, Spare
 from unit.controller import objects
 from unit.controller.api_server import settled
 from unit.controller.objects import NAME
 from unit.controller.stage import BREACH, KEY, PATH, ROUTE_PATH, Stage
+
+
+@pytest.fixture(params=[ROOM, 0], ids=["whole", "bare"])
+def spare(request: pytest.FixtureRequest) -> Spare:
+    """Whether what is on stage before its Release is there as a whole, or has to be read by the first pass."""
+    return Spare(room=request.param)
 
 
 async def breach_that_is_not_stored(stage: Stage) -> None:

@@ -13,7 +13,8 @@ from tidegate.cluster.errors import ApiError, error_of
 from tidegate.controller.memory import COUNTS_SECONDS, PERSISTENT, Memory, refused, trouble_of
 from tidegate.engine.snapshot import Blocker
 from tidegate.runtime.errors import Retry, Terminal
-from tidegate.runtime.store import Change, Key
+from tidegate.runtime.shelf import Key
+from tidegate.runtime.store import Change
 from unit.controller import objects
 from unit.controller.objects import NAME, NAMESPACE, Json
 

@@ -14,6 +14,7 @@ from tidegate.cluster.errors import ApiError, Forbidden, NotFound, Unavailable
 from tidegate.controller import reconciler
 from tidegate.controller.outside import Outside
 from tidegate.engine.snapshot import Blocker
+from tidegate.runtime.spare import ROOM, Spare
 from tidegate.runtime.workers import Workers
 from unit.controller import objects
 from unit.controller.api_server import settled
@@ -21,6 +22,12 @@ from unit.controller.objects import NAME
 from unit.controller.stage import BREACH, DEPLOYMENT_PATH, KEY, PATH, ROUTE_PATH, Stage
 
 EVENTS = "/events"
+
+
+@pytest.fixture(params=[ROOM, 0], ids=["whole", "bare"])
+def spare(request: pytest.FixtureRequest) -> Spare:
+    """Whether what is on stage before its Release is there as a whole, or has to be read by the first pass."""
+    return Spare(room=request.param)
 
 
 async def events(stage: Stage, *, written: bool = True) -> list[str]:
@@ -334,7 +341,7 @@ async def test_blind_operator_decides_nothing(stage: Stage) -> None:
     """Given ReplicaSets that may not be listed, a rollout stays as it is, and the status says why."""
     stage.at_ten_percent()
     for name in ("checkout-aaaa", "checkout-bbbb"):
-        replica_set = stage.store.get("ReplicaSet", "shop", name)
+        replica_set = stage.store.kept("ReplicaSet", "shop", name)
         assert replica_set is not None
         stage.store.remove("ReplicaSet", replica_set)
     stage.outside = Outside((Blocker(Reason.NO_PERMISSION, "list replicasets.apps: forbidden"),), blind=True)

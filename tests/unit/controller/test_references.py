@@ -8,8 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tidegate.api.names import LABEL_RELEASE
 from tidegate.controller.references import References, ReleaseKey
-from tidegate.runtime.store import Change, Key
+from tidegate.runtime.shelf import Key
+from tidegate.runtime.store import Change
 from unit.controller import objects
 from unit.controller.objects import NAME, NAMESPACE, Json
 
@@ -132,3 +134,53 @@ def test_no_spec_gets_lost(spec: Any) -> None:
     references.learn(KEY, None)
 
     assert {} == references._by
+
+
+class TestNeed:
+    """Which objects are kept as a whole, however large they are."""
+
+    @pytest.mark.parametrize(("kind", "name"), [("Deployment", NAME), ("Service", f"{NAME}-canary"), ("HTTPRoute", NAME)])
+    def test_what_a_release_names(self, references: References, kind: str, name: str) -> None:
+        """By its name alone."""
+        assert need(references, kind, name)
+        assert not need(References(), kind, name)
+        assert not need(references, kind, "other")
+
+    def test_what_belongs_to_what_it_names(self, references: References) -> None:
+        """Through an owner, a Service, or the Deployment that is scaled."""
+        owner = {"kind": "Deployment", "name": NAME, "uid": "u"}
+        scaled = {"spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": NAME}}}
+
+        assert need(references, "ReplicaSet", "x", ownerReferences=[owner])
+        assert not need(references, "ReplicaSet", "x", ownerReferences=[{**owner, "name": "other"}])
+        assert need(references, "EndpointSlice", "x", labels={"kubernetes.io/service-name": NAME})
+        assert references.need(Key("HorizontalPodAutoscaler", NAMESPACE, "x"), {"metadata": {}, **scaled})
+
+    def test_a_label_needs_its_release(self, references: References) -> None:
+        """Anybody may write any name into a label: one that names no Release keeps nothing."""
+        assert need(references, "ReplicaSet", "x", labels={LABEL_RELEASE: NAME})
+        assert not need(references, "ReplicaSet", "x", labels={LABEL_RELEASE: "nobody"})
+
+    def test_the_version_that_is_rolled_out(self, references: References) -> None:
+        """Between the Release's letting go of its ReplicaSet and the Deployment's adoption nobody owns it."""
+        labels = {"pod-template-hash": "bbbb"}
+        assert not need(references, "ReplicaSet", "x", labels=labels)
+
+        references.learn(KEY, objects.release(status={"candidate": {"revision": "bbbb"}}))
+
+        assert need(references, "ReplicaSet", "x", labels=labels)
+
+    def test_what_is_let_go_of_is_told_once_nobody_names_it(self, references: References) -> None:
+        """Of two Releases that name a policy, the second to go lets go of it."""
+        other = ReleaseKey(NAMESPACE, "other")
+        references.learn(other, objects.release())
+
+        first, second = references.learn(KEY, None), references.learn(other, None)
+
+        assert [Key("Release", *KEY)] == first
+        named = {Key("RolloutPolicy", NAMESPACE, "production"), Key("Deployment", NAMESPACE, NAME)}
+        assert {*named, Key("Release", *other)} <= set(second)
+
+
+def need(references: References, kind: str, name: str, **metadata: Any) -> bool:
+    return references.need(Key(kind, NAMESPACE, name), {"metadata": metadata})

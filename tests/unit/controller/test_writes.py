@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.controller.writes import Weight, difference, weigh, write_finalizer, write_status
+from tidegate.runtime.spare import ROOM, Spare
 from tidegate.runtime.store import Object
 from unit.controller import objects
 from unit.controller.api_server import ApiServer, merge_patch
@@ -21,6 +22,12 @@ JSON = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abcd"), inner, max_size=4), max_leaves=10
 )
 MAPS = st.dictionaries(st.sampled_from("abcd"), JSON, max_size=4)
+
+
+@pytest.fixture(params=[ROOM, 0], ids=["whole", "bare"])
+def spare(request: pytest.FixtureRequest) -> Spare:
+    """Whether what is on stage before its Release is there as a whole, or has to be read by the first pass."""
+    return Spare(room=request.param)
 
 
 @given(before=MAPS, after=MAPS)

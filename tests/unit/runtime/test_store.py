@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.runtime.clock import ManualClock
-from tidegate.runtime.store import TOMBSTONE_SECONDS, Change, Key, Store, key_of
+from tidegate.runtime.shelf import Key, key_of
+from tidegate.runtime.store import TOMBSTONE_SECONDS, Change, Store
 
 HASH = "pod-template-hash"
 

@@ -1,0 +1,65 @@
+"""Reads what the API server answers with: lines, JSON, refusals, and nothing at all."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import orjson
+
+from tidegate.cluster.errors import ApiError, Unavailable, error_of
+
+
+async def lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """The lines of a stream. `StreamReader.readline` refuses lines above its buffer's limit; objects may be 1.5 MB."""
+    rest = bytearray()
+    async for chunk in content.iter_any():
+        searched = len(rest)
+        rest += chunk
+        start = 0
+        while (end := rest.find(b"\n", max(start, searched))) >= 0:
+            if end > start:
+                yield bytes(rest[start:end])
+            start = end + 1
+        del rest[:start]
+
+
+def decode(payload: bytes | bytearray, *, verb: str, path: str) -> dict[str, Any]:
+    """Read JSON.
+
+    Raises:
+        Unavailable: it is none.
+    """
+    try:
+        decoded: dict[str, Any] = orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        message = f"the answer is not JSON: {_excerpt(payload)}"
+        raise Unavailable(0, "NotJSON", message, verb=verb, path=path) from error
+    return decoded
+
+
+def refusal(response: aiohttp.ClientResponse, payload: bytes, *, verb: str, path: str) -> ApiError:
+    """Return the error that an answer with an HTTP status of 300 or more stands for."""
+    try:
+        status = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        status = None
+    if not isinstance(status, dict) or status.get("kind") != "Status":
+        status = {"message": _excerpt(payload)}
+    details = dict(status.get("details") or {})
+    after = response.headers.get("Retry-After", "")
+    if after.isdecimal():
+        details.setdefault("retryAfterSeconds", int(after))
+    return error_of({**status, "code": response.status, "details": details}, verb=verb, path=path)
+
+
+def unreachable(error: Exception, *, verb: str, path: str, within: float | None = None) -> ApiError:
+    """Return the error for a request without an answer."""
+    if isinstance(error, TimeoutError):
+        message = f"no answer within {within:g} s" if within else "no answer in time"
+        return Unavailable(0, "Timeout", message, verb=verb, path=path)
+    return Unavailable(0, "Unreachable", f"{type(error).__name__}: {error}", verb=verb, path=path)
+
+
+def _excerpt(payload: bytes | bytearray) -> str:
+    """The beginning of an answer that is none of the API's own, such as a proxy's page, on one line."""
+    return " ".join(payload[:300].decode(errors="replace").split())
