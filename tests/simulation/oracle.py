@@ -15,7 +15,8 @@ from tidegate.engine.decide import decide
 from tidegate.engine.plan import Plan, ShiftRoute
 from tidegate.engine.snapshot import Owner, RouteStage, Snapshot
 
-REJECTING = {Cause.GATE, Cause.NO_DATA, Cause.REQUEST, Cause.DEADLINE, Cause.PODS_LOST}
+REJECTING = {Cause.GATE, Cause.NO_DATA, Cause.REQUEST, Cause.PODS_LOST}
+"""Causes for which a version stays out. What had no pods in time stays out for as long as it is wanted, or until a retry."""
 
 
 class Oracle:
@@ -70,6 +71,8 @@ class Oracle:
         cause = undo if undo != undo_before else ended.cause if ended and undo_before is None else None
         version = after.candidate.version if undo and after.candidate else ended.version if ended else ""
         # Without a ReplicaSet that carries the template, there is nothing by which a restart of it could be known.
+        if cause is Cause.DEADLINE:
+            assert version in {entry.version for entry in after.rejected}, "what had no pods in time would be tried again at once"
         if cause in REJECTING and any(rs.template.image == version for rs in self.world.cluster.replica_sets.values()):
             self.rejected.add(version)
         request = snapshot.release.request

@@ -113,6 +113,7 @@ class EventReason(StrEnum):
     SCALED = "Scaled"
     BLOCKED = "Blocked"
     PODS_LOST = "PodsLost"
+    DEADLINE = "ProgressDeadlineExceeded"
 
 
 class Verdict(StrEnum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
@@ -12,6 +13,13 @@ from tidegate.api.gate import AT_LEAST_1S, GATE_RULES, BreachAction, Gate
 
 Percent = Annotated[str, Field(max_length=4, pattern=r"^(100|[1-9]?[0-9])%$")]
 IntOrPercent = Annotated[int, Field(ge=0, le=10_000)] | Percent
+
+
+class DeadlineAction(StrEnum):
+    """What becomes of a rollout whose pods do not become available in time."""
+
+    UNDO = "Undo"
+    WAIT = "Wait"
 
 
 class Step(Model):
@@ -128,11 +136,21 @@ class RolloutPolicySpec(Model):
         Duration,
         Field(
             description=(
-                "Longest time for pods of the new version to become ready, at least 1s; then the rollout is undone. Default: 10m."
+                "Longest time for pods of the new version to become available, at least 1s; then onDeadline counts. Default: 10m."
             )
         ),
         AT_LEAST_1S,
     ] = timedelta(minutes=10)
+    on_deadline: Annotated[
+        DeadlineAction,
+        Field(
+            description=(
+                "What the progressDeadline does: Undo takes the rollout back, without a verdict on the version, which is tried "
+                "again by the request retry, or when it is applied after another one; Wait says so once in a Warning Event, keeps "
+                "the weight and waits on. Default: Undo."
+            )
+        ),
+    ] = DeadlineAction.UNDO
     tolerated_losses: Annotated[
         int,
         Field(

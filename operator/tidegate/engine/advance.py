@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from tidegate.api.base import format_duration
 from tidegate.api.names import Cause, EventReason, Phase
+from tidegate.api.policy import DeadlineAction
 from tidegate.api.release import StepStatus
 from tidegate.engine import gates
 from tidegate.engine.draft import Draft, carries
@@ -56,7 +57,7 @@ def missing_pods_are_noted(draft: Draft) -> bool:
     lacks = _was_given(step) and draft.replicas > 0 and not _pods_ready(draft)
     if lacks == (step.missing is not None):
         return False
-    draft.set_step(missing=draft.now if lacks else None)
+    draft.set_step(missing=draft.now if lacks else None, overdue=False)
     return True
 
 
@@ -82,9 +83,20 @@ def deadline_passes(draft: Draft) -> bool:
     reason = f": {gap or draft.workload.trouble}" if gap or draft.workload.trouble else ""
     what = "could not be reached" if gap else "did not become ready"
     message = f"its pods {what} within {format_duration(draft.spec.progress_deadline)}{reason}"
+    if draft.spec.on_deadline is DeadlineAction.WAIT:
+        return _waits_on(draft, step, message)
     reject(draft, Cause.DEADLINE, message)
     draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}", warn=True)
     draft.begin_undo(Cause.DEADLINE, message)
+    return True
+
+
+def _waits_on(draft: Draft, step: StepStatus, message: str) -> bool:
+    if step.overdue:
+        return False
+    draft.set_step(overdue=True)
+    words = f"{draft.candidate.version} waits on at {draft.status.weight}%, as onDeadline says: {message}"
+    draft.notice(EventReason.DEADLINE, words, warn=True)
     return True
 
 
@@ -135,17 +147,22 @@ def _gap(draft: Draft) -> str:
 
 
 def _wait_for_pods(draft: Draft) -> None:
+    words = _missing(draft)
+    if draft.step is not None and draft.step.overdue:
+        words += f"; progressDeadline ({format_duration(draft.spec.progress_deadline)}) has passed, and onDeadline is Wait"
+    draft.wait_for(words)
+
+
+def _missing(draft: Draft) -> str:
     canary, wanted, version = draft.canary_set, needed(draft), draft.candidate.version
     ready, available = (canary.ready, canary.available) if canary else (0, 0)
     if available < wanted <= ready:
         words = f"({available} of {wanted} pods; a pod is available once it has been ready for the Deployment's minReadySeconds)"
-        draft.wait_for(f"for pods of {version} to be available {words}")
-        return
+        return f"for pods of {version} to be available {words}"
     if gap := _gap(draft):
-        draft.wait_for(f"for pods of {version} that the route can reach: {gap}")
-        return
+        return f"for pods of {version} that the route can reach: {gap}"
     what = "pods" if available < wanted else "endpoints"
-    draft.wait_for(f"for {what} of {version} to be ready ({ready} of {wanted} pods){trouble(draft)}")
+    return f"for {what} of {version} to be ready ({ready} of {wanted} pods){trouble(draft)}"
 
 
 def weight_is_given(draft: Draft) -> bool:

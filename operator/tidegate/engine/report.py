@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tidegate.api.base import format_duration
-from tidegate.api.names import Condition, EventReason, Phase, Reason
+from tidegate.api.names import Cause, Condition, EventReason, Phase, Reason
 from tidegate.api.release import ConditionStatus, RevisionStatus
 from tidegate.engine.advance import cut
 from tidegate.engine.draft import Draft, apart
@@ -152,6 +152,8 @@ def _idle_sentence(draft: Draft, waits: str) -> str:
         stable = RevisionStatus(revision=draft.stable.revision, version=draft.stable.version)
         tried = RevisionStatus(revision=rejected.revision, version=rejected.version)
         why = f"{apart(tried, stable).version} was rolled back, {apart(stable, tried).version} serves: {rejected.message}"
+        if rejected.cause is Cause.DEADLINE:
+            return f"{why}; this is no verdict on it: annotate the Release with tidegate.dev/request=retry/<id> to try it again"
         return f"{why}; waits for a new template or a request to retry"
     if not _guarded(draft):
         waits = waits or "; waits for changes of the Deployment to be held"

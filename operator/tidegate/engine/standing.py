@@ -112,16 +112,22 @@ def name_is_followed(draft: Draft) -> bool:
 
 
 def rejections_are_forgotten(draft: Draft) -> bool:
-    """What serves is not rejected, whoever brought it there."""
+    """What serves is not rejected, whoever brought it there; nor for ever what had no pods in time, which is no verdict on it."""
     if draft.status.stable is None or draft.workload is None:
         return False
     serving = {draft.stable.revision}
     if draft.wants(draft.stable.revision):
         template = draft.workload.template
         serving |= {template.revision, template.digest, *template.twins}
-    if not any(entry.revision in serving for entry in draft.status.rejected):
+    wanted = rejection(draft)
+    kept = tuple(
+        entry
+        for entry in draft.status.rejected
+        if entry.revision not in serving and (entry.cause is not Cause.DEADLINE or draft.undoing or entry is wanted)
+    )
+    if kept == draft.status.rejected:
         return False
-    draft.set(rejected=tuple(entry for entry in draft.status.rejected if entry.revision not in serving))
+    draft.set(rejected=kept)
     return True
 
 

@@ -169,8 +169,51 @@ def test_deadline_rolls_back_with_the_pods_own_reason():
     assert world.status.last_rollout.cause is Cause.DEADLINE
     assert world.status.message == (
         "v2 was rolled back, v1 serves: its pods did not become ready within 20s: ImagePullBackOff: no such image; "
-        "waits for a new template or a request to retry"
+        "this is no verdict on it: annotate the Release with tidegate.dev/request=retry/<id> to try it again"
     )
+
+
+def test_what_had_no_pods_in_time_is_tried_again_by_request_or_after_another():
+    """A missed deadline is no verdict: applied anew, nothing starts; by retry, or once another template was there, it does."""
+    world = idle(policy(progressDeadline="20s"))
+    world.cluster.start_up["v2"], world.pods_say.trouble = None, "exceeded quota"
+    world.apply("v2")
+    finish(world, Phase.ROLLED_BACK)
+    world.apply("v1")
+    finish(world)
+    assert world.status.rejected == ()
+    world.apply("v2")
+    assert world.crank(10, until=lambda: world.status.rollout is not None)
+    finish(world, Phase.ROLLED_BACK)
+    world.crank(60)
+    assert world.status.rollout is None
+    world.cluster.start_up["v2"] = 3
+
+    world.ask("retry/1")
+    finish(world)
+
+    assert world.status.stable.version == "v2"
+
+
+def test_on_deadline_wait_keeps_the_weight_and_says_so_once():
+    """With onDeadline Wait, pods that do not come are waited for without end, in words; then the rollout goes on."""
+    world = at_weight(5, policy(step(5, "5s"), step(100), progressDeadline="20s", onDeadline="Wait"))
+    world.cluster.start_up["v2"] = None
+    world.pods_say.trouble = "Unschedulable: 0/3 nodes are available"
+    world.crank(90)
+    assert world.status.weight == 5
+    assert len(events(world, "ProgressDeadlineExceeded")) == 1
+    told = "v2 waits on at 5%, as onDeadline says: its pods did not become ready within 20s: Unschedulable: 0/3 nodes are available"
+    assert events(world, "ProgressDeadlineExceeded") == [told]
+    words = "waits for pods of v2 to be ready (1 of 4 pods) (Unschedulable: 0/3 nodes are available); progressDeadline (20s) has"
+    assert words in world.status.message
+
+    for rs in world.cluster.replica_sets.values():
+        for pod in rs.pods:
+            pod.ready_at = pod.ready_at or world.now
+    finish(world)
+
+    assert world.status.stable.version == "v2"
 
 
 def test_deadline_is_for_pods_and_not_for_routers():
