@@ -61,6 +61,7 @@ class Reason(StrEnum):
     ROLLING_BACK = "RollingBack"
     ROLLED_BACK = "RolledBack"
     RESTARTING = "Restarting"
+    SCALED_TO_ZERO = "ScaledToZero"
     DELETING = "Deleting"
     INVALID_SPEC = "InvalidSpec"
     MISSING_WORKLOAD = "MissingWorkload"

@@ -157,11 +157,15 @@ def _idle_sentence(draft: Draft, waits: str) -> str:
         return f"{why}; waits for a new template or a request to retry"
     if not _guarded(draft):
         waits = waits or "; waits for changes of the Deployment to be held"
+    if draft.workload is not None and draft.replicas == 0:
+        return f"{draft.stable.version} is in force and serves nothing, since the Deployment is scaled to 0{waits}"
     return f"{draft.stable.version} serves{waits}"
 
 
 def _step_words(draft: Draft) -> str:
     step = draft.step
+    if step is None and draft.workload is not None and draft.replicas == 0:
+        return "nothing serves"
     if step is None:
         return "the route is being prepared" if draft.routed else "being prepared"
     hold = draft.spec.steps[step.index].hold
@@ -190,7 +194,7 @@ def _state(draft: Draft, blockers: list[Blocker], *, busy: bool) -> State:
     if rejection(draft) is not None:
         return State(Reason.ROLLED_BACK, stalled=True) if draft.routes_back else State(Reason.ROLLING_BACK, reconciling=True)
     if not draft.wants(draft.stable.revision):
-        return State(Reason.RESTARTING, reconciling=True)
+        return State(Reason.RESTARTING if draft.replicas > 0 else Reason.SCALED_TO_ZERO, reconciling=True)
     if busy or not draft.routes_back:
         return State(Reason.PROGRESSING, reconciling=True)
     return State(Reason.PROMOTED, ready=True)

@@ -50,7 +50,7 @@ def is_native(draft: Draft) -> bool:
         return workload.labelled and not any(rs.ready > 0 for rs in workload.replica_sets if rs.owner is Owner.DEPLOYMENT)
     if draft.wants(draft.stable.revision) or rejection(draft) is not None:
         return False
-    return draft.stable.revision in workload.template.restart_of or workload.replicas == 0
+    return draft.stable.revision in workload.template.restart_of
 
 
 def rolls_natively(draft: Draft) -> bool:
@@ -66,13 +66,9 @@ def native_change_is_done(draft: Draft) -> bool:
     fresh = workload.replica_set(workload.own_revision)
     done = workload.settled and not workload.paused and not workload.template.overlaid
     if not done or fresh is None or fresh.owner is not Owner.DEPLOYMENT:
-        draft.wait_for(
-            "for the Deployment to restart its pods by itself" if workload.replicas else "for the Deployment, which is scaled to 0"
-        )
+        draft.wait_for("for the Deployment to restart its pods by itself")
         return False
-    restarted = draft.stable.revision in workload.template.restart_of
-    words = f"has restarted the pods of {fresh.version}" if restarted else f"has taken {fresh.version} on while it is scaled to 0"
-    draft.notice(EventReason.RESTARTED, f"The Deployment {words}, by itself")
+    draft.notice(EventReason.RESTARTED, f"The Deployment has restarted the pods of {fresh.version}, by itself")
     draft.set(stable=_revision(fresh))
     return True
 
@@ -169,6 +165,10 @@ def rollout_starts(draft: Draft) -> bool:
         return False
     if not workload.paused and not draft.own_is(draft.stable.revision):
         draft.wait_for("for the Deployment to be held")
+        return False
+    if workload.replicas == 0:
+        # Whatever comes while nothing serves is judged as soon as something does, by whatever it is scaled up.
+        draft.wait_for(f"for the Deployment to be scaled up from 0, when {workload.template.version} is rolled out by its steps")
         return False
     if strays(draft):
         draft.wait_for("for pods that were rolled out past Tidegate to stop before a rollout starts")

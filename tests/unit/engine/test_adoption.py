@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from simulation.cluster import Template
-from simulation.policies import at_weight, condition, events, finish, idle, policy, ready, reason, step
+from simulation.policies import at_weight, condition, events, finish, gate, idle, policy, ready, reason, step
 from simulation.world import World
 from tidegate.api.names import Phase, Reason
 from tidegate.engine.snapshot import Blocker, Owner
@@ -210,20 +210,38 @@ def test_missing_policy_does_not_take_promoted_back():
     assert condition(world, "Promoted")
 
 
-def test_scaled_to_zero_takes_a_new_template_on_without_steps():
-    """A Deployment scaled to 0 has nothing to protect: a changed template is taken on as it is."""
-    world = idle()
+@pytest.mark.parametrize("admission", [True, False])
+@pytest.mark.parametrize("routes", [("web",), ()])
+def test_a_version_that_comes_while_scaled_to_zero_is_judged_when_it_is_scaled_up(admission: bool, routes: tuple[str, ...]):
+    """Given a release at night, while the Deployment is scaled to 0, then it is held, and takes its steps in the morning."""
+    world = idle(policy(step(5, "5s"), step(100), gates=(gate(),)), admission=admission, routes=routes)
     world.cluster.scale(0)
     world.crank(5)
+    assert world.status.message == "v1 is in force and serves nothing, since the Deployment is scaled to 0"
     world.apply("v2")
-    finish(world)
-    assert world.status.stable.version == "v2"
-    assert events(world, "Restarted") == ["The Deployment has taken v2 on while it is scaled to 0, by itself"]
+    world.crank(30)
+    assert world.status.stable.version == "v1"
+    assert world.status.message == (
+        "v1 is in force and serves nothing, since the Deployment is scaled to 0; "
+        "waits for the Deployment to be scaled up from 0, when v2 is rolled out by its steps"
+    )
+    assert reason(world) == Reason.SCALED_TO_ZERO
+    assert not any(rs.pods for rs in world.cluster.replica_sets.values())
 
     world.cluster.scale(4)
-    world.crank(10)
+    world.quality = {"errors": 0.5}
+    finish(world, Phase.ROLLED_BACK)
 
+    assert world.weights == [0, 5, 0]
     assert world.status.stable.ready == 4
+    world.cluster.scale(0)
+    world.crank(10)
+    world.quality = {}
+    world.apply("v3")
+    world.crank(5)
+    world.cluster.scale(4)
+    finish(world)
+    assert (world.status.stable.version, world.status.stable.ready) == ("v3", 4)
 
 
 def test_scaled_to_zero_does_not_let_a_rejected_version_in():
