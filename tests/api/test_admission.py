@@ -215,7 +215,8 @@ def releases(api: Api, place: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    "request_text", ["promote/1", "rollback/2026-11-21T08:00:00Z", "pause/a", "resume/x.y_z-9", "retry/" + "9" * 128, None]
+    "request_text",
+    ["promote/1", "rollback/2026-11-21T08:00:00Z", "rollback-and-hold/1", "pause/a", "resume/x.y_z-9", "retry/" + "9" * 128, None],
 )
 def test_a_request_that_names_a_verb_and_an_id_passes(api: Api, releases: str, request_text: str | None) -> None:
     """Each verb is taken with an id of letters, digits and a few more characters; no request is fine too."""
@@ -250,4 +251,4 @@ def test_a_changed_request_is_checked(api: Api, releases: str) -> None:
     answer = api.request("PATCH", f"{releases}/fresh", {"metadata": {"annotations": {"tidegate.dev/request": "rolback/1"}}}, MERGE)
 
     assert not answer.accepted
-    assert "the verb is promote, rollback, pause, resume or retry" in answer.message
+    assert "the verb is promote, rollback, rollback-and-hold, pause, resume or retry" in answer.message

@@ -179,7 +179,11 @@ class Rollouts(RuleBasedStateMachine):
 
     # People and GitOps tools.
 
-    @rule(verb=st.sampled_from(["promote", "promote", "rollback", "pause", "resume", "resume", "retry", "retry", "dance"]))
+    @rule(
+        verb=st.sampled_from(
+            ["promote", "promote", "rollback", "rollback-and-hold", "pause", "resume", "resume", "retry", "retry", "dance"]
+        )
+    )
     def ask(self, verb: str) -> None:
         self.asked += 1
         self.world.ask(f"{verb}/{self.asked}")

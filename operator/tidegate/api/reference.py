@@ -50,6 +50,10 @@ class Row:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
+REQUESTS = "promote, rollback, rollback-and-hold, pause, resume or retry"
+"""The verbs of requests, as people read them."""
+
+
 def rows(schema: Schema, path: str = "") -> Iterator[Row]:
     """Go through the fields of an object's schema, depth first."""
     required = schema.get("required", ())
@@ -178,7 +182,7 @@ def _names_section() -> str:
     lines += [
         f"| Label on a managed Deployment | `{names.LABEL_RELEASE}`: the name of its Release |",
         f"| Label on the operator's Services and ReplicaSets | `{names.LABEL_ROLE}`: `stable` or `canary` |",
-        f"| Annotation on a Release | `{names.ANNOTATION_REQUEST}`: `<verb>/<id>` with promote, rollback, pause, resume or retry |",
+        f"| Annotation on a Release | `{names.ANNOTATION_REQUEST}`: `<verb>/<id>` with {REQUESTS} |",
         f"| Finalizer on a Release | `{names.FINALIZER}` |",
         f"| Admission policy that holds changed templates | `{names.HOLD_POLICY}` |",
         "",

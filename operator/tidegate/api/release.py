@@ -294,6 +294,13 @@ class RolloutStatus(Model):
     undo_since: Annotated[Time | None, Field(description="When the undoing began.")] = None
 
 
+class HoldStatus(Model):
+    """A person keeps every next version from being rolled out until the request resume."""
+
+    message: Annotated[Sentence, Field(description="The request, in words.")] = ""
+    since: Annotated[Time, Field(description="When it was asked for.")]
+
+
 class RejectedStatus(Model):
     """A revision that gets no traffic until its template changes or a person says retry."""
 
@@ -423,6 +430,9 @@ class ReleaseStatus(Model):
         K8s(list_map_keys=("revision",)),
     ] = ()
     last_rollout: Annotated[LastRollout | None, Field(description="How the last rollout went.")] = None
+    held: Annotated[
+        HoldStatus | None, Field(description="Set while no next version is rolled out, since a person asked for it.")
+    ] = None
     handled_request: Annotated[str | None, Field(max_length=256, description="The last request that was carried out.")] = None
     last_events: Annotated[
         tuple[EventStatus, ...],

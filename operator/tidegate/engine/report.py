@@ -12,7 +12,7 @@ from tidegate.engine.draft import Draft, apart
 from tidegate.engine.judging import clip
 from tidegate.engine.losses import lost_words
 from tidegate.engine.snapshot import Blocker
-from tidegate.engine.standing import obstacles
+from tidegate.engine.standing import is_native, obstacles
 from tidegate.engine.turns import rejection, whom_it_asks
 
 _FOR_A_PERSON = frozenset(
@@ -63,7 +63,9 @@ def _phase(draft: Draft) -> Phase:
     if not draft.active:
         if draft.status.stable is None or not _guarded(draft):
             return Phase.PENDING
-        return Phase.ROLLED_BACK if rejection(draft) is not None else Phase.IDLE
+        if rejection(draft) is not None:
+            return Phase.ROLLED_BACK
+        return Phase.PAUSED if _held_back(draft) and not is_native(draft) else Phase.IDLE
     if draft.undoing:
         return Phase.ROLLING_BACK
     if draft.rollout.paused is not None:
@@ -82,6 +84,11 @@ def _carried(draft: Draft) -> int:
 
 def _progress(draft: Draft) -> str:
     return f"{draft.step.index + 1} of {len(draft.spec.steps)}" if draft.active and draft.step is not None else ""
+
+
+def _held_back(draft: Draft) -> bool:
+    """Whether a person keeps the wanted version from being rolled out."""
+    return draft.status.held is not None and draft.status.stable is not None and not draft.wants(draft.stable.revision)
 
 
 def _guarded(draft: Draft) -> bool:
@@ -154,7 +161,8 @@ def _idle_sentence(draft: Draft, waits: str) -> str:
         why = f"{apart(tried, stable).version} was rolled back, {apart(stable, tried).version} serves: {rejected.message}"
         if rejected.cause is Cause.DEADLINE:
             return f"{why}; this is no verdict on it: annotate the Release with tidegate.dev/request=retry/<id> to try it again"
-        return f"{why}; waits for a new template or a request to retry"
+        then = f"; held until a request to resume: {draft.status.held.message}" if draft.status.held is not None else ""
+        return f"{why}; waits for a new template or a request to retry{then}"
     if not _guarded(draft):
         waits = waits or "; waits for changes of the Deployment to be held"
     if draft.workload is not None and draft.replicas == 0:
@@ -193,6 +201,8 @@ def _state(draft: Draft, blockers: list[Blocker], *, busy: bool) -> State:
         return State(Reason.ADOPTING, reconciling=True)
     if rejection(draft) is not None:
         return State(Reason.ROLLED_BACK, stalled=True) if draft.routes_back else State(Reason.ROLLING_BACK, reconciling=True)
+    if _held_back(draft) and not is_native(draft):
+        return State(Reason.PAUSED, stalled=True)
     if not draft.wants(draft.stable.revision):
         return State(Reason.RESTARTING if draft.replicas > 0 else Reason.SCALED_TO_ZERO, reconciling=True)
     if busy or not draft.routes_back:

@@ -1,10 +1,10 @@
-"""What a person asks for by the request annotation: promote, rollback, pause, resume, retry."""
+"""What a person asks for by the request annotation: promote, rollback, rollback-and-hold, pause, resume, retry."""
 
 from __future__ import annotations
 
 from tidegate.api.gate import BreachAction
 from tidegate.api.names import Cause, EventReason
-from tidegate.api.release import GateStatus, PauseStatus
+from tidegate.api.release import GateStatus, HoldStatus, PauseStatus
 from tidegate.engine.counted import begun_anew
 from tidegate.engine.draft import Draft
 from tidegate.engine.judging import clip
@@ -26,7 +26,9 @@ def request_is_carried_out(draft: Draft) -> bool:
         return False
     draft.set(handled_request=text)
     refusal = (
-        _HANDLERS[request.verb](draft, text) if request.verb else "it must be promote, rollback, pause, resume or retry, then /<id>"
+        _HANDLERS[request.verb](draft, text)
+        if request.verb
+        else "it must be promote, rollback, rollback-and-hold, pause, resume or retry, then /<id>"
     )
     if refusal:
         draft.notice(EventReason.REQUEST_REFUSED, f"Request {text} was not carried out: {refusal}", warn=True)
@@ -66,6 +68,16 @@ def _rollback(draft: Draft, request: str) -> str:
     return ""
 
 
+def _rollback_and_hold(draft: Draft, request: str) -> str:
+    """Roll back what is on, if something is, and start nothing after it: what comes next may be as bad, or hide what was seen."""
+    if draft.active and not draft.undoing and (refusal := _rollback(draft, request)):
+        return refusal
+    message = f"a hold was requested ({request})"
+    draft.set(held=HoldStatus(message=clip(message), since=draft.now))
+    draft.notice(EventReason.PAUSED, f"No next version is rolled out until a request to resume: {message}")
+    return ""
+
+
 def _pause(draft: Draft, request: str) -> str:
     if refusal := _no_rollout(draft):
         return refusal
@@ -78,6 +90,10 @@ def _pause(draft: Draft, request: str) -> str:
 
 
 def _resume(draft: Draft, request: str) -> str:
+    if draft.status.held is not None:
+        draft.set(held=None)
+        draft.notice(EventReason.RESUMED, f"The next version is rolled out again ({request})")
+        return ""
     if refusal := _no_rollout(draft):
         return refusal
     if draft.rollout.paused is None:
@@ -126,6 +142,7 @@ def _retry(draft: Draft, request: str) -> str:
 _HANDLERS = {
     Verb.PROMOTE: _promote,
     Verb.ROLLBACK: _rollback,
+    Verb.ROLLBACK_AND_HOLD: _rollback_and_hold,
     Verb.PAUSE: _pause,
     Verb.RESUME: _resume,
     Verb.RETRY: _retry,

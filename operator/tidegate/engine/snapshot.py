@@ -226,6 +226,7 @@ class Verb(StrEnum):
 
     PROMOTE = "promote"
     ROLLBACK = "rollback"
+    ROLLBACK_AND_HOLD = "rollback-and-hold"
     PAUSE = "pause"
     RESUME = "resume"
     RETRY = "retry"

@@ -160,6 +160,9 @@ def rollout_starts(draft: Draft) -> bool:
         return False
     if draft.wants(draft.stable.revision) or is_native(draft) or rejection(draft) is not None or obstacles(draft):
         return False
+    if draft.status.held is not None:
+        draft.wait_for(f"for a request to resume before {workload.template.version} is rolled out: {draft.status.held.message}")
+        return False
     if draft.snap.release.traffic_later:
         draft.wait_for("for the routes to be put back before a rollout starts")
         return False

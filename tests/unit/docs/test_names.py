@@ -63,7 +63,7 @@ SAID = (
 def test_every_name_that_people_meet_is_explained(names: type[StrEnum], page: str) -> None:
     """A reason, phase, cause or verb that shows up in a cluster has a row of its own in the page where people look."""
     first_cells = [line.split("|")[1] for line in text_of(page).splitlines() if line.startswith("| ")]
-    rows = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
+    rows = {name for cell in first_cells for name in re.findall(r"`([\w-]+)`", cell)}
 
     assert [name.value for name in names if name.value not in rows] == ["Waiting"] * (names is Phase)
 

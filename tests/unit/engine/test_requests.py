@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from simulation.policies import at_weight, carried, events, finish, gate, idle, policy, reach, step
+from simulation.policies import at_weight, carried, condition, events, finish, gate, idle, policy, reach, step
 from simulation.world import World
 from tidegate.api.names import Cause, Phase
 
@@ -32,6 +32,45 @@ def test_rollback_and_retry():
 
     assert world.status.rejected == ()
     assert events(world, "Resumed") == ["v2 is tried again (retry/1)"]
+
+
+def test_rollback_and_hold_keeps_what_comes_next():
+    """An incident: the version is rolled back, and the next commit starts nothing until a person says resume."""
+    world = at_weight(25, policy(*LONG))
+    ask(world, "rollback-and-hold/incident-7")
+    finish(world, Phase.ROLLED_BACK)
+    world.apply("v3")
+    world.crank(30)
+    world.die()
+    world.crank(30)
+
+    assert (world.status.rollout, world.status.phase, world.status.weight) == (None, Phase.PAUSED, 0)
+    assert condition(world, "Stalled")
+    words = "waits for a request to resume before v3 is rolled out: a hold was requested (rollback-and-hold/incident-7)"
+    assert words in world.status.message
+    assert world.cluster.deployment.paused
+
+    ask(world, "resume/1")
+    reach(world, 5)
+
+    assert world.status.candidate.version == "v3"
+    assert world.status.held is None
+
+
+def test_a_hold_without_a_rollout():
+    """Nothing is on: what comes next is held all the same, but stable's own template is not."""
+    world = idle(policy(*LONG))
+    ask(world, "rollback-and-hold/1")
+    world.crank(5)
+    assert world.status.message == "v1 serves"
+    world.apply("v2")
+    world.crank(10)
+    assert world.status.rollout is None
+
+    world.apply("v1")
+    finish(world)
+
+    assert world.status.message == "v1 serves"
 
 
 def test_retry_during_the_rollback_waits_for_its_end():
@@ -259,7 +298,7 @@ def test_requests_after_adoption_are_refused():
         ("pause/1", "no rollout is on"),
         ("resume/1", "no rollout is on"),
         ("retry/1", "the wanted version has not been rejected"),
-        ("dance/1", "it must be promote, rollback, pause, resume or retry, then /<id>"),
+        ("dance/1", "it must be promote, rollback, rollback-and-hold, pause, resume or retry, then /<id>"),
     ],
 )
 def test_request_before_a_rollout_is_refused_once(request_text: str, why: str):
