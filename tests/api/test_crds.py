@@ -14,10 +14,12 @@ from pydantic import BaseModel
 
 from api.cluster_access import ROOT, Answer, Api, api_proxy, eventually, install_crds, kubectl, namespace, needs_api, run
 from api.policy_oracle import policies, refusals
+from tidegate.api.kept import packed
 from tidegate.api.names import Cause, Condition, Phase, Verdict
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import (
     ConditionStatus,
+    EvidenceStatus,
     GateStatus,
     LastRollout,
     OriginalRule,
@@ -44,6 +46,8 @@ SPECS: dict[str, type[BaseModel]] = {
     "ClusterRolloutPolicy": RolloutPolicySpec,
 }
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+TWO_SCREENS = 130
+"""Lines of two screens of a usual size, each of them a field or an entry."""
 
 
 @pytest.fixture(scope="module")
@@ -241,6 +245,24 @@ def test_status_is_stored_as_the_operator_wrote_it(api: Api, place: str) -> None
     assert answer.accepted, answer.message
     assert status.to_wire() == answer.body["status"]
     assert status == ReleaseStatus.model_validate(answer.body["status"])
+
+
+def test_describe_fits_two_screens(api: Api, place: str) -> None:
+    """Three gates with all that their tests go on from, in the midst of a rollout: what the operator keeps for itself is packed."""
+    create_release(api, place, "described")
+    status = full_status()
+    evidence = EvidenceStatus(since=NOON, history=tuple(index / 7 for index in range(64)), state="0.123456789," * 300)
+    gates = tuple(status.gates[0].model_copy(update={"name": f"gate-{index}", "evidence": evidence}) for index in range(3))
+    last = status.last_rollout.model_copy(update={"gates": gates}) if status.last_rollout is not None else None
+    status = status.model_copy(update={"gates": gates, "last_rollout": last})
+
+    answer = apply_status(api, place, "described", packed(status.to_wire()))
+
+    assert answer.accepted, answer.message
+    assert status == ReleaseStatus.model_validate(answer.body["status"])
+    said = kubectl("describe", "release", "described", "--namespace", place).splitlines()
+    assert len(said) <= TWO_SCREENS, len(said)
+    assert max(map(len, said)) < 2000
 
 
 def test_status_of_a_rollout_that_began_under_looser_rules_is_stored(api: Api, place: str) -> None:

@@ -10,6 +10,7 @@ from e2e.manifests import Json, Pods, policy, step
 from e2e.story import HELD, Given, Then, When, manifest_text, on_the_cluster
 from e2e.world import World
 from tidegate.api.base import parse_time
+from tidegate.api.kept import opened
 
 pytestmark = on_the_cluster
 
@@ -43,7 +44,7 @@ def looks(world: World, name: str) -> list[Json]:
     """Return what a gate said at each of its looks, as far as the status told it, oldest first."""
     found: dict[str, Json] = {}
     for seen in world.history.versions("Release"):
-        for state in (seen.object.get("status") or {}).get("gates", ()):
+        for state in opened(seen.object.get("status") or {}).get("gates", ()):
             if state["name"] == name:
                 found[state["at"]] = state
     return [found[at] for at in sorted(found, key=parse_time)]

@@ -13,6 +13,7 @@ from e2e.history import History
 from e2e.manifests import NAME, App, Json
 from e2e.operator_process import Operator
 from e2e.prometheus_stand_in import StandIn
+from tidegate.api.kept import opened
 from tidegate.api.names import ANNOTATION_REQUEST
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.resources import RELEASES, resource_of
@@ -115,7 +116,7 @@ class World:
     @property
     def status(self) -> Json:
         """The Release's status as it is now."""
-        return self.release.get("status") or {}
+        return opened(self.release.get("status") or {})
 
     @property
     def message(self) -> str:

@@ -162,8 +162,9 @@ def build_schema(kind: Kind) -> Schema:
     }
     if kind.status is not None:
         status = without_defaults(structural_schema(kind.status))
-        rollout = status["properties"]["rollout"]["properties"]
-        rollout["spec"] = without_rules(rollout["spec"])
+        rollout = status["properties"]["rollout"]
+        rollout["properties"]["spec"] = without_rules(rollout["properties"]["spec"])
+        rollout["required"] = [name for name in rollout["required"] if name != "spec"]  # it is packed (`kept`)
         properties["status"] = status
     schema: Schema = {"type": "object", "description": kind.description, "required": ["spec"], "properties": properties}
     if kind.rules:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tidegate.api.base import K8s, Model, Rule, Time
 from tidegate.api.gate import Name
+from tidegate.api.kept import opened
 from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.policy import RolloutPolicySpec
 
@@ -129,6 +131,12 @@ class ReleaseSpec(Model):
         ),
         K8s(rules=(Rule("has(self.gatewayAPI)", "give exactly one router: gatewayAPI"),)),
     ] = None
+
+
+_KEPT = (
+    "What the operator keeps for itself, {} in one text (JSON, deflate, base64), which `tidegate explain` reads. It is in fields "
+    "of its own only where an operator before this one has written the status."
+)
 
 
 class RevisionStatus(Model):
@@ -260,6 +268,9 @@ class GateStatus(Model):
         float, Field(description="Seconds that usually lie between two looks that find something new; 0 until it is known.")
     ] = 0
     evidence: Annotated[EvidenceStatus | None, Field(description="Set where the judge is Evidence.")] = None
+    kept: Annotated[
+        str, Field(max_length=32768, description=_KEPT.format("all but name, verdict, values, message, looks and at,"))
+    ] = ""
 
 
 class PauseStatus(Model):
@@ -276,6 +287,7 @@ class RolloutStatus(Model):
     """The rollout that is on."""
 
     policy: Annotated[str, Field(max_length=300, description="Kind and name of the policy that it started with.")]
+    kept: Annotated[str, Field(max_length=524288, description=_KEPT.format("`spec`"))] = ""
     spec: Annotated[
         RolloutPolicySpec,
         Field(
@@ -335,6 +347,7 @@ class LastRollout(Model):
         Field(max_length=20, description="What each gate said last."),
         K8s(list_map_keys=("name",)),
     ] = ()
+    kept: Annotated[str, Field(max_length=524288, description=_KEPT.format("`gates`"))] = ""
 
 
 class OriginalRule(Model):
@@ -376,6 +389,11 @@ class EventStatus(Model):
 
 class ReleaseStatus(Model):
     """What people and tools read; and all that the operator needs to go on after a restart."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _opened(cls, status: Any) -> Any:
+        return opened(status) if isinstance(status, Mapping) else status
 
     observed_generation: Annotated[
         int,

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import structlog
 
+from tidegate.api.kept import opened
 from tidegate.api.names import Condition, Reason
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ConditionStatus, ReleaseStatus
@@ -136,7 +137,7 @@ class Memory:
         if self.sent is not None and _fingerprint(current) == self.stored and _fingerprint(wanted) == self.sent:
             # What the API server leaves out of a status, because its CRD is older, is not sent again and again.
             return Weight.NONE
-        return weigh(current, wanted)
+        return weigh(opened(current), wanted)
 
     def kept(self, release: Object, at: float | None) -> None:
         """Note that the decided status is stored, or that what is stored is close enough for now.
@@ -153,7 +154,7 @@ class Memory:
     def echoed(self, change: Change) -> bool:
         """Whether a change of the Release is nothing but the status that was sent last."""
         old, new = change.old, change.new
-        if old is None or new is None or self.offered is None or new.get("status") != self.offered:
+        if old is None or new is None or self.offered is None or opened(new.get("status") or {}) != self.offered:
             return False
         return _rest(old) == _rest(new)
 

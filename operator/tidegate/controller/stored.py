@@ -9,6 +9,7 @@ import structlog
 from pydantic import ValidationError
 
 from tidegate.api.base import plain
+from tidegate.api.kept import opened
 from tidegate.api.release import ReleaseStatus
 from tidegate.engine.requests import LONGEST_REQUEST
 from tidegate.engine.snapshot import Request, Verb
@@ -32,7 +33,7 @@ def stored_status(release: Object) -> ReleaseStatus:
     A status may have been written by an operator that knows more. Whatever else it says, above all which versions were rejected,
     must not be lost with what this one does not understand.
     """
-    stored: dict[str, Any] = dict(release.get("status") or {})
+    stored: dict[str, Any] = opened(release.get("status") or {})
     while True:
         try:
             return ReleaseStatus.model_validate(stored)

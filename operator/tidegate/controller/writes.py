@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from enum import IntEnum
 from typing import Any
 
+from tidegate.api.kept import packed
 from tidegate.api.names import FINALIZER
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.resources import RELEASES
@@ -101,7 +102,7 @@ async def write_status(cluster: Cluster, release: Object, status: Mapping[str, A
         Conflict: the Release has changed since it was read, or there is another one of this name now.
         ApiError: the write failed.
     """
-    patch = difference(release.get("status") or {}, status)
+    patch = difference(release.get("status") or {}, packed(status))
     if not patch:
         return release
     metadata = release["metadata"]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidegate.api.kept import packed
 from tidegate.controller.writes import Weight, difference, weigh, write_finalizer, write_status
 from tidegate.runtime.spare import ROOM, Spare
 from tidegate.runtime.store import Object
@@ -109,7 +110,7 @@ def test_first_status_is_a_decision() -> None:
 
 async def test_status_is_written_to_its_object_alone(stage: Stage, api: ApiServer) -> None:
     """A status is sent as the difference, to the object that it was decided for; equal ones are not sent."""
-    stored = stage.add(objects.release(status=STATUS))
+    stored = stage.add(objects.release(status=packed(STATUS)))
 
     written = await write_status(stage.cluster, stored, {**STATUS, "weight": 0})
     again = await write_status(stage.cluster, written, {**STATUS, "weight": 0})
