@@ -88,6 +88,7 @@ def _unready(name: str, story: str, words: tuple[str, ...], **pod: object) -> Ca
         before={"RolloutPolicy": _SHORT},
         then={"Deployment": template(container("v2"), **pod)},
         load=10,
+        sample=name in {"readiness-gate", "init-endless"},
     )
 
 

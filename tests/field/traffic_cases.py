@@ -145,6 +145,7 @@ CASES = (
         (End(Outcome.UNDONE, ("port", "http")), End(Outcome.REFUSED, ("port", "http"))),
         before={"RolloutPolicy": policy(step(50, "4s"), step(100), progressDeadline="20s")},
         then={"Deployment": template(container("v2", port_name="web"))},
+        sample=True,
     ),
     Case(
         "one-port-of-two",

@@ -21,6 +21,7 @@ from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import (
     GatewayAPI,
     HTTPRouteRef,
+    LastRollout,
     PolicyRef,
     ReleaseSpec,
     ReleaseStatus,
@@ -106,6 +107,7 @@ class Past:
         start: when the rollout began.
         end: when the data ends.
         version: name of the new version for people.
+        fact: what has become of the version in fact; None where that is not known, or it has not ended.
     """
 
     names: Names
@@ -113,6 +115,7 @@ class Past:
     start: datetime
     end: datetime
     version: str = "the new version"
+    fact: LastRollout | None = None
 
 
 @dataclass(frozen=True)

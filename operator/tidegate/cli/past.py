@@ -106,7 +106,8 @@ async def from_cluster(cluster: Cluster, namespace: str, name: str, given: Given
         stable_pods=given.stable_pods or pods_of(stable),
         port=given.service_port or await _port(cluster, namespace, spec, status, service),
     )
-    return _sound(Past(names, revision, given.start or start, given.end or end, version))
+    fact = status.last_rollout if status.rollout is None and given.start is None and given.end is None else None
+    return _sound(Past(names, revision, given.start or start, given.end or end, version, fact))
 
 
 def _sound(past: Past) -> Past:
@@ -136,7 +137,9 @@ def _rollout(label: str, status: ReleaseStatus, now: datetime) -> tuple[str, dat
     last = status.last_rollout
     if last is None:
         fail(f"no rollout of {label} is known: say with --from, --to and --service or --canary-pods what to look at")
-    return last.revision, last.started_at, last.finished_at, last.version
+    # What its gates have counted began with the first traffic, which may have been long after the rollout did.
+    counted = [state.evidence.since for state in last.gates if state.evidence is not None]
+    return last.revision, min(counted, default=last.started_at), last.finished_at, last.version
 
 
 def _own_sets(found: Iterable[Mapping[str, Any]], spec: ReleaseSpec, release: str) -> dict[str, str]:

@@ -13,13 +13,16 @@ from rich.console import Console
 from rich.table import Table
 
 from tidegate.api.base import format_duration, format_time
-from tidegate.api.names import EventReason
+from tidegate.api.names import Cause, EventReason
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.backtest.replay import VERDICT, Entry, Outcome, Past, Result
 from tidegate.cli import output
 from tidegate.cli.output import Format
 from tidegate.judge import explain
+from tidegate.judge.words import count
 
+_BY_GATES = frozenset({Cause.GATE, Cause.NO_DATA, Cause.PROMOTED})
+"""Causes of an end that gates have a part in."""
 _COLOURS = {
     Outcome.PROMOTED: typer.colors.GREEN,
     Outcome.ROLLED_BACK: typer.colors.RED,
@@ -66,6 +69,8 @@ class Replayed:
             "afterSeconds": self.after.total_seconds(),
             "gate": result.gate or None,
             "message": result.message,
+            "fact": None if self.past.fact is None else self.past.fact.to_wire() | {"gates": None},
+            "differs": list(differences(self)),
             "warnings": list(result.warnings),
             "looks": result.looks,
             "undecidedLooks": result.starved,
@@ -121,6 +126,29 @@ def _told_once(timeline: Sequence[Entry]) -> Iterator[Entry]:
             yield entry
 
 
+def differences(one: Replayed) -> Iterator[str]:
+    """Say what has become of the version in fact, and why that is otherwise than here; nothing where it is the same."""
+    fact, result = one.past.fact, one.result
+    if fact is None or fact.outcome.value == result.outcome.value:
+        return
+    yield f"In fact it was {fact.outcome.value} at {fact.finished_at:%H:%M:%S} UTC: {fact.message}"
+    if fact.cause not in _BY_GATES:
+        yield f"That was not the gates' doing ({fact.cause}), and nothing else is replayed."
+        return
+    here = {state.name: state.evidence for state in result.status.gates}
+    for state in fact.gates:
+        was, now = state.evidence, here.get(state.name)
+        if was is None or now is None:
+            continue
+        counts = [f"{count(found.canary_bad or 0)} of {count(found.canary_requests)}" for found in (was, now)]
+        bad = "the same counts, so the policies differ" if counts[0] == counts[1] else f"it counts {counts[1]} here"
+        yield f"Gate {state.name} had counted {counts[0]} requests of the new version as bad when it ended; {bad}."
+    yield (
+        "A replay looks at instants of its own, sees what Prometheus has now, and knows nothing of the time before the first "
+        "traffic: near the limit that decides otherwise."
+    )
+
+
 def _story(one: Replayed) -> list[str]:
     width, result = max(60, output.columns()), one.result
     head = typer.style(f"{one.policy}: {result.outcome.value}", fg=_COLOURS[result.outcome], bold=True)
@@ -133,6 +161,8 @@ def _story(one: Replayed) -> list[str]:
         start = f"  {result.at:%H:%M:%S} {result.status.weight:>3}%  "
         text = f"The data ends: {result.message}"
         lines += textwrap.wrap(text, width, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False)
+    for text in differences(one):
+        lines += textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
     for gate in one.spec.gates:
         looks, starved = result.looks.get(gate.name, 0), result.starved.get(gate.name, 0)
         if looks and starved == looks:

@@ -176,6 +176,47 @@ def objects_of() -> Json:
     }
 
 
+def test_what_was_otherwise_in_fact_is_told(
+    tidegate: Tidegate,
+    tmp_path: Path,
+    serve: Callable[..., Server],
+    cluster: Callable[[Json], tuple[Server, Path]],
+) -> None:
+    """Given a rollback that just happened and a replay that promotes, then both are told, with the counts on which each rests."""
+    server, objects = serve(remembering(lambda passed: 0.01)), objects_of()
+    evidence = {"since": "2026-11-21T12:05:00Z", "canaryRequests": 250, "canaryBad": 13}
+    gate = {"name": "orders", "verdict": "Fail", "at": "2026-11-21T12:30:00Z", "evidence": evidence}
+    last = objects["/apis/tidegate.dev/v1alpha1/namespaces/shop/releases/checkout"]["status"]["lastRollout"]
+    last |= {"message": "gate orders: too many", "gates": [gate]}
+    _, kubeconfig = cluster(objects)
+
+    arguments = ("--prometheus", server.address, "--release", "checkout", "--kubeconfig", kubeconfig)
+    document = json.loads(tidegate("backtest", "-p", policy(tmp_path, OWN), *arguments, "-o", "json").stdout)[0]
+    said = " ".join(tidegate("backtest", "-p", policy(tmp_path, OWN), *arguments).stdout.split())
+
+    assert ("Promoted", "RolledBack") == (document["outcome"], document["fact"]["outcome"])
+    assert document["from"] == "2026-11-21T12:05:00.000Z"
+    assert "In fact it was RolledBack at 12:30:00 UTC: gate orders: too many" in said
+    assert "A replay looks at instants of its own" in said
+
+
+def test_a_rollback_that_no_gate_has_caused_is_not_replayed(
+    tidegate: Tidegate,
+    tmp_path: Path,
+    serve: Callable[..., Server],
+    cluster: Callable[[Json], tuple[Server, Path]],
+) -> None:
+    """Given a rollback that a person has asked for, then the replay says that nothing but gates is replayed."""
+    server, objects = serve(remembering(lambda passed: 0.01)), objects_of()
+    objects["/apis/tidegate.dev/v1alpha1/namespaces/shop/releases/checkout"]["status"]["lastRollout"]["cause"] = "Requested"
+    _, kubeconfig = cluster(objects)
+
+    arguments = ("--prometheus", server.address, "--release", "checkout", "--kubeconfig", kubeconfig)
+    said = " ".join(tidegate("backtest", "-p", policy(tmp_path, OWN), *arguments).stdout.split())
+
+    assert "That was not the gates' doing (Requested), and nothing else is replayed." in said
+
+
 def test_a_release_that_never_rolled_out_has_no_past(
     tidegate: Tidegate, tmp_path: Path, cluster: Callable[[Json], tuple[Server, Path]]
 ) -> None:
