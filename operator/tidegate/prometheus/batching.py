@@ -126,7 +126,7 @@ class Batcher:
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, collection: _Collection) -> None:
-        chunks = self._lessons.chunks(list(collection.askers.items()))
+        chunks = self._lessons.chunks(list(collection.askers.items()), self.connection.longest_query)
         try:
             late = await asyncio.gather(*(self._ask(chunk, collection) for chunk in chunks))
         finally:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import orjson
@@ -37,6 +38,7 @@ from tidegate.prometheus.answers import (
 )
 from tidegate.prometheus.budgets import Unread
 from tidegate.prometheus.config import ConnectionConfig
+from tidegate.prometheus.dialects import LATENCY_OFFSET, PROBE, longest_query, without_echo, without_native
 from tidegate.prometheus.session import (
     LARGEST_ANSWER,
     BoundedSession,
@@ -70,6 +72,12 @@ FURTHEST = timedelta(minutes=5)
 the last sample instead looks no further back than this, as a rule. What is further off comes out of somebody's cache."""
 LONGEST_WORDS = 500
 """Characters of what others say that are passed on."""
+_PROBED_EVERY = 600.0
+"""Seconds for which it is known whether a server lacks native histograms."""
+LONGEST_QUERY = 96 * 1024
+"""Bytes of one query at most, until a server has said that it takes less."""
+_SHORTEST_BOUND = 8 * 1024
+"""What is taken for such a bound at least: a query could have its error say anything."""
 _GRACE = 1.0
 """Seconds that a thread gets beyond the deadline of its sockets before it is given up."""
 
@@ -102,6 +110,8 @@ class Connection:
         self._threads = ThreadPoolExecutor(config.concurrency, thread_name_prefix=f"prometheus-{config.name}")
         self._turns = Turns(config.concurrency, config.concurrency * _QUEUE_PER_SLOT, waited)
         self._answered = float("-inf")
+        self.longest_query = LONGEST_QUERY
+        self._native, self._probed = True, float("-inf")
         self._lock = threading.Lock()
         self._client: PrometheusConnect | None = None
         self._session: BoundedSession | None = None
@@ -141,11 +151,13 @@ class Connection:
             asker: for whom.
             read: reads the answer in the thread that asks.
         """
-        return await self._run(lambda: self._read(self._ask(promql, at, most), at, read), asker, 1)
+        send = partial(self._ask, at=at, most=most)
+        return await self._run(lambda: self._read(self._understood(promql, send, at), at, read), asker, 1)
 
     async def joint(self, promql: str, at: datetime, *, asker: Asker = EVERYBODY, read: Read | None = None) -> Result | Trouble:
         """Evaluate a query that is made of many; see `alone`. It is sent in a body and its warnings are told."""
-        return await self._run(lambda: self._read(self._post(promql, at), at, read), asker, _JOINT_ROOM)
+        send = partial(self._post, at=at)
+        return await self._run(lambda: self._read(self._understood(promql, send, at), at, read), asker, _JOINT_ROOM)
 
     def _read(self, result: Result, at: datetime, read: Read | None) -> Result | Trouble:
         """Return an answer as it was read; a trouble where it is about another time than was asked for."""
@@ -202,7 +214,7 @@ class Connection:
             return ask()
         except RefusedError as error:
             # Cut only afterwards: half of a secret would not be found.
-            said = self._credentials.redact(str(error))
+            said = without_echo(self._credentials.redact(str(error)))
             if (told := before_series(said)) != said:
                 _LOG.debug("Prometheus connection %s: %s", self.config.name, plain(said, LONGEST_WORDS))
             words = plain(told, LONGEST_WORDS)
@@ -220,6 +232,35 @@ class Connection:
             return self.trouble(f"{words} ({self.config.address})")
         except (ValueError, LookupError, TypeError, AttributeError):
             return self.trouble("the answer is not in the way of Prometheus")
+
+    def _understood(self, promql: str, send: Callable[[str], Result], at: datetime) -> Result:
+        """Send a query, without what the server lacks; it is found out where a query that has it is refused.
+
+        What the error says is not looked at for that, which anybody's query may have made it say.
+        """
+        known = self._clock() - self._probed < _PROBED_EVERY
+        text = without_native(promql) if known and not self._native else promql
+        try:
+            return send(text)
+        except RefusedError as error:
+            longest = longest_query(str(error))
+            if longest is not None and longest < len(text.encode(errors="replace")):
+                self.longest_query = max(longest, _SHORTEST_BOUND)
+            less = without_native(text)
+            if error.cause is not Cause.QUERY or less == text or self._has_native(at):
+                raise
+        return send(less)
+
+    def _has_native(self, at: datetime) -> bool:
+        now = self._clock()
+        if now - self._probed >= _PROBED_EVERY:
+            try:
+                self._ask(PROBE, at, 1)
+                self._native = True
+            except RefusedError as error:
+                self._native = error.cause is not Cause.QUERY
+            self._probed = now
+        return self._native
 
     def _ask(self, promql: str, at: datetime, most: int) -> Result:
         if len(promql) > _LONGEST_IN_ADDRESS:
@@ -247,7 +288,7 @@ class Connection:
 
     def _parameters(self, at: datetime) -> dict[str, str]:
         milliseconds = round(self.config.timeout.total_seconds() * 900)
-        return {"time": f"{at.timestamp():.3f}", "timeout": f"{milliseconds}ms"}
+        return {"time": f"{at.timestamp():.3f}", "timeout": f"{milliseconds}ms", **LATENCY_OFFSET}
 
     def _connected(self) -> tuple[PrometheusConnect, BoundedSession]:
         """Return the client and the session beneath it, new ones where the TLS files have changed."""

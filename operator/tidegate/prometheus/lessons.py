@@ -15,7 +15,9 @@ from tidegate.prometheus.scalars import is_scalar
 MOST_TOGETHER = 100
 """Questions in one request at most: the server works on them one after the other, within the time of one query."""
 LONGEST_TOGETHER = 96 * 1024
-"""Characters of one request at most."""
+"""Bytes of one request at most, where the server does not take less."""
+_AROUND = 96
+"""Bytes that joining puts around each question (`batching.join`)."""
 SLOW = 1.0
 """Seconds from which on a question is slow."""
 CUT_SHORT = re.compile(r"truncated|\blimit", re.IGNORECASE)
@@ -39,6 +41,11 @@ class Question:
     promql: str
     most: int
     read: Read | None = None
+
+    @cached_property
+    def length(self) -> int:
+        """Bytes that it takes in a request with others."""
+        return len(self.promql.encode(errors="replace")) + _AROUND
 
     @cached_property
     def mark(self) -> bytes:
@@ -80,8 +87,8 @@ class Lessons:
         self._tolerated: dict[str, float] = {}
         self._only_alone_until = float("-inf")
 
-    def chunks(self, questions: Sequence[tuple[Question, Asker]]) -> list[tuple[Question, ...]]:
-        """Divide questions into those that are asked in one request.
+    def chunks(self, questions: Sequence[tuple[Question, Asker]], longest: int = LONGEST_TOGETHER) -> list[tuple[Question, ...]]:
+        """Divide questions into those that are asked in one request, of so many bytes at most.
 
         Until it is known of a question that it is quick, it keeps company with those of its own namespace alone: who asks slowly
         keeps nobody else waiting.
@@ -96,11 +103,11 @@ class Lessons:
             chunk: list[Question] = []
             length = 0
             for question in some:
-                if chunk and (len(chunk) >= most or length + len(question.promql) > LONGEST_TOGETHER):
+                if chunk and (len(chunk) >= most or length + question.length > longest):
                     chunks.append(tuple(chunk))
                     chunk, length = [], 0
                 chunk.append(question)
-                length += len(question.promql)
+                length += question.length
             chunks.append(tuple(chunk))
         return chunks
 

@@ -24,7 +24,7 @@ _NO_NAME = re.compile(r"[^a-zA-Z0-9-]")
 _HARMLESS = re.compile(r"[a-zA-Z0-9_:.-]*+")
 """What may stand outside of quotes without changing what a query means."""
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
-_LEXEMES = re.compile(rf"""{_STRINGS}|{_OPEN}|(?P<bracket>[()\[\]{{}}])|[^"'`\#()\[\]{{}}]++""")
+LEXEMES = re.compile(rf"""{_STRINGS}|{_OPEN}|(?P<bracket>[()\[\]{{}}])|[^"'`\#()\[\]{{}}]++""")
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def fill(query: str, values: Mapping[str, str]) -> str:
 def self_contained(query: str) -> bool:
     """Whether a query ends every string and bracket that it begins, and no other, so that text around it keeps its meaning."""
     expected: list[str] = []
-    for found in _LEXEMES.finditer(query):
+    for found in LEXEMES.finditer(query):
         if found.lastgroup == "open":
             return False
         if found.lastgroup != "bracket":

@@ -76,6 +76,8 @@ class ScriptedPrometheus:
         self.connections = 0
         self._respond: Respond = lambda _: None
         self._script: dict[str, Respond] = {}
+        self.understands: Callable[[str], str] = lambda _: ""
+        """Returns what is wrong with a request's query, whatever else is told; empty where nothing is."""
         self._answer: tuple[int, dict[str, Any]] | None = None
         self._answers: dict[str, tuple[int, dict[str, Any]] | None] = {}
         self._over = threading.Event()
@@ -141,6 +143,9 @@ class ScriptedPrometheus:
 
     def _respond_to(self, handler: BaseHTTPRequestHandler, parameters: dict[str, str]) -> None:
         query = parameters.get("query", "")
+        if wrong := self.understands(query):
+            send(handler, 400, json.dumps({"status": "error", "errorType": "400", "error": wrong}).encode())
+            return
         joined = joined_of(query)
         wrapped = [SCALAR.fullmatch(expression) for expression, _ in joined]
         asked = [one[1] if one else expression for (expression, _), one in zip(joined, wrapped, strict=True)] or [query]
