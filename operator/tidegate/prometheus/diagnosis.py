@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from tidegate.api.base import format_duration
 from tidegate.api.gate import Gate
-from tidegate.api.metric import Counters, Measure, Preset
-from tidegate.prometheus import presets
+from tidegate.api.metric import Counters, Measure, Preset, Source
+from tidegate.prometheus import cures, presets
 from tidegate.prometheus.answers import Ask, Trouble
+from tidegate.prometheus.cures import Cure
 from tidegate.prometheus.presets import TELEMETRY, Version, places
 from tidegate.prometheus.promql import Matcher, Names, fill, quoted, variables
 from tidegate.prometheus.selectors import Condition, selectors
@@ -32,12 +33,14 @@ class _Selection:
     Attributes:
         metrics: names of the metric; one is enough.
         ways: conditions on labels, in every way that series may be labelled; one is enough.
-        preset: it is a preset's, whose labels are known to begin with the namespace where they do not say it.
+        source: of the preset that it is, whose labels are known to begin with the namespace where they do not say it.
+        cures: what else may be there, by the name of the metric; the first that is tells what helps.
     """
 
     metrics: tuple[str, ...]
     ways: tuple[tuple[Condition, ...], ...]
-    preset: bool = False
+    source: Source | None = None
+    cures: tuple[Cure, ...] = ()
 
 
 @dataclass
@@ -112,8 +115,15 @@ async def diagnose(ask: Ask, gate: Gate, names: Names, version: Version) -> str:
     """
     for selection in _selections(gate, names, version):
         if words := await _missing(ask, selection, names.namespace):
-            return words
+            cure = await _cure(ask, selection.cures)
+            return f"{words}; {cure}" if cure else words
     return ""
+
+
+async def _cure(ask: Ask, known: Sequence[Cure]) -> str:
+    """Return what helps, of the first of several things that is there."""
+    numbers = await _numbers(ask, [f"count({one.series})" for one in known])
+    return next((one.words for one, number in zip(known, numbers or (), strict=False) if number), "")
 
 
 async def _missing(ask: Ask, selection: _Selection, namespace: str) -> str:
@@ -137,11 +147,11 @@ async def _missing(ask: Ask, selection: _Selection, namespace: str) -> str:
     _, way, failing = nearest
     if not failing:
         return f"no series {metric} has {' and '.join(condition.text for condition in way)} at once"
-    return await _wrong_value(ask, metric, way, failing[0], namespace, preset=selection.preset)
+    return await _wrong_value(ask, metric, way, failing[0], namespace, source=selection.source)
 
 
 async def _wrong_value(
-    ask: Ask, metric: str, way: Sequence[Condition], condition: Condition, namespace: str, *, preset: bool
+    ask: Ask, metric: str, way: Sequence[Condition], condition: Condition, namespace: str, *, source: Source | None
 ) -> str:
     """Say which condition matches nothing, with what there is in its place, as far as that is of the Release's own namespace.
 
@@ -157,7 +167,8 @@ async def _wrong_value(
     if not any(values):
         return f"{words}: none of them has a label {condition.label}"
     # What others call their Services and pods is no concern of people who may read this status.
-    examples = [_shortened(value) for value in values if value and (within or (preset and value.startswith(f"{namespace}_")))]
+    own = (f"{namespace}_", f"service/{namespace}/", f"httproute/{namespace}/") if source is not None else ()
+    examples = [_shortened(value) for value in values if value and (within or value.startswith(own))]
     known = f" (e.g. {', '.join(sorted(examples))})" if examples else ""
     return f"{words}: the metric exists with other values of {condition.label}{known}"
 
@@ -185,19 +196,27 @@ def _selections(gate: Gate, names: Names, version: Version) -> Iterator[_Selecti
 
 
 def _of_preset(preset: Preset, names: Names, version: Version) -> Iterator[_Selection]:
-    ways = tuple(tuple(_condition(one) for one in where) for where in places(preset.source, names, version))
+    where = places(preset.source, names, version)
+    for metrics in _metrics(preset):
+        also_known = [*cures.of_name(preset.source, metrics)]
+        for metric in metrics:
+            also_known += cures.cures(preset.source, metric, where[0], names.namespace)
+        ways = tuple(tuple(_condition(one) for one in way) for way in where)
+        yield _Selection(metrics, ways, preset.source, tuple(also_known))
+
+
+def _metrics(preset: Preset) -> Iterator[tuple[str, ...]]:
+    """Yield the names of each metric that a preset needs."""
     known = TELEMETRY.get(preset.source)
     if known is None:
         first = {Measure.CPU: presets.CPU, Measure.MEMORY: presets.MEMORY}.get(preset.measure, presets.RESTARTS)
-        yield _Selection((first,), ways, preset=True)
+        yield (first,)
         if first != presets.RESTARTS:
-            yield _Selection((presets.LIMITS,), ways, preset=True)
-        return
-    if preset.measure in (Measure.LATENCY, Measure.TAIL):
-        metrics = (f"{known.histogram}_bucket", known.histogram) if known.native else (f"{known.histogram}_bucket",)
+            yield (presets.LIMITS,)
+    elif preset.measure in (Measure.LATENCY, Measure.TAIL):
+        yield (f"{known.histogram}_bucket", known.histogram) if known.native else (f"{known.histogram}_bucket",)
     else:
-        metrics = (known.counter,) if known.counter else (f"{known.histogram}_count", known.histogram)
-    yield _Selection(metrics, ways, preset=True)
+        yield (known.counter,) if known.counter else (f"{known.histogram}_count", known.histogram)
 
 
 def _of_own(counters: Counters, values: dict[str, str], version: Version) -> Iterator[_Selection]:

@@ -157,6 +157,8 @@ TELEMETRY: Mapping[Source, Telemetry] = {
     # (source/common/config/well_known_names.cc of envoyproxy/envoy).
     # Contour sets alt_stat_name, which becomes envoy_cluster_name, to <namespace>_<service>_<port> whatever the length
     # (internal/envoy/cluster.go, AltStatName); only the cluster's own name, which the metrics do not carry, is cut and hashed.
+    # Envoy Gateway with EnvoyProxy.spec.mergeBackends calls them service/<namespace>/<service>/<port>/<name of the port> (seen with
+    # 1.9.0); without, one cluster serves both versions of a rule.
     # gRPC calls, which fail in their trailers under status 200, are told by the filter grpc_stats, which Contour has in place
     # (https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/grpc_stats_filter).
     Source.ENVOY: Telemetry(
@@ -216,7 +218,9 @@ TELEMETRY: Mapping[Source, Telemetry] = {
     ),
     # pkg/observability/metrics/prometheus.go of traefik/traefik: labels code and service. The Gateway provider calls a service
     # <namespace>-<name>-<port>@kubernetesgateway, newer ones <namespace>-<name>-http-<port>@...
-    # (pkg/provider/kubernetes/gateway/httproute.go), the other providers of Kubernetes alike.
+    # (pkg/provider/kubernetes/gateway/httproute.go), the other providers of Kubernetes alike. From 3.7.6 on it says
+    # httproute-<route>-gw-<gateway>-ep-<entry point>-<rule>-<hash>-svc-<namespace>-<name>-<backend>@kubernetesgateway (seen with
+    # 3.7.9): the number behind the name is the place of the backend in its rule, and no port.
     Source.TRAEFIK: Telemetry(
         "traefik_service_requests_total",
         *_codes("code"),
@@ -286,14 +290,19 @@ def _place(source: Source, known: Telemetry, labels: tuple[str, ...], names: Nam
     }[version]
     match known.by:
         case _By.CLUSTER:
-            return (_one_of(labels[0], *(f"{names.namespace}_{service}_{names.service_port}" for service in services)),)
+            of_contour = (f"{names.namespace}_{service}_{names.service_port}" for service in services)
+            of_envoy_gateway = (f"service/{names.namespace}/{service}/{names.service_port}/" for service in services)
+            clusters = (*map(literally, of_contour), *(f"{literally(start)}.*" for start in of_envoy_gateway))
+            return (like(labels[0], "|".join(clusters)),)
         case _By.SERVICE:
             return equal(labels[0], names.namespace), _one_of(labels[1], *services)
         case _:
             each = "|".join(map(literally, services))
             some = each if len(services) == 1 else f"(?:{each})"
-            backend = f"{literally(names.namespace)}-{some}-(?:http-)?{names.service_port}@kubernetes(?:gateway|crd)?"
-            return (like(labels[0], backend),)
+            namespace = literally(names.namespace)
+            backend = f"{namespace}-{some}-(?:http-)?{names.service_port}@kubernetes(?:gateway|crd)?"
+            newer = f"httproute-.*-svc-{namespace}-{some}-[0-9]+@kubernetesgateway"
+            return (like(labels[0], f"{backend}|{newer}"),)
 
 
 def _one_of(label: str, *values: str) -> Matcher:

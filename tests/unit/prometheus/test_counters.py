@@ -14,7 +14,9 @@ PROCESS = (
     "instance, namespace, pod, container, controller_pod, exported_job, exported_instance, exported_pod, "
     "k8s_namespace_name, k8s_pod_name, k8s_container_name, service_instance_id"
 )
-BACKEND = "shop-checkout-canary-(?:http-)?80@kubernetes(?:gateway|crd)?"
+BACKEND = (
+    "shop-checkout-canary-(?:http-)?80@kubernetes(?:gateway|crd)?|httproute-.*-svc-shop-checkout-canary-[0-9]+@kubernetesgateway"
+)
 PODS = 'namespace="shop",pod=~"c-[a-z0-9]{5}"'
 BIRTH = f"process_start_time_seconds{{{PODS}}}"
 PERCENT = {"versusStable": {"maxIncrease": {"percent": 10}}}
@@ -40,12 +42,12 @@ def together(total: str, untold: str) -> str:
     [
         (
             "Envoy",
-            'envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-canary_80"}',
-            'envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-canary_80",envoy_response_code=~"5.."}',
+            'envoy_cluster_upstream_rq{envoy_cluster_name=~"shop_checkout-canary_80|service/shop/checkout-canary/80/.*"}',
+            'envoy_cluster_upstream_rq{envoy_cluster_name=~"shop_checkout-canary_80|service/shop/checkout-canary/80/.*",envoy_response_code=~"5.."}',
             (
-                'envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-canary_80",'
+                'envoy_cluster_upstream_rq{envoy_cluster_name=~"shop_checkout-canary_80|service/shop/checkout-canary/80/.*",'
                 'envoy_response_code!~"[0-9]+|[0-9](?:xx|XX)"}'
-                ' or envoy_cluster_grpc_total{envoy_cluster_name="shop_checkout-canary_80"}'
+                ' or envoy_cluster_grpc_total{envoy_cluster_name=~"shop_checkout-canary_80|service/shop/checkout-canary/80/.*"}'
             ),
         ),
         (
@@ -206,7 +208,10 @@ def test_witnesses_of_a_gateway():
     """Any series of the service tells that the gateway was there when counting began, also those of the user's own Service."""
     asked = raw_counters(preset("Envoy", "ErrorRate"), NAMES)
 
-    services = "shop_checkout-canary_80|shop_checkout-stable_80|shop_checkout_80"
+    services = (
+        "shop_checkout-canary_80|shop_checkout-stable_80|shop_checkout_80"
+        "|service/shop/checkout-canary/80/.*|service/shop/checkout-stable/80/.*|service/shop/checkout/80/.*"
+    )
     assert asked.witnesses == f'count by ({PROCESS}) (envoy_cluster_upstream_rq{{envoy_cluster_name=~"{services}"}})'
 
 

@@ -186,3 +186,65 @@ async def test_examples_of_the_own_namespace_are_given(quote):
     words = await diagnose(series.ask, own(f'orders_total{{{where},result="bad"}}'), NAMES, Version.CANARY)
 
     assert words.endswith("the metric exists with other values of result (e.g. failed)")
+
+
+RESTARTS = "kube_pod_container_status_restarts_total"
+
+
+def pods_by(namespace: str, pod: str) -> str:
+    return f'{{{namespace}="shop",{pod}=~"c-[a-z0-9]{{5}}"}}'
+
+
+@pytest.mark.parametrize(
+    ("source", "there", "words"),
+    [
+        ("HTTP", {"http_requests": 1}, "; there is http_requests: name it http_requests_total where it is exposed or relabelled"),
+        (
+            "HTTP",
+            {"http_requests_total": 1, f"http_requests_total{pods_by('exported_namespace', 'exported_pod')}": 1},
+            "named by exported_namespace and exported_pod: set honorLabels: true",
+        ),
+        (
+            "GRPC",
+            {
+                "grpc_server_handled_total": 1,
+                f"grpc_server_handled_total{pods_by('kubernetes_namespace', 'kubernetes_pod_name')}": 1,
+            },
+            "named by kubernetes_namespace and kubernetes_pod_name: relabel them to namespace and pod",
+        ),
+        (
+            "OpenTelemetry",
+            {
+                "http_server_request_duration_seconds_count": 1,
+                f"target_info{pods_by('k8s_namespace_name', 'k8s_pod_name')}": 1,
+            },
+            "; the pods are named by target_info alone: add k8s.namespace.name and k8s.pod.name to otlp.promote_resource_attr",
+        ),
+        (
+            "OpenTelemetry",
+            {'{__name__=~"http\\\\.server\\\\.request\\\\.duration(?:_count)?"}': 1},
+            "; there is http.server.request.duration: set otlp.translation_strategy: UnderscoreEscapingWithSuffixes",
+        ),
+        (
+            "Envoy",
+            {
+                "envoy_cluster_upstream_rq": 1,
+                'envoy_cluster_upstream_rq{envoy_cluster_name=~"httproute/shop/.*"}': 1,
+            },
+            "; Envoy Gateway counts both versions as one: set EnvoyProxy.spec.mergeBackends",
+        ),
+        (
+            "Kubernetes",
+            {
+                RESTARTS: 1,
+                RESTARTS + pods_by("exported_namespace", "exported_pod"): 1,
+            },
+            "named by exported_namespace and exported_pod: set honorLabels: true",
+        ),
+    ],
+)
+async def test_what_is_there_instead_and_what_helps(source, there, words):
+    """The cure is told with the symptom, as far as the Release's own pods are concerned."""
+    gate = preset(source, "Restarts" if source == "Kubernetes" else "ErrorRate")
+
+    assert words in await diagnose(Series(there).ask, gate, NAMES, Version.CANARY)
