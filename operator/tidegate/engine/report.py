@@ -65,7 +65,9 @@ def _phase(draft: Draft) -> Phase:
             return Phase.PENDING
         if rejection(draft) is not None:
             return Phase.ROLLED_BACK
-        return Phase.PAUSED if _held_back(draft) and not is_native(draft) else Phase.IDLE
+        if _held_back(draft) and not is_native(draft):
+            return Phase.PAUSED
+        return Phase.WAITING if _kept_waiting(draft) else Phase.IDLE
     if draft.undoing:
         return Phase.ROLLING_BACK
     if draft.rollout.paused is not None:
@@ -89,6 +91,13 @@ def _progress(draft: Draft) -> str:
 def _held_back(draft: Draft) -> bool:
     """Whether a person keeps the wanted version from being rolled out."""
     return draft.status.held is not None and draft.status.stable is not None and not draft.wants(draft.stable.revision)
+
+
+def _kept_waiting(draft: Draft) -> bool:
+    """Whether a version is wanted whose rollout cannot begin, since something is missing or refused."""
+    if draft.workload is None or draft.status.stable is None or draft.deleting or is_native(draft):
+        return False
+    return bool(obstacles(draft)) and not draft.wants(draft.stable.revision)
 
 
 def _guarded(draft: Draft) -> bool:
@@ -118,8 +127,16 @@ def _sentence(draft: Draft, blockers: list[Blocker]) -> str:
     shifted = draft.snap.release.traffic_later and draft.status.original_rules
     later = "; spec.traffic has changed and counts once the routes are back" if shifted else ""
     if not draft.active:
-        return (trouble or _idle_sentence(draft, waits)) + later
+        kept = f"; {_wanted(draft)} waits for that, {draft.stable.version} serves" if draft.status.phase is Phase.WAITING else ""
+        return (trouble + kept or _idle_sentence(draft, waits)) + later
     return (f"{trouble}; " if trouble else "") + _rollout_sentence(draft, _blind(draft) + waits) + later
+
+
+def _wanted(draft: Draft) -> str:
+    """Return the name of the version that the template is of."""
+    assert draft.workload is not None
+    template = draft.workload.template
+    return apart(RevisionStatus(revision=template.revision, version=template.version), draft.stable).version
 
 
 def _blind(draft: Draft) -> str:

@@ -187,7 +187,8 @@ def test_what_is_missing_stalls_and_recovers_alone(what: str, expected: Reason, 
     world.apply("v2")
     world.crank(3)
     assert (reason(world), condition(world, "Stalled"), ready(world)) == (expected, True, False)
-    assert world.status.message == words
+    assert world.status.message == f"{words}; v2 waits for that, v1 serves"
+    assert world.status.phase is Phase.WAITING
     assert events(world, "Blocked") == [words]
     assert world.status.candidate is None
 

@@ -461,3 +461,19 @@ def test_name_of_a_rejected_version_is_kept():
     world.crank(1)
 
     assert (world.status.stable.version, world.status.rejected[0].version) == ("v1", "v2")
+
+
+def test_a_version_that_waits_for_a_broken_route_is_not_idle():
+    """Its rollout cannot begin: the phase is Waiting, the cause comes first, and the version is named; mended, it begins."""
+    world = idle(policy(*LONG))
+    world.cluster.routes["web"].trouble = "Gateway contour: listener is gone"
+    world.apply("v2")
+    world.crank(10)
+
+    assert world.status.phase is Phase.WAITING
+    assert world.status.message == "HTTPRoute web: Gateway contour: listener is gone; v2 waits for that, v1 serves"
+    assert condition(world, "Stalled")
+    assert not condition(world, "Ready")
+
+    world.cluster.routes["web"].trouble = ""
+    reach(world, 5)
