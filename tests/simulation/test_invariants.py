@@ -240,12 +240,17 @@ class Rollouts(RuleBasedStateMachine):
         """Containers of an image end and are started again, at once or after a back-off."""
         self.world.crash(image, pods=pods, back=back)
 
-    @rule(image=st.sampled_from(IMAGES), goal=st.sampled_from(sorted(GOALS)), seconds=st.sampled_from([1, 4]))
-    def crash_twice(self, image: str, goal: str, seconds: int) -> None:
-        """A version crashes wherever it is on its way, comes back, and crashes again."""
+    @rule(
+        image=st.sampled_from(IMAGES),
+        goal=st.sampled_from(["half the weight", "all the weight", *sorted(GOALS)]),
+        pods=st.sampled_from([1, 3, 100]),
+        seconds=st.sampled_from([1, 4]),
+    )
+    def crash_twice(self, image: str, goal: str, pods: int, seconds: int) -> None:
+        """A version loses pods wherever it is on its way, they come back, and it loses them again."""
         for _ in range(2):
             self.reach(image=image, goal=goal)
-            self.world.crash(image)
+            self.world.crash(image, pods=pods)
             self.spend(float(seconds))
 
     @rule(
