@@ -88,6 +88,7 @@ class Cause(StrEnum):
     DELETED = "Deleted"
     NO_DATA = "NoData"
     PODS_LOST = "PodsLost"
+    SPLIT = "SplitHarms"
 
 
 class EventReason(StrEnum):

@@ -295,6 +295,9 @@ class RolloutStatus(Model):
         ),
     ]
     started_at: Annotated[Time, Field(description="When it started.")]
+    split_at: Annotated[
+        Time | None, Field(description="From when on the routes went through the operator's Services; nothing may fail since.")
+    ] = None
     exposed_at: Annotated[Time | None, Field(description="When the new version first got traffic.")] = None
     skip_to_end: Annotated[bool, Field(description="A person asked for full promotion: holds and gates are not waited for.")] = (
         False

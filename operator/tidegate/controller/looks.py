@@ -18,6 +18,7 @@ from tidegate.controller.references import ReleaseKey
 from tidegate.controller.watch import Watch
 from tidegate.engine.judging import fails
 from tidegate.engine.plan import Look
+from tidegate.engine.split import is_of_split
 from tidegate.judge.reading import Reading
 from tidegate.prometheus.queries import Names
 from tidegate.runtime.clock import Clock, Moment
@@ -50,6 +51,9 @@ class Telemetry(Protocol):
         weight_since: datetime | None,
     ) -> Reading:
         """Ask Prometheus: gate, names, revision of the new version, evaluation time, since when it has traffic and its weight."""
+
+    async def around(self, gate: Gate, names: Names, revision: str, at: datetime, split_at: datetime) -> Reading:
+        """Ask what stable has counted before a route was split, and since."""
 
     async def resume(self, gate: Gate, names: Names, revision: str, at: datetime) -> str:
         """Count on from an instant until which another process has; then `primed` is true, if that was possible."""
@@ -219,8 +223,7 @@ class Looks:
         at = _instant(now.wall, gate.interval, watch.earliest)
         try:
             new = not await self._primed(key, gate, watch, at)
-            read = self._telemetry.read
-            reading = await read(gate, watch.names, watch.revision, at, watch.since, weight_since=watch.weight_since)
+            reading = await self._reading(gate, watch, at)
             failed = _fails(key, gate, reading, watch)
         except Exception as error:  # a bug in one look must not end the looks of all others
             log.exception("look failed", release=str(key), gate=gate.name)
@@ -237,6 +240,12 @@ class Looks:
         self._arrivals.setdefault(key, []).append(Arrival(reading, beyond, self._clock.monotonic()))
         # What is beyond a limit waits for no other work.
         self._arrived(key, Lane.URGENT if beyond else Lane.NORMAL)
+
+    async def _reading(self, gate: Gate, watch: Watch, at: datetime) -> Reading:
+        if watch.split_at is not None and is_of_split(gate):
+            return await self._telemetry.around(gate, watch.names, watch.revision, at, watch.split_at)
+        read = self._telemetry.read
+        return await read(gate, watch.names, watch.revision, at, watch.since, weight_since=watch.weight_since)
 
 
 def _fails(key: ReleaseKey, gate: Gate, reading: Reading, watch: Watch) -> bool:

@@ -343,7 +343,8 @@ class Reconciler:
     def _arrange(self, key: ReleaseKey, memory: Memory, decision: Decision, *, settling: bool) -> None:
         # By the clock that was decided by: if it has been stepped since, the next pass is to notice, and not to come an hour late.
         status, at, now = decision.plan.status, decision.at, self._clock.monotonic()
-        self._looks.plan(key, decision.plan.looks, watch_of(decision.around, status, at.wall_at(memory.since)), at)
+        looks = (*decision.plan.looks, *decision.plan.split_looks)
+        self._looks.plan(key, looks, watch_of(decision.around, status, at.wall_at(memory.since)), at)
         waits = [self._statuses.store_in(key, memory, now), *([POSTPONED_SECONDS] if memory.postponed else [])]
         waits += self._inquire(key, decision)
         if settling:

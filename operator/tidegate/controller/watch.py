@@ -9,6 +9,7 @@ from datetime import datetime
 from tidegate.api.gate import Gate
 from tidegate.api.release import GateStatus, PolicyKind, ReleaseStatus
 from tidegate.controller.gather import Surroundings
+from tidegate.engine import split
 from tidegate.engine.counted import weight_since
 from tidegate.engine.judging import alpha_of
 from tidegate.prometheus.queries import Names, pods_of
@@ -29,6 +30,7 @@ class Watch:
         alpha: chance of a false alarm that each gate may take, see `judging.alpha_of`.
         alone: all traffic is on the new version.
         weight_since: since when the new version has its present weight; None while it gets another.
+        split_at: when the routes were split, for looks at what that has done; None where there are none.
         begun: since when this process knows the Release: its looks are about no earlier instant. None for no such bound.
     """
 
@@ -40,6 +42,7 @@ class Watch:
     alpha: float = 0.01
     alone: bool = False
     weight_since: datetime | None = None
+    split_at: datetime | None = None
     begun: datetime | None = None
 
     @property
@@ -73,7 +76,7 @@ def watch_of(around: Surroundings, status: ReleaseStatus, begun: datetime) -> Wa
         service_port=_port(status, service),
         cluster_policy=status.rollout.policy.startswith(f"{PolicyKind.CLUSTER}/"),
     )
-    gates = {gate.name: gate for gate in status.rollout.spec.gates}
+    gates = {gate.name: gate for gate in (*status.rollout.spec.gates, *split.gates_of(status.rollout.spec))}
     return Watch(
         gates,
         names,
@@ -83,6 +86,7 @@ def watch_of(around: Surroundings, status: ReleaseStatus, begun: datetime) -> Wa
         alpha=alpha_of(status.rollout.spec),
         alone=status.weight == 100 and bool(service),
         weight_since=weight_since(status),
+        split_at=split.watched_since(status),
         begun=begun,
     )
 

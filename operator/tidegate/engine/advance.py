@@ -45,6 +45,8 @@ def first_step_begins(draft: Draft) -> bool:
     if not draft.rollout.skip_to_end and (blocked := gates.held(draft)):
         draft.wait_for(blocked)
         return False
+    if draft.routed and draft.rollout.split_at is None:
+        draft.set_rollout(split_at=draft.now)
     draft.begin_step(0)
     return True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from tidegate.engine import advance, converge, endings, gates, losses, requests, shifting, standing, turns
+from tidegate.engine import advance, converge, endings, gates, losses, requests, shifting, split, standing, turns
 from tidegate.engine.draft import Draft
 from tidegate.engine.mend import mended
 from tidegate.engine.plan import Plan, noted
@@ -14,6 +14,7 @@ from tidegate.engine.snapshot import Snapshot
 
 RULES: tuple[Callable[[Draft], bool], ...] = (
     # What takes traffic away comes first, in every phase.
+    split.split_does_harm,
     turns.breach_rolls_back,
     turns.deletion_undoes,
     turns.deployment_went_back,
@@ -82,6 +83,7 @@ def decide(snap: Snapshot, now: datetime) -> Plan:
         actions=tuple(write for write in writes if write not in away),
         notices=tuple(draft.notices),
         looks=looks,
+        split_looks=split.next_looks(draft),
         due=min(draft.dues, default=None),
         inquire=draft.inquire,
         unjudged=tuple(draft.unjudged),

@@ -23,7 +23,7 @@ def moved(status: ReleaseStatus, by: timedelta) -> ReleaseStatus:
     """
     if status.rollout is None:
         return status
-    rollout = _later(status.rollout, by, "started_at", "exposed_at", "undo_since")
+    rollout = _later(status.rollout, by, "started_at", "split_at", "exposed_at", "undo_since")
     paused = _later(rollout.paused, by, "since") if rollout.paused is not None else None
     lost = _later(rollout.lost, by, "at") if rollout.lost is not None else None
     return status.model_copy(

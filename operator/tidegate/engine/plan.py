@@ -219,6 +219,7 @@ class Plan:
         actions: all other writes, in the order in which they are safe.
         notices: Events, after the actions.
         looks: next look of each gate that is watched.
+        split_looks: next looks at what the split of the routes has done.
         due: when to decide again at the latest, if nothing changes before; None to wait for a change.
         inquire: whether the endpoints of the user's Service are to be read, since a route waits for them.
         unjudged: looks that could not be judged, for want of a judge that works.
@@ -229,6 +230,7 @@ class Plan:
     actions: tuple[Action, ...] = ()
     notices: tuple[Notice, ...] = ()
     looks: tuple[Look, ...] = ()
+    split_looks: tuple[Look, ...] = ()
     due: datetime | None = None
     inquire: bool = False
     unjudged: tuple[Unjudged, ...] = ()

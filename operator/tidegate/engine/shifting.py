@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
-from tidegate.api.names import EventReason
+from tidegate.api.names import Cause, EventReason
 from tidegate.engine import gates
 from tidegate.engine.draft import Draft, carries
 from tidegate.engine.endings import has_pods
 from tidegate.engine.plan import Action, EnsureService, PinService, Role, ShiftRoute
 from tidegate.engine.snapshot import Owner, RouteStage, RouteView, ServiceView
-from tidegate.engine.standing import is_native
+from tidegate.engine.standing import is_native, pins
 
 Move = tuple[RouteStage, int] | None
 
@@ -40,7 +40,8 @@ def split_wanted(draft: Draft) -> bool:
     if draft.committed:
         adopted = draft.canary_set is not None and draft.canary_set.owner is Owner.DEPLOYMENT
         return not adopted or has_pods(draft.stable_set)
-    return has_pods(draft.canary_set) if draft.undoing else True
+    # What the split itself does is over only when the routes are as their user wrote them.
+    return has_pods(draft.canary_set) and draft.rollout.undo is not Cause.SPLIT if draft.undoing else True
 
 
 def _towards_split(draft: Draft, route: RouteView) -> Move:
@@ -164,10 +165,8 @@ def selects_pods(draft: Draft) -> bool:
 
 
 def is_to_be_pinned(draft: Draft, service: ServiceView) -> bool:
-    """Whether the user's Service is to be pinned: its user wants it, and it is the Deployment's."""
-    traffic = draft.snap.release.spec.traffic
-    wanted = traffic is not None and traffic.pin_service and not draft.deleting
-    return wanted and service.selects and draft.status.stable is not None
+    """Whether the user's Service is to be pinned, and there is a version to pin it to."""
+    return pins(draft, service) and draft.status.stable is not None
 
 
 def pin_actions(draft: Draft) -> Iterator[PinService]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from tidegate.api.names import Cause, EventReason, Phase, Reason
 from tidegate.api.release import RevisionStatus, RolloutStatus
 from tidegate.engine.draft import Draft
-from tidegate.engine.endings import record_end, wait_for_routes
-from tidegate.engine.snapshot import Blocker, Owner, ReplicaSetView, WorkloadView
+from tidegate.engine.endings import has_pods, record_end, wait_for_routes
+from tidegate.engine.snapshot import Blocker, Owner, ReplicaSetView, ServiceView, WorkloadView
 from tidegate.engine.turns import rejection, trouble
 
 
@@ -139,18 +139,34 @@ def originals_are_dropped(draft: Draft) -> bool:
 
 def pin_is_noted(draft: Draft) -> bool:
     """Which Service is to be pinned stands in the status before it is, and until it is let go of, whatever the spec names."""
-    noted, service, traffic = draft.status.pinned_service, draft.snap.user_service, draft.snap.release.spec.traffic
-    pins = service is not None and service.selects and traffic is not None and traffic.pin_service and not draft.deleting
+    noted, service = draft.status.pinned_service, draft.snap.user_service
+    pinned = service is not None and pins(draft, service)
     if noted is None:
-        wanted = service.name if service is not None and pins else None
+        wanted = service.name if service is not None and pinned else None
         draft.set(pinned_service=wanted)
         return wanted is not None
     current = service if service is not None and service.name == noted else draft.snap.former_service
     let_go = current is None or current.untouched
-    if not let_go or (pins and service is not None and service.name == noted):
+    if not let_go or (pinned and service is not None and service.name == noted):
         return False
     draft.set(pinned_service=None)
     return True
+
+
+def pins(draft: Draft, service: ServiceView) -> bool:
+    """Whether the user's Service, if it is the Deployment's, is to be pinned.
+
+    It is where its user wants that, and where the routes go back to it while pods are there that were shut out.
+    """
+    traffic = draft.snap.release.spec.traffic
+    if traffic is None or draft.deleting or not service.selects:
+        return False
+    return traffic.pin_service or _shut_out(draft)
+
+
+def _shut_out(draft: Draft) -> bool:
+    """Whether a version that may get no request has pods, which the user's Service would find, and the routes name it."""
+    return draft.undoing and draft.rollout.undo is Cause.SPLIT and has_pods(draft.canary_set)
 
 
 def rollout_starts(draft: Draft) -> bool:

@@ -57,6 +57,27 @@ class AtWeight:
 
 
 @dataclass(frozen=True)
+class Around:
+    """What stable has counted around the moment at which a route was split.
+
+    Attributes:
+        before: in the time before it, by whatever Service requests came.
+        lately: in the last part of that time.
+        after: since then.
+        since: that moment.
+        seconds: how long after it was counted.
+        seconds_before: how long the time before it was.
+    """
+
+    before: Tally
+    lately: Tally
+    after: Tally
+    since: datetime
+    seconds: float
+    seconds_before: float
+
+
+@dataclass(frozen=True)
 class Reading:
     """One look of one gate.
 
@@ -76,6 +97,7 @@ class Reading:
         newest: time of the newest sample of the new version that Prometheus showed; None where there is none, or nobody can tell.
         newest_stable: likewise for the stable version.
         at_weight: for the judge Limit, what the new version has counted since it got its weight; None where nobody can tell.
+        around: for a look at what the split has done, what stable has counted before and since; None for all others.
     """
 
     gate: str
@@ -92,6 +114,7 @@ class Reading:
     newest_stable: datetime | None = None
     earlier: tuple[Counts, ...] = ()
     at_weight: AtWeight | None = None
+    around: Around | None = None
 
     @property
     def spans(self) -> tuple[Counts, ...]:

@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 from tidegate.api.gate import Gate
 from tidegate.judge import choice
-from tidegate.judge.reading import AtWeight, Reading
+from tidegate.judge.reading import Around, AtWeight, Reading, Tally
 from tidegate.prometheus.access import Access
 from tidegate.prometheus.answers import MOST_SERIES, Answer, Ask, AskCounters, Read, Result, Trouble, Value
+from tidegate.prometheus.around import BEFORE, around_queries
 from tidegate.prometheus.asked import Made
 from tidegate.prometheus.asking import asker_of
 from tidegate.prometheus.batching import COLLECTING, Batcher, Observer, RequestObserver
@@ -139,6 +140,48 @@ class Reader:
         if choice.by_evidence(gate):
             return await self._count(batcher, gate, names, revision, at)
         return await self._measure(batcher, gate, names, revision, at, since=since, weight_since=weight_since)
+
+    async def around(self, gate: Gate, names: Names, revision: str, at: datetime, split_at: datetime) -> Reading:
+        """Look at what stable has counted before a route was split, and since.
+
+        Args:
+            gate: a gate on the error rate or availability of a preset.
+            names: what the Release's objects are called.
+            revision: the new version, as it is noted in the reading.
+            at: evaluation time, with a time zone.
+            split_at: when the route was split.
+
+        Returns:
+            The reading, with `around`; where something went wrong with `trouble` and without.
+        """
+        if refusal := self._access.refusal(gate, names):
+            return _troubled(gate, revision, at, refusal)
+        # Not a request after the split counts as one before it.
+        ago, preset = -((split_at - at) // _GRAIN) * _GRAIN, gate.metric.preset
+        if ago <= timedelta(0) or preset is None:
+            return Reading(gate=gate.name, revision=revision, at=at)
+        try:
+            asked = around_queries(preset, names, ago)
+        except ValueError as error:
+            return _troubled(gate, revision, at, str(error))
+        then = at - ago
+        texts = [*((text, then) for text in (*asked.before, *asked.lately)), *((text, at) for text in asked.after)]
+        batcher = self._batchers[gate.connection]
+        found = await asyncio.gather(*(self._number(batcher, gate, names, text, when) for text, when in texts))
+        numbers = [_value(answer) for answer in found]
+        trouble = next((answer.message for answer in found if isinstance(answer, Trouble)), "")
+        if trouble or any(number is None for number in numbers):
+            return _troubled(gate, revision, at, trouble)
+        tallies = (Tally(total or 0.0, bad or 0.0) for total, bad in zip(numbers[::2], numbers[1::2], strict=True))
+        before, lately, after = tallies
+        return Reading(
+            gate=gate.name,
+            revision=revision,
+            at=at,
+            around=Around(
+                before, lately, after, since=split_at, seconds=ago.total_seconds(), seconds_before=BEFORE.total_seconds()
+            ),
+        )
 
     def rest(self, namespace: str, release: str, gate: str) -> float:
         """Return for how many seconds a gate is not looked at, as its queries have cost the server much; 0 where it may be."""

@@ -1,0 +1,92 @@
+"""Whether the split itself does harm: stable against itself before it, whatever the gates say of the new version.
+
+Looked at are the error rates and availabilities that the policy has a preset for, from the split on: also before the new version
+has traffic. Not latency: a gateway that goes through other Services opens new connections, and is slower for a while as it should.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from tidegate.api.gate import Gate, Judge
+from tidegate.api.metric import Measure
+from tidegate.api.names import Cause, EventReason
+from tidegate.api.policy import RolloutPolicySpec
+from tidegate.api.release import ReleaseStatus
+from tidegate.engine.draft import Draft
+from tidegate.engine.plan import Look
+from tidegate.engine.turns import reject
+from tidegate.judge import limit, split
+
+WATCHED = timedelta(minutes=5)
+"""For so long what fails anew is put down to the split; what comes later has another cause."""
+LONGEST = timedelta(seconds=10)
+"""Most time between two looks, however seldom the gate itself is looked at."""
+_SUFFIX = "/split"
+"""Ends the name of such a look; no gate's name has a slash."""
+_MEASURES = frozenset({Measure.ERROR_RATE, Measure.AVAILABILITY})
+
+
+def gates_of(spec: RolloutPolicySpec) -> tuple[Gate, ...]:
+    """Return what is looked at, as gates with names of their own: one for each source and measure."""
+    found: dict[tuple[object, ...], Gate] = {}
+    for gate in spec.gates:
+        preset = gate.metric.preset
+        if preset is not None and preset.measure in _MEASURES:
+            update = {"name": f"{gate.name}{_SUFFIX}", "judge": Judge.LIMIT, "interval": min(gate.interval, LONGEST)}
+            found.setdefault((gate.connection, preset.source, preset.measure), gate.model_copy(update=update))
+    return tuple(found.values())
+
+
+def is_of_split(gate: Gate) -> bool:
+    """Whether a gate is one of those."""
+    return gate.name.endswith(_SUFFIX)
+
+
+def watched_since(status: ReleaseStatus) -> datetime | None:
+    """Return since when a route is split that is looked at; None where it is not, or not any more."""
+    rollout = status.rollout
+    return rollout.split_at if rollout is not None and rollout.undo is None else None
+
+
+def _watched(draft: Draft) -> bool:
+    since = watched_since(draft.status)
+    # With all traffic on the new version there is nothing left to be compared.
+    return draft.climbing and draft.routed and since is not None and draft.now < since + WATCHED and draft.status.weight < 100
+
+
+def next_looks(draft: Draft) -> tuple[Look, ...]:
+    """Return the next look for each: at the next multiple of its interval since the split."""
+    since = watched_since(draft.status)
+    if since is None or not _watched(draft):
+        return ()
+    gates = gates_of(draft.spec)
+    return tuple(Look(gate.name, since + ((draft.now - since) // gate.interval + 1) * gate.interval) for gate in gates)
+
+
+def split_does_harm(draft: Draft) -> bool:
+    """Requests of stable fail since the split that did not before: the route goes back at once, and no version is to blame."""
+    if not _watched(draft):
+        return False
+    gates = {gate.name: gate for gate in gates_of(draft.spec)}
+    for reading in draft.snap.readings:
+        gate, around = gates.get(reading.gate), reading.around
+        known = gate is not None and around is not None and around.since == draft.rollout.split_at
+        if not known or reading.revision != draft.candidate.revision or gate is None or around is None:
+            continue
+        if split.does_harm(around, alpha=split.ALPHA / len(gates)):
+            _take_back(draft, split.in_words(limit.measure_in_words(gate), around))
+            return True
+    return False
+
+
+def _take_back(draft: Draft, finding: str) -> None:
+    service = draft.snap.user_service.name if draft.snap.user_service is not None else "the Service"
+    message = (
+        f"requests of {draft.stable.version} fail because of the split itself: {finding}. {draft.candidate.version} is not to "
+        f"blame: look for what is bound to Service {service} by its name (policies of the gateway or mesh) or differs in its "
+        f"ports, have it name {service}-stable and {service}-canary too, then ask for retry"
+    )
+    reject(draft, Cause.SPLIT, message)
+    draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}", warn=True)
+    draft.begin_undo(Cause.SPLIT, message)
