@@ -13,7 +13,7 @@ from aiohttp import web
 
 from tidegate.prometheus.batching import TAG
 
-_JOINED = re.compile(rf'label_replace\(\(\n(?P<query>.*?)\n\), "{TAG}", "(?P<name>[^"]*)", "", ""\)', re.DOTALL)
+JOINED = re.compile(rf'label_replace\(\(\n(?P<query>.*?)\n\), "{TAG}", "(?P<name>[^"]*)", "", ""\)', re.DOTALL)
 """One of the questions of a request that has several."""
 
 
@@ -99,7 +99,7 @@ class StandIn:
         self.asked.append(query)
         credentials = request.headers.get("Authorization", "")
         self.credentials.add(credentials)
-        joined = {found["name"]: found["query"] for found in _JOINED.finditer(query)}
+        joined = {found["name"]: found["query"] for found in JOINED.finditer(query)}
         numbers = [({TAG: name}, str(self._number(one))) for name, one in joined.items()] or [({}, str(self._number(query)))]
         match self._mood:
             case Mood.HANGS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ from e2e import invariants, manifests
 from e2e.manifests import NAME, REGISTRY, Json, exact_gate, step
 from e2e.story import HELD, Given, Then, When
 from e2e.world import canary_share
+from faults.hostile import beside
 from faults.place import Place
 from tidegate.api.names import ANNOTATION_RESTARTED_AT
 from tidegate.cluster.resources import DEPLOYMENTS, RELEASES
@@ -108,6 +110,7 @@ async def breach(place: Place) -> None:
     await When(place).the_image_becomes("v2")
     await at_half(place)
     place.prometheus.numbers.canary = BAD
+    place.turned = time.time() if place.neighbour else None
     await Then(place).rolled_back_to("v1")
 
 
@@ -208,6 +211,14 @@ JOURNEYS = {
         Journey("scaling", begins_released(*STEPS, bake="2s"), scaling, promotes="v2"),
         Journey("retry", begins_released(*HELD_AT_HALF), retry, promotes="v2", undone_by=("Requested",), retried=True),
         Journey("overlay", begins_pinned, overlay, promotes="v2", pinned=True),
+        Journey(
+            "hostile",
+            beside(begins_released(*HELD_AT_HALF, gates=TWO_GATES)),
+            breach,
+            most=50,
+            undone_by=("GateBreached",),
+            settings={"neighbour": True, "query_timeout": "5s"},
+        ),
         Journey("restart", begins_released(*STEPS), restart, most=0, native=True),
     )
 }

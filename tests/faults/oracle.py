@@ -329,14 +329,16 @@ class Oracle:
             self._fail("rejected-stays-out", now, "a rejected revision gets pods again")
 
     def _shut_in_time(self) -> None:
-        bad = self._place.prometheus.first_bad(most=LIMIT)
+        bad, words = self._place.prometheus.first_bad(most=LIMIT), "the first bad answer"
         if bad is None:
             return
+        if self._place.turned is not None:
+            bad, words = self._place.turned, "its numbers had turned bad"
         routes = self._place.recorder.versions("HTTPRoute", NAME)
         shut = next((seen.at for seen in routes if seen.at > bad and canary_share(seen.object) == 0), math.inf)
         if shut - bad > self._shut_within:
-            words = f"a bad version kept its traffic for {shut - bad:.1f} s after the first bad answer"
-            self.violations.append(Violation("shut-in-time", words))
+            told = f"a bad version kept its traffic for {shut - bad:.1f} s after {words}"
+            self.violations.append(Violation("shut-in-time", told))
 
     def _explained(self) -> None:
         self.violations += [Violation("explained", words) for words in untold(self._place.recorder)]

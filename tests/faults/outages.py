@@ -142,7 +142,7 @@ async def _through(
     result, began = Result(outage.name(name)), time.monotonic()
     journey = JOURNEYS[name]
     try:
-        async with asyncio.timeout(2 * LIMIT), grounds.place() as place:
+        async with asyncio.timeout(2 * LIMIT), grounds.place(**journey.settings) as place:
             await journey.begin(place)
             await place.rest(QUIET)
             place.wire.listen()

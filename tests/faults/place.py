@@ -7,7 +7,7 @@ import contextlib
 import json
 import signal
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,14 +48,16 @@ class Operator(operator_process.Operator):
         wire: its way to the API server.
         place: folder for its files.
         token: as whom it speaks.
-        namespace: which it serves.
+        namespaces: which it serves.
         config: its configuration.
     """
 
-    def __init__(self, nursery: Nursery, wire: Wire, place: Path, token: str, namespace: str, config: dict[str, Any]) -> None:
+    def __init__(
+        self, nursery: Nursery, wire: Wire, place: Path, token: str, namespaces: Sequence[str], config: dict[str, Any]
+    ) -> None:
         folder = place / wire.name
         folder.mkdir()
-        super().__init__(folder, wire.kubeconfig(token, folder / "kubeconfig"), [namespace], QUICK | config)
+        super().__init__(folder, wire.kubeconfig(token, folder / "kubeconfig"), namespaces, QUICK | config)
         self.wire, self._nursery, self.clock = wire, nursery, folder / "clock"
         self._poison = folder / "poison"
         write_offset(self.clock, 0.0)
@@ -182,8 +184,12 @@ class Place(World):
         patience: seconds until a journey counts as stuck.
         prometheus: answers for the gates; the same as `stand_in`.
         recorder: what happened; the same as `history`.
+        neighbour: namespace of another tenant on the same operators, which nothing is recorded of; empty where there is none.
+        turned: when the numbers of the new version turned bad (time.time), where it counts how soon that is asked for at all.
     """
 
+    turned: float | None = None
+    neighbour: str = ""
     operators: list[Operator] = field(default_factory=list)
     router: Router | None = None
     patience: float = PATIENCE
@@ -264,18 +270,23 @@ class Grounds:
         self.info, self.admin, self.nursery, self.token, self.folder = info, admin, nursery, token, folder
 
     @asynccontextmanager
-    async def place(self, *, operators: int = 1, query_timeout: str = "1s", **config: Any) -> AsyncIterator[Place]:
+    async def place(
+        self, *, operators: int = 1, query_timeout: str = "1s", neighbour: bool = False, **config: Any
+    ) -> AsyncIterator[Place]:
         """Open a place with operators that run; afterwards nothing of it is left.
 
         Args:
             operators: how many.
             query_timeout: for how long they wait for Prometheus.
+            neighbour: whether they serve another tenant's namespace, too.
             config: of the operators, beside what they are told everywhere.
         """
         namespace = f"faults-{uuid.uuid4().hex[:8]}"
         folder = self.folder / namespace
         folder.mkdir(parents=True)
-        await self.admin.create(NAMESPACES.path(), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        served = [namespace, *([f"{namespace}-neighbour"] if neighbour else [])]
+        for one in served:
+            await self.admin.create(NAMESPACES.path(), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}})
         prometheus, recorder = Prometheus(), Recorder(self.admin, namespace)
         router = Router(self.admin, namespace)
         place: Place | None = None
@@ -285,25 +296,26 @@ class Grounds:
             connections = [{"name": "stand-in", "address": prometheus.address, "timeout": query_timeout}]
             for number in range(operators):
                 wire = Wire(await connect()).setup(chr(ord("a") + number))
+                wire.neighbours = frozenset(served[1:])
                 await wire.start()
                 wires.append(wire)
             if operators > 1:
                 config["leaderElection"] = ELECTION | {"namespace": namespace}
                 await self._let_elect(namespace)
             made = [
-                Operator(self.nursery, wire, folder, self.token, namespace, {"connections": connections, **config})
-                for wire in wires
+                Operator(self.nursery, wire, folder, self.token, served, {"connections": connections, **config}) for wire in wires
             ]
             async with recorder:
                 router.follow(recorder)
                 place = Place(self.info, self.admin, namespace, recorder, made[0], prometheus, operators=made, router=router)
+                place.neighbour = served[-1] if neighbour else ""
                 for operator in made:
                     await operator.start()
                     if operators > 1:
                         operator.keep_alive()
                 yield place
         finally:
-            await asyncio.shield(self._leave(namespace, place, wires, prometheus, router))
+            await asyncio.shield(self._leave(served, place, wires, prometheus, router))
 
     async def _let_elect(self, namespace: str) -> None:
         """Give the operators' account the right to a Lease in the namespace, as deploy/ does in the operator's own."""
@@ -316,7 +328,9 @@ class Grounds:
         for body, plural in ((role, "roles"), (binding, "rolebindings")):
             await self.admin.create(f"/apis/{RBAC}/namespaces/{namespace}/{plural}", body)
 
-    async def _leave(self, namespace: str, place: Place | None, wires: list[Wire], prometheus: Prometheus, router: Router) -> None:
+    async def _leave(
+        self, namespaces: Sequence[str], place: Place | None, wires: list[Wire], prometheus: Prometheus, router: Router
+    ) -> None:
         for operator in place.operators if place else ():
             operator.breathe()
             await operator.leave_alone()
@@ -328,11 +342,12 @@ class Grounds:
             wire.cut_off = False
             await wire.stop()
         await prometheus.stop()
-        for release in (await self.admin.list(RELEASES.path(namespace))).items:
-            with contextlib.suppress(ApiError):
-                path = RELEASES.path(namespace, release["metadata"]["name"])
-                await self.admin.merge_patch(path, {"metadata": {"finalizers": None}})
-        await self.admin.delete(NAMESPACES.path(None, namespace))
+        for namespace in namespaces:
+            for release in (await self.admin.list(RELEASES.path(namespace))).items:
+                with contextlib.suppress(ApiError):
+                    path = RELEASES.path(namespace, release["metadata"]["name"])
+                    await self.admin.merge_patch(path, {"metadata": {"finalizers": None}})
+            await self.admin.delete(NAMESPACES.path(None, namespace))
 
 
 @asynccontextmanager

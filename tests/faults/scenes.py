@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from e2e.manifests import Json
-from faults import burst, burst_oracle, journeys, oracle
+from faults import burst, burst_oracle, hostile, journeys, oracle
 from faults.burst import BURST
 from faults.journeys import HOLD, JOURNEYS, Journey
 from faults.oracle import Oracle, Violation
@@ -40,4 +40,7 @@ def check(place: Place, journey: Journey, *, since: int, shut_within: float = ma
 
 def shown(place: Place, journey: Journey) -> list[Violation]:
     """Return what a clean run was to show, and has not."""
-    return burst_oracle.shown(place) if journey.large else []
+    if journey.large:
+        return burst_oracle.shown(place)
+    missing = hostile.unseen(place) if place.neighbour else set()
+    return [Violation("attacked", f"nobody asked {', '.join(sorted(missing))} around the breach")] if missing else []
