@@ -14,6 +14,7 @@ from tidegate.api.metric import Measure, PromQL, Source, Unit
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.cli.buckets import percent_of
 from tidegate.cli.manifests import Finding, Place, Severity
+from tidegate.cli.there import unseen
 from tidegate.engine.judging import acts, alpha_of
 from tidegate.judge import choice, limit, words
 
@@ -34,6 +35,8 @@ def advice(spec: RolloutPolicySpec, written: dict[str, Any]) -> Iterator[Finding
         place: Place = ("spec", "gates", index)
         if choice.by_evidence(gate) and (percent := percent_of(gate)) is not None and percent < 100:
             yield Finding(Severity.NOTE, (*place, "versusStable"), _resolution(gate, percent))
+        if message := unseen(gate):
+            yield Finding(Severity.NOTE, (*place, "metric"), message)
         for field, message in _of_gate(gate, gates[index], spec):
             yield Finding(Severity.WARNING, (*place, *field), message)
 

@@ -17,6 +17,7 @@ from tidegate.cli import buckets, output, reach, telemetry, tellable
 from tidegate.cli.advice import advice
 from tidegate.cli.manifests import Finding, Manifest, ManifestError, Place, Severity, load
 from tidegate.cli.output import Format
+from tidegate.cli.there import there
 from tidegate.prometheus.answers import Cause, Trouble
 from tidegate.prometheus.asked import EXAMPLE, own_queries, wrong_queries
 from tidegate.prometheus.config import ConnectionConfig
@@ -165,6 +166,7 @@ async def _answer(connection: Connection, gate: Gate) -> list[tuple[Severity, Pl
             found.append((Severity.ERROR, ("metric", *place), answer.message))
     if message := await buckets.too_coarse(connection, gate, now):
         found.append((Severity.WARNING, ("versusStable",), message))
+    found += [(severity, ("metric",), message) for severity, message in await there(connection, gate, now)]
     if message := await tellable.untellable(connection, gate, now):
         found.append((Severity.WARNING, ("metric",), message))
     elif tellable.unreadable(gate):

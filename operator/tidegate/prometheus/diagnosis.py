@@ -120,6 +120,11 @@ async def diagnose(ask: Ask, gate: Gate, names: Names, version: Version) -> str:
     return ""
 
 
+async def there_instead(ask: Ask, source: Source, metrics: tuple[str, ...]) -> str:
+    """Return what there is in place of metrics of a preset that are not there, and what helps; empty where nobody knows."""
+    return await _cure(ask, tuple(cures.of_name(source, metrics)))
+
+
 async def _cure(ask: Ask, known: Sequence[Cure]) -> str:
     """Return what helps, of the first of several things that is there."""
     numbers = await _numbers(ask, [f"count({one.series})" for one in known])
@@ -197,7 +202,7 @@ def _selections(gate: Gate, names: Names, version: Version) -> Iterator[_Selecti
 
 def _of_preset(preset: Preset, names: Names, version: Version) -> Iterator[_Selection]:
     where = places(preset.source, names, version)
-    for metrics in _metrics(preset):
+    for metrics in metrics_of(preset):
         also_known = [*cures.of_name(preset.source, metrics)]
         for metric in metrics:
             also_known += cures.cures(preset.source, metric, where[0], names.namespace)
@@ -205,7 +210,7 @@ def _of_preset(preset: Preset, names: Names, version: Version) -> Iterator[_Sele
         yield _Selection(metrics, ways, preset.source, tuple(also_known))
 
 
-def _metrics(preset: Preset) -> Iterator[tuple[str, ...]]:
+def metrics_of(preset: Preset) -> Iterator[tuple[str, ...]]:
     """Yield the names of each metric that a preset needs."""
     known = TELEMETRY.get(preset.source)
     if known is None:

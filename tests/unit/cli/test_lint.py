@@ -317,6 +317,54 @@ def test_a_label_of_ones_own_that_no_series_has_is_a_warning(
     assert "`or vector(0)` takes no series for no bad events" in warnings["spec.gates[2].metric.promql"]
 
 
+def has(**values: str) -> Callable[[str, str, dict[str, str], str], tuple[int, Json]]:
+    """A Prometheus that has one value for each query that begins with a text, and nothing else."""
+
+    def answer(method: str, path: str, parameters: dict[str, str], body: str) -> tuple[int, Json]:
+        number = {f"count({metric})": value for metric, value in values.items()}.get(parameters["query"])
+        if parameters["query"].startswith("max(timestamp("):
+            number = str(float(parameters["time"]) - 12)
+        result: list[Json] = [] if number is None else [{"metric": {}, "value": [0, number]}]
+        return 200, {"status": "success", "data": {"resultType": "vector", "result": result}}
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("there", "severity", "words"),
+    [
+        ({"http_requests_total": "1204"}, "note", "Prometheus has 1,204 series http_requests_total, the newest sample is 12s old"),
+        (
+            {"http_requests": "3"},
+            "warning",
+            (
+                "Prometheus has no metric http_requests_total; there is http_requests: name it http_requests_total where it is "
+                "exposed or relabelled, or count with counters of your own (metric.counters)"
+            ),
+        ),
+        ({}, "warning", "Prometheus has no metric http_requests_total: until it has, every look is Undecided"),
+    ],
+)
+def test_what_prometheus_has_is_told(
+    tidegate: Tidegate, tmp_path: Path, serve: Callable[..., Server], there: dict[str, str], severity: str, words: str
+) -> None:
+    """How much, how fresh, and what is there in place of what is not."""
+    server = serve(has(**there))
+    errors = gate(metric={"preset": {"source": "HTTP", "measure": "ErrorRate"}})
+
+    found = findings(tidegate, policy(tmp_path, errors), "--prometheus", server.address)
+
+    assert (severity, "spec.gates[0].metric", words) in found
+
+
+@pytest.mark.parametrize(("source", "who"), [("Traefik", "Traefik"), ("Envoy", "Envoy Gateway (not Contour)")])
+def test_answers_that_a_gateway_counts_nowhere_are_told(tidegate: Tidegate, tmp_path: Path, source: str, who: str) -> None:
+    """Availability is of what reached a pod there."""
+    found = findings(tidegate, policy(tmp_path, gate(metric={"preset": {"source": source, "measure": "Availability"}})))
+
+    assert any(severity == "note" and words.startswith(f"{who} counts nowhere") for severity, _, words in found)
+
+
 def test_a_prometheus_that_is_not_there_ends_it(tidegate: Tidegate, tmp_path: Path) -> None:
     """What could not be checked is no success: lint ends with 2 and says whom it asked."""
     done = tidegate("lint", policy(tmp_path, gate()), "--prometheus", "http://127.0.0.1:1")
