@@ -421,6 +421,26 @@ async def test_the_same_presets_give_values_to_the_judge_of_limits(scene, reader
     assert reading.canary_samples > 50
 
 
+@pytest.mark.parametrize("shape", ["native", "custom"])
+async def test_latencies_in_native_histograms_are_judged_by_limits_too(scene, reader, shape):
+    """Native ones, and classic ones that Prometheus makes native: nothing of a classic one is left then."""
+    canary, stable = (scene.pages[f"{shape}/{pod}"] for pod in (CANARY, STABLE))
+    for _ in range(2):
+        await scene.scraped(canary, stable)
+        canary.observe("http_request_duration_seconds", 0.4, 100)
+        stable.observe("http_request_duration_seconds", 0.04, 100)
+    at = await scene.scraped(canary, stable)
+
+    reading = await reader.read(gate("HTTP", "Latency", judge="Limit", **PERCENT), names(namespace=shape), "bbb", at)
+
+    assert reading.trouble == ""
+    assert reading.canary is not None
+    assert reading.stable is not None
+    assert reading.canary > reading.stable > 0
+    assert reading.canary_samples is not None
+    assert reading.canary_samples > 50
+
+
 @EACH
 async def test_the_error_budget_of_the_whole_service(scene, reader, case):
     """Of all its versions together."""

@@ -109,7 +109,7 @@ def _newest(preset: Preset, where: tuple[Where, ...]) -> str:
     if known is None:
         metrics: tuple[str, ...] = (_OF_KUBERNETES[preset.measure],)
     elif preset.measure is Measure.LATENCY or not known.counter:
-        metrics = (f"{known.histogram}_count", *(() if known.counter else (known.histogram,)))
+        metrics = (f"{known.histogram}_count", *((known.histogram,) if known.native else ()))
     else:
         metrics = (known.counter,)
     return f"max({_either(*(f'timestamp({selector(metric, one)})' for metric in metrics for one in where))})"
@@ -145,10 +145,10 @@ def _of_requests(preset: Preset, known: Telemetry, where: tuple[Where, ...], win
 
 
 def _quantile(known: Telemetry, where: tuple[Where, ...], quantile: float, window: str) -> str:
-    """Return the query for a quantile in seconds. A histogram without a counter beside it may be a native one (OpenTelemetry)."""
+    """Return the query for a quantile in seconds, of a histogram in either shape."""
     buckets = f"sum by (le) ({_over(f'{known.histogram}_bucket', where, (), 'rate', window)})"
     value = f"histogram_quantile({quantile!r}, {buckets})"
-    if not known.counter:
+    if known.native:
         value = f"({value} or histogram_quantile({quantile!r}, sum({_over(known.histogram, where, (), 'rate', window)})))"
     return value if known.seconds == 1 else f"{value} / {round(1 / known.seconds)}"
 
@@ -180,15 +180,21 @@ def _samples(preset: Preset, where: tuple[Where, ...], window: str) -> str | Non
     known = TELEMETRY.get(preset.source)
     if known is None:
         return None
-    if preset.measure is Measure.LATENCY and known.counter:
-        return f"sum({presets.once(_over(f'{known.histogram}_count', where, (), 'increase', window))})"
-    return f"sum({presets.once(_requests(known, where, (), 'increase', window))})"
+    ask = _observed if preset.measure is Measure.LATENCY else _requests
+    return f"sum({presets.once(ask(known, where, (), 'increase', window))})"
 
 
 def _requests(known: Telemetry, where: tuple[Where, ...], which: Where, function: str, window: str) -> str:
     """Return the range function over the counters of requests, in every way that they may be labelled and stored."""
     if known.counter:
         return _over(known.counter, where, which, function, window)
+    return _observed(known, where, which, function, window)
+
+
+def _observed(known: Telemetry, where: tuple[Where, ...], which: Where, function: str, window: str) -> str:
+    """Return the range function over how many response times a histogram has, in every way that it may be stored."""
+    if not known.native:
+        return _over(f"{known.histogram}_count", where, which, function, window)
     native = (f"histogram_count({function}({selector(known.histogram, (*one, *which))}[{window}]))" for one in where)
     return _either(_over(f"{known.histogram}_count", where, which, function, window), *native)
 

@@ -83,7 +83,7 @@ class TestPresets:
         ("source", "measure", "counters"),
         [
             ("HTTP", "ErrorRate", ["http_requests_total"]),
-            ("HTTP", "Latency", ["http_request_duration_seconds_count"]),
+            ("HTTP", "Latency", ["http_request_duration_seconds_count", "http_request_duration_seconds"]),
             ("NGINX", "Availability", ["nginx_ingress_controller_requests"] * 2),
             (
                 "OpenTelemetry",
@@ -133,7 +133,7 @@ class TestPresets:
         )
 
     def test_latency_from_pods(self):
-        """With the quantile that is asked for."""
+        """With the quantile that is asked for, of classic histograms or of native ones."""
         gate = Gate.model_validate(
             {
                 "name": "g",
@@ -144,8 +144,10 @@ class TestPresets:
         )
 
         assert queries(gate, NAMES).stable == (
-            "histogram_quantile(0.5, sum by (le) (rate("
+            "(histogram_quantile(0.5, sum by (le) (rate("
             'http_request_duration_seconds_bucket{namespace="shop",pod=~"checkout-aaa-[a-z0-9]{5}"}[1m30s])))'
+            " or histogram_quantile(0.5, sum(rate("
+            'http_request_duration_seconds{namespace="shop",pod=~"checkout-aaa-[a-z0-9]{5}"}[1m30s]))))'
         )
 
     def test_stable_is_asked_only_where_it_is_compared_with(self):
