@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tidegate.api.gate import BreachAction, Gate, NoDataVerdict
 from tidegate.api.names import EventReason, Verdict
@@ -16,6 +16,9 @@ from tidegate.engine.scoring import Score, score
 from tidegate.judge import choice, limit
 from tidegate.judge.evidence.gate import interval_of
 from tidegate.judge.reading import Reading
+
+_BLIND = timedelta(minutes=1)
+"""How long a gate may have nothing to go by from its first look on before that is told: new pods are scraped within that."""
 
 
 def watched(draft: Draft) -> bool:
@@ -130,18 +133,28 @@ def weight_begins(draft: Draft) -> None:
 
 
 def _tell(draft: Draft, gate: Gate, before: GateStatus | None, found: Taken, *, trouble: str) -> None:
-    # A first look with too little data is how every rollout begins; it stands in the status. So is evidence that is not enough yet.
+    # A first look with too little data is how every rollout begins; it stands in the status, and is told where it lasts. So is
+    # evidence that is not enough yet.
     after = found.state
     starved = after.undecided_since is not None
     changed = bool(trouble) if before is None else before.undecided_since is None
     if found.unjudged is not None:
         draft.unjudged.append(found.unjudged)
         changed = before is None or before.message != after.message
-    if (starved and changed) or found.anew:
+    if (starved and changed) or found.anew or (not trouble and _blind_from_the_first(draft, gate, before, after)):
         draft.notice(EventReason.GATE_UNDECIDED, f"Gate {gate.name} is undecided: {after.message}", warn=True)
     inaction = _inaction(draft, gate)
     if inaction and breach_of(gate, after, draft.now) and not breach_of(gate, before, draft.now):
         draft.notice(EventReason.GATE_BREACHED, f"Gate {gate.name} is breached ({inaction}): {after.message}", warn=True)
+
+
+def _blind_from_the_first(draft: Draft, gate: Gate, before: GateStatus | None, after: GateStatus) -> bool:
+    """Whether with this look a gate has had nothing to go by for a while, and has had nothing else since its first look."""
+    since, exposed = after.undecided_since, draft.rollout.exposed_at
+    if before is None or since is None or exposed is None:
+        return False
+    first = exposed + max(gate.interval, gate.initial_delay) + gate.interval
+    return since <= first and before.at - since < _BLIND <= after.at - since
 
 
 def _inaction(draft: Draft, gate: Gate) -> str:

@@ -275,6 +275,21 @@ def test_no_data_that_counts_as_a_breach_counts_from_the_last_request():
     assert len(events(world, "GateUndecided")) == 1
 
 
+def test_gate_that_is_blind_from_its_first_look_tells_it_once():
+    """No look has ever had anything to go by, as where a preset finds no series: one Event says so within a minute or so."""
+    world = at_weight(25, policy(*LONG, gates=(counted(),)))
+    world.quality["errors"] = None
+    world.crank(30)
+    assert events(world, "GateUndecided") == []
+
+    world.crank(90)
+
+    (told,) = events(world, "GateUndecided")
+    assert "Gate errors is undecided" in told
+    world.crank(120)
+    assert len(events(world, "GateUndecided")) == 1
+
+
 def test_pause_that_was_answered_begins_silence_anew():
     """A gate that pauses for want of data does not pause again in the instant in which a person has said resume."""
     world = at_weight(25, policy(*LONG, gates=(counted(on_breach="Pause", onNoData={"then": "Fail", "after": "150s"}),)))
