@@ -161,7 +161,7 @@ class StepStatus(Model):
     ] = 0
     pods: Annotated[Count, Field(description="Available pods that it was given for. Fewer of them carry less.")] = 0
     missing: Annotated[Time | None, Field(description="Since when fewer pods are available than the step needs.")] = None
-    overdue: Annotated[bool, Field(description="The progressDeadline has passed, and onDeadline is Wait.")] = False
+    overdue: Annotated[bool | None, Field(description="Whether the progressDeadline has passed, where onDeadline is Wait.")] = None
 
 
 class LossStatus(Model):

@@ -59,7 +59,7 @@ def missing_pods_are_noted(draft: Draft) -> bool:
     lacks = _was_given(step) and draft.replicas > 0 and not _pods_ready(draft)
     if lacks == (step.missing is not None):
         return False
-    draft.set_step(missing=draft.now if lacks else None, overdue=False)
+    draft.set_step(missing=draft.now if lacks else None, overdue=None)
     return True
 
 
