@@ -112,3 +112,33 @@ async def all_unready(scene: Scene) -> None:
     async with asyncio.timeout(60):
         while (await scene.admin.get(DEPLOYMENTS.path(scene.namespace, NAME)))["status"].get("readyReplicas"):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
+
+
+async def a_pod_made_by_hand(scene: Scene) -> None:
+    """Put a pod there that nobody controls, behind the Deployment's Service."""
+    container = {"name": "app", "image": "checkout:spare"}
+    fake = {"nodeSelector": {"type": "kwok"}, "tolerations": [{"operator": "Exists"}]}
+    body = {"metadata": {"name": "spare", "labels": {"app": NAME}}, "spec": {"containers": [container], **fake}}
+    await scene.admin.create(PODS.path(scene.namespace), {"apiVersion": "v1", "kind": "Pod", **body})
+
+
+async def test_service_of_other_pods_too_is_neither_pinned_nor_split(scene: Scene) -> None:
+    """Given a pod made by hand behind the Service, the Release says so and writes nothing; once it is gone all goes its way."""
+    await scene.policy()
+    await scene.deployment()
+    await scene.service()
+    await scene.route()
+    await a_pod_made_by_hand(scene)
+    await scene.release(traffic={"service": NAME, "pinService": True, "gatewayAPI": {"httpRoutes": [{"name": NAME}]}})
+    await scene.start()
+    told = await scene.until(lambda status: condition(status, "Stalled")[:2] == ("True", "SharedService"))
+    await scene.set_image("checkout:v2")
+
+    await asyncio.sleep(LOOK_ON)
+
+    assert f"Service {NAME} also selects Pod spare" in told["message"]
+    assert {"app": NAME} == await selector(scene, NAME)
+    assert "rollout" not in await scene.status()
+    await scene.admin.delete(PODS.path(scene.namespace, "spare"))
+    async with router_of(scene):
+        await scene.until(lambda status: "rollout" in status, within=120)

@@ -12,7 +12,7 @@ from tidegate.api.gate import BreachAction
 from tidegate.api.names import Cause, Condition, Phase, Verdict
 from tidegate.api.release import Outcome, ReleaseStatus, RevisionStatus
 from tidegate.engine.decide import decide
-from tidegate.engine.plan import Plan, ShiftRoute
+from tidegate.engine.plan import PinService, Plan, ShiftRoute
 from tidegate.engine.snapshot import Owner, RouteStage, Snapshot
 
 REJECTING = {Cause.GATE, Cause.NO_DATA, Cause.REQUEST, Cause.PODS_LOST}
@@ -55,6 +55,7 @@ class Oracle:
         self._weight_is_explained(before, made.plan)
         self._breach_is_answered(made)
         self._shut_stays_shut(made, stored=stored)
+        self._others_keep_their_share(made)
         self._ready_means_done(made)
         if stored:
             self._judged_pods_live_on(before, after)
@@ -186,6 +187,20 @@ class Oracle:
             acting = {gate.name for gate in after.rollout.spec.gates if gate.on_breach is BreachAction.ROLLBACK}
             bad = {reading.gate for reading in made.snapshot.readings if reading.canary is not None and reading.canary > 0.01}
             self.untold |= bad & acting
+
+    def _others_keep_their_share(self, made: Pass) -> None:
+        """Where the Service is known to select other workloads' pods, no pin and no split begins, and no weight rises."""
+        service, before = made.snapshot.user_service, made.snapshot.status
+        if service is None or service.alone is True:
+            return
+        stages = {route.name: route.stage for route in made.snapshot.routes}
+        for action in made.plan.actions:
+            if isinstance(action, PinService) and action.revision is not None:
+                assert service.revision is not None, "pinned, although other workloads' pods may be selected"
+            if isinstance(action, ShiftRoute) and action.stage is RouteStage.SPLIT and service.alone is False:
+                begun = before.step is not None or (before.rollout is not None and before.rollout.undo is not None)
+                assert begun or stages[action.route] is RouteStage.SPLIT, "split, although others would lose their share"
+        assert service.alone is None or made.plan.status.weight <= before.weight, "weight rose at the cost of others"
 
     def _ready_means_done(self, made: Pass) -> None:
         ready = {c.type: c.status == "True" for c in made.plan.status.conditions}

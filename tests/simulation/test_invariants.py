@@ -255,7 +255,21 @@ class Rollouts(RuleBasedStateMachine):
 
     @rule(
         what=st.sampled_from(
-            ["router", "policy", "slow", "never", "lag", "lag", "service", "slices", "lists", "stranger", "port", "all is well"]
+            [
+                "router",
+                "policy",
+                "slow",
+                "never",
+                "lag",
+                "lag",
+                "service",
+                "slices",
+                "lists",
+                "stranger",
+                "shared",
+                "port",
+                "all is well",
+            ]
         ),
         kind=st.sampled_from(KINDS),
     )
@@ -278,6 +292,8 @@ class Rollouts(RuleBasedStateMachine):
                 world.cluster.behind = {USER}
             case "lists":
                 world.readable = False
+            case "shared":
+                world.shared = True
             case "port":
                 # Pods that are made from now on call their port otherwise than the Service does.
                 world.cluster.ports = dict.fromkeys(IMAGES[1:3], "web")
@@ -291,6 +307,7 @@ class Rollouts(RuleBasedStateMachine):
         world.stale, world.quality, world.prometheus_trouble = set(), {}, ""
         world.cluster.router_works, world.cluster.start_up, world.cluster.behind = True, {}, set()
         world.policy, world.readable, world.cluster.ports = SPEC, True, {}
+        world.shared = False
         for pod in (pod for rs in world.cluster.replica_sets.values() for pod in rs.pods):
             pod.port = "http"
         if USER in world.cluster.services:

@@ -41,6 +41,7 @@ from tidegate.judge.reading import Counts, Reading, Tally
 
 ROLE_NAMES = {Role.STABLE: STABLE, Role.CANARY: CANARY}
 STRANGE = Blocker(Reason.INVALID_SPEC, "spec.traffic.service: Service checkout selects app=ledger")
+SHARED = Blocker(Reason.SHARED_SERVICE, "spec.traffic.service: Service checkout also selects pods of Deployment spot")
 KINDS = ("deployment", "replica_sets", "services", "routes")
 
 
@@ -114,6 +115,10 @@ class World:
         """When the operator that is alive began; None where the next pass is the first of a new one."""
         self.inquired = False
         """Whether the endpoints of the user's Service were read since the operator wants to know them."""
+        self.shared = False
+        """Whether the user's Service selects pods of another workload, too."""
+        self.selected = False
+        """Whether the pods that it selects were read since the operator wants to know them."""
         self.readable = True
         """Whether the API server answers when they are listed."""
         self.last: Pass | None = None
@@ -181,6 +186,8 @@ class World:
             request=Request(Verb(verb) if verb in {*Verb} else None, name, request) if request else None,
         )
         user = user_view(seen, self.cluster.services.get(USER) if self.inquired else None)
+        user = replace(user, alone=not self.shared if self.selected else None) if user is not None else None
+        shared = [SHARED] if user is not None and user.alone is False and traffic is not None else []
         return Snapshot(
             release=release,
             status=self.status,
@@ -197,7 +204,7 @@ class World:
             ),
             readings=tuple(self.readings),
             keep_held=not self.cluster.admission,
-            blockers=(*self.blockers, *([STRANGE] if user is not None and not user.selects else [])),
+            blockers=(*self.blockers, *([STRANGE] if user is not None and not user.selects else []), *shared),
             step_replicas_limit=self.step_replicas_limit,
             known_since=None if self.alive_since is None else at(self.alive_since),
         )
@@ -216,8 +223,14 @@ class World:
         self.alive_since = self.now if self.alive_since is None else self.alive_since
         snapshot = self.snapshot()
         plan = decide(snapshot, at(self.now))
+        if plan.inquire_selected and not self.selected and self.readable:
+            # What was read brings the Release back at once.
+            self.selected = True
+            snapshot = self.snapshot()
+            plan = decide(snapshot, at(self.now))
         self.last = made = Pass(snapshot, plan)
         self.inquired = plan.inquire and (self.inquired or self.readable)
+        self.selected = self.selected and plan.inquire_selected
         if self.gone:
             return made
         if crash_after is None:
@@ -233,7 +246,7 @@ class World:
 
     def die(self) -> None:
         """The operator dies, and all that it has in memory with it; the next pass is another's."""
-        self.readings, self.alive_since, self.inquired = [], None, False
+        self.readings, self.alive_since, self.inquired, self.selected = [], None, False, False
 
     def _carry_out(self, made: Pass, crash_after: int | None) -> None:
         plan, failed = made.plan, False

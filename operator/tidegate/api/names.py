@@ -67,6 +67,7 @@ class Reason(StrEnum):
     MISSING_WORKLOAD = "MissingWorkload"
     MISSING_POLICY = "MissingPolicy"
     MISSING_SERVICE = "MissingService"
+    SHARED_SERVICE = "SharedService"
     MISSING_ROUTE = "MissingRoute"
     ROUTE_NOT_ACCEPTED = "RouteNotAccepted"
     NO_PERMISSION = "NoPermission"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -14,18 +14,17 @@ from tidegate.api.names import ANNOTATION_REQUEST, FINALIZER, Reason
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import PolicyKind, ReleaseSpec, ReleaseStatus, Traffic
 from tidegate.controller.autoscalers import Autoscalers
-from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
+from tidegate.controller.beside import own_service, services_around, user_service
+from tidegate.controller.references import ReleaseKey
 from tidegate.controller.stored import in_words, request_of
-from tidegate.controller.workloads import orphans_of, pods_of, workload_around
+from tidegate.controller.workloads import orphans_of, pods_of, strangers_among, workload_around
 from tidegate.engine.plan import Role
 from tidegate.engine.routing import traffic_in_force
 from tidegate.engine.snapshot import (
     Blocker,
     PolicyView,
     ReleaseView,
-    RouteStage,
     RouteView,
-    ServiceView,
     Snapshot,
     WorkloadView,
 )
@@ -35,9 +34,8 @@ from tidegate.runtime.clock import Clock
 from tidegate.runtime.errors import Terminal
 from tidegate.runtime.store import Object, Store
 from tidegate.traffic import services
-from tidegate.traffic.backends import own_name
 from tidegate.traffic.router import Router
-from tidegate.traffic.selection import Pods
+from tidegate.traffic.selection import shared
 from tidegate.workloads.observe import Workload, unsupported, workload_view
 
 log = structlog.get_logger(__name__)
@@ -158,8 +156,10 @@ class Gatherer:
             traffic_later=traffic is not read.spec.traffic,
             workload=workload,
             orphans=orphans_of(self._store, key, release, workload),
-            services=self._services(key, release, spec.traffic.service if spec.traffic is not None else None),
-            former=self._services(key, release, pinned if spec.traffic is None or spec.traffic.service != pinned else None),
+            services=services_around(self._store, key, release, spec.traffic.service if spec.traffic is not None else None),
+            former=services_around(
+                self._store, key, release, pinned if spec.traffic is None or spec.traffic.service != pinned else None
+            ),
             routes=self._routes(key, spec, [rule.route for rule in status.original_rules]),
         )
 
@@ -180,6 +180,7 @@ class Gatherer:
         blockers: Iterable[Blocker],
         keep_held: bool,
         endpoints: Iterable[Object] | None = None,
+        selected: Iterable[Object] | None = None,
         known_since: datetime | None = None,
     ) -> Snapshot:
         """Return what the engine sees.
@@ -192,18 +193,20 @@ class Gatherer:
             blockers: what stands in the way, as far as the caller knows.
             keep_held: whether the Deployment stays paused between rollouts.
             endpoints: EndpointSlices of the user's Service; None where they were not read.
+            selected: pods that the user's Service selects; None where they were not read.
             known_since: since when the status is known here; None where that is of no concern.
         """
         spec, beside, workload = around.spec, around.services, around.workload
         own = pods_of(workload) if workload and beside else None
+        others = strangers_among(self._store, workload, selected) if workload and selected is not None else None
         policy, wrong = self._policy(around.key, spec)
         routes = tuple(self._route_view(name, around, route, status, now=now) for name, route in around.routes.items())
-        ports = frozenset[int]().union(*(route.ports for route in routes))
         found = (
             self._invalid(around.release),
             Blocker(Reason.MISSING_POLICY, wrong) if wrong and status.rollout is None else None,
             unsupported(workload) if workload else None,
             services.unsupported(beside, own) if beside else None,
+            shared(beside.user, workload.name, others) if beside and workload and others else None,
         )
         return Snapshot(
             release=_release_view(around),
@@ -211,10 +214,10 @@ class Gatherer:
             policy=policy,
             workload=self._workload_view(around, status) if workload else None,
             orphans=tuple(rs["metadata"]["name"] for rs in around.orphans),
-            user_service=self._user_view(beside, own, routes, ports, endpoints) if beside else None,
+            user_service=user_service(self._store, beside, own, routes, endpoints=endpoints, others=others),
             former_service=services.user_view(around.former.user) if around.former else None,
-            stable_service=self._service_view(beside, Role.STABLE, ports),
-            canary_service=self._service_view(beside, Role.CANARY, ports),
+            stable_service=own_service(self._store, beside, Role.STABLE, routes),
+            canary_service=own_service(self._store, beside, Role.CANARY, routes),
             routes=routes,
             readings=readings,
             keep_held=keep_held,
@@ -289,46 +292,6 @@ class Gatherer:
             return None, f"spec.policyRef: {ref.kind} {ref.name} is not valid: {read.wrong}"
         return PolicyView(f"{ref.kind}/{ref.name}", read.spec), ""
 
-    def _services(self, key: ReleaseKey, release: Object, name: str | None) -> services.Services | None:
-        if name is None:
-            return None
-        user, stable, canary = (
-            self._store.get("Service", key.namespace, one) for one in (name, *(own_name(name, role) for role in Role))
-        )
-        if user is None:
-            return None
-        return services.Services(
-            release=key.name,
-            release_uid=release["metadata"]["uid"],
-            user=dict(user),
-            stable=dict(stable) if stable else None,
-            canary=dict(canary) if canary else None,
-        )
-
-    def _user_view(
-        self,
-        beside: services.Services,
-        own: Pods | None,
-        routes: Iterable[RouteView],
-        ports: frozenset[int],
-        endpoints: Iterable[Object] | None,
-    ) -> ServiceView:
-        view = services.user_view(beside.user, own)
-        if endpoints is None:
-            return view
-        # Pods whose Service has no weight need no other. And a watch may be late to tell that the slices of a deleted one are gone.
-        serving = {role for route in routes for role in _serving(route) if beside.of(role) is not None}
-        own_slices = [(role, self._slices(beside, role)) for role in serving]
-        return services.with_endpoints(view, beside, endpoints, own_slices, ports=ports)
-
-    def _service_view(self, beside: services.Services | None, role: Role, ports: frozenset[int]) -> ServiceView | None:
-        if beside is None:
-            return None
-        return services.service_view(beside, role, slices=self._slices(beside, role), ports=ports)
-
-    def _slices(self, beside: services.Services, role: Role) -> Iterable[Object]:
-        return self._store.by_label("EndpointSlice", beside.namespace, SERVICE_OF_SLICE, own_name(beside.name, role))
-
     def _routes(self, key: ReleaseKey, spec: ReleaseSpec, changed: Iterable[str]) -> dict[str, Object | None]:
         if spec.traffic is None or spec.traffic.gateway_api is None:
             return {}
@@ -364,16 +327,6 @@ def _mark(obj: Object) -> tuple[str, str]:
     """Return what tells an object in one version from all others."""
     metadata = obj["metadata"]
     return metadata["uid"], metadata["resourceVersion"]
-
-
-def _serving(route: RouteView) -> Iterator[Role]:
-    """Yield the roles of the operator's Services that a route gives weight to."""
-    if route.stage is not RouteStage.SPLIT and route.uniform:
-        return
-    if route.weight < 100 or not route.uniform:
-        yield Role.STABLE
-    if route.weight > 0:
-        yield Role.CANARY
 
 
 def _release_view(around: Surroundings) -> ReleaseView:

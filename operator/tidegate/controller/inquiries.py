@@ -10,7 +10,7 @@ import structlog
 
 from tidegate.api.names import LABEL_POD_TEMPLATE_HASH
 from tidegate.cluster.client import Cluster
-from tidegate.cluster.errors import ApiError
+from tidegate.cluster.errors import ApiError, Forbidden
 from tidegate.cluster.resources import ENDPOINT_SLICES, PODS, Resource
 from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
 from tidegate.runtime.clock import Clock
@@ -25,8 +25,6 @@ CONTENT = ("status", "endpoints", "ports")
 containers are sidecars."""
 
 
-LONGEST = 5.0
-"""Seconds between two readings of the same at most; each time it takes twice as long as the time before."""
 AT_ONCE = 8
 """Lists that are under way at once: the writes of a breach need the connections, too."""
 
@@ -37,21 +35,27 @@ class Matter:
 
     Attributes:
         resource: kind of the objects.
-        label: by which they are found.
+        label: by which they are found; empty where what is asked for is a selector itself.
         patience: seconds between the first two readings.
         at_once: whether the first reading is made without patience, since nothing goes on before it.
+        longest: seconds between two readings at most; each time it takes twice as long as the time before.
+        optional: whether one who may not read them takes it that there are none.
     """
 
     resource: Resource
     label: str
     patience: float
     at_once: bool = False
+    longest: float = 5.0
+    optional: bool = False
 
 
 REASONS = Matter(PODS, LABEL_POD_TEMPLATE_HASH, patience=3.0)
 """The pods of a version, for their own reasons for not becoming ready; most are ready before anybody has to ask."""
 USER_ENDPOINTS = Matter(ENDPOINT_SLICES, SERVICE_OF_SLICE, patience=1.0, at_once=True)
 """The endpoints of the user's Service, which a route is to be put back to; those of the operator's own are watched."""
+SELECTED = Matter(PODS, "", patience=1.0, at_once=True, longest=30.0, optional=True)
+"""The pods that the user's Service selects, whoever they belong to."""
 
 
 @dataclass
@@ -101,7 +105,7 @@ class Inquiries:
             self.forget(key)
             inquiry = self._inquiries[key] = _Inquiry(value, now if self._matter.at_once else now + patience, patience)
         if inquiry.task is None and now >= inquiry.due:
-            inquiry.due, inquiry.patience = now + inquiry.patience, min(2 * inquiry.patience, LONGEST)
+            inquiry.due, inquiry.patience = now + inquiry.patience, min(2 * inquiry.patience, self._matter.longest)
             inquiry.task = asyncio.create_task(self._read(key, inquiry), name=f"{self._matter.resource.plural} {key}")
         return inquiry.due - now if inquiry.due > now else patience
 
@@ -119,13 +123,16 @@ class Inquiries:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _read(self, key: ReleaseKey, inquiry: _Inquiry) -> None:
-        path, selector = self._matter.resource.path(key.namespace), f"{self._matter.label}={inquiry.value}"
+        path, label = self._matter.resource.path(key.namespace), self._matter.label
+        selector = f"{label}={inquiry.value}" if label else inquiry.value
         try:
             async with self._turns:
                 items = (await self._cluster.list(path, label_selector=selector, within=5.0, slim=_slim)).items
         except ApiError as error:
             log.warning("could not be read", what=self._matter.resource.plural, release=str(key), cause=str(error))
-            return
+            if not (self._matter.optional and isinstance(error, Forbidden)):
+                return
+            items = []
         finally:
             inquiry.task = None
         before, inquiry.items = inquiry.items, list(items)

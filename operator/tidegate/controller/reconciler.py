@@ -37,6 +37,7 @@ from tidegate.runtime.scheduler import Scheduler
 from tidegate.runtime.shelf import BareError
 from tidegate.runtime.store import Change, Object, Store
 from tidegate.traffic.router import Router
+from tidegate.traffic.selection import selection_of
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +76,7 @@ class Reconciler:
         looks: takes looks of gates.
         pods: reads pods' reasons.
         endpoints: reads the endpoints of users' Services.
+        selected: reads the pods that users' Services select.
         recorder: writes Events.
         metrics: the operator's own.
         clock: the time.
@@ -97,6 +99,7 @@ class Reconciler:
         looks: Looks,
         pods: Inquiries,
         endpoints: Inquiries,
+        selected: Inquiries,
         recorder: Recorder,
         metrics: Metrics,
         clock: Clock,
@@ -110,6 +113,7 @@ class Reconciler:
     ) -> None:
         self._store, self._cluster, self._gatherer, self._router = store, cluster, gatherer, router
         self._looks, self._pods, self._endpoints, self._metrics = looks, pods, endpoints, metrics
+        self._selected = selected
         self._notices = Notices(recorder, clock=clock)
         self._clock, self._due = clock, due
         self._statuses = Statuses(store, cluster, clock=clock, heartbeat=heartbeat)
@@ -206,6 +210,7 @@ class Reconciler:
             blockers=(*outside.blockers, *([memory.trouble] if memory.trouble else ())),
             keep_held=self._keep_held(),
             endpoints=self._endpoints.of(key, around.services.name) if around.services else None,
+            selected=self._selected.of(key, selection_of(around.services.user)) if around.services else None,
             known_since=now.wall_at(memory.since),
         )
         plan = decide(snapshot, now.wall)
@@ -371,12 +376,17 @@ class Reconciler:
                 yield wait
         else:
             self._endpoints.forget(key)
+        if decision.plan.inquire_selected and beside is not None and (selection := selection_of(beside.user)):
+            yield self._selected.want(key, selection)
+        else:
+            self._selected.forget(key)
 
     def _forget(self, key: ReleaseKey) -> None:
         self._memory.pop(key, None)
         self._looks.forget(key)
         self._pods.forget(key)
         self._endpoints.forget(key)
+        self._selected.forget(key)
         self._due.drop(key)
         self._metrics.forget(*key)
 

@@ -11,6 +11,8 @@ from tidegate.runtime.store import Object, Store
 from tidegate.traffic.selection import Pods
 from tidegate.workloads.observe import Workload, controller_of, labels_of, revision_of
 
+_OVER = {"Succeeded", "Failed"}
+
 
 def workload_around(
     store: Store, key: ReleaseKey, *, release: Object, spec: ReleaseSpec, status: ReleaseStatus, pods: Iterable[Object]
@@ -57,6 +59,35 @@ def pods_of(workload: Workload) -> Pods:
     """Return what tells the pods of a Deployment from those of others."""
     sets = {revision_of(rs): labels_of(rs["spec"].get("template") or {}) for rs in workload.siblings}
     return Pods(deployment=workload.name, labels=labels_of(workload.own_template), revisions=sets)
+
+
+def strangers_among(store: Store, workload: Workload, pods: Iterable[Object]) -> tuple[str, ...]:
+    """Return the workloads, by kind and name, that pods belong to and that are not the Deployment, each once.
+
+    Pods that are over or about to go do not count, nor do those of a ReplicaSet that is not known yet.
+
+    Args:
+        store: the caches.
+        workload: the Deployment.
+        pods: pods of its namespace.
+    """
+    own = {workload.deployment["metadata"]["uid"], *(rs["metadata"]["uid"] for rs in workload.replica_sets)}
+    found: dict[str, None] = {}
+    for pod in pods:
+        metadata = pod["metadata"]
+        if metadata.get("deletionTimestamp") or (pod.get("status") or {}).get("phase") in _OVER:
+            continue
+        owner = controller_of(pod)
+        if owner is not None and owner["kind"] == "ReplicaSet" and owner["uid"] not in own:
+            replica_set = store.get("ReplicaSet", workload.namespace, owner["name"])
+            if replica_set is None:
+                continue
+            owner = controller_of(replica_set) or owner
+        if owner is None:
+            found[f"Pod {metadata['name']}"] = None
+        elif owner["uid"] not in own:
+            found[f"{owner['kind']} {owner['name']}"] = None
+    return tuple(sorted(found))
 
 
 def orphans_of(store: Store, key: ReleaseKey, release: Object, workload: Workload | None) -> tuple[Object, ...]:

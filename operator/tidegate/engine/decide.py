@@ -86,5 +86,6 @@ def decide(snap: Snapshot, now: datetime) -> Plan:
         split_looks=split.next_looks(draft),
         due=min(draft.dues, default=None),
         inquire=draft.inquire,
+        inquire_selected=draft.inquire_selected or shifting.shares_are_watched(draft),
         unjudged=tuple(draft.unjudged),
     )

@@ -30,6 +30,8 @@ class Draft:
     """What the rollout waits for, in words; the first is told."""
     inquire: bool = False
     """Whether the endpoints of the user's Service have to be read."""
+    inquire_selected: bool = False
+    """Whether the pods that the user's Service selects have to be read."""
     unjudged: list[Unjudged] = field(default_factory=list)
     """Looks that a gate's own judging has failed over."""
 

@@ -222,6 +222,7 @@ class Plan:
         split_looks: next looks at what the split of the routes has done.
         due: when to decide again at the latest, if nothing changes before; None to wait for a change.
         inquire: whether the endpoints of the user's Service are to be read, since a route waits for them.
+        inquire_selected: whether all pods that the user's Service selects are to be read, since others may be among them.
         unjudged: looks that could not be judged, for want of a judge that works.
     """
 
@@ -233,4 +234,5 @@ class Plan:
     split_looks: tuple[Look, ...] = ()
     due: datetime | None = None
     inquire: bool = False
+    inquire_selected: bool = False
     unjudged: tuple[Unjudged, ...] = ()

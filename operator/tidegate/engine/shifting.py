@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
-from tidegate.api.names import Cause, EventReason
+from tidegate.api.names import Cause, EventReason, Reason
 from tidegate.engine import gates
 from tidegate.engine.draft import Draft, carries
 from tidegate.engine.endings import has_pods
@@ -54,6 +54,9 @@ def _towards_split(draft: Draft, route: RouteView) -> Move:
         return (RouteStage.SPLIT, weight) if may else None
     if not selects_pods(draft):
         # To a Service of other pods, the way is closed; that it is the wrong one stands in the status.
+        return None
+    if draft.step is None and not draft.undoing and draft.snap.user_service is not None and draft.snap.user_service.alone is False:
+        # The others would lose their share, and so far nobody has lost anything.
         return None
     if not _services_ready(draft):
         draft.wait_for("for the operator's own Services to have endpoints")
@@ -165,8 +168,8 @@ def selects_pods(draft: Draft) -> bool:
 
 
 def is_to_be_pinned(draft: Draft, service: ServiceView) -> bool:
-    """Whether the user's Service is to be pinned, and there is a version to pin it to."""
-    return pins(draft, service) and draft.status.stable is not None
+    """Whether the user's Service is to be pinned, there is a version to pin it to, and no other workload's pods are selected."""
+    return pins(draft, service) and service.alone is not False and draft.status.stable is not None
 
 
 def pin_actions(draft: Draft) -> Iterator[PinService]:
@@ -181,12 +184,23 @@ def pin_actions(draft: Draft) -> Iterator[PinService]:
     if is_to_be_pinned(draft, service):
         serving = _serving(draft)
         if service.revision != serving and noted and (serving is None or _finds_pods(draft, service, serving)):
-            yield PinService(serving)
+            draft.inquire_selected = service.revision is None
+            if service.revision is not None or service.alone:
+                yield PinService(serving)
         return
     ours = {draft.stable.revision, draft.candidate.revision if draft.active else draft.stable.revision}
     pinned = service.revision in ours or (noted and service.revision is not None)
     if (pinned or (service.traces and service.revision is None)) and not (service.selects and split_wanted(draft)):
         yield PinService(None)
+
+
+def shares_are_watched(draft: Draft) -> bool:
+    """Whether it matters now if the user's Service selects pods of other workloads, too: a split would take their requests."""
+    service = draft.snap.user_service
+    if service is None or not service.selects or draft.deleting:
+        return False
+    refused = any(condition.reason == Reason.SHARED_SERVICE for condition in draft.status.conditions)
+    return refused or (draft.active and not draft.committed and not draft.undoing)
 
 
 def _finds_pods(draft: Draft, service: ServiceView, revision: str) -> bool:

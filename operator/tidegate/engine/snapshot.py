@@ -152,6 +152,8 @@ class ServiceView:
         traces: the API server has us as one that writes it, for the user's Service only.
         selects: for the user's Service, whether it selects the pods of the Deployment's template, but for the pin.
         misses: for the user's Service, revisions of the ReplicaSets whose pods it does not select, but for the pin.
+        alone: for the user's Service, whether no pods of other workloads are selected, but for the pin; None where that is not
+            known, as it is only where the plan asks for it.
         portless: number of ready endpoints that lack a port that routes name.
         gap: which port that is, in words; empty where none is lacking.
     """
@@ -164,6 +166,7 @@ class ServiceView:
     traces: bool = False
     selects: bool = True
     misses: frozenset[str] = frozenset()
+    alone: bool | None = True
     portless: int = 0
     gap: str = ""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tidegate.api.names import Cause, EventReason, Phase, Reason
+from tidegate.api.names import Cause, Condition, EventReason, Phase, Reason
 from tidegate.api.release import RevisionStatus, RolloutStatus
 from tidegate.engine.draft import Draft
 from tidegate.engine.endings import has_pods, record_end, wait_for_routes
@@ -18,6 +18,8 @@ def stable_is_taken_on(draft: Draft) -> bool:
     if draft.status.stable is not None and (workload.replicas == 0 or draft.stable_set is not None):
         return False
     serving = _serving(workload)
+    if serving is not None and not selection_is_known(draft):
+        return False
     if serving is None:
         draft.set(stable=None)
         draft.wait_for(f"for a first version of the Deployment to become available{trouble(draft)}")
@@ -35,6 +37,17 @@ def _serving(workload: WorkloadView) -> ReplicaSetView | None:
     ready = [rs for rs in own if rs.ready > 0]
     # While the Deployment rolls by itself, wait for it; while it is held, nothing but its biggest ReplicaSet can be stable.
     return max(ready, key=lambda rs: (rs.ready, rs.number)) if ready and workload.paused else None
+
+
+def selection_is_known(draft: Draft) -> bool:
+    """Whether it is known if the user's Service selects pods of other workloads, too; has them read where it is not."""
+    service = draft.snap.user_service
+    if service is None or not service.selects:
+        return True
+    draft.inquire_selected = True
+    if service.alone is None:
+        draft.wait_for(f"for the pods that Service {service.name} selects to be read")
+    return service.alone is not None
 
 
 def _revision(rs: ReplicaSetView) -> RevisionStatus:
@@ -189,6 +202,8 @@ def rollout_starts(draft: Draft) -> bool:
         # Whatever comes while nothing serves is judged as soon as something does, by whatever it is scaled up.
         draft.wait_for(f"for the Deployment to be scaled up from 0, when {workload.template.version} is rolled out by its steps")
         return False
+    if not selection_is_known(draft):
+        return False
     if strays(draft):
         draft.wait_for("for pods that were rolled out past Tidegate to stop before a rollout starts")
         return False
@@ -227,6 +242,15 @@ def strays(draft: Draft) -> list[ReplicaSetView]:
     return [rs for rs in own if (rs.wanted > 0 or rs.current > 0) and stable.ready >= rs.ready]
 
 
+def _told_shared(draft: Draft) -> Blocker | None:
+    """What was said of pods of other workloads holds until the pods are read again, as after a restart of the operator."""
+    service = draft.snap.user_service
+    if service is None or service.alone is not None:
+        return None
+    said = (c for c in draft.status.conditions if c.type == Condition.STALLED and c.status == "True")
+    return next((Blocker(Reason.SHARED_SERVICE, c.message) for c in said if c.reason == Reason.SHARED_SERVICE), None)
+
+
 def obstacles(draft: Draft) -> list[Blocker]:
     """Return what is missing before a rollout can start or a route can be shifted."""
     snap, spec = draft.snap, draft.snap.release.spec
@@ -238,6 +262,8 @@ def obstacles(draft: Draft) -> list[Blocker]:
         found.append(Blocker(Reason.MISSING_POLICY, f"spec.policyRef: {ref.kind} {ref.name} was not found or is not valid"))
     if spec.traffic is None:
         return found
+    if (told := _told_shared(draft)) is not None:
+        found.append(told)
     if snap.user_service is None:
         where = "status.shiftedService" if snap.release.traffic_later else "spec.traffic.service"
         found.append(Blocker(Reason.MISSING_SERVICE, f"{where}: Service {spec.traffic.service} was not found"))

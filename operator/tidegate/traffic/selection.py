@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,11 @@ def selector_of(service: Mapping[str, Any]) -> dict[str, str]:
     return {key: value for key, value in selector.items() if key != LABEL_POD_TEMPLATE_HASH}
 
 
+def selection_of(service: Mapping[str, Any]) -> str:
+    """Return what a Service selects, but for the pin, as a label selector of the API; empty where it selects nothing."""
+    return ",".join(f"{key}={value}" for key, value in sorted(selector_of(service).items()))
+
+
 def selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
     """Whether pods of these labels are selected; a Service without a selector selects none."""
     return bool(selector) and all(labels.get(key) == value for key, value in selector.items())
@@ -53,6 +58,24 @@ def stranger(service: Mapping[str, Any], pods: Pods) -> Blocker | None:
         f"name the Service of Deployment {pods.deployment}, or correct the selector or spec.targetRef"
     )
     return Blocker(Reason.INVALID_SPEC, words)
+
+
+def shared(service: Mapping[str, Any], deployment: str, others: Sequence[str]) -> Blocker:
+    """Return what is wrong with a Service that selects pods of other workloads beside the Deployment's.
+
+    Args:
+        service: the Service.
+        deployment: name of the Deployment.
+        others: the other workloads, by kind and name.
+    """
+    told = [one if one.startswith("Pod ") else f"pods of {one}" for one in others[:MOST_TOLD]]
+    named = ", ".join(told) + (f" and {len(others) - MOST_TOLD} more" if len(others) > MOST_TOLD else "")
+    words = (
+        f"spec.traffic.service: Service {service['metadata']['name']} also selects {named}, which would get no requests "
+        f"during a rollout: let it select pods of Deployment {deployment} alone, and give the others a Service of their own, "
+        "which the route may name beside it with a weight"
+    )
+    return Blocker(Reason.SHARED_SERVICE, words)
 
 
 def _told(key: str, labels: Mapping[str, str]) -> str:

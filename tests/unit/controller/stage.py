@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import random
@@ -15,7 +16,7 @@ from tidegate.api.release import OriginalRule, ReleaseStatus, RevisionStatus, Ro
 from tidegate.cluster.events import Recorder
 from tidegate.controller.cached import CachedCluster
 from tidegate.controller.gather import Gatherer
-from tidegate.controller.inquiries import REASONS, USER_ENDPOINTS, Inquiries
+from tidegate.controller.inquiries import REASONS, SELECTED, USER_ENDPOINTS, Inquiries
 from tidegate.controller.looks import Looks
 from tidegate.controller.metrics import Metrics
 from tidegate.controller.outside import Outside
@@ -58,6 +59,7 @@ class Stage:
         self.looks = Looks(clock=self.clock, telemetry=self, arrived=self.queue.add)
         self.pods = Inquiries(REASONS, self.cluster, clock=self.clock, arrived=self.queue.add)
         self.endpoints = Inquiries(USER_ENDPOINTS, self.cluster, clock=self.clock, arrived=self.queue.add)
+        self.selected = Inquiries(SELECTED, self.cluster, clock=self.clock, arrived=self.queue.add)
         self.outside = Outside()
         self.keep_held, self.pressing, self.ending = False, False, False
         router = HTTPRouteRouter()
@@ -70,6 +72,7 @@ class Stage:
             looks=self.looks,
             pods=self.pods,
             endpoints=self.endpoints,
+            selected=self.selected,
             recorder=self.recorder,
             metrics=self.metrics,
             clock=self.clock,
@@ -105,6 +108,7 @@ class Stage:
     async def close(self) -> None:
         await self.pods.stop()
         await self.endpoints.stop()
+        await self.selected.stop()
         await self.recorder.stop(within=0)
         await self.cluster.close()
 
@@ -203,9 +207,21 @@ class Stage:
         for number in range(most):
             before = len(self.api.requests)
             await self.reconciler.reconcile(KEY)
-            if len(self.api.requests) == before:
+            if len(self.api.requests) == before and not await self._reading():
                 return number + 1
         raise AssertionError(f"still writing after {most} passes: {self.api.requests[-3:]}")
+
+    async def _reading(self) -> bool:
+        """Wait for the pods that the user's Service selects, and return whether they were being read just now."""
+        name = f"pods {KEY}"
+        tasks = [task for task in asyncio.all_tasks() if task.get_name() == name and self.selected.of(KEY, f"app={NAME}") is None]
+        await asyncio.gather(*tasks)
+        return bool(tasks) and self.selected.of(KEY, f"app={NAME}") is not None
+
+    async def knows_who_is_selected(self) -> None:
+        """Let a pass have the pods read that the user's Service selects."""
+        await self.reconciler.reconcile(KEY)
+        await self._reading()
 
     @property
     def status(self) -> Json:

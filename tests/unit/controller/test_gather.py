@@ -72,8 +72,8 @@ async def test_users_service_is_to_have_the_endpoints_that_have_weight(stage: St
             around, now=NOW, status=status, readings=(), blockers=(), keep_held=False, endpoints=endpoints
         ).user_service
 
-    assert ServiceView(NAME, None, endpoints=1, lacks=lacks) == seen(read)
-    assert ServiceView(NAME, None) == seen(None)
+    assert ServiceView(NAME, None, endpoints=1, lacks=lacks, alone=None) == seen(read)
+    assert ServiceView(NAME, None, alone=None) == seen(None)
 
 
 async def test_service_of_another_workload_is_in_the_way(stage: Stage) -> None:
@@ -85,7 +85,7 @@ async def test_service_of_another_workload_is_in_the_way(stage: Stage) -> None:
 
     seen = snapshot(stage)
 
-    assert ServiceView(NAME, "aaaa", selects=False, misses=frozenset({"aaaa", "bbbb"})) == seen.user_service
+    assert ServiceView(NAME, "aaaa", selects=False, misses=frozenset({"aaaa", "bbbb"}), alone=None) == seen.user_service
     assert [Reason.INVALID_SPEC] == [blocker.reason for blocker in seen.blockers]
     assert "Service checkout selects app=ledger, the pods of Deployment checkout have app=checkout" in seen.blockers[0].message
 
