@@ -12,17 +12,20 @@ import pytest
 
 from api.cluster_access import needs_api, run
 from api.shop import LABELS, NAME, Shop, garbage_collector_knows_releases, shop_of
+from tidegate.api.release import PortStatus
 from tidegate.cluster.errors import AlreadyExists, Conflict
 from tidegate.cluster.resources import ENDPOINT_SLICES, RELEASES, SERVICES
 from tidegate.engine.plan import DeleteService, EnsureService, PinService, Role
 from tidegate.engine.snapshot import ServiceView
 from tidegate.runtime.errors import Retry, Terminal
-from tidegate.traffic.services import ServiceAction, Services, body, perform, service_view, user_view
+from tidegate.traffic.service_writes import ServiceAction, perform
+from tidegate.traffic.services import Services, body, service_view, user_view
 
 pytestmark = needs_api
 
 Json = dict[str, Any]
 PORT = {"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}
+LEADS = (PortStatus(port=80, protocol="TCP", target="http"),)
 
 
 def service_body(name: str = NAME, **spec: Any) -> Json:
@@ -87,8 +90,10 @@ async def test_service_has_the_endpoints_of_its_revision(shelf: Shelf) -> None:
     async with asyncio.timeout(30):
         while (stable := await shelf.view(Role.STABLE)) is None or stable.endpoints < 2:  # noqa: ASYNC110 - a controller's doing
             await asyncio.sleep(0.1)
-    assert stable == ServiceView(name=f"{NAME}-stable", revision=revision, endpoints=2, current=True)
-    assert await shelf.view(Role.CANARY) == ServiceView(name=f"{NAME}-canary", revision="nothing", endpoints=0, current=True)
+    assert stable == ServiceView(name=f"{NAME}-stable", revision=revision, endpoints=2, current=True, targets=LEADS)
+    assert await shelf.view(Role.CANARY) == ServiceView(
+        name=f"{NAME}-canary", revision="nothing", endpoints=0, current=True, targets=LEADS
+    )
 
 
 async def test_ready_pods_without_the_named_port_are_no_endpoints(shelf: Shelf) -> None:
@@ -125,7 +130,8 @@ async def test_service_follows_the_users(shelf: Shelf) -> None:
     assert outdated is not None
     assert not outdated.current
     view, stored = await shelf.view(Role.STABLE), (await shelf.services()).stable
-    assert view == ServiceView(name=f"{NAME}-stable", revision="def", endpoints=0, current=True)
+    moved_to = (PortStatus(port=8080, protocol="TCP", target="http", app_protocol="kubernetes.io/h2c"),)
+    assert view == ServiceView(name=f"{NAME}-stable", revision="def", endpoints=0, current=True, targets=moved_to)
     assert stored is not None
     assert stored["spec"]["ports"] == [moved]
 
@@ -165,7 +171,7 @@ async def test_service_that_is_gone_is_made_anew(shelf: Shelf) -> None:
 
     assert await shelf.perform(EnsureService(Role.STABLE, "def"), on=seen)
 
-    assert await shelf.view(Role.STABLE) == ServiceView(name=f"{NAME}-stable", revision="def")
+    assert await shelf.view(Role.STABLE) == ServiceView(name=f"{NAME}-stable", revision="def", targets=LEADS)
 
 
 async def test_first_write_that_comes_late_changes_nothing(shelf: Shelf) -> None:
@@ -268,4 +274,6 @@ async def test_deleting_the_release_leaves_the_services_to_the_operator(shelf: S
     await shelf.shop.cluster.delete(path, propagation=propagation)
     await asyncio.sleep(3)
 
-    assert [await shelf.view(role) for role in Role] == [ServiceView(name=f"{NAME}-{role.value}", revision="abc") for role in Role]
+    assert [await shelf.view(role) for role in Role] == [
+        ServiceView(name=f"{NAME}-{role.value}", revision="abc", targets=LEADS) for role in Role
+    ]

@@ -52,6 +52,12 @@ class Pod:
     down: bool = False
     port: str = "http"
     """What it calls its port."""
+    number: str = "8080"
+    """The number of its port."""
+
+    def answers(self, target: str) -> bool:
+        """Whether it answers requests that a Service with this targetPort sends it."""
+        return target in {self.port, self.number}
 
     def ready(self, now: float) -> bool:
         """Whether it answers its readiness probe."""
@@ -117,6 +123,8 @@ class Service:
     app: str = APP
     target: str = "http"
     portless: frozenset[int] = frozenset()
+    version: str = ""
+    """The image whose pods alone it selects; empty where it selects all."""
 
 
 @dataclass
@@ -160,6 +168,8 @@ class Cluster:
         """Seconds until pods of an image are ready; None for never. Default: 3."""
         self.ports: dict[str, str] = {}
         """What pods of an image call their port. Default: http."""
+        self.numbers: dict[str, str] = {}
+        """The number of the port of an image's pods. Default: 8080."""
         self.router_delay = 0.5
         self.router_works = True
         self.behind: set[str] = set()
@@ -355,7 +365,8 @@ class Cluster:
             while len(rs.pods) < rs.wanted:
                 delay = self.start_up.get(rs.template.image, 3.0)
                 port = self.ports.get(rs.template.image, "http")
-                rs.pods.append(Pod(self.next_id(), None if delay is None else self.now + delay, port=port))
+                number = self.numbers.get(rs.template.image, "8080")
+                rs.pods.append(Pod(self.next_id(), None if delay is None else self.now + delay, port=port, number=number))
             rs.pods.sort(key=lambda pod: not pod.ready(self.now))
             while len(rs.pods) > rs.wanted:
                 self._stop(rs.pods.pop())
@@ -376,8 +387,9 @@ class Cluster:
                 service.portless = frozenset()
                 continue
             sets = [rs for rs in self.replica_sets.values() if service.revision in (None, rs.revision)]
+            sets = [rs for rs in sets if service.version in ("", rs.template.image)]
             ready = [pod for rs in sets for pod in rs.pods if pod.ready(self.now)]
-            service.addresses = frozenset(pod.id for pod in ready if pod.port == service.target)
+            service.addresses = frozenset(pod.id for pod in ready if service.target.isdecimal() or pod.port == service.target)
             service.portless = frozenset(pod.id for pod in ready) - service.addresses
 
     def _sync_router(self) -> None:

@@ -236,6 +236,9 @@ class Oracle:
                 assert rs.ready(cluster.now) > 0, "weight on a version without ready pods for a whole pass"
                 target = cluster.services[CANARY].target
                 assert any(pod.port == target for pod in rs.pods), "weight on pods that lack the port"
+            if 0 < 100 - weight_of(route.backends) and stage_of(route.backends) is RouteStage.SPLIT and USER in cluster.services:
+                old, stable = self._behind(STABLE), cluster.services[STABLE]
+                assert old is None or stable.version in ("", old.template.image), "stable's Service selects another version"
 
     def _warm_pods_help_out(self) -> None:
         """As long as more of stable's pods are there, a version that a scaling has taken pods from has not all of the traffic."""

@@ -76,6 +76,13 @@ class Rollouts(RuleBasedStateMachine):
             self.oracle.raced = self.oracle.raced or bool(self.world.cluster.owned(Owner.NOBODY))
         self.world.apply(image)
 
+    @rule(image=st.sampled_from(IMAGES), seconds=st.sampled_from([0, 6, 18, 40]))
+    def upgrade_the_chart(self, image: str, seconds: int) -> None:
+        """Service and Deployment come together, and the Service selects the pods of that version alone."""
+        if USER in self.world.cluster.services:
+            self.world.cluster.services[USER].version = image
+        self.roll_out(image, seconds)
+
     @rule(image=st.sampled_from(IMAGES), goal=st.sampled_from(sorted(GOALS)))
     def reach(self, image: str, goal: str) -> None:
         """A version is rolled out undisturbed to a point, so that what follows happens there."""
@@ -311,7 +318,7 @@ class Rollouts(RuleBasedStateMachine):
         for pod in (pod for rs in world.cluster.replica_sets.values() for pod in rs.pods):
             pod.port = "http"
         if USER in world.cluster.services:
-            world.cluster.services[USER].app = APP
+            world.cluster.services[USER].app, world.cluster.services[USER].version = APP, ""
 
     @invariant()
     def data_plane(self) -> None:

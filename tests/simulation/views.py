@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from simulation.cluster import APP, CANARY, STABLE, USER, Backends, Deployment, ReplicaSet, Route, Service, Template
-from tidegate.api.release import OriginalRule, ReleaseStatus
+from tidegate.api.release import OriginalRule, PortStatus, ReleaseStatus
 from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage, RouteView, ServiceView, TemplateView, WorkloadView
+from tidegate.traffic.targets import ports_for_stable
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -96,15 +97,38 @@ def route_view(name: str, route: Route | None, known: tuple[OriginalRule, ...]) 
     )
 
 
-def own_view(name: str, services: dict[str, Service]) -> ServiceView | None:
+def own_view(name: str, seen: Seen, status: ReleaseStatus) -> ServiceView | None:
     """Return what the engine sees of one of the operator's Services."""
-    own, user = services.get(name), services.get(USER)
+    own, user = seen.services.get(name), seen.services.get(USER)
     if own is None:
         return None
-    current = user is None or (own.app, own.target) == (user.app, user.target)
+    wanted = (own.app, own.target, own.version) if user is None else followed(seen, status, name, own.revision)
     return ServiceView(
-        name, own.revision, endpoints=len(own.addresses), current=current, portless=len(own.portless), gap=gap_of(own)
+        name,
+        own.revision,
+        endpoints=len(own.addresses),
+        current=(own.app, own.target, own.version) == wanted,
+        portless=len(own.portless),
+        gap=gap_of(own),
+        targets=(PortStatus(port=80, protocol="TCP", target=own.target),),
     )
+
+
+def followed(seen: Seen, status: ReleaseStatus, name: str, revision: str | None) -> tuple[str, str, str]:
+    """Return what one of the operator's Services is to have of the user's: the pods' app, the targetPort, the version."""
+    user = seen.services[USER]
+    rs = next((rs for rs in seen.replica_sets.values() if rs.revision == revision), None)
+    version = user.version if rs is None or rs.template.image == user.version else ""
+    return user.app, held_target(user, status, rs) if name == STABLE else user.target, version
+
+
+def held_target(user: Service, status: ReleaseStatus, rs: ReplicaSet | None) -> str:
+    """Return the user's targetPort as it holds for the stable version."""
+    if rs is None or status.stable_targets is None:
+        return user.target
+    declared = frozenset(pod.port for pod in rs.pods)
+    (port,) = ports_for_stable([{"port": 80, "targetPort": user.target}], status.stable_targets.ports, declared)
+    return str(port["targetPort"])
 
 
 def gap_of(service: Service) -> str:
@@ -112,12 +136,31 @@ def gap_of(service: Service) -> str:
     return f"{len(service.portless)} ready pods have no port named {service.target}" if service.portless else ""
 
 
-def user_view(seen: Seen, read: Service | None) -> ServiceView | None:
-    """Return what the engine sees of the user's Service; `read` is the Service whose endpoints were read, None where none were."""
+def user_view(seen: Seen, read: Service | None, status: ReleaseStatus, wanted: str) -> ServiceView | None:
+    """Return what the engine sees of the user's Service.
+
+    Args:
+        seen: what the caches hold.
+        read: the Service whose endpoints were read, None where none were.
+        status: the status.
+        wanted: image of the wanted template.
+    """
     user = seen.services.get(USER)
     if user is None:
         return None
-    view = ServiceView(USER, user.revision, selects=user.app == APP)
+    revision = status.stable.revision if status.stable else None
+    stable = next((rs for rs in seen.replica_sets.values() if rs.revision == revision), None)
+    held = held_target(user, status, stable)
+    missed = [rs for rs in seen.replica_sets.values() if user.version not in ("", rs.template.image)]
+    view = ServiceView(
+        USER,
+        user.revision,
+        selects=user.app == APP and user.version in ("", wanted),
+        misses=frozenset(rs.revision for rs in missed),
+        targets=(PortStatus(port=80, protocol="TCP", target=user.target),),
+        astray=f"it selects version={user.version}, and they have version={stable.template.image}" if stable in missed else "",
+        diverted=f"its port 80 leads to {user.target}, and they answer on {held}" if held != user.target else "",
+    )
     if read is None:
         return view
     lacks = len(serving(seen.routes, seen.services) - read.addresses)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from simulation.cluster import CANARY, STABLE, USER, Cluster, ReplicaSet, Service, Template
-from simulation.views import Said, Seen, at, own_view, route_view, shifted, user_view, workload_view
+from simulation.views import Said, Seen, at, followed, own_view, route_view, shifted, user_view, workload_view
 from tidegate.api.names import Reason
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ReleaseSpec, ReleaseStatus
@@ -185,7 +185,8 @@ class World:
             finalizer=self.finalizer,
             request=Request(Verb(verb) if verb in {*Verb} else None, name, request) if request else None,
         )
-        user = user_view(seen, self.cluster.services.get(USER) if self.inquired else None)
+        wanted = self.images.get("app") or (seen.deployment.template.image if seen.deployment else "")
+        user = user_view(seen, self.cluster.services.get(USER) if self.inquired else None, self.status, wanted)
         user = replace(user, alone=not self.shared if self.selected else None) if user is not None else None
         shared = [SHARED] if user is not None and user.alone is False and traffic is not None else []
         return Snapshot(
@@ -196,8 +197,8 @@ class World:
             orphans=() if seen.deployment else tuple(n for n, rs in seen.replica_sets.items() if rs.owner is Owner.RELEASE),
             user_service=user if traffic is not None else None,
             former_service=user if traffic is None and self.status.pinned_service == USER else None,
-            stable_service=own_view(STABLE, seen.services) if traffic is not None else None,
-            canary_service=own_view(CANARY, seen.services) if traffic is not None else None,
+            stable_service=own_view(STABLE, seen, self.status) if traffic is not None else None,
+            canary_service=own_view(CANARY, seen, self.status) if traffic is not None else None,
             routes=tuple(
                 route_view(name, seen.routes.get(name), self.status.original_rules)
                 for name in (self.route_names if traffic is not None else ())
@@ -293,8 +294,8 @@ class World:
             case EnsureService(role, revision):
                 # What the user's Service selects, as it was seen.
                 service = self.cluster.services.setdefault(ROLE_NAMES[role], Service())
-                user = self.seen.services[USER]
-                service.revision, service.app, service.target = revision, user.app, user.target
+                service.revision = revision
+                service.app, service.target, service.version = followed(self.seen, self.status, ROLE_NAMES[role], revision)
                 self._show("services", ROLE_NAMES[role])
             case DeleteService(role):
                 self.cluster.services.pop(ROLE_NAMES[role], None)

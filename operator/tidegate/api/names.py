@@ -68,6 +68,7 @@ class Reason(StrEnum):
     MISSING_POLICY = "MissingPolicy"
     MISSING_SERVICE = "MissingService"
     SHARED_SERVICE = "SharedService"
+    SERVICE_ASTRAY = "ServiceAstray"
     MISSING_ROUTE = "MissingRoute"
     ROUTE_NOT_ACCEPTED = "RouteNotAccepted"
     NO_PERMISSION = "NoPermission"

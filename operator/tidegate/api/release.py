@@ -367,6 +367,36 @@ class OriginalRule(Model):
     ]
 
 
+MOST_PORTS = 64
+"""Ports of a Service that are noted; one with more is taken as it is."""
+
+
+class PortStatus(Model):
+    """A port of a Service, and where it leads."""
+
+    port: Annotated[int, Field(ge=1, le=65535, description="Number of the Service's port.")]
+    protocol: Annotated[str, Field(max_length=16, description="Protocol of the port.")]
+    target: Annotated[str, Field(max_length=63, description="The targetPort: number or name of the pods' port.")]
+    app_protocol: Annotated[str | None, Field(max_length=316, description="Its appProtocol.")] = None
+
+
+class TargetsStatus(Model):
+    """Where the ports of the user's Service lead, as it holds for the stable version."""
+
+    service: Annotated[str, Field(max_length=63, description="Name of the Service.")]
+    ports: Annotated[
+        tuple[PortStatus, ...],
+        Field(max_length=MOST_PORTS, description="Its ports while stable was all that there was."),
+        K8s(list_map_keys=("port", "protocol")),
+    ] = ()
+    next_ports: Annotated[
+        tuple[PortStatus, ...] | None,
+        Field(max_length=MOST_PORTS, description="What it says since; counts for stable, too, once it has stood for a minute."),
+        K8s(list_map_keys=("port", "protocol")),
+    ] = None
+    changed_at: Annotated[Time | None, Field(description="Since when it says so.")] = None
+
+
 class ConditionStatus(Model):
     """A condition as Kubernetes conventions have it."""
 
@@ -441,6 +471,13 @@ class ReleaseStatus(Model):
     pinned_service: Annotated[
         str | None,
         Field(max_length=63, description="The Service whose selector is, or may be, kept on one version; it is let go of."),
+    ] = None
+    stable_targets: Annotated[
+        TargetsStatus | None,
+        Field(
+            description="Where the ports of the Service led when the stable version was all that there was: what changes in one "
+            "commit with the pod template counts for the new version alone."
+        ),
     ] = None
     rejected: Annotated[
         tuple[RejectedStatus, ...],

@@ -25,7 +25,7 @@ from tidegate.engine.plan import (
     ShiftRoute,
 )
 from tidegate.runtime.errors import Retry
-from tidegate.traffic import services
+from tidegate.traffic import service_writes
 from tidegate.traffic.router import Router
 from tidegate.traffic.selection import selector_of
 from tidegate.workloads import actuator
@@ -145,7 +145,7 @@ async def _perform(action: Action, around: Surroundings, *, cluster: Cluster, ro
             around_service = around.former if isinstance(action, PinService) and action.former else around.services
             if around_service is None:
                 raise Retry("the user's Service is gone")
-            return await services.perform(action, services=around_service, cluster=cluster)
+            return await service_writes.perform(action, services=around_service, cluster=cluster)
         case DeleteReplicaSet(name) if orphan := next((rs for rs in around.orphans if rs["metadata"]["name"] == name), None):
             return await actuator.delete(orphan, cluster)
         case _:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from tidegate.api.release import TargetsStatus
 from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
 from tidegate.engine.plan import Role
 from tidegate.engine.snapshot import RouteStage, RouteView, ServiceView
@@ -14,7 +15,15 @@ from tidegate.traffic.backends import own_name
 from tidegate.traffic.selection import Pods
 
 
-def services_around(store: Store, key: ReleaseKey, release: Object, name: str | None) -> services.Services | None:
+def services_around(
+    store: Store,
+    key: ReleaseKey,
+    release: Object,
+    name: str | None,
+    *,
+    pods: Pods | None = None,
+    targets: TargetsStatus | None = None,
+) -> services.Services | None:
     """Return a user's Service and the operator's beside it; None where it is missing, or none is named.
 
     Args:
@@ -22,6 +31,8 @@ def services_around(store: Store, key: ReleaseKey, release: Object, name: str | 
         key: which Release.
         release: the Release as stored.
         name: of the user's Service.
+        pods: those that it is to select; None where they are not known.
+        targets: where its ports led when stable was all that there was.
     """
     if name is None:
         return None
@@ -34,15 +45,17 @@ def services_around(store: Store, key: ReleaseKey, release: Object, name: str | 
         user=dict(user),
         stable=dict(stable) if stable else None,
         canary=dict(canary) if canary else None,
+        pods=pods,
+        targets=targets,
     )
 
 
 def user_service(
     store: Store,
     beside: services.Services | None,
-    own: Pods | None,
     routes: Iterable[RouteView],
     *,
+    stable: str | None,
     endpoints: Iterable[Object] | None,
     others: Iterable[str] | None,
 ) -> ServiceView | None:
@@ -51,17 +64,18 @@ def user_service(
     Args:
         store: the caches.
         beside: the raw Services; None where the user's is missing.
-        own: the pods that it is to select; None where they are not known.
         routes: the routes that name it.
+        stable: revision of the stable version; None where there is none.
         endpoints: its EndpointSlices; None where they were not read.
         others: other workloads whose pods it selects; None where these were not read.
     """
     if beside is None:
         return None
-    view = replace(services.user_view(beside.user, own), alone=None if others is None else not [*others])
+    routes = tuple(routes)
+    view = replace(services.user_view(beside.user, beside.pods), alone=None if others is None else not [*others])
+    view = services.led_astray(view, beside, stable, ports_of(routes))
     if endpoints is None:
         return view
-    routes = tuple(routes)
     # Pods whose Service has no weight need no other. And a watch may be late to tell that the slices of a deleted one are gone.
     serving = {role for route in routes for role in _serving(route) if beside.of(role) is not None}
     own_slices = [(role, _slices(store, beside, role)) for role in serving]

@@ -156,7 +156,14 @@ class Gatherer:
             traffic_later=traffic is not read.spec.traffic,
             workload=workload,
             orphans=orphans_of(self._store, key, release, workload),
-            services=services_around(self._store, key, release, spec.traffic.service if spec.traffic is not None else None),
+            services=services_around(
+                self._store,
+                key,
+                release,
+                spec.traffic.service if spec.traffic is not None else None,
+                pods=pods_of(workload) if workload else None,
+                targets=status.stable_targets,
+            ),
             former=services_around(
                 self._store, key, release, pinned if spec.traffic is None or spec.traffic.service != pinned else None
             ),
@@ -197,7 +204,7 @@ class Gatherer:
             known_since: since when the status is known here; None where that is of no concern.
         """
         spec, beside, workload = around.spec, around.services, around.workload
-        own = pods_of(workload) if workload and beside else None
+        stable = status.stable.revision if status.stable else None
         others = strangers_among(self._store, workload, selected) if workload and selected is not None else None
         policy, wrong = self._policy(around.key, spec)
         routes = tuple(self._route_view(name, around, route, status, now=now) for name, route in around.routes.items())
@@ -205,7 +212,7 @@ class Gatherer:
             self._invalid(around.release),
             Blocker(Reason.MISSING_POLICY, wrong) if wrong and status.rollout is None else None,
             unsupported(workload) if workload else None,
-            services.unsupported(beside, own) if beside else None,
+            services.unsupported(beside, beside.pods) if beside else None,
             shared(beside.user, workload.name, others) if beside and workload and others else None,
         )
         return Snapshot(
@@ -214,7 +221,7 @@ class Gatherer:
             policy=policy,
             workload=self._workload_view(around, status) if workload else None,
             orphans=tuple(rs["metadata"]["name"] for rs in around.orphans),
-            user_service=user_service(self._store, beside, own, routes, endpoints=endpoints, others=others),
+            user_service=user_service(self._store, beside, routes, stable=stable, endpoints=endpoints, others=others),
             former_service=services.user_view(around.former.user) if around.former else None,
             stable_service=own_service(self._store, beside, Role.STABLE, routes),
             canary_service=own_service(self._store, beside, Role.CANARY, routes),

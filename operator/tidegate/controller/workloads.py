@@ -9,6 +9,7 @@ from tidegate.api.release import ReleaseSpec, ReleaseStatus
 from tidegate.controller.references import ReleaseKey, target_of
 from tidegate.runtime.store import Object, Store
 from tidegate.traffic.selection import Pods
+from tidegate.traffic.targets import declared_ports
 from tidegate.workloads.observe import Workload, controller_of, labels_of, revision_of
 
 _OVER = {"Succeeded", "Failed"}
@@ -58,7 +59,13 @@ def _manages(store: Store, key: ReleaseKey, deployment: str) -> bool:
 def pods_of(workload: Workload) -> Pods:
     """Return what tells the pods of a Deployment from those of others."""
     sets = {revision_of(rs): labels_of(rs["spec"].get("template") or {}) for rs in workload.siblings}
-    return Pods(deployment=workload.name, labels=labels_of(workload.own_template), revisions=sets)
+    return Pods(
+        deployment=workload.name,
+        labels=labels_of(workload.own_template),
+        revisions=sets,
+        declared={revision_of(rs): declared_ports(rs["spec"].get("template") or {}) for rs in workload.siblings},
+        selector=workload.deployment["spec"]["selector"].get("matchLabels") or {},
+    )
 
 
 def strangers_among(store: Store, workload: Workload, pods: Iterable[Object]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from tidegate.engine import advance, converge, endings, gates, losses, requests, shifting, split, standing, turns
+from tidegate.engine import advance, converge, endings, gates, losses, requests, shifting, split, standing, targets, turns
 from tidegate.engine.draft import Draft
 from tidegate.engine.mend import mended
 from tidegate.engine.plan import Plan, noted
@@ -45,6 +45,7 @@ RULES: tuple[Callable[[Draft], bool], ...] = (
     standing.rejections_are_forgotten,
     standing.originals_are_dropped,
     standing.pin_is_noted,
+    targets.targets_are_noted,
     standing.rollout_starts,
 )
 """In the order in which they count. The first that applies changes the draft, then all are asked again until none applies."""

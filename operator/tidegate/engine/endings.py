@@ -8,6 +8,7 @@ from tidegate.api.names import Cause, EventReason, Phase, Verdict
 from tidegate.api.release import GateStatus, LastRollout, Outcome, RevisionStatus
 from tidegate.engine.draft import Draft
 from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage
+from tidegate.engine.targets import off_course, targets_of_candidate
 
 
 def adoption_waits(draft: Draft) -> str | None:
@@ -65,8 +66,9 @@ def promotion_is_done(draft: Draft) -> bool:
         return False
     assert draft.status.candidate is not None
     stable = RevisionStatus(revision=canary.revision, version=draft.status.candidate.version)
+    targets = targets_of_candidate(draft)
     record_end(draft, Cause.PROMOTED, _why_promoted(draft))
-    draft.set(stable=stable)
+    draft.set(stable=stable, stable_targets=targets)
     return True
 
 
@@ -93,7 +95,8 @@ def undo_is_done(draft: Draft) -> bool:
         draft.wait_for(f"for the pods of {draft.candidate.version} to stop")
         return False
     next_one = undo is Cause.SUPERSEDED and draft.workload is not None and not draft.deleting
-    if not next_one and not wait_for_routes(draft):
+    # A route that cannot go back, for the Service leads elsewhere, stays where stable serves: that is no reason to undo for ever.
+    if not next_one and not (off_course(draft) and draft.routes_carry(0)) and not wait_for_routes(draft):
         return False
     record_end(draft, undo, draft.rollout.undo_message)
     return True

@@ -11,8 +11,9 @@ from tidegate.engine.advance import cut
 from tidegate.engine.draft import Draft, apart
 from tidegate.engine.judging import clip
 from tidegate.engine.losses import lost_words
-from tidegate.engine.snapshot import Blocker
+from tidegate.engine.snapshot import Blocker, RouteStage
 from tidegate.engine.standing import is_native, obstacles
+from tidegate.engine.targets import off_course
 from tidegate.engine.turns import rejection, whom_it_asks
 
 _FOR_A_PERSON = frozenset(
@@ -21,6 +22,7 @@ _FOR_A_PERSON = frozenset(
         Reason.INVALID_SPEC,
         Reason.MISSING_WORKLOAD,
         Reason.MISSING_SERVICE,
+        Reason.SHARED_SERVICE,
         Reason.MISSING_ROUTE,
     }
 )
@@ -48,7 +50,7 @@ def report(draft: Draft, *, busy: bool) -> None:
         draft: the decision, made.
         busy: whether there is something to be written.
     """
-    blockers = obstacles(draft)
+    blockers = [*obstacles(draft), *_off_course(draft)]
     draft.set(observed_generation=draft.snap.release.generation, phase=_phase(draft))
     draft.set(stable=_counted(draft, draft.status.stable), candidate=_counted(draft, draft.status.candidate))
     draft.set(carried=_carried(draft), progress=_progress(draft))
@@ -57,6 +59,24 @@ def report(draft: Draft, *, busy: bool) -> None:
     if state.stalled and blockers and not _said(draft, state):
         draft.notice(EventReason.BLOCKED, draft.status.message, warn=True)
     draft.set(conditions=_conditions(draft, state))
+
+
+def _off_course(draft: Draft) -> list[Blocker]:
+    """The user's Service does not lead to what serves: told where requests take it, or as long as nobody mends it."""
+    words, service = off_course(draft), draft.snap.user_service
+    if not words or service is None or not service.selects:
+        return []
+    split = bool(draft.routes) and all(route.stage is RouteStage.SPLIT and route.accepted for route in draft.routes)
+    if not draft.active:
+        found = f"the route stays with {service.name}-stable" if split else "requests find nobody"
+        words += f"; {found} until the Service is put back, or a version comes that it leads to"
+    elif not split:
+        words += f"; requests find nobody until the route names {service.name}-stable"
+    elif service.revision is not None and not draft.undoing:
+        words += f"; who calls it past the route finds nobody until {draft.candidate.version} takes over"
+    else:
+        return []
+    return [Blocker(Reason.SERVICE_ASTRAY, words)]
 
 
 def _phase(draft: Draft) -> Phase:

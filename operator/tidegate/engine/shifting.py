@@ -12,6 +12,7 @@ from tidegate.engine.endings import has_pods
 from tidegate.engine.plan import Action, EnsureService, PinService, Role, ShiftRoute
 from tidegate.engine.snapshot import Owner, RouteStage, RouteView, ServiceView
 from tidegate.engine.standing import is_native, pins
+from tidegate.engine.targets import off_course
 
 Move = tuple[RouteStage, int] | None
 
@@ -64,6 +65,9 @@ def _towards_split(draft: Draft, route: RouteView) -> Move:
     if draft.step is not None or draft.undoing:
         _notice_correction(draft, route)
         return RouteStage.SPLIT, weight if gates.looked(draft) else 0
+    if off_course(draft):
+        # The user's backend reaches nobody: there is nothing to lose by haste.
+        return RouteStage.SPLIT, 0
     if route.stage is RouteStage.USER or not route.uniform:
         return RouteStage.ENTERING, 0
     return (RouteStage.SPLIT, 0) if _warmed_up(draft, route) else None
@@ -108,7 +112,10 @@ def _warmed_up(draft: Draft, route: RouteView) -> bool:
 
 
 def _user_service_serves(draft: Draft) -> bool:
-    """Whether the user's Service is there and selects what serves."""
+    """Whether the user's Service is there and leads to what serves."""
+    if (away := off_course(draft)) and not draft.patience_is_over():
+        draft.wait_for(f"for the Service or the template to be changed: {away}", cause=True)
+        return False
     if draft.snap.user_service is None and not draft.deleting:
         draft.wait_for("for the Service to be there", cause=True)
         return False
@@ -158,7 +165,10 @@ def service_actions(draft: Draft) -> Iterator[Action]:
         return
     if not _selects(draft.snap.stable_service, draft.stable.revision):
         yield EnsureService(Role.STABLE, draft.stable.revision)
-    if draft.active and not _selects(draft.snap.canary_service, draft.candidate.revision):
+    canary = draft.snap.canary_service
+    # What the new version's pods have answered on so far they answer on, whatever comes while they are adopted.
+    kept = draft.committed and canary is not None and canary.revision == draft.candidate.revision
+    if draft.active and not kept and not _selects(canary, draft.candidate.revision):
         yield EnsureService(Role.CANARY, draft.candidate.revision)
 
 

@@ -8,7 +8,7 @@ from enum import Enum, IntEnum, StrEnum
 
 from tidegate.api.names import Reason
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.release import OriginalRule, ReleaseSpec, ReleaseStatus
+from tidegate.api.release import OriginalRule, PortStatus, ReleaseSpec, ReleaseStatus
 from tidegate.judge.reading import Reading
 
 
@@ -154,6 +154,10 @@ class ServiceView:
         misses: for the user's Service, revisions of the ReplicaSets whose pods it does not select, but for the pin.
         alone: for the user's Service, whether no pods of other workloads are selected, but for the pin; None where that is not
             known, as it is only where the plan asks for it.
+        targets: where its ports lead; None where that is not known.
+        astray: for the user's Service, why it selects no pod of the stable version, in words; empty where it does.
+        diverted: for the user's Service, where its ports lead other than stable's pods answer on, in words; empty where they
+            do not.
         portless: number of ready endpoints that lack a port that routes name.
         gap: which port that is, in words; empty where none is lacking.
     """
@@ -167,6 +171,9 @@ class ServiceView:
     selects: bool = True
     misses: frozenset[str] = frozenset()
     alone: bool | None = True
+    targets: tuple[PortStatus, ...] | None = None
+    astray: str = ""
+    diverted: str = ""
     portless: int = 0
     gap: str = ""
 

@@ -24,7 +24,7 @@ def stable_is_taken_on(draft: Draft) -> bool:
         draft.set(stable=None)
         draft.wait_for(f"for a first version of the Deployment to become available{trouble(draft)}")
         return False
-    draft.set(stable=_revision(serving))
+    draft.set(stable=_revision(serving), stable_targets=None)
     name = draft.snap.release.spec.target_ref.name
     draft.notice(EventReason.ADOPTED, f"Deployment {name} is managed from now on; {serving.version} serves")
     return True
@@ -103,7 +103,7 @@ def facts_are_accepted(draft: Draft) -> bool:
         record_end(draft, Cause.PROMOTED, "it was rolled out past Tidegate")
     elif draft.active and not draft.undoing:
         draft.begin_undo(Cause.REVERTED, f"{biggest.version} was rolled out past Tidegate")
-    draft.set(stable=_revision(biggest))
+    draft.set(stable=_revision(biggest), stable_targets=None)
     return True
 
 

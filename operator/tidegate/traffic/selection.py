@@ -21,11 +21,15 @@ class Pods:
         deployment: its name.
         labels: the labels of its pod template.
         revisions: the labels of the pods of each of its ReplicaSets, by revision.
+        declared: names and numbers of the ports that these declare, by revision.
+        selector: the labels that the Deployment selects.
     """
 
     deployment: str
     labels: Mapping[str, str]
     revisions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    declared: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    selector: Mapping[str, str] = field(default_factory=dict)
 
 
 def selector_of(service: Mapping[str, Any]) -> dict[str, str]:

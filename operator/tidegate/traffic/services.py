@@ -1,24 +1,20 @@
-"""The operator's two Services beside the user's, and the pin in the user's own."""
+"""The operator's two Services beside the user's, and the pin in the user's own: how they are seen, and how they are to be."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, assert_never
+from typing import Any
 
 from tidegate.api.names import API_VERSION, LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE, LABEL_ROLE, Reason
-from tidegate.cluster.client import Cluster
-from tidegate.cluster.errors import NotFound
-from tidegate.cluster.resources import SERVICES
-from tidegate.engine.plan import DeleteService, EnsureService, PinService, Role
+from tidegate.api.release import TargetsStatus
+from tidegate.engine.plan import Role
 from tidegate.engine.snapshot import Blocker, ServiceView
-from tidegate.runtime.errors import Retry, Terminal
 from tidegate.traffic.backends import Json, own_name
 from tidegate.traffic.endpoints import reach_of
 from tidegate.traffic.selection import Pods, selector_of, selects, stranger
-from tidegate.traffic.traces import leave_none, marked
-
-ServiceAction: TypeAlias = EnsureService | DeleteService | PinService
+from tidegate.traffic.targets import astray, diverted, ports_for_stable, selector_for, targets_of
+from tidegate.traffic.traces import marked
 
 NAME_LIMIT = 63
 """Characters in the name of a Service (a DNS label)."""
@@ -47,6 +43,8 @@ class Services:
         user: the Service that the Release names.
         stable: what has the name of the operator's Service for the stable version; None where nothing has.
         canary: likewise for the new version.
+        pods: those that the user's is to select; None where they are not known.
+        targets: where its ports led when stable was all that there was; None where that is not known.
     """
 
     release: str
@@ -54,6 +52,8 @@ class Services:
     user: Json
     stable: Json | None = None
     canary: Json | None = None
+    pods: Pods | None = None
+    targets: TargetsStatus | None = None
 
     @property
     def namespace(self) -> str:
@@ -72,6 +72,40 @@ class Services:
     def is_ours(self, service: Mapping[str, Any]) -> bool:
         """Whether a Service belongs to this Release: its label says so, whoever has taken its owners away."""
         return (service["metadata"].get("labels") or {}).get(LABEL_RELEASE) == self.release
+
+    def ports(self, role: Role, revision: str) -> list[Json]:
+        """Return the ports of the user's Service as they hold for a version, without node ports.
+
+        Args:
+            role: which version.
+            revision: its revision.
+        """
+        found = _ports(self.user["spec"])
+        if role is Role.CANARY or self.targets is None or self.targets.service != self.name:
+            return found
+        declared = self.pods.declared.get(revision) if self.pods is not None else None
+        return found if declared is None else ports_for_stable(found, self.targets.ports, declared)
+
+
+def led_astray(view: ServiceView, services: Services, stable: str | None, named: Collection[int]) -> ServiceView:
+    """Return what the engine sees of the user's Service, with why it does not lead to the pods of stable, if it does not.
+
+    Args:
+        view: what it sees otherwise.
+        services: the raw Services.
+        stable: revision of the stable version; None where there is none.
+        named: numbers of its ports that routes name.
+    """
+    targets = targets_of(services.user)
+    if stable is None or services.pods is None:
+        return replace(view, targets=targets)
+    held = services.ports(Role.STABLE, stable)
+    return replace(
+        view,
+        targets=targets,
+        astray=astray(services.user, services.pods, stable),
+        diverted=diverted(_ports(services.user["spec"]), held, frozenset(named)),
+    )
 
 
 def user_view(user: Mapping[str, Any], pods: Pods | None = None) -> ServiceView:
@@ -141,6 +175,7 @@ def service_view(
         portless=len(has.partial),
         gap=has.gap,
         current=_essence(service) == _essence(wanted),
+        targets=targets_of(service),
     )
 
 
@@ -163,11 +198,12 @@ def unsupported(services: Services, pods: Pods | None = None) -> Blocker | None:
             return Blocker(Reason.INVALID_SPEC, words)
         existing = services.of(role)
         if existing is not None and not services.is_ours(existing):
-            return Blocker(Reason.CONFLICT, _clash(services, role))
+            return Blocker(Reason.CONFLICT, clash(services, role))
     return None
 
 
-def _clash(services: Services, role: Role) -> str:
+def clash(services: Services, role: Role) -> str:
+    """Return what is wrong where a Service of the needed name belongs to somebody else."""
     name = own_name(services.name, role)
     return f"Service {name} exists and does not belong to Release {services.release}: rename or delete it"
 
@@ -175,9 +211,9 @@ def _clash(services: Services, role: Role) -> str:
 def body(services: Services, role: Role, *, revision: str) -> Json:
     """Return the operator's Service of a role as it is to be.
 
-    It selects what the user's Service selects, of one revision. It has two owners, so that it stays until both are gone: a
-    foreground deletion of the Release, which is what Argo CD does, has the garbage collector delete at once what has no other
-    owner, finalizer or not, and the Service may go only after the traffic.
+    It selects what the user's Service selects, of one revision, and leads to what the pods of that revision answer on. It has two
+    owners, so that it stays until both are gone: a foreground deletion of the Release, which is what Argo CD does, has the garbage
+    collector delete at once what has no other owner, finalizer or not, and the Service may go only after the traffic.
     """
     spec = services.user["spec"]
     annotations = _annotations(services.user)
@@ -196,9 +232,9 @@ def body(services: Services, role: Role, *, revision: str) -> Json:
         "metadata": metadata | ({"annotations": annotations} if annotations else {}),
         "spec": {
             "type": "ClusterIP",
-            "selector": selector_of(services.user) | {LABEL_POD_TEMPLATE_HASH: revision},
-            "ports": _ports(spec),
-            **({"clusterIP": "None"} if _is_headless(services.user) else {}),
+            "selector": selector_for(services.user, services.pods, revision) | {LABEL_POD_TEMPLATE_HASH: revision},
+            "ports": services.ports(role, revision),
+            **({"clusterIP": "None"} if is_headless(services.user) else {}),
             **{name: spec[name] for name in _COPIED if spec.get(name) is not None},
         },
     }
@@ -229,7 +265,8 @@ def _annotations(service: Mapping[str, Any]) -> dict[str, str]:
     return {key: value for key, value in annotations.items() if key.startswith(_COPIED_ANNOTATIONS)}
 
 
-def _is_headless(service: Mapping[str, Any]) -> bool:
+def is_headless(service: Mapping[str, Any]) -> bool:
+    """Whether a Service has no address of its own."""
     return bool(service["spec"].get("clusterIP") == "None")
 
 
@@ -239,7 +276,7 @@ def _essence(service: Mapping[str, Any]) -> Json:
     return {
         "selector": _selector(service),
         "ports": sorted(_ports(spec), key=lambda port: (port["port"], port.get("protocol", "TCP"))),
-        "headless": _is_headless(service),
+        "headless": is_headless(service),
         "annotations": _annotations(service),
         **{name: spec.get(name) for name in _COPIED},
     }
@@ -294,79 +331,3 @@ def pin_patch(user: Mapping[str, Any], *, revision: str | None) -> list[Json] | 
         {"op": "test", "path": "/spec/selector", "value": selector},
         change,
     ]
-
-
-async def perform(action: ServiceAction, *, services: Services, cluster: Cluster) -> bool:
-    """Carry out one action of the engine on a Service.
-
-    Args:
-        action: what is wanted.
-        services: the raw Services that the decision was made on.
-        cluster: the API.
-
-    Returns:
-        Whether anything was written. False: it was so already.
-
-    Raises:
-        ApiError: the API refused; a `Conflict` means that the Services are not as they were seen.
-        Terminal: a Service of the name that is needed exists and belongs to somebody else. It is never overwritten.
-    """
-    match action:
-        case EnsureService(role, revision):
-            return await _ensure(services, role, revision, cluster)
-        case DeleteService(role):
-            return await _delete(services, role, cluster)
-        case PinService(revision):
-            return await _pin(services, revision, cluster)
-        case _:
-            assert_never(action)
-
-
-async def _ensure(services: Services, role: Role, revision: str, cluster: Cluster) -> bool:
-    wanted, existing = body(services, role, revision=revision), services.of(role)
-    if existing is None:
-        return await _create(wanted, services, cluster)
-    if not services.is_ours(existing):
-        raise Terminal(_clash(services, role), reason=Reason.CONFLICT)
-    patch = correction(existing, wanted)
-    if patch is None:
-        return False
-    if _is_headless(existing) != _is_headless(wanted):
-        # The API keeps clusterIP for the life of a Service: only a new one can follow the user's.
-        await cluster.delete(_path(services, role), uid=existing["metadata"]["uid"])
-        raise Retry(f"Service {wanted['metadata']['name']} is made anew", after=0.0)
-    try:
-        await cluster.json_patch(_path(services, role), patch)
-    except NotFound:
-        return await _create(wanted, services, cluster)
-    return True
-
-
-async def _create(wanted: Json, services: Services, cluster: Cluster) -> bool:
-    # Not applied: an apply that the network has kept back would turn a Service that has come in between to another revision.
-    await cluster.create(SERVICES.path(services.namespace), wanted)
-    return True
-
-
-async def _delete(services: Services, role: Role, cluster: Cluster) -> bool:
-    existing = services.of(role)
-    if existing is None or not services.is_ours(existing):
-        return False
-    try:
-        await cluster.delete(_path(services, role), uid=existing["metadata"]["uid"])
-    except NotFound:
-        return False
-    return True
-
-
-async def _pin(services: Services, revision: str | None, cluster: Cluster) -> bool:
-    path = SERVICES.path(services.namespace, services.name)
-    patch = pin_patch(services.user, revision=revision)
-    written = await cluster.json_patch(path, patch) if patch else None
-    if revision is not None:
-        return written is not None
-    return await leave_none(written, services.user, path, cluster)
-
-
-def _path(services: Services, role: Role) -> str:
-    return SERVICES.path(services.namespace, own_name(services.name, role))

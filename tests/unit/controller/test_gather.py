@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tidegate.api.names import LABEL_RELEASE, Reason
-from tidegate.api.release import OriginalRule, ReleaseStatus, RevisionStatus
+from tidegate.api.release import OriginalRule, PortStatus, ReleaseStatus, RevisionStatus
 from tidegate.controller.gather import Surroundings
 from tidegate.controller.stored import stored_status
 from tidegate.engine.snapshot import Owner, RouteStage, ServiceView, Snapshot, Verb
@@ -18,6 +18,7 @@ from unit.controller import objects
 from unit.controller.objects import NAME, NAMESPACE, Json
 from unit.controller.stage import DEPLOYMENT_PATH, KEY, PATH, Stage
 
+LEADS = (PortStatus(port=80, protocol="TCP", target="8080"),)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -72,8 +73,8 @@ async def test_users_service_is_to_have_the_endpoints_that_have_weight(stage: St
             around, now=NOW, status=status, readings=(), blockers=(), keep_held=False, endpoints=endpoints
         ).user_service
 
-    assert ServiceView(NAME, None, endpoints=1, lacks=lacks, alone=None) == seen(read)
-    assert ServiceView(NAME, None, alone=None) == seen(None)
+    assert ServiceView(NAME, None, endpoints=1, lacks=lacks, alone=None, targets=LEADS) == seen(read)
+    assert ServiceView(NAME, None, alone=None, targets=LEADS) == seen(None)
 
 
 async def test_service_of_another_workload_is_in_the_way(stage: Stage) -> None:
@@ -85,7 +86,8 @@ async def test_service_of_another_workload_is_in_the_way(stage: Stage) -> None:
 
     seen = snapshot(stage)
 
-    assert ServiceView(NAME, "aaaa", selects=False, misses=frozenset({"aaaa", "bbbb"}), alone=None) == seen.user_service
+    misses, why = frozenset({"aaaa", "bbbb"}), "it selects app=ledger, and they have app=checkout"
+    assert ServiceView(NAME, "aaaa", selects=False, misses=misses, alone=None, targets=LEADS, astray=why) == seen.user_service
     assert [Reason.INVALID_SPEC] == [blocker.reason for blocker in seen.blockers]
     assert "Service checkout selects app=ledger, the pods of Deployment checkout have app=checkout" in seen.blockers[0].message
 

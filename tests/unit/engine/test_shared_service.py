@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from simulation.cluster import USER
-from simulation.policies import at_weight, condition, events, finish, idle, policy, ready, reason, rests, step
+from simulation.policies import at_weight, condition, events, finish, idle, policy, ready, reason, step
 from simulation.views import stage_of, weight_of
 from simulation.world import World
 from tidegate.api.names import Phase
@@ -85,7 +85,8 @@ def test_rollback_does_not_wait_for_others_pods():
     world.crank(5)
 
     world.ask("rollback/1")
-    world.crank(60, until=lambda: rests(world))
+    world.crank(60, until=lambda: world.status.candidate is None)
+    world.crank(10)
 
     assert stage_of(world.cluster.routes["web"].backends) is RouteStage.USER
     assert world.status.candidate is None

@@ -8,6 +8,7 @@ import jsonpatch
 import pytest
 
 from tidegate.api.names import Reason
+from tidegate.api.release import PortStatus
 from tidegate.engine.plan import Role
 from tidegate.engine.snapshot import ServiceView
 from tidegate.traffic.services import (
@@ -113,7 +114,8 @@ def test_view_of_an_own_service():
 
     view = service_view(services(canary=own), Role.CANARY, slices=[slice_of("checkout-canary", endpoint("1", ready=True))])
 
-    assert view == ServiceView(name="checkout-canary", revision="abc", endpoints=1, current=True)
+    targets = (PortStatus(port=80, protocol="TCP", target="http", app_protocol="http"),)
+    assert view == ServiceView(name="checkout-canary", revision="abc", endpoints=1, current=True, targets=targets)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,65 @@
+"""What the user's Service says of the pods while stable is another version than the one that it was changed for."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tidegate.api.release import PortStatus, TargetsStatus
+from tidegate.engine.draft import Draft
+
+SETTLED = timedelta(seconds=60)
+"""For so long a changed Service must have stood without a changed template to be no part of one commit with it."""
+
+
+def targets_are_noted(draft: Draft) -> bool:
+    """Where the Service's ports lead is known from before a template changes: that is what stable's pods answer on."""
+    service, known = draft.snap.user_service, draft.status.stable_targets
+    if draft.status.stable is None or service is None or service.targets is None or draft.deleting:
+        return False
+    if known is None or known.service != service.name:
+        draft.set(stable_targets=TargetsStatus(service=service.name, ports=service.targets))
+        return True
+    after = known if draft.active else _settled(draft, known, service.targets)
+    draft.set(stable_targets=after)
+    return after != known
+
+
+def _settled(draft: Draft, known: TargetsStatus, now: tuple[PortStatus, ...]) -> TargetsStatus:
+    """Return what holds for stable, once a change that has stood for long enough is counted in."""
+    if known.next_ports is not None and known.changed_at is not None:
+        due = known.changed_at + SETTLED
+        if draft.now >= due:
+            known = _plain(known, known.next_ports)
+        elif not draft.routes_back:
+            draft.wake(due)
+    if now == known.ports or not draft.wants(draft.stable.revision):
+        # Changed together with the template, it is meant for the version to come.
+        return _plain(known, known.ports)
+    if now == known.next_ports:
+        return known
+    return known.model_copy(update={"next_ports": now, "changed_at": draft.now})
+
+
+def _plain(known: TargetsStatus, ports: tuple[PortStatus, ...]) -> TargetsStatus:
+    return TargetsStatus(service=known.service, ports=ports)
+
+
+def targets_of_candidate(draft: Draft) -> TargetsStatus | None:
+    """Return what is to be known of the ports once the new version is stable: what its pods have answered on so far."""
+    user, canary = draft.snap.user_service, draft.snap.canary_service
+    ports = canary.targets if canary is not None and canary.targets is not None else user.targets if user is not None else None
+    return TargetsStatus(service=user.name, ports=ports) if user is not None and ports is not None else None
+
+
+def off_course(draft: Draft) -> str:
+    """Return why the user's Service does not lead to stable's pods, in words; empty where it does, or is meant to lead elsewhere.
+
+    Where the template is stable's, what the Service says is what its people want of stable.
+    """
+    service = draft.snap.user_service
+    if service is None or draft.status.stable is None or draft.committed:
+        return ""
+    why = service.astray
+    if not why and (draft.active or not draft.wants(draft.stable.revision)):
+        why = service.diverted
+    return f"Service {service.name} does not lead to pods of {draft.stable.version}: {why}" if why else ""
