@@ -140,6 +140,8 @@ class Route:
     accepted_at: float = 0
     in_force: Backends = ()
     trouble: str = ""
+    mute: str = ""
+    """A parent that never says anything of the route."""
 
     def put(self, backends: Backends, now: float) -> None:
         """Write its backends."""

@@ -80,7 +80,8 @@ def route_view(name: str, route: Route | None, known: tuple[OriginalRule, ...]) 
     if route is None:
         return RouteView(name=name, exists=False, matches=False, accepted=False)
     ours = {USER, STABLE, CANARY} & dict(route.backends).keys()
-    accepted = route.accepted == route.generation and not route.trouble
+    heard = route.accepted == route.generation and not route.trouble
+    accepted = heard and not route.mute
     stage = stage_of(route.backends)
     originals = tuple(rule for rule in known if rule.route == name)
     if stage is RouteStage.USER and ours:
@@ -91,9 +92,11 @@ def route_view(name: str, route: Route | None, known: tuple[OriginalRule, ...]) 
         stage=stage,
         weight=weight_of(route.backends),
         accepted=accepted,
-        since=at(route.accepted_at) if accepted else None,
+        since=at(route.accepted_at) if heard else None,
         trouble=route.trouble,
         originals=originals,
+        silent=(route.mute,) if route.mute else (),
+        heard=heard,
     )
 
 

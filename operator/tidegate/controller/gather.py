@@ -321,8 +321,8 @@ class Gatherer:
         assert isinstance(view, RouteView)
         # Of one route, Releases of several Services each see their own rules.
         forms = self._forms.setdefault(route["metadata"]["uid"], {})
-        form = (view.stage, view.weight, view.uniform)
-        if not view.accepted:
+        form = (view.stage, view.weight, view.uniform, view.accepted)
+        if not view.in_force:
             forms.pop(service, None)
             return view
         if forms.get(service, (None,))[0] != form:

@@ -9,7 +9,7 @@ from tidegate.api.names import Cause, EventReason, Phase
 from tidegate.api.policy import DeadlineAction
 from tidegate.api.release import StepStatus
 from tidegate.engine import gates
-from tidegate.engine.draft import Draft, carries
+from tidegate.engine.draft import Draft, carries, silence
 from tidegate.engine.scoring import Result
 from tidegate.engine.sizing import canary_size, cut_from
 from tidegate.engine.turns import reject, trouble
@@ -39,8 +39,11 @@ def first_step_begins(draft: Draft) -> bool:
         draft.wait_for("for the Deployment to be scaled up from 0")
         return False
     if not draft.routes_carry(0):
-        waiting = [r.name for r in draft.snap.routes if not (r.exists and r.matches and r.accepted and carries(r, 0))]
-        draft.wait_for(f"for HTTPRoute {', '.join(waiting)} to be prepared" if waiting else "for a route to be named")
+        waiting = [r for r in draft.snap.routes if not (r.exists and r.matches and r.accepted and carries(r, 0))]
+        named = (
+            f"for HTTPRoute {', '.join(route.name for route in waiting)} to be prepared" if waiting else "for a route to be named"
+        )
+        draft.wait_for(silence(waiting) or named)
         return False
     if not draft.rollout.skip_to_end and (blocked := gates.held(draft)):
         draft.wait_for(blocked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -205,7 +206,7 @@ class Draft:
 
     def route_seen(self, route: RouteView) -> datetime | None:
         """Return since when a route has been in force as it is, None while its router has not accepted it."""
-        if route.accepted and route.since is not None:
+        if route.since is not None and (route.accepted or (route.in_force and not self.climbing)):
             return route.since
         return self.snap.release.deleting if self.patience_is_over() else None
 
@@ -223,6 +224,12 @@ def apart(version: RevisionStatus, other: RevisionStatus | None) -> RevisionStat
     if other is None or other.version != version.version or other.revision == version.revision:
         return version
     return version.model_copy(update={"version": f"{version.version} (revision {version.revision})"})
+
+
+def silence(routes: Iterable[RouteView]) -> str:
+    """Return which parents have said nothing of routes as they are now, in words; empty where all have spoken."""
+    found = [f"{' and '.join(route.silent)} to accept HTTPRoute {route.name}" for route in routes if route.silent]
+    return f"for {', and for '.join(found)}" if found else ""
 
 
 def carries(route: RouteView, weight: int) -> bool:

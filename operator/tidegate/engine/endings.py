@@ -6,7 +6,7 @@ from datetime import datetime
 
 from tidegate.api.names import Cause, EventReason, Phase, Verdict
 from tidegate.api.release import GateStatus, LastRollout, Outcome, RevisionStatus
-from tidegate.engine.draft import Draft
+from tidegate.engine.draft import Draft, silence
 from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage
 from tidegate.engine.targets import off_course, targets_of_candidate
 
@@ -92,7 +92,8 @@ def undo_is_done(draft: Draft) -> bool:
     canary, undo = draft.canary_set, draft.rollout.undo
     assert undo is not None
     if has_pods(canary):
-        draft.wait_for(f"for the pods of {draft.candidate.version} to stop")
+        quiet = silence(route for route in draft.routes if draft.route_seen(route) is None) if drained(draft) is None else ""
+        draft.wait_for(quiet or f"for the pods of {draft.candidate.version} to stop")
         return False
     next_one = undo is Cause.SUPERSEDED and draft.workload is not None and not draft.deleting
     # A route that cannot go back, for the Service leads elsewhere, stays where stable serves: that is no reason to undo for ever.

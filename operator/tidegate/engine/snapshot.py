@@ -209,12 +209,14 @@ class RouteView:
         uniform: whether all matching rules are at one stage with one weight and in the form that the operator writes.
         weight: the canary's share in percent at the stage SPLIT; 0 otherwise.
         accepted: every parent says Accepted and ResolvedRefs for the current generation.
-        since: from when on it has been seen in this form and accepted; None while it is not accepted.
+        since: from when on it has been seen in this form and accepted by those parents that speak; None while it is not.
         trouble: what its parents say against it, in their words.
         originals: the backends of its matching rules as the user wrote them; read where the user's own are there to be read.
         traces: it is as its users wrote it, and yet the API server still has us as the last to write it: their next apply would be
             refused.
         ports: numbers of the Service's ports that its matching rules name.
+        silent: parents that have said nothing about it as it is now, by kind and name.
+        heard: at least one parent has accepted it as it is now.
     """
 
     name: str
@@ -229,6 +231,13 @@ class RouteView:
     originals: tuple[OriginalRule, ...] = ()
     traces: bool = False
     ports: frozenset[int] = frozenset()
+    silent: tuple[str, ...] = ()
+    heard: bool = False
+
+    @property
+    def in_force(self) -> bool:
+        """Whether every parent that speaks has accepted it, and one has: a parent that never speaks holds no rollback up."""
+        return self.accepted or (self.heard and not self.trouble)
 
 
 class Verb(StrEnum):

@@ -11,7 +11,8 @@ mix-up could do is to restore another scale of weights that means the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tidegate.api.base import plain
@@ -25,6 +26,23 @@ MESSAGE_LIMIT = 500
 """Characters of a router's words that are passed on."""
 ORIGINAL_LIMIT = 8192
 """Characters of one rule's backends that the status of a Release can hold."""
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """What the parents of a route say of it as it is now.
+
+    Attributes:
+        accepted: every parent has accepted it.
+        trouble: what parents say against it, in their words.
+        silent: parents that have said nothing about it as it is now, neither for nor against it, by kind and name.
+        heard: at least one has accepted it.
+    """
+
+    accepted: bool = False
+    trouble: str = ""
+    silent: tuple[str, ...] = ()
+    heard: bool = False
 
 
 def observe(
@@ -52,7 +70,8 @@ def observe(
         return RouteView(name=name, exists=False, matches=False, accepted=False)
     names = Names(namespace, service)
     forms = [form for _, _, form in _concerned(route, names)]
-    accepted, trouble = acceptance(route)
+    said = acceptance(route)
+    accepted, trouble = said.accepted, said.trouble
     if not forms:
         return RouteView(name=name, matches=False, accepted=accepted, trouble=trouble)
     originals = {index: original for index, _, original in _originals(route, names, known)}
@@ -71,6 +90,8 @@ def observe(
         ),
         traces=stage is RouteStage.USER and marked(route) and not _shifted(route),
         ports=frozenset(_ports(route, names)),
+        silent=said.silent,
+        heard=said.heard,
     )
 
 
@@ -152,26 +173,49 @@ def _unfit(originals: Mapping[int, Backends], names: Names) -> str:
     return ""
 
 
-def acceptance(route: Mapping[str, Any]) -> tuple[bool, str]:
-    """Return whether every parent has accepted the route as it is now, and what parents say against it, in their words.
+def acceptance(route: Mapping[str, Any]) -> Acceptance:
+    """Return what the parents of a route say of it as it is now.
 
-    A parent that has not said anything about the present generation yet has neither accepted it nor said anything against it.
+    A parent may have entries of several controllers: one that is there no more leaves its own behind. An entry counts if it speaks
+    of the present generation; one that does not say of which counts only where no other of the parent's does. So neither the order
+    of entries matters nor what a former controller has said last.
     """
     spec, parents = route.get("spec") or {}, (route.get("status") or {}).get("parents") or ()
     wanted = spec.get("parentRefs") or ()
     if not wanted:
-        return False, "it names no parent (spec.parentRefs)"
+        return Acceptance(trouble="it names no parent (spec.parentRefs)")
     namespace, generation = route["metadata"]["namespace"], int(route["metadata"].get("generation") or 0)
-    heard = {_parent_key(parent["parentRef"], namespace): parent for parent in parents}
-    keys = [_parent_key(reference, namespace) for reference in wanted]
-    accepted, troubles = all(key in heard for key in keys), []
-    for parent in (heard[key] for key in keys if key in heard):
-        current = {c["type"]: c for c in parent.get("conditions") or () if _is_current(c, generation)}
-        fine = all(current.get(kind, {}).get("status") == "True" for kind in ("Accepted", "ResolvedRefs"))
-        against = [*_against(current)]
-        accepted = accepted and fine and not against
-        troubles += [f"{parent['parentRef'].get('kind') or 'Gateway'} {parent['parentRef']['name']}: {words}" for words in against]
-    return accepted, "; ".join(troubles)
+    entries: dict[tuple[object, ...], list[Mapping[str, Any]]] = {}
+    for parent in parents:
+        entries.setdefault(_parent_key(parent["parentRef"], namespace), []).append(parent)
+    fine, silent, troubles = 0, [], []
+    for reference in wanted:
+        name = f"{reference.get('kind') or 'Gateway'} {reference['name']}"
+        found = _counting(entries.get(_parent_key(reference, namespace), ()), generation)
+        against = [words for conditions in found for words in _against(conditions)]
+        troubles += [f"{name}: {words}" for words in against]
+        if any(_accepts(conditions) for conditions in found) and not against:
+            fine += 1
+        elif not against:
+            silent.append(name)
+    return Acceptance(accepted=fine == len(wanted), trouble="; ".join(troubles), silent=tuple(silent), heard=fine > 0)
+
+
+def _counting(entries: Iterable[Mapping[str, Any]], generation: int) -> list[dict[str, Json]]:
+    """Return the conditions, by type, of those entries of a parent that speak of the present generation."""
+    said: list[dict[str, Json]] = []
+    unsaid: list[dict[str, Json]] = []
+    for entry in entries:
+        conditions: Sequence[Json] = entry.get("conditions") or ()
+        current = {c["type"]: c for c in conditions if _is_current(c, generation)}
+        if current:
+            states = any(c.get("observedGeneration") is not None for c in current.values())
+            (said if states else unsaid).append(current)
+    return said or unsaid
+
+
+def _accepts(conditions: Mapping[str, Json]) -> bool:
+    return all(conditions.get(kind, {}).get("status") == "True" for kind in ("Accepted", "ResolvedRefs"))
 
 
 def _against(conditions: Mapping[str, Json]) -> Iterator[str]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from tidegate.api.release import OriginalRule
 from tidegate.engine.snapshot import RouteStage
-from tidegate.traffic.httproute import render
+from tidegate.traffic.httproute import acceptance, render
 from unit.traffic.routes import PARENT, accepted, backend, condition, route, rule, seen, shifted, weights
+
+Json = dict[str, Any]
 
 USER, ENTERING, SPLIT = RouteStage
 HEADER = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "x", "value": "y"}]}}
@@ -418,3 +421,57 @@ def test_route_without_parents_is_told():
     del orphan["spec"]["parentRefs"]
 
     assert seen(orphan).trouble == "it names no parent (spec.parentRefs)"
+
+
+def entry(parent: str, controller: str, *, generation: int | None, accepted: str = "True") -> Json:
+    """What a controller has said of a route for a parent."""
+    stated = {} if generation is None else {"observedGeneration": generation}
+    conditions = [
+        {"type": kind, "status": accepted, "reason": kind, "message": "", **stated} for kind in ("Accepted", "ResolvedRefs")
+    ]
+    return {"controllerName": controller, "parentRef": {"name": parent}, "conditions": conditions}
+
+
+def of_two(*entries: Json, parents: tuple[str, ...] = ("public",)) -> Json:
+    """A route of generation 7 with these entries in its status."""
+    metadata = {"name": "web", "namespace": "shop", "generation": 7}
+    return {
+        "metadata": metadata,
+        "spec": {"parentRefs": [{"name": name} for name in parents]},
+        "status": {"parents": list(entries)},
+    }
+
+
+@pytest.mark.parametrize("generation", [2, None], ids=["of an old generation", "of no generation"])
+@pytest.mark.parametrize("accepted", ["True", "False"])
+@pytest.mark.parametrize("first", [True, False])
+def test_what_a_former_controller_said_does_not_count(generation: int | None, accepted: str, first: bool):
+    """Given a parent with an entry of a controller that is gone, in whatever order, the one that is there decides."""
+    new = entry("public", "new.example/gateway", generation=7)
+    old = entry("public", "old.example/gateway", generation=generation, accepted=accepted)
+
+    said = acceptance(of_two(*((old, new) if first else (new, old))))
+
+    assert (said.accepted, said.trouble, said.silent) == (True, "", ())
+
+
+def test_parent_that_has_said_nothing_is_named():
+    """Given two parents of which one has never spoken, that one is named, and the other is known to have accepted."""
+    said = acceptance(of_two(entry("public", "a.example/gateway", generation=7), parents=("public", "internal")))
+
+    assert (said.accepted, said.silent, said.heard) == (False, ("Gateway internal",), True)
+
+
+def test_parent_that_is_behind_is_silent():
+    """What was said of an earlier generation is no word on this one."""
+    said = acceptance(of_two(entry("public", "a.example/gateway", generation=6)))
+
+    assert (said.accepted, said.silent, said.heard) == (False, ("Gateway public",), False)
+
+
+def test_parent_of_two_controllers_that_are_there():
+    """Given two controllers that both speak of this generation, one that refuses it counts."""
+    said = acceptance(of_two(*(entry("public", name, generation=7, accepted=yes) for name, yes in (("a", "True"), ("b", "False")))))
+
+    assert not said.accepted
+    assert "Gateway public: Accepted is False" in said.trouble
