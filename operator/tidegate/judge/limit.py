@@ -21,6 +21,10 @@ from tidegate.judge.reading import Judgement, Reading
 MESSAGE_LENGTH = 1024
 """Longest message, in characters: the limit of the status field."""
 
+FAILING = 0.5
+"""Share of bad requests from which on stable is nothing to be compared with: as bad as that is no good."""
+NOTHING_TO_COMPARE = "stable itself is failing, so being no worse proves nothing: mend what takes both versions down"
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TOLERANCE = 1e-9
 """Relative rounding that is no difference: 0.33 against 0.3 is an increase of 10%, not of 10.000000000000009%."""
@@ -146,7 +150,26 @@ def _look(gate: Gate, reading: Reading) -> tuple[Verdict, str]:
     undecided = [check for check in checks if check.verdict is Verdict.UNDECIDED]
     if undecided or not checks:
         return Verdict.UNDECIDED, _sentence(gate, reading, canary, undecided)
+    if _stable_fails(gate, reading):
+        return Verdict.UNDECIDED, f"{_sentence(gate, reading, canary, checks)}; {NOTHING_TO_COMPARE}"
     return Verdict.PASS, _sentence(gate, reading, canary, checks)
+
+
+def _stable_fails(gate: Gate, reading: Reading) -> bool:
+    """Whether stable itself is plainly failing, and the new version with it, by a gate that compares them."""
+    preset, stable, canary = gate.metric.preset, _known(reading.stable), _known(reading.canary)
+    if gate.versus_stable is None or preset is None or stable is None or canary is None:
+        return False
+    if preset.measure is Measure.AVAILABILITY:
+        stable, canary = 1 - stable, 1 - canary
+    elif preset.measure is not Measure.ERROR_RATE:
+        return False
+    return both_fail(canary, stable)
+
+
+def both_fail(canary: float, stable: float) -> bool:
+    """Whether shares of bad requests are such that stable is no measure of the new version, which does not cure it either."""
+    return stable >= FAILING and canary >= stable / 2
 
 
 def _no_data(gate: Gate, reading: Reading) -> str:

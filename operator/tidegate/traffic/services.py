@@ -20,8 +20,18 @@ NAME_LIMIT = 63
 """Characters in the name of a Service (a DNS label)."""
 _PORT_FIELDS = ("name", "port", "targetPort", "protocol", "appProtocol")
 """All of a port but its nodePort, which can be given away once only."""
-_COPIED = ("sessionAffinity", "sessionAffinityConfig", "internalTrafficPolicy", "trafficDistribution")
-"""How the user's Service spreads requests. Not publishNotReadyAddresses: weight must find pods that are ready."""
+_COPIED = (
+    "sessionAffinity",
+    "sessionAffinityConfig",
+    "internalTrafficPolicy",
+    "trafficDistribution",
+    "ipFamilyPolicy",
+    "ipFamilies",
+)
+"""How the user's Service spreads requests, and its families of addresses.
+
+Not publishNotReadyAddresses: weight must find pods that are ready.
+"""
 _COPIED_ANNOTATIONS = (
     "projectcontour.io/",
     "traefik.ingress.kubernetes.io/",

@@ -108,6 +108,15 @@ def test_how_to_talk_to_pods_is_copied_and_marks_of_ownership_are_not():
     assert "publishNotReadyAddresses" not in wanted["spec"]
 
 
+def test_families_of_addresses_are_those_of_the_users_service():
+    """Pods that listen on IPv6 alone are reached through the operator's Services as through the user's."""
+    user = user_service(ipFamilyPolicy="PreferDualStack", ipFamilies=["IPv6", "IPv4"])
+
+    wanted = body(services(user), Role.STABLE, revision="abc")["spec"]
+
+    assert (wanted["ipFamilyPolicy"], wanted["ipFamilies"]) == ("PreferDualStack", ["IPv6", "IPv4"])
+
+
 def test_view_of_an_own_service():
     """Revision, ready endpoints, and whether it follows the user's Service."""
     own = stored(body(services(), Role.CANARY, revision="abc"))

@@ -55,24 +55,40 @@ def judge(gate: Gate, reading: Reading, before: GateStatus | None, *, alpha: flo
     needed = -math.log(alpha)
     weights = (trial.harm(), trial.proof(), needed)
     found = estimate(trial)
-    verdict = _verdict(gate, trial, weights, sound=not trouble)
+    failing = _stable_fails(trial)
+    verdict = _verdict(gate, trial, weights, sound=not trouble and not failing)
     starved = verdict is Verdict.UNDECIDED and (bool(trouble) or not _enough(gate, trial))
-    said = _said(before, verdict) if trial.resumed and not starved else ""
+    said = _said(before, verdict) if trial.resumed and not starved and not failing else ""
     if trial.show(alpha, now=verdict is not Verdict.UNDECIDED and not said):
         said = ""
     return Judgement(
         verdict=verdict,
         limit=trial.limits.in_words[: limit.MESSAGE_LENGTH],
-        message=said or _message(gate, _Look(reading, verdict, weights, trouble), trial, found)[: limit.MESSAGE_LENGTH],
+        message=(
+            said or _message(gate, _Look(reading, verdict, weights, trouble), trial, found) + _nothing_to_compare(verdict, failing)
+        )[: limit.MESSAGE_LENGTH],
         canary=found.canary,
         stable=found.stable,
         samples=trial.samples,
         starved=starved,
         # A look without new counts is one of many where scrapes are rarer; how long there were none is for the engine to say.
-        clear=not trouble and _enough(gate, trial) and found.within and weights[0] < needed / 2,
+        clear=not trouble and not failing and _enough(gate, trial) and found.within and weights[0] < needed / 2,
         evidence=_status(trial, found, weights, known, alpha),
         anew=known is not None and not trial.resumed,
     )
+
+
+def _stable_fails(trial: Trial) -> bool:
+    """Whether stable itself is plainly failing, and the new version with it, by a gate that compares them."""
+    stable, canary = trial.totals.stable, trial.totals.canary
+    counts = trial.limits.compares and trial.limits.measure in (None, Measure.ERROR_RATE, Measure.AVAILABILITY)
+    if not counts or stable.total <= 0 or canary.total <= 0:
+        return False
+    return limit.both_fail(canary.bad / canary.total, stable.bad / stable.total)
+
+
+def _nothing_to_compare(verdict: Verdict, failing: bool) -> str:  # noqa: FBT001 - two facts of one look
+    return f"; {limit.NOTHING_TO_COMPARE}" if failing and verdict is Verdict.UNDECIDED else ""
 
 
 def _said(before: GateStatus | None, verdict: Verdict) -> str:
