@@ -110,6 +110,7 @@ CASES = (
         },
         then={"Deployment": _told("v2")},
         hands=("fail_while_split",),
+        sample=True,
         ill=frozenset({"v1", "v2"}),
     ),
     Case(
