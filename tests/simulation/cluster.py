@@ -109,6 +109,8 @@ class Deployment:
     unavailable: int = 0
     rolling: bool = True
     min_ready: float = 0
+    note: str = ""
+    """What the Release that has left it has noted on it."""
 
 
 @dataclass

@@ -93,6 +93,8 @@ class World:
         """Whether somebody has taken the traffic out of the Release."""
         self.deleting: float | None = None
         self.finalizer = False
+        self.created: float | None = None
+        """When the Release was made; None for long ago."""
         self.gone = False
         self.request: str | None = None
         self.status = ReleaseStatus()
@@ -183,6 +185,7 @@ class World:
             traffic_later=traffic is not spec.traffic,
             deleting=None if self.deleting is None else at(self.deleting),
             finalizer=self.finalizer,
+            created=None if self.created is None else at(self.created),
             request=Request(Verb(verb) if verb in {*Verb} else None, name, request) if request else None,
         )
         wanted = self.images.get("app") or (seen.deployment.template.image if seen.deployment else "")
@@ -330,8 +333,8 @@ class World:
             raise ConflictError
         unchanged = deployment.generation == seen.generation
         match action:
-            case LabelWorkload(present):
-                deployment.labelled = present
+            case LabelWorkload(present, note):
+                deployment.labelled, deployment.note = present, note
             case Hold(paused):
                 if not paused and not unchanged:
                     raise ConflictError

@@ -183,6 +183,7 @@ def _names_section() -> str:
         f"| Label on a managed Deployment | `{names.LABEL_RELEASE}`: the name of its Release |",
         f"| Label on the operator's Services and ReplicaSets | `{names.LABEL_ROLE}`: `stable` or `canary` |",
         f"| Annotation on a Release | `{names.ANNOTATION_REQUEST}`: `<verb>/<id>` with {REQUESTS} |",
+        f"| Annotation on a Deployment | `{names.ANNOTATION_HANDED_BACK}`: why a Release that is gone has left it paused |",
         f"| Finalizer on a Release | `{names.FINALIZER}` |",
         f"| Admission policy that holds changed templates | `{names.HOLD_POLICY}` |",
         "",

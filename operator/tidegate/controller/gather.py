@@ -338,7 +338,7 @@ def _mark(obj: Object) -> tuple[str, str]:
 
 def _release_view(around: Surroundings) -> ReleaseView:
     metadata = around.release["metadata"]
-    deleting = metadata.get("deletionTimestamp")
+    deleting, created = metadata.get("deletionTimestamp"), metadata.get("creationTimestamp")
     return ReleaseView(
         namespace=around.key.namespace,
         name=around.key.name,
@@ -349,4 +349,5 @@ def _release_view(around: Surroundings) -> ReleaseView:
         finalizer=FINALIZER in (metadata.get("finalizers") or ()),
         request=request_of((metadata.get("annotations") or {}).get(ANNOTATION_REQUEST)),
         traffic_later=around.traffic_later,
+        created=parse_time(created) if created else None,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from datetime import UTC
 
 from tidegate.api.names import Condition, EventReason
 from tidegate.engine.advance import needed
@@ -330,19 +331,25 @@ def _own_services(draft: Draft) -> Iterator[Action]:
 def _hand_deployment_back(draft: Draft) -> Iterator[Action]:
     workload, stable = draft.workload, draft.status.stable
     assert workload is not None
+    stays = workload.paused and stable is not None and not draft.own_is(stable.revision)
+    words = _left_paused(draft) if stays else ""
     if workload.labelled:
-        yield LabelWorkload(present=False)
-    if not workload.paused:
-        return
-    if stable is None or draft.own_is(stable.revision):
+        # The Event is on a Release that is gone soon: whoever wonders why nothing rolls out looks at the Deployment.
+        yield LabelWorkload(present=False, note=f"{words} (Release {draft.snap.release.name}, {_minute(draft)})" if stays else "")
+    if workload.paused and not stays:
         yield from _set_free(draft, draft.stable_set)
-    elif workload.labelled:
-        rejected = rejection(draft)
-        cure = "resume it to roll its template out"
-        if rejected is not None:
-            cure = f"set the template of {stable.version} back before you resume it: its own was rolled back ({rejected.message})"
-        draft.notice(
-            EventReason.HANDED_BACK,
-            f"The Deployment stays paused, since its template is not that of {stable.version}, which serves; {cure}",
-            warn=True,
-        )
+    elif stays and workload.labelled:
+        draft.notice(EventReason.HANDED_BACK, words, warn=True)
+
+
+def _left_paused(draft: Draft) -> str:
+    """Say that the Deployment stays paused, why, and what to do."""
+    rejected, serving = rejection(draft), draft.stable.version
+    cure = "resume it to roll its template out"
+    if rejected is not None:
+        cure = f"set the template of {serving} back before you resume it: its own was rolled back ({rejected.message})"
+    return f"The Deployment stays paused, since its template is not that of {serving}, which serves; {cure}"
+
+
+def _minute(draft: Draft) -> str:
+    return draft.now.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -28,9 +28,14 @@ class SetFinalizer:
 
 @dataclass(frozen=True)
 class LabelWorkload:
-    """Put the label on the Deployment that brings it under the hold policy, or take it away."""
+    """Put the label on the Deployment that brings it under the hold policy, or take it away.
+
+    Attributes:
+        note: with the label taken away, what the Deployment says from then on of the state that it is left in; empty for nothing.
+    """
 
     present: bool
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from tidegate.api.base import format_duration
 from tidegate.api.names import Cause, Condition, EventReason, Phase, Reason
@@ -27,6 +28,18 @@ _FOR_A_PERSON = frozenset(
     }
 )
 """What stands in the way of a rollout that is on until a person mends it. A router may change its mind by itself."""
+_ON_ITS_WAY = frozenset(
+    {
+        Reason.MISSING_WORKLOAD,
+        Reason.MISSING_POLICY,
+        Reason.MISSING_SERVICE,
+        Reason.MISSING_ROUTE,
+        Reason.ROUTE_NOT_ACCEPTED,
+    }
+)
+"""What may come a moment after a Release that is applied together with it: tools apply objects in an order of their own."""
+ARRIVAL = timedelta(seconds=15)
+"""For so long after a Release was made, what it names and is not there is waited for, and nobody is called."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +161,8 @@ def _sentence(draft: Draft, blockers: list[Blocker]) -> str:
     later = "; spec.traffic has changed and counts once the routes are back" if shifted else ""
     if not draft.active:
         kept = f"; {_wanted(draft)} waits for that, {draft.stable.version} serves" if draft.status.phase is Phase.WAITING else ""
-        return (trouble + kept or _idle_sentence(draft, waits)) + later
+        soon = "; the Release is new, so it is waited for" if _arriving(draft, blockers) else ""
+        return (trouble + soon + kept or _idle_sentence(draft, waits)) + later
     return (f"{trouble}; " if trouble else "") + _rollout_sentence(draft, _blind(draft) + waits) + later
 
 
@@ -229,7 +243,7 @@ def _state(draft: Draft, blockers: list[Blocker], *, busy: bool) -> State:
     if draft.deleting:
         return State(Reason.DELETING, reconciling=True)
     if blockers:
-        stalled = not draft.active or blockers[0].reason in _FOR_A_PERSON
+        stalled = blockers[0].reason in _FOR_A_PERSON if draft.active else not _arriving(draft, blockers)
         return State(blockers[0].reason, reconciling=not stalled, stalled=stalled)
     if draft.active:
         reasons = {Phase.PAUSED: Reason.PAUSED, Phase.ROLLING_BACK: Reason.ROLLING_BACK}
@@ -245,6 +259,17 @@ def _state(draft: Draft, blockers: list[Blocker], *, busy: bool) -> State:
     if busy or not draft.routes_back:
         return State(Reason.PROGRESSING, reconciling=True)
     return State(Reason.PROMOTED, ready=True)
+
+
+def _arriving(draft: Draft, blockers: list[Blocker]) -> bool:
+    """Whether the Release is so new that what is missing may still be on its way, by clocks that are not far apart."""
+    created = draft.snap.release.created
+    if not blockers or created is None or draft.active or any(blocker.reason not in _ON_ITS_WAY for blocker in blockers):
+        return False
+    if abs(draft.now - created) >= ARRIVAL:
+        return False
+    draft.wake(created + ARRIVAL)
+    return True
 
 
 def _said(draft: Draft, state: State) -> bool:
@@ -263,14 +288,19 @@ def _conditions(draft: Draft, state: State) -> tuple[ConditionStatus, ...]:
 
 def _condition(draft: Draft, kind: Condition, reason: Reason, *, value: bool) -> ConditionStatus:
     status = "True" if value else "False"
-    told = value or kind in {Condition.READY, Condition.PROMOTED}
+    words = draft.status.message if value or kind in {Condition.READY, Condition.PROMOTED} else ""
+    if kind == Condition.PROMOTED and draft.workload is not None:
+        # Whoever reads it right after a change sees by this whether the operator has seen the change.
+        template = draft.workload.template
+        wanted = f"{template.version} (revision {template.revision}) is wanted"
+        words = f"{wanted}, and in force" if value else f"{wanted}; {words}"
     before = next((c for c in draft.status.conditions if c.type == kind), None)
     same = before is not None and before.status == status
     return ConditionStatus(
         type=kind,
         status=status,
         reason=reason,
-        message=draft.status.message if told else "",
+        message=words,
         last_transition_time=before.last_transition_time if same and before else draft.now,
         observed_generation=draft.snap.release.generation,
     )

@@ -277,6 +277,7 @@ class ReleaseView:
         spec: as the user wrote it, but for traffic: that which is in force (see `routing.traffic_in_force`).
         finalizer: it carries the operator's finalizer.
         traffic_later: the user has written of other traffic than is in force.
+        created: when it was made, by the API server's clock; None where that is of no concern.
     """
 
     namespace: str
@@ -288,6 +289,7 @@ class ReleaseView:
     finalizer: bool = True
     request: Request | None = None
     traffic_later: bool = False
+    created: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -50,8 +50,8 @@ async def perform(action: WorkloadAction, *, workload: Workload, cluster: Cluste
         Terminal: a ReplicaSet of the name that is needed exists with another template.
     """
     match action:
-        case LabelWorkload(present):
-            return await _patch_deployment(bodies.label_patch(workload, present=present), workload, cluster)
+        case LabelWorkload(present, note):
+            return await _patch_deployment(bodies.label_patch(workload, present=present, note=note), workload, cluster)
         case Hold(paused):
             return await _patch_deployment(bodies.hold_patch(workload, paused=paused), workload, cluster)
         case ScaleWorkload(replicas):

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from tidegate.api.names import (
     ANNOTATION_DESIRED_REPLICAS,
+    ANNOTATION_HANDED_BACK,
     ANNOTATION_MAX_REPLICAS,
     ANNOTATION_RELEASE_UID,
     API_VERSION,
@@ -33,18 +34,27 @@ _NAME_LIMIT = 253
 """Characters in the name of a ReplicaSet (a DNS subdomain)."""
 
 
-def label_patch(workload: Workload, *, present: bool) -> Patch | None:
+def label_patch(workload: Workload, *, present: bool, note: str = "") -> Patch | None:
     """Return the patch that puts the Deployment under the hold policy, or takes it out; None where nothing changes.
 
-    The label of another Release that is there is neither overwritten nor removed.
+    The label of another Release that is there is neither overwritten nor removed. What an earlier Release has noted on the
+    Deployment that it left goes when another takes it on.
+
+    Args:
+        workload: what was seen.
+        present: whether it is to be under the policy.
+        note: what the Deployment is to say of the state that it is left in; empty for nothing.
     """
+    noted = workload.deployment["metadata"].get("annotations") or {}
+    forget = [_remove(_key("/metadata/annotations", ANNOTATION_HANDED_BACK))] if ANNOTATION_HANDED_BACK in noted else []
     labels = labels_of(workload.deployment)
     path, holder = _key("/metadata/labels", LABEL_RELEASE), labels.get(LABEL_RELEASE)
     if present and holder != workload.release and not workload.held_by_another:
         parent = [_test(path, holder)] if holder else [] if labels else [_add("/metadata/labels", {})]
-        return [_same_uid(workload.deployment), *parent, _add(path, workload.release)]
+        return [_same_uid(workload.deployment), *parent, _add(path, workload.release), *forget]
     if not present and holder == workload.release:
-        return [_same_uid(workload.deployment), _test(path, workload.release), _remove(path)]
+        left = _annotate(workload.deployment, {ANNOTATION_HANDED_BACK: note} if note else {})
+        return [_same_uid(workload.deployment), _test(path, workload.release), _remove(path), *left]
     return None
 
 

@@ -200,6 +200,54 @@ def test_what_is_missing_stalls_and_recovers_alone(what: str, expected: Reason, 
     assert world.status.candidate.version == "v2"
 
 
+def test_first_install_that_arrives_in_any_order_stalls_nothing():
+    """What a new Release names and is not there yet is waited for: nobody is called, and no health check fails."""
+    world = World(policy(step(100)))
+    world.created, kept, world.policy = world.now, world.policy, None
+    world.crank(3)
+    assert (reason(world), condition(world, "Reconciling"), ready(world)) == (Reason.MISSING_POLICY, True, False)
+    assert world.status.message == (
+        "spec.policyRef: RolloutPolicy production was not found or is not valid; the Release is new, so it is waited for"
+    )
+
+    world.policy = kept
+    world.resync()
+    finish(world)
+
+    assert ready(world)
+    assert events(world, "Blocked") == []
+
+
+def test_what_has_not_arrived_in_time_stalls():
+    """What a new Release names and does not come stalls it after a quarter of a minute, without anything being seen to change."""
+    world = World(policy(step(100)))
+    world.created, world.policy = world.now, None
+
+    world.crank(14)
+    early = condition(world, "Stalled")
+    world.crank(3)
+
+    assert early is False
+    assert condition(world, "Stalled")
+    assert events(world, "Blocked") == ["spec.policyRef: RolloutPolicy production was not found or is not valid"]
+
+
+def test_promoted_says_of_which_version_it_speaks():
+    """Who reads the condition Promoted sees which version and revision is wanted, whether it serves or not."""
+    world = idle()
+    before = message(world, "Promoted")
+    world.apply("v2")
+    world.crank(1)
+    during = message(world, "Promoted")
+
+    assert before == f"v1 (revision {world.status.stable.revision}) is wanted, and in force"
+    assert during.startswith(f"v2 (revision {world.status.candidate.revision}) is wanted; v2 over v1: ")
+
+
+def message(world: World, kind: str) -> str:
+    return next(c.message for c in world.status.conditions if c.type == kind)
+
+
 def test_missing_policy_does_not_take_promoted_back():
     """A missing policy stalls the Release, but the wanted version is still the one that serves."""
     world = idle()

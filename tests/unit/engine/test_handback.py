@@ -54,9 +54,10 @@ def test_deleted_mid_rollout_says_that_the_deployment_stays_paused():
     handed_back(world)
 
     assert events(world, "RollingBack") == ["Rolling back v2: the Release is being deleted"]
-    assert events(world, "HandedBack") == [
-        "The Deployment stays paused, since its template is not that of v1, which serves; resume it to roll its template out"
-    ]
+    words = "The Deployment stays paused, since its template is not that of v1, which serves; resume it to roll its template out"
+    assert events(world, "HandedBack") == [words]
+    assert world.cluster.deployment is not None
+    assert world.cluster.deployment.note.startswith(f"{words} (Release checkout, 20")
 
 
 def test_what_was_rolled_back_is_nothing_to_be_resumed():

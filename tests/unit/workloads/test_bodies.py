@@ -72,6 +72,19 @@ def test_label_comes_and_goes():
     assert freed["metadata"]["labels"] == {}
 
 
+def test_deployment_that_is_left_paused_says_so_until_a_release_takes_it_on():
+    """The note is written in the request that takes the label away, and goes in the one that puts it on again."""
+    ours = deployment(V1, paused=True)
+    ours["metadata"]["labels"]["tidegate.dev/release"] = "checkout"
+
+    left = patched(ours, bodies.label_patch(workload(ours), present=False, note="stays paused"))
+    taken = patched(left, bodies.label_patch(workload(left), present=True))
+
+    assert left["metadata"]["annotations"]["tidegate.dev/handed-back"] == "stays paused"
+    assert "tidegate.dev/release" not in left["metadata"]["labels"]
+    assert "tidegate.dev/handed-back" not in taken["metadata"]["annotations"]
+
+
 def test_label_of_another_release_stays():
     """What another Release has labelled is neither taken nor freed."""
     theirs = deployment(V1)
