@@ -161,6 +161,8 @@ GROUPS = {
             "charttools",
             {"helm": "helm.sh/helm/v4/cmd/helm", "kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"},
         ),
+        # A program of the sandbox's own, in the folder of its graph: the libraries of Argo CD and Flux are no programs.
+        Group("gitops", "gitops", {"gitops": "tidegate.dev/sandbox/gitops"}),
     )
 }
 
