@@ -189,7 +189,7 @@ def test_what_is_missing_stalls_and_recovers_alone(what: str, expected: Reason, 
     assert (reason(world), condition(world, "Stalled"), ready(world)) == (expected, True, False)
     assert world.status.message == f"{words}; v2 waits for that, v1 serves"
     assert world.status.phase is Phase.WAITING
-    assert events(world, "Blocked") == [words]
+    assert events(world, "Blocked") == [f"{words}; v2 waits for that, v1 serves"]
     assert world.status.candidate is None
 
     world.policy, world.cluster.services, world.cluster.routes, world.blockers = *kept, ()
