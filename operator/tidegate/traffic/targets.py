@@ -83,9 +83,9 @@ def _declared(spec: Mapping[str, Any]) -> Iterator[str]:
 
 
 def astray(service: Mapping[str, Any], pods: Pods, revision: str) -> str:
-    """Return why the user's Service selects no pod of a revision, in words; empty where it does."""
+    """Return why the user's Service selects no pod of a revision, in words; empty where it does, or has no selector at all."""
     wanted, labels = selector_of(service), pods.revisions.get(revision)
-    if labels is None or selects(wanted, labels):
+    if not wanted or labels is None or selects(wanted, labels):
         return ""
     key = next(key for key in sorted(wanted) if labels.get(key) != wanted[key])
     return f"it selects {key}={wanted[key]}, and they have {f'{key}={labels[key]}' if key in labels else f'no {key}'}"

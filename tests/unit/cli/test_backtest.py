@@ -138,8 +138,8 @@ def test_a_gateway_is_asked_by_the_services_and_the_port_of_the_route(
     tidegate("backtest", "-p", policy(tmp_path, envoy), "--prometheus", server.address, *arguments)
 
     asked = " ".join(parameters["query"] for *_, parameters in server.asked)
-    assert 'envoy_cluster_name="shop_checkout-canary_8080"' in asked
-    assert 'envoy_cluster_name="shop_checkout-stable_8080"' in asked
+    assert 'envoy_cluster_name=~"shop_checkout-canary_8080|service/shop/checkout-canary/8080/.*"' in asked
+    assert 'envoy_cluster_name=~"shop_checkout-stable_8080|service/shop/checkout-stable/8080/.*"' in asked
 
 
 def objects_of() -> Json:

@@ -147,3 +147,10 @@ def test_service_that_leads_to_stable_is_not_off_course():
     view = led_astray(user_view(given.user, given.pods), given, OLD, {80})
 
     assert (view.astray, view.diverted) == ("", "")
+
+
+def test_service_without_a_selector_leads_nowhere_by_itself():
+    """Why it cannot be split is told elsewhere."""
+    given = both({**service(port(8080)), "spec": {"ports": [port(8080)]}}, before=port(8080))
+
+    assert led_astray(user_view(given.user, given.pods), given, OLD, {80}).astray == ""
