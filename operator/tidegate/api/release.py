@@ -298,6 +298,10 @@ class RolloutStatus(Model):
     split_at: Annotated[
         Time | None, Field(description="From when on the routes went through the operator's Services; nothing may fail since.")
     ] = None
+    split_harmless: Annotated[
+        tuple[Annotated[str, Field(max_length=80)], ...],
+        Field(max_length=32, description="Looks that saw enough requests go through the split unharmed."),
+    ] = ()
     exposed_at: Annotated[Time | None, Field(description="When the new version first got traffic.")] = None
     skip_to_end: Annotated[bool, Field(description="A person asked for full promotion: holds and gates are not waited for.")] = (
         False

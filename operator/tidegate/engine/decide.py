@@ -32,6 +32,7 @@ RULES: tuple[Callable[[Draft], bool], ...] = (
     endings.undo_is_done,
     endings.promotion_is_done,
     # Then what takes it forward.
+    split.split_is_harmless,
     advance.originals_are_noted,
     advance.first_step_begins,
     advance.weight_is_given,

@@ -6,6 +6,7 @@ has traffic. Not latency: a gateway that goes through other Services opens new c
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from tidegate.api.gate import Gate, Judge
@@ -17,6 +18,7 @@ from tidegate.engine.draft import Draft
 from tidegate.engine.plan import Look
 from tidegate.engine.turns import reject
 from tidegate.judge import limit, split
+from tidegate.judge.reading import Around
 
 WATCHED = timedelta(minutes=5)
 """For so long what fails anew is put down to the split; what comes later has another cause."""
@@ -49,43 +51,59 @@ def watched_since(status: ReleaseStatus) -> datetime | None:
     return rollout.split_at if rollout is not None and rollout.undo is None else None
 
 
-def _watched(draft: Draft) -> bool:
+def _watched(draft: Draft) -> tuple[Gate, ...]:
+    """Return what is still looked at."""
     since = watched_since(draft.status)
     # With all traffic on the new version there is nothing left to be compared.
-    return draft.climbing and draft.routed and since is not None and draft.now < since + WATCHED and draft.status.weight < 100
+    on = draft.climbing and draft.routed and since is not None and draft.now < since + WATCHED and draft.status.weight < 100
+    return tuple(gate for gate in gates_of(draft.spec) if gate.name not in draft.rollout.split_harmless) if on else ()
 
 
 def next_looks(draft: Draft) -> tuple[Look, ...]:
     """Return the next look for each: at the next multiple of its interval since the split."""
     since = watched_since(draft.status)
-    if since is None or not _watched(draft):
+    if since is None:
         return ()
-    gates = gates_of(draft.spec)
-    return tuple(Look(gate.name, since + ((draft.now - since) // gate.interval + 1) * gate.interval) for gate in gates)
+    return tuple(Look(gate.name, since + ((draft.now - since) // gate.interval + 1) * gate.interval) for gate in _watched(draft))
 
 
 def split_does_harm(draft: Draft) -> bool:
     """Requests of stable fail since the split that did not before: the route goes back at once, and no version is to blame."""
-    if not _watched(draft):
-        return False
-    gates = {gate.name: gate for gate in gates_of(draft.spec)}
-    for reading in draft.snap.readings:
-        gate, around = gates.get(reading.gate), reading.around
-        known = gate is not None and around is not None and around.since == draft.rollout.split_at
-        if not known or reading.revision != draft.candidate.revision or gate is None or around is None:
-            continue
-        if split.does_harm(around, alpha=split.ALPHA / len(gates)):
+    for gate, around, alpha in _seen(draft):
+        if split.does_harm(around, alpha=alpha):
             _take_back(draft, split.in_words(limit.measure_in_words(gate), around))
             return True
     return False
 
 
+def split_is_harmless(draft: Draft) -> bool:
+    """Enough requests of stable went through the split unharmed: what fails from now on has another cause."""
+    found = tuple(gate.name for gate, around, alpha in _seen(draft) if split.is_harmless(around, alpha=alpha))
+    if found:
+        draft.set_rollout(split_harmless=(*draft.rollout.split_harmless, *found))
+    return bool(found)
+
+
+def _seen(draft: Draft) -> Iterator[tuple[Gate, Around, float]]:
+    """Give what was seen of this split since the last decision, with the chance of a false alarm that each may take."""
+    gates = {gate.name: gate for gate in _watched(draft)}
+    if not gates:
+        return
+    alpha = split.ALPHA / len(gates_of(draft.spec))
+    for reading in draft.snap.readings:
+        gate, around = gates.get(reading.gate), reading.around
+        of_this = reading.revision == draft.candidate.revision and around is not None and around.since == draft.rollout.split_at
+        if gate is not None and around is not None and of_this:
+            yield gate, around, alpha
+
+
 def _take_back(draft: Draft, finding: str) -> None:
     service = draft.snap.user_service.name if draft.snap.user_service is not None else "the Service"
+    old, new = draft.stable.version, draft.candidate.version
     message = (
-        f"requests of {draft.stable.version} fail because of the split itself: {finding}. {draft.candidate.version} is not to "
-        f"blame: look for what is bound to Service {service} by its name (policies of the gateway or mesh) or differs in its "
-        f"ports, have it name {service}-stable and {service}-canary too, then ask for retry"
+        f"requests of {old} have failed since the route was split: {finding}. {new} is not to blame. Unless {old} still fails, "
+        f"and so has another trouble, look for what is bound to Service {service} by its name (policies of the gateway or mesh) "
+        f"or differs in its ports, have it name {service}-stable and {service}-canary too, then ask for retry"
     )
     reject(draft, Cause.SPLIT, message)
     draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}", warn=True)

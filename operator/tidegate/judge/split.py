@@ -4,8 +4,9 @@ The pods are the same and the minutes are next to each other, so what fails sinc
 much fails is held against what failed before, as high as that may have been (Chernoff's bound at half of the chance of a false
 alarm), and a plain step above it. Against that goes a mixture of likelihood ratios over what has been counted since, which is a
 supermartingale as long as no more fails than that: by Ville's inequality it reaches 2 / alpha with a chance of at most alpha / 2,
-however often one looks. Failures come in bursts; so many requests count as one as a burst may hold: `BURST`, or all of a fifth of
-a second where more come.
+however often one looks. What the split does it does from its first request on: once a minute of them has spoken as clearly
+against harm, what fails later has another cause, and is left to the gates. Failures come in bursts; so many requests count as one
+as a burst may hold: `BURST`, or all of a fifth of a second where more come.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ _STEP = 0.02
 _SHARES = (0.05, 0.1, 0.2, 0.4, 0.7, 0.95, 0.999)
 """Alternatives: parts of the way from the most that is usual to all."""
 _HALVINGS = 30
+_SETTLED = 60.0
+"""Seconds after which requests of before are over: scrapes are late, and data planes take a while."""
+_HARMLESS = -math.log(20)
+"""Logarithm of the evidence at which no harm is thought of any more."""
 
 
 def does_harm(around: Around, *, alpha: float) -> bool:
@@ -37,20 +42,39 @@ def does_harm(around: Around, *, alpha: float) -> bool:
         around: what stable has counted before and since.
         alpha: the chance of a false alarm, over all looks.
     """
+    found = _found(around, alpha)
+    return (
+        found is not None
+        and around.after.bad * around.before.total > around.before.bad * around.after.total
+        and (found >= math.log(2 / alpha))
+    )
+
+
+def is_harmless(around: Around, *, alpha: float) -> bool:
+    """Whether enough requests of stable went through the split for a minute or more without harm; never raises.
+
+    Args:
+        around: what stable has counted before and since.
+        alpha: the chance of a false alarm, over all looks.
+    """
+    found = _found(around, alpha)
+    return found is not None and around.seconds >= _SETTLED and found <= _HARMLESS
+
+
+def _found(around: Around, alpha: float) -> float | None:
+    """Return the logarithm of the evidence of harm; None where nothing can be said."""
     before, lately, after = around.before, around.lately, around.after
     counted = (before.total, before.bad, lately.total, lately.bad, after.total, after.bad, around.seconds)
     if not all(math.isfinite(number) and number >= 0 for number in counted) or before.total <= 0 or after.total <= 0:
-        return False
-    if after.bad * before.total <= before.bad * after.total:
-        return False
+        return None
     usual = _at_most(before, alpha / 2, _burst(before.total, around.seconds_before))
     if lately.total > 0 and lately.bad * before.total > before.bad * lately.total:
         # It had begun to fail before the split.
         usual = max(usual, _at_most(lately, alpha / 2, _burst(before.total, around.seconds_before)))
     limit = usual + max(_STEP, min(usual, (1 - usual) / 4))
     if limit >= 1:
-        return False
-    return _evidence(after, limit, _burst(after.total, around.seconds)) >= math.log(2 / alpha)
+        return None
+    return _evidence(after, limit, _burst(after.total, around.seconds))
 
 
 def in_words(measure: str, around: Around) -> str:

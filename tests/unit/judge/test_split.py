@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tidegate.judge.reading import Around, Tally
-from tidegate.judge.split import ALPHA, does_harm, in_words
+from tidegate.judge.split import ALPHA, does_harm, in_words, is_harmless
 
 SPLIT = datetime(2026, 1, 1, 12, 3, 10, tzinfo=UTC)
 
@@ -54,6 +54,24 @@ def test_what_is_not_plain_is_none(before: tuple[float, float], after: tuple[flo
     """What is too little, was so before, or is no number, is no harm that the split has done."""
     seconds = 10 if lately == (0, 0) else 1
     assert not does_harm(around(before, after, lately=lately, seconds=seconds), alpha=ALPHA)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "seconds", "over"),
+    [
+        ((3000, 0), (600, 0), 60, True),
+        ((3000, 30), (600, 6), 60, True),
+        ((300_000, 300), (60_000, 60), 60, True),
+        ((3000, 0), (600, 0), 30, False),  # data planes take a while
+        ((3000, 0), (20, 0), 60, False),  # too few requests
+        ((3000, 0), (600, 60), 60, False),  # one in ten fails since
+        ((0, 0), (600, 0), 60, False),  # nothing is known of before
+        ((3000, 0), (600, float("nan")), 60, False),
+    ],
+)
+def test_a_minute_without_harm_settles_it(before: tuple[float, float], after: tuple[float, float], seconds: float, over: bool):
+    """Given so many requests that went through the split as they had gone before, then no harm is thought of any more."""
+    assert is_harmless(around(before, after, seconds=seconds), alpha=ALPHA) is over
 
 
 def test_an_outage_that_began_before_is_not_the_splits():
