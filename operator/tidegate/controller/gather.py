@@ -212,7 +212,8 @@ class Gatherer:
             self._invalid(around.release),
             Blocker(Reason.MISSING_POLICY, wrong) if wrong and status.rollout is None else None,
             unsupported(workload) if workload else None,
-            services.unsupported(beside, beside.pods) if beside else None,
+            # Of two Releases on one Deployment the second is told that alone: all else that differs follows from it.
+            services.unsupported(beside, beside.pods) if beside and not (workload and workload.held_by_another) else None,
             shared(beside.user, workload.name, others) if beside and workload and others else None,
         )
         return Snapshot(

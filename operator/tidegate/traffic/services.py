@@ -213,9 +213,21 @@ def unsupported(services: Services, pods: Pods | None = None) -> Blocker | None:
 
 
 def clash(services: Services, role: Role) -> str:
-    """Return what is wrong where a Service of the needed name belongs to somebody else."""
-    name = own_name(services.name, role)
-    return f"Service {name} exists and does not belong to Release {services.release}: rename or delete it"
+    """Return what is wrong where a Service of the needed name belongs to somebody else.
+
+    Never is it said that one should be deleted: it may carry traffic.
+    """
+    name, existing = own_name(services.name, role), services.of(role)
+    owner = (existing["metadata"].get("labels") or {}).get(LABEL_RELEASE) if existing is not None else None
+    if owner:
+        return (
+            f"spec.traffic.service: Release {owner} shifts the requests of Service {services.name} already ({name} is its own): "
+            f"only one Release can; name another Service, or delete Release {services.release}"
+        )
+    return (
+        f"spec.traffic.service: Service {name} exists and is not of Release {services.release}, which needs one of that name "
+        f"beside Service {services.name}: let what uses it use a Service of another name first, then the Release goes on by itself"
+    )
 
 
 def body(services: Services, role: Role, *, revision: str) -> Json:

@@ -228,6 +228,19 @@ async def test_deployment_of_another_release_is_left_alone(stage: Stage) -> None
     assert [Reason.CONFLICT] == [blocker.reason for blocker in snapshot(stage).blockers]
 
 
+async def test_second_release_of_a_deployment_is_told_one_thing(stage: Stage) -> None:
+    """Its Services are that other Release's, too, and carry traffic: of them nothing is said."""
+    stage.adopted()
+    stage.add(objects.deployment(labels={LABEL_RELEASE: "other"}))
+    stage.add(objects.release("other"))
+    taken = objects.service(f"{NAME}-stable")
+    stage.add({**taken, "metadata": {**taken["metadata"], "labels": {LABEL_RELEASE: "other"}}})
+
+    (blocker,) = snapshot(stage).blockers
+
+    assert blocker.message == f"spec.targetRef: Deployment {NAME} is managed by Release other already"
+
+
 async def test_label_of_an_unrelated_release_is_taken_over(stage: Stage) -> None:
     """Given a label that names a Release of another Deployment, this one is free, until that Release names it."""
     stage.adopted()

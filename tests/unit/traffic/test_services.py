@@ -7,7 +7,7 @@ from typing import Any
 import jsonpatch
 import pytest
 
-from tidegate.api.names import Reason
+from tidegate.api.names import LABEL_RELEASE, Reason
 from tidegate.api.release import PortStatus
 from tidegate.engine.plan import Role
 from tidegate.engine.snapshot import ServiceView
@@ -171,7 +171,24 @@ def test_service_of_somebody_else_is_not_ours():
     assert service_view(given, Role.STABLE, slices=[]) is None
     assert blocker is not None
     assert blocker.reason is Reason.CONFLICT
-    assert blocker.message == "Service checkout-stable exists and does not belong to Release checkout: rename or delete it"
+    assert blocker.message == (
+        "spec.traffic.service: Service checkout-stable exists and is not of Release checkout, which needs one of that name beside "
+        "Service checkout: let what uses it use a Service of another name first, then the Release goes on by itself"
+    )
+
+
+def test_service_that_another_release_shifts_is_not_to_be_deleted():
+    """Given a Service that another Release splits, status names that Release, and no Service that carries traffic."""
+    other = user_service("checkout-stable")
+    other["metadata"]["labels"] = {LABEL_RELEASE: "shop"}
+
+    blocker = unsupported(services(stable=other))
+
+    assert blocker is not None
+    assert blocker.message == (
+        "spec.traffic.service: Release shop shifts the requests of Service checkout already (checkout-stable is its own): "
+        "only one Release can; name another Service, or delete Release checkout"
+    )
 
 
 def test_service_without_a_selector_cannot_be_split():
