@@ -75,8 +75,11 @@ async def test_service_of_another_workload_is_not_pinned(scene: Scene) -> None:
     await scene.admin.merge_patch(RELEASES.path(scene.namespace, NAME), mended)
     async with router_of(scene):
         status = await scene.idle()
-
-    assert {"app": NAME, "pod-template-hash": status["stable"]["revision"]} == await selector(scene, NAME)
+        # Whose pods it selects is asked before it is pinned.
+        pinned = {"app": NAME, "pod-template-hash": status["stable"]["revision"]}
+        async with asyncio.timeout(60):
+            while pinned != await selector(scene, NAME):  # noqa: ASYNC110 - the other process tells nobody
+                await asyncio.sleep(0.1)
     assert {"app": OTHER} == await selector(scene, OTHER)
 
 

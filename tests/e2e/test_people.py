@@ -113,7 +113,7 @@ async def test_request_that_is_none_is_refused(given: Given, world: World, then:
 
     status, said = await world.kubectl("annotate", "release", NAME, "tidegate.dev/request=promot/1")
     assert status != 0
-    assert "the verb is promote, rollback, pause, resume or retry" in said
+    assert "the verb is promote, rollback, rollback-and-hold, pause, resume or retry" in said
 
     request = await when.asked_to("promote")
     await then.event("RequestRefused", request, "no rollout is on")

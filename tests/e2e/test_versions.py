@@ -97,7 +97,7 @@ async def test_ready_pods_that_nobody_can_reach_get_no_weight(given: Given, when
 
     await when.the_app_becomes(version="v2", port="web")
 
-    await then.the_status_says("waits for pods of v2 that the route can reach: 2 ready pods have no port named http")
+    await then.the_status_says("waits for pods of v2 that the route can reach: 1 ready pod has no port named http")
     await then.rolled_back_to("v1")
     then.weights_were()
     then.last_rollout_was("RolledBack", "v2", "its pods could not be reached within 15s")

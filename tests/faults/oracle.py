@@ -29,7 +29,7 @@ from faults.standing import (
     weighted,
     without_backends,
 )
-from tidegate.api.names import FIELD_MANAGER, LABEL_RELEASE
+from tidegate.api.names import ANNOTATION_HANDED_BACK, FIELD_MANAGER, LABEL_RELEASE
 
 ENDS = {"GateBreached", "RollingBack", "RolledBack", "Superseded", "Promoted", "Promoting"}
 """Reasons of Events that tell why a version has no weight any more."""
@@ -291,7 +291,7 @@ class Oracle:
             for path in fields_of(now.seen.object, FIELD_MANAGER)
             if not path.startswith("template") or not self._journey.pinned
         }
-        foreign = mine - {"paused", f"labels/{LABEL_RELEASE}", "labels"}
+        foreign = mine - {"paused", f"labels/{LABEL_RELEASE}", "labels", f"annotations/{ANNOTATION_HANDED_BACK}", "annotations"}
         if foreign:
             self._fail("user-fields", now, f"the operator has written {sorted(foreign)} into the Deployment")
 

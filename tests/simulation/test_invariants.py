@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -351,6 +352,8 @@ class Rollouts(RuleBasedStateMachine):
 
 TestRollouts = Rollouts.TestCase
 
+# Whole lives take minutes where coverage is measured beside two other workers.
+TestRollouts.pytestmark = [pytest.mark.timeout(900)]
 TestRollouts.settings = settings(
     max_examples=250,
     stateful_step_count=12,
