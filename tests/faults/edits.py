@@ -24,6 +24,7 @@ from faults.runner import Result, differences
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.cluster.errors import ApiError, Forbidden, Invalid
 from tidegate.cluster.resources import CLUSTER_ROLLOUT_POLICIES, RELEASES, ROLLOUT_POLICIES
+from tidegate.controller.stored import stored_status
 
 SEQUENCES = 24
 LENGTH = 8
@@ -108,15 +109,15 @@ async def _declare(place: Place, declared: Declared, old: Declared, story: list[
 
 def _under(place: Place, declared: Declared, old: Declared, since: int, story: list[str]) -> list[Violation]:
     """See that what was rolled out meanwhile was under the declared policy, or the one before: objects come by several watches."""
-    told = [one.object.get("status", {}).get("rollout") for one in place.recorder.versions("Release", NAME) if one.order > since]
-    found = next((rollout for rollout in reversed(told) if rollout), None)
+    told = [one.object for one in place.recorder.versions("Release", NAME) if one.order > since]
+    found = next((rollout for release in reversed(told) if (rollout := stored_status(release).rollout) is not None), None)
     if found is None:
         return []
     for called, one in ((called, one) for called in (declared.followed, old.followed) for one in (declared, old)):
         spec = one.policies.get(called)
-        if spec and (found["policy"], RolloutPolicySpec.model_validate(found["spec"])) == (called, _read(spec)):
+        if spec and (found.policy, found.spec) == (called, _read(spec)):
             return []
-    words = f"rolled out under {found['policy']} {found['spec']} and not under {declared.followed} {declared.policy}"
+    words = f"rolled out under {found.policy} {found.spec} and not under {declared.followed} {declared.policy}"
     return [Violation("under-declared-policy", f"{words} after {story}")]
 
 
