@@ -14,7 +14,7 @@ from bench.report import Section, table
 from bench.rollouts import ALPHA, AVAILABLE, LOOK, NO_INCREASE, P99
 
 from tidegate.api.gate import Gate
-from tidegate.api.release import GateStatus
+from tidegate.api.status import GateStatus
 from tidegate.backtest.simulate import EPOCH
 from tidegate.backtest.traffic import Arm, Latency, Traffic, generate
 from tidegate.engine.judging import judged

@@ -14,7 +14,7 @@ from bench.scrapes.pods import Arm, Sample, arms
 from bench.scrapes.scene import Scene
 
 from tidegate.api.gate import Gate
-from tidegate.api.release import GateStatus
+from tidegate.api.status import GateStatus
 from tidegate.backtest.simulate import EPOCH
 from tidegate.engine.judging import judged
 from tidegate.judge.evidence.gate import CLOSER, OFTENER

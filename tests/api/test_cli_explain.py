@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from api.cluster_access import ROOT, apply, install_crds, kubectl, namespace, needs_api, run
 from tidegate.api.names import Phase
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.release import GateStatus, ReleaseStatus, RevisionStatus, RolloutStatus
+from tidegate.api.status import GateStatus, ReleaseStatus, RevisionStatus, RolloutStatus
 from tidegate.cli.main import app
 from tidegate.engine.judging import alpha_of, judged
 from tidegate.judge.reading import Counts, Reading, Tally

@@ -17,7 +17,8 @@ from api.policy_oracle import policies, refusals
 from tidegate.api.kept import packed
 from tidegate.api.names import Cause, Condition, Phase, Verdict
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.release import (
+from tidegate.api.release import ReleaseSpec
+from tidegate.api.status import (
     ConditionStatus,
     EvidenceStatus,
     GateStatus,
@@ -26,7 +27,6 @@ from tidegate.api.release import (
     Outcome,
     PauseStatus,
     RejectedStatus,
-    ReleaseSpec,
     ReleaseStatus,
     RevisionStatus,
     RolloutStatus,

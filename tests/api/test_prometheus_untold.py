@@ -11,7 +11,7 @@ from api.test_prometheus_expositions import CANARY, CASES, EACH, STABLE, Case, S
 from expositions.serving import FOLDER, Page
 from tidegate.api.gate import Gate
 from tidegate.api.names import Verdict
-from tidegate.api.release import GateStatus
+from tidegate.api.status import GateStatus
 from tidegate.engine.judging import judged
 from tidegate.judge.reading import Reading, Tally
 from tidegate.prometheus.connections import Connection, ConnectionConfig

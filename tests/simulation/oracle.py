@@ -10,7 +10,7 @@ from simulation.views import at, stage_of, weight_of
 from simulation.world import Pass, World
 from tidegate.api.gate import BreachAction
 from tidegate.api.names import Cause, Condition, Phase, Verdict
-from tidegate.api.release import Outcome, ReleaseStatus, RevisionStatus
+from tidegate.api.status import Outcome, ReleaseStatus, RevisionStatus
 from tidegate.engine.decide import decide
 from tidegate.engine.plan import PinService, Plan, ShiftRoute
 from tidegate.engine.snapshot import Owner, RouteStage, Snapshot

@@ -13,7 +13,8 @@ from simulation.cluster import CANARY, STABLE, USER, Cluster, ReplicaSet, Servic
 from simulation.views import Said, Seen, at, followed, own_view, route_view, shifted, user_view, workload_view
 from tidegate.api.names import Reason
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.release import ReleaseSpec, ReleaseStatus
+from tidegate.api.release import ReleaseSpec
+from tidegate.api.status import ReleaseStatus
 from tidegate.engine.decide import decide
 from tidegate.engine.plan import (
     Action,

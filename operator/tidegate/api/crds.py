@@ -15,8 +15,9 @@ from pydantic import BaseModel
 from tidegate.api.base import Rule
 from tidegate.api.names import GROUP, VERSION
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.release import ReleaseSpec, ReleaseStatus
+from tidegate.api.release import ReleaseSpec
 from tidegate.api.schema import Schema, structural_schema, without_defaults, without_rules
+from tidegate.api.status import ReleaseStatus
 
 CATEGORY = "tidegate"
 HEADER = """\

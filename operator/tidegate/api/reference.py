@@ -14,8 +14,8 @@ from pathlib import Path
 from tidegate.api import names
 from tidegate.api.base import DURATION_PATTERN
 from tidegate.api.crds import KINDS, Kind, build_schema
-from tidegate.api.release import Outcome
 from tidegate.api.schema import Schema
+from tidegate.api.status import Outcome
 
 HEAD = """\
 <!-- Generated from the models in operator/tidegate/api. Do not edit: run `python -m tidegate.api.reference docs/reference.md`. -->

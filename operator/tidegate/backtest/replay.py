@@ -18,18 +18,8 @@ from typing import Protocol
 from tidegate.api.gate import Gate
 from tidegate.api.names import EventReason, Phase
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.release import (
-    GatewayAPI,
-    HTTPRouteRef,
-    LastRollout,
-    PolicyRef,
-    ReleaseSpec,
-    ReleaseStatus,
-    RevisionStatus,
-    RolloutStatus,
-    TargetRef,
-    Traffic,
-)
+from tidegate.api.release import GatewayAPI, HTTPRouteRef, PolicyRef, ReleaseSpec, TargetRef, Traffic
+from tidegate.api.status import LastRollout, ReleaseStatus, RevisionStatus, RolloutStatus
 from tidegate.engine.counted import weight_since
 from tidegate.engine.decide import decide
 from tidegate.engine.plan import EventType, Look, Plan

@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from tidegate.api.gate import BreachAction, Gate
 from tidegate.api.metric import Measure
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.release import GateStatus
+from tidegate.api.status import GateStatus
 from tidegate.backtest.traffic import Arm, Traffic, generate, share_at
 from tidegate.engine.judging import Breach, acts, alpha_of, breach_of, judged
 from tidegate.judge import choice

@@ -18,7 +18,7 @@ from tidegate.api.base import format_time
 from tidegate.api.gate import Gate
 from tidegate.api.names import Verdict
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.release import GateStatus, LastRollout, ReleaseStatus, RolloutStatus
+from tidegate.api.status import GateStatus, LastRollout, ReleaseStatus, RolloutStatus
 from tidegate.cli import output, plot, reach
 from tidegate.cli.output import Format
 from tidegate.judge import explain as words

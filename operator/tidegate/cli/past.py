@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tidegate.api.base import parse_duration, parse_time
 from tidegate.api.names import LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE
-from tidegate.api.release import ReleaseSpec, ReleaseStatus
+from tidegate.api.release import ReleaseSpec
+from tidegate.api.status import ReleaseStatus
 from tidegate.backtest.replay import Past
 from tidegate.cli import reach
 from tidegate.cli.output import fail

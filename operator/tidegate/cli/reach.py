@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from pydantic import ValidationError
 
-from tidegate.api.release import PolicyKind, ReleaseSpec, ReleaseStatus
+from tidegate.api.release import PolicyKind, ReleaseSpec
+from tidegate.api.status import ReleaseStatus
 from tidegate.cli.output import fail
 from tidegate.cluster.errors import ApiError, Invalid, NotFound, error_of
 from tidegate.cluster.resources import CLUSTER_ROLLOUT_POLICIES, RELEASES, REPLICA_SETS, ROLLOUT_POLICIES, path_of, resource_of

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from tidegate.api.base import parse_time
 from tidegate.api.names import ANNOTATION_REQUEST, FINALIZER, Reason
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.release import PolicyKind, ReleaseSpec, ReleaseStatus, Traffic
+from tidegate.api.release import PolicyKind, ReleaseSpec, Traffic
+from tidegate.api.status import ReleaseStatus
 from tidegate.controller.autoscalers import Autoscalers
 from tidegate.controller.beside import own_service, services_around, user_service
 from tidegate.controller.references import ReleaseKey

@@ -14,7 +14,7 @@ import structlog
 from tidegate.api.kept import opened
 from tidegate.api.names import Condition, Reason
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.release import ConditionStatus, ReleaseStatus
+from tidegate.api.status import ConditionStatus, ReleaseStatus
 from tidegate.cluster.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid
 from tidegate.controller.stored import stored_status
 from tidegate.controller.writes import Weight, weigh

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from tidegate.api.gate import Gate
 from tidegate.api.names import Phase, Verdict
-from tidegate.api.release import Outcome, ReleaseStatus
+from tidegate.api.status import Outcome, ReleaseStatus
 
 VERDICTS = {Verdict.PASS: 1.0, Verdict.UNDECIDED: 0.0, Verdict.FAIL: -1.0}
 _RELEASE = ("namespace", "release")

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from tidegate.api.release import EventStatus, ReleaseStatus
+from tidegate.api.status import EventStatus, ReleaseStatus
 from tidegate.cluster.events import EventType, Recorder
 from tidegate.engine.plan import Notice
 from tidegate.runtime.clock import Clock

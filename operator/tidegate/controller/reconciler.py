@@ -10,7 +10,7 @@ from datetime import timedelta
 import structlog
 
 from tidegate.api.names import Cause, EventReason, Reason
-from tidegate.api.release import ReleaseStatus
+from tidegate.api.status import ReleaseStatus
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import ApiError
 from tidegate.cluster.events import Recorder

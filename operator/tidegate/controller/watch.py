@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from tidegate.api.gate import Gate
-from tidegate.api.release import GateStatus, PolicyKind, ReleaseStatus
+from tidegate.api.release import PolicyKind
+from tidegate.api.status import GateStatus, ReleaseStatus
 from tidegate.controller.gather import Surroundings
 from tidegate.engine import split
 from tidegate.engine.counted import weight_since

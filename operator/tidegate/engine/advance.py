@@ -7,7 +7,7 @@ from datetime import timedelta
 from tidegate.api.base import format_duration
 from tidegate.api.names import Cause, EventReason, Phase
 from tidegate.api.policy import DeadlineAction
-from tidegate.api.release import StepStatus
+from tidegate.api.status import StepStatus
 from tidegate.engine import gates
 from tidegate.engine.draft import Draft, carries, silence
 from tidegate.engine.scoring import Result

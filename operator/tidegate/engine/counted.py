@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from tidegate.api.gate import Gate
 from tidegate.api.metric import Measure
-from tidegate.api.release import GateStatus, ReleaseStatus
+from tidegate.api.status import GateStatus, ReleaseStatus
 from tidegate.judge import choice, words
 from tidegate.judge.reading import Counts, Reading
 

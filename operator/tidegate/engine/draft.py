@@ -9,7 +9,7 @@ from typing import Any
 
 from tidegate.api.names import Cause, EventReason, Phase
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.release import ReleaseStatus, RevisionStatus, RolloutStatus, StepStatus
+from tidegate.api.status import ReleaseStatus, RevisionStatus, RolloutStatus, StepStatus
 from tidegate.engine.judging import clip
 from tidegate.engine.plan import EventType, Notice, Unjudged
 from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage, RouteView, Snapshot, WorkloadView

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from tidegate.api.names import Cause, EventReason, Phase, Verdict
-from tidegate.api.release import GateStatus, LastRollout, Outcome, RevisionStatus
+from tidegate.api.status import GateStatus, LastRollout, Outcome, RevisionStatus
 from tidegate.engine.draft import Draft, silence
 from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage
 from tidegate.engine.targets import off_course, targets_of_candidate

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from tidegate.api.gate import BreachAction, Gate, NoDataVerdict
 from tidegate.api.names import EventReason, Verdict
-from tidegate.api.release import GateStatus
+from tidegate.api.status import GateStatus
 from tidegate.engine.counted import AWAY, begun_anew, first_weight, lacking, weight_since
 from tidegate.engine.draft import Draft
 from tidegate.engine.judging import Breach, Taken, alpha_of, breach_of, take

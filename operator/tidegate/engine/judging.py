@@ -14,7 +14,7 @@ from tidegate.api.base import format_duration
 from tidegate.api.gate import BreachAction, Gate, NoDataVerdict
 from tidegate.api.names import Cause, Verdict
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.release import GateStatus
+from tidegate.api.status import GateStatus
 from tidegate.engine import counted
 from tidegate.engine.plan import Unjudged
 from tidegate.judge import choice, limit

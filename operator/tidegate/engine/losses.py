@@ -6,7 +6,7 @@ import math
 from datetime import timedelta
 
 from tidegate.api.names import Cause, EventReason
-from tidegate.api.release import LossStatus
+from tidegate.api.status import LossStatus
 from tidegate.engine.advance import needed
 from tidegate.engine.draft import Draft
 from tidegate.engine.sizing import carried

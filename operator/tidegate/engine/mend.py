@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from tidegate.api.base import Model
 from tidegate.api.names import Phase
-from tidegate.api.release import GateStatus, ReleaseStatus
+from tidegate.api.status import GateStatus, ReleaseStatus
 
 LEAD = timedelta(seconds=5)
 """By so much the clocks of two hosts may differ without a moment in the status being taken for one that has not come yet."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import Enum, StrEnum
 
 from tidegate.api.names import EventReason
-from tidegate.api.release import EventStatus, OriginalRule, ReleaseStatus
+from tidegate.api.status import EventStatus, OriginalRule, ReleaseStatus
 from tidegate.engine.snapshot import RouteStage
 
 

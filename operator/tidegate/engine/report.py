@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from tidegate.api.base import format_duration
 from tidegate.api.names import Cause, Condition, EventReason, Phase, Reason
-from tidegate.api.release import ConditionStatus, RevisionStatus
+from tidegate.api.status import ConditionStatus, RevisionStatus
 from tidegate.engine.advance import cut
 from tidegate.engine.draft import Draft, apart
 from tidegate.engine.judging import clip

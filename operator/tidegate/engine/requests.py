@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tidegate.api.gate import BreachAction
 from tidegate.api.names import Cause, EventReason
-from tidegate.api.release import GateStatus, HoldStatus, PauseStatus
+from tidegate.api.status import GateStatus, HoldStatus, PauseStatus
 from tidegate.engine.counted import begun_anew
 from tidegate.engine.draft import Draft
 from tidegate.engine.judging import clip

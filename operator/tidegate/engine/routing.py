@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tidegate.api.release import GatewayAPI, HTTPRouteRef, ReleaseSpec, ReleaseStatus, Traffic
+from tidegate.api.release import GatewayAPI, HTTPRouteRef, ReleaseSpec, Traffic
+from tidegate.api.status import ReleaseStatus
 
 
 def traffic_in_force(spec: ReleaseSpec, status: ReleaseStatus, is_about: Callable[[str, str], bool]) -> Traffic | None:

@@ -21,7 +21,7 @@ from enum import StrEnum
 from tidegate.api.gate import BreachAction, Gate, NoDataVerdict
 from tidegate.api.names import Verdict
 from tidegate.api.policy import RolloutPolicySpec, Scoring
-from tidegate.api.release import GateStatus
+from tidegate.api.status import GateStatus
 from tidegate.judge import words
 
 _ROUNDING = 1e-9

@@ -8,7 +8,8 @@ from enum import Enum, IntEnum, StrEnum
 
 from tidegate.api.names import Reason
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.release import OriginalRule, PortStatus, ReleaseSpec, ReleaseStatus
+from tidegate.api.release import ReleaseSpec
+from tidegate.api.status import OriginalRule, PortStatus, ReleaseStatus
 from tidegate.judge.reading import Reading
 
 

@@ -13,7 +13,7 @@ from tidegate.api.gate import Gate, Judge
 from tidegate.api.metric import Measure
 from tidegate.api.names import Cause, EventReason
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.release import ReleaseStatus
+from tidegate.api.status import ReleaseStatus
 from tidegate.engine.draft import Draft
 from tidegate.engine.plan import Look
 from tidegate.engine.turns import reject

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tidegate.api.names import Cause, Condition, EventReason, Phase, Reason
-from tidegate.api.release import RevisionStatus, RolloutStatus
+from tidegate.api.status import RevisionStatus, RolloutStatus
 from tidegate.engine.draft import Draft
 from tidegate.engine.endings import has_pods, record_end, wait_for_routes
 from tidegate.engine.snapshot import Blocker, Owner, ReplicaSetView, ServiceView, WorkloadView

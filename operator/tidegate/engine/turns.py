@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tidegate.api.gate import BreachAction
 from tidegate.api.names import Cause, EventReason, Phase
-from tidegate.api.release import PauseStatus, RejectedStatus
+from tidegate.api.status import PauseStatus, RejectedStatus
 from tidegate.engine import gates
 from tidegate.engine.draft import Draft
 from tidegate.engine.judging import clip

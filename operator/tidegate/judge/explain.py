@@ -16,7 +16,7 @@ from tidegate.api.base import format_duration, format_time
 from tidegate.api.gate import BreachAction, Gate, Judge
 from tidegate.api.metric import Measure, Unit
 from tidegate.api.names import Verdict
-from tidegate.api.release import EvidenceStatus, GateStatus
+from tidegate.api.status import EvidenceStatus, GateStatus
 from tidegate.judge import choice, limit, words
 from tidegate.judge.reading import Reading
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tidegate.api.names import Verdict
-from tidegate.api.release import EvidenceStatus
+from tidegate.api.status import EvidenceStatus
 
 
 @dataclass(frozen=True)

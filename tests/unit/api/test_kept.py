@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.api.kept import UNREADABLE, opened, packed
-from tidegate.api.release import ReleaseStatus
+from tidegate.api.status import ReleaseStatus
 
 AT = "2026-01-02T03:04:05Z"
 GATE = {"name": "errors", "verdict": "Undecided", "at": AT, "message": "not decided yet", "looks": "U", "clear": True, "kept": ""}

@@ -13,7 +13,7 @@ import yaml
 
 from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.release import (
+from tidegate.api.status import (
     EvidenceStatus,
     GateStatus,
     LastRollout,

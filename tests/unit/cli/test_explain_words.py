@@ -9,7 +9,7 @@ import pytest
 
 from tidegate.api.gate import Gate, Judge
 from tidegate.api.names import Verdict
-from tidegate.api.release import EvidenceStatus, GateStatus
+from tidegate.api.status import EvidenceStatus, GateStatus
 from tidegate.judge.explain import drift_of, explain, odds, to_wire
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from tidegate.api.release import ReleaseStatus, RevisionStatus
+from tidegate.api.status import ReleaseStatus, RevisionStatus
 from tidegate.cluster.errors import Unavailable
 from tidegate.controller import act
 from tidegate.controller.act import Done

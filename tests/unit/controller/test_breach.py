@@ -8,7 +8,7 @@ import copy
 import pytest
 
 from tidegate.api.names import LABEL_RELEASE
-from tidegate.api.release import ReleaseStatus
+from tidegate.api.status import ReleaseStatus
 from tidegate.cluster.errors import Unavailable
 from tidegate.controller import reconciler, statuses
 from tidegate.controller.gather import Surroundings

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tidegate.api.names import LABEL_RELEASE, Reason
-from tidegate.api.release import OriginalRule, PortStatus, ReleaseStatus, RevisionStatus
+from tidegate.api.status import OriginalRule, PortStatus, ReleaseStatus, RevisionStatus
 from tidegate.controller.gather import Surroundings
 from tidegate.controller.stored import stored_status
 from tidegate.engine.snapshot import Owner, RouteStage, ServiceView, Snapshot, Verb

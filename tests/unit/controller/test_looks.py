@@ -13,7 +13,7 @@ import pytest
 
 from tidegate.api.gate import BreachAction, Gate
 from tidegate.api.names import Verdict
-from tidegate.api.release import GateStatus
+from tidegate.api.status import GateStatus
 from tidegate.controller.looks import Looks, _in_turn, _instant
 from tidegate.controller.references import ReleaseKey
 from tidegate.controller.watch import Watch

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tidegate.api.names import Reason
-from tidegate.api.release import GateStatus, ReleaseStatus, RevisionStatus
+from tidegate.api.status import GateStatus, ReleaseStatus, RevisionStatus
 from tidegate.cluster.errors import ApiError, error_of
 from tidegate.controller.memory import COUNTS_SECONDS, PERSISTENT, Memory, refused, trouble_of
 from tidegate.engine.snapshot import Blocker

@@ -10,7 +10,7 @@ import pytest
 from tidegate.api.gate import Gate
 from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.release import GateStatus, LastRollout, Outcome, ReleaseStatus, RolloutStatus, StepStatus
+from tidegate.api.status import GateStatus, LastRollout, Outcome, ReleaseStatus, RolloutStatus, StepStatus
 from tidegate.controller.metrics import Metrics, limits
 from unit.controller import objects
 

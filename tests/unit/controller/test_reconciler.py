@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tidegate.api.names import LABEL_RELEASE, Reason
-from tidegate.api.release import ReleaseStatus, RevisionStatus
+from tidegate.api.status import ReleaseStatus, RevisionStatus
 from tidegate.cluster.errors import ApiError, Forbidden, NotFound, Unavailable
 from tidegate.controller import reconciler
 from tidegate.controller.outside import Outside

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tidegate.api.release import ReleaseStatus
+from tidegate.api.status import ReleaseStatus
 from tidegate.controller.gather import Surroundings
 from tidegate.controller.workloads import strangers_among
 from tidegate.traffic.selection import selection_of, shared

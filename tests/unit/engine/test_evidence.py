@@ -7,7 +7,7 @@ from typing import Any
 from simulation.policies import at_weight, carried, events, finish, gate, idle, policy, reach, step
 from simulation.world import World
 from tidegate.api.names import Cause, Phase, Verdict
-from tidegate.api.release import GateStatus, ReleaseStatus
+from tidegate.api.status import GateStatus, ReleaseStatus
 
 LONG = (step(25, "60s"), step(100))
 COUNTERS = {

@@ -13,7 +13,8 @@ from simulation.policies import at_weight, finish, gate, idle, policy, step
 from simulation.views import at
 from tidegate.api.names import Cause, Phase, Reason
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.release import (
+from tidegate.api.release import ReleaseSpec
+from tidegate.api.status import (
     ConditionStatus,
     GateStatus,
     LastRollout,
@@ -21,7 +22,6 @@ from tidegate.api.release import (
     Outcome,
     PauseStatus,
     RejectedStatus,
-    ReleaseSpec,
     ReleaseStatus,
     RevisionStatus,
     RolloutStatus,

@@ -7,7 +7,7 @@ import pytest
 from simulation.policies import at_weight, condition, events, finish, gate, idle, policy, reach, step
 from simulation.world import World
 from tidegate.api.names import Cause, Phase
-from tidegate.api.release import Outcome
+from tidegate.api.status import Outcome
 from tidegate.engine.snapshot import Owner
 
 QUICK = (step(50, "2s"), step(100))

@@ -10,7 +10,7 @@ import pytest
 from simulation.views import at
 from tidegate.api.names import Verdict
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.release import GateStatus
+from tidegate.api.status import GateStatus
 from tidegate.engine.scoring import Result, Score, score
 
 NOON = at(0)

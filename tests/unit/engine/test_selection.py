@@ -11,7 +11,7 @@ from simulation.policies import at_weight, condition, finish, idle, policy, reac
 from simulation.views import stage_of, weight_of
 from simulation.world import World
 from tidegate.api.names import Phase
-from tidegate.api.release import Outcome
+from tidegate.api.status import Outcome
 from tidegate.engine.snapshot import RouteStage
 
 LONG = (step(25, "60s"), step(100))

@@ -13,7 +13,7 @@ from simulation.views import at
 from simulation.world import World
 from tidegate.api.gate import Gate
 from tidegate.api.names import Cause, Phase, Verdict
-from tidegate.api.release import GateStatus
+from tidegate.api.status import GateStatus
 from tidegate.engine.counted import lacking
 from tidegate.engine.judging import judged
 from tidegate.judge.reading import AtWeight, Counts, Reading, Tally

@@ -11,7 +11,7 @@ from simulation.policies import at_weight, carried, events, finish, gate, policy
 from simulation.views import at
 from simulation.world import World
 from tidegate.api.names import Cause, Phase, Verdict
-from tidegate.api.release import GateStatus, ReleaseStatus
+from tidegate.api.status import GateStatus, ReleaseStatus
 from tidegate.judge.reading import Counts, Reading, Tally
 from unit.engine.test_evidence import counted, say, state
 

@@ -7,7 +7,7 @@ import pytest
 from simulation.policies import at_weight, condition, events, finish, gate, idle, policy, reach, reason, step
 from simulation.world import World
 from tidegate.api.names import Cause, EventReason, Phase, Reason
-from tidegate.api.release import Outcome, RevisionStatus
+from tidegate.api.status import Outcome, RevisionStatus
 from tidegate.engine.draft import apart
 from tidegate.engine.snapshot import Owner
 

@@ -22,7 +22,7 @@ from simulation.world import World
 from tidegate.api.gate import Gate
 from tidegate.api.metric import Measure, Source
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.release import GateStatus
+from tidegate.api.status import GateStatus
 from tidegate.judge.reading import Counts, Reading, Tally
 
 EXAMPLES = Path(__file__).parents[3] / "examples"

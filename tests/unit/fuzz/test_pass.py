@@ -16,7 +16,7 @@ from hypothesis import given
 from structlog.testing import capture_logs
 
 from tidegate.api.names import LABEL_RELEASE
-from tidegate.api.release import ReleaseStatus
+from tidegate.api.status import ReleaseStatus
 from tidegate.controller.references import References
 from tidegate.runtime.errors import Outcome, outcome_of
 from unit.controller import objects

@@ -13,7 +13,7 @@ from hypothesis import example, given
 
 from simulation.policies import at_weight, gate, policy, step
 from simulation.world import World
-from tidegate.api.release import ReleaseStatus
+from tidegate.api.status import ReleaseStatus
 from tidegate.controller.stored import stored_status
 from tidegate.controller.writes import difference, weigh
 from tidegate.engine.decide import decide

@@ -16,7 +16,7 @@ from datetime import timedelta
 from tidegate.api.gate import Gate
 from tidegate.api.metric import Measure
 from tidegate.api.names import Verdict
-from tidegate.api.release import EvidenceStatus, GateStatus
+from tidegate.api.status import EvidenceStatus, GateStatus
 from tidegate.judge import limit
 from tidegate.judge.evidence import sentence
 from tidegate.judge.evidence.estimate import Estimate, estimate

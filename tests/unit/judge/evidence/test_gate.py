@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tidegate.api.gate import Gate
 from tidegate.api.names import Verdict
-from tidegate.api.release import EvidenceStatus, GateStatus
+from tidegate.api.status import EvidenceStatus, GateStatus
 from tidegate.judge.evidence.gate import fails, judge
 from tidegate.judge.reading import Counts, Judgement, Reading, Tally
 from unit.judge.evidence.counts import binomial
