@@ -14,7 +14,7 @@ from tidegate.engine.turns import give_back, reject
 
 PATIENCE = timedelta(seconds=10)
 """How long the reason of a loss is waited for. Pods are read only when somebody waits for them, and nothing goes up meanwhile."""
-TIMES = ("", "once", "twice", "three times")
+_TIMES = ("", "once", "twice", "three times")
 
 
 def pods_were_lost(draft: Draft) -> bool:
@@ -94,8 +94,7 @@ def loss_is_explained(draft: Draft) -> bool:
 
 
 def _roll_back(draft: Draft, count: int, words: str) -> None:
-    times = TIMES[count] if count < len(TIMES) else f"{count} times"
-    message = f"it lost its pods {times} after it had traffic: {words}"
+    message = f"it lost its pods {_times(count)} after it had traffic: {words}"
     reject(draft, Cause.PODS_LOST, message)
     draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}", warn=True)
     draft.begin_undo(Cause.PODS_LOST, message)
@@ -116,5 +115,9 @@ def lost_words(draft: Draft) -> str:
     lost = draft.rollout.lost
     if lost is None or not lost.message:
         return ""
-    times = f" {TIMES[lost.count] if lost.count < len(TIMES) else f'{lost.count} times'}" if lost.count else ""
+    times = f" {_times(lost.count)}" if lost.count else ""
     return f", has lost pods{times} after it had traffic ({lost.message})"
+
+
+def _times(count: int) -> str:
+    return _TIMES[count] if count < len(_TIMES) else f"{count} times"
