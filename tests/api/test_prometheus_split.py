@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from api.test_prometheus_expositions import CASES, Case, Scene, everything, gate, names, reader, serving
-from tidegate.judge.split import ALPHA, does_harm
+from tidegate.judge.split import ALPHA, Finding, judged
 from tidegate.prometheus.reader import Reader
 
 __all__ = ["reader"]
@@ -42,4 +42,4 @@ async def test_harm_is_told_from_a_calm_split(scene: Scene, reader: Reader, case
     assert found.before.total >= 400
     assert found.before.bad <= found.before.total / 2
     if not broken:
-        assert not does_harm(found, alpha=ALPHA)
+        assert judged(found, alpha=ALPHA) is not Finding.HARM

@@ -14,7 +14,7 @@ from tidegate.engine.snapshot import Snapshot
 
 RULES: tuple[Callable[[Draft], bool], ...] = (
     # What takes traffic away comes first, in every phase.
-    split.split_does_harm,
+    split.split_is_judged,
     turns.breach_rolls_back,
     turns.deletion_undoes,
     turns.deployment_went_back,
@@ -32,7 +32,6 @@ RULES: tuple[Callable[[Draft], bool], ...] = (
     endings.undo_is_done,
     endings.promotion_is_done,
     # Then what takes it forward.
-    split.split_is_harmless,
     advance.originals_are_noted,
     advance.first_step_begins,
     advance.weight_is_given,

@@ -67,21 +67,22 @@ def next_looks(draft: Draft) -> tuple[Look, ...]:
     return tuple(Look(gate.name, since + ((draft.now - since) // gate.interval + 1) * gate.interval) for gate in _watched(draft))
 
 
-def split_does_harm(draft: Draft) -> bool:
-    """Requests of stable fail since the split that did not before: the route goes back at once, and no version is to blame."""
+def split_is_judged(draft: Draft) -> bool:
+    """Where requests of stable fail since the split that did not before, the route goes back at once, and no version is to blame.
+
+    Where enough went through it unharmed, what fails from now on has another cause, and it is not looked at any more.
+    """
     for gate, around, alpha in _seen(draft):
-        if split.does_harm(around, alpha=alpha):
-            _take_back(draft, split.in_words(limit.measure_in_words(gate), around))
-            return True
+        match split.judged(around, alpha=alpha):
+            case split.Finding.HARM:
+                _take_back(draft, split.in_words(limit.measure_in_words(gate), around))
+                return True
+            case split.Finding.HARMLESS:
+                draft.set_rollout(split_harmless=(*draft.rollout.split_harmless, gate.name))
+                return True
+            case split.Finding.OPEN:
+                pass
     return False
-
-
-def split_is_harmless(draft: Draft) -> bool:
-    """Enough requests of stable went through the split unharmed: what fails from now on has another cause."""
-    found = tuple(gate.name for gate, around, alpha in _seen(draft) if split.is_harmless(around, alpha=alpha))
-    if found:
-        draft.set_rollout(split_harmless=(*draft.rollout.split_harmless, *found))
-    return bool(found)
 
 
 def _seen(draft: Draft) -> Iterator[tuple[Gate, Around, float]]:

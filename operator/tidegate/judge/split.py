@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
+from enum import StrEnum
 
 from tidegate.judge import words
+from tidegate.judge.evidence.numbers import log_mean
 from tidegate.judge.reading import Around, Tally
 
 ALPHA = 1 / 250
@@ -33,8 +35,16 @@ _HARMLESS = -math.log(20)
 """Logarithm of the evidence at which no harm is thought of any more."""
 
 
-def does_harm(around: Around, *, alpha: float) -> bool:
-    """Whether requests of stable fail since the split that did not before.
+class Finding(StrEnum):
+    """What is known of a split."""
+
+    HARM = "requests of stable fail since the split that did not before"
+    HARMLESS = "enough of them went through it for a minute or more without harm"
+    OPEN = "neither"
+
+
+def judged(around: Around, *, alpha: float) -> Finding:
+    """Return whether the split does harm.
 
     Never raises, whatever the numbers are. Nothing is said where nothing was counted before: then it may always have been so.
 
@@ -42,39 +52,21 @@ def does_harm(around: Around, *, alpha: float) -> bool:
         around: what stable has counted before and since.
         alpha: the chance of a false alarm, over all looks.
     """
-    found = _found(around, alpha)
-    return (
-        found is not None
-        and around.after.bad * around.before.total > around.before.bad * around.after.total
-        and (found >= math.log(2 / alpha))
-    )
-
-
-def is_harmless(around: Around, *, alpha: float) -> bool:
-    """Whether enough requests of stable went through the split for a minute or more without harm; never raises.
-
-    Args:
-        around: what stable has counted before and since.
-        alpha: the chance of a false alarm, over all looks.
-    """
-    found = _found(around, alpha)
-    return found is not None and around.seconds >= _SETTLED and found <= _HARMLESS
-
-
-def _found(around: Around, alpha: float) -> float | None:
-    """Return the logarithm of the evidence of harm; None where nothing can be said."""
     before, lately, after = around.before, around.lately, around.after
     counted = (before.total, before.bad, lately.total, lately.bad, after.total, after.bad, around.seconds)
     if not all(math.isfinite(number) and number >= 0 for number in counted) or before.total <= 0 or after.total <= 0:
-        return None
+        return Finding.OPEN
     usual = _at_most(before, alpha / 2, _burst(before.total, around.seconds_before))
     if lately.total > 0 and lately.bad * before.total > before.bad * lately.total:
         # It had begun to fail before the split.
         usual = max(usual, _at_most(lately, alpha / 2, _burst(before.total, around.seconds_before)))
     limit = usual + max(_STEP, min(usual, (1 - usual) / 4))
     if limit >= 1:
-        return None
-    return _evidence(after, limit, _burst(after.total, around.seconds))
+        return Finding.OPEN
+    evidence = _evidence(after, limit, _burst(after.total, around.seconds))
+    if evidence >= math.log(2 / alpha) and after.bad * before.total > before.bad * after.total:
+        return Finding.HARM
+    return Finding.HARMLESS if evidence <= _HARMLESS and around.seconds >= _SETTLED else Finding.OPEN
 
 
 def in_words(measure: str, around: Around) -> str:
@@ -120,9 +112,5 @@ def _evidence(after: Tally, limit: float, burst: float) -> float:
     """Return the logarithm of the mixture of likelihood ratios."""
     bad = min(after.bad, after.total) / burst
     good = after.total / burst - bad
-    logs = []
-    for part in _SHARES:
-        share = limit + (1 - limit) * part
-        logs.append(bad * math.log(share / limit) + good * math.log((1 - share) / (1 - limit)))
-    most = max(logs)
-    return most + math.log(sum(math.exp(one - most) for one in logs) / len(logs))
+    shares = (limit + (1 - limit) * part for part in _SHARES)
+    return log_mean([bad * math.log(share / limit) + good * math.log((1 - share) / (1 - limit)) for share in shares])

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tidegate.judge.reading import Around, Tally
-from tidegate.judge.split import ALPHA, does_harm, in_words, is_harmless
+from tidegate.judge.split import ALPHA, Finding, in_words, judged
 
 SPLIT = datetime(2026, 1, 1, 12, 3, 10, tzinfo=UTC)
 
@@ -32,7 +32,7 @@ def around(
 )
 def test_what_did_not_fail_before_is_harm(before: tuple[float, float], after: tuple[float, float], seconds: float):
     """Given hardly any failures before, when many requests fail since, then the split has done it."""
-    assert does_harm(around(before, after, seconds=seconds), alpha=ALPHA)
+    assert judged(around(before, after, seconds=seconds), alpha=ALPHA) is Finding.HARM
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_what_did_not_fail_before_is_harm(before: tuple[float, float], after: tu
 def test_what_is_not_plain_is_none(before: tuple[float, float], after: tuple[float, float], lately: tuple[float, float]):
     """What is too little, was so before, or is no number, is no harm that the split has done."""
     seconds = 10 if lately == (0, 0) else 1
-    assert not does_harm(around(before, after, lately=lately, seconds=seconds), alpha=ALPHA)
+    assert judged(around(before, after, lately=lately, seconds=seconds), alpha=ALPHA) is not Finding.HARM
 
 
 @pytest.mark.parametrize(
@@ -71,13 +71,13 @@ def test_what_is_not_plain_is_none(before: tuple[float, float], after: tuple[flo
 )
 def test_a_minute_without_harm_settles_it(before: tuple[float, float], after: tuple[float, float], seconds: float, over: bool):
     """Given so many requests that went through the split as they had gone before, then no harm is thought of any more."""
-    assert is_harmless(around(before, after, seconds=seconds), alpha=ALPHA) is over
+    assert (judged(around(before, after, seconds=seconds), alpha=ALPHA) is Finding.HARMLESS) is over
 
 
 def test_an_outage_that_began_before_is_not_the_splits():
     """Given requests that all failed for half a minute before the split, when all go on failing, the split has not done it."""
-    assert does_harm(around((3000, 0), (100, 100)), alpha=ALPHA)
-    assert not does_harm(around((3000, 300), (100, 100), lately=(600, 300)), alpha=ALPHA)
+    assert judged(around((3000, 0), (100, 100)), alpha=ALPHA) is Finding.HARM
+    assert judged(around((3000, 300), (100, 100), lately=(600, 300)), alpha=ALPHA) is not Finding.HARM
 
 
 @pytest.mark.parametrize("rate", [1, 30, 1000])
@@ -100,7 +100,7 @@ def test_steady_services_are_hardly_ever_stopped(rate: int, share: float, burst:
         for look in range(1, 31):
             more = seconds(10)
             after = Tally(after.total + more.total, after.bad + more.bad)
-            if does_harm(Around(before, lately, after, SPLIT, 10.0 * look, 300), alpha=ALPHA):
+            if judged(Around(before, lately, after, SPLIT, 10.0 * look, 300), alpha=ALPHA) is Finding.HARM:
                 stopped += 1
                 break
 
