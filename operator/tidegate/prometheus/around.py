@@ -14,6 +14,7 @@ from tidegate.api.metric import Preset
 from tidegate.prometheus import presets
 from tidegate.prometheus.presets import TELEMETRY, Telemetry, Version, places
 from tidegate.prometheus.promql import Names, Where, selector
+from tidegate.prometheus.queries import requests
 
 BEFORE = timedelta(minutes=5)
 """The time before the split that stable is compared with."""
@@ -66,9 +67,7 @@ def _sum(*series: str) -> str:
 
 
 def _increase(known: Telemetry, where: tuple[Where, ...], which: Where, window: str) -> str:
-    counters = (f"increase({one}[{window}])" for one in _counters(known, where, which))
-    native = (f"histogram_count(increase({one}[{window}]))" for one in _histograms(known, where, which))
-    return presets.once(" or ".join((*counters, *native)))
+    return presets.once(requests(known, where, which, "increase", window))
 
 
 def _since(known: Telemetry, where: tuple[Where, ...], which: Where, offset: str) -> str:

@@ -97,10 +97,7 @@ def raw_counters(gate: Gate, names: Names) -> RawCounters:
         raise ValueError(msg)
     if preset.measure is Measure.RESTARTS:
         (where,) = places(preset.source, names, Version.CANARY)
-        by = ", ".join(presets.POD_CONTAINER)
-        sidecars = f"({selector(presets.SIDECAR_RESTARTS, where)} {presets.sidecars(where)})"
-        restarts = f"max by ({by}) ({selector(presets.RESTARTS, where)} or {sidecars})"
-        return RawCounters(Kind.RESTARTS, VersionCounters(bad=restarts))
+        return RawCounters(Kind.RESTARTS, VersionCounters(bad=presets.restarts(where)))
     return _of_requests(preset, names, versus_stable=versus_stable)
 
 

@@ -5,7 +5,7 @@ Every name was read in the source or the documentation of the project that write
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -259,9 +259,19 @@ def once(series: str) -> str:
     return f"max without ({', '.join(COPIES)}) ({series})"
 
 
-def sidecars(where: Where) -> str:
-    """Return what picks the native sidecars out of series of init containers: an operator and its right side."""
-    return f"and on ({', '.join(POD_CONTAINER)}) {selector(INIT_CONTAINERS, (*where, equal('restart_policy', 'Always')))}"
+def restarts(where: Where, each: Callable[[str], str] = str) -> str:
+    """Return the query for the counters of restarts, one for each container, native sidecars among them.
+
+    Whatever tells series apart besides, such as the replica of kube-state-metrics, makes no other container.
+
+    Args:
+        where: conditions on the pods.
+        each: what is to be computed of each counter.
+    """
+    by = ", ".join(POD_CONTAINER)
+    always = selector(INIT_CONTAINERS, (*where, equal("restart_policy", "Always")))
+    sidecars = f"({each(selector(SIDECAR_RESTARTS, where))} and on ({by}) {always})"
+    return f"max by ({by}) ({each(selector(RESTARTS, where))} or {sidecars})"
 
 
 def places(source: Source, names: Names, version: Version) -> tuple[Where, ...]:

@@ -160,8 +160,8 @@ def _share(known: Telemetry, where: tuple[Where, ...], measure: Measure, window:
     requests at all stay no data: the denominator is then absent, or 0 and the quotient NaN. Where it could not be told which
     answers are bad, there is no value.
     """
-    bad = _either(*(_requests(known, where, (one,), "rate", window) for one in known.telling(measure).bad))
-    total = f"sum({_requests(known, where, (), 'rate', window)})"
+    bad = _either(*(requests(known, where, (one,), "rate", window) for one in known.telling(measure).bad))
+    total = f"sum({requests(known, where, (), 'rate', window)})"
     return f"(((sum({bad}) or vector(0)) / {total}) unless {_untold(known, where, measure, window)})"
 
 
@@ -169,10 +169,10 @@ def _untold(known: Telemetry, where: tuple[Where, ...], measure: Measure, window
     """Return the query that gives something if too many requests cannot be told good or bad."""
     told = known.telling(measure)
     untold = _either(
-        _requests(known, where, (unlike(told.label, told.known),), "rate", window),
+        requests(known, where, (unlike(told.label, told.known),), "rate", window),
         *(_over(metric or known.counter, where, which, "rate", window) for metric, which in told.unseen),
     )
-    return f"sum({untold}) > {telling.FEW!r} * sum({_requests(known, where, (), 'rate', window)})"
+    return f"sum({untold}) > {telling.FEW!r} * sum({requests(known, where, (), 'rate', window)})"
 
 
 def _samples(preset: Preset, where: tuple[Where, ...], window: str) -> str | None:
@@ -180,11 +180,11 @@ def _samples(preset: Preset, where: tuple[Where, ...], window: str) -> str | Non
     known = TELEMETRY.get(preset.source)
     if known is None:
         return None
-    ask = _observed if preset.measure is Measure.LATENCY else _requests
+    ask = _observed if preset.measure is Measure.LATENCY else requests
     return f"sum({presets.once(ask(known, where, (), 'increase', window))})"
 
 
-def _requests(known: Telemetry, where: tuple[Where, ...], which: Where, function: str, window: str) -> str:
+def requests(known: Telemetry, where: tuple[Where, ...], which: Where, function: str, window: str) -> str:
     """Return the range function over the counters of requests, in every way that they may be labelled and stored."""
     if known.counter:
         return _over(known.counter, where, which, function, window)
@@ -233,11 +233,7 @@ def _of_limit(used: str, where: Where, resource: str) -> str:
 def _restarts(where: Where, window: timedelta) -> str:
     """Return the query for restarts of containers per pod and hour, native sidecars among them."""
     span = format_duration(window)
-    sidecars = f"(increase({selector(presets.SIDECAR_RESTARTS, where)}[{span}]) {presets.sidecars(where)})"
-    by = ", ".join(presets.POD_CONTAINER)
-    # Whatever tells the series apart besides, such as the replica of kube-state-metrics: a container has one counter.
-    each = f"max by ({by}) (increase({selector(presets.RESTARTS, where)}[{span}]) or {sidecars})"
-    restarts = f"sum({each})"
+    restarts = f"sum({presets.restarts(where, lambda counter: f'increase({counter}[{span}])')})"
     pods = f"count(count by (namespace, pod) ({selector(presets.RESTARTS, where)}))"
     return f"({restarts} / {pods} * {3600 / window.total_seconds()!r})"
 
@@ -280,7 +276,7 @@ def _of_budget(budget: ErrorBudget, names: Names) -> Queries:
     untold = _untold(known, where, budget.measure, longest)
     return Queries(
         canary=f"max({_apart(pairs)}) and on() group({exists}) unless on() ({untold})",
-        canary_samples=f"sum({presets.once(_requests(known, where, (), 'increase', longest))})",
+        canary_samples=f"sum({presets.once(requests(known, where, (), 'increase', longest))})",
     )
 
 
