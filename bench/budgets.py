@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import json
 import re
 import sys
 from collections import Counter
@@ -18,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bench import stand_in
-from bench.measure import Figure
+from bench.measure import Figure, publish
 
 from tidegate.api.gate import Gate
 from tidegate.cli.main import COLLECT_AFTER
@@ -48,13 +47,7 @@ def main() -> int:
     allocator.gives_back()
     with stand_in.running() as address:
         figures = asyncio.run(measured(address, options.releases))
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps([figure.to_wire() for figure in figures], indent=1) + "\n")
-    failed = [figure for figure in figures if figure.holds is False]
-    for figure in figures:
-        limit = "" if figure.limit is None else f", at most {figure.limit:g}"
-        print(f"{figure.cell}: {figure.measured:.4g}{limit}{'' if figure.holds is not False else '   NOT HELD'}")
-    return 1 if failed else 0
+    return publish(figures, options.json)
 
 
 async def measured(address: str, releases: int) -> list[Figure]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import statistics
 import sys
 import time
@@ -20,7 +19,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from bench import stand_in
-from bench.measure import Figure
+from bench.measure import Figure, publish
 
 from tidegate.api.gate import Gate
 from tidegate.controller.looks import Looks
@@ -51,12 +50,7 @@ def main() -> int:
     options = parser.parse_args()
     with stand_in.running() as address:
         figures = asyncio.run(measured(address, options.breaches))
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps([figure.to_wire() for figure in figures], indent=1) + "\n")
-    for figure in figures:
-        limit = "" if figure.limit is None else f", at most {figure.limit:g}"
-        print(f"{figure.cell}: {figure.measured:.4g}{limit}{'' if figure.holds is not False else '   NOT HELD'}")
-    return 1 if any(figure.holds is False for figure in figures) else 0
+    return publish(figures, options.json)
 
 
 class Tenant:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import multiprocessing
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -49,6 +51,16 @@ class Figure:
         measured: object = round(self.measured, 4) if math.isfinite(self.measured) else "never"
         wire: dict[str, object] = {"cell": self.cell, "measured": measured, "limit": self.limit, "holds": self.holds}
         return {**wire, "note": self.note} if self.note else wire
+
+
+def publish(figures: Sequence[Figure], path: Path) -> int:
+    """Write figures as JSON, print them, and return the exit status: 1 where one is beyond its limit."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([figure.to_wire() for figure in figures], indent=1) + "\n")
+    for figure in figures:
+        limit = "" if figure.limit is None else f", at most {figure.limit:g}"
+        print(f"{figure.cell}: {figure.measured:.4g}{limit}{'' if figure.holds is not False else '   NOT HELD'}")
+    return 1 if any(figure.holds is False for figure in figures) else 0
 
 
 class Bench:

@@ -38,7 +38,7 @@ def running() -> Iterator[str]:
 
 
 def joined_of(query: str) -> list[tuple[str, dict[str, str]]]:
-    """Return the queries that were joined, in any depth, each with the labels that its series get."""
+    """Return the queries that were joined, in any depth, each with the labels that its series get; none where it is one alone."""
     found: list[tuple[str, dict[str, str]]] = []
     open_at: list[tuple[int, int]] = []
     at = 0
@@ -56,7 +56,7 @@ def joined_of(query: str) -> list[tuple[str, dict[str, str]]]:
             at = end.end()
         else:
             at += 1
-    return found or [(query, {})]
+    return found
 
 
 @lru_cache(maxsize=64)
@@ -70,7 +70,7 @@ def _labels(many: int) -> tuple[str, ...]:
 
 def answer(query: str, at: float, reckoned: float) -> tuple[int, bytes, float]:
     """Return status and body, and the seconds after which they come."""
-    parts = joined_of(query)
+    parts = joined_of(query) or [(query, {})]
     says = [dict(_SAYS.findall(text)) for text, _ in parts]
     seconds = sum(float(one.get("slow", 0)) for one in says)
     if any(text.startswith("scalar(") for text, _ in parts):

@@ -15,6 +15,10 @@ from api.cluster_access import needs_api
 from api.operator_access import NAME, PATIENCE, Json, Prometheus, Scene, condition, install, router_of, scene_in
 
 pytestmark = needs_api
+AWAY = 10.0
+"""Seconds without an answer."""
+SOON = 6.0
+"""Seconds: 2 on a machine that has nothing else to do; back-offs alone would be 12."""
 GATE = {
     "name": "errors",
     "metric": {"promql": {"canary": "canary_errors", "unit": "Ratio"}},
@@ -151,3 +155,22 @@ async def test_bad_version_gets_no_traffic_again_though_the_operator_dies(scene:
 
     await rejected(scene)
     assert {0} == set(weights)
+
+
+@pytest.mark.parametrize("early", [False, True])
+async def test_first_breach_after_an_outage(scene: Scene, prometheus: Prometheus, early: bool) -> None:
+    """Given ten seconds without the API server, when it is back, a version that turned bad meanwhile, or does now, is shut soon."""
+    await at_half(scene, prometheus)
+    fault = scene.proxy.fault("", "", cut=True)
+    scene.proxy.sever()
+    prometheus.canary = 0.5 if early else 0.0
+    await asyncio.sleep(AWAY)
+    scene.proxy.mend(fault)
+
+    prometheus.canary = 0.5
+    seconds = await until_away(scene)
+    print(f"early={early}: {seconds:.2f} s from the return of the API server to weight 0")
+
+    await rejected(scene)
+    assert seconds < SOON
+    assert scene.operator.running

@@ -14,42 +14,17 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from bench.stand_in import joined_of
 
 from tidegate.prometheus.connections import Connection, ConnectionConfig
 
 Respond = Callable[[BaseHTTPRequestHandler], None]
-
-BEGINS, ENDS = "label_replace((\n", re.compile(r'\n\), "(tidegate_\w+)", "([^"]*)", "", ""\)')
-"""How each of the queries that were joined into one begins and ends."""
-
 
 SCALAR = re.compile(r"vector\(\n(.*)\n\)", re.DOTALL)
 """How a scalar is joined with others."""
 NOTHING: tuple[int, dict[str, Any]] = (200, {"status": "success", "data": {"result": []}})
 TIMES = re.compile(r"timestamp\(|max by \([^)]*\) \((timestamp\(|process_start_time_seconds)")
 """Queries for the times of samples have no series unless a test says so."""
-
-
-def joined_of(query: str) -> list[tuple[str, dict[str, str]]]:
-    """Return the queries that were joined, in any depth, each with the labels that its series get; none where it is one alone."""
-    found: list[tuple[str, dict[str, str]]] = []
-    open_at: list[tuple[int, int]] = []
-    at = 0
-    while at < len(query):
-        end = ENDS.match(query, at)
-        if query.startswith(BEGINS, at):
-            open_at.append((at + len(BEGINS), len(found)))
-            at += len(BEGINS)
-        elif end is not None and open_at:
-            begin, first = open_at.pop()
-            if first == len(found):
-                found.append((query[begin:at], {}))
-            for _, labels in found[first:]:
-                labels[end[1]] = end[2]
-            at = end.end()
-        else:
-            at += 1
-    return found
 
 
 @pytest.fixture(autouse=True)
