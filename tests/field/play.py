@@ -24,6 +24,8 @@ READY_WITHIN = 90.0
 """Seconds until the shop must serve, before anything is changed."""
 WARM = 4.0
 """Seconds of load before the change."""
+_TOLD_FAILURES = 60
+"""Requests that failed of which an account tells."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class _Play:
         if self._world.operator.trouble:
             wrong.append(self._world.operator.trouble)
         said = end[1] if end else self._world.message
-        account = self._world.account() if wrong else ""
+        account = f"{self._failures()}\n{self._world.account()}" if wrong else ""
         return {"outcome": str(self._outcome()), "said": said, "wrong": "; ".join(wrong), "account": account, **counted}
 
     async def _open(self) -> None:
@@ -203,6 +205,12 @@ class _Play:
                 if spec != self._case.services:
                     found.append(f"Service {seen.name} has {spec}")
         return found[:1]
+
+    def _failures(self) -> str:
+        """Tell which requests failed and when, beside the versions of the route that the account has."""
+        failed = self._world.load.answers().between(self._changed, time.time()).failures() if self._world.load else []
+        lines = [f"{one.at:.2f} {one.status} {one.version} {one.pod} {one.error or one.excerpt}" for one in failed]
+        return "\n".join([f"--- Requests that failed since the change at {self._changed:.2f}", *lines[:_TOLD_FAILURES]])
 
     def _counted(self) -> dict[str, int]:
         world, case = self._world, self._case

@@ -137,10 +137,20 @@ def _user_service_has_endpoints(draft: Draft) -> bool:
     draft.inquire = True
     nobody = user.endpoints == 0 and serving is not None and serving.ready > 0
     if (user.lacks == 0 and not nobody) or (user.lacks is not None and draft.patience_is_over()):
-        return True
+        if not draft.committed or not _reaches_the_old(draft) or draft.patience_is_over():
+            return True
+        words = f"for Service {user.name} to be without the pods of {draft.stable.version}, which are being stopped"
+        draft.wait_for(words, cause=True)
+        return False
     why = f": {user.gap}" if user.gap else ""
     draft.wait_for(f"for Service {user.name} to have the endpoints that serve{why}", cause=user.lacks is not None)
     return False
+
+
+def _reaches_the_old(draft: Draft) -> bool:
+    """Whether pods that are being stopped are still endpoints: of the user's Service, too, and they may not answer on its port."""
+    service = draft.snap.stable_service
+    return service is not None and service.revision == draft.stable.revision and service.endpoints + service.portless > 0
 
 
 def _selects(service: ServiceView | None, revision: str) -> bool:

@@ -177,8 +177,9 @@ def acceptance(route: Mapping[str, Any]) -> Acceptance:
     """Return what the parents of a route say of it as it is now.
 
     A parent may have entries of several controllers: one that is there no more leaves its own behind. An entry counts if it speaks
-    of the present generation; one that does not say of which counts only where no other of the parent's does. So neither the order
-    of entries matters nor what a former controller has said last.
+    of the present generation; one that does not say of which counts only where no other of the parent's does. A parent has one
+    controller, and none accepts for a parent that is not its own, but a former one may have refused the very generation that the
+    present one takes: so one that accepts is enough. Neither the order of entries matters nor what a former controller said last.
     """
     spec, parents = route.get("spec") or {}, (route.get("status") or {}).get("parents") or ()
     wanted = spec.get("parentRefs") or ()
@@ -193,10 +194,11 @@ def acceptance(route: Mapping[str, Any]) -> Acceptance:
         name = f"{reference.get('kind') or 'Gateway'} {reference['name']}"
         found = _counting(entries.get(_parent_key(reference, namespace), ()), generation)
         against = [words for conditions in found for words in _against(conditions)]
-        troubles += [f"{name}: {words}" for words in against]
-        if any(_accepts(conditions) for conditions in found) and not against:
+        if any(_accepts(conditions) for conditions in found):
             fine += 1
-        elif not against:
+        elif against:
+            troubles += [f"{name}: {words}" for words in against]
+        else:
             silent.append(name)
     return Acceptance(accepted=fine == len(wanted), trouble="; ".join(troubles), silent=tuple(silent), heard=fine > 0)
 
@@ -215,7 +217,8 @@ def _counting(entries: Iterable[Mapping[str, Any]], generation: int) -> list[dic
 
 
 def _accepts(conditions: Mapping[str, Json]) -> bool:
-    return all(conditions.get(kind, {}).get("status") == "True" for kind in ("Accepted", "ResolvedRefs"))
+    accepted = all(conditions.get(kind, {}).get("status") == "True" for kind in ("Accepted", "ResolvedRefs"))
+    return accepted and not any(_against(conditions))
 
 
 def _against(conditions: Mapping[str, Json]) -> Iterator[str]:

@@ -47,10 +47,10 @@ def failed_share(world: World) -> float:
 
 
 def served(world: World, name: str) -> bool:
-    """Whether a Service leads to pods, all of which answer."""
+    """Whether a Service leads to pods, all of which are there and answer."""
     service = world.cluster.services[name]
-    pods = [pod for rs in world.cluster.replica_sets.values() for pod in rs.pods if pod.id in service.addresses]
-    return bool(pods) and all(pod.answers(service.target) for pod in pods)
+    pods = {pod.id: pod for rs in world.cluster.replica_sets.values() for pod in rs.pods}
+    return bool(service.addresses) and all(one in pods and pods[one].answers(service.target) for one in service.addresses)
 
 
 def failures(world: World, seconds: float, until: Phase) -> list[float]:
@@ -64,6 +64,23 @@ def failures(world: World, seconds: float, until: Phase) -> list[float]:
 
     assert world.crank(seconds, until=look), f"{world.status.phase}: {world.status.message}"
     return found
+
+
+def test_route_goes_back_only_once_the_old_pods_are_no_endpoints_any_more():
+    """Given a Service whose number has changed, and a controller of endpoints that is behind as the old pods are stopped."""
+    world = before("number")
+    change(world, "number")
+    assert world.crank(60, until=lambda: world.status.phase is Phase.PROMOTING)
+    world.cluster.behind = {USER, STABLE}
+    world.crank(10)
+    said, stage = world.status.message, stage_of(world.cluster.routes["web"].backends)
+    world.cluster.behind = set()
+    failed = failures(world, 60, Phase.IDLE)
+
+    assert stage is RouteStage.SPLIT
+    assert "waits for Service checkout to be without the pods of v1, which are being stopped" in said
+    assert failed == []
+    assert world.status.stable.version == "v2"
 
 
 @pytest.mark.parametrize("what", ["selector", "number", "name"])

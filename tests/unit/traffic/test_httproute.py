@@ -469,9 +469,19 @@ def test_parent_that_is_behind_is_silent():
     assert (said.accepted, said.silent, said.heard) == (False, ("Gateway public",), False)
 
 
-def test_parent_of_two_controllers_that_are_there():
-    """Given two controllers that both speak of this generation, one that refuses it counts."""
-    said = acceptance(of_two(*(entry("public", name, generation=7, accepted=yes) for name, yes in (("a", "True"), ("b", "False")))))
+@pytest.mark.parametrize("first", [True, False])
+def test_former_controller_that_has_refused_the_very_generation(first: bool):
+    """Given two entries that both speak of this generation, the controller that accepts it is the parent's."""
+    new, old = (entry("public", name, generation=7, accepted=yes) for name, yes in (("new", "True"), ("old", "False")))
+
+    said = acceptance(of_two(*((old, new) if first else (new, old))))
+
+    assert (said.accepted, said.trouble, said.silent) == (True, "", ())
+
+
+def test_parent_that_no_controller_accepts_for():
+    """Given two entries that both refuse this generation, all their words are passed on."""
+    said = acceptance(of_two(*(entry("public", name, generation=7, accepted="False") for name in ("a", "b"))))
 
     assert not said.accepted
-    assert "Gateway public: Accepted is False" in said.trouble
+    assert said.trouble.count("Gateway public: Accepted is False") == 2
