@@ -22,6 +22,8 @@ from tidegate.judge.reading import Reading
 
 _SAYS_NOTHING = math.log10(2)
 """Evidence below this power of ten, 1 in 2, is not worth a word."""
+NO_EVIDENCE = "1 in 1"
+"""What `odds` writes where there is none."""
 _BURSTS = 1.05
 _SAME = 1e-6
 _FIRST = {
@@ -101,7 +103,7 @@ def odds(power: float) -> str:
     at (Ville's inequality).
     """
     if power < _SAYS_NOTHING:
-        return "1 in 1"
+        return NO_EVIDENCE
     if power < 6:
         return f"1 in {words.count(_rounded(10**power))}"
     for exponent, name in ((9, "million"), (12, "billion")):

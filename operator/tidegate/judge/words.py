@@ -86,7 +86,8 @@ def times(ratio: float, measure: Measure | None) -> str:
             what = "many slow"
         case _:
             what = "high"
-    return f"{number(ratio, 2)} times as {what}"
+    text = number(ratio, 2)
+    return f"just as {what}" if text == "1" else f"{text} times as {what}"
 
 
 def _decimals(value: float, digits: int) -> int:

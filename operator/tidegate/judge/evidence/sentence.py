@@ -9,7 +9,7 @@ from tidegate.judge import limit, words
 from tidegate.judge.evidence.estimate import Estimate
 from tidegate.judge.evidence.numbers import powers_of_ten
 from tidegate.judge.evidence.trial import Trial
-from tidegate.judge.explain import odds
+from tidegate.judge.explain import NO_EVIDENCE, odds
 from tidegate.judge.reading import Tally
 
 BURSTS = 1.5
@@ -87,7 +87,7 @@ def _compared(trial: Trial, found: Estimate) -> str:
 
 
 def _undecided(trial: Trial, harm: str, proof: str, needed: str) -> str:
-    text = f"{harm} speaks against it, {proof} for it, {needed} is needed"
+    text = f"{_so_far(harm, proof)}, {needed} is needed"
     still = trial.needed
     if still is None:
         return f"{text}; the value is too near the limit to tell them apart" if trial.samples > 0 else text
@@ -99,6 +99,15 @@ def _undecided(trial: Trial, harm: str, proof: str, needed: str) -> str:
         return f"{text}; if it goes on so, about {words.number(requests, 2)} more pod-hours{time} show it {way} the limit"
     about = f"{float(f'{requests:.1e}'):,.0f}"
     return f"{text}; if it goes on so, about {about} more requests{time} show it {way} the limit"
+
+
+def _so_far(harm: str, proof: str) -> str:
+    """Say what speaks against a version and for it, each as `odds` writes it."""
+    if harm == proof == NO_EVIDENCE:
+        return "nothing speaks against it yet, nor for it"
+    if harm == NO_EVIDENCE:
+        return f"nothing speaks against it, {proof} for it"
+    return f"{harm} speaks against it, {'nothing' if proof == NO_EVIDENCE else proof} for it"
 
 
 def _minutes(value: float) -> str:

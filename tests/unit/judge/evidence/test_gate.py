@@ -84,6 +84,24 @@ class TestFail:
 
         assert Verdict.FAIL is Rollout(a_gate).look(Tally(25, 25), stable).verdict
 
+    @pytest.mark.parametrize(
+        ("canary", "looks", "words"),
+        [
+            (Tally(60, 1), 2, "nothing speaks against it yet, nor for it, 1 in 300 is needed"),
+            (Tally(60, 4), 4, "1 in 200 speaks against it, nothing for it, 1 in 300 is needed"),
+            (Tally(60, 0), 6, "nothing speaks against it, 1 in 73 for it, 1 in 300 is needed"),
+        ],
+        ids=["neither", "against", "for"],
+    )
+    def test_evidence_that_is_not_there_is_nothing(self, canary, looks, words):
+        """Where nothing speaks against a version, or for it, the sentence says that, and no odds of 1 in 1."""
+        rollout = Rollout(ONE_POINT)
+        for _ in range(looks):
+            judgement = rollout.look(canary, Tally(540, 5))
+
+        assert Verdict.UNDECIDED is judgement.verdict
+        assert f"less than 1 point above stable: {words}" in judgement.message
+
     def test_a_fault_is_told_with_its_numbers(self):
         """An SRE reads counts, both rates, the ratio with its interval, the limit and how sure it is."""
         rollout = Rollout(ONE_POINT)
