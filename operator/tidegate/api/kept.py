@@ -25,7 +25,7 @@ LONGEST = 4 * 1024 * 1024
 """Bytes that a text may unpack to: a hand may have written what grows without end."""
 UNREADABLE = "unreadable"
 """State of a test whose text could not be read: the judge says so, and begins anew."""
-_SHOWN_OF_GATE = frozenset({"name", "verdict", "stable", "canary", "message", "looks", "at"})
+_SHOWN_OF_GATE = frozenset({"name", "verdict", "stable", "canary", "message", "looks", "at", "telemetry"})
 _HIDDEN = {"rollout": frozenset({"spec", "splitHarmless"}), "lastRollout": frozenset({"gates"})}
 
 

@@ -122,6 +122,12 @@ class GateStatus(Model):
         str,
         Field(max_length=20, description="The last looks, oldest first: P within the limit, F beyond it, U undecided."),
     ] = ""
+    telemetry: Annotated[
+        Sentence,
+        Field(
+            description="What the last look found: how much of each version, how old it is, and whether bad events are told apart."
+        ),
+    ] = ""
     undecided_since: Annotated[Time | None, Field(description="Since when the gate has had too little data.")] = None
     clear: Annotated[
         bool,
@@ -152,7 +158,7 @@ class GateStatus(Model):
     ] = 0
     evidence: Annotated[EvidenceStatus | None, Field(description="Set where the judge is Evidence.")] = None
     kept: Annotated[
-        str, Field(max_length=32768, description=_KEPT.format("all but name, verdict, values, message, looks and at,"))
+        str, Field(max_length=32768, description=_KEPT.format("all but name, verdict, values, message, looks, at and telemetry,"))
     ] = ""
 
 

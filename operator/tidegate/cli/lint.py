@@ -17,12 +17,12 @@ from tidegate.cli import buckets, output, reach, telemetry, tellable
 from tidegate.cli.advice import advice
 from tidegate.cli.manifests import Finding, Manifest, ManifestError, Place, Severity, load
 from tidegate.cli.output import Format
-from tidegate.cli.there import there
+from tidegate.cli.there import of_releases, there
 from tidegate.prometheus.answers import Cause, Trouble
 from tidegate.prometheus.asked import EXAMPLE, own_queries, wrong_queries
 from tidegate.prometheus.config import ConnectionConfig
 from tidegate.prometheus.connections import Connection
-from tidegate.prometheus.promql import fill, variables
+from tidegate.prometheus.promql import Names, fill, literally, variables
 
 _COLOURS = {Severity.ERROR: typer.colors.RED, Severity.WARNING: typer.colors.YELLOW, Severity.NOTE: typer.colors.BLUE}
 _MOST_SERIES = 1
@@ -84,7 +84,7 @@ def lint(
         found += [Located(manifest, finding) for finding in _of_policy(manifest)]
     found += _missing_policies(manifests)
     if prometheus is not None or config is not None:
-        found += _asked(sound, prometheus, config)
+        found += _asked(sound, prometheus, config, namespace or "default")
     if server:
         place = namespace or reach.namespace_of(kubeconfig, context)
         found += reach.ask(kubeconfig, context, lambda connection, _: _of_server(connection, sound, place))
@@ -123,19 +123,24 @@ def _missing_policies(manifests: Sequence[Manifest]) -> Iterator[Located]:
     for manifest in manifests:
         if manifest.kind != "Release" or manifest.findings or not known:
             continue
-        ref = manifest.document["spec"]["policyRef"]
-        label = f"{ref.get('kind', 'RolloutPolicy')}/{ref['name']}"
+        label = _policy_of(manifest)
         if label not in known:
             message = f"there is no {label} in these files, there are: {', '.join(sorted(known))}"
             yield Located(manifest, Finding(Severity.WARNING, ("spec", "policyRef", "name"), message))
 
 
-def _asked(manifests: Sequence[Manifest], url: str | None, config: Path | None) -> list[Located]:
+def _policy_of(release: Manifest) -> str:
+    ref = release.document["spec"]["policyRef"]
+    return f"{ref.get('kind', 'RolloutPolicy')}/{ref['name']}"
+
+
+def _asked(manifests: Sequence[Manifest], url: str | None, config: Path | None, namespace: str) -> list[Located]:
     """Let Prometheus read each query, in its own words, and look at the buckets that there are."""
     specs = [(manifest, spec) for manifest in manifests if (spec := _spec(manifest)) is not None]
     gates = [(manifest, ("spec", "gates", index), gate) for manifest, spec in specs for index, gate in enumerate(spec.gates)]
     configs = telemetry.configurations(url, config, [gate.connection for *_, gate in gates])
-    found = asyncio.run(_answers(configs, [gate for *_, gate in gates]))
+    of = {manifest.label: _releases(manifests, manifest.label, namespace) for manifest, *_ in gates}
+    found = asyncio.run(_answers(configs, [(gate, of[manifest.label]) for manifest, _, gate in gates]))
     return [
         Located(manifest, Finding(severity, (*place, *inner), message))
         for (manifest, place, _), findings in zip(gates, found, strict=True)
@@ -143,18 +148,34 @@ def _asked(manifests: Sequence[Manifest], url: str | None, config: Path | None) 
     ]
 
 
-async def _answers(configs: dict[str, ConnectionConfig], gates: Sequence[Gate]) -> list[list[tuple[Severity, Place, str]]]:
+def _releases(manifests: Sequence[Manifest], policy: str, namespace: str) -> list[Names]:
+    """Return what the objects of the Releases are called that follow a policy. Which version is which, no manifest says."""
+    found = []
+    for manifest in manifests:
+        if manifest.kind != "Release" or _policy_of(manifest) != policy:
+            continue
+        workload = manifest.document["spec"]["targetRef"]["name"]
+        place = manifest.document["metadata"].get("namespace", namespace)
+        service = (manifest.document["spec"].get("traffic") or {}).get("service", "")
+        pods = f"{literally(workload)}-[a-z0-9]+-[a-z0-9]+"
+        found.append(Names(place, manifest.name, service, service, service, pods, pods, 0))
+    return found
+
+
+async def _answers(
+    configs: dict[str, ConnectionConfig], gates: Sequence[tuple[Gate, Sequence[Names]]]
+) -> list[list[tuple[Severity, Place, str]]]:
     connected = telemetry.connections(configs)
     try:
         if trouble := await telemetry.check(connected):
             output.fail(trouble)
-        return list(await asyncio.gather(*(_answer(connected[gate.connection], gate) for gate in gates)))
+        return list(await asyncio.gather(*(_answer(connected[gate.connection], gate, of) for gate, of in gates)))
     finally:
         for connection in connected.values():
             connection.close()
 
 
-async def _answer(connection: Connection, gate: Gate) -> list[tuple[Severity, Place, str]]:
+async def _answer(connection: Connection, gate: Gate, of: Sequence[Names]) -> list[tuple[Severity, Place, str]]:
     now = datetime.now(UTC)
     found: list[tuple[Severity, Place, str]] = []
     wrong = {place for place, _ in wrong_queries(gate)}
@@ -167,6 +188,7 @@ async def _answer(connection: Connection, gate: Gate) -> list[tuple[Severity, Pl
     if message := await buckets.too_coarse(connection, gate, now):
         found.append((Severity.WARNING, ("versusStable",), message))
     found += [(severity, ("metric",), message) for severity, message in await there(connection, gate, now)]
+    found += [(severity, ("metric",), message) for severity, message in await of_releases(connection, gate, of, now)]
     if message := await tellable.untellable(connection, gate, now):
         found.append((Severity.WARNING, ("metric",), message))
     elif tellable.unreadable(gate):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from tidegate.api.base import format_duration
@@ -11,7 +12,11 @@ from tidegate.api.metric import Measure, Preset, Source
 from tidegate.cli.manifests import Severity
 from tidegate.prometheus.answers import Result, Trouble, Value
 from tidegate.prometheus.connections import Connection
-from tidegate.prometheus.diagnosis import metrics_of, there_instead
+from tidegate.prometheus.diagnosis import NO_METRIC, diagnose, metrics_of, there_instead
+from tidegate.prometheus.presets import Version, places
+from tidegate.prometheus.queries import Names, newest_of, series_of
+
+_MOST = 100
 
 
 async def there(connection: Connection, gate: Gate, at: datetime) -> list[tuple[Severity, str]]:
@@ -21,6 +26,43 @@ async def there(connection: Connection, gate: Gate, at: datetime) -> list[tuple[
         return []
     found = await asyncio.gather(*(_of_metrics(connection, preset, metrics, at) for metrics in metrics_of(preset)))
     return [one for one in found if one is not None]
+
+
+async def of_releases(connection: Connection, gate: Gate, of: Sequence[Names], at: datetime) -> list[tuple[Severity, str]]:
+    """Return for each Release how much there is of what serves now, and how fresh; a warning, with the reason, for nothing.
+
+    Args:
+        connection: to Prometheus.
+        gate: whose metric; only those of presets say whose series they are.
+        of: what the objects of Releases are called, the pods of all versions as those of stable.
+        at: evaluation time.
+    """
+    preset = gate.metric.preset
+    found = [] if preset is None else await asyncio.gather(*(_of_release(connection, gate, preset, one, at) for one in of))
+    return [one for one in found if one is not None]
+
+
+async def _of_release(
+    connection: Connection, gate: Gate, preset: Preset, names: Names, at: datetime
+) -> tuple[Severity, str] | None:
+    try:
+        where = places(preset.source, names, Version.STABLE)
+    except ValueError:
+        # Which port of the Service the route names stands in no Release.
+        return None
+    number, newest = await asyncio.gather(*(connection.query(one(preset, where), at) for one in (series_of, newest_of)))
+    whose = f"Release {names.namespace}/{names.release}"
+    if isinstance(number, Value) and number.value > 0:
+        one, many = ("container", "containers") if preset.source is Source.KUBERNETES else ("process", "processes")
+        age = f", the newest sample is {_age(newest.value, at)} old" if isinstance(newest, Value) else ""
+        return Severity.NOTE, f"{whose}: Prometheus has {number.value:,.0f} {one if number.value == 1 else many} of it{age}"
+
+    async def ask(query: str) -> Result | Trouble:
+        return await connection.alone(query, at, _MOST)
+
+    why = "" if isinstance(number, Trouble) else await diagnose(ask, gate, names, Version.STABLE)
+    # A metric that nobody has is told of once, and not of each Release.
+    return (Severity.WARNING, f"{whose}: {why}") if why and not why.startswith(NO_METRIC) else None
 
 
 async def _of_metrics(
@@ -39,7 +81,7 @@ async def _of_metrics(
         return await connection.alone(query, at, 1)
 
     cure = await there_instead(ask, preset.source, metrics)
-    words = f"Prometheus has no metric {' or '.join(metrics)}"
+    words = f"{NO_METRIC} {' or '.join(metrics)}"
     return Severity.WARNING, f"{words}; {cure}" if cure else f"{words}: until it has, every look is Undecided"
 
 

@@ -14,7 +14,7 @@ from tidegate.runtime.store import Object
 
 NUMBERS = frozenset(
     {
-        *("at", "stable", "canary", "samples", "message", "clear", "evidence"),
+        *("at", "stable", "canary", "samples", "message", "telemetry", "clear", "evidence"),
         *("newest", "newestStable", "weightRequests", "quietSince", "usualGap"),
     }
 )

@@ -17,7 +17,7 @@ from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.status import GateStatus
 from tidegate.engine import counted
 from tidegate.engine.plan import Unjudged
-from tidegate.judge import choice, limit
+from tidegate.judge import choice, limit, telemetry
 from tidegate.judge.evidence import gate as evidence
 from tidegate.judge.reading import Judgement, Reading
 
@@ -131,6 +131,7 @@ def _take(
         message=clip(_message(gate, reading, judgement, seen, silent=silent)),
         at=reading.at,
         looks=_letters(gate, before, verdict),
+        telemetry=clip(telemetry.in_words(gate, reading)),
         # Nothing was counted since the last request, and not only since it was missed.
         undecided_since=(earlier or seen.quiet_since) if starved else None,
         clear=judgement.clear and not silent,
@@ -188,6 +189,7 @@ def _not_judged(gate: Gate, reading: Reading, before: GateStatus | None, error: 
             "message": f"{gate.name} could not be judged, which is a mistake of Tidegate's own ({words}); {anew}, no weight rises "
             "until it can be judged, and the operator's log says more",
             "at": reading.at,
+            "telemetry": clip(telemetry.in_words(gate, reading)),
             "looks": _letters(gate, before, Verdict.UNDECIDED),
             "undecided_since": known.undecided_since or reading.at,
             "clear": False,

@@ -78,6 +78,22 @@ class Around:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """What there is of a gate's metric.
+
+    Attributes:
+        canary: how many processes, containers or series of the new version were read; None where that is not known.
+        stable: likewise of the stable version; None where the gate does not compare with it, too.
+        telling: in words, how bad events are told from good ones, or that they cannot be; empty where there are none to be told, or
+            nobody knows.
+    """
+
+    canary: int | None = None
+    stable: int | None = None
+    telling: str = ""
+
+
+@dataclass(frozen=True)
 class Reading:
     """One look of one gate.
 
@@ -98,6 +114,7 @@ class Reading:
         newest_stable: likewise for the stable version.
         at_weight: for the judge Limit, what the new version has counted since it got its weight; None where nobody can tell.
         around: for a look at what the split has done, what stable has counted before and since; None for all others.
+        shown: what there is of the metric; None where Prometheus has not said.
     """
 
     gate: str
@@ -115,6 +132,7 @@ class Reading:
     earlier: tuple[Counts, ...] = ()
     at_weight: AtWeight | None = None
     around: Around | None = None
+    shown: Shown | None = None
 
     @property
     def spans(self) -> tuple[Counts, ...]:

@@ -18,6 +18,8 @@ from tidegate.prometheus.promql import Matcher, Names, fill, quoted, variables
 from tidegate.prometheus.selectors import Condition, selectors
 from tidegate.runtime.turns import also
 
+NO_METRIC = "Prometheus has no metric"
+"""How it begins where nobody has a metric."""
 _EVERY = 60.0
 """Seconds from one diagnosis of a gate to the next."""
 _AT_ONCE = 4
@@ -137,7 +139,7 @@ async def _missing(ask: Ask, selection: _Selection, namespace: str) -> str:
         return ""
     metric = next((metric for metric, number in zip(selection.metrics, known, strict=True) if number), None)
     if metric is None:
-        return f"Prometheus has no metric {' or '.join(selection.metrics)}"
+        return f"{NO_METRIC} {' or '.join(selection.metrics)}"
     nearest: tuple[int, tuple[Condition, ...], list[Condition]] | None = None
     for way in selection.ways:
         texts = [condition.text for condition in way]

@@ -21,7 +21,7 @@ from tidegate.prometheus.instants import COUNTER, Samples, ask_all, texts_of
 from tidegate.prometheus.ledger import Ledger
 from tidegate.prometheus.presets import Version
 from tidegate.prometheus.promql import Names
-from tidegate.prometheus.samples import CountError, Form, TooMuchError, counts
+from tidegate.prometheus.samples import CountError, Form, TooMuchError, counts, number_of
 from tidegate.prometheus.telling import Untold
 from tidegate.prometheus.turns import Turns
 from tidegate.runtime.turns import also
@@ -50,6 +50,8 @@ class Tallied:
         silent: versions without any series, the new one first.
         newest: time of the newest sample of the new version, and of stable; None where nobody tells.
         untold: versions of whose events too many cannot be told good or bad, with the share of them; there are no counts then.
+        series: how many series of the new version there were at the last instant, and of stable where it is asked for; None where
+            there was no answer.
     """
 
     counts: Counts | None = None
@@ -58,6 +60,7 @@ class Tallied:
     silent: tuple[Version, ...] = ()
     newest: tuple[datetime | None, datetime | None] = (None, None)
     untold: tuple[tuple[Version, float], ...] = ()
+    series: tuple[int, int | None] | None = None
 
 
 @dataclass
@@ -225,13 +228,15 @@ class Accounts:
         silent = _silent(account.ledger, samples)
         account.untold.take(at, samples.told if asked.grouped else {})
         self._holdings.hold(account.holder, account.size)
+        found = number_of(samples.canary.sightings, grouped=asked.grouped)
+        series = found, None if stable is None else number_of(stable, grouped=asked.grouped)
         if untold := tuple(account.untold.too_many()):
-            return Tallied(silent=silent, untold=untold)
+            return Tallied(silent=silent, untold=untold, series=series)
         try:
             counted = None if increases is None else counts(asked, increases, samples.canary.pods, at)
         except ValueError as error:
-            return Tallied(trouble=str(error), silent=silent)
-        return Tallied(counted, silent=silent)
+            return Tallied(trouble=str(error), silent=silent, series=series)
+        return Tallied(counted, silent=silent, series=series)
 
     def forget(self, namespace: str, release: str) -> None:
         """Drop all that was counted for a Release."""

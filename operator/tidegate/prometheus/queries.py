@@ -13,17 +13,17 @@ from datetime import timedelta
 
 from tidegate.api.base import format_duration
 from tidegate.api.gate import Gate
-from tidegate.api.metric import DEFAULT_BURN_WINDOWS, ErrorBudget, Measure, Preset, PromQL
+from tidegate.api.metric import DEFAULT_BURN_WINDOWS, ErrorBudget, Measure, Preset, PromQL, Source
 from tidegate.prometheus import presets, telling
 from tidegate.prometheus.presets import TELEMETRY, Telemetry, Version, places
 from tidegate.prometheus.promql import Names, Where, equal, fill, pods_of, quoted, selector, unlike, variables
 
-__all__ = ["Names", "Queries", "pods_of", "queries", "quoted"]
+__all__ = ["Names", "Queries", "newest_of", "pods_of", "queries", "quoted", "series_of"]
 
 
 @dataclass(frozen=True)
 class Queries:
-    """The one to seven queries of a look; None where there is nothing to ask.
+    """The one to nine queries of a look; None where there is nothing to ask.
 
     Attributes:
         canary: value of the new version.
@@ -33,6 +33,8 @@ class Queries:
         newest: time of the newest sample of the new version, in seconds since 1970.
         newest_stable: likewise for stable.
         at_weight: requests of the new version in the part of the window in which it had its present weight.
+        series: how many processes, containers or series of the new version there are.
+        series_stable: likewise of stable.
     """
 
     canary: str
@@ -42,6 +44,8 @@ class Queries:
     newest: str | None = None
     newest_stable: str | None = None
     at_weight: str | None = None
+    series: str | None = None
+    series_stable: str | None = None
 
 
 _PLAIN = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*+\s*+(?:\{[^{}]*+\})?")
@@ -98,21 +102,34 @@ def _of_preset(preset: Preset, names: Names, window: timedelta, *, versus_stable
         stable=None if stable is None else _value(preset, stable, window),
         canary_samples=_samples(preset, canary, format_duration(window)),
         stable_samples=None if stable is None else _samples(preset, stable, format_duration(window)),
-        newest=_newest(preset, canary),
-        newest_stable=None if stable is None else _newest(preset, stable),
+        newest=newest_of(preset, canary),
+        newest_stable=None if stable is None else newest_of(preset, stable),
+        series=series_of(preset, canary),
+        series_stable=None if stable is None else series_of(preset, stable),
     )
 
 
-def _newest(preset: Preset, where: tuple[Where, ...]) -> str:
+def newest_of(preset: Preset, where: tuple[Where, ...]) -> str:
     """Return the query for the time of the newest sample that a value rests on."""
+    return f"max({_either(*(f'timestamp({one})' for one in _rests_on(preset, where)))})"
+
+
+def series_of(preset: Preset, where: tuple[Where, ...]) -> str:
+    """Return the query for how many processes, or containers, a value rests on."""
+    apart = presets.POD_CONTAINER if preset.source is Source.KUBERNETES else presets.PROCESS
+    return f"count(count by ({', '.join(apart)}) ({_either(*_rests_on(preset, where))}))"
+
+
+def _rests_on(preset: Preset, where: tuple[Where, ...]) -> list[str]:
+    """Return the selectors of what a value rests on: all other series of a process come with the same scrape."""
     known = TELEMETRY.get(preset.source)
     if known is None:
         metrics: tuple[str, ...] = (_OF_KUBERNETES[preset.measure],)
-    elif preset.measure is Measure.LATENCY or not known.counter:
+    elif preset.measure in (Measure.LATENCY, Measure.TAIL) or not known.counter:
         metrics = (f"{known.histogram}_count", *((known.histogram,) if known.native else ()))
     else:
         metrics = (known.counter,)
-    return f"max({_either(*(f'timestamp({selector(metric, one)})' for metric in metrics for one in where))})"
+    return [selector(metric, one) for metric in metrics for one in where]
 
 
 _OF_KUBERNETES = {Measure.CPU: presets.CPU, Measure.MEMORY: presets.MEMORY, Measure.RESTARTS: presets.RESTARTS}
@@ -240,18 +257,22 @@ def _restarts(where: Where, window: timedelta) -> str:
 
 def _of_promql(promql: PromQL, names: Names, window: timedelta, *, versus_stable: bool) -> Queries:
     values = variables(names, format_duration(window))
+    canary = fill(promql.canary, values)
+    stable = fill(promql.stable, values) if versus_stable and promql.stable is not None else None
     return Queries(
-        canary=fill(promql.canary, values),
-        stable=fill(promql.stable, values) if versus_stable and promql.stable is not None else None,
+        canary=canary,
+        stable=stable,
         canary_samples=None if promql.samples is None else fill(promql.samples, values),
-        newest=_newest_of(fill(promql.canary, values)),
-        newest_stable=_newest_of(fill(promql.stable, values)) if versus_stable and promql.stable is not None else None,
+        newest=_of_plain("max(timestamp({}))", canary),
+        newest_stable=_of_plain("max(timestamp({}))", stable),
+        series=_of_plain("count({})", canary),
+        series_stable=_of_plain("count({})", stable),
     )
 
 
-def _newest_of(query: str) -> str | None:
-    series = query.strip()
-    return f"max(timestamp({series}))" if _PLAIN.fullmatch(series) else None
+def _of_plain(query: str, series: str | None) -> str | None:
+    found = (series or "").strip()
+    return query.format(found) if _PLAIN.fullmatch(found) else None
 
 
 def _of_budget(budget: ErrorBudget, names: Names) -> Queries:

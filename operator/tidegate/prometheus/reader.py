@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from tidegate.api.gate import Gate
 from tidegate.judge import choice
-from tidegate.judge.reading import Around, AtWeight, Reading, Tally
+from tidegate.judge.reading import Around, AtWeight, Reading, Shown, Tally
 from tidegate.prometheus.access import Access
 from tidegate.prometheus.answers import MOST_SERIES, Answer, Ask, AskCounters, Read, Result, Trouble, Value
 from tidegate.prometheus.around import BEFORE, around_queries
@@ -22,10 +22,11 @@ from tidegate.prometheus.connections import Connection
 from tidegate.prometheus.diagnosis import Hints
 from tidegate.prometheus.evidence import Accounts, Tallied
 from tidegate.prometheus.presets import Version
-from tidegate.prometheus.queries import Names, queries
+from tidegate.prometheus.queries import Names, Queries, queries
 from tidegate.prometheus.rests import Rests
 from tidegate.prometheus.samples import MOST_ANSWERED
 from tidegate.prometheus.tellers import Tellers
+from tidegate.prometheus.telling import known_by
 
 _SHORTEST_WINDOW = timedelta(seconds=1)
 _GRAIN = timedelta(milliseconds=100)
@@ -204,10 +205,12 @@ class Reader:
     async def _count(self, batcher: Batcher, gate: Gate, names: Names, revision: str, at: datetime) -> Reading:
         ask = self._asking(batcher, gate, names, at)
         told = await self._accounts.read(lambda instant: self._counting(batcher, gate, names, instant), gate, names, revision, at)
-        if not told.trouble and (blind := await self._tellers.own(ask, gate, names, revision)):
-            told = Tallied(trouble=blind, newest=told.newest)
+        canary_series, stable_series = told.series or (None, None)
+        blind = "" if told.trouble else await self._tellers.own(ask, gate, names, revision)
         if told.untold:
-            told = Tallied(trouble=await self._tellers.untold(ask, gate, names, told.untold), newest=told.newest)
+            blind = await self._tellers.untold(ask, gate, names, told.untold)
+        if blind:
+            told = Tallied(trouble=blind, newest=told.newest, series=told.series)
         hint = ""
         if not told.trouble:
             hint = self._hints.hint(ask, gate, names, told.silent)
@@ -222,6 +225,7 @@ class Reader:
             newest=newest,
             newest_stable=newest_stable,
             earlier=told.earlier,
+            shown=None if told.series is None else Shown(canary_series, stable_series, _telling(gate, canary_series, blind=blind)),
         )
 
     async def _measure(
@@ -245,19 +249,22 @@ class Reader:
         except ValueError as error:
             return _troubled(gate, revision, at, str(error))
         texts = (asked.canary, asked.stable, asked.canary_samples, asked.stable_samples)
-        beside = (asked.newest, asked.newest_stable, asked.at_weight)
+        beside = (asked.newest, asked.newest_stable, asked.at_weight, asked.series, asked.series_stable)
         found = await asyncio.gather(*(self._number(batcher, gate, names, text, at) for text in (*texts, *beside)))
-        canary, stable, canary_samples, stable_samples, newest, newest_stable, of_weight = found
+        canary, stable, canary_samples, stable_samples, newest, newest_stable, of_weight, *series = found
         counted = _value(of_weight)
         answers = (canary, stable, canary_samples, stable_samples)
         ask = self._asking(batcher, gate, names, at)
         trouble = next((answer.message for answer in answers if isinstance(answer, Trouble)), "")
-        if not trouble and (trouble := await self._tellers.own(ask, gate, names, revision)):
+        answered = not trouble
+        blind = await self._tellers.own(ask, gate, names, revision) if answered else ""
+        if blind:
             canary = stable = None
-        if not trouble:
+        elif answered:
             numbers = ((Version.CANARY, canary, canary_samples), (Version.STABLE, stable, stable_samples))
             untold = [(version, None) for version, value, samples in numbers if _nothing(value) and (_value(samples) or 0) > 0]
-            trouble = await self._tellers.untold(ask, gate, names, untold)
+            blind = await self._tellers.untold(ask, gate, names, untold)
+        trouble = trouble or blind
         hint = ""
         if not trouble and gate.metric.preset is not None:
             silent = [version for version, answer in ((Version.CANARY, canary), (Version.STABLE, stable)) if _nothing(answer)]
@@ -275,6 +282,7 @@ class Reader:
             newest=_moment(newest, at),
             newest_stable=_moment(newest_stable, at),
             at_weight=AtWeight(weight_since, counted) if weight_since is not None and counted is not None else None,
+            shown=_shown(gate, asked, series, blind=blind) if answered else None,
         )
 
     async def _number(self, batcher: Batcher, gate: Gate, names: Names, promql: str | None, at: datetime) -> Answer | None:
@@ -296,6 +304,23 @@ class Reader:
             return result
 
         return ask
+
+
+def _shown(gate: Gate, asked: Queries, found: Sequence[Answer | None], *, blind: str) -> Shown | None:
+    """Return what there is of the metric, of numbers for the new version and for stable; no series are 0 of them."""
+    if asked.series is None:
+        return None
+    numbers = [
+        None if query is None else round(_value(answer) or 0)
+        for query, answer in zip((asked.series, asked.series_stable), found, strict=True)
+    ]
+    return Shown(numbers[0], numbers[1], _telling(gate, numbers[0], blind=blind))
+
+
+def _telling(gate: Gate, series: int | None, *, blind: str) -> str:
+    if blind:
+        return "bad events cannot be told from good ones"
+    return known_by(gate) if series else ""
 
 
 def _bounded(window: timedelta, age: timedelta) -> timedelta:

@@ -37,6 +37,7 @@ _LATEST = 1e11
 """Seconds since 1970 that are no time any more."""
 _PROCESS = frozenset(PROCESS)
 _TEXT = frozenset({str})
+_TOTAL, _BAD = b"t", b"b"
 _DIGEST = 16
 """Bytes: among all series of all gates of a year no two are taken for one."""
 
@@ -192,12 +193,17 @@ def seen(form: Form, answers: Mapping[Part, Compact]) -> Seen:
     return Seen(_dated(form, values, answers), shapes, told, pods, edges)
 
 
+def number_of(sightings: Sightings, *, grouped: bool) -> int:
+    """Return how many series of all events there are; of presets each is a process."""
+    return len(sightings) if grouped else sum(isinstance(name, bytes) and name[:1] == _TOTAL for name in sightings)
+
+
 def _apart(total: Compact, bad: Compact) -> dict[bytes, tuple[bytes, Events | Histogram]]:
     """Return the series of people's own queries: those of bad events have labels of their own."""
     values: dict[bytes, tuple[bytes, Events | Histogram]] = {}
-    for mark, one in ((b"t", total), (b"b", bad)):
+    for mark, one in ((_TOTAL, total), (_BAD, bad)):
         for name, value in one.counters.items():
-            values[mark + name] = (one.processes[name], Events(value) if mark == b"t" else Events(bad=value))
+            values[mark + name] = (one.processes[name], Events(value) if mark == _TOTAL else Events(bad=value))
     return values
 
 

@@ -64,6 +64,12 @@ def in_words(gate: Gate, version: Version, share: float | None = None) -> str:
     return f"{cannot}: {much} of its requests do not say by the label {label} which they were"
 
 
+def known_by(gate: Gate) -> str:
+    """Say how bad events are told from good ones; empty where there are none, or where people's own queries tell them."""
+    found = what_tells(gate)
+    return "" if found is None else f"bad events are told by the label {found[2].label}"
+
+
 @dataclass(frozen=True)
 class Told:
     """What the counters of one version say.

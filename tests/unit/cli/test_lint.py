@@ -357,6 +357,53 @@ def test_what_prometheus_has_is_told(
     assert (severity, "spec.gates[0].metric", words) in found
 
 
+RELEASE = """\
+apiVersion: tidegate.dev/v1alpha1
+kind: Release
+metadata: {name: checkout, namespace: shop}
+spec:
+  targetRef: {name: checkout}
+  policyRef: {name: p}
+"""
+PUSHED_ASIDE = 'http_requests_total{exported_namespace="shop",exported_pod=~"checkout-[a-z0-9]+-[a-z0-9]+"}'
+
+
+@pytest.mark.parametrize(
+    ("answers", "severity", "words"),
+    [
+        (
+            {"count(count by": "3", "max(timestamp(": "-9"},
+            "note",
+            "Release shop/checkout: Prometheus has 3 processes of it, the newest sample is 9s old",
+        ),
+        (
+            {"count(http_requests_total)": "8", f"count({PUSHED_ASIDE})": "8"},
+            "warning",
+            "the version's pods are named by exported_namespace and exported_pod: set honorLabels: true (honor_labels)",
+        ),
+    ],
+)
+def test_what_prometheus_has_of_a_release_is_told(
+    tidegate: Tidegate, tmp_path: Path, serve: Callable[..., Server], answers: dict[str, str], severity: str, words: str
+) -> None:
+    """Given a policy and a Release that follows it, then lint says what there is of it now, or why nothing is."""
+
+    def answer(method: str, path: str, parameters: dict[str, str], body: str) -> tuple[int, Json]:
+        query = parameters["query"]
+        number = next((value for start, value in answers.items() if query.startswith(start)), None)
+        if number is not None and number.startswith("-"):
+            number = str(float(parameters["time"]) + float(number))
+        result: list[Json] = [] if number is None else [{"metric": {}, "value": [0, number]}]
+        return 200, {"status": "success", "data": {"resultType": "vector", "result": result}}
+
+    policy(tmp_path, gate(metric={"preset": {"source": "HTTP", "measure": "ErrorRate"}}))
+    (tmp_path / "release.yaml").write_text(RELEASE)
+
+    found = findings(tidegate, tmp_path, "--prometheus", serve(answer).address)
+
+    assert any(one == severity and words in said and "Release shop/checkout" in said for one, _, said in found), found
+
+
 @pytest.mark.parametrize(("source", "who"), [("Traefik", "Traefik"), ("Envoy", "Envoy Gateway (not Contour)")])
 def test_answers_that_a_gateway_counts_nowhere_are_told(tidegate: Tidegate, tmp_path: Path, source: str, who: str) -> None:
     """Availability is of what reached a pod there."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tidegate.api.gate import Gate
-from tidegate.judge.reading import Counts, Reading, Tally
+from tidegate.judge.reading import Counts, Reading, Shown, Tally
 from tidegate.prometheus import samples
 from tidegate.prometheus.counters import raw_counters
 from tidegate.prometheus.queries import Names
@@ -58,7 +58,8 @@ class TestCounting:
 
         reading = await reader.read(gate(), NAMES, "abc", at(10))
 
-        assert reading == Reading("errors", "abc", at(10), counts=Counts(at(0), Tally(50.0, 2.0), Tally(400.0, 1.0), until=at(10)))
+        counts = Counts(at(0), Tally(50.0, 2.0), Tally(400.0, 1.0), until=at(10))
+        assert reading == Reading("errors", "abc", at(10), counts=counts, shown=Shown(1, 1))
         assert {one["time"] for one in prometheus.parameters[6:]} == {"1767323055.000"}
 
     async def test_a_fixed_limit_needs_no_stable(self, prometheus, reader):
@@ -100,7 +101,7 @@ class TestCounting:
         """Gives nothing, and no trouble."""
         await primed(reader, gate(), prometheus)
 
-        assert await reader.read(gate(), NAMES, "abc", at(0)) == Reading("errors", "abc", at(0))
+        assert await reader.read(gate(), NAMES, "abc", at(0)) == Reading("errors", "abc", at(0), shown=Shown(1, 1))
 
     async def test_no_errors_are_no_series(self, prometheus, reader):
         """Counters of codes that never occurred do not exist."""

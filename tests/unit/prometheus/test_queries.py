@@ -24,6 +24,10 @@ PERCENT = {"maxIncrease": {"percent": 10}}
 
 
 COPIES = "job, prometheus_replica, replica"
+PROCESS = (
+    "instance, namespace, pod, container, controller_pod, exported_job, exported_instance, exported_pod, k8s_namespace_name, "
+    "k8s_pod_name, k8s_container_name, service_instance_id"
+)
 
 
 def preset(source: str, measure: str, **fields: object) -> Gate:
@@ -77,6 +81,12 @@ class TestPresets:
             ),
             newest=clusters('max(timestamp(envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-canary_80"}))'),
             newest_stable=clusters('max(timestamp(envoy_cluster_upstream_rq{envoy_cluster_name="shop_checkout-stable_80"}))'),
+            series=clusters(
+                f'count(count by ({PROCESS}) (envoy_cluster_upstream_rq{{envoy_cluster_name="shop_checkout-canary_80"}}))'
+            ),
+            series_stable=clusters(
+                f'count(count by ({PROCESS}) (envoy_cluster_upstream_rq{{envoy_cluster_name="shop_checkout-stable_80"}}))'
+            ),
         )
 
     @pytest.mark.parametrize(

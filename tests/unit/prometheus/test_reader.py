@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tidegate.api.gate import Gate
-from tidegate.judge.reading import AtWeight, Reading
+from tidegate.judge.reading import AtWeight, Reading, Shown
 from tidegate.prometheus.queries import Names
 from tidegate.prometheus.reader import Reader
 
@@ -33,17 +33,19 @@ async def test_a_reading_has_the_value_of_each_query(prometheus, reader):
     prometheus.gives_value("300", to="samples")
     prometheus.gives_value("1767323040", to="max(timestamp(canary))")
     prometheus.gives_value("1767323999", to="max(timestamp(stable))")
+    prometheus.gives_value("3", to="count(canary)")
+    prometheus.gives_value("12", to="count(stable)")
 
     reading = await reader.read(gate(), NAMES, "abc", AT)
 
     newest = AT - timedelta(seconds=5)
     known = {"canary": 0.2, "stable": 0.1, "canary_samples": 300.0}
-    assert reading == Reading("errors", "abc", AT, **known, newest=newest, newest_stable=AT)
+    assert reading == Reading("errors", "abc", AT, **known, newest=newest, newest_stable=AT, shown=Shown(3, 12))
     assert {parameters["time"] for parameters in prometheus.parameters} == {"1767323045.000"}
 
 
 async def test_presets_count_the_requests_of_both(prometheus, reader):
-    """Six queries; of the times of samples, there are none before 1970."""
+    """And how many processes there are of each; of the times of samples, there are none before 1970."""
     prometheus.gives_value("1")
     metric = {"preset": {"source": "Envoy", "measure": "ErrorRate"}}
     limit = {"judge": "Limit", "versusStable": {"maxIncrease": {"points": 1}}}
@@ -52,8 +54,9 @@ async def test_presets_count_the_requests_of_both(prometheus, reader):
     reading = await reader.read(preset, NAMES, "abc", AT)
 
     first = datetime.fromtimestamp(1, UTC)
+    shown = Shown(1, 1, "bad events are told by the label envoy_response_code")
     known = {"canary": 1.0, "stable": 1.0, "canary_samples": 1.0, "stable_samples": 1.0}
-    assert reading == Reading("errors", "abc", AT, **known, newest=first, newest_stable=first)
+    assert reading == Reading("errors", "abc", AT, **known, newest=first, newest_stable=first, shown=shown)
 
 
 async def test_requests_at_the_present_weight(prometheus, reader):
@@ -85,7 +88,7 @@ async def test_no_data_is_no_trouble(prometheus, reader):
     """The judge has words for it."""
     prometheus.gives([])
 
-    assert await reader.read(gate(), NAMES, "abc", AT) == Reading("errors", "abc", AT)
+    assert await reader.read(gate(), NAMES, "abc", AT) == Reading("errors", "abc", AT, shown=Shown(0, 0))
 
 
 async def test_trouble_leaves_the_values_that_there_are(prometheus, reader):
@@ -129,8 +132,8 @@ async def test_the_same_query_at_the_same_instant_is_asked_once(prometheus, read
     readings = await asyncio.gather(*(reader.read(gate(), NAMES, "abc", AT) for _ in range(5)))
 
     assert [reading.canary for reading in readings] == [1.0] * 5
-    times = ["max(timestamp(canary))", "max(timestamp(stable))"]
-    assert sorted(parameters["query"] for parameters in prometheus.parameters) == ["canary", *times, "samples", "stable"]
+    beside = ["count(canary)", "count(stable)", "max(timestamp(canary))", "max(timestamp(stable))"]
+    assert sorted(parameters["query"] for parameters in prometheus.parameters) == ["canary", *beside, "samples", "stable"]
 
 
 async def test_another_instant_is_asked_again(prometheus, reader):
@@ -140,7 +143,7 @@ async def test_another_instant_is_asked_again(prometheus, reader):
     await asyncio.gather(*(reader.read(gate(), NAMES, "abc", AT + timedelta(seconds=n)) for n in range(2)))
     await reader.read(gate(), NAMES, "abc", AT)
 
-    assert len(prometheus.parameters) == 15
+    assert len(prometheus.parameters) == 21
 
 
 async def test_a_cancelled_look_does_not_take_the_answer_from_another(prometheus, reader):
@@ -181,7 +184,7 @@ async def test_every_query_is_observed(prometheus, connect):
 
     await reader.read(gate(), NAMES, "abc", AT)
 
-    assert sorted(seen) == [*[("default", False)] * 3, *[("default", True)] * 2]
+    assert sorted(seen) == [*[("default", False)] * 5, *[("default", True)] * 2]
 
 
 async def test_closing(prometheus, connect):
