@@ -70,8 +70,10 @@ class Case:
         ill: versions that answer some requests with errors of their own accord.
         scraping: how Prometheus comes to its series.
         own_gap: seconds for which the change itself, by Kubernetes alone, may leave requests unanswered before the route is split.
+        crash_gap: seconds after the loss of a pod for which it may be asked, until the data plane knows.
         services: what the operator's Services must have in their specs whenever they are there.
         checks: what else must hold in the end; names of functions in `checks`.
+        lasting: whether the story goes on when the rollout has ended in another way first.
         stays: seconds for which the end must last.
         seconds: until it must have come to an end.
         sample: whether CI plays it: only what is right.
@@ -90,8 +92,10 @@ class Case:
     ill: frozenset[str] = frozenset()
     scraping: Scraping = Scraping.ONCE
     own_gap: float = 0.0
+    crash_gap: float = 0.0
     services: Json = field(default_factory=dict)
     checks: tuple[str, ...] = ()
+    lasting: bool = False
     stays: float = 2.0
     seconds: float = 90.0
     sample: bool = False

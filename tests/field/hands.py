@@ -9,6 +9,7 @@ from pathlib import Path
 
 from e2e.manifests import NAME, Json
 from e2e.world import USER, World, canary_share
+from field import pod_hands
 from tidegate.cluster.errors import ApiError
 from tidegate.cluster.resources import HTTP_ROUTES
 
@@ -71,4 +72,4 @@ def _route(world: World) -> str:
 
 HANDS: dict[str, Callable[[World, Path], Awaitable[None]]] = {
     one.__name__: one for one in (fail_while_split, add_a_parent_and_roll_back, keep_what_a_former_controller_said)
-}
+} | pod_hands.HANDS

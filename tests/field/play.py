@@ -19,6 +19,8 @@ from field.checks import CHECKS
 from field.corner import Corner, Ground, corner
 from field.hands import HANDS
 from field.manifests import shop
+from field.pod_hands import EXCUSED
+from tidegate.api.base import parse_time
 
 READY_WITHIN = 90.0
 """Seconds until the shop must serve, before anything is changed."""
@@ -41,7 +43,7 @@ class Result:
         said: what the Release said in the end.
         requests: how many were sent after the change.
         failed: how many of them were not answered as the version meant it, not counting those of `own`.
-        own: how many failed before the route was split, for the change itself.
+        own: how many failed for the change itself before the route was split, or for what befell the pods.
         wrong: what is wrong, in words; empty where all is right.
         seconds: how long it took.
         account: all that explains it, where something is wrong.
@@ -167,7 +169,7 @@ class _Play:
 
     def _is_over(self) -> bool:
         """Whether the rollout has ended, so that nothing will change any more."""
-        return self._outcome() in {Outcome.PROMOTED, Outcome.ROLLED_BACK, Outcome.UNDONE}
+        return not self._case.lasting and self._outcome() in {Outcome.PROMOTED, Outcome.ROLLED_BACK, Outcome.UNDONE}
 
     def _outcome(self) -> Outcome:
         status = self._world.status
@@ -212,15 +214,40 @@ class _Play:
         lines = [f"{one.at:.2f} {one.status} {one.version} {one.pod} {one.error or one.excerpt}" for one in failed]
         return "\n".join([f"--- Requests that failed since the change at {self._changed:.2f}", *lines[:_TOLD_FAILURES]])
 
+    def _excused(self) -> Iterator[tuple[float, float]]:
+        """Yield from when to when requests may fail for what happened to Service and pods, whoever rolls them out."""
+        case, history = self._case, self._world.history
+        if case.own_gap:
+            splits = [seen.at for seen in history.versions("HTTPRoute", NAME) if hands.split_in(seen.object)]
+            yield self._changed, min(self._changed + case.own_gap, splits[0] + 1 if splits else time.time())
+        for at in self._losses() if case.crash_gap else ():
+            # Times of pods have no fractions of a second.
+            yield at - 0.5, at + 1 + case.crash_gap
+        file = self._place.folder / EXCUSED
+        if file.exists():
+            began, ended = file.read_text().split()
+            yield float(began), float(ended)
+
+    def _losses(self) -> Iterator[float]:
+        """Yield when containers have ended and pods have ceased to be ready."""
+        for seen in self._world.history.versions("Pod"):
+            status = seen.object.get("status") or {}
+            for container in status.get("containerStatuses") or ():
+                ended = container["state"].get("terminated") or container.get("lastState", {}).get("terminated")
+                if ended is not None:
+                    yield parse_time(ended["finishedAt"]).timestamp()
+            for condition in status.get("conditions") or ():
+                if condition["type"] == "Ready" and condition["status"] == "False":
+                    yield parse_time(condition["lastTransitionTime"]).timestamp()
+
     def _counted(self) -> dict[str, int]:
         world, case = self._world, self._case
         if world.load is None:
             return {"requests": 0, "failed": 0, "own": 0}
         answers = world.load.answers().between(self._changed, time.time())
         failed = [one for one in answers.failures() if one.version not in case.ill]
-        splits = [seen.at for seen in world.history.versions("HTTPRoute", NAME) if hands.split_in(seen.object)]
-        until = min(self._changed + case.own_gap, splits[0] + 1 if splits else time.time()) if case.own_gap else 0.0
-        own = [one for one in failed if one.at <= until]
+        stretches = list(self._excused())
+        own = [one for one in failed if any(began <= one.at <= ended for began, ended in stretches)]
         return {"requests": len(answers), "failed": len(failed) - len(own), "own": len(own)}
 
 

@@ -24,7 +24,7 @@ def table(results: Sequence[Result]) -> str:
     """Return all results as one table in Markdown, and how many are right."""
     rows = ["| case | kind of fault | outcome | failed | of requests | |", "|---|---|---|---|---|---|"]
     for one in results:
-        own = f" (and {one.own} before the split, by the change itself)" if one.own else ""
+        own = f" (and {one.own} by what befell Service or pods)" if one.own else ""
         verdict = "right" if one.right else f"**wrong**: {textwrap.shorten(one.wrong, 300, placeholder=' ...')}"
         rows.append(f"| {one.case} | {one.kind} | {one.outcome or 'not played'} | {one.failed}{own} | {one.requests} | {verdict} |")
     right = sum(one.right for one in results)

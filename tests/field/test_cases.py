@@ -39,6 +39,6 @@ def test_the_table_is_honest() -> None:
 
     said = report.table([good, bad])
 
-    assert "| good | kind | promoted | 0 (and 3 before the split, by the change itself) | 100 | right |" in said
+    assert "| good | kind | promoted | 0 (and 3 by what befell Service or pods) | 100 | right |" in said
     assert "| bad | kind | under way | 7 | 100 | **wrong**: 7 of 100 requests failed |" in said
     assert "1 of 2 cases are right." in said

@@ -469,9 +469,9 @@ class World:
             running = [pod for pod in rs.pods if rs.template.image == image and pod.ready(self.now)]
             for pod in running[:pods]:
                 pod.ready_at = self.now + back
-                self.pods_say = replace(
-                    self.pods_say, ending=f"pod {pod.id}: container app ended, last exit code 1 (Error)", ended=self.now
-                )
+                # Nodes tell times in whole seconds.
+                words, ended = f"pod {pod.id}: container app ended, last exit code 1 (Error)", float(int(self.now))
+                self.pods_say = replace(self.pods_say, ending=words, ended=ended)
 
     def resume(self) -> None:
         """`kubectl rollout resume`."""

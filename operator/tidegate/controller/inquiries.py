@@ -68,11 +68,13 @@ class _Inquiry:
         patience: seconds from then to the reading after it.
         task: the reading that is under way.
         items: what was read last; None before.
+        urgent: nothing goes on before it is read.
     """
 
     value: str
     due: float
     patience: float
+    urgent: bool = False
     task: asyncio.Task[None] | None = None
     items: list[Object] | None = None
 
@@ -97,13 +99,21 @@ class Inquiries:
         inquiry = self._inquiries.get(key)
         return inquiry.items if inquiry is not None and inquiry.value == value else None
 
-    def want(self, key: ReleaseKey, value: str) -> float:
-        """Read the objects with this value of the label, unless that was done just now; return seconds to the next time."""
+    def want(self, key: ReleaseKey, value: str, *, urgent: bool = False) -> float:
+        """Read the objects with this value of the label, unless that was done just now; return seconds to the next time.
+
+        Args:
+            key: for which Release.
+            value: of the label.
+            urgent: it is read at once, for what is to be seen may be over soon.
+        """
         now, patience = self._clock.monotonic(), self._matter.patience
         inquiry = self._inquiries.get(key)
         if inquiry is None or inquiry.value != value:
             self.forget(key)
             inquiry = self._inquiries[key] = _Inquiry(value, now if self._matter.at_once else now + patience, patience)
+        if urgent and not inquiry.urgent:
+            inquiry.urgent, inquiry.due, inquiry.patience = True, now, patience
         if inquiry.task is None and now >= inquiry.due:
             inquiry.due, inquiry.patience = now + inquiry.patience, min(2 * inquiry.patience, self._matter.longest)
             inquiry.task = asyncio.create_task(self._read(key, inquiry), name=f"{self._matter.resource.plural} {key}")

@@ -366,7 +366,7 @@ class Reconciler:
         new, lost = status.candidate, status.rollout.lost if status.rollout is not None else None
         asked = lost is not None and lost.unexplained > 0
         if new is not None and status.step is not None and (new.ready < new.replicas or asked):
-            yield self._pods.want(key, new.revision)
+            yield self._pods.want(key, new.revision, urgent=asked)
         else:
             self._pods.forget(key)
         if decision.plan.inquire and beside is not None:

@@ -45,12 +45,23 @@ def _why(draft: Draft) -> str:
 
 
 def _words(draft: Draft) -> str:
-    """Return the pods' own reason: how a container ended since there is traffic, else why they are not ready."""
+    """Return the pods' own reason: how a container ended since there is traffic, else why they are not ready.
+
+    Nodes tell times in whole seconds: what ends in the second in which traffic began has ended after that.
+    """
     workload = draft.workload
     assert workload is not None
     exposed = draft.rollout.exposed_at
-    crashed = workload.ended is not None and exposed is not None and workload.ended >= exposed
+    crashed = workload.ended is not None and exposed is not None and workload.ended >= exposed.replace(microsecond=0)
     return workload.ending if crashed else workload.trouble
+
+
+def _silence(draft: Draft) -> str:
+    """Say that pods give no reason, and what it may be: of a probe that has failed for a moment nothing is left to be read."""
+    canary = draft.canary_set
+    if canary is not None and draft.step is not None and canary.available >= max(1, needed(draft)):
+        return "its pods are ready again and do not say why; does a readiness probe fail now and then?"
+    return "its pods do not say why"
 
 
 def _outside(draft: Draft) -> bool:
@@ -77,7 +88,7 @@ def loss_is_explained(draft: Draft) -> bool:
     if not words and draft.now < lost.at + PATIENCE:
         draft.wake(lost.at + PATIENCE)
         return False
-    message = words or "its pods do not say why"
+    message = words or _silence(draft)
     if draft.workload is not None and _outside(draft):
         draft.set_rollout(lost=lost.model_copy(update={"unexplained": 0, "message": message}))
         return True

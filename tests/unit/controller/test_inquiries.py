@@ -54,6 +54,21 @@ async def test_pods_are_read_and_bring_their_release_back(stage: Stage, api: Api
     assert KEY == await stage.queue.get()
 
 
+async def test_what_may_be_over_soon_is_read_at_once(stage: Stage, api: ApiServer) -> None:
+    """Given pods that are waited for with patience, a loss has them read at once, and only once."""
+    pod(api, "one", "False")
+
+    await read(stage)
+    stage.pods.want(KEY, "bbbb", urgent=True)
+    began = reading()
+    await settled(lambda: not reading())
+    stage.pods.want(KEY, "bbbb", urgent=True)
+
+    assert began
+    assert ["one"] == names(stage.pods.of(KEY, "bbbb"))
+    assert reading() == []
+
+
 async def test_only_what_tells_of_reasons_is_kept_of_pods(stage: Stage, api: ApiServer) -> None:
     """Pods are remembered for as long as their rollout is on: what they are, and what they say of themselves."""
     pod(api, "one", "False")

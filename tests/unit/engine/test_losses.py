@@ -86,6 +86,19 @@ def test_what_was_lost_is_known_after_a_restart_of_the_operator():
     assert world.status.last_rollout.cause is Cause.PODS_LOST
 
 
+def test_a_crash_in_the_very_second_in_which_traffic_began_is_known():
+    """Given a node that tells times in whole seconds, the container's own words are told."""
+    world = idle(policy(step(50, "10s"), step(100)))
+    world.apply("v2")
+    assert world.crank(60, until=lambda: world.status.weight == 50, every=0.3)
+    exposed = world.status.rollout.exposed_at
+    world.crash("v2")
+    world.crank(3)
+
+    assert exposed.microsecond, "the story needs a fraction of a second"
+    assert WORDS in events(world, "PodsLost")[0]
+
+
 def test_nothing_rises_while_the_reason_is_not_known():
     """Pods are read only once they are lost: until their words are there, or for 10 s, pods that are back get no weight."""
     world = baking()
@@ -97,7 +110,7 @@ def test_nothing_rises_while_the_reason_is_not_known():
 
     assert world.crank(10, until=lambda: world.status.weight > 0)
 
-    assert "its pods do not say why" in events(world, "PodsLost")[0]
+    assert "its pods are ready again and do not say why; does a readiness probe fail now and then?" in events(world, "PodsLost")[0]
 
 
 def test_what_is_no_fault_of_the_version_does_not_count():
