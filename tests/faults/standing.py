@@ -7,14 +7,15 @@ from collections.abc import Iterable
 from e2e.manifests import NAME, Json
 from e2e.world import weights
 from faults.recorder import Instant
+from tidegate.api.kept import opened
 from tidegate.api.names import LABEL_POD_TEMPLATE_HASH
 
 STABLE, CANARY = f"{NAME}-stable", f"{NAME}-canary"
 
 
 def status_of(now: Instant) -> Json:
-    """Return the Release's status; empty where there is none."""
-    return (now.get("Release", NAME) or {}).get("status") or {}
+    """Return the Release's status, with what the operator keeps for itself in fields; empty where there is none."""
+    return opened((now.get("Release", NAME) or {}).get("status") or {})
 
 
 def own_weights(now: Instant, app: str = NAME) -> list[dict[str, int]]:

@@ -26,7 +26,10 @@ LONGEST = 4 * 1024 * 1024
 UNREADABLE = "unreadable"
 """State of a test whose text could not be read: the judge says so, and begins anew."""
 _SHOWN_OF_GATE = frozenset({"name", "verdict", "stable", "canary", "message", "looks", "at", "telemetry"})
-_HIDDEN = {"rollout": frozenset({"spec", "splitHarmless"}), "lastRollout": frozenset({"gates"})}
+_HIDDEN = {
+    "rollout": frozenset({"spec", "splitHarmless", "splitAt", "exposedAt", "undoSince", "skipToEnd"}),
+    "lastRollout": frozenset({"gates"}),
+}
 
 
 def packed(status: Mapping[str, Any]) -> Json:
