@@ -75,7 +75,7 @@ def _restarts(name: str, story: str, **more: object) -> Case:
         },
         then={"Deployment": template(container("v2"), initContainers=[sidecar])},
         scraping=Scraping.KUBE_STATE,
-        sample=True,
+        sample=not more,
     )
 
 
@@ -88,7 +88,7 @@ def _unready(name: str, story: str, words: tuple[str, ...], **pod: object) -> Ca
         before={"RolloutPolicy": _SHORT},
         then={"Deployment": template(container("v2"), **pod)},
         load=10,
-        sample=name in {"readiness-gate", "init-endless"},
+        sample=name == "readiness-gate",
     )
 
 

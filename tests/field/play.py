@@ -224,8 +224,8 @@ class _Play:
             # Times of pods have no fractions of a second.
             yield at - 0.5, at + 1 + case.crash_gap
         file = self._place.folder / EXCUSED
-        if file.exists():
-            began, ended = file.read_text().split()
+        for line in file.read_text().splitlines() if file.exists() else ():
+            began, ended = line.split()
             yield float(began), float(ended)
 
     def _losses(self) -> Iterator[float]:

@@ -117,6 +117,14 @@ _RULES = [
         "timeouts": {"request": "5s"},
         "backendRefs": [{**_TO_US, "weight": 3}, {"name": "other", "port": 80, "weight": 1}],
     },
+    {
+        "matches": [{"path": {"type": "PathPrefix", "value": "/old"}}],
+        "filters": [{"type": "RequestRedirect", "requestRedirect": {"path": {"type": "ReplaceFullPath", "replaceFullPath": "/"}}}],
+    },
+    {
+        "matches": [{"path": {"type": "PathPrefix", "value": "/closed"}}],
+        "backendRefs": [{**_TO_US, "weight": 0}, {"name": "other", "port": 80, "weight": 1}],
+    },
     {"filters": [_MIRROR], "backendRefs": [{**_TO_US, "weight": 7}]},
 ]
 _INTERNAL = {
@@ -124,6 +132,20 @@ _INTERNAL = {
     "kind": "HTTPRoute",
     "metadata": {"name": "internal"},
     "spec": {"parentRefs": _AT_THE_LISTENER, "hostnames": ["internal.$HOST"], "rules": [{"backendRefs": [_TO_US]}]},
+}
+
+
+_TWO_PORTS = ports(("http", 80, "http"), ("same", 81, 8080))
+_AUTOSCALER = {
+    "apiVersion": "autoscaling/v2",
+    "kind": "HorizontalPodAutoscaler",
+    "metadata": {"name": NAME},
+    "spec": {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": NAME},
+        "minReplicas": 3,
+        "maxReplicas": 4,
+        "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}],
+    },
 }
 
 
@@ -175,6 +197,14 @@ CASES = (
         End(Outcome.ROLLED_BACK, ("twice", "readiness probe")),
         "flap",
         steps=policy(step(50, HELD), step(100)),
+    ),
+    _lost(
+        "drained",
+        "the new version's pods are deleted three times while they have half of the traffic, as nodes are drained",
+        End(Outcome.PROMOTED),
+        "delete_the_new_pods",
+        checks=("it_climbed_anew", "the_route_is_as_it_was"),
+        steps=policy(step(50, "8s"), step(100)),
     ),
     _lost(
         "old-pods-lost",
@@ -351,6 +381,32 @@ CASES = (
             "Release": {"spec": {"traffic": {"gatewayAPI": {"httpRoutes": [{"name": NAME}, {"name": "internal"}]}}}},
         },
         more=(_OTHER_SERVICE, _OTHER, _INTERNAL),
+        then={"Deployment": template(container("v2"))},
+        checks=("the_route_is_as_it_was",),
+    ),
+    Case(
+        "service-of-all-kinds",
+        ODD,
+        "a Service with two ports, clients bound to pods, and addresses that are not ready",
+        (End(Outcome.PROMOTED),),
+        before={"Service": {"spec": {**_TWO_PORTS["spec"], "sessionAffinity": "ClientIP", "publishNotReadyAddresses": True}}},
+        then={"Deployment": template(container("v2", env={"READY_AFTER": "3"}))},
+        checks=("the_route_is_as_it_was",),
+    ),
+    Case(
+        "paused-in-git",
+        ODD,
+        "the manifest with the new version says that the Deployment is paused",
+        (End(Outcome.PROMOTED),),
+        then={"Deployment": {"spec": {**template(container("v2"))["spec"], "paused": True}}},
+        checks=("the_route_is_as_it_was",),
+    ),
+    Case(
+        "autoscaled",
+        ODD,
+        "an autoscaler has the number of pods, and gets no metrics",
+        (End(Outcome.PROMOTED),),
+        more=(_AUTOSCALER,),
         then={"Deployment": template(container("v2"))},
         checks=("the_route_is_as_it_was",),
     ),

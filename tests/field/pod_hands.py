@@ -89,6 +89,18 @@ async def change_again_and_again(world: World, folder: Path) -> None:
         await world.kubectl("set", "image", f"deployment/{NAME}", f"app={REGISTRY}/{NAME}:{version}")
 
 
+async def delete_the_new_pods(world: World, folder: Path) -> None:
+    """Whenever half of the traffic is shifted, delete the new pods, as who drains nodes does; three times."""
+    for _ in range(3):
+        await _held_at(world, 50)
+        began = time.time()
+        names = [pod["metadata"]["name"] for pod in world.pods("v2")]
+        await world.kubectl("delete", "pod", *names, "--wait=false")
+        await world.until("the weight was given back", lambda: canary_share(world.route) == 0)
+        with (folder / EXCUSED).open("a") as excused:
+            excused.write(f"{began} {time.time() + 1}\n")
+
+
 async def lose_the_old_pods(world: World, folder: Path) -> None:
     """Once half of the traffic is shifted, have the containers of the version in force crash."""
     await _held_at(world, 50)
@@ -155,6 +167,7 @@ HANDS: dict[str, Callable[[World, Path], Awaitable[None]]] = {
         add_a_second_release,
         roll_back_with_a_hold_and_change,
         change_again_and_again,
+        delete_the_new_pods,
         lose_the_old_pods,
         replace_by_force,
     )

@@ -41,6 +41,7 @@ class Said:
     outside: bool = False
     ending: str = ""
     ended: float | None = None
+    youngest: float | None = None
 
 
 def stage_of(backends: Backends) -> RouteStage:
@@ -214,6 +215,7 @@ def workload_view(
         trouble_outside=said.outside,
         ending=said.ending,
         ended=None if said.ended is None else at(said.ended),
+        youngest=None if said.youngest is None else at(said.youngest),
         rolling=deployment.rolling,
     )
 

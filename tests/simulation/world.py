@@ -473,6 +473,13 @@ class World:
                 words, ended = f"pod {pod.id}: container app ended, last exit code 1 (Error)", float(int(self.now))
                 self.pods_say = replace(self.pods_say, ending=words, ended=ended)
 
+    def evict(self, image: str, *, back: float = 1.0) -> None:
+        """All pods of an image are deleted, and others are made in their place."""
+        for rs in self.cluster.replica_sets.values():
+            for pod in rs.pods if rs.template.image == image else ():
+                pod.ready_at = self.now + back
+                self.pods_say = Said(youngest=float(int(self.now)))
+
     def resume(self) -> None:
         """`kubectl rollout resume`."""
         self.cluster.set_paused(False)

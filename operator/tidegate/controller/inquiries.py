@@ -18,7 +18,7 @@ from tidegate.runtime.store import Object
 
 log = structlog.get_logger(__name__)
 
-KEPT = frozenset({"namespace", "name", "uid", "resourceVersion", "deletionTimestamp", "ownerReferences"})
+KEPT = frozenset({"namespace", "name", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "ownerReferences"})
 """Fields of the metadata that are kept."""
 CONTENT = ("status", "endpoints", "ports")
 """What is kept of a pod and of an EndpointSlice: a pod's spec is the larger part of it, and tells no reason but which of its init

@@ -14,6 +14,9 @@ from tidegate.engine.turns import give_back, reject
 
 PATIENCE = timedelta(seconds=10)
 """How long the reason of a loss is waited for. Pods are read only when somebody waits for them, and nothing goes up meanwhile."""
+JUST_BEFORE = timedelta(seconds=2)
+"""A pod that takes the place of a deleted one is made before that one is missed, and both clocks are not quite the same."""
+REPLACED = "pods of it were deleted or evicted, and others made in their place"
 _TIMES = ("", "once", "twice", "three times")
 
 
@@ -45,7 +48,7 @@ def _why(draft: Draft) -> str:
 
 
 def _words(draft: Draft) -> str:
-    """Return the pods' own reason: how a container ended since there is traffic, else why they are not ready.
+    """Return why pods were lost: how a container ended since there is traffic, that they were deleted, or why they are not ready.
 
     Nodes tell times in whole seconds: what ends in the second in which traffic began has ended after that.
     """
@@ -53,7 +56,18 @@ def _words(draft: Draft) -> str:
     assert workload is not None
     exposed = draft.rollout.exposed_at
     crashed = workload.ended is not None and exposed is not None and workload.ended >= exposed.replace(microsecond=0)
-    return workload.ending if crashed else workload.trouble
+    return workload.ending if crashed else REPLACED if _replaced(draft) else workload.trouble
+
+
+def _replaced(draft: Draft) -> bool:
+    """Whether a pod was made as others were lost: in place of one that a person has deleted, or that was evicted or drained.
+
+    A container that ends or is not ready is started again in the same pod.
+    """
+    workload, lost = draft.workload, draft.rollout.lost
+    if workload is None or lost is None or workload.youngest is None:
+        return False
+    return workload.youngest >= lost.at.replace(microsecond=0) - JUST_BEFORE
 
 
 def _silence(draft: Draft) -> str:
@@ -68,8 +82,9 @@ def _outside(draft: Draft) -> bool:
     """Whether a loss can be no fault of the version: nodes or quotas are, or stable's pods are gone as well."""
     workload, old = draft.workload, draft.stable_set
     assert workload is not None
-    own = _words(draft) != workload.trouble
-    return (workload.trouble_outside and not own) or (old is not None and 2 * old.available < min(old.wanted, draft.replicas))
+    words = _words(draft)
+    moved = words == REPLACED or (workload.trouble_outside and words == workload.trouble)
+    return moved or (old is not None and 2 * old.available < min(old.wanted, draft.replicas))
 
 
 def _note(draft: Draft, pods: int) -> None:

@@ -113,6 +113,7 @@ class WorkloadView:
         trouble_outside: whether that can be no fault of the version: a quota, an image registry that is away, no node.
         ending: how a container of the candidate has ended last, in its own words; empty where none is known to have.
         ended: when that was, by its node's clock.
+        youngest: when the last of the candidate's pods was made; None where they were not read.
         autoscaler: its autoscaler; None where it has none.
         rolling: its strategy is RollingUpdate.
     """
@@ -130,6 +131,7 @@ class WorkloadView:
     trouble_outside: bool = False
     ending: str = ""
     ended: datetime | None = None
+    youngest: datetime | None = None
     autoscaler: AutoscalerView | None = None
     rolling: bool = True
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tidegate.api.names import ANNOTATION_DESIRED_REPLICAS, ANNOTATION_REVISION, LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE, Reason
 from tidegate.engine.snapshot import Blocker, Owner, ReplicaSetView, TemplateView, WorkloadView
-from tidegate.workloads.pods import Trouble, last_ending, pod_trouble, replica_set_trouble
+from tidegate.workloads.pods import Trouble, last_ending, last_made, pod_trouble, replica_set_trouble
 from tidegate.workloads.templates import (
     Json,
     containers_of,
@@ -140,7 +140,8 @@ def workload_view(workload: Workload) -> WorkloadView:
         twins=tuple(revision_of(rs) for rs in same[1:]),
         digest=digest,
     )
-    trouble, ending = _trouble(workload, chosen), last_ending(_pods_of(workload, chosen))
+    pods = tuple(_pods_of(workload, chosen))
+    trouble, ending = _trouble(workload, chosen), last_ending(pods)
     observed = int(status.get("observedGeneration") or 0) >= int(deployment["metadata"].get("generation") or 0)
     return WorkloadView(
         uid=deployment["metadata"]["uid"],
@@ -156,6 +157,7 @@ def workload_view(workload: Workload) -> WorkloadView:
         trouble_outside=trouble.outside,
         ending=ending.words if ending else "",
         ended=ending.at if ending else None,
+        youngest=last_made(pods),
         rolling=(spec.get("strategy") or {}).get("type", "RollingUpdate") == "RollingUpdate",
     )
 

@@ -113,6 +113,12 @@ def last_ending(pods: Iterable[Mapping[str, Any]]) -> Ending | None:
     return max(found, key=lambda ending: ending.at, default=None)
 
 
+def last_made(pods: Iterable[Mapping[str, Any]]) -> datetime | None:
+    """Return when the last of these pods was made, by the API server's clock in whole seconds; None where there is none."""
+    times = (_moment(pod["metadata"].get("creationTimestamp")) for pod in pods)
+    return max((time for time in times if time is not None), default=None)
+
+
 def replica_set_trouble(replica_set: Mapping[str, Any]) -> Trouble:
     """Return why a ReplicaSet cannot create pods (a quota, an admission policy); without words where it can."""
     for condition in (replica_set.get("status") or {}).get("conditions") or ():

@@ -129,6 +129,22 @@ def test_what_is_no_fault_of_the_version_does_not_count():
     assert world.status.stable.version == "v2"
 
 
+def test_pods_that_are_deleted_or_evicted_are_no_fault_of_the_version():
+    """Given nodes that are drained one after another, the version climbs anew each time, and is never rolled back for it."""
+    world = idle(policy(step(50, "10s"), step(100, "10s")))
+    world.apply("v2")
+    for _ in range(3):
+        assert world.crank(90, until=lambda: carried(world) == 50)
+        world.evict("v2", back=4)
+        assert world.crank(5, until=lambda: world.status.weight == 0)
+        said = world.status.message
+    finish(world)
+
+    assert "(pods of it were deleted or evicted, and others made in their place)" in said
+    assert world.status.stable.version == "v2"
+    assert events(world, "PodsLost") == []
+
+
 def test_a_loss_that_stable_shares_is_no_fault_of_the_version():
     """When stable's pods are gone as well, something else is wrong than the new version."""
     world = baking()

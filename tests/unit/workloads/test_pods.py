@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from tidegate.workloads.masking import masked
-from tidegate.workloads.pods import LAST_WORDS, MESSAGE_LIMIT, Trouble, last_ending, pod_trouble, replica_set_trouble
+from tidegate.workloads.pods import LAST_WORDS, MESSAGE_LIMIT, Trouble, last_ending, last_made, pod_trouble, replica_set_trouble
 from unit.workloads.objects import pod
 
 READY = {"name": "app", "ready": True, "state": {"running": {}}}
@@ -241,3 +243,11 @@ def test_long_keys_are_hidden_and_paths_are_not():
 
     assert masked("the key is AKIA0123456789ABCDEFGHIJ now") == "the key is *** now"
     assert masked(words) == words
+
+
+def test_when_the_last_pod_was_made():
+    """The youngest counts, also of those that are being deleted; of no pods nothing is known."""
+    pods = [{"metadata": {"name": f"p{second}", "creationTimestamp": f"2026-01-01T00:00:0{second}Z"}} for second in (1, 3, 2)]
+
+    assert last_made(pods) == datetime(2026, 1, 1, 0, 0, 3, tzinfo=UTC)
+    assert last_made([]) is None
