@@ -176,12 +176,7 @@ class RolloutStatus(Model):
     """The rollout that is on."""
 
     policy: Annotated[str, Field(max_length=300, description="Kind and name of the policy that it started with.")]
-    kept: Annotated[
-        str,
-        Field(
-            max_length=524288, description=_KEPT.format("`spec`, `exposedAt`, `skipToEnd`, `undoSince` and what is of the split")
-        ),
-    ] = ""
+    kept: Annotated[str, Field(max_length=524288, description=_KEPT.format("the policy and what it goes on from"))] = ""
     spec: Annotated[
         RolloutPolicySpec,
         Field(
