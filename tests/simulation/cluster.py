@@ -127,6 +127,8 @@ class Service:
     portless: frozenset[int] = frozenset()
     version: str = ""
     """The image whose pods alone it selects; empty where it selects all."""
+    ending: int = 0
+    """Endpoints that are being stopped and given out as ready all the same."""
 
 
 @dataclass

@@ -168,7 +168,9 @@ def user_view(seen: Seen, read: Service | None, status: ReleaseStatus, wanted: s
     if read is None:
         return view
     lacks = len(serving(seen.routes, seen.services) - read.addresses)
-    return replace(view, endpoints=len(read.addresses), lacks=lacks, portless=len(read.portless), gap=gap_of(read))
+    return replace(
+        view, endpoints=len(read.addresses), lacks=lacks, portless=len(read.portless), gap=gap_of(read), ending=read.ending
+    )
 
 
 def serving(routes: dict[str, Route], services: dict[str, Service]) -> frozenset[int]:

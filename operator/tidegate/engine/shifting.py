@@ -137,9 +137,11 @@ def _user_service_has_endpoints(draft: Draft) -> bool:
     draft.inquire = True
     nobody = user.endpoints == 0 and serving is not None and serving.ready > 0
     if (user.lacks == 0 and not nobody) or (user.lacks is not None and draft.patience_is_over()):
-        if not draft.committed or not _reaches_the_old(draft) or draft.patience_is_over():
+        at_once = draft.patience_is_over() or (draft.undoing and draft.rollout.undo is Cause.SPLIT)
+        if at_once or not (user.ending or (draft.committed and _reaches_the_old(draft))):
             return True
-        words = f"for Service {user.name} to be without the pods of {draft.stable.version}, which are being stopped"
+        whose = "the pods" if not draft.active else f"the pods of {(draft.stable if draft.committed else draft.candidate).version}"
+        words = f"for Service {user.name} to be without {whose}, which are being stopped"
         draft.wait_for(words, cause=True)
         return False
     why = f": {user.gap}" if user.gap else ""
@@ -148,7 +150,7 @@ def _user_service_has_endpoints(draft: Draft) -> bool:
 
 
 def _reaches_the_old(draft: Draft) -> bool:
-    """Whether pods that are being stopped are still endpoints: of the user's Service, too, and they may not answer on its port."""
+    """Whether pods that are to stop are still endpoints: of the user's Service, too, and they may not answer on its port."""
     service = draft.snap.stable_service
     return service is not None and service.revision == draft.stable.revision and service.endpoints + service.portless > 0
 

@@ -163,6 +163,7 @@ class ServiceView:
             do not.
         portless: number of ready endpoints that lack a port that routes name.
         gap: which port that is, in words; empty where none is lacking.
+        ending: for the user's Service, number of endpoints that are being stopped and given out as ready all the same.
     """
 
     name: str
@@ -179,6 +180,7 @@ class ServiceView:
     diverted: str = ""
     portless: int = 0
     gap: str = ""
+    ending: int = 0
 
     @property
     def untouched(self) -> bool:

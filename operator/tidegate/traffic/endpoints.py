@@ -15,11 +15,13 @@ class Reach:
         whole: what tells those apart that can be reached on every port that routes name.
         partial: likewise those that lack one of these ports.
         gap: what is missing, in words; empty where nothing is.
+        ending: number of those that are being stopped and are given out as ready all the same (publishNotReadyAddresses).
     """
 
     whole: frozenset[object] = frozenset()
     partial: frozenset[object] = frozenset()
     gap: str = ""
+    ending: int = 0
 
 
 def reach_of(service: Mapping[str, Any], slices: Iterable[Mapping[str, Any]], ports: Iterable[int]) -> Reach:
@@ -33,18 +35,19 @@ def reach_of(service: Mapping[str, Any], slices: Iterable[Mapping[str, Any]], po
         slices: its EndpointSlices.
         ports: numbers of the Service's ports that routes name; none where that is not known: then all that are ready count.
     """
-    had = _ready(slices)
+    slices = tuple(slices)
+    had, ending = _ready(slices), _ending(slices)
     wanted = dict.fromkeys(sorted(ports))
     found = {number: port for number in wanted if (port := _port(service, number)) is not None}
     name = service["metadata"]["name"]
     unknown = [number for number in wanted if number not in found]
     if unknown:
-        return Reach(partial=frozenset(had), gap=f"Service {name} has no port {unknown[0]}, which a route names")
+        return Reach(partial=frozenset(had), gap=f"Service {name} has no port {unknown[0]}, which a route names", ending=ending)
     names = {str(port.get("name") or ""): port for port in found.values()}
     whole = frozenset(key for key, has in had.items() if names.keys() <= has)
     partial = frozenset(had) - whole
     lacked = next((port for own, port in names.items() if any(own not in had[key] for key in partial)), None)
-    return Reach(whole, partial, _words(name, len(partial), lacked) if lacked is not None else "")
+    return Reach(whole, partial, _words(name, len(partial), lacked) if lacked is not None else "", ending)
 
 
 def _ready(slices: Iterable[Mapping[str, Any]]) -> dict[object, set[str]]:
@@ -59,6 +62,11 @@ def _ready(slices: Iterable[Mapping[str, Any]]) -> dict[object, set[str]]:
                 key = (endpoint.get("targetRef") or {}).get("uid") or tuple(endpoint["addresses"])
                 found.setdefault(key, set()).update(ports)
     return found
+
+
+def _ending(slices: Iterable[Mapping[str, Any]]) -> int:
+    states = (endpoint.get("conditions") or {} for piece in slices for endpoint in piece.get("endpoints") or ())
+    return sum(bool(state.get("terminating")) and state.get("ready") is not False for state in states)
 
 
 def _port(service: Mapping[str, Any], number: int) -> Mapping[str, Any] | None:

@@ -158,7 +158,14 @@ def with_endpoints(
     for role, pieces in own:
         service = services.of(role)
         serving |= reach_of(service, pieces, ports).whole if service is not None else set()
-    return replace(view, endpoints=len(has.whole), lacks=len(serving - has.whole), portless=len(has.partial), gap=has.gap)
+    return replace(
+        view,
+        endpoints=len(has.whole),
+        lacks=len(serving - has.whole),
+        portless=len(has.partial),
+        gap=has.gap,
+        ending=has.ending,
+    )
 
 
 def service_view(

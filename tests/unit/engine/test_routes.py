@@ -399,3 +399,19 @@ def test_route_does_not_go_back_to_a_service_without_reachable_endpoints():
     assert stuck
     assert stage is RouteStage.SPLIT
     assert "waits for Service checkout to have the endpoints that serve: 4 ready pods have no port named gone" in said
+
+
+def test_route_does_not_go_back_to_a_service_that_gives_out_pods_that_are_being_stopped():
+    """Given publishNotReadyAddresses, requests would go to a version that was shut out, until its pods are gone."""
+    world = at_weight(50, policy(step(50, "1h"), step(100)))
+    world.cluster.services[USER].ending = 2
+    world.ask("rollback/1")
+
+    stuck = not world.crank(60, until=lambda: world.status.phase is Phase.ROLLED_BACK)
+    said, stage = world.status.message, stage_of(world.cluster.routes["web"].backends)
+    world.cluster.services[USER].ending = 0
+    finish(world, Phase.ROLLED_BACK)
+
+    assert stuck
+    assert stage is RouteStage.SPLIT
+    assert "waits for Service checkout to be without the pods of v2, which are being stopped" in said
