@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from typing import Any, TypeVar
 import pytest
 
 from tidegate.api.crds import KINDS
+from tidegate_sandbox.cluster import ClusterInfo
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
@@ -50,12 +52,30 @@ def apply(text: str) -> None:
     kubectl("apply", "--server-side", "--force-conflicts", "--field-manager=tidegate-tests", "-f", "-", stdin=text)
 
 
+def once(what: str, do: Callable[[], None]) -> None:
+    """Do to the cluster what all tests need and none undoes: once for all workers of a test run, while the others wait for it.
+
+    Args:
+        what: name of it.
+        do: does it; what fails is tried again by whoever needs it next.
+    """
+    folder = ClusterInfo.from_environment().directory
+    mark = folder / f"{what}-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+    with (folder / f"{what}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not mark.exists():
+            do()
+            mark.touch()
+
+
 def install_crds() -> None:
     """Install the kinds and wait until the API server serves them."""
-    folder = str(ROOT / "crds")
-    kubectl("apply", "--server-side", "--force-conflicts", "--field-manager=tidegate-tests", "-k", folder)
-    names = [f"crd/{kind.crd_name}" for kind in KINDS]
-    established(*names)
+    once("crds", _apply_crds)
+
+
+def _apply_crds() -> None:
+    kubectl("apply", "--server-side", "--force-conflicts", "--field-manager=tidegate-tests", "-k", str(ROOT / "crds"))
+    established(*(f"crd/{kind.crd_name}" for kind in KINDS))
 
 
 def established(*names: str) -> None:

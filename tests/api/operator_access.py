@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import yaml
 from aiohttp import web
 
-from api.cluster_access import ROOT, apply, established, kubectl, run
+from api.cluster_access import ROOT, apply, established, kubectl, once, run
 from api.cluster_client_access import api_server
 from api.fault_proxy import FaultProxy, fault_proxy
 from api.shop import install_httproutes
@@ -35,6 +35,10 @@ PATIENCE = 60.0
 
 def install() -> None:
     """Install deploy/ but for the Deployment and the admission policies: here Deployments stay paused between rollouts."""
+    once("operator", _install)
+
+
+def _install() -> None:
     objects = [found for found in yaml.safe_load_all(kubectl("kustomize", str(ROOT / "deploy"))) if found]
     definitions = [found for found in objects if found["kind"] in {"CustomResourceDefinition", "Namespace"}]
     apply(yaml.safe_dump_all(definitions))

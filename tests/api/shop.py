@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from api.cluster_access import apply, established, eventually, install_crds, kubectl, namespace, run
+from api.cluster_access import apply, established, eventually, install_crds, kubectl, namespace, once, run
 from api.cluster_client_access import api_server
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.resources import DEPLOYMENTS, PODS, RELEASES, REPLICA_SETS
@@ -144,6 +144,10 @@ def deployment_body(image: str, *, replicas: int, **spec: Any) -> Json:
 
 def install_httproutes() -> None:
     """Install the kind HTTPRoute, where the cluster came up without a gateway."""
+    once("httproutes", _install_httproutes)
+
+
+def _install_httproutes() -> None:
     if run("kubectl", "get", "crd", "httproutes.gateway.networking.k8s.io").returncode:
         try:
             files = binaries.files("contour", "crds")

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 import yaml
 
-from api.cluster_access import ROOT, apply, eventually, kubectl, run
+from api.cluster_access import ROOT, apply, eventually, kubectl, once, run
 from api.cluster_client_access import api_server, kubeconfig_with
 from e2e import invariants
 from e2e.history import History
@@ -37,18 +36,17 @@ def sandbox() -> ClusterInfo:
 
 @pytest.fixture(scope="session")
 def installed(sandbox: ClusterInfo) -> None:
-    """deploy/ is applied, once for all workers of a test run, and its admission policies are in force."""
-    mark = sandbox.directory / f"e2e-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
-    with (sandbox.directory / "e2e.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not mark.exists():
-            # A sandbox without a gateway plays an older cluster, which cannot hold templates by itself either.
-            install(held_by_policy="gateway" in sandbox.parts)
-            mark.touch()
+    """deploy/ is applied, and its admission policies are in force."""
+    # A sandbox without a gateway plays an older cluster, which cannot hold templates by itself either.
+    install(held_by_policy="gateway" in sandbox.parts)
 
 
 def install(*, held_by_policy: bool) -> None:
     """Apply deploy/ but for the Deployment: the tests start the operator themselves, with the ServiceAccount of its pod."""
+    once("deploy-held" if held_by_policy else "deploy", partial(_install, held_by_policy=held_by_policy))
+
+
+def _install(*, held_by_policy: bool) -> None:
     folder = ROOT / "deploy" if held_by_policy else ROOT / "deploy" / "overlays" / "without-admission"
     objects = [document for document in yaml.safe_load_all(kubectl("kustomize", str(folder))) if document]
     definitions = [found for found in objects if found["kind"] in {"CustomResourceDefinition", "Namespace"}]
