@@ -8,7 +8,7 @@ RUN := $(VENV)/.run
 READY := $(VENV)/.ready
 INSTALL := requirements/install.py
 PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-strip-extras --allow-unsafe
-WORKERS ?= 3
+WORKERS ?= 4
 
 SIMULATED := --policy examples/policy-seed.yaml --fault 5 --onset 30m --runs 10
 
@@ -68,8 +68,8 @@ audit: ## Look pinned dependencies up in the advisories of the package index; ST
 sbom: $(VENV)/.pip ## Write the bill of materials of the locked packages (CycloneDX), build/tidegate.cdx.json; asks no index
 	$(BIN)/python requirements/sbom.py build/tidegate.cdx.json
 
-fuzz: $(READY) ## The fuzz tests with a hundred times as many examples, other ones each time: about an hour
-	TIDEGATE_FUZZ=100 $(BIN)/pytest -n $(WORKERS) --timeout 0 tests/unit/fuzz
+fuzz: $(READY) ## The fuzz tests with a hundred times as many examples, the simulation with ten times, other ones each time: over an hour
+	TIDEGATE_FUZZ=100 $(BIN)/pytest -n $(WORKERS) --timeout 0 tests/unit/fuzz tests/simulation
 
 crds: $(READY) ## Write crds/ and docs/reference.md from the models
 	$(BIN)/python -m tidegate.api.crds crds charts/tidegate/files/crds

@@ -1,9 +1,11 @@
-"""How property tests choose their examples, in all suites."""
+"""How property tests choose their examples, in all suites, and in which order tests run that run side by side."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # The same examples in every run: a change is judged by what it does, not by the luck of the draw. Other ones are tried by
@@ -11,3 +13,24 @@ from hypothesis import settings
 settings.register_profile("usual", derandomize=True, database=None, deadline=None)
 settings.register_profile("search", deadline=None)
 settings.load_profile("search" if int(os.environ.get("TIDEGATE_FUZZ", "1")) > 1 else "usual")
+
+HERE = Path(__file__).parent
+WAITING = {"api", "e2e", "faults", "sandbox"}
+"""Folders whose tests mostly wait for a cluster; the others keep a processor busy."""
+BY_THEN = 0.8
+"""Share of the tests that only compute after which the last of those that wait begins: what takes long is not left for the end."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mix tests that wait with tests that compute, where workers share them: no processor is idle now and in demand by all then."""
+    if not hasattr(config, "workerinput"):
+        return
+    waiting = [item for item in items if _waits(item)]
+    computing = [item for item in items if not _waits(item)]
+    places = [(BY_THEN * number / len(waiting), item) for number, item in enumerate(waiting)]
+    places += [(number / len(computing), item) for number, item in enumerate(computing)]
+    items[:] = [item for _, item in sorted(places, key=lambda place: place[0])]
+
+
+def _waits(item: pytest.Item) -> bool:
+    return item.path.relative_to(HERE).parts[0] in WAITING

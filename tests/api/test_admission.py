@@ -14,7 +14,7 @@ import yaml
 
 from api.cluster_access import ROOT, Answer, Api, api_proxy, apply, eventually, install_crds, kubectl, namespace, needs_api, run
 
-pytestmark = needs_api
+pytestmark = [*needs_api, pytest.mark.xdist_group("admission")]
 
 DEPLOY = ROOT / "deploy"
 MERGE = "application/merge-patch+json"

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from api.test_prometheus_real import binary, free_port
 from tidegate.cli.main import app
 
-pytestmark = [pytest.mark.api, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.api, pytest.mark.timeout(180), pytest.mark.xdist_group("cli-backtest")]
 
 STEP = 10
 """Seconds between two samples."""

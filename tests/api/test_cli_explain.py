@@ -20,7 +20,7 @@ from tidegate.cli.main import app
 from tidegate.engine.judging import alpha_of, judged
 from tidegate.judge.reading import Counts, Reading, Tally
 
-pytestmark = needs_api
+pytestmark = [*needs_api, pytest.mark.xdist_group("cli-explain")]
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 GATE = {

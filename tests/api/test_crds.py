@@ -33,7 +33,7 @@ from tidegate.api.status import (
     StepStatus,
 )
 
-pytestmark = needs_api
+pytestmark = [*needs_api, pytest.mark.xdist_group("crds")]
 
 GROUP_PATH = "/apis/tidegate.dev/v1alpha1"
 CORPUS = ROOT / "tests" / "corpus"

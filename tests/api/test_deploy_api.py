@@ -14,7 +14,7 @@ import yaml
 from api.cluster_access import Answer, Api, api_proxy, install_crds, kubectl, namespace, needs_api, run
 from api.manifests import KUBECONFORM, Key, helm, kustomize, needs_helm, needs_kubeconform
 
-pytestmark = needs_api
+pytestmark = [*needs_api, pytest.mark.xdist_group("deploy-api")]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from api.cluster_access import ROOT, eventually, install_crds, kubectl, namespac
 from api.people import RELEASER, Person, editor, of_role, of_the_whole_cluster, rights
 from api.test_admission import in_force
 
-pytestmark = needs_api
+pytestmark = [*needs_api, pytest.mark.xdist_group("deputy")]
 
 Json = dict[str, Any]
 DEPLOYMENT = rights("apps", "deployments", "get", "patch")

@@ -18,7 +18,7 @@ from api.test_admission import deployment, image, in_force
 from tidegate.cluster.errors import NotFound
 from tidegate.cluster.resources import DEPLOYMENTS, RELEASES
 
-pytestmark = needs_api
+pytestmark = [*needs_api, pytest.mark.xdist_group("guard")]
 
 Json = dict[str, Any]
 DEPLOY = ROOT / "deploy"

@@ -27,7 +27,7 @@ from tidegate.prometheus.queries import Names, pods_of
 from tidegate.prometheus.reader import Reader
 from tidegate_sandbox import binaries, cache
 
-pytestmark = [pytest.mark.api, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.api, pytest.mark.timeout(120), pytest.mark.xdist_group("prometheus-real")]
 
 NAMES = Names(
     namespace="shop",

@@ -22,7 +22,7 @@ from tidegate.prometheus.counters import raw_counters
 from tidegate.prometheus.promql import Names, fill, literally, self_contained
 from tidegate.prometheus.queries import queries
 
-pytestmark = [pytest.mark.api, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.api, pytest.mark.timeout(120), pytest.mark.xdist_group("promql-injection")]
 
 HOSTILE = [
     'a"b',

@@ -20,6 +20,7 @@ import pytest
 
 from unit.supply.programs import ROOT, loaded
 
+pytestmark = pytest.mark.xdist_group("install")
 INSTALL = ROOT / "requirements" / "install.py"
 
 
