@@ -9,6 +9,7 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from simulation.autoscaler import Autoscaler
+from simulation.effort import TIMES
 from simulation.policies import carried, idle, policy, step
 from tidegate.workloads.autoscaling import READS
 
@@ -124,7 +125,8 @@ moves = st.lists(
 )
 
 
-@settings(max_examples=12, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@pytest.mark.no_cover
+@settings(max_examples=4 * TIMES, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @example(phase="most", moves=[(90.0, 5.0, ""), (5.0, 20.0, ""), (34.0, 8.0, ""), (17.0, 16.0, "resume")], window=30.0, idle_use=0.0)
 @example(phase="preview", moves=[(1.0, 8.0, "")], window=60.0, idle_use=0.0)
 @example(phase="most", moves=[(40.0, 20.0, ""), (5.0, 11.0, "")], window=5.0, idle_use=0.05)

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from simulation.cluster import APP, CANARY, CONTROLLERS, STRANGER, USER, Controller
+from simulation.effort import TIMES
 from simulation.oracle import Oracle
 from simulation.world import KINDS, World
 from tidegate.api.names import Condition, Phase
@@ -352,10 +353,10 @@ class Rollouts(RuleBasedStateMachine):
 
 TestRollouts = Rollouts.TestCase
 
-# Whole lives take minutes where coverage is measured beside two other workers.
-TestRollouts.pytestmark = [pytest.mark.timeout(900)]
+# Whole lives take minutes beside other workers; to measure coverage would double them.
+TestRollouts.pytestmark = [pytest.mark.timeout(900 * TIMES), pytest.mark.no_cover]
 TestRollouts.settings = settings(
-    max_examples=250,
+    max_examples=125 * TIMES,
     stateful_step_count=12,
     suppress_health_check=list(HealthCheck),
 )

@@ -64,6 +64,7 @@ def finite(value: Any) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
+@pytest.mark.no_cover
 class TestAnyLife:
     @given(st.sampled_from(GATES), st.lists(regimes, min_size=1, max_size=6), seeds)
     @fuzz(150)
@@ -102,6 +103,7 @@ class TestAnyLife:
             assert state.verdict is not Verdict.FAIL
 
 
+@pytest.mark.no_cover
 class TestRecovery:
     """No past blinds a gate for good: a version of which all requests fail is found, whatever was before."""
 

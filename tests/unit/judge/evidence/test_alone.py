@@ -16,6 +16,7 @@ def release(rng, p_c, p_b, *, before=30, after=120, offset=0.0):
         yield interval(1000, binomial(rng, 1000, p_c), 0, 0, start=60.0 * (before + look), alone=True)
 
 
+@pytest.mark.no_cover
 class TestFalseAlarms:
     @pytest.mark.parametrize("offset", [0.0, 0.01])
     def test_like_stable_was(self, offset):

@@ -151,6 +151,7 @@ class TestTheDiscount:
         assert pytest.approx(1 / (0.99 / 1000 + 0.01 / 2)) == math.exp(found)
 
 
+@pytest.mark.no_cover
 class TestHealthyReleases:
     """Bursts of geometric size with mean 5 in both versions, an hour of looks every 5 s, no increase allowed, 1 in 300."""
 

@@ -54,6 +54,7 @@ class TestFactors:
         assert pytest.approx(min(distance(0.0001 * k) for k in range(1, 9490)), rel=1e-5) == distance(found)
 
 
+@pytest.mark.no_cover
 class TestFalseAlarms:
     @pytest.mark.parametrize(
         ("p_b", "slope", "offset", "share", "up"),

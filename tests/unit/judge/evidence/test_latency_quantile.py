@@ -58,6 +58,7 @@ def at(middle, place):
     return tuple(middle * place * 2.0 ** (step / 8) for step in range(-9, 11))
 
 
+@pytest.mark.no_cover
 class TestFalseAlarms:
     """At 95% confidence at most one release in 20 on the limit is ever decided wrongly."""
 
@@ -250,6 +251,7 @@ def values(bounds, total, over, x):
     return result
 
 
+@pytest.mark.no_cover
 class TestExactly:
     """Sums over everything that can happen, and closed forms."""
 

@@ -36,6 +36,7 @@ def median(looks):
     return sorted(look or math.inf for look in looks)[len(looks) // 2]
 
 
+@pytest.mark.no_cover
 class TestFalseAlarms:
     """At 95% confidence at most one release in 20 on the limit is ever decided wrongly; most of the time it is far fewer."""
 
@@ -145,6 +146,7 @@ def outcomes(shares, requests):
             yield Tally(float(requests), over=tuple(float(sum(counts[i + 1 :])) for i in range(len(shares)))), chance
 
 
+@pytest.mark.no_cover
 class TestExactly:
     """Sums over everything that can happen, and closed forms."""
 

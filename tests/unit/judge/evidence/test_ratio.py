@@ -88,6 +88,7 @@ def simpson(a: float, b: float, x: float, size: int = 20_000) -> float:
     return step / 3 * (points[0] + 4 * sum(points[1::2]) + 2 * sum(points[2:-1:2]) + points[-1])
 
 
+@pytest.mark.no_cover
 class TestFalseAlarms:
     """At 95% confidence at most one release in 20 at the limit is ever decided wrongly, in 180 looks at 1,000 requests."""
 

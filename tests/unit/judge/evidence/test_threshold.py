@@ -33,6 +33,7 @@ class TestFactors:
         assert pytest.approx(expected) == 12 * log_bad + 488 * log_good
 
 
+@pytest.mark.no_cover
 class TestFalseAlarms:
     @pytest.mark.parametrize(("limit", "up"), [(0.01, True), (0.001, True), (0.3, True), (0.02, False)])
     @pytest.mark.parametrize("which", ["harm", "proof"])
