@@ -39,7 +39,7 @@ class VictoriaMetrics:
             return f"too long query; got {length} bytes; mustn't exceed `-search.maxQueryLen=16384` bytes"
         if "histogram_count" in query:
             echo = json.dumps(query)
-            return f'error when executing query={echo} for (time=1767323045000, step=300000): unknown func "histogram_count"'
+            return f'error when executing query={echo} for (time=1767323045, step=300): unsupported function "histogram_count"'
         return ""
 
 
@@ -91,7 +91,7 @@ async def test_an_error_of_a_query_takes_nothing_from_others(prometheus, connect
     """Whatever it makes the server say: only the server's own lack counts."""
     prometheus.gives([], to=PROBE)
     prometheus.gives_value("7", to="a or histogram_count(b)")
-    prometheus.refuses('unknown func "histogram_count"', to="mine or histogram_count(b)")
+    prometheus.refuses('unsupported function "histogram_count"', to="mine or histogram_count(b)")
     connection = connect(prometheus.address)
 
     refused = await connection.query("mine or histogram_count(b)", AT)
@@ -134,7 +134,7 @@ async def test_the_reason_is_told_and_not_the_query(prometheus, connect):
     answer = await connect(prometheus.address).query(f'histogram_count({"x" * 2000}{{a="b"}})', AT)
 
     assert isinstance(answer, Trouble)
-    assert answer.message == 'Prometheus connection default: Prometheus says: unknown func "histogram_count" (HTTP 400)'
+    assert answer.message == 'Prometheus connection default: Prometheus says: unsupported function "histogram_count" (HTTP 400)'
 
 
 def test_words_without_a_query_stay():
