@@ -57,6 +57,7 @@ class Oracle:
         self._shut_stays_shut(made, stored=stored)
         self._others_keep_their_share(made)
         self._ready_means_done(made)
+        self._people_are_called(made)
         if stored:
             self._judged_pods_live_on(before, after)
         if made.complete and not self.world.stale:
@@ -212,6 +213,13 @@ class Oracle:
             assert not made.plan.looks
             assert made.plan.due is None
         assert len(made.plan.status.message) <= 1024
+
+    def _people_are_called(self, made: Pass) -> None:
+        """Where nobody but a person can end what is told to be waited for, the Release is Stalled, unless it is being deleted."""
+        told = made.plan.waits[0].wait if made.plan.waits else None
+        if told is not None and told.terms.person and made.snapshot.release.deleting is None:
+            stalled = any(c.type == Condition.STALLED and c.status == "True" for c in made.plan.status.conditions)
+            assert stalled, f"nobody but a person can end {told.name}, and nobody is called: {made.plan.status.message}"
 
     def _judged_pods_live_on(self, before: ReleaseStatus, after: ReleaseStatus) -> None:
         last = after.last_rollout

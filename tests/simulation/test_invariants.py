@@ -262,6 +262,12 @@ class Rollouts(RuleBasedStateMachine):
             self.world.crash(image, pods=pods)
             self.spend(float(seconds))
 
+    @precondition(lambda self: "web" in self.world.cluster.routes)
+    @rule()
+    def a_parent_never_speaks(self) -> None:
+        """The route has another parent, by a controller that says nothing."""
+        self.world.cluster.routes["web"].mute = "Gateway internal"
+
     @rule(
         what=st.sampled_from(
             [
@@ -317,6 +323,8 @@ class Rollouts(RuleBasedStateMachine):
         world.cluster.router_works, world.cluster.start_up, world.cluster.behind = True, {}, set()
         world.policy, world.readable, world.cluster.ports = SPEC, True, {}
         world.shared = False
+        for route in world.cluster.routes.values():
+            route.mute = ""
         for pod in (pod for rs in world.cluster.replica_sets.values() for pod in rs.pods):
             pod.port = "http"
         if USER in world.cluster.services:

@@ -38,6 +38,7 @@ from tidegate.engine.plan import (
 )
 from tidegate.engine.routing import traffic_in_force
 from tidegate.engine.snapshot import AutoscalerView, Blocker, Owner, PolicyView, ReleaseView, Request, Snapshot, Verb, WorkloadView
+from tidegate.engine.waits import Wait
 from tidegate.judge.reading import Counts, Reading, Tally
 
 ROLE_NAMES = {Role.STABLE: STABLE, Role.CANARY: CANARY}
@@ -125,6 +126,8 @@ class World:
         self.readable = True
         """Whether the API server answers when they are listed."""
         self.last: Pass | None = None
+        self.words: dict[Wait, str] = {}
+        """All that people were told that the Release waits for."""
         self.after_write: Callable[[str], None] = lambda _: None
         self.refused: tuple[type[Action], ...] = ()
         """Writes that the API server refuses."""
@@ -234,6 +237,7 @@ class World:
             snapshot = self.snapshot()
             plan = decide(snapshot, at(self.now))
         self.last = made = Pass(snapshot, plan)
+        self.words |= {waiting.wait: waiting.words for waiting in plan.waits[:1]}
         self.inquired = plan.inquire and (self.inquired or self.readable)
         self.selected = self.selected and plan.inquire_selected
         if self.gone:

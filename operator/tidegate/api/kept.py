@@ -27,7 +27,9 @@ UNREADABLE = "unreadable"
 """State of a test whose text could not be read: the judge says so, and begins anew."""
 _SHOWN_OF_GATE = frozenset({"name", "verdict", "stable", "canary", "message", "looks", "at", "telemetry"})
 _HIDDEN = {
-    "rollout": frozenset({"spec", "splitHarmless", "splitAt", "exposedAt", "undoSince", "skipToEnd"}),
+    "rollout": frozenset(
+        {"spec", "splitHarmless", "splitAt", "exposedAt", "undoSince", "skipToEnd", "routeAwaited", "routeOverdue"}
+    ),
     "lastRollout": frozenset({"gates"}),
 }
 

@@ -136,7 +136,8 @@ class RolloutPolicySpec(Model):
         Duration,
         Field(
             description=(
-                "Longest time for pods of the new version to become available, at least 1s; then onDeadline counts. Default: 10m."
+                "Longest time for pods of the new version to become available, and for the routes to be in force when the rollout "
+                "waits for them, at least 1s; then onDeadline counts. Default: 10m."
             )
         ),
         AT_LEAST_1S,

@@ -192,6 +192,13 @@ class RolloutStatus(Model):
         Field(max_length=32, description="Looks that saw enough requests go through the split unharmed."),
     ] = ()
     exposed_at: Annotated[Time | None, Field(description="When the new version first got traffic.")] = None
+    route_awaited: Annotated[
+        Time | None,
+        Field(description="Since when the rollout waits for its routes to be in force; progressDeadline counts from here."),
+    ] = None
+    route_overdue: Annotated[
+        bool | None, Field(description="Whether the progressDeadline has passed meanwhile, where onDeadline is Wait.")
+    ] = None
     skip_to_end: Annotated[bool, Field(description="A person asked for full promotion: holds and gates are not waited for.")] = (
         False
     )

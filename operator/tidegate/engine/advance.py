@@ -13,6 +13,7 @@ from tidegate.engine.draft import Draft, carries, silence
 from tidegate.engine.scoring import Result
 from tidegate.engine.sizing import canary_size, cut_from
 from tidegate.engine.turns import reject, trouble
+from tidegate.engine.waits import Wait
 
 
 def originals_are_noted(draft: Draft) -> bool:
@@ -36,17 +37,17 @@ def first_step_begins(draft: Draft) -> bool:
     if not draft.climbing or draft.step is not None:
         return False
     if draft.replicas == 0:
-        draft.wait_for("for the Deployment to be scaled up from 0")
+        draft.wait_for(Wait.SCALED_UP, "for the Deployment to be scaled up from 0")
         return False
     if not draft.routes_carry(0):
         waiting = [r for r in draft.snap.routes if not (r.exists and r.matches and r.accepted and carries(r, 0))]
         named = (
             f"for HTTPRoute {', '.join(route.name for route in waiting)} to be prepared" if waiting else "for a route to be named"
         )
-        draft.wait_for(silence(waiting) or named)
+        draft.wait_for(Wait.ROUTE_PREPARED, silence(waiting) or named)
         return False
     if not draft.rollout.skip_to_end and (blocked := gates.held(draft)):
-        draft.wait_for(blocked)
+        draft.wait_for(Wait.GATE, blocked)
         return False
     if draft.routed and draft.rollout.split_at is None:
         draft.set_rollout(split_at=draft.now)
@@ -88,21 +89,27 @@ def deadline_passes(draft: Draft) -> bool:
     reason = f": {gap or draft.workload.trouble}" if gap or draft.workload.trouble else ""
     what = "could not be reached" if gap else "did not become ready"
     message = f"its pods {what} within {format_duration(draft.spec.progress_deadline)}{reason}"
-    if draft.spec.on_deadline is DeadlineAction.WAIT:
-        return _waits_on(draft, step, message)
-    reject(draft, Cause.DEADLINE, message)
-    draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}", warn=True)
-    draft.begin_undo(Cause.DEADLINE, message)
-    return True
-
-
-def _waits_on(draft: Draft, step: StepStatus, message: str) -> bool:
+    if draft.spec.on_deadline is DeadlineAction.UNDO:
+        undo_in_time(draft, message)
+        return True
     if step.overdue:
         return False
     draft.set_step(overdue=True)
+    tell_that_it_waits_on(draft, message)
+    return True
+
+
+def undo_in_time(draft: Draft, message: str) -> None:
+    """Take back a rollout that its progressDeadline has ended: no verdict on the version, which waits for a retry."""
+    reject(draft, Cause.DEADLINE, message)
+    draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}", warn=True)
+    draft.begin_undo(Cause.DEADLINE, message)
+
+
+def tell_that_it_waits_on(draft: Draft, message: str) -> None:
+    """Say in an Event that the progressDeadline has passed, and that the policy wants it to be no end."""
     words = f"{draft.candidate.version} waits on at {draft.status.weight}%, as onDeadline says: {message}"
     draft.notice(EventReason.DEADLINE, words, warn=True)
-    return True
 
 
 def _time_does_not_count(draft: Draft, step: StepStatus) -> bool:
@@ -152,10 +159,14 @@ def _gap(draft: Draft) -> str:
 
 
 def _wait_for_pods(draft: Draft) -> None:
-    words = _missing(draft)
-    if draft.step is not None and draft.step.overdue:
-        words += f"; progressDeadline ({format_duration(draft.spec.progress_deadline)}) has passed, and onDeadline is Wait"
-    draft.wait_for(words)
+    draft.wait_for(Wait.PODS, _missing(draft))
+
+
+def _wait_for_route(draft: Draft, words: str) -> None:
+    """Say that a weight which was given is not in force; a router that says nothing at all is told from a parent that does not."""
+    waiting = [route for route in draft.snap.routes if not route.accepted]
+    away = bool(waiting) and not any(route.heard or route.trouble for route in waiting)
+    draft.wait_for(Wait.ROUTER_AWAY if away else Wait.ROUTE_CARRIES, silence(waiting) or words)
 
 
 def _missing(draft: Draft) -> str:
@@ -179,15 +190,15 @@ def weight_is_given(draft: Draft) -> bool:
         _wait_for_pods(draft)
         return False
     if lost is not None and lost.unexplained:
-        draft.wait_for(f"to know why {draft.candidate.version} lost pods")
+        draft.wait_for(Wait.LOSS_EXPLAINED, f"to know why {draft.candidate.version} lost pods")
         return False
     if draft.snap.blockers:
-        draft.wait_for(_removal(draft))
+        draft.wait_for(Wait.REMOVAL, _removal(draft))
         return False
     # The gates passed before the pods were asked for; what they have seen since counts, too.
     blocked = gates.unmet(draft, draft.rollout.exposed_at) if before > 0 else gates.held(draft)
     if blocked and not draft.rollout.skip_to_end:
-        draft.wait_for(blocked)
+        draft.wait_for(Wait.GATE, blocked)
         return False
     draft.set(weight=step.weight)
     draft.set_step(given=step.weight, pods=needed(draft))
@@ -230,7 +241,7 @@ def hold_begins(draft: Draft) -> bool:
     if not draft.climbing or step is None or step.since is not None or draft.status.weight != step.weight:
         return False
     if not draft.routes_carry(step.weight):
-        draft.wait_for(f"for the route to carry {step.weight}%")
+        _wait_for_route(draft, f"for the route to carry {step.weight}%")
         return False
     if step.weight == 0 and not _pods_ready(draft):
         _wait_for_pods(draft)
@@ -262,25 +273,25 @@ def step_ends(draft: Draft) -> bool:
     if draft.now < step.until and not _proven(draft, step):
         draft.wake(step.until)
         what = "bake" if step.weight == 100 else f"hold of step {step.index + 1}"
-        draft.wait_for(f"until {step.until:%H:%M:%S} UTC ({what})")
+        draft.wait_for(Wait.HOLD_ENDS, f"until {step.until:%H:%M:%S} UTC ({what})")
         return False
     if not _pods_ready(draft):
         _wait_for_pods(draft)
         return False
     if draft.status.weight != step.weight or not draft.routes_carry(step.weight):
-        draft.wait_for(f"for the route to carry {step.weight}% again")
+        _wait_for_route(draft, f"for the route to carry {step.weight}% again")
         return False
     if draft.snap.blockers:
-        draft.wait_for(_removal(draft))
+        draft.wait_for(Wait.REMOVAL, _removal(draft))
         return False
     if not gates.looked(draft):
         return False
     if step.weight > 0 and not draft.rollout.skip_to_end and (blocked := gates.unmet(draft, step.since)):
-        draft.wait_for(blocked)
+        draft.wait_for(Wait.GATE, blocked)
         return False
     if (total := gates.score_now(draft)) is not None:
         if total.result is Result.WAIT:
-            draft.wait_for(f"for the gates to be decided: {total.words}")
+            draft.wait_for(Wait.SCORE, f"for the gates to be decided: {total.words}")
             return False
         if total.result is Result.WARN:
             draft.notice(EventReason.GATE_BREACHED, f"Step {step.index + 1} ends with a warning: {total.words}", warn=True)

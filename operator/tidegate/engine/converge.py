@@ -29,6 +29,7 @@ from tidegate.engine.shifting import pin_actions, route_actions, service_actions
 from tidegate.engine.snapshot import Owner, ReplicaSetView
 from tidegate.engine.standing import is_native, rolls_natively, strays
 from tidegate.engine.turns import rejection, rolls_on
+from tidegate.engine.waits import Wait
 
 _ROUNDING = 1e-6
 
@@ -309,7 +310,7 @@ def _hand_back(draft: Draft) -> Iterator[Action]:
     sets = workload.replica_sets if workload else ()
     ours = [rs for rs in sets if rs.owner is Owner.RELEASE and not _serves(draft, rs)]
     if any(has_pods(rs) for rs in ours):
-        draft.wait_for("for the pods of the new version to stop")
+        draft.wait_for(Wait.NEW_PODS, "for the pods of the new version to stop")
         return
     yield from _own_services(draft)
     for rs in ours:

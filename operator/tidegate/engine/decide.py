@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from tidegate.engine import advance, converge, endings, gates, losses, requests, shifting, split, standing, targets, turns
+from tidegate.engine import advance, converge, endings, gates, losses, patience, requests, shifting, split, standing, targets, turns
 from tidegate.engine.draft import Draft
 from tidegate.engine.mend import mended
 from tidegate.engine.plan import Plan, noted
@@ -47,6 +47,8 @@ RULES: tuple[Callable[[Draft], bool], ...] = (
     standing.pin_is_noted,
     targets.targets_are_noted,
     standing.rollout_starts,
+    # When all that is waited for is known.
+    patience.route_is_waited_for,
 )
 """In the order in which they count. The first that applies changes the draft, then all are asked again until none applies."""
 SOON = timedelta(milliseconds=100)
@@ -89,4 +91,5 @@ def decide(snap: Snapshot, now: datetime) -> Plan:
         inquire=draft.inquire,
         inquire_selected=draft.inquire_selected or shifting.shares_are_watched(draft),
         unjudged=tuple(draft.unjudged),
+        waits=tuple(draft.waits),
     )

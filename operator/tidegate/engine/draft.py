@@ -13,6 +13,7 @@ from tidegate.api.status import ReleaseStatus, RevisionStatus, RolloutStatus, St
 from tidegate.engine.judging import clip
 from tidegate.engine.plan import EventType, Notice, Unjudged
 from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage, RouteView, Snapshot, WorkloadView
+from tidegate.engine.waits import Wait, Waiting
 
 HANDBACK_PATIENCE = timedelta(seconds=60)
 """After this long, a Release that is being deleted no longer waits for a router that says nothing, nor for endpoints."""
@@ -27,8 +28,8 @@ class Draft:
     status: ReleaseStatus
     notices: list[Notice] = field(default_factory=list)
     dues: list[datetime] = field(default_factory=list)
-    waits: list[str] = field(default_factory=list)
-    """What the rollout waits for, in words; the first is told."""
+    waits: list[Waiting] = field(default_factory=list)
+    """What the Release waits for; the first is told."""
     inquire: bool = False
     """Whether the endpoints of the user's Service have to be read."""
     inquire_selected: bool = False
@@ -59,9 +60,14 @@ class Draft:
         if at > self.now:
             self.dues.append(at)
 
-    def wait_for(self, words: str, *, cause: bool = False) -> None:
-        """Say what the rollout waits for; a cause is told before what waits because of it."""
-        self.waits.insert(0 if cause else len(self.waits), words)
+    def wait_for(self, wait: Wait, words: str, *, cause: bool = False) -> None:
+        """Say what the Release waits for; a cause is told before what waits because of it."""
+        self.waits.insert(0 if cause else len(self.waits), Waiting(wait, words))
+
+    @property
+    def told(self) -> Waiting | None:
+        """What people are told that the Release waits for; None where it waits for nothing."""
+        return self.waits[0] if self.waits else None
 
     def begin_step(self, index: int) -> None:
         """Begin to prepare a step of the policy; what was given so far stays given."""
@@ -203,6 +209,11 @@ class Draft:
             return True
         routes = self.snap.routes
         return bool(routes) and all(r.exists and r.matches and r.accepted and carries(r, weight) for r in routes)
+
+    def routes_are_shut(self) -> bool:
+        """Whether every route gives the canary nothing, by the word of all parents that speak."""
+        routes = self.snap.routes
+        return bool(routes) and all(r.exists and r.matches and r.in_force and carries(r, 0) for r in routes)
 
     def route_seen(self, route: RouteView) -> datetime | None:
         """Return since when a route has been in force as it is, None while its router has not accepted it."""

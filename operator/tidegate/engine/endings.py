@@ -9,29 +9,34 @@ from tidegate.api.status import GateStatus, LastRollout, Outcome, RevisionStatus
 from tidegate.engine.draft import Draft, silence
 from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage
 from tidegate.engine.targets import off_course, targets_of_candidate
+from tidegate.engine.waits import MOMENT, Wait, Waiting
 
 
-def adoption_waits(draft: Draft) -> str | None:
-    """Return what must happen before the Deployment can adopt the new ReplicaSet, in words; None where nothing must."""
+def adoption_waits(draft: Draft) -> Waiting | None:
+    """Return what must happen before the Deployment can adopt the new ReplicaSet; None where nothing must."""
     workload, canary = draft.workload, draft.canary_set
     if workload is None or canary is None or canary.owner is not Owner.RELEASE:
-        return f"for the ReplicaSet of {draft.candidate.version}"
+        return Waiting(Wait.REPLICA_SET, f"for the ReplicaSet of {draft.candidate.version}")
     user = draft.snap.user_service
     traffic = draft.snap.release.spec.traffic
     unpinned = traffic is not None and traffic.pin_service and (user is None or user.revision != canary.revision)
     twins = [rs for rs in workload.replica_sets if rs.owner is Owner.DEPLOYMENT and rs.revision in _same(draft, canary)]
     strange = user is not None and not user.selects
     conditions = (
-        (strange, f"for Service {user.name if user else ''} to select the Deployment's pods"),
-        (not workload.paused, "for the Deployment to be held"),
-        (not workload.observed, "for the Deployment controller to see the Deployment"),
-        (not draft.own_is(canary.revision), "for the Deployment to have the template of the new version"),
-        (bool(twins), "for a second ReplicaSet of the same template to go"),
-        (canary.wanted != workload.replicas or canary.available < workload.replicas, _counted(canary, workload.replicas)),
-        (not draft.routes_carry(100), "for the route to carry 100%"),
-        (unpinned, "for the Service to select the new version"),
+        (strange, Wait.OTHERS_SERVICE, f"for Service {user.name if user else ''} to select the Deployment's pods"),
+        (not workload.paused, Wait.HELD_FOR_ADOPTION, "for the Deployment to be held"),
+        (not workload.observed, Wait.OBSERVED, "for the Deployment controller to see the Deployment"),
+        (not draft.own_is(canary.revision), Wait.TEMPLATE_WRITTEN, "for the Deployment to have the template of the new version"),
+        (bool(twins), Wait.TWIN, "for a second ReplicaSet of the same template to go"),
+        (
+            canary.wanted != workload.replicas or canary.available < workload.replicas,
+            Wait.ALL_PODS,
+            f"for all pods of the new version to be available ({canary.available} of {workload.replicas})",
+        ),
+        (not draft.routes_carry(100), Wait.FULL_ROUTE, silence(draft.snap.routes) or "for the route to carry 100%"),
+        (unpinned, Wait.SERVICE_PINNED, "for the Service to select the new version"),
     )
-    return next((words for missing, words in conditions if missing), None)
+    return next((Waiting(wait, words) for missing, wait, words in conditions if missing), None)
 
 
 def _same(draft: Draft, canary: ReplicaSetView) -> set[str]:
@@ -41,28 +46,27 @@ def _same(draft: Draft, canary: ReplicaSetView) -> set[str]:
     return names - {canary.revision} if canary.revision in names else set()
 
 
-def _counted(canary: ReplicaSetView, replicas: int) -> str:
-    return f"for all pods of the new version to be available ({canary.available} of {replicas})"
-
-
 def promotion_is_done(draft: Draft) -> bool:
     """The Deployment has adopted the pods, the old ones are gone, and the routes are as the user wrote them."""
     workload, canary, old = draft.workload, draft.canary_set, draft.stable_set
     if not draft.promoting:
         return False
     if workload is None or not draft.committed or canary is None:
-        draft.wait_for(adoption_waits(draft) or "for the Deployment to adopt the new ReplicaSet")
+        if (first := adoption_waits(draft)) is not None:
+            draft.wait_for(first.wait, first.words)
+        else:
+            draft.wait_for(Wait.ADOPTED, "for the Deployment to adopt the new ReplicaSet")
         return False
     if canary.owner is not Owner.DEPLOYMENT:
-        draft.wait_for("for the Deployment to adopt the new ReplicaSet")
+        draft.wait_for(Wait.ADOPTED, "for the Deployment to adopt the new ReplicaSet")
         return False
     if old is not None and (old.wanted > 0 or old.current > 0):
-        draft.wait_for(f"for the pods of {draft.stable.version} to stop")
+        draft.wait_for(Wait.OLD_PODS, f"for the pods of {draft.stable.version} to stop")
         return False
     if not wait_for_routes(draft):
         return False
     if workload.paused and draft.own_is(canary.revision) and not draft.snap.keep_held and not draft.deleting:
-        draft.wait_for("for the Deployment to be released")
+        draft.wait_for(Wait.RELEASED, "for the Deployment to be released")
         return False
     assert draft.status.candidate is not None
     stable = RevisionStatus(revision=canary.revision, version=draft.status.candidate.version)
@@ -92,12 +96,12 @@ def undo_is_done(draft: Draft) -> bool:
     canary, undo = draft.canary_set, draft.rollout.undo
     assert undo is not None
     if has_pods(canary):
-        quiet = silence(route for route in draft.routes if draft.route_seen(route) is None) if drained(draft) is None else ""
-        draft.wait_for(quiet or f"for the pods of {draft.candidate.version} to stop")
+        if drained(draft) is not None or not _silence_told(draft):
+            draft.wait_for(Wait.NEW_PODS, f"for the pods of {draft.candidate.version} to stop")
         return False
     next_one = undo is Cause.SUPERSEDED and draft.workload is not None and not draft.deleting
     # A route that cannot go back, for the Service leads elsewhere, stays where stable serves: that is no reason to undo for ever.
-    if not next_one and not (off_course(draft) and draft.routes_carry(0)) and not wait_for_routes(draft):
+    if not next_one and not (off_course(draft) and draft.routes_are_shut()) and not wait_for_routes(draft):
         return False
     record_end(draft, undo, draft.rollout.undo_message)
     return True
@@ -111,9 +115,21 @@ def has_pods(rs: ReplicaSetView | None) -> bool:
 def wait_for_routes(draft: Draft) -> bool:
     """Whether every route is as the user wrote it; says so where one is not."""
     waiting = [route.name for route in draft.routes if route.stage is not RouteStage.USER or not route.uniform]
-    if waiting:
-        draft.wait_for(f"for HTTPRoute {', '.join(waiting)} to be put back")
+    if waiting and not _silence_told(draft):
+        draft.wait_for(Wait.ROUTES_BACK, f"for HTTPRoute {', '.join(waiting)} to be put back")
     return not waiting
+
+
+def _silence_told(draft: Draft) -> bool:
+    """Whether parents of routes that are not in force as they are have said nothing of them; says so where that is so."""
+    began = draft.rollout.undo_since if draft.undoing else None
+    if began is not None:
+        draft.wake(began + MOMENT)
+    words = silence(route for route in draft.routes if draft.route_seen(route) is None)
+    if words and (began is None or draft.now >= began + MOMENT):
+        draft.wait_for(Wait.ROUTER_SILENT, words)
+        return True
+    return False
 
 
 def drained(draft: Draft) -> datetime | None:

@@ -13,6 +13,7 @@ from tidegate.engine.draft import Draft
 from tidegate.engine.judging import Breach, Taken, alpha_of, breach_of, take
 from tidegate.engine.plan import Look
 from tidegate.engine.scoring import Score, score
+from tidegate.engine.waits import Wait
 from tidegate.judge import choice, limit
 from tidegate.judge.evidence.gate import interval_of
 from tidegate.judge.reading import Reading
@@ -33,7 +34,7 @@ def looked(draft: Draft) -> bool:
     """
     gate = _unlooked(draft)
     if gate is not None:
-        draft.wait_for(f"for a look of gate {gate} by the operator that has just started")
+        draft.wait_for(Wait.FIRST_LOOK, f"for a look of gate {gate} by the operator that has begun anew")
     return gate is None
 
 

@@ -10,6 +10,7 @@ from enum import Enum, StrEnum
 from tidegate.api.names import EventReason
 from tidegate.api.status import EventStatus, OriginalRule, ReleaseStatus
 from tidegate.engine.snapshot import RouteStage
+from tidegate.engine.waits import Waiting
 
 
 class Role(StrEnum):
@@ -229,6 +230,7 @@ class Plan:
         inquire: whether the endpoints of the user's Service are to be read, since a route waits for them.
         inquire_selected: whether all pods that the user's Service selects are to be read, since others may be among them.
         unjudged: looks that could not be judged, for want of a judge that works.
+        waits: what the Release waits for; the first is told.
     """
 
     status: ReleaseStatus
@@ -241,3 +243,4 @@ class Plan:
     inquire: bool = False
     inquire_selected: bool = False
     unjudged: tuple[Unjudged, ...] = ()
+    waits: tuple[Waiting, ...] = ()

@@ -16,18 +16,8 @@ from tidegate.engine.snapshot import Blocker, RouteStage
 from tidegate.engine.standing import is_native, obstacles
 from tidegate.engine.targets import off_course
 from tidegate.engine.turns import rejection, whom_it_asks
+from tidegate.engine.waits import FOR_A_PERSON, Bound, Waiting
 
-_FOR_A_PERSON = frozenset(
-    {
-        Reason.NO_PERMISSION,
-        Reason.INVALID_SPEC,
-        Reason.MISSING_WORKLOAD,
-        Reason.MISSING_SERVICE,
-        Reason.SHARED_SERVICE,
-        Reason.MISSING_ROUTE,
-    }
-)
-"""What stands in the way of a rollout that is on until a person mends it. A router may change its mind by itself."""
 _ON_ITS_WAY = frozenset(
     {
         Reason.MISSING_WORKLOAD,
@@ -79,7 +69,7 @@ def _off_course(draft: Draft) -> list[Blocker]:
     words, service = off_course(draft), draft.snap.user_service
     if not words or service is None or not service.selects:
         return []
-    split = bool(draft.routes) and all(route.stage is RouteStage.SPLIT and route.accepted for route in draft.routes)
+    split = bool(draft.routes) and all(route.stage is RouteStage.SPLIT and route.in_force for route in draft.routes)
     if not draft.active:
         found = f"the route stays with {service.name}-stable" if split else "requests find nobody"
         words += f"; {found} until the Service is put back, or a version comes that it leads to"
@@ -153,7 +143,7 @@ def _counted(draft: Draft, version: RevisionStatus | None) -> RevisionStatus | N
 
 
 def _sentence(draft: Draft, blockers: list[Blocker]) -> str:
-    waits = f"; waits {draft.waits[0]}" if draft.waits else ""
+    waits = f"; waits {draft.told.words}{_late(draft, draft.told)}" if draft.told is not None else ""
     if draft.deleting:
         return f"The Release is being deleted and the Deployment is handed back as it serves{waits}"
     trouble = "; ".join(blocker.message for blocker in blockers)
@@ -166,6 +156,16 @@ def _sentence(draft: Draft, blockers: list[Blocker]) -> str:
     return (f"{trouble}; " if trouble else "") + _rollout_sentence(draft, _blind(draft) + waits) + later
 
 
+def _late(draft: Draft, told: Waiting) -> str:
+    """Say that a wait goes on after its deadline, as the policy wants it; empty where it does not."""
+    bound, step = told.wait.terms.bound, draft.step
+    pods = bound is Bound.PODS and step is not None and step.overdue
+    route = bound is Bound.ROUTE and draft.active and draft.rollout.route_overdue
+    if not pods and not route:
+        return ""
+    return f"; progressDeadline ({format_duration(draft.spec.progress_deadline)}) has passed, and onDeadline is Wait"
+
+
 def _wanted(draft: Draft) -> str:
     """Return the name of the version that the template is of."""
     assert draft.workload is not None
@@ -175,7 +175,7 @@ def _wanted(draft: Draft) -> str:
 
 def _blind(draft: Draft) -> str:
     """Say which gate sees nothing now; what is waited for may say it as well, but not while a hold lasts."""
-    if draft.undoing or draft.promoting or any("gate" in words for words in draft.waits[:1]):
+    if draft.undoing or draft.promoting or (draft.told is not None and "gate" in draft.told.words):
         return ""
     state = next((state for state in draft.status.gates if state.blind), None)
     return f"; gate {state.name} sees nothing: {state.message}" if state is not None else ""
@@ -243,7 +243,8 @@ def _state(draft: Draft, blockers: list[Blocker], *, busy: bool) -> State:
     if draft.deleting:
         return State(Reason.DELETING, reconciling=True)
     if blockers:
-        stalled = blockers[0].reason in _FOR_A_PERSON if draft.active else not _arriving(draft, blockers)
+        called = blockers[0].reason in FOR_A_PERSON or (draft.told is not None and draft.told.wait.terms.person)
+        stalled = called if draft.active else not _arriving(draft, blockers)
         return State(blockers[0].reason, reconciling=not stalled, stalled=stalled)
     if draft.active:
         reasons = {Phase.PAUSED: Reason.PAUSED, Phase.ROLLING_BACK: Reason.ROLLING_BACK}

@@ -10,6 +10,7 @@ from tidegate.engine.draft import Draft
 from tidegate.engine.judging import clip
 from tidegate.engine.snapshot import Verb
 from tidegate.engine.turns import reject, rejection
+from tidegate.engine.waits import Wait
 from tidegate.judge.limit import breached
 
 LONGEST_REQUEST = 256
@@ -22,7 +23,7 @@ def request_is_carried_out(draft: Draft) -> bool:
     if request is None or draft.deleting or (text := request.text[:LONGEST_REQUEST]) == draft.status.handled_request:
         return False
     if request.verb is Verb.RETRY and draft.undoing:
-        draft.wait_for(f"for the rollback to end before {text} is carried out")
+        draft.wait_for(Wait.ROLLBACK_FIRST, f"for the rollback to end before {text} is carried out")
         return False
     draft.set(handled_request=text)
     refusal = (

@@ -13,6 +13,7 @@ from tidegate.engine.plan import Action, EnsureService, PinService, Role, ShiftR
 from tidegate.engine.snapshot import Owner, RouteStage, RouteView, ServiceView
 from tidegate.engine.standing import is_native, pins
 from tidegate.engine.targets import off_course
+from tidegate.engine.waits import MOMENT, Wait
 
 Move = tuple[RouteStage, int] | None
 
@@ -60,7 +61,7 @@ def _towards_split(draft: Draft, route: RouteView) -> Move:
         # The others would lose their share, and so far nobody has lost anything.
         return None
     if not _services_ready(draft):
-        draft.wait_for("for the operator's own Services to have endpoints")
+        draft.wait_for(Wait.OWN_SERVICES, "for the operator's own Services to have endpoints", cause=_lasts(draft))
         return None
     if draft.step is not None or draft.undoing:
         _notice_correction(draft, route)
@@ -71,6 +72,15 @@ def _towards_split(draft: Draft, route: RouteView) -> Move:
     if route.stage is RouteStage.USER or not route.uniform:
         return RouteStage.ENTERING, 0
     return (RouteStage.SPLIT, 0) if _warmed_up(draft, route) else None
+
+
+def _lasts(draft: Draft) -> bool:
+    """Whether the route is waited for so long already that what it lacks is no matter of the moment."""
+    since = draft.rollout.route_awaited
+    if since is None:
+        return False
+    draft.wake(since + MOMENT)
+    return draft.now >= since + MOMENT
 
 
 def _notice_correction(draft: Draft, route: RouteView) -> None:
@@ -96,7 +106,7 @@ def _towards_user(draft: Draft, route: RouteView) -> Move:
             # The user's backend may be missing: it comes back without weight first.
             return RouteStage.SPLIT, round(route.weight)
         case RouteStage.SPLIT:
-            may = _user_service_serves(draft) and _warmed_up(draft, route) and _user_service_has_endpoints(draft)
+            may = _warmed_up(draft, route) and _user_service_serves(draft) and _user_service_has_endpoints(draft)
             return (RouteStage.ENTERING, 0) if may else None
         case RouteStage.ENTERING:
             return (RouteStage.USER, 0) if _warmed_up(draft, route) else None
@@ -114,15 +124,15 @@ def _warmed_up(draft: Draft, route: RouteView) -> bool:
 def _user_service_serves(draft: Draft) -> bool:
     """Whether the user's Service is there and leads to what serves."""
     if (away := off_course(draft)) and not draft.patience_is_over():
-        draft.wait_for(f"for the Service or the template to be changed: {away}", cause=True)
+        draft.wait_for(Wait.SERVICE_ASTRAY, f"for the Service or the template to be changed: {away}", cause=True)
         return False
     if draft.snap.user_service is None and not draft.deleting:
-        draft.wait_for("for the Service to be there", cause=True)
+        draft.wait_for(Wait.SERVICE_GONE, "for the Service to be there", cause=True)
         return False
     user = draft.snap.user_service
     if user is not None and is_to_be_pinned(draft, user) and user.revision != (serving := _serving(draft)):
         if serving is not None and not _finds_pods(draft, user, serving):
-            draft.wait_for(f"for pods that Service {user.name} can be pinned to")
+            draft.wait_for(Wait.PINNABLE, f"for pods that Service {user.name} can be pinned to", cause=True)
         return False
     unpinned = user is None or user.revision is None
     # What is left to be done may be no more than to erase our mark.
@@ -142,10 +152,11 @@ def _user_service_has_endpoints(draft: Draft) -> bool:
             return True
         whose = "the pods" if not draft.active else f"the pods of {(draft.stable if draft.committed else draft.candidate).version}"
         words = f"for Service {user.name} to be without {whose}, which are being stopped"
-        draft.wait_for(words, cause=True)
+        draft.wait_for(Wait.OLD_ENDPOINTS, words, cause=True)
         return False
     why = f": {user.gap}" if user.gap else ""
-    draft.wait_for(f"for Service {user.name} to have the endpoints that serve{why}", cause=user.lacks is not None)
+    words = f"for Service {user.name} to have the endpoints that serve{why}"
+    draft.wait_for(Wait.SERVICE_ENDPOINTS, words, cause=user.lacks is not None)
     return False
 
 

@@ -8,6 +8,7 @@ from tidegate.engine.draft import Draft
 from tidegate.engine.endings import has_pods, record_end, wait_for_routes
 from tidegate.engine.snapshot import Blocker, Owner, ReplicaSetView, ServiceView, WorkloadView
 from tidegate.engine.turns import rejection, trouble
+from tidegate.engine.waits import Wait
 
 
 def stable_is_taken_on(draft: Draft) -> bool:
@@ -22,7 +23,7 @@ def stable_is_taken_on(draft: Draft) -> bool:
         return False
     if serving is None:
         draft.set(stable=None)
-        draft.wait_for(f"for a first version of the Deployment to become available{trouble(draft)}")
+        draft.wait_for(Wait.FIRST_VERSION, f"for a first version of the Deployment to become available{trouble(draft)}")
         return False
     draft.set(stable=_revision(serving), stable_targets=None)
     name = draft.snap.release.spec.target_ref.name
@@ -46,7 +47,7 @@ def selection_is_known(draft: Draft) -> bool:
         return True
     draft.inquire_selected = True
     if service.alone is None:
-        draft.wait_for(f"for the pods that Service {service.name} selects to be read")
+        draft.wait_for(Wait.SELECTION, f"for the pods that Service {service.name} selects to be read")
     return service.alone is not None
 
 
@@ -79,7 +80,7 @@ def native_change_is_done(draft: Draft) -> bool:
     fresh = workload.replica_set(workload.own_revision)
     done = workload.settled and not workload.paused and not workload.template.overlaid
     if not done or fresh is None or fresh.owner is not Owner.DEPLOYMENT:
-        draft.wait_for("for the Deployment to restart its pods by itself")
+        draft.wait_for(Wait.NATIVE_RESTART, "for the Deployment to restart its pods by itself")
         return False
     draft.notice(EventReason.RESTARTED, f"The Deployment has restarted the pods of {fresh.version}, by itself")
     draft.set(stable=_revision(fresh))
@@ -190,22 +191,24 @@ def rollout_starts(draft: Draft) -> bool:
     if draft.wants(draft.stable.revision) or is_native(draft) or rejection(draft) is not None or obstacles(draft):
         return False
     if draft.status.held is not None:
-        draft.wait_for(f"for a request to resume before {workload.template.version} is rolled out: {draft.status.held.message}")
+        words = f"for a request to resume before {workload.template.version} is rolled out: {draft.status.held.message}"
+        draft.wait_for(Wait.RESUME, words)
         return False
     if draft.snap.release.traffic_later:
-        draft.wait_for("for the routes to be put back before a rollout starts")
+        draft.wait_for(Wait.TRAFFIC_LATER, "for the routes to be put back before a rollout starts")
         return False
     if not workload.paused and not draft.own_is(draft.stable.revision):
-        draft.wait_for("for the Deployment to be held")
+        draft.wait_for(Wait.DEPLOYMENT_HELD, "for the Deployment to be held")
         return False
     if workload.replicas == 0:
         # Whatever comes while nothing serves is judged as soon as something does, by whatever it is scaled up.
-        draft.wait_for(f"for the Deployment to be scaled up from 0, when {workload.template.version} is rolled out by its steps")
+        words = f"for the Deployment to be scaled up from 0, when {workload.template.version} is rolled out by its steps"
+        draft.wait_for(Wait.SCALED_UP, words)
         return False
     if not selection_is_known(draft):
         return False
     if strays(draft):
-        draft.wait_for("for pods that were rolled out past Tidegate to stop before a rollout starts")
+        draft.wait_for(Wait.STRAYS, "for pods that were rolled out past Tidegate to stop before a rollout starts")
         return False
     if draft.stable.version == workload.template.version:
         draft.set(stable=draft.stable.model_copy(update={"version": _name_before(draft)}))

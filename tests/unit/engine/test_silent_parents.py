@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from simulation.policies import at_weight, finish, idle, policy, step
+from simulation.cluster import USER
+from simulation.policies import at_weight, condition, finish, idle, policy, reason, step
 from simulation.views import stage_of
 from tidegate.api.names import Phase
 from tidegate.engine.snapshot import RouteStage
@@ -44,3 +45,16 @@ def test_rollback_by_a_gateway_that_is_away_names_it():
 
     assert world.status.phase is Phase.ROLLING_BACK
     assert "waits for Gateway internal to accept HTTPRoute web" in world.status.message
+
+
+def test_rollback_over_a_changed_service_does_not_wait_for_a_parent_that_never_speaks():
+    """Given a Service that was changed for the version that goes, and a silent parent, the rollback ends and a person is called."""
+    world = at_weight(50, policy(*LONG))
+    world.cluster.services[USER].version = "v2"
+    world.cluster.routes["web"].mute = "Gateway internal"
+
+    world.ask("rollback/1")
+    world.crank(60)
+
+    assert (world.status.rollout, reason(world), condition(world, "Stalled")) == (None, "ServiceAstray", True)
+    assert "the route stays with checkout-stable" in world.status.message
