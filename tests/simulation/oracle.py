@@ -5,6 +5,8 @@ The oracle keeps its own account of what was rejected and granted, and compares 
 
 from __future__ import annotations
 
+import math
+
 from simulation.cluster import APP, CANARY, STABLE, USER, ReplicaSet, Service
 from simulation.views import at, stage_of, weight_of
 from simulation.world import Pass, World
@@ -58,6 +60,7 @@ class Oracle:
         self._others_keep_their_share(made)
         self._ready_means_done(made)
         self._people_are_called(made)
+        self._nothing_ends_with_pods_missing(made)
         if stored:
             self._judged_pods_live_on(before, after)
         if made.complete and not self.world.stale:
@@ -105,6 +108,19 @@ class Oracle:
         adopted = new is not None and new.owner is not Owner.RELEASE
         if not adopted and (new is None or new.available == 0) and warm and after.weight == 0 and after.rollout.undo is None:
             self.crashes[candidate.version] = self.crashes.get(candidate.version, 0) + 1
+
+    def _nothing_ends_with_pods_missing(self, made: Pass) -> None:
+        """No step and no bake ends while fewer pods are available than its share of the Deployment's."""
+        before, after, view = made.snapshot.status, made.plan.status, made.snapshot.workload
+        if before.step is None or before.step.since is None or before.candidate is None or view is None or view.replicas == 0:
+            return
+        goes_on = after.step is not None and after.step.index > before.step.index
+        promoted = after.phase is Phase.PROMOTING and before.phase is not Phase.PROMOTING
+        if after.rollout is None or after.rollout.undo is not None or not (goes_on or promoted):
+            return
+        new, least = view.replica_set(before.candidate.revision), max(1, math.ceil(view.replicas * before.step.weight / 100))
+        assert new is not None
+        assert new.available >= least, f"a step of {before.step.weight}% ends with {new.available} of {least} pods"
 
     def _pods_carry_the_weight(self) -> None:
         """While stable is warm, each pod that is left has at most the share that was given to each, or as much as one of stable's.
