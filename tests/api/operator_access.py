@@ -20,7 +20,7 @@ from aiohttp import web
 from api.cluster_access import ROOT, apply, established, kubectl, once, run
 from api.cluster_client_access import api_server
 from api.fault_proxy import FaultProxy, fault_proxy
-from api.shop import install_httproutes
+from api.shop import install_gateway_api
 from operator_process import Operator
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import NotFound
@@ -46,7 +46,7 @@ def _install() -> None:
     established(*names)
     rights = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding"}
     apply(yaml.safe_dump_all([found for found in objects if found["kind"] in rights]))
-    install_httproutes()
+    install_gateway_api()
 
 
 def token_of(account: str, namespace: str = SYSTEM) -> str:

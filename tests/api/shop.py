@@ -142,20 +142,21 @@ def deployment_body(image: str, *, replicas: int, **spec: Any) -> Json:
     }
 
 
-def install_httproutes() -> None:
-    """Install the kind HTTPRoute, where the cluster came up without a gateway."""
-    once("httproutes", _install_httproutes)
+def install_gateway_api() -> None:
+    """Install HTTPRoute and BackendTLSPolicy, where the cluster came up without a gateway."""
+    once("gateway-api", _install_gateway_api)
 
 
-def _install_httproutes() -> None:
-    if run("kubectl", "get", "crd", "httproutes.gateway.networking.k8s.io").returncode:
+def _install_gateway_api() -> None:
+    names = [f"{plural}.gateway.networking.k8s.io" for plural in ("httproutes", "backendtlspolicies")]
+    if run("kubectl", "get", "crd", *names).returncode:
         try:
             files = binaries.files("contour", "crds")
         except (binaries.BuildError, preflight.LackingError, toolchain.ToolchainError) as missing:
             pytest.skip(f"no CRDs of Gateway API: {missing}")
-        crd = next(file for file in files if file.name.endswith("_httproutes.yaml"))
-        apply(crd.read_text())
-    established("crd/httproutes.gateway.networking.k8s.io")
+        wanted = tuple(f"_{name.partition('.')[0]}.yaml" for name in names)
+        apply("\n---\n".join(file.read_text() for file in files if file.name.endswith(wanted)))
+    established(*(f"crd/{name}" for name in names))
 
 
 def garbage_collector_knows_releases(shop: Shop) -> None:

@@ -13,7 +13,7 @@ import pytest
 from api.cluster_access import ROOT, needs_api, run
 from api.gitops import application, argo_sees, flux_applies, health, kstatus
 from api.operator_access import NAME, Scene, condition, install, router_of, scene_in
-from api.shop import install_httproutes, shop_of
+from api.shop import install_gateway_api, shop_of
 from api.test_admission import in_force
 from api.test_traffic_routes import ENTERING, MANIFEST, SPLIT, USER, Routes
 from tidegate.cluster.resources import DEPLOYMENTS, RELEASES
@@ -43,7 +43,7 @@ def moved(manifest: Json, path: str) -> Json:
 
 @pytest.fixture
 async def routes() -> AsyncIterator[Routes]:
-    install_httproutes()
+    install_gateway_api()
     async with shop_of("tidegate-gitops") as shop:
         yield Routes(shop)
 

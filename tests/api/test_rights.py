@@ -17,6 +17,9 @@ from api.cluster_access import ROOT, needs_api, run
 from api.operator_access import NAME, Json, Scene, account_with, install, router_of, scene_in
 from tidegate.cluster.errors import NotFound
 from tidegate.cluster.resources import DEPLOYMENTS, HTTP_ROUTES, RELEASES, SERVICES, Resource
+from tidegate.controller.bindings import Bindings
+from tidegate.runtime.clock import SystemClock
+from tidegate.traffic.bindings import KINDS
 
 pytestmark = needs_api
 
@@ -141,6 +144,10 @@ async def test_every_right_is_used_and_no_other_is_asked_for(scene: Scene) -> No
     # Refused the list, it does not go on to watch; refused the policy, it does not ask for the binding.
     unreached = {("watch", "tidegate.dev", "clusterrolloutpolicies")}
     unreached.add(("get", "admissionregistration.k8s.io", "mutatingadmissionpolicybindings"))
+    # What may be bound to a Service by its name is asked for where there are such objects.
+    there = await Bindings(scene.admin, clock=SystemClock()).installed()
+    unreached |= {("list", kind.group, kind.plural) for kind in KINDS if kind not in there}
+    assert there
     assert sorted(used) == sorted(set(rights(installed())) - unreached)
     assert {"clusterrolloutpolicies", "mutatingadmissionpolicies"} == {one.resource for one in asked if not one.namespace}
     assert [] == [one for one in asked if one.status == 403 and one.namespace]

@@ -11,11 +11,12 @@ import pytest
 from api.cluster_access import needs_api
 from api.operator_access import NAME, Json, Scene, condition, install, router_of, scene_in
 from tidegate.api.names import FIELD_MANAGER
-from tidegate.cluster.resources import DEPLOYMENTS, HTTP_ROUTES, PODS, RELEASES, SERVICES
+from tidegate.cluster.resources import DEPLOYMENTS, HTTP_ROUTES, PODS, RELEASES, SERVICES, Resource
 
 pytestmark = needs_api
 
 OTHER = "ledger"
+TLS_POLICIES = Resource("gateway.networking.k8s.io", "v1alpha3", "backendtlspolicies", "BackendTLSPolicy")
 LOOK_ON = 10.0
 """Seconds in which nothing may happen: the operator once needed eight to take a Service off the air."""
 
@@ -117,6 +118,12 @@ async def all_unready(scene: Scene) -> None:
             await asyncio.sleep(0.1)
 
 
+def holds_for(*services: str) -> Json:
+    """Return the spec of a policy that tells gateways how to speak TLS to the pods behind Services."""
+    targets = [{"group": "", "kind": "Service", "name": name} for name in services]
+    return {"targetRefs": targets, "validation": {"hostname": "shop.example", "wellKnownCACertificates": "System"}}
+
+
 async def a_pod_made_by_hand(scene: Scene) -> None:
     """Put a pod there that nobody controls, behind the Deployment's Service."""
     container = {"name": "app", "image": "checkout:spare"}
@@ -126,7 +133,7 @@ async def a_pod_made_by_hand(scene: Scene) -> None:
 
 
 async def test_service_of_other_pods_too_is_neither_pinned_nor_split(scene: Scene) -> None:
-    """Given a pod made by hand behind the Service, the Release says so and writes nothing; once it is gone all goes its way."""
+    """Given a pod made by hand behind the Service, and a policy of the Service alone, the Release says so and writes nothing."""
     await scene.policy()
     await scene.deployment()
     await scene.service()
@@ -142,6 +149,14 @@ async def test_service_of_other_pods_too_is_neither_pinned_nor_split(scene: Scen
     assert f"Service {NAME} also selects Pod spare" in told["message"]
     assert {"app": NAME} == await selector(scene, NAME)
     assert "rollout" not in await scene.status()
+    await scene.create(TLS_POLICIES, "tls", spec=holds_for(NAME))
     await scene.admin.delete(PODS.path(scene.namespace, "spare"))
+    told = await scene.until(lambda status: condition(status, "Stalled")[:2] == ("True", "BoundByName"), within=120)
+    assert (
+        f"BackendTLSPolicy tls holds for Service {NAME} by its name, and not for {NAME}-stable and {NAME}-canary" in told["message"]
+    )
+    assert "rollout" not in await scene.status()
+    all_three = {"spec": holds_for(NAME, f"{NAME}-stable", f"{NAME}-canary")}
+    await scene.admin.merge_patch(TLS_POLICIES.path(scene.namespace, "tls"), all_three, manager="kubectl")
     async with router_of(scene):
         await scene.until(lambda status: "rollout" in status, within=120)

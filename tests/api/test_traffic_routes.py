@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from api.cluster_access import needs_api, run
-from api.shop import NAME, Shop, install_httproutes, shop_of
+from api.shop import NAME, Shop, install_gateway_api, shop_of
 from tidegate.api.status import OriginalRule
 from tidegate.cluster.errors import Conflict
 from tidegate.cluster.resources import HTTP_ROUTES
@@ -83,7 +83,7 @@ class Routes:
 
 @pytest.fixture
 async def routes() -> AsyncIterator[Routes]:
-    install_httproutes()
+    install_gateway_api()
     async with shop_of("tidegate-routes") as shop:
         routes = Routes(shop)
         assert routes.apply(MANIFEST) == ""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from api.shop import install_httproutes
+from api.shop import install_gateway_api
 from e2e.conftest import install as install_deploy
 
 
 def install() -> None:
     """Install the kinds, the operator's rights and the admission policies, and wait until they are in force."""
-    install_httproutes()
+    install_gateway_api()
     install_deploy(held_by_policy=True)

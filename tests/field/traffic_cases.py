@@ -28,18 +28,21 @@ def _tls(version: str) -> Json:
 _SECURE = ports(("https", 443, "https"))
 _TO_443 = {"spec": {"rules": [{"backendRefs": [{"name": NAME, "port": 443}]}]}}
 _AUTHORITY = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "authority"}, "data": {"ca.crt": "$AUTHORITY"}}
-_TLS_POLICY = {
-    "apiVersion": "gateway.networking.k8s.io/v1alpha3",
-    "kind": "BackendTLSPolicy",
-    "metadata": {"name": "speaks-tls"},
-    "spec": {
-        "targetRefs": [{"group": "", "kind": "Service", "name": NAME}],
-        "validation": {
-            "hostname": "kubernetes.default.svc",
-            "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "authority"}],
+
+
+def _tls_policy(*services: str) -> Json:
+    authority = [{"group": "", "kind": "ConfigMap", "name": "authority"}]
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1alpha3",
+        "kind": "BackendTLSPolicy",
+        "metadata": {"name": "speaks-tls"},
+        "spec": {
+            "targetRefs": [{"group": "", "kind": "Service", "name": name} for name in services],
+            "validation": {"hostname": "kubernetes.default.svc", "caCertificateRefs": authority},
         },
-    },
-}
+    }
+
+
 _RETRIES = {
     "apiVersion": "gateway.networking.x-k8s.io/v1alpha1",
     "kind": "XBackendTrafficPolicy",
@@ -87,7 +90,22 @@ CASES = (
             "HTTPRoute": _TO_443,
             "RolloutPolicy": policy(step(10, "8s"), step(100), gates=(ENVOY_ERRORS,)),
         },
-        more=(_AUTHORITY, _TLS_POLICY),
+        more=(_AUTHORITY, _tls_policy(NAME)),
+        then={"Deployment": _tls("v2")},
+        sample=True,
+    ),
+    Case(
+        "tls-policy-follows",
+        BOUND,
+        "the pods speak TLS, and the BackendTLSPolicy that says so names the Service and the two of a rollout",
+        (End(Outcome.PROMOTED),),
+        before={
+            "Deployment": _tls("v1"),
+            "Service": _SECURE,
+            "HTTPRoute": _TO_443,
+            "RolloutPolicy": policy(step(10, "8s"), step(100), gates=(ENVOY_ERRORS,)),
+        },
+        more=(_AUTHORITY, _tls_policy(NAME, f"{NAME}-stable", f"{NAME}-canary")),
         then={"Deployment": _tls("v2")},
     ),
     Case(

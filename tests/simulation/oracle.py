@@ -208,16 +208,17 @@ class Oracle:
     def _others_keep_their_share(self, made: Pass) -> None:
         """Where the Service is known to select other workloads' pods, no pin and no split begins, and no weight rises."""
         service, before = made.snapshot.user_service, made.snapshot.status
-        if service is None or service.alone is True:
+        if service is None or (service.alone is True and service.followed is True):
             return
         stages = {route.name: route.stage for route in made.snapshot.routes}
         for action in made.plan.actions:
             if isinstance(action, PinService) and action.revision is not None:
-                assert service.revision is not None, "pinned, although other workloads' pods may be selected"
-            if isinstance(action, ShiftRoute) and action.stage is RouteStage.SPLIT and service.alone is False:
+                assert service.revision is not None or service.alone, "pinned, although other workloads' pods may be selected"
+            if isinstance(action, ShiftRoute) and action.stage is RouteStage.SPLIT and False in {service.alone, service.followed}:
                 begun = before.step is not None or (before.rollout is not None and before.rollout.undo is not None)
-                assert begun or stages[action.route] is RouteStage.SPLIT, "split, although others would lose their share"
-        assert service.alone is None or made.plan.status.weight <= before.weight, "weight rose at the cost of others"
+                assert begun or stages[action.route] is RouteStage.SPLIT, "split, although others would lose by it"
+        if False in {service.alone, service.followed}:
+            assert made.plan.status.weight <= before.weight, "weight rose at the cost of others"
 
     def _ready_means_done(self, made: Pass) -> None:
         ready = {c.type: c.status == "True" for c in made.plan.status.conditions}

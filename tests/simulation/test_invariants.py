@@ -282,6 +282,7 @@ class Rollouts(RuleBasedStateMachine):
                 "lists",
                 "stranger",
                 "shared",
+                "bound",
                 "port",
                 "all is well",
             ]
@@ -307,8 +308,8 @@ class Rollouts(RuleBasedStateMachine):
                 world.cluster.behind = {USER}
             case "lists":
                 world.readable = False
-            case "shared":
-                world.shared = True
+            case "shared" | "bound":
+                world.shared, world.unfollowed = world.shared or what == "shared", world.unfollowed or what == "bound"
             case "port":
                 # Pods that are made from now on call their port otherwise than the Service does.
                 world.cluster.ports = dict.fromkeys(IMAGES[1:3], "web")
@@ -322,7 +323,7 @@ class Rollouts(RuleBasedStateMachine):
         world.stale, world.quality, world.prometheus_trouble = set(), {}, ""
         world.cluster.router_works, world.cluster.start_up, world.cluster.behind = True, {}, set()
         world.policy, world.readable, world.cluster.ports = SPEC, True, {}
-        world.shared = False
+        world.shared, world.unfollowed = False, False
         for route in world.cluster.routes.values():
             route.mute = ""
         for pod in (pod for rs in world.cluster.replica_sets.values() for pod in rs.pods):

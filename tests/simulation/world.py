@@ -43,6 +43,10 @@ from tidegate.judge.reading import Counts, Reading, Tally
 
 ROLE_NAMES = {Role.STABLE: STABLE, Role.CANARY: CANARY}
 STRANGE = Blocker(Reason.INVALID_SPEC, "spec.traffic.service: Service checkout selects app=ledger")
+BOUND = Blocker(
+    Reason.BOUND_BY_NAME,
+    "spec.traffic.service: BackendTLSPolicy tls holds for Service checkout by its name, and not for checkout-stable",
+)
 SHARED = Blocker(Reason.SHARED_SERVICE, "spec.traffic.service: Service checkout also selects pods of Deployment spot")
 KINDS = ("deployment", "replica_sets", "services", "routes")
 
@@ -121,6 +125,10 @@ class World:
         """Whether the endpoints of the user's Service were read since the operator wants to know them."""
         self.shared = False
         """Whether the user's Service selects pods of another workload, too."""
+        self.unfollowed = False
+        """Whether something is bound to the user's Service by its name, and not to the operator's two."""
+        self.bound = False
+        """Whether that was read since the operator wants to know it."""
         self.selected = False
         """Whether the pods that it selects were read since the operator wants to know them."""
         self.readable = True
@@ -195,7 +203,9 @@ class World:
         wanted = self.images.get("app") or (seen.deployment.template.image if seen.deployment else "")
         user = user_view(seen, self.cluster.services.get(USER) if self.inquired else None, self.status, wanted)
         user = replace(user, alone=not self.shared if self.selected else None) if user is not None else None
+        user = replace(user, followed=not self.unfollowed if self.bound else None) if user is not None else None
         shared = [SHARED] if user is not None and user.alone is False and traffic is not None else []
+        shared += [BOUND] if user is not None and user.followed is False and traffic is not None else []
         return Snapshot(
             release=release,
             status=self.status,
@@ -231,15 +241,15 @@ class World:
         self.alive_since = self.now if self.alive_since is None else self.alive_since
         snapshot = self.snapshot()
         plan = decide(snapshot, at(self.now))
-        if plan.inquire_selected and not self.selected and self.readable:
+        if self.readable and ((plan.inquire_selected and not self.selected) or (plan.inquire_bound and not self.bound)):
             # What was read brings the Release back at once.
-            self.selected = True
+            self.selected, self.bound = self.selected or plan.inquire_selected, self.bound or plan.inquire_bound
             snapshot = self.snapshot()
             plan = decide(snapshot, at(self.now))
         self.last = made = Pass(snapshot, plan)
         self.words |= {waiting.wait: waiting.words for waiting in plan.waits[:1]}
         self.inquired = plan.inquire and (self.inquired or self.readable)
-        self.selected = self.selected and plan.inquire_selected
+        self.selected, self.bound = self.selected and plan.inquire_selected, self.bound and plan.inquire_bound
         if self.gone:
             return made
         if crash_after is None:
@@ -255,7 +265,8 @@ class World:
 
     def die(self) -> None:
         """The operator dies, and all that it has in memory with it; the next pass is another's."""
-        self.readings, self.alive_since, self.inquired, self.selected = [], None, False, False
+        self.readings, self.alive_since, self.inquired = [], None, False
+        self.selected, self.bound = False, False
 
     def _carry_out(self, made: Pass, crash_after: int | None) -> None:
         plan, failed = made.plan, False

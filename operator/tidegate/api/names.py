@@ -70,6 +70,7 @@ class Reason(StrEnum):
     MISSING_POLICY = "MissingPolicy"
     MISSING_SERVICE = "MissingService"
     SHARED_SERVICE = "SharedService"
+    BOUND_BY_NAME = "BoundByName"
     SERVICE_ASTRAY = "ServiceAstray"
     MISSING_ROUTE = "MissingRoute"
     ROUTE_NOT_ACCEPTED = "RouteNotAccepted"

@@ -33,6 +33,9 @@ PAGE_BYTES = 4 * 1024 * 1024
 WATCH_INACTIVITY = 70.0
 """Seconds of silence after which a watch counts as dead: the API server sends a bookmark each minute."""
 
+DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+"""The form in which `/apis` tells of all kinds at once (Kubernetes 1.30 and later)."""
+
 _JSON = "application/json"
 _APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
@@ -115,9 +118,9 @@ class Cluster:
         for session in self._sessions.values():
             await session.close()
 
-    async def get(self, path: str, *, within: float | None = None) -> Json:
-        """One object, or whatever else the path answers with (`/version`)."""
-        return await self._request("get", "GET", path, within=within)
+    async def get(self, path: str, *, within: float | None = None, accept: str | None = None) -> Json:
+        """One object, or whatever else the path answers with (`/version`), in another form than plain JSON if that is accepted."""
+        return await self._request("get", "GET", path, within=within, accept=accept)
 
     async def namespace_uid(self, namespace: str, *, release: str) -> str:  # noqa: ARG002 - for those who remember it
         """The uid of a namespace.
@@ -315,6 +318,7 @@ class Cluster:
         body: object = None,
         content_type: str = _JSON,
         within: float | None = None,
+        accept: str | None = None,
     ) -> Json:
         seconds = self._timeout if within is None else within
         data: bytes | fencing.Body | None = None if body is None else orjson.dumps(body)
@@ -324,7 +328,9 @@ class Cluster:
             params = {**(params or {}), "timeout": f"{int(seconds * 1000)}ms"}
             data = fencing.Body(data, self._fence, content_type=content_type)
         limits = aiohttp.ClientTimeout(total=seconds)
-        response = await self._send(verb, method, path, params=params, limits=limits, data=data, content_type=content_type)
+        response = await self._send(
+            verb, method, path, params=params, limits=limits, data=data, content_type=content_type, accept=accept
+        )
         try:
             async with response:
                 payload = await response.read()
@@ -345,6 +351,7 @@ class Cluster:
         data: bytes | fencing.Body | None = None,
         content_type: str = _JSON,
         answer_within: float | None = None,
+        accept: str | None = None,
     ) -> aiohttp.ClientResponse:
         """Sends a request and returns the answer once its headers are there."""
         if self._closed:
@@ -357,7 +364,7 @@ class Cluster:
                     self._connection.server + path,
                     params=params,
                     data=data,
-                    headers={"Content-Type": content_type} if data is not None else None,
+                    headers=({"Content-Type": content_type} if data is not None else {}) | ({"Accept": accept} if accept else {}),
                     timeout=limits,
                     server_hostname=self._connection.server_hostname,
                     allow_redirects=False,

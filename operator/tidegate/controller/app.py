@@ -24,12 +24,12 @@ from tidegate.controller.gather import Gatherer
 from tidegate.controller.handover import knows, note
 from tidegate.controller.health import alive, ready
 from tidegate.controller.http import Endpoints
-from tidegate.controller.inquiries import REASONS, SELECTED, USER_ENDPOINTS, Inquiries
 from tidegate.controller.leadership import election_of, instance
 from tidegate.controller.leftovers import Leftovers
 from tidegate.controller.looks import Looks
 from tidegate.controller.metrics import Metrics
 from tidegate.controller.outside import WATCHED, World
+from tidegate.controller.questions import Questions
 from tidegate.controller.reconciler import Reconciler
 from tidegate.controller.references import SERVICE_OF_SLICE, References, ReleaseKey
 from tidegate.controller.releases import Releases
@@ -133,9 +133,7 @@ class App:
             self._election.keep = self._suspects.note
         turns = self._suspects.turns
         self._looks = Looks(clock=clock, telemetry=self._reader, arrived=self._queue.add, turns=turns)
-        self._pods = Inquiries(REASONS, self._cluster, clock=clock, arrived=self._queue.add)
-        self._user_endpoints = Inquiries(USER_ENDPOINTS, self._cluster, clock=clock, arrived=self._queue.add)
-        self._selected = Inquiries(SELECTED, self._cluster, clock=clock, arrived=self._queue.add)
+        self._questions = Questions(self._cluster, clock=clock, arrived=self._queue.add)
         router = HTTPRouteRouter()
         self._gatherer = Gatherer(
             store,
@@ -150,9 +148,7 @@ class App:
             gatherer=self._gatherer,
             router=router,
             looks=self._looks,
-            pods=self._pods,
-            endpoints=self._user_endpoints,
-            selected=self._selected,
+            questions=self._questions,
             recorder=self._recorder,
             metrics=metrics,
             clock=clock,
@@ -273,7 +269,7 @@ class App:
         finished = await self._workers.stop(within=0.0 if deposed else HANDOVER_SECONDS)
         if not deposed:
             await self._store_postponed()
-        await asyncio.gather(self._pods.stop(), self._user_endpoints.stop(), self._selected.stop())
+        await self._questions.stop()
         flush = FLUSH_SECONDS if self._election is None else HURRY_SECONDS
         await self._recorder.stop(within=0.0 if deposed else flush)
         await self._hand_over(finished=finished)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from tidegate.api.status import TargetsStatus
@@ -12,6 +12,7 @@ from tidegate.engine.snapshot import RouteStage, RouteView, ServiceView
 from tidegate.runtime.store import Object, Store
 from tidegate.traffic import services
 from tidegate.traffic.backends import own_name
+from tidegate.traffic.bindings import unfollowed, unread_among
 from tidegate.traffic.selection import Pods
 
 
@@ -58,6 +59,7 @@ def user_service(
     stable: str | None,
     endpoints: Iterable[Object] | None,
     others: Iterable[str] | None,
+    bound: Sequence[Object] | None,
 ) -> ServiceView | None:
     """Return what the engine sees of the user's Service.
 
@@ -68,11 +70,17 @@ def user_service(
         stable: revision of the stable version; None where there is none.
         endpoints: its EndpointSlices; None where they were not read.
         others: other workloads whose pods it selects; None where these were not read.
+        bound: what is bound to it by its name; None where that was not read.
     """
     if beside is None:
         return None
     routes = tuple(routes)
-    view = replace(services.user_view(beside.user, beside.pods), alone=None if others is None else not [*others])
+    view = replace(
+        services.user_view(beside.user, beside.pods),
+        alone=None if others is None else not [*others],
+        followed=None if bound is None else unfollowed(beside.name, bound) is None,
+        unread=unread_among(bound or ()),
+    )
     view = services.led_astray(view, beside, stable, ports_of(routes))
     if endpoints is None:
         return view

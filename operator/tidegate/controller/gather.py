@@ -16,6 +16,7 @@ from tidegate.api.release import PolicyKind, ReleaseSpec, Traffic
 from tidegate.api.status import ReleaseStatus
 from tidegate.controller.autoscalers import Autoscalers
 from tidegate.controller.beside import own_service, services_around, user_service
+from tidegate.controller.questions import NOTHING, Answers
 from tidegate.controller.references import ReleaseKey
 from tidegate.controller.stored import in_words, request_of
 from tidegate.controller.workloads import orphans_of, pods_of, strangers_among, workload_around
@@ -35,6 +36,7 @@ from tidegate.runtime.clock import Clock
 from tidegate.runtime.errors import Terminal
 from tidegate.runtime.store import Object, Store
 from tidegate.traffic import services
+from tidegate.traffic.bindings import unfollowed
 from tidegate.traffic.router import Router
 from tidegate.traffic.selection import shared
 from tidegate.workloads.observe import Workload, unsupported, workload_view
@@ -187,8 +189,7 @@ class Gatherer:
         readings: tuple[Reading, ...],
         blockers: Iterable[Blocker],
         keep_held: bool,
-        endpoints: Iterable[Object] | None = None,
-        selected: Iterable[Object] | None = None,
+        answers: Answers = NOTHING,
         known_since: datetime | None = None,
     ) -> Snapshot:
         """Return what the engine sees.
@@ -200,13 +201,14 @@ class Gatherer:
             readings: looks that have come in.
             blockers: what stands in the way, as far as the caller knows.
             keep_held: whether the Deployment stays paused between rollouts.
-            endpoints: EndpointSlices of the user's Service; None where they were not read.
-            selected: pods that the user's Service selects; None where they were not read.
+            answers: what was read around the user's Service.
             known_since: since when the status is known here; None where that is of no concern.
         """
         spec, beside, workload = around.spec, around.services, around.workload
         stable = status.stable.revision if status.stable else None
+        selected, bound = answers.selected, answers.bound
         others = strangers_among(self._store, workload, selected) if workload and selected is not None else None
+        apart = unfollowed(beside.name, bound) if beside and bound is not None else None
         policy, wrong = self._policy(around.key, spec)
         routes = tuple(self._route_view(name, around, route, status, now=now) for name, route in around.routes.items())
         found = (
@@ -216,6 +218,7 @@ class Gatherer:
             # Of two Releases on one Deployment the second is told that alone: all else that differs follows from it.
             services.unsupported(beside, beside.pods) if beside and not (workload and workload.held_by_another) else None,
             shared(beside.user, workload.name, others) if beside and workload and others else None,
+            apart,
         )
         return Snapshot(
             release=_release_view(around),
@@ -223,7 +226,9 @@ class Gatherer:
             policy=policy,
             workload=self._workload_view(around, status) if workload else None,
             orphans=tuple(rs["metadata"]["name"] for rs in around.orphans),
-            user_service=user_service(self._store, beside, routes, stable=stable, endpoints=endpoints, others=others),
+            user_service=user_service(
+                self._store, beside, routes, stable=stable, endpoints=answers.endpoints, others=others, bound=bound
+            ),
             former_service=services.user_view(around.former.user) if around.former else None,
             stable_service=own_service(self._store, beside, Role.STABLE, routes),
             canary_service=own_service(self._store, beside, Role.CANARY, routes),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import structlog
 
@@ -25,6 +26,9 @@ CONTENT = ("status", "endpoints", "ports")
 containers are sidecars."""
 
 
+Read: TypeAlias = Callable[[str, str], Awaitable[list[Object]]]
+"""Reads what is asked for, by namespace and value."""
+
 AT_ONCE = 8
 """Lists that are under way at once: the writes of a breach need the connections, too."""
 
@@ -34,7 +38,8 @@ class Matter:
     """What is asked for.
 
     Attributes:
-        resource: kind of the objects.
+        what: what is read, for logs.
+        resource: kind of the objects; None where they are of several kinds.
         label: by which they are found; empty where what is asked for is a selector itself.
         patience: seconds between the first two readings.
         at_once: whether the first reading is made without patience, since nothing goes on before it.
@@ -42,7 +47,8 @@ class Matter:
         optional: whether one who may not read them takes it that there are none.
     """
 
-    resource: Resource
+    what: str
+    resource: Resource | None
     label: str
     patience: float
     at_once: bool = False
@@ -50,12 +56,14 @@ class Matter:
     optional: bool = False
 
 
-REASONS = Matter(PODS, LABEL_POD_TEMPLATE_HASH, patience=3.0)
+REASONS = Matter("pods of a version", PODS, LABEL_POD_TEMPLATE_HASH, patience=3.0)
 """The pods of a version, for their own reasons for not becoming ready; most are ready before anybody has to ask."""
-USER_ENDPOINTS = Matter(ENDPOINT_SLICES, SERVICE_OF_SLICE, patience=1.0, at_once=True)
+USER_ENDPOINTS = Matter("endpoints", ENDPOINT_SLICES, SERVICE_OF_SLICE, patience=1.0, at_once=True)
 """The endpoints of the user's Service, which a route is to be put back to; those of the operator's own are watched."""
-SELECTED = Matter(PODS, "", patience=1.0, at_once=True, longest=30.0, optional=True)
+SELECTED = Matter("selected pods", PODS, "", patience=1.0, at_once=True, longest=30.0, optional=True)
 """The pods that the user's Service selects, whoever they belong to."""
+BOUND = Matter("objects bound to a Service by name", None, "", patience=1.0, at_once=True, longest=60.0)
+"""What names the user's Service, see `controller/bindings.py`."""
 
 
 @dataclass
@@ -87,10 +95,20 @@ class Inquiries:
         cluster: the API.
         clock: measures patience.
         arrived: told of a Release for which something new was read.
+        read: reads it; None where it is one list of one kind.
     """
 
-    def __init__(self, matter: Matter, cluster: Cluster, *, clock: Clock, arrived: Callable[[ReleaseKey], None]) -> None:
+    def __init__(
+        self,
+        matter: Matter,
+        cluster: Cluster,
+        *,
+        clock: Clock,
+        arrived: Callable[[ReleaseKey], None],
+        read: Read | None = None,
+    ) -> None:
         self._matter, self._cluster, self._clock, self._arrived = matter, cluster, clock, arrived
+        self._read_all = read or self._list
         self._inquiries: dict[ReleaseKey, _Inquiry] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
 
@@ -116,7 +134,7 @@ class Inquiries:
             inquiry.urgent, inquiry.due, inquiry.patience = True, now, patience
         if inquiry.task is None and now >= inquiry.due:
             inquiry.due, inquiry.patience = now + inquiry.patience, min(2 * inquiry.patience, self._matter.longest)
-            inquiry.task = asyncio.create_task(self._read(key, inquiry), name=f"{self._matter.resource.plural} {key}")
+            inquiry.task = asyncio.create_task(self._read(key, inquiry), name=f"{self._matter.what} {key}")
         return inquiry.due - now if inquiry.due > now else patience
 
     def forget(self, key: ReleaseKey) -> None:
@@ -133,13 +151,11 @@ class Inquiries:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _read(self, key: ReleaseKey, inquiry: _Inquiry) -> None:
-        path, label = self._matter.resource.path(key.namespace), self._matter.label
-        selector = f"{label}={inquiry.value}" if label else inquiry.value
         try:
             async with self._turns:
-                items = (await self._cluster.list(path, label_selector=selector, within=5.0, slim=_slim)).items
+                items = await self._read_all(key.namespace, inquiry.value)
         except ApiError as error:
-            log.warning("could not be read", what=self._matter.resource.plural, release=str(key), cause=str(error))
+            log.warning("could not be read", what=self._matter.what, release=str(key), cause=str(error))
             if not (self._matter.optional and isinstance(error, Forbidden)):
                 return
             items = []
@@ -148,6 +164,12 @@ class Inquiries:
         before, inquiry.items = inquiry.items, list(items)
         if before is None or _content(before) != _content(inquiry.items):
             self._arrived(key)
+
+    async def _list(self, namespace: str, value: str) -> list[Object]:
+        assert self._matter.resource is not None
+        path, label = self._matter.resource.path(namespace), self._matter.label
+        selector = f"{label}={value}" if label else value
+        return (await self._cluster.list(path, label_selector=selector, within=5.0, slim=_slim)).items
 
 
 def _slim(obj: Object) -> Object:
@@ -161,4 +183,4 @@ def _slim(obj: Object) -> Object:
 
 
 def _content(items: list[Object]) -> list[Object]:
-    return [{name: item.get(name) for name in CONTENT} for item in items]
+    return [{name: value for name, value in item.items() if name != "metadata"} for item in items]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -16,12 +16,12 @@ from tidegate.cluster.errors import ApiError
 from tidegate.cluster.events import Recorder
 from tidegate.controller import act
 from tidegate.controller.gather import Gatherer, Surroundings
-from tidegate.controller.inquiries import Inquiries
 from tidegate.controller.looks import Looks
 from tidegate.controller.memory import Memory, refused
 from tidegate.controller.metrics import Metrics
 from tidegate.controller.notices import Notices
 from tidegate.controller.outside import Outside
+from tidegate.controller.questions import Questions
 from tidegate.controller.references import ReleaseKey
 from tidegate.controller.statuses import Statuses
 from tidegate.controller.watch import watch_of
@@ -37,7 +37,6 @@ from tidegate.runtime.scheduler import Scheduler
 from tidegate.runtime.shelf import BareError
 from tidegate.runtime.store import Change, Object, Store
 from tidegate.traffic.router import Router
-from tidegate.traffic.selection import selection_of
 
 log = structlog.get_logger(__name__)
 
@@ -74,9 +73,7 @@ class Reconciler:
         gatherer: makes snapshots.
         router: shifts routes.
         looks: takes looks of gates.
-        pods: reads pods' reasons.
-        endpoints: reads the endpoints of users' Services.
-        selected: reads the pods that users' Services select.
+        questions: reads what is not watched.
         recorder: writes Events.
         metrics: the operator's own.
         clock: the time.
@@ -97,9 +94,7 @@ class Reconciler:
         gatherer: Gatherer,
         router: Router,
         looks: Looks,
-        pods: Inquiries,
-        endpoints: Inquiries,
-        selected: Inquiries,
+        questions: Questions,
         recorder: Recorder,
         metrics: Metrics,
         clock: Clock,
@@ -112,8 +107,7 @@ class Reconciler:
         ending: Callable[[], bool],
     ) -> None:
         self._store, self._cluster, self._gatherer, self._router = store, cluster, gatherer, router
-        self._looks, self._pods, self._endpoints, self._metrics = looks, pods, endpoints, metrics
-        self._selected = selected
+        self._looks, self._questions, self._metrics = looks, questions, metrics
         self._notices = Notices(recorder, clock=clock)
         self._clock, self._due = clock, due
         self._statuses = Statuses(store, cluster, clock=clock, heartbeat=heartbeat)
@@ -209,8 +203,7 @@ class Reconciler:
             readings=tuple(arrival.reading for arrival in arrivals),
             blockers=(*outside.blockers, *([memory.trouble] if memory.trouble else ())),
             keep_held=self._keep_held(),
-            endpoints=self._endpoints.of(key, around.services.name) if around.services else None,
-            selected=self._selected.of(key, selection_of(around.services.user)) if around.services else None,
+            answers=self._questions.answers(key, around.services),
             known_since=now.wall_at(memory.since),
         )
         plan = decide(snapshot, now.wall)
@@ -250,7 +243,7 @@ class Reconciler:
 
     def _look_round(self, key: ReleaseKey, status: ReleaseStatus) -> Surroundings | None:
         candidate = status.candidate.revision if status.candidate else None
-        return self._gatherer.look_round(key, status, pods=self._pods.of(key, candidate) or ())
+        return self._gatherer.look_round(key, status, pods=self._questions.pods(key, candidate))
 
     async def _carry_out(self, key: ReleaseKey, memory: Memory, decision: Decision) -> tuple[ApiError | None, act.Done]:
         """Store the status and do what the plan asks for; return what kept the status from being stored, and how the rest went.
@@ -351,7 +344,7 @@ class Reconciler:
         looks = (*decision.plan.looks, *decision.plan.split_looks)
         self._looks.plan(key, looks, watch_of(decision.around, status, at.wall_at(memory.since)), at)
         waits = [self._statuses.store_in(key, memory, now), *([POSTPONED_SECONDS] if memory.postponed else [])]
-        waits += self._inquire(key, decision)
+        waits += self._questions.ask(key, decision.plan, decision.around.services)
         if settling:
             # The watch tells of what was written, as a rule; a pass that nobody asked for costs nothing.
             waits.append(SETTLE_SECONDS)
@@ -360,33 +353,10 @@ class Reconciler:
         dues = [decision.plan.due, *(at.wall_at(now + wait) for wait in waits if wait is not None)]
         self._due.set(key, min((due for due in dues if due is not None), default=None), at)
 
-    def _inquire(self, key: ReleaseKey, decision: Decision) -> Iterator[float]:
-        """Have read what is waited for; yield after how many seconds to ask again."""
-        status, beside = decision.plan.status, decision.around.services
-        new, lost = status.candidate, status.rollout.lost if status.rollout is not None else None
-        asked = lost is not None and lost.unexplained > 0
-        if new is not None and status.step is not None and (new.ready < new.replicas or asked):
-            yield self._pods.want(key, new.revision, urgent=asked)
-        else:
-            self._pods.forget(key)
-        if decision.plan.inquire and beside is not None:
-            wait = self._endpoints.want(key, beside.name)
-            if not decision.plan.actions:
-                # A way back that is refused is tried again by the queue instead, more and more rarely.
-                yield wait
-        else:
-            self._endpoints.forget(key)
-        if decision.plan.inquire_selected and beside is not None and (selection := selection_of(beside.user)):
-            yield self._selected.want(key, selection)
-        else:
-            self._selected.forget(key)
-
     def _forget(self, key: ReleaseKey) -> None:
         self._memory.pop(key, None)
         self._looks.forget(key)
-        self._pods.forget(key)
-        self._endpoints.forget(key)
-        self._selected.forget(key)
+        self._questions.forget(key)
         self._due.drop(key)
         self._metrics.forget(*key)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from tidegate.api.names import Reason
 from tidegate.engine import advance, converge, endings, gates, losses, patience, requests, shifting, split, standing, targets, turns
 from tidegate.engine.draft import Draft
 from tidegate.engine.mend import mended
@@ -89,7 +90,8 @@ def decide(snap: Snapshot, now: datetime) -> Plan:
         split_looks=split.next_looks(draft),
         due=min(draft.dues, default=None),
         inquire=draft.inquire,
-        inquire_selected=draft.inquire_selected or shifting.shares_are_watched(draft),
+        inquire_selected=draft.inquire_selected or shifting.is_watched(draft, Reason.SHARED_SERVICE),
+        inquire_bound=draft.inquire_bound or shifting.is_watched(draft, Reason.BOUND_BY_NAME),
         unjudged=tuple(draft.unjudged),
         waits=tuple(draft.waits),
     )

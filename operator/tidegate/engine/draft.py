@@ -34,6 +34,8 @@ class Draft:
     """Whether the endpoints of the user's Service have to be read."""
     inquire_selected: bool = False
     """Whether the pods that the user's Service selects have to be read."""
+    inquire_bound: bool = False
+    """Whether what is bound to the user's Service by its name has to be read."""
     unjudged: list[Unjudged] = field(default_factory=list)
     """Looks that a gate's own judging has failed over."""
 

@@ -229,6 +229,7 @@ class Plan:
         due: when to decide again at the latest, if nothing changes before; None to wait for a change.
         inquire: whether the endpoints of the user's Service are to be read, since a route waits for them.
         inquire_selected: whether all pods that the user's Service selects are to be read, since others may be among them.
+        inquire_bound: whether what is bound to the user's Service by its name is to be read, since it may not follow a split.
         unjudged: looks that could not be judged, for want of a judge that works.
         waits: what the Release waits for; the first is told.
     """
@@ -242,5 +243,6 @@ class Plan:
     due: datetime | None = None
     inquire: bool = False
     inquire_selected: bool = False
+    inquire_bound: bool = False
     unjudged: tuple[Unjudged, ...] = ()
     waits: tuple[Waiting, ...] = ()

@@ -57,8 +57,8 @@ def _towards_split(draft: Draft, route: RouteView) -> Move:
     if not selects_pods(draft):
         # To a Service of other pods, the way is closed; that it is the wrong one stands in the status.
         return None
-    if draft.step is None and not draft.undoing and draft.snap.user_service is not None and draft.snap.user_service.alone is False:
-        # The others would lose their share, and so far nobody has lost anything.
+    if draft.step is None and not draft.undoing and _split_would_harm(draft.snap.user_service):
+        # So far nobody has lost anything.
         return None
     if not _services_ready(draft):
         draft.wait_for(Wait.OWN_SERVICES, "for the operator's own Services to have endpoints", cause=_lasts(draft))
@@ -81,6 +81,11 @@ def _lasts(draft: Draft) -> bool:
         return False
     draft.wake(since + MOMENT)
     return draft.now >= since + MOMENT
+
+
+def _split_would_harm(service: ServiceView | None) -> bool:
+    """Whether other workloads would lose their share, or requests what is bound to the Service by its name."""
+    return service is not None and (service.alone is False or service.followed is False)
 
 
 def _notice_correction(draft: Draft, route: RouteView) -> None:
@@ -227,12 +232,15 @@ def pin_actions(draft: Draft) -> Iterator[PinService]:
         yield PinService(None)
 
 
-def shares_are_watched(draft: Draft) -> bool:
-    """Whether it matters now if the user's Service selects pods of other workloads, too: a split would take their requests."""
+def is_watched(draft: Draft, reason: Reason) -> bool:
+    """Whether it matters now if a split of the user's Service would do harm, for a reason that has to be read for.
+
+    It does while requests are split or may be soon, and as long as it stands in the status that it would.
+    """
     service = draft.snap.user_service
     if service is None or not service.selects or draft.deleting:
         return False
-    refused = any(condition.reason == Reason.SHARED_SERVICE for condition in draft.status.conditions)
+    refused = any(condition.reason == reason for condition in draft.status.conditions)
     return refused or (draft.active and not draft.committed and not draft.undoing)
 
 

@@ -157,6 +157,9 @@ class ServiceView:
         misses: for the user's Service, revisions of the ReplicaSets whose pods it does not select, but for the pin.
         alone: for the user's Service, whether no pods of other workloads are selected, but for the pin; None where that is not
             known, as it is only where the plan asks for it.
+        followed: for the user's Service, whether all that is bound to it by its name is bound to the operator's two as well; None
+            where that is not known, as it is only where the plan asks for it.
+        unread: for the user's Service, kinds of such objects that could not be read, and why.
         targets: where its ports lead; None where that is not known.
         astray: for the user's Service, why it selects no pod of the stable version, in words; empty where it does.
         diverted: for the user's Service, where its ports lead other than stable's pods answer on, in words; empty where they
@@ -175,6 +178,8 @@ class ServiceView:
     selects: bool = True
     misses: frozenset[str] = frozenset()
     alone: bool | None = True
+    followed: bool | None = True
+    unread: tuple[str, ...] = ()
     targets: tuple[PortStatus, ...] | None = None
     astray: str = ""
     diverted: str = ""

@@ -51,6 +51,17 @@ def selection_is_known(draft: Draft) -> bool:
     return service.alone is not None
 
 
+def binding_is_known(draft: Draft) -> bool:
+    """Whether it is known if all that is bound to the user's Service by its name follows a split; has it read where it is not."""
+    service = draft.snap.user_service
+    if service is None or not service.selects:
+        return True
+    draft.inquire_bound = True
+    if service.followed is None:
+        draft.wait_for(Wait.BINDING, f"for what is bound to Service {service.name} by its name to be read")
+    return service.followed is not None
+
+
 def _revision(rs: ReplicaSetView) -> RevisionStatus:
     return RevisionStatus(revision=rs.revision, version=rs.version)
 
@@ -205,7 +216,7 @@ def rollout_starts(draft: Draft) -> bool:
         words = f"for the Deployment to be scaled up from 0, when {workload.template.version} is rolled out by its steps"
         draft.wait_for(Wait.SCALED_UP, words)
         return False
-    if not selection_is_known(draft):
+    if not all([binding_is_known(draft), selection_is_known(draft)]):
         return False
     if strays(draft):
         draft.wait_for(Wait.STRAYS, "for pods that were rolled out past Tidegate to stop before a rollout starts")
@@ -221,6 +232,8 @@ def rollout_starts(draft: Draft) -> bool:
         gates=(),
     )
     words = f"Rollout of {draft.candidate.version} over {draft.stable.version} starts under {policy.label}"
+    if draft.snap.user_service is not None and draft.snap.user_service.unread:
+        words += f"; what names its Service could not all be looked at: {', '.join(draft.snap.user_service.unread)}"
     draft.notice(EventReason.ROLLOUT_STARTED, words)
     return True
 
@@ -245,13 +258,14 @@ def strays(draft: Draft) -> list[ReplicaSetView]:
     return [rs for rs in own if (rs.wanted > 0 or rs.current > 0) and stable.ready >= rs.ready]
 
 
-def _told_shared(draft: Draft) -> Blocker | None:
-    """What was said of pods of other workloads holds until the pods are read again, as after a restart of the operator."""
+def _told(draft: Draft) -> list[Blocker]:
+    """What was said of harm that a split would do holds until that is read again, as after a restart of the operator."""
     service = draft.snap.user_service
-    if service is None or service.alone is not None:
-        return None
+    if service is None:
+        return []
+    unknown = {Reason.SHARED_SERVICE: service.alone is None, Reason.BOUND_BY_NAME: service.followed is None}
     said = (c for c in draft.status.conditions if c.type == Condition.STALLED and c.status == "True")
-    return next((Blocker(Reason.SHARED_SERVICE, c.message) for c in said if c.reason == Reason.SHARED_SERVICE), None)
+    return [Blocker(reason, c.message) for c in said for reason in unknown if c.reason == reason and unknown[reason]]
 
 
 def obstacles(draft: Draft) -> list[Blocker]:
@@ -265,8 +279,7 @@ def obstacles(draft: Draft) -> list[Blocker]:
         found.append(Blocker(Reason.MISSING_POLICY, f"spec.policyRef: {ref.kind} {ref.name} was not found or is not valid"))
     if spec.traffic is None:
         return found
-    if (told := _told_shared(draft)) is not None:
-        found.append(told)
+    found += _told(draft)
     if snap.user_service is None:
         where = "status.shiftedService" if snap.release.traffic_later else "spec.traffic.service"
         found.append(Blocker(Reason.MISSING_SERVICE, f"{where}: Service {spec.traffic.service} was not found"))

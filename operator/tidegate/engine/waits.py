@@ -19,6 +19,7 @@ FOR_A_PERSON = frozenset(
         Reason.MISSING_WORKLOAD,
         Reason.MISSING_SERVICE,
         Reason.SHARED_SERVICE,
+        Reason.BOUND_BY_NAME,
         Reason.MISSING_ROUTE,
     }
 )
@@ -68,6 +69,7 @@ class Wait(Enum):
     # Before a rollout.
     FIRST_VERSION = Terms("the pods of the Deployment", why="there is nothing to go back to")
     SELECTION = Terms("the API server's answer to a list of pods", why=f"it is asked again by itself; {_SERVES}")
+    BINDING = Terms("the API server's answer to lists of policies", why=f"it is asked again by itself; {_SERVES}")
     NATIVE_RESTART = Terms("the Deployment controller", why="the Deployment rolls by itself, under its own deadline")
     RESUME = Terms("a request to resume", why="a person has asked for just that", person=True)
     TRAFFIC_LATER = Terms("the routes, on their way back", why=_SERVES)

@@ -55,12 +55,14 @@ class ApiServer:
         objects: by path.
         requests: method and path of all but reading requests, in order.
         faults: the first that matches counts.
+        apis: the groups that it tells of.
     """
 
     objects: dict[str, Json] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
     bodies: list[Any] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    apis: list[Json] = field(default_factory=list)
     version: int = 100
 
     def __post_init__(self) -> None:
@@ -121,6 +123,8 @@ class ApiServer:
             case "POST":
                 created = self.put({**body, "metadata": {**body["metadata"], "namespace": path.split("/")[-2]}})
                 return web.json_response(created, status=201)
+            case "GET" if path == "/apis":
+                return web.json_response({"kind": "APIGroupDiscoveryList", "items": self.apis})
             case "GET" if path not in self.objects and not _is_object(path):
                 name = request.query.get("fieldSelector", "").removeprefix("metadata.name=")
                 found = {where.rpartition("/"): obj for where, obj in self.objects.items()}

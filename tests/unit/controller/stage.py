@@ -16,10 +16,11 @@ from tidegate.api.status import OriginalRule, ReleaseStatus, RevisionStatus, Rol
 from tidegate.cluster.events import Recorder
 from tidegate.controller.cached import CachedCluster
 from tidegate.controller.gather import Gatherer
-from tidegate.controller.inquiries import REASONS, SELECTED, USER_ENDPOINTS, Inquiries
+from tidegate.controller.inquiries import BOUND, SELECTED
 from tidegate.controller.looks import Looks
 from tidegate.controller.metrics import Metrics
 from tidegate.controller.outside import Outside
+from tidegate.controller.questions import Questions
 from tidegate.controller.reconciler import Reconciler
 from tidegate.controller.references import SERVICE_OF_SLICE, References, ReleaseKey
 from tidegate.engine.plan import Role
@@ -57,9 +58,8 @@ class Stage:
         self.recorder = Recorder(self.cluster, clock=self.clock, instance="test")
         self.values: dict[str, float | None] = {}
         self.looks = Looks(clock=self.clock, telemetry=self, arrived=self.queue.add)
-        self.pods = Inquiries(REASONS, self.cluster, clock=self.clock, arrived=self.queue.add)
-        self.endpoints = Inquiries(USER_ENDPOINTS, self.cluster, clock=self.clock, arrived=self.queue.add)
-        self.selected = Inquiries(SELECTED, self.cluster, clock=self.clock, arrived=self.queue.add)
+        self.questions = Questions(self.cluster, clock=self.clock, arrived=self.queue.add)
+        self.pods, self.endpoints = self.questions.reasons, self.questions.endpoints
         self.outside = Outside()
         self.keep_held, self.pressing, self.ending = False, False, False
         router = HTTPRouteRouter()
@@ -70,9 +70,7 @@ class Stage:
             gatherer=self.gatherer,
             router=router,
             looks=self.looks,
-            pods=self.pods,
-            endpoints=self.endpoints,
-            selected=self.selected,
+            questions=self.questions,
             recorder=self.recorder,
             metrics=self.metrics,
             clock=self.clock,
@@ -106,9 +104,7 @@ class Stage:
         return Reading(gate=gate.name, revision=revision, at=at, canary=self.values.get(gate.name), stable=0.0)
 
     async def close(self) -> None:
-        await self.pods.stop()
-        await self.endpoints.stop()
-        await self.selected.stop()
+        await self.questions.stop()
         await self.recorder.stop(within=0)
         await self.cluster.close()
 
@@ -212,13 +208,14 @@ class Stage:
         raise AssertionError(f"still writing after {most} passes: {self.api.requests[-3:]}")
 
     async def _reading(self) -> bool:
-        """Wait for the pods that the user's Service selects, and return whether they were being read just now."""
-        name = f"pods {KEY}"
-        tasks = [task for task in asyncio.all_tasks() if task.get_name() == name and self.selected.of(KEY, f"app={NAME}") is None]
+        """Wait for what is read around the user's Service, and return whether it was being read for the first time just now."""
+        asked = ((SELECTED, self.questions.selected, f"app={NAME}"), (BOUND, self.questions.bound, NAME))
+        waited = {f"{matter.what} {KEY}": (by, value) for matter, by, value in asked if by.of(KEY, value) is None}
+        tasks = [task for task in asyncio.all_tasks() if task.get_name() in waited]
         await asyncio.gather(*tasks)
-        return bool(tasks) and self.selected.of(KEY, f"app={NAME}") is not None
+        return any(by.of(KEY, value) is not None for by, value in waited.values())
 
-    async def knows_who_is_selected(self) -> None:
+    async def knows_what_is_around(self) -> None:
         """Let a pass have the pods read that the user's Service selects."""
         await self.reconciler.reconcile(KEY)
         await self._reading()

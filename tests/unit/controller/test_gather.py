@@ -11,6 +11,7 @@ import pytest
 from tidegate.api.names import LABEL_RELEASE, Reason
 from tidegate.api.status import OriginalRule, PortStatus, ReleaseStatus, RevisionStatus
 from tidegate.controller.gather import Surroundings
+from tidegate.controller.questions import Answers
 from tidegate.controller.stored import stored_status
 from tidegate.engine.snapshot import Owner, RouteStage, ServiceView, Snapshot, Verb
 from tidegate.runtime.errors import Terminal
@@ -70,11 +71,11 @@ async def test_users_service_is_to_have_the_endpoints_that_have_weight(stage: St
     def seen(endpoints: list[Json] | None) -> ServiceView | None:
         status = stored_status(around.release)
         return stage.gatherer.snapshot(
-            around, now=NOW, status=status, readings=(), blockers=(), keep_held=False, endpoints=endpoints
+            around, now=NOW, status=status, readings=(), blockers=(), keep_held=False, answers=Answers(endpoints=endpoints)
         ).user_service
 
-    assert ServiceView(NAME, None, endpoints=1, lacks=lacks, alone=None, targets=LEADS) == seen(read)
-    assert ServiceView(NAME, None, alone=None, targets=LEADS) == seen(None)
+    assert ServiceView(NAME, None, endpoints=1, lacks=lacks, alone=None, followed=None, targets=LEADS) == seen(read)
+    assert ServiceView(NAME, None, alone=None, followed=None, targets=LEADS) == seen(None)
 
 
 async def test_service_of_another_workload_is_in_the_way(stage: Stage) -> None:
@@ -87,7 +88,8 @@ async def test_service_of_another_workload_is_in_the_way(stage: Stage) -> None:
     seen = snapshot(stage)
 
     misses, why = frozenset({"aaaa", "bbbb"}), "it selects app=ledger, and they have app=checkout"
-    assert ServiceView(NAME, "aaaa", selects=False, misses=misses, alone=None, targets=LEADS, astray=why) == seen.user_service
+    unread = ServiceView(NAME, "aaaa", selects=False, misses=misses, alone=None, followed=None, targets=LEADS, astray=why)
+    assert unread == seen.user_service
     assert [Reason.INVALID_SPEC] == [blocker.reason for blocker in seen.blockers]
     assert "Service checkout selects app=ledger, the pods of Deployment checkout have app=checkout" in seen.blockers[0].message
 

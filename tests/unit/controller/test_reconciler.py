@@ -93,7 +93,7 @@ async def test_event_that_was_lost_in_a_crash_is_told_by_the_next_life(stage: St
     """Given an operator that dies after the status and before the Event, the next one writes the Event."""
     stage.adopted()
     stage.add(objects.deployment("checkout:v2", paused=True, labels={LABEL_RELEASE: NAME}))
-    await stage.knows_who_is_selected()
+    await stage.knows_what_is_around()
     await stage.reconciler.reconcile(KEY)
     lost = await events(stage, written=False)
     kept = [event["reason"] for event in stage.status["lastEvents"]]
@@ -109,7 +109,7 @@ async def test_events_that_are_written_leave_the_status_with_the_next_write(stag
     """Given an Event that is written, no write is made for that, and the next one that is made takes it out of the status."""
     stage.adopted()
     stage.add(objects.deployment("checkout:v2", paused=True, labels={LABEL_RELEASE: NAME}))
-    await stage.knows_who_is_selected()
+    await stage.knows_what_is_around()
     await stage.reconciler.reconcile(KEY)
     await events(stage)
     stage.api.requests.clear()
@@ -317,7 +317,9 @@ async def test_release_that_was_made_anew_begins_anew(stage: Stage) -> None:
     again = objects.release(metadata={"uid": "second"})
     stage.add(again)
 
-    await stage.knows_who_is_selected()
+    # It is taken on first, and then asked what a rollout would do.
+    await stage.knows_what_is_around()
+    await stage.knows_what_is_around()
     await stage.reconciler.reconcile(KEY)
 
     assert 0 == stage.status["weight"]

@@ -8,6 +8,7 @@ import pytest
 
 from tidegate.api.status import ReleaseStatus
 from tidegate.controller.gather import Surroundings
+from tidegate.controller.questions import Answers
 from tidegate.controller.workloads import strangers_among
 from tidegate.traffic.selection import selection_of, shared
 from unit.controller import objects
@@ -118,7 +119,13 @@ async def test_others_are_in_the_way(stage: Stage) -> None:
 
     def seen(selected: list[Json] | None) -> tuple[bool | None, list[str]]:
         snapshot = stage.gatherer.snapshot(
-            found, now=stage.clock.now(), status=ReleaseStatus(), readings=(), blockers=(), keep_held=False, selected=selected
+            found,
+            now=stage.clock.now(),
+            status=ReleaseStatus(),
+            readings=(),
+            blockers=(),
+            keep_held=False,
+            answers=Answers(selected=selected),
         )
         assert snapshot.user_service is not None
         return snapshot.user_service.alone, [str(blocker.reason) for blocker in snapshot.blockers]

@@ -77,6 +77,15 @@ def pods_that_cannot_be_listed() -> World:
     return world
 
 
+@of(Wait.BINDING)
+def policies_that_cannot_be_listed() -> World:
+    world = idle(policy(*STEPS))
+    world.readable = False
+    world.apply("v2")
+    world.crank(5)
+    return world
+
+
 @of(Wait.NATIVE_RESTART)
 def a_restart() -> World:
     world = idle(policy(*STEPS))

@@ -1,0 +1,120 @@
+"""All that is read for one Release, and only while its rollout waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from tidegate.cluster.client import Cluster
+from tidegate.controller.bindings import Bindings
+from tidegate.controller.inquiries import BOUND, REASONS, SELECTED, USER_ENDPOINTS, Inquiries
+from tidegate.controller.references import ReleaseKey
+from tidegate.engine.plan import Plan
+from tidegate.runtime.clock import Clock
+from tidegate.runtime.store import Object
+from tidegate.traffic.selection import selection_of
+from tidegate.traffic.services import Services
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What was read around the user's Service; None each where it was not.
+
+    Attributes:
+        endpoints: its EndpointSlices.
+        selected: pods that it selects.
+        bound: what is bound to it by its name.
+    """
+
+    endpoints: list[Object] | None = None
+    selected: list[Object] | None = None
+    bound: list[Object] | None = None
+
+
+NOTHING = Answers()
+
+
+class Questions:
+    """Asks what plans want to know.
+
+    Args:
+        cluster: the API.
+        clock: measures patience.
+        arrived: told of a Release for which something new was read.
+
+    Attributes:
+        reasons: pods of new versions, for their own reasons for not becoming ready.
+        endpoints: those of users' Services.
+        selected: the pods that users' Services select.
+        bound: what is bound to users' Services by their names.
+    """
+
+    def __init__(self, cluster: Cluster, *, clock: Clock, arrived: Callable[[ReleaseKey], None]) -> None:
+        self.reasons, self.endpoints, self.selected = (
+            Inquiries(matter, cluster, clock=clock, arrived=arrived) for matter in (REASONS, USER_ENDPOINTS, SELECTED)
+        )
+        self.bound = Inquiries(BOUND, cluster, clock=clock, arrived=arrived, read=Bindings(cluster, clock=clock).read)
+
+    def pods(self, key: ReleaseKey, revision: str | None) -> list[Object]:
+        """Return the pods of a version as read last, for their own reasons for not becoming ready."""
+        return self.reasons.of(key, revision) or []
+
+    def answers(self, key: ReleaseKey, beside: Services | None) -> Answers:
+        """Return what was read around the user's Service.
+
+        Args:
+            key: which Release.
+            beside: the Services; None where the user's is missing.
+        """
+        if beside is None:
+            return NOTHING
+        return Answers(
+            endpoints=self.endpoints.of(key, beside.name),
+            selected=self.selected.of(key, selection_of(beside.user)),
+            bound=self.bound.of(key, beside.name),
+        )
+
+    def ask(self, key: ReleaseKey, plan: Plan, beside: Services | None) -> Iterator[float]:
+        """Have read what is waited for; yield after how many seconds to ask again.
+
+        Args:
+            key: which Release.
+            plan: what was decided.
+            beside: the Services; None where the user's is missing.
+        """
+        status, name = plan.status, beside.name if beside is not None else None
+        new, lost = status.candidate, status.rollout.lost if status.rollout is not None else None
+        asked = lost is not None and lost.unexplained > 0
+        if new is not None and status.step is not None and (new.ready < new.replicas or asked):
+            yield self.reasons.want(key, new.revision, urgent=asked)
+        else:
+            self.reasons.forget(key)
+        if plan.inquire and name is not None:
+            wait = self.endpoints.want(key, name)
+            if not plan.actions:
+                # A way back that is refused is tried again by the queue instead, more and more rarely.
+                yield wait
+        else:
+            self.endpoints.forget(key)
+        if plan.inquire_selected and beside is not None and (selection := selection_of(beside.user)):
+            yield self.selected.want(key, selection)
+        else:
+            self.selected.forget(key)
+        if plan.inquire_bound and name is not None:
+            yield self.bound.want(key, name)
+        else:
+            self.bound.forget(key)
+
+    def forget(self, key: ReleaseKey) -> None:
+        """Nobody waits for anything of this Release any more."""
+        for one in self._all:
+            one.forget(key)
+
+    async def stop(self) -> None:
+        """End what is being read."""
+        await asyncio.gather(*(one.stop() for one in self._all))
+
+    @property
+    def _all(self) -> tuple[Inquiries, ...]:
+        return self.reasons, self.endpoints, self.selected, self.bound

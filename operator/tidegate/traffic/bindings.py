@@ -1,0 +1,161 @@
+"""What is bound to a Service by its name: it holds for the operator's two Services only where these are named as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tidegate.api.names import Reason
+from tidegate.engine.plan import Role
+from tidegate.engine.snapshot import Blocker
+from tidegate.traffic.backends import Json, own_name
+
+Named = tuple[str, str]
+"""Name of a Service of the object's own namespace, and of the port that is meant; empty for all of its ports."""
+CORE = ("", "core")
+"""How objects write the group of Services; NGINX Gateway Fabric wants `core`."""
+MOST_TOLD = 3
+"""Objects that a message names: a status is read in one glance."""
+
+
+def _by_target(obj: Mapping[str, Any]) -> Iterator[Named]:
+    """Yield the Services that an object is attached to in the way of Gateway API, in whichever of the forms that there are."""
+    spec, namespace = obj.get("spec") or {}, obj["metadata"].get("namespace")
+    for ref in (*(spec.get("targetRefs") or ()), spec.get("targetRef"), spec.get("targetReference")):
+        if not isinstance(ref, Mapping) or (ref.get("group") or "") not in CORE or ref.get("kind", "Service") != "Service":
+            continue
+        if ref.get("namespace") in (None, "", namespace):
+            yield str(ref.get("name")), str(ref.get("sectionName") or "")
+
+
+def _by_host(host: object, namespace: str) -> Iterator[Named]:
+    """Yield the Service that a host name stands for, in the short form, with its namespace or in full.
+
+    A wildcard holds for the operator's Services as it does for the user's, and yields nothing.
+    """
+    name, *rest = str(host).rstrip(".").split(".")
+    if name != "*" and (not rest or (rest[0] == namespace and (len(rest) == 1 or rest[1] == "svc"))):
+        yield name, ""
+
+
+def _by_spec_host(obj: Mapping[str, Any]) -> Iterator[Named]:
+    yield from _by_host((obj.get("spec") or {}).get("host"), obj["metadata"]["namespace"])
+
+
+def _by_own_name(obj: Mapping[str, Any]) -> Iterator[Named]:
+    yield from _by_host(obj["metadata"]["name"], obj["metadata"]["namespace"])
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind whose objects may be bound to a Service by its name.
+
+    Attributes:
+        group: of the API.
+        plural: as in paths and RBAC rules.
+        kind: as in manifests.
+        named: yields the Services that an object names.
+    """
+
+    group: str
+    plural: str
+    kind: str
+    named: Callable[[Mapping[str, Any]], Iterator[Named]] = _by_target
+
+
+KINDS: Final = (
+    Kind("gateway.networking.k8s.io", "backendtlspolicies", "BackendTLSPolicy"),
+    Kind("gateway.networking.k8s.io", "backendlbpolicies", "BackendLBPolicy"),
+    Kind("gateway.networking.x-k8s.io", "xbackendtrafficpolicies", "XBackendTrafficPolicy"),
+    Kind("networking.istio.io", "destinationrules", "DestinationRule", _by_spec_host),
+    Kind("security.istio.io", "authorizationpolicies", "AuthorizationPolicy"),
+    Kind("security.istio.io", "requestauthentications", "RequestAuthentication"),
+    Kind("linkerd.io", "serviceprofiles", "ServiceProfile", _by_own_name),
+    Kind("networking.gke.io", "gcpbackendpolicies", "GCPBackendPolicy"),
+    Kind("networking.gke.io", "gcpsessionaffinitypolicies", "GCPSessionAffinityPolicy"),
+    Kind("networking.gke.io", "healthcheckpolicies", "HealthCheckPolicy"),
+    Kind("gateway.k8s.aws", "targetgroupconfigurations", "TargetGroupConfiguration"),
+    Kind("application-networking.k8s.aws", "targetgrouppolicies", "TargetGroupPolicy"),
+    Kind("alb.networking.azure.io", "backendloadbalancingpolicies", "BackendLoadBalancingPolicy"),
+    Kind("alb.networking.azure.io", "backendtlspolicies", "BackendTLSPolicy"),
+    Kind("alb.networking.azure.io", "healthcheckpolicies", "HealthCheckPolicy"),
+    Kind("gateway.nginx.org", "upstreamsettingspolicies", "UpstreamSettingsPolicy"),
+    Kind("gateway.kgateway.dev", "backendconfigpolicies", "BackendConfigPolicy"),
+    Kind("apisix.apache.org", "backendtrafficpolicies", "BackendTrafficPolicy"),
+)
+"""All that is looked at. A new one takes its line here, one in the roles (deploy, chart, docs/security.md), and a test."""
+
+
+def slim(kind: Kind, obj: Mapping[str, Any]) -> Json:
+    """Return what is kept of an object: its name, and which Services it names."""
+    spec = obj.get("spec") or {}
+    return {
+        "group": kind.group,
+        "kind": kind.kind,
+        "metadata": {"namespace": obj["metadata"].get("namespace"), "name": obj["metadata"]["name"]},
+        "several": "targetRefs" in spec,
+        "services": [[*one] for one in kind.named(obj)],
+    }
+
+
+def unread(kind: Kind, why: str) -> Json:
+    """Return what is kept of a kind whose objects could not be read.
+
+    Args:
+        kind: which.
+        why: in words.
+    """
+    return {"group": kind.group, "kind": kind.kind, "metadata": {}, "unread": why}
+
+
+def about(found: Iterable[Mapping[str, Any]], service: str) -> list[Mapping[str, Any]]:
+    """Return those of the objects that name a Service or the operator's two beside it, and all that could not be read."""
+    names = {service, *(own_name(service, role) for role in Role)}
+    return [one for one in found if "unread" in one or any(name in names for name, _ in one["services"])]
+
+
+def unread_among(found: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return which kinds could not be read, and why, in words."""
+    return tuple(f"{one['kind']} ({one['unread']})" for one in found if "unread" in one)
+
+
+def unfollowed(service: str, found: Sequence[Mapping[str, Any]]) -> Blocker | None:
+    """Return what is bound to a Service by its name and not to the operator's two; None where all that is there follows.
+
+    What an object says of the Service another one of its kind may say of the operator's: not every kind can name several.
+
+    Args:
+        service: name of the user's Service.
+        found: the objects of its namespace, as `slim` leaves them.
+    """
+    read = [one for one in found if "unread" not in one]
+    lacking: list[tuple[Mapping[str, Any], list[str]]] = []
+    for one in read:
+        said = {(name, port) for other in read if _alike(one, other) for name, port in other["services"]}
+        ports = [port for name, port in one["services"] if name == service]
+        own = [own_name(service, role) for role in Role]
+        missing = [name for name in own if any(not {(name, port), (name, "")} & said for port in ports)]
+        if missing:
+            lacking.append((one, missing))
+    if not lacking:
+        return None
+    (first, missing), *others = lacking
+    names = " and ".join(missing)
+    cure = f"add {names} to its spec.targetRefs" if first["several"] else f"make one of the same kind for {names}, too"
+    told = [_called(one) for one, _ in others[: MOST_TOLD - 1]]
+    told += [f"{len(others) - len(told)} more"] if len(others) > len(told) else []
+    words = (
+        f"spec.traffic.service: {_called(first)} holds for Service {service} by its name, and not for {names}, which "
+        f"{'carry' if len(missing) > 1 else 'carries'} requests during a rollout: {cure}"
+        + (f"; so it is with {' and '.join(told)}" if told else "")
+    )
+    return Blocker(Reason.BOUND_BY_NAME, words)
+
+
+def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return bool(one["kind"] == other["kind"] and one["group"] == other["group"])
+
+
+def _called(one: Mapping[str, Any]) -> str:
+    return f"{one['kind']} {one['metadata']['name']}"
