@@ -44,6 +44,7 @@ class Matter:
         patience: seconds between the first two readings.
         at_once: whether the first reading is made without patience, since nothing goes on before it.
         longest: seconds between two readings at most; each time it takes twice as long as the time before.
+        at_ease: seconds between two readings while nothing that was read stands in anybody's way.
         optional: whether one who may not read them takes it that there are none.
     """
 
@@ -53,6 +54,7 @@ class Matter:
     patience: float
     at_once: bool = False
     longest: float = 5.0
+    at_ease: float = 600.0
     optional: bool = False
 
 
@@ -77,12 +79,14 @@ class _Inquiry:
         task: the reading that is under way.
         items: what was read last; None before.
         urgent: nothing goes on before it is read.
+        at_ease: nobody waits for the next reading.
     """
 
     value: str
     due: float
     patience: float
     urgent: bool = False
+    at_ease: bool = False
     task: asyncio.Task[None] | None = None
     items: list[Object] | None = None
 
@@ -117,13 +121,14 @@ class Inquiries:
         inquiry = self._inquiries.get(key)
         return inquiry.items if inquiry is not None and inquiry.value == value else None
 
-    def want(self, key: ReleaseKey, value: str, *, urgent: bool = False) -> float:
+    def want(self, key: ReleaseKey, value: str, *, urgent: bool = False, at_ease: bool = False) -> float:
         """Read the objects with this value of the label, unless that was done just now; return seconds to the next time.
 
         Args:
             key: for which Release.
             value: of the label.
             urgent: it is read at once, for what is to be seen may be over soon.
+            at_ease: nobody waits for what may be read next, so it is read rarely: each time costs the API server a request.
         """
         now, patience = self._clock.monotonic(), self._matter.patience
         inquiry = self._inquiries.get(key)
@@ -132,8 +137,14 @@ class Inquiries:
             inquiry = self._inquiries[key] = _Inquiry(value, now if self._matter.at_once else now + patience, patience)
         if urgent and not inquiry.urgent:
             inquiry.urgent, inquiry.due, inquiry.patience = True, now, patience
+        if at_ease and inquiry.items is not None and not inquiry.at_ease:
+            inquiry.due = now + self._matter.at_ease
+        elif inquiry.at_ease and not at_ease:
+            inquiry.due, inquiry.patience = min(inquiry.due, now + patience), patience
+        inquiry.at_ease = at_ease and inquiry.items is not None
         if inquiry.task is None and now >= inquiry.due:
-            inquiry.due, inquiry.patience = now + inquiry.patience, min(2 * inquiry.patience, self._matter.longest)
+            wait = self._matter.at_ease if inquiry.at_ease else inquiry.patience
+            inquiry.due, inquiry.patience = now + wait, min(2 * inquiry.patience, self._matter.longest)
             inquiry.task = asyncio.create_task(self._read(key, inquiry), name=f"{self._matter.what} {key}")
         return inquiry.due - now if inquiry.due > now else patience
 

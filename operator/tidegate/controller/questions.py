@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from tidegate.api.names import Reason
+from tidegate.api.status import ReleaseStatus
 from tidegate.cluster.client import Cluster
 from tidegate.controller.bindings import Bindings
 from tidegate.controller.inquiries import BOUND, REASONS, SELECTED, USER_ENDPOINTS, Inquiries
@@ -98,11 +100,11 @@ class Questions:
         else:
             self.endpoints.forget(key)
         if plan.inquire_selected and beside is not None and (selection := selection_of(beside.user)):
-            yield self.selected.want(key, selection)
+            yield self.selected.want(key, selection, at_ease=_at_ease(status, Reason.SHARED_SERVICE))
         else:
             self.selected.forget(key)
         if plan.inquire_bound and name is not None:
-            yield self.bound.want(key, name)
+            yield self.bound.want(key, name, at_ease=_at_ease(status, Reason.BOUND_BY_NAME))
         else:
             self.bound.forget(key)
 
@@ -118,3 +120,8 @@ class Questions:
     @property
     def _all(self) -> tuple[Inquiries, ...]:
         return self.reasons, self.endpoints, self.selected, self.bound
+
+
+def _at_ease(status: ReleaseStatus, reason: Reason) -> bool:
+    """Whether nothing that was read is in the way of a rollout for this reason."""
+    return all(condition.reason != reason for condition in status.conditions)

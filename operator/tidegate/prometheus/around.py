@@ -24,10 +24,10 @@ LATELY = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class AroundQueries:
-    """The queries, each for one number.
+    """The queries, each for one number. All are about one instant: so those of many Releases share requests.
 
     Attributes:
-        before: requests and bad ones before the split; to be asked as of the split.
+        before: requests and bad ones before the split.
         lately: likewise, shortly before it.
         after: requests of stable since then, and bad ones.
     """
@@ -52,11 +52,13 @@ def around_queries(preset: Preset, names: Names, ago: timedelta) -> AroundQuerie
     service, stable = places(preset.source, names, Version.ALL), places(preset.source, names, Version.STABLE)
     bad = known.telling(preset.measure).bad
 
+    offset = format_duration(ago)
+
     def before(span: timedelta) -> tuple[str, str]:
         window = format_duration(span)
-        return _sum(_increase(known, service, (), window)), _sum(*(_increase(known, service, (one,), window) for one in bad))
+        each = (_increase(known, service, (one,), window, offset) for one in bad)
+        return _sum(_increase(known, service, (), window, offset)), _sum(*each)
 
-    offset = format_duration(ago)
     after = _sum(_since(known, stable, (), offset)), _sum(*(_since(known, stable, (one,), offset) for one in bad))
     return AroundQueries(before(BEFORE), before(LATELY), after)
 
@@ -66,8 +68,8 @@ def _sum(*series: str) -> str:
     return f"sum({' or '.join(series)}) or vector(0)"
 
 
-def _increase(known: Telemetry, where: tuple[Where, ...], which: Where, window: str) -> str:
-    return presets.once(requests(known, where, which, "increase", window))
+def _increase(known: Telemetry, where: tuple[Where, ...], which: Where, window: str, ago: str) -> str:
+    return presets.once(requests(known, where, which, "increase", window, ago))
 
 
 def _since(known: Telemetry, where: tuple[Where, ...], which: Where, offset: str) -> str:

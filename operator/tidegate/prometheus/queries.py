@@ -201,23 +201,39 @@ def _samples(preset: Preset, where: tuple[Where, ...], window: str) -> str | Non
     return f"sum({presets.once(ask(known, where, (), 'increase', window))})"
 
 
-def requests(known: Telemetry, where: tuple[Where, ...], which: Where, function: str, window: str) -> str:
-    """Return the range function over the counters of requests, in every way that they may be labelled and stored."""
+def requests(known: Telemetry, where: tuple[Where, ...], which: Where, function: str, window: str, ago: str = "") -> str:
+    """Return the range function over the counters of requests, in every way that they may be labelled and stored.
+
+    Args:
+        known: what they are called.
+        where: in which ways a version may be labelled.
+        which: of the requests.
+        function: e.g. `increase`.
+        window: a duration of PromQL.
+        ago: how long ago the window ended, likewise; empty for one that ends at the time of evaluation.
+    """
     if known.counter:
-        return _over(known.counter, where, which, function, window)
-    return _observed(known, where, which, function, window)
+        return _over(known.counter, where, which, function, window, ago)
+    return _observed(known, where, which, function, window, ago)
 
 
-def _observed(known: Telemetry, where: tuple[Where, ...], which: Where, function: str, window: str) -> str:
+def _observed(known: Telemetry, where: tuple[Where, ...], which: Where, function: str, window: str, ago: str = "") -> str:
     """Return the range function over how many response times a histogram has, in every way that it may be stored."""
+    classic = _over(f"{known.histogram}_count", where, which, function, window, ago)
     if not known.native:
-        return _over(f"{known.histogram}_count", where, which, function, window)
-    native = (f"histogram_count({function}({selector(known.histogram, (*one, *which))}[{window}]))" for one in where)
-    return _either(_over(f"{known.histogram}_count", where, which, function, window), *native)
+        return classic
+    span = _range(window, ago)
+    native = (f"histogram_count({function}({selector(known.histogram, (*one, *which))}{span}))" for one in where)
+    return _either(classic, *native)
 
 
-def _over(metric: str, where: tuple[Where, ...], which: Where, function: str, window: str) -> str:
-    return _either(*(f"{function}({selector(metric, (*one, *which))}[{window}])" for one in where))
+def _over(metric: str, where: tuple[Where, ...], which: Where, function: str, window: str, ago: str = "") -> str:
+    span = _range(window, ago)
+    return _either(*(f"{function}({selector(metric, (*one, *which))}{span})" for one in where))
+
+
+def _range(window: str, ago: str) -> str:
+    return f"[{window}] offset {ago}" if ago else f"[{window}]"
 
 
 def _either(*expressions: str) -> str:

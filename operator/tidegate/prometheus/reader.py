@@ -165,10 +165,8 @@ class Reader:
             asked = around_queries(preset, names, ago)
         except ValueError as error:
             return _troubled(gate, revision, at, str(error))
-        then = at - ago
-        texts = [*((text, then) for text in (*asked.before, *asked.lately)), *((text, at) for text in asked.after)]
-        batcher = self._batchers[gate.connection]
-        found = await asyncio.gather(*(self._number(batcher, gate, names, text, when) for text, when in texts))
+        batcher, texts = self._batchers[gate.connection], (*asked.before, *asked.lately, *asked.after)
+        found = await asyncio.gather(*(self._number(batcher, gate, names, text, at) for text in texts))
         numbers = [_value(answer) for answer in found]
         trouble = next((answer.message for answer in found if isinstance(answer, Trouble)), "")
         if trouble or any(number is None for number in numbers):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tidegate.controller.inquiries import REASONS
+from tidegate.controller.inquiries import REASONS, SELECTED
 from unit.controller.api_server import ApiServer, settled
 from unit.controller.objects import NAME
 from unit.controller.stage import KEY, Stage
@@ -188,3 +188,17 @@ async def test_reading_that_nobody_waits_for_is_ended(stage: Stage, api: ApiServ
     assert slow.gate is not None
     assert not slow.gate.is_set()
     slow.gate.set()
+
+
+async def test_what_nobody_waits_for_is_read_rarely(stage: Stage, api: ApiServer) -> None:
+    """Once it is read that a Service selects no other pods, it is read again after ten minutes; and soon where that is in the way."""
+    stage.selected.want(KEY, "app=checkout", at_ease=True)
+    await settled(lambda: not reading())
+
+    at_ease = stage.selected.want(KEY, "app=checkout", at_ease=True)
+    stage.clock.advance(SELECTED.longest)
+    later = stage.selected.want(KEY, "app=checkout", at_ease=True)
+
+    assert (SELECTED.at_ease, SELECTED.at_ease - SELECTED.longest) == (at_ease, later)
+    assert [] == reading()
+    assert SELECTED.patience == stage.selected.want(KEY, "app=checkout")

@@ -1,6 +1,7 @@
 """Looks: the queries of a gate, asked at one instant, and what comes together from the answers."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -195,3 +196,21 @@ async def test_closing(prometheus, connect):
     reading = await reader.read(gate(), NAMES, "abc", AT)
 
     assert reading.trouble == "Prometheus connection default: it is closed"
+
+
+async def test_looks_at_splits_of_different_ages_share_requests(prometheus, reader):
+    """Routes of ten Releases were split at ten instants: what was before and since is asked of all as of now, in few requests."""
+    prometheus.gives_value("1")
+    metric = {"preset": {"source": "Envoy", "measure": "ErrorRate"}}
+    limit = {"judge": "Limit", "versusStable": {"maxIncrease": {"points": 1}}}
+    preset = Gate.model_validate({"name": "errors", "metric": metric, **limit})
+    names = [replace(NAMES, service=f"s{number}", stable_service=f"s{number}-stable") for number in range(10)]
+    ages = [timedelta(seconds=20.7 + number) for number in range(10)]
+
+    looks = [reader.around(preset, one, "abc", AT, AT - age) for one, age in zip(names, ages, strict=True)]
+    found = await asyncio.gather(*looks)
+
+    assert all(one.around is not None for one in found)
+    assert {"1767323045.000"} == {parameters["time"] for parameters in prometheus.parameters}
+    assert len(prometheus.parameters) <= 4
+    assert any("[5m] offset 20s700ms" in parameters["query"] for parameters in prometheus.parameters)
