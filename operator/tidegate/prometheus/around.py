@@ -69,7 +69,7 @@ def _sum(*series: str) -> str:
 
 
 def _increase(known: Telemetry, where: tuple[Where, ...], which: Where, window: str, ago: str) -> str:
-    return presets.once(requests(known, where, which, "increase", window, ago))
+    return presets.once(requests(known, where, which, "increase", window, ago=ago))
 
 
 def _since(known: Telemetry, where: tuple[Where, ...], which: Where, offset: str) -> str:

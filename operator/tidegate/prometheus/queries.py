@@ -201,7 +201,7 @@ def _samples(preset: Preset, where: tuple[Where, ...], window: str) -> str | Non
     return f"sum({presets.once(ask(known, where, (), 'increase', window))})"
 
 
-def requests(known: Telemetry, where: tuple[Where, ...], which: Where, function: str, window: str, ago: str = "") -> str:
+def requests(known: Telemetry, where: tuple[Where, ...], which: Where, function: str, window: str, *, ago: str = "") -> str:
     """Return the range function over the counters of requests, in every way that they may be labelled and stored.
 
     Args:
@@ -213,13 +213,13 @@ def requests(known: Telemetry, where: tuple[Where, ...], which: Where, function:
         ago: how long ago the window ended, likewise; empty for one that ends at the time of evaluation.
     """
     if known.counter:
-        return _over(known.counter, where, which, function, window, ago)
-    return _observed(known, where, which, function, window, ago)
+        return _over(known.counter, where, which, function, window, ago=ago)
+    return _observed(known, where, which, function, window, ago=ago)
 
 
-def _observed(known: Telemetry, where: tuple[Where, ...], which: Where, function: str, window: str, ago: str = "") -> str:
+def _observed(known: Telemetry, where: tuple[Where, ...], which: Where, function: str, window: str, *, ago: str = "") -> str:
     """Return the range function over how many response times a histogram has, in every way that it may be stored."""
-    classic = _over(f"{known.histogram}_count", where, which, function, window, ago)
+    classic = _over(f"{known.histogram}_count", where, which, function, window, ago=ago)
     if not known.native:
         return classic
     span = _range(window, ago)
@@ -227,7 +227,7 @@ def _observed(known: Telemetry, where: tuple[Where, ...], which: Where, function
     return _either(classic, *native)
 
 
-def _over(metric: str, where: tuple[Where, ...], which: Where, function: str, window: str, ago: str = "") -> str:
+def _over(metric: str, where: tuple[Where, ...], which: Where, function: str, window: str, *, ago: str = "") -> str:
     span = _range(window, ago)
     return _either(*(f"{function}({selector(metric, (*one, *which))}{span})" for one in where))
 

@@ -191,14 +191,14 @@ async def test_reading_that_nobody_waits_for_is_ended(stage: Stage, api: ApiServ
 
 
 async def test_what_nobody_waits_for_is_read_rarely(stage: Stage, api: ApiServer) -> None:
-    """Once it is read that a Service selects no other pods, it is read again after ten minutes; and soon where that is in the way."""
-    stage.selected.want(KEY, "app=checkout", at_ease=True)
+    """Once a Service is known to select no other pods, it is read again after ten minutes; and soon where that is in the way."""
+    stage.questions.selected.want(KEY, "app=checkout", at_ease=True)
     await settled(lambda: not reading())
 
-    at_ease = stage.selected.want(KEY, "app=checkout", at_ease=True)
+    at_ease = stage.questions.selected.want(KEY, "app=checkout", at_ease=True)
     stage.clock.advance(SELECTED.longest)
-    later = stage.selected.want(KEY, "app=checkout", at_ease=True)
+    later = stage.questions.selected.want(KEY, "app=checkout", at_ease=True)
 
     assert (SELECTED.at_ease, SELECTED.at_ease - SELECTED.longest) == (at_ease, later)
     assert [] == reading()
-    assert SELECTED.patience == stage.selected.want(KEY, "app=checkout")
+    assert SELECTED.patience == stage.questions.selected.want(KEY, "app=checkout")

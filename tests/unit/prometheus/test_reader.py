@@ -212,5 +212,6 @@ async def test_looks_at_splits_of_different_ages_share_requests(prometheus, read
 
     assert all(one.around is not None for one in found)
     assert {"1767323045.000"} == {parameters["time"] for parameters in prometheus.parameters}
-    assert len(prometheus.parameters) <= 4
+    assert 60 == len(prometheus.parameters)
+    assert len(prometheus.paths) <= 4
     assert any("[5m] offset 20s700ms" in parameters["query"] for parameters in prometheus.parameters)
