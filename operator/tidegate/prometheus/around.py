@@ -7,11 +7,12 @@ has as a whole, and since then what stable's series have, each from what it had 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from tidegate.api.base import format_duration
 from tidegate.api.metric import Preset
 from tidegate.prometheus import presets
+from tidegate.prometheus.budgets import Holder
 from tidegate.prometheus.presets import TELEMETRY, Telemetry, Version, places
 from tidegate.prometheus.promql import Names, Where, selector
 from tidegate.prometheus.queries import requests
@@ -20,6 +21,32 @@ BEFORE = timedelta(minutes=5)
 """The time before the split that stable is compared with."""
 LATELY = timedelta(minutes=1)
 """The last part of it: what has begun to fail there was no fault of the split."""
+
+
+SETTLED = timedelta(seconds=30)
+"""So long after the split no sample from before it comes any more: some servers hide the newest half of a minute."""
+
+
+class Before:
+    """Remembers what was counted before splits, so that it is not asked for at each look."""
+
+    def __init__(self) -> None:
+        self._known: dict[Holder, tuple[datetime, tuple[float, ...]]] = {}
+
+    def of(self, holder: Holder, split_at: datetime) -> tuple[float, ...] | None:
+        """Return the numbers of `AroundQueries.before` and `lately` for this split; None where they are to be asked for."""
+        known = self._known.get(holder)
+        return known[1] if known is not None and known[0] == split_at else None
+
+    def note(self, holder: Holder, split_at: datetime, numbers: tuple[float, ...], ago: timedelta) -> None:
+        """Remember them, unless some samples may still be missing."""
+        if ago >= SETTLED:
+            self._known[holder] = split_at, numbers
+
+    def forget(self, namespace: str, release: str) -> None:
+        """Drop those of a Release."""
+        for holder in [one for one in self._known if (one.namespace, one.release) == (namespace, release)]:
+            del self._known[holder]
 
 
 @dataclass(frozen=True)

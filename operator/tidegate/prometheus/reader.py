@@ -12,7 +12,7 @@ from tidegate.judge import choice
 from tidegate.judge.reading import Around, AtWeight, Reading, Shown, Tally
 from tidegate.prometheus.access import Access
 from tidegate.prometheus.answers import MOST_SERIES, Answer, Ask, AskCounters, Read, Result, Trouble, Value
-from tidegate.prometheus.around import BEFORE, around_queries
+from tidegate.prometheus.around import BEFORE, Before, around_queries
 from tidegate.prometheus.asked import Made
 from tidegate.prometheus.asking import asker_of
 from tidegate.prometheus.batching import COLLECTING, Batcher, Observer, RequestObserver
@@ -60,6 +60,7 @@ class Reader:
         self.holdings = Holdings(budgets or Budgets())
         self._accounts = Accounts(self.holdings, clock)
         self._rests = Rests(clock)
+        self._before = Before()
         self._hints = Hints()
         self._tellers = Tellers()
         self._queries = Made(queries)
@@ -165,13 +166,17 @@ class Reader:
             asked = around_queries(preset, names, ago)
         except ValueError as error:
             return _troubled(gate, revision, at, str(error))
-        batcher, texts = self._batchers[gate.connection], (*asked.before, *asked.lately, *asked.after)
+        batcher, holder = self._batchers[gate.connection], Holder(names.namespace, names.release, gate.name)
+        known = self._before.of(holder, split_at)
+        texts = asked.after if known else (*asked.before, *asked.lately, *asked.after)
         found = await asyncio.gather(*(self._number(batcher, gate, names, text, at) for text in texts))
-        numbers = [_value(answer) for answer in found]
         trouble = next((answer.message for answer in found if isinstance(answer, Trouble)), "")
-        if trouble or any(number is None for number in numbers):
+        numbers = [number for answer in found if (number := _value(answer)) is not None]
+        if trouble or len(numbers) < len(texts):
             return _troubled(gate, revision, at, trouble)
-        tallies = (Tally(total or 0.0, bad or 0.0) for total, bad in zip(numbers[::2], numbers[1::2], strict=True))
+        numbers = [*(known or ()), *numbers]
+        self._before.note(holder, split_at, tuple(numbers[:4]), ago)
+        tallies = (Tally(total, bad) for total, bad in zip(numbers[::2], numbers[1::2], strict=True))
         before, lately, after = tallies
         return Reading(
             gate=gate.name,
@@ -193,6 +198,7 @@ class Reader:
         self._tellers.forget(namespace, release)
         self._queries.forget(namespace, release)
         self._rests.forget(namespace, release)
+        self._before.forget(namespace, release)
 
     def close(self) -> None:
         """Close the connections."""

@@ -215,3 +215,24 @@ async def test_looks_at_splits_of_different_ages_share_requests(prometheus, read
     assert 60 == len(prometheus.parameters)
     assert len(prometheus.paths) <= 4
     assert any("[5m] offset 20s700ms" in parameters["query"] for parameters in prometheus.parameters)
+
+
+async def test_what_was_before_a_split_is_asked_for_until_it_has_settled(prometheus, reader):
+    """From half a minute after the split on it is known, and only what came since is asked for; another split is asked anew."""
+    prometheus.gives_value("1")
+    metric = {"preset": {"source": "Envoy", "measure": "ErrorRate"}}
+    preset = Gate.model_validate({"name": "errors", "metric": metric, "versusStable": {"maxIncrease": {"points": 1}}})
+
+    async def asked(after: float, split_at: datetime = AT) -> int:
+        before = len(prometheus.parameters)
+        found = await reader.around(preset, NAMES, "abc", AT + timedelta(seconds=after), split_at)
+        assert found.around is not None
+        assert [1.0] * 6 == [
+            number for one in (found.around.before, found.around.lately, found.around.after) for number in (one.total, one.bad)
+        ]
+        return len(prometheus.parameters) - before
+
+    assert [6, 6, 2, 2] == [await asked(after) for after in (10, 30, 40, 50)]
+    assert 6 == await asked(60, AT + timedelta(seconds=55))
+    reader.forget(NAMES.namespace, NAMES.release)
+    assert 6 == await asked(70)
