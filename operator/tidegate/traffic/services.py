@@ -12,6 +12,7 @@ from tidegate.engine.plan import Role
 from tidegate.engine.snapshot import Blocker, ServiceView
 from tidegate.traffic.backends import Json, own_name
 from tidegate.traffic.endpoints import reach_of
+from tidegate.traffic.followed import COPIED, annotations_of, labels_of, of_others
 from tidegate.traffic.selection import Pods, selector_of, selects, stranger
 from tidegate.traffic.targets import astray, diverted, ports_for_stable, selector_for, targets_of
 from tidegate.traffic.traces import marked
@@ -20,27 +21,6 @@ NAME_LIMIT = 63
 """Characters in the name of a Service (a DNS label)."""
 _PORT_FIELDS = ("name", "port", "targetPort", "protocol", "appProtocol")
 """All of a port but its nodePort, which can be given away once only."""
-_COPIED = (
-    "sessionAffinity",
-    "sessionAffinityConfig",
-    "internalTrafficPolicy",
-    "trafficDistribution",
-    "ipFamilyPolicy",
-    "ipFamilies",
-)
-"""How the user's Service spreads requests, and its families of addresses.
-
-Not publishNotReadyAddresses: weight must find pods that are ready.
-"""
-_COPIED_ANNOTATIONS = (
-    "projectcontour.io/",
-    "traefik.ingress.kubernetes.io/",
-    "konghq.com/",
-    "balancer.linkerd.io/",
-    "retry.linkerd.io/",
-    "timeout.linkerd.io/",
-)
-"""Prefixes of annotations that tell a router or mesh how to talk to the pods. All others may be marks of ownership."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,11 +225,11 @@ def body(services: Services, role: Role, *, revision: str) -> Json:
     collector delete at once what has no other owner, finalizer or not, and the Service may go only after the traffic.
     """
     spec = services.user["spec"]
-    annotations = _annotations(services.user)
+    annotations = annotations_of(services.user)
     metadata: Json = {
         "name": own_name(services.name, role),
         "namespace": services.namespace,
-        "labels": {LABEL_RELEASE: services.release, LABEL_ROLE: role.value},
+        "labels": {**labels_of(services.user), LABEL_RELEASE: services.release, LABEL_ROLE: role.value},
         "ownerReferences": [
             _owner("v1", "Service", services.name, services.user["metadata"]["uid"]),
             _owner(API_VERSION, "Release", services.release, services.release_uid),
@@ -264,7 +244,7 @@ def body(services: Services, role: Role, *, revision: str) -> Json:
             "selector": selector_for(services.user, services.pods, revision) | {LABEL_POD_TEMPLATE_HASH: revision},
             "ports": services.ports(role, revision),
             **({"clusterIP": "None"} if is_headless(services.user) else {}),
-            **{name: spec[name] for name in _COPIED if spec.get(name) is not None},
+            **{name: spec[name] for name in COPIED if spec.get(name) is not None},
         },
     }
 
@@ -289,11 +269,6 @@ def _ports(spec: Mapping[str, Any]) -> list[Json]:
     return [{name: port[name] for name in _PORT_FIELDS if port.get(name) is not None} for port in ports]
 
 
-def _annotations(service: Mapping[str, Any]) -> dict[str, str]:
-    annotations: Mapping[str, str] = service["metadata"].get("annotations") or {}
-    return {key: value for key, value in annotations.items() if key.startswith(_COPIED_ANNOTATIONS)}
-
-
 def is_headless(service: Mapping[str, Any]) -> bool:
     """Whether a Service has no address of its own."""
     return bool(service["spec"].get("clusterIP") == "None")
@@ -306,8 +281,9 @@ def _essence(service: Mapping[str, Any]) -> Json:
         "selector": _selector(service),
         "ports": sorted(_ports(spec), key=lambda port: (port["port"], port.get("protocol", "TCP"))),
         "headless": is_headless(service),
-        "annotations": _annotations(service),
-        **{name: spec.get(name) for name in _COPIED},
+        "annotations": annotations_of(service),
+        "labels": labels_of(service),
+        **{name: spec.get(name) for name in COPIED},
     }
 
 
@@ -324,18 +300,18 @@ def correction(existing: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[J
     if _essence(existing) == _essence(wanted):
         return None
     metadata, spec, ours = existing["metadata"], existing["spec"], wanted["metadata"]
-    others = {key: value for key, value in (metadata.get("annotations") or {}).items() if not key.startswith(_COPIED_ANNOTATIONS)}
+    labels, annotations = of_others(existing)
     names = {(owner["kind"], owner["name"]) for owner in ours["ownerReferences"]}
     strangers = [owner for owner in metadata.get("ownerReferences") or () if (owner["kind"], owner["name"]) not in names]
     after = {
-        "labels": (metadata.get("labels") or {}) | ours["labels"],
-        "annotations": (others | _annotations(wanted)) or None,
+        "labels": labels | ours["labels"],
+        "annotations": (annotations | annotations_of(wanted)) or None,
         "ownerReferences": [*ours["ownerReferences"], *strangers],
     }
     return [
         {"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
         *_changes("/metadata", metadata, after),
-        *_changes("/spec", spec, {name: wanted["spec"].get(name) for name in ("type", "selector", "ports", *_COPIED)}),
+        *_changes("/spec", spec, {name: wanted["spec"].get(name) for name in ("type", "selector", "ports", *COPIED)}),
     ]
 
 

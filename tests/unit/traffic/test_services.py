@@ -272,9 +272,10 @@ def test_corrected_service_is_what_it_is_to_be():
     """Given a user's Service that was made anew with another port, affinity and annotation, ours leaves nothing behind."""
     before = user_service(sessionAffinity="ClientIP", sessionAffinityConfig={"clientIP": {"timeoutSeconds": 60}})
     before["metadata"]["annotations"] = {"projectcontour.io/upstream-protocol.h2c": "80"}
+    before["metadata"]["labels"] = {"istio.io/use-waypoint": "gate"}
     existing = stored(body(services(before), Role.STABLE, revision="abc"))
     after = user_service(ports=[{"port": 81, "targetPort": 81, "protocol": "TCP"}], trafficDistribution="PreferClose")
-    after["metadata"] |= {"uid": "new-user-uid", "annotations": {"konghq.com/protocol": "h2c"}}
+    after["metadata"] |= {"uid": "new-user-uid", "annotations": {"konghq.com/protocol": "h2c"}, "labels": {"team": "shop"}}
     wanted = body(services(after), Role.STABLE, revision="def")
 
     corrected = jsonpatch.apply_patch(existing, correction(existing, wanted))
