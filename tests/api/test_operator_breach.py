@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,14 +44,14 @@ async def prometheus() -> AsyncIterator[Prometheus]:
     await prometheus.stop()
 
 
-async def at_half(scene: Scene, prometheus: Prometheus) -> None:
+async def at_half(scene: Scene, prometheus: Prometheus, **config: Any) -> None:
     """Bring a second version to half of the traffic, where it is to stay for long."""
     await scene.policy(steps=[{"weight": 50, "hold": "1h"}, {"weight": 100}], gates=[GATE])
     await scene.deployment()
     await scene.service()
     await scene.route()
     await scene.release(route=True)
-    await scene.start(connections=[{"name": "default", "address": prometheus.address}])
+    await scene.start(connections=[{"name": "default", "address": prometheus.address}], **config)
     await scene.idle()
     await scene.set_image("checkout:v2")
     await scene.until(lambda status: bool((status.get("step") or {}).get("since")) and status["weight"] == 50)

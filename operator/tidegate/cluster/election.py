@@ -26,6 +26,8 @@ NOTE = "left-at.tidegate.dev/"
 """Annotations of the Lease by which a leader that gives it up leaves word for the next one begin so."""
 KEPT = "kept.tidegate.dev/"
 """Annotations of the Lease that every leader keeps for the next one, however it ends, begin so."""
+PAUSED_SECONDS = 2.0
+"""What each request gets while this process may not write; the next may find an API server that answers again."""
 LEAST_SECONDS = 0.1
 """Least time for a request, however little of the lease is left."""
 SPREAD = 0.2
@@ -91,6 +93,7 @@ class Election:
         self._stored: Json | None = None
         self._heard = float("-inf")
         self._trouble = "the lease has not been read yet"
+        self._paused = False
         self._news = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
         self.won = asyncio.Event()
@@ -161,7 +164,8 @@ class Election:
             remaining = self.remaining()
             words = f"leads; the lease {self._place} was renewed {now - self._candidate.renewed:.1f} s ago"
             words += f"; {self._trouble}" if self._trouble else ""
-            return Health(remaining > 0, remaining > 0, words if remaining else "does not lead any more")
+            lost = "does not lead any more" if self._candidate.taken else "writes nothing until the lease can be renewed"
+            return Health(remaining > 0, remaining > 0, words if remaining else f"{lost}; {self._trouble}".removesuffix("; "))
         silent = now - self._heard
         if self._trouble or silent > self._timing.duration:
             return Health(False, False, self._trouble or f"nothing heard of the lease for {silent:.0f} s")
@@ -170,7 +174,10 @@ class Election:
         return Health(False, True, words)
 
     async def _next(self) -> None:
-        advice = self._candidate.advise(self._clock.monotonic())
+        advice = self._candidate.advise(now := self._clock.monotonic())
+        if self._candidate.paused(now) and not self._paused:
+            self._paused = True
+            log.warning("the lease could not be renewed: nothing is written until it can be", lease=str(self._place))
         match advice.step:
             case Step.STEP_DOWN:
                 raise Deposed(advice.words)
@@ -215,6 +222,9 @@ class Election:
         self._stored, self._trouble = lease, ""
         self._candidate = self._candidate.won(self._claim_of(lease), begun, self._clock.monotonic())
         self._heard = self._clock.monotonic()
+        if self._paused and self.remaining():
+            self._paused = False
+            log.info("has the lease still, which nobody else has taken, and goes on", lease=str(self._place))
         if self.remaining() and not held:
             self.note, self.kept = found, self._annotations(KEPT)
             log.info("took the lease", lease=str(self._place), identity=self._candidate.identity)
@@ -262,7 +272,11 @@ class Election:
     def _patience(self) -> float:
         """Return how long a request may take: two must fit in before the lease is lost."""
         half = self._timing.renew_deadline / 2
-        return max(LEAST_SECONDS, min(half, self.remaining())) if self.won.is_set() else half
+        if not self.won.is_set():
+            return half
+        if not (remaining := self.remaining()):
+            return min(half, PAUSED_SECONDS)
+        return max(LEAST_SECONDS, min(half, remaining))
 
     def _fail(self, begun: float, error: ApiError, *, outdated: bool = False) -> None:
         now = self._clock.monotonic()

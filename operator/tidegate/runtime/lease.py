@@ -2,8 +2,8 @@
 
 The rules are those of client-go's leader election (k8s.io/client-go/tools/leaderelection). A lease carries times of the wall
 clock of whoever wrote it; they are for people and decide nothing. A process judges a lease by when it last saw it change, on its
-own monotonic clock, so clocks that differ or are stepped fool nobody. A holder stops at `renew_deadline` after the beginning of
-its last successful renewal; nobody else may begin before `duration` after having seen it. Every write of the lease rests on the
+own monotonic clock, so clocks that differ or are stepped fool nobody. A holder stops writing at `renew_deadline` after the beginning
+of its last successful renewal; nobody else may begin before `duration` after having seen it. Every write of the lease rests on the
 version that was read, so of two that try at once one fails.
 """
 
@@ -11,6 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
+
+PAUSED_RETRY = 0.5
+"""Seconds between attempts of a leader that may not write: nothing goes on until it can renew the lease."""
 
 VACANT = "nobody-yet"
 """Holder of a lease that was just made. Where there is none, it may have been removed by hand under a leader that goes on until it
@@ -112,6 +115,14 @@ class Candidate:
             return 0.0
         return max(0.0, self.renewed + self.timing.renew_deadline - now)
 
+    def paused(self, now: float) -> bool:
+        """Whether this process has led and may not write now, without knowing of anybody else who may.
+
+        If the lease is still in its hands, nobody has led since, and it goes on: no two processes have one identity, and whoever has
+        led would have left another holder.
+        """
+        return self.renewed is not None and not self.taken and not self.remaining(now)
+
     def saw(self, claim: Claim | None, now: float) -> Candidate:
         """Note the lease as read or watched.
 
@@ -120,11 +131,15 @@ class Candidate:
             now: when the answer had come in.
         """
         if claim is None:
-            return replace(self, claim=None, known=True, changed=now, left=0.0)
+            taken = "nobody: it was removed" if self.paused(now) else self.taken
+            return replace(self, claim=None, known=True, changed=now, left=0.0, taken=taken)
         changed = now if claim != self.claim else self.changed
         others = claim.holder not in {"", self.identity}
         # A leader takes back what was made while its own had been removed: nobody else may have it yet.
         taken = claim.holder if others and claim.holder != VACANT and self.renewed is not None else self.taken
+        if self.paused(now) and claim.holder != self.identity:
+            # Somebody else may have led meanwhile, and have given it up since.
+            taken = claim.holder or "another, who has given it up"
         return replace(self, claim=claim, known=True, changed=changed, left=claim.duration if others else 0.0, taken=taken)
 
     def won(self, claim: Claim, begun: float, now: float) -> Candidate:
@@ -158,7 +173,8 @@ class Candidate:
             outdated: the API refused it because the lease has changed, so that reading it again is worth while at once; once.
         """
         hurried = outdated and not self.hurried
-        next_try = now if hurried else max(now, begun + self.timing.retry)
+        pause = min(self.timing.retry, PAUSED_RETRY) if self.paused(now) else self.timing.retry
+        next_try = now if hurried else max(now, begun + pause)
         return replace(self, known=False, next_try=next_try, hurried=hurried)
 
     def forgot(self) -> Candidate:
@@ -174,11 +190,9 @@ class Candidate:
         if self.renewed is not None:
             if self.taken:
                 return Advice(Step.STEP_DOWN, words=f"the lease was taken by {self.taken}")
-            if not (remaining := self.remaining(now)):
-                words = f"the lease could not be renewed for {now - self.renewed:.1f} s"
-                return Advice(Step.STEP_DOWN, words=words)
             if now < self.next_try:
-                return Advice(Step.WAIT, min(self.next_try, now + remaining))
+                remaining = self.remaining(now)
+                return Advice(Step.WAIT, min(self.next_try, now + remaining) if remaining else self.next_try)
             return Advice(Step.CLAIM if self.known else Step.READ)
         if now < self.next_try:
             return Advice(Step.WAIT, self.next_try)

@@ -230,7 +230,9 @@ class Workers(Generic[K]):
 
     def _schedule(self, key: K, delay: float) -> None:
         lane = self._queue.lane(key)
-        self._retry_lanes[key] = Lane.NORMAL if lane is None else lane
+        # A pass that something else has brought about, and that failed as well, makes what is waited for no less urgent.
+        lane = min(Lane.NORMAL if lane is None else lane, self._retry_lanes.get(key, Lane.LOW))
+        self._retry_lanes[key] = lane
         self._retries.set_after(key, min(delay, URGENT_RETRY) if lane is Lane.URGENT else delay)
 
     def _add_again(self, key: K) -> None:

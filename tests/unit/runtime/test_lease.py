@@ -84,7 +84,36 @@ def test_leadership_ends_by_its_own_clock() -> None:
 
     assert pytest.approx(0.5) == leads.remaining(109.5)
     assert 0.0 == leads.remaining(110.0)
-    assert Advice(Step.STEP_DOWN, words="the lease could not be renewed for 10.0 s") == leads.advise(110.0)
+    assert leads.paused(110.0)
+
+
+def test_leader_that_could_not_renew_goes_on_if_nobody_else_has_led() -> None:
+    """Given an API server that was away past the deadline, the lease is tried again soon, and is kept if unchanged."""
+    paused = leader(100.0).failed(108.0, 108.1).failed(110.1, 110.2)
+    assert Advice(Step.WAIT, pytest.approx(110.6)) == paused.advise(110.2)
+    assert Step.READ is paused.advise(110.6).step
+    back = paused.saw(Claim("me", 15.0, "8"), 120.0)
+    assert Step.CLAIM is back.advise(120.0).step
+    assert 0.0 == back.remaining(120.0)
+
+    assert pytest.approx(9.9) == back.won(Claim("me", 15.0, "9"), 120.0, 120.1).remaining(120.1)
+
+
+@pytest.mark.parametrize(
+    ("claim", "words"),
+    [
+        (THEIRS, "the lease was taken by other"),
+        (Claim("", 1.0, "9"), "the lease was taken by another, who has given it up"),
+        (Claim(VACANT, 15.0, "9"), f"the lease was taken by {VACANT}"),
+        (None, "the lease was taken by nobody: it was removed"),
+    ],
+)
+def test_leader_that_could_not_renew_ends_if_somebody_else_may_have_led(claim: Claim | None, words: str) -> None:
+    """Given a lease that is not as this process has written it, what it has in memory may be of the past."""
+    back = leader(100.0).failed(110.1, 110.2).saw(claim, 120.0)
+
+    assert Advice(Step.STEP_DOWN, words=words) == back.advise(120.0)
+    assert 0.0 == back.remaining(120.0)
 
 
 def test_failed_renewal_is_tried_again_on_what_is_stored_by_then() -> None:

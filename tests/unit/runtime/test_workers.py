@@ -10,7 +10,7 @@ import structlog
 from tidegate.runtime.clock import ManualClock
 from tidegate.runtime.errors import Outcome, Retry, Terminal, outcome_of, retry_after
 from tidegate.runtime.queue import KeyedQueue, Lane
-from tidegate.runtime.workers import Workers
+from tidegate.runtime.workers import URGENT_RETRY, Workers
 
 
 class Stage:
@@ -131,6 +131,22 @@ async def test_failed_key_keeps_its_lane(stage: Stage):
     assert Lane.URGENT is stage.queue.lane("breached")
     gate.set()
     await settle()
+
+
+async def test_failed_key_stays_urgent_whatever_else_wakes_it(stage: Stage):
+    """Given a breach that the API server refuses for long, and changes that wake its Release meanwhile, it is tried each second."""
+    stage.fail_with(Retry("unreachable"))
+    stage.queue.add("breached", Lane.URGENT)
+    await settle()
+    for _ in range(12):
+        await stage.passes_over(URGENT_RETRY)
+    stage.queue.add("breached")
+    await settle()
+
+    assert 1 == await stage.passes_over(URGENT_RETRY)
+    stage.act = stage.succeed
+    assert 1 == await stage.passes_over(URGENT_RETRY)
+    assert 0 == await stage.passes_over(1000)
 
 
 async def test_success_ends_the_backoff(stage: Stage):
