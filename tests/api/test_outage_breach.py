@@ -1,4 +1,4 @@
-"""An API server that was away, and a version that turns bad as it is back."""
+"""A leader whose API server was away for longer than its lease, and a version that turned bad."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ pytestmark = needs_api
 AWAY = 10.0
 """Seconds: longer than a leader goes on writing that cannot renew its lease."""
 SHORT = {"leaseDuration": "5s", "renewDeadline": "3s", "retryPeriod": "1s"}
-SOON = 6.0
-"""Seconds: 2 on a machine that has nothing else to do. A process that began anew would wait longer for its own old lease."""
+SOON = 10.0
+"""Seconds: 2 is the aim, and half a second what it takes on a machine with little else to do."""
 
 
 @pytest.fixture
@@ -41,12 +41,10 @@ async def prometheus() -> AsyncIterator[Prometheus]:
     await prometheus.stop()
 
 
-@pytest.mark.parametrize("elected", [False, True])
-@pytest.mark.parametrize("early", [False, True])
-async def test_first_breach_after_an_outage(scene: Scene, prometheus: Prometheus, early: bool, elected: bool) -> None:
-    """Given ten seconds without the API server, when it is back, a version that turned bad meanwhile, or does now, is shut soon."""
-    election = {"leaderElection": {"enabled": True, "namespace": scene.namespace} | SHORT} if elected else {}
-    await at_half(scene, prometheus, **election)
+@pytest.mark.parametrize("early", [False, True], ids=["at-its-return", "meanwhile"])
+async def test_leader_acts_on_the_first_breach_after_an_outage(scene: Scene, prometheus: Prometheus, early: bool) -> None:
+    """Given a leader without the API server for longer than its lease, a version that turned bad is shut soon after the return."""
+    await at_half(scene, prometheus, leaderElection={"enabled": True, "namespace": scene.namespace} | SHORT)
     fault = scene.proxy.fault("", "", cut=True)
     scene.proxy.sever()
     prometheus.canary = 0.5 if early else 0.0
@@ -55,7 +53,7 @@ async def test_first_breach_after_an_outage(scene: Scene, prometheus: Prometheus
 
     prometheus.canary = 0.5
     seconds = await until_away(scene)
-    print(f"elected={elected} early={early}: {seconds:.2f} s from the return of the API server to weight 0")
+    print(f"turned bad {'meanwhile' if early else 'at its return'}: {seconds:.2f} s from the return of the API server to weight 0")
 
     await rejected(scene)
     assert seconds < SOON

@@ -27,7 +27,9 @@ NOTE = "left-at.tidegate.dev/"
 KEPT = "kept.tidegate.dev/"
 """Annotations of the Lease that every leader keeps for the next one, however it ends, begin so."""
 PAUSED_SECONDS = 2.0
-"""What each request gets while this process may not write; the next may find an API server that answers again."""
+"""What each request gets at first while this process may not write; the next may find an API server that answers again."""
+PAUSED_SHARE = 0.1
+"""Of the time without the lease so much is added: an API server that is back, and slow, is given time to answer."""
 LEAST_SECONDS = 0.1
 """Least time for a request, however little of the lease is left."""
 SPREAD = 0.2
@@ -275,7 +277,7 @@ class Election:
         if not self.won.is_set():
             return half
         if not (remaining := self.remaining()):
-            return min(half, PAUSED_SECONDS)
+            return min(half, PAUSED_SECONDS + PAUSED_SHARE * self._candidate.overdue(self._clock.monotonic()))
         return max(LEAST_SECONDS, min(half, remaining))
 
     def _fail(self, begun: float, error: ApiError, *, outdated: bool = False) -> None:

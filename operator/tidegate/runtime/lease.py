@@ -1,10 +1,11 @@
 """Who may write: of several processes the one that holds a lease, and only for as long as its own clock allows.
 
-The rules are those of client-go's leader election (k8s.io/client-go/tools/leaderelection). A lease carries times of the wall
-clock of whoever wrote it; they are for people and decide nothing. A process judges a lease by when it last saw it change, on its
-own monotonic clock, so clocks that differ or are stepped fool nobody. A holder stops writing at `renew_deadline` after the beginning
-of its last successful renewal; nobody else may begin before `duration` after having seen it. Every write of the lease rests on the
-version that was read, so of two that try at once one fails.
+The rules are those of client-go's leader election (k8s.io/client-go/tools/leaderelection). A lease carries times of the wall clock
+of whoever wrote it; they are for people and decide nothing. A process judges a lease by when it last saw it change, on its own
+monotonic clock, so clocks that differ or are stepped fool nobody. A holder stops writing at `renew_deadline` after it began its
+last successful renewal; nobody else may begin before `duration` after having seen it. Every write of the lease rests on the
+version that was read, so of two that try at once one fails. Unlike client-go's, a holder that could not renew in time goes on if
+the lease turns out to be in its hands still: then nobody has led since.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Timing:
 
     Attributes:
         duration: how long after its last change a lease is left to its holder.
-        renew_deadline: how long after the beginning of its last successful renewal the holder goes on.
+        renew_deadline: how long after the beginning of its last successful renewal the holder goes on writing.
         retry: between renewals, and between attempts.
     """
 
@@ -118,10 +119,14 @@ class Candidate:
     def paused(self, now: float) -> bool:
         """Whether this process has led and may not write now, without knowing of anybody else who may.
 
-        If the lease is still in its hands, nobody has led since, and it goes on: no two processes have one identity, and whoever has
-        led would have left another holder.
+        If the lease is still in its hands, nobody has led since, and it goes on: no two processes have one identity, and whoever
+        has led would have left another holder.
         """
         return self.renewed is not None and not self.taken and not self.remaining(now)
+
+    def overdue(self, now: float) -> float:
+        """Return for how many seconds this process has not been able to write for want of a renewal; 0.0 for who does not lead."""
+        return 0.0 if self.renewed is None else max(0.0, now - self.renewed - self.timing.renew_deadline)
 
     def saw(self, claim: Claim | None, now: float) -> Candidate:
         """Note the lease as read or watched.

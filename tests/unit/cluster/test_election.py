@@ -401,3 +401,19 @@ async def test_what_leaders_keep_in_the_lease_is_there_for_the_next_however_they
     assert {f"{KEPT}suspects": "before", f"{KEPT}old": "x"} == found
     assert {f"{KEPT}suspects": "before", f"{KEPT}old": "x", "team": "shop"} == at_first
     assert {f"{KEPT}suspects": "now", "team": "shop"} == api.lease["metadata"]["annotations"]
+
+
+async def test_api_server_that_is_back_and_slow_is_given_time(api: LeaseServer, part: Part) -> None:
+    """Given a paused leader, what a request gets grows with the pause, to no more than half of the deadline."""
+    await api.held_by("")
+    await part.lead()
+    api.refuse = {"put": 503, "get": 503}
+    patience = []
+    for _ in range(60):
+        await part.pass_time(1.0)
+        if not part.election.remaining():
+            patience.append(part.election._patience())
+
+    assert sorted(patience) == patience
+    assert pytest.approx(2.0, abs=0.2) == patience[0]
+    assert 5.0 == patience[-1]
