@@ -131,8 +131,12 @@ def unfollowed(service: str, found: Sequence[Mapping[str, Any]]) -> Blocker | No
     """
     read = [one for one in found if "unread" not in one]
     lacking: list[tuple[Mapping[str, Any], list[str]]] = []
+    # By kind, once: whoever may write such objects may write thousands of them.
+    by_kind: dict[tuple[str, str], set[tuple[str, str]]] = {}
     for one in read:
-        said = {(name, port) for other in read if _alike(one, other) for name, port in other["services"]}
+        by_kind.setdefault(_kind_of(one), set()).update((name, port) for name, port in one["services"])
+    for one in read:
+        said = by_kind[_kind_of(one)]
         ports = [port for name, port in one["services"] if name == service]
         own = [own_name(service, role) for role in Role]
         missing = [name for name in own if any(not {(name, port), (name, "")} & said for port in ports)]
@@ -153,8 +157,8 @@ def unfollowed(service: str, found: Sequence[Mapping[str, Any]]) -> Blocker | No
     return Blocker(Reason.BOUND_BY_NAME, words)
 
 
-def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return bool(one["kind"] == other["kind"] and one["group"] == other["group"])
+def _kind_of(one: Mapping[str, Any]) -> tuple[str, str]:
+    return one["group"], one["kind"]
 
 
 def _called(one: Mapping[str, Any]) -> str:
