@@ -67,6 +67,24 @@ async def until_away(scene: Scene) -> float:
     return time.monotonic() - began
 
 
+async def away_and_back(scene: Scene, prometheus: Prometheus, *, early: bool) -> float:
+    """Take the API server away for a while; return the seconds from its return until the version that turned bad has no traffic.
+
+    Args:
+        scene: where.
+        prometheus: what it says of the new version is bad from then on.
+        early: whether that is so while the API server is away.
+    """
+    fault = scene.proxy.fault("", "", cut=True)
+    scene.proxy.sever()
+    prometheus.canary = 0.5 if early else 0.0
+    await asyncio.sleep(AWAY)
+    scene.proxy.mend(fault)
+
+    prometheus.canary = 0.5
+    return await until_away(scene)
+
+
 async def rejected(scene: Scene) -> Json:
     """Wait until the rollback is over, and return the status."""
     status = await scene.until(lambda status: status["phase"] == "RolledBack")
@@ -162,14 +180,7 @@ async def test_bad_version_gets_no_traffic_again_though_the_operator_dies(scene:
 async def test_first_breach_after_an_outage(scene: Scene, prometheus: Prometheus, early: bool) -> None:
     """Given ten seconds without the API server, when it is back, a version that turned bad meanwhile, or does now, is shut soon."""
     await at_half(scene, prometheus)
-    fault = scene.proxy.fault("", "", cut=True)
-    scene.proxy.sever()
-    prometheus.canary = 0.5 if early else 0.0
-    await asyncio.sleep(AWAY)
-    scene.proxy.mend(fault)
-
-    prometheus.canary = 0.5
-    seconds = await until_away(scene)
+    seconds = await away_and_back(scene, prometheus, early=early)
     print(f"early={early}: {seconds:.2f} s from the return of the API server to weight 0")
 
     await rejected(scene)

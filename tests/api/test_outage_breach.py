@@ -12,12 +12,11 @@ import yaml
 from api.cluster_access import apply, needs_api
 from api.manifests import kustomize
 from api.operator_access import Prometheus, Scene, install, router_of, scene_in
-from api.test_operator_breach import at_half, rejected, until_away
+from api.test_operator_breach import at_half, away_and_back, rejected
 
 pytestmark = needs_api
-AWAY = 10.0
-"""Seconds: longer than a leader goes on writing that cannot renew its lease."""
 SHORT = {"leaseDuration": "5s", "renewDeadline": "3s", "retryPeriod": "1s"}
+"""A leader stops writing well within the time for which the API server is away."""
 SOON = 10.0
 """Seconds: 2 is the aim, and half a second what it takes on a machine with little else to do."""
 
@@ -45,14 +44,7 @@ async def prometheus() -> AsyncIterator[Prometheus]:
 async def test_leader_acts_on_the_first_breach_after_an_outage(scene: Scene, prometheus: Prometheus, early: bool) -> None:
     """Given a leader without the API server for longer than its lease, a version that turned bad is shut soon after the return."""
     await at_half(scene, prometheus, leaderElection={"enabled": True, "namespace": scene.namespace} | SHORT)
-    fault = scene.proxy.fault("", "", cut=True)
-    scene.proxy.sever()
-    prometheus.canary = 0.5 if early else 0.0
-    await asyncio.sleep(AWAY)
-    scene.proxy.mend(fault)
-
-    prometheus.canary = 0.5
-    seconds = await until_away(scene)
+    seconds = await away_and_back(scene, prometheus, early=early)
     print(f"turned bad {'meanwhile' if early else 'at its return'}: {seconds:.2f} s from the return of the API server to weight 0")
 
     await rejected(scene)

@@ -10,6 +10,7 @@ from tidegate.api.base import format_duration
 from tidegate.api.gate import Gate
 from tidegate.api.metric import Measure, Preset, Source
 from tidegate.cli.manifests import Severity
+from tidegate.judge import telemetry
 from tidegate.prometheus.answers import Result, Trouble, Value
 from tidegate.prometheus.connections import Connection
 from tidegate.prometheus.diagnosis import NO_METRIC, diagnose, metrics_of, there_instead
@@ -53,9 +54,8 @@ async def _of_release(
     number, newest = await asyncio.gather(*(connection.query(one(preset, where), at) for one in (series_of, newest_of)))
     whose = f"Release {names.namespace}/{names.release}"
     if isinstance(number, Value) and number.value > 0:
-        one, many = ("container", "containers") if preset.source is Source.KUBERNETES else ("process", "processes")
         age = f", the newest sample is {_age(newest.value, at)} old" if isinstance(newest, Value) else ""
-        return Severity.NOTE, f"{whose}: Prometheus has {number.value:,.0f} {one if number.value == 1 else many} of it{age}"
+        return Severity.NOTE, f"{whose}: Prometheus has {telemetry.much(gate, round(number.value))} of it{age}"
 
     async def ask(query: str) -> Result | Trouble:
         return await connection.alone(query, at, _MOST)

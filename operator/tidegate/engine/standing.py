@@ -46,9 +46,7 @@ def selection_is_known(draft: Draft) -> bool:
     if service is None or not service.selects:
         return True
     draft.inquire_selected = True
-    if service.alone is None:
-        draft.wait_for(Wait.SELECTION, f"for the pods that Service {service.name} selects to be read")
-    return service.alone is not None
+    return _is_read(draft, service.alone, Wait.SELECTION, f"the pods that Service {service.name} selects")
 
 
 def binding_is_known(draft: Draft) -> bool:
@@ -57,9 +55,13 @@ def binding_is_known(draft: Draft) -> bool:
     if service is None or not service.selects:
         return True
     draft.inquire_bound = True
-    if service.followed is None:
-        draft.wait_for(Wait.BINDING, f"for what is bound to Service {service.name} by its name to be read")
-    return service.followed is not None
+    return _is_read(draft, service.followed, Wait.BINDING, f"what is bound to Service {service.name} by its name")
+
+
+def _is_read(draft: Draft, found: bool | None, wait: Wait, what: str) -> bool:  # noqa: FBT001 - what was read
+    if found is None:
+        draft.wait_for(wait, f"for {what} to be read")
+    return found is not None
 
 
 def _revision(rs: ReplicaSetView) -> RevisionStatus:

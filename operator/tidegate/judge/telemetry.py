@@ -15,26 +15,25 @@ def in_words(gate: Gate, reading: Reading) -> str:
     shown = reading.shown
     if shown is None:
         return ""
-    unit = _unit(gate)
-    parts = [_of("the new version", shown.canary, _age(reading.newest, reading.at), unit)]
+    parts = [_of("the new version", shown.canary, _age(reading.newest, reading.at), gate)]
     if gate.versus_stable is not None:
-        parts.append(_of("stable", shown.stable, _age(reading.newest_stable, reading.at), unit))
+        parts.append(_of("stable", shown.stable, _age(reading.newest_stable, reading.at), gate))
     return "; ".join(part for part in (*parts, shown.telling) if part)
 
 
-def _unit(gate: Gate) -> tuple[str, str]:
-    """Return what is counted, once and several times."""
-    if gate.metric.preset is None:
-        return "series", "series"
-    return ("container", "containers") if gate.metric.preset.source is Source.KUBERNETES else ("process", "processes")
+def much(gate: Gate, number: int) -> str:
+    """Write how much there is of a gate's metric, e.g. `3 processes`; what a series stands for is known of presets."""
+    one, many = "series", "series"
+    if (preset := gate.metric.preset) is not None:
+        one, many = ("container", "containers") if preset.source is Source.KUBERNETES else ("process", "processes")
+    return f"{number:,} {one if number == 1 else many}" if number else f"no {many}"
 
 
-def _of(whose: str, number: int | None, age: str, unit: tuple[str, str]) -> str:
-    one, many = unit
+def _of(whose: str, number: int | None, age: str, gate: Gate) -> str:
     if number is None:
         return f"{whose}: {age}" if age else ""
-    much = f"{number:,} {one if number == 1 else many}" if number else f"no {many}"
-    return f"{whose}: {much}, {age}" if number and age else f"{whose}: {much}"
+    text = f"{whose}: {much(gate, number)}"
+    return f"{text}, {age}" if number and age else text
 
 
 def _age(newest: datetime | None, at: datetime) -> str:

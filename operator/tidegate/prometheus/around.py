@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from tidegate.api.base import format_duration
 from tidegate.api.metric import Preset
 from tidegate.prometheus import presets
-from tidegate.prometheus.budgets import Holder
+from tidegate.prometheus.budgets import Holder, of_release
 from tidegate.prometheus.presets import TELEMETRY, Telemetry, Version, places
 from tidegate.prometheus.promql import Names, Where, selector
 from tidegate.prometheus.queries import requests
@@ -45,7 +45,7 @@ class Before:
 
     def forget(self, namespace: str, release: str) -> None:
         """Drop those of a Release."""
-        for holder in [one for one in self._known if (one.namespace, one.release) == (namespace, release)]:
+        for holder in of_release(self._known, namespace, release):
             del self._known[holder]
 
 

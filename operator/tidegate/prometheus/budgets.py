@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -43,6 +43,11 @@ class Holder(NamedTuple):
     namespace: str
     release: str
     gate: str
+
+
+def of_release(holders: Iterable[Holder], namespace: str, release: str) -> list[Holder]:
+    """Return those that are gates of a Release; a list, so that they can be dropped from what they came from."""
+    return [one for one in holders if one[:2] == (namespace, release)]
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ class Holdings:
 
     def forget(self, namespace: str, release: str) -> None:
         """The gates of a Release hold nothing any more."""
-        for holder in [one for one in self._held.gates if one[:2] == (namespace, release)]:
+        for holder in of_release(self._held.gates, namespace, release):
             self._held.put(holder, None)
 
     def _bounds(self, holder: Holder) -> Iterator[_Bound]:

@@ -15,7 +15,7 @@ from tidegate.api.metric import Metric
 from tidegate.judge.reading import Counts
 from tidegate.prometheus.answers import AskCounters, Cause, Trouble
 from tidegate.prometheus.asking import asker_of
-from tidegate.prometheus.budgets import Holder, Holdings, Size
+from tidegate.prometheus.budgets import Holder, Holdings, Size, of_release
 from tidegate.prometheus.counters import RawCounters, Shape, raw_counters
 from tidegate.prometheus.instants import COUNTER, Samples, ask_all, texts_of
 from tidegate.prometheus.ledger import Ledger
@@ -242,7 +242,7 @@ class Accounts:
         """Drop all that was counted for a Release."""
         self._accounts.pop((namespace, release), None)
         self._holdings.forget(namespace, release)
-        for holder in [one for one in self._refused if one[:2] == (namespace, release)]:
+        for holder in of_release(self._refused, namespace, release):
             del self._refused[holder]
 
     def _form(self, asked: RawCounters) -> Form:

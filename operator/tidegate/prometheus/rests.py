@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tidegate.prometheus.budgets import Holder
+from tidegate.prometheus.budgets import Holder, of_release
 from tidegate.prometheus.lessons import SLOW
 
 FACTOR = 10.0
@@ -36,5 +36,5 @@ class Rests:
 
     def forget(self, namespace: str, release: str) -> None:
         """Drop what is known of a Release."""
-        for gate in [one for one in self._until if one[:2] == (namespace, release)]:
+        for gate in of_release(self._until, namespace, release):
             del self._until[gate]

@@ -215,13 +215,18 @@ async def test_renewal_whose_answer_is_lost_is_made_up_for(api: LeaseServer, par
     assert not part.running.done()
 
 
-async def test_leader_that_cannot_renew_writes_nothing_until_it_can(api: LeaseServer, part: Part) -> None:
-    """Given an API server that refuses all renewals for ten seconds, the leader may not write, and goes on when it is back."""
+async def cannot_renew(api: LeaseServer, part: Part) -> None:
+    """Let a process lead, and refuse all that it asks until it may not write any more."""
     await api.held_by("")
     await part.lead()
     api.refuse = {"put": 503, "get": 503}
     while part.election.remaining() > 0:
         await part.pass_time(1.0)
+
+
+async def test_leader_that_cannot_renew_writes_nothing_until_it_can(api: LeaseServer, part: Part) -> None:
+    """Given an API server that refuses all renewals for ten seconds, the leader may not write, and goes on when it is back."""
+    await cannot_renew(api, part)
 
     for _ in range(20):
         await part.pass_time(1.0)
@@ -239,11 +244,7 @@ async def test_leader_that_cannot_renew_writes_nothing_until_it_can(api: LeaseSe
 
 async def test_leader_that_could_not_renew_ends_if_another_has_led_meanwhile(api: LeaseServer, part: Part) -> None:
     """Given another who has taken the lease during the outage, and has even given it up, this process ends."""
-    await api.held_by("")
-    await part.lead()
-    api.refuse = {"put": 503, "get": 503}
-    while part.election.remaining() > 0:
-        await part.pass_time(1.0)
+    await cannot_renew(api, part)
     await api.held_by("")
     api.refuse = {}
     while not part.running.done():
