@@ -60,6 +60,14 @@ def _without_room(name: str, story: str, end: End, *hands: str, **spec: object) 
     )
 
 
+def _settings(version: str) -> Json:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"settings-{version[1:]}"}, "data": {"COLOUR": version}}
+
+
+def _with_settings(version: str) -> Json:
+    return template(container(version, envFrom=[{"configMapRef": {"name": _settings(version)["metadata"]["name"]}}]))
+
+
 def _deployment(version: str, **spec: object) -> Json:
     return {"spec": {**template(container(version), labels={"app": NAME, "tier": "web"})["spec"], **spec}}
 
@@ -275,6 +283,18 @@ CASES = (
         before={"RolloutPolicy": policy(step(50, "4s"), step(100), progressDeadline="12s")},
         then={"Deployment": template(container("v2", envFrom=[{"configMapRef": {"name": "settings"}}]))},
         load=10,
+    ),
+    Case(
+        "settings-pruned",
+        ROOM,
+        "the sync that brings the new version prunes the ConfigMap of the one in force, which is scaled up amid the rollout",
+        (End(Outcome.UNDER_WAY, ("2 of 4 pods of v1 are ready", 'configmap "settings-1" not found', "restore it")),),
+        before={"Deployment": _with_settings("v1"), "RolloutPolicy": policy(step(50, HELD), step(100))},
+        more=(_settings("v1"), _settings("v2")),
+        then={"Deployment": _with_settings("v2")},
+        hands=("prune_settings_and_scale_up",),
+        load=10,
+        seconds=180,
     ),
     Case(
         "no-node",

@@ -107,6 +107,13 @@ async def lose_the_old_pods(world: World, folder: Path) -> None:
     _order(world, folder, "crash", version="v1")
 
 
+async def prune_settings_and_scale_up(world: World, folder: Path) -> None:
+    """Once half of the traffic is shifted, take away what only the version in force needs to start, and scale the Deployment up."""
+    await _held_at(world, 50)
+    await world.kubectl("delete", "configmap", "settings-1")
+    await _scale(world, 4)
+
+
 async def replace_by_force(world: World, folder: Path) -> None:
     """Once half of the traffic is shifted, delete the Deployment and make it anew as it is in Git, with the new version."""
     await _held_at(world, 50)
@@ -169,6 +176,7 @@ HANDS: dict[str, Callable[[World, Path], Awaitable[None]]] = {
         change_again_and_again,
         delete_the_new_pods,
         lose_the_old_pods,
+        prune_settings_and_scale_up,
         replace_by_force,
     )
 }

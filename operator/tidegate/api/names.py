@@ -120,6 +120,7 @@ class EventReason(StrEnum):
     SCALED = "Scaled"
     BLOCKED = "Blocked"
     PODS_LOST = "PodsLost"
+    STABLE_LACKS_PODS = "StableLacksPods"
     DEADLINE = "ProgressDeadlineExceeded"
 
 

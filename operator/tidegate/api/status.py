@@ -29,6 +29,9 @@ class RevisionStatus(Model):
     version: Annotated[str, Field(max_length=128, description="Name for people.")] = ""
     replicas: Annotated[Count, Field(description="Pods that are wanted.")] = 0
     ready: Annotated[Count, Field(description="Pods that are ready.")] = 0
+    trouble: Annotated[
+        Sentence | None, Field(description="Of the stable version: why pods of it are not ready for a minute, in their own words.")
+    ] = None
 
 
 class StepStatus(Model):

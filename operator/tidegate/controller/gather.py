@@ -127,6 +127,7 @@ class Gatherer:
         status: ReleaseStatus,
         *,
         pods: Iterable[Object] = (),
+        stable_pods: Iterable[Object] | None = None,
     ) -> Surroundings | None:
         """Return what is around a Release.
 
@@ -135,6 +136,7 @@ class Gatherer:
             status: what has been decided. The version that is rolled out, routes that are not as the user wrote them and a Service
                 that may be pinned count, whatever the spec names.
             pods: pods of the new version, where their reasons are known.
+            stable_pods: pods of the version in force; None where they were not read.
 
         Returns:
             The raw objects; None where there is no such Release.
@@ -151,7 +153,7 @@ class Gatherer:
         assert isinstance(read.spec, ReleaseSpec)
         traffic, pinned = self._traffic(key, read.spec, status), status.pinned_service
         spec = read.spec.model_copy(update={"traffic": traffic}) if traffic is not read.spec.traffic else read.spec
-        workload = workload_around(self._store, key, release=release, spec=spec, status=status, pods=pods)
+        workload = workload_around(self._store, key, release=release, spec=spec, status=status, pods=pods, stable_pods=stable_pods)
         return Surroundings(
             key=key,
             release=release,
@@ -244,8 +246,9 @@ class Gatherer:
     def _workload_view(self, around: Surroundings, status: ReleaseStatus) -> WorkloadView:
         workload = around.workload
         assert workload is not None
-        found = (workload.deployment, *workload.replica_sets, *workload.pods)
-        made_of = (around.spec, workload.label_is_stale, *map(_mark, found))
+        found = (workload.deployment, *workload.replica_sets, *workload.pods, *(workload.stable_pods or ()))
+        asked = workload.stable, workload.stable_pods is None
+        made_of = (around.spec, workload.label_is_stale, *asked, *map(_mark, found))
         view = self._view(around, "", made_of, status, lambda: workload_view(workload))
         assert isinstance(view, WorkloadView)
         return replace(view, autoscaler=self._autoscalers.view(workload.deployment, view.replica_sets))

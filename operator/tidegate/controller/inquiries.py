@@ -60,6 +60,9 @@ class Matter:
 
 REASONS = Matter("pods of a version", PODS, LABEL_POD_TEMPLATE_HASH, patience=3.0)
 """The pods of a version, for their own reasons for not becoming ready; most are ready before anybody has to ask."""
+STABLE_REASONS = Matter("pods of stable", PODS, LABEL_POD_TEMPLATE_HASH, patience=10.0, longest=300.0)
+"""The pods of the version in force, where some are not ready for longer than pods take to be replaced. Nothing waits for them, and
+where nodes are away they are those of many Releases at once."""
 USER_ENDPOINTS = Matter("endpoints", ENDPOINT_SLICES, SERVICE_OF_SLICE, patience=1.0, at_once=True)
 """The endpoints of the user's Service, which a route is to be put back to; those of the operator's own are watched."""
 SELECTED = Matter("selected pods", PODS, "", patience=1.0, at_once=True, longest=30.0, optional=True)

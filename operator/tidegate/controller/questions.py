@@ -10,7 +10,7 @@ from tidegate.api.names import Reason
 from tidegate.api.status import ReleaseStatus
 from tidegate.cluster.client import Cluster
 from tidegate.controller.bindings import Bindings
-from tidegate.controller.inquiries import BOUND, REASONS, SELECTED, USER_ENDPOINTS, Inquiries
+from tidegate.controller.inquiries import BOUND, REASONS, SELECTED, STABLE_REASONS, USER_ENDPOINTS, Inquiries
 from tidegate.controller.references import ReleaseKey
 from tidegate.engine.plan import Plan
 from tidegate.runtime.clock import Clock
@@ -47,20 +47,26 @@ class Questions:
 
     Attributes:
         reasons: pods of new versions, for their own reasons for not becoming ready.
+        stable_reasons: those of stable versions.
         endpoints: those of users' Services.
         selected: the pods that users' Services select.
         bound: what is bound to users' Services by their names.
     """
 
     def __init__(self, cluster: Cluster, *, clock: Clock, arrived: Callable[[ReleaseKey], None]) -> None:
-        self.reasons, self.endpoints, self.selected = (
-            Inquiries(matter, cluster, clock=clock, arrived=arrived) for matter in (REASONS, USER_ENDPOINTS, SELECTED)
+        self.reasons, self.stable_reasons, self.endpoints, self.selected = (
+            Inquiries(matter, cluster, clock=clock, arrived=arrived)
+            for matter in (REASONS, STABLE_REASONS, USER_ENDPOINTS, SELECTED)
         )
         self.bound = Inquiries(BOUND, cluster, clock=clock, arrived=arrived, read=Bindings(cluster, clock=clock).read)
 
     def pods(self, key: ReleaseKey, revision: str | None) -> list[Object]:
         """Return the pods of a version as read last, for their own reasons for not becoming ready."""
         return self.reasons.of(key, revision) or []
+
+    def stable_pods(self, key: ReleaseKey, revision: str | None) -> list[Object] | None:
+        """Return the pods of the version in force as read last; None where all are ready, or they were not read yet."""
+        return self.stable_reasons.of(key, revision)
 
     def answers(self, key: ReleaseKey, beside: Services | None) -> Answers:
         """Return what was read around the user's Service.
@@ -92,6 +98,10 @@ class Questions:
             yield self.reasons.want(key, new.revision, urgent=asked)
         else:
             self.reasons.forget(key)
+        if (old := status.stable) is not None and old.ready < old.replicas:
+            yield self.stable_reasons.want(key, old.revision)
+        else:
+            self.stable_reasons.forget(key)
         if plan.inquire and name is not None:
             wait = self.endpoints.want(key, name)
             if not plan.actions:
@@ -119,7 +129,7 @@ class Questions:
 
     @property
     def _all(self) -> tuple[Inquiries, ...]:
-        return self.reasons, self.endpoints, self.selected, self.bound
+        return self.reasons, self.stable_reasons, self.endpoints, self.selected, self.bound
 
 
 def _at_ease(status: ReleaseStatus, reason: Reason) -> bool:

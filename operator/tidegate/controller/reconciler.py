@@ -243,7 +243,9 @@ class Reconciler:
 
     def _look_round(self, key: ReleaseKey, status: ReleaseStatus) -> Surroundings | None:
         candidate = status.candidate.revision if status.candidate else None
-        return self._gatherer.look_round(key, status, pods=self._questions.pods(key, candidate))
+        stable = status.stable.revision if status.stable else None
+        pods, stable_pods = self._questions.pods(key, candidate), self._questions.stable_pods(key, stable)
+        return self._gatherer.look_round(key, status, pods=pods, stable_pods=stable_pods)
 
     async def _carry_out(self, key: ReleaseKey, memory: Memory, decision: Decision) -> tuple[ApiError | None, act.Done]:
         """Store the status and do what the plan asks for; return what kept the status from being stored, and how the rest went.

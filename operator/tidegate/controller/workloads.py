@@ -17,7 +17,14 @@ _OVER = {"Succeeded", "Failed"}
 
 
 def workload_around(
-    store: Store, key: ReleaseKey, *, release: Object, spec: ReleaseSpec, status: ReleaseStatus, pods: Iterable[Object]
+    store: Store,
+    key: ReleaseKey,
+    *,
+    release: Object,
+    spec: ReleaseSpec,
+    status: ReleaseStatus,
+    pods: Iterable[Object],
+    stable_pods: Iterable[Object] | None = None,
 ) -> Workload | None:
     """Return the Deployment of a Release with its ReplicaSets; None where there is none.
 
@@ -28,6 +35,7 @@ def workload_around(
         spec: what it asks for.
         status: what has been decided.
         pods: pods of the new version, where their reasons are known.
+        stable_pods: pods of the version in force; None where they were not read.
     """
     deployment = store.get("Deployment", key.namespace, spec.target_ref.name)
     if deployment is None:
@@ -47,6 +55,8 @@ def workload_around(
         deployment=dict(deployment),
         replica_sets=[dict(rs) for rs in {rs["metadata"]["uid"]: rs for rs in found}.values()],
         pods=[dict(pod) for pod in pods],
+        stable=status.stable.revision if status.stable is not None else None,
+        stable_pods=[dict(pod) for pod in stable_pods] if stable_pods is not None else None,
         label_is_stale=holder is not None and not _manages(store, ReleaseKey(key.namespace, holder), spec.target_ref.name),
     )
 

@@ -11,6 +11,7 @@ from tidegate.api.status import ConditionStatus, RevisionStatus
 from tidegate.engine.advance import cut
 from tidegate.engine.draft import Draft, apart
 from tidegate.engine.judging import clip
+from tidegate.engine.lacking import note_lacking
 from tidegate.engine.losses import lost_words
 from tidegate.engine.snapshot import Blocker, RouteStage
 from tidegate.engine.standing import is_native, obstacles
@@ -57,7 +58,8 @@ def report(draft: Draft, *, busy: bool) -> None:
     draft.set(observed_generation=draft.snap.release.generation, phase=_phase(draft))
     draft.set(stable=_counted(draft, draft.status.stable), candidate=_counted(draft, draft.status.candidate))
     draft.set(carried=_carried(draft), progress=_progress(draft))
-    draft.set(message=clip(_sentence(draft, blockers)))
+    lacking = note_lacking(draft)
+    draft.set(message=clip(_sentence(draft, blockers) + lacking))
     state = _state(draft, blockers, busy=busy)
     if state.stalled and blockers and not _said(draft, state):
         draft.notice(EventReason.BLOCKED, draft.status.message, warn=True)

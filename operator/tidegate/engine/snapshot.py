@@ -76,6 +76,19 @@ class TemplateView:
 
 
 @dataclass(frozen=True)
+class PodTrouble:
+    """Why a pod is not ready.
+
+    Attributes:
+        words: in its own words, or in those of its ReplicaSet where there is none; empty where nothing is known.
+        made: when it was made, by the API server's clock; None where it was not.
+    """
+
+    words: str = ""
+    made: datetime | None = None
+
+
+@dataclass(frozen=True)
 class AutoscalerView:
     """The HorizontalPodAutoscaler of the workload.
 
@@ -114,6 +127,8 @@ class WorkloadView:
         ending: how a container of the candidate has ended last, in its own words; empty where none is known to have.
         ended: when that was, by its node's clock.
         youngest: when the last of the candidate's pods was made; None where they were not read.
+        stable_trouble: why pods of the version in force are not ready; None where they were not read, as they are only while some
+            are not.
         autoscaler: its autoscaler; None where it has none.
         rolling: its strategy is RollingUpdate.
     """
@@ -132,6 +147,7 @@ class WorkloadView:
     ending: str = ""
     ended: datetime | None = None
     youngest: datetime | None = None
+    stable_trouble: PodTrouble | None = None
     autoscaler: AutoscalerView | None = None
     rolling: bool = True
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from tidegate.api.names import ANNOTATION_DESIRED_REPLICAS, ANNOTATION_REVISION, LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE, Reason
-from tidegate.engine.snapshot import Blocker, Owner, ReplicaSetView, TemplateView, WorkloadView
+from tidegate.engine.snapshot import Blocker, Owner, PodTrouble, ReplicaSetView, TemplateView, WorkloadView
 from tidegate.workloads.pods import Trouble, last_ending, last_made, pod_trouble, replica_set_trouble
 from tidegate.workloads.templates import (
     Json,
@@ -39,6 +39,8 @@ class Workload:
         deployment: the Deployment.
         replica_sets: ReplicaSets of the namespace; those of other workloads may be among them.
         pods: pods of the namespace, for their reasons not to be ready; those of other workloads may be among them.
+        stable: revision of the version in force; None before there is one.
+        stable_pods: its pods, for their reasons not to be ready; None where they were not read.
         label_is_stale: the Release that the Deployment's label names is not there any more, or is about another Deployment, so the
             label may be taken over.
     """
@@ -50,6 +52,8 @@ class Workload:
     deployment: Json
     replica_sets: Sequence[Json] = ()
     pods: Sequence[Json] = ()
+    stable: str | None = None
+    stable_pods: Sequence[Json] | None = None
     label_is_stale: bool = False
 
     @property
@@ -140,7 +144,7 @@ def workload_view(workload: Workload) -> WorkloadView:
         twins=tuple(revision_of(rs) for rs in same[1:]),
         digest=digest,
     )
-    pods = tuple(_pods_of(workload, chosen))
+    pods = tuple(_pods_of(workload.pods, chosen))
     trouble, ending = _trouble(workload, chosen), last_ending(pods)
     observed = int(status.get("observedGeneration") or 0) >= int(deployment["metadata"].get("generation") or 0)
     return WorkloadView(
@@ -158,6 +162,7 @@ def workload_view(workload: Workload) -> WorkloadView:
         ending=ending.words if ending else "",
         ended=ending.at if ending else None,
         youngest=last_made(pods),
+        stable_trouble=_stable_trouble(workload),
         rolling=(spec.get("strategy") or {}).get("type", "RollingUpdate") == "RollingUpdate",
     )
 
@@ -196,15 +201,28 @@ def _replica_set_view(workload: Workload, replica_set: Json, chosen: Json | None
     )
 
 
-def _pods_of(workload: Workload, chosen: Json | None) -> list[Json]:
-    uid = chosen["metadata"]["uid"] if chosen is not None else None
-    return [pod for pod in workload.pods if uid is not None and (controller_of(pod) or {}).get("uid") == uid]
+def _pods_of(pods: Iterable[Json], replica_set: Json | None) -> list[Json]:
+    uid = replica_set["metadata"]["uid"] if replica_set is not None else None
+    return [pod for pod in pods if uid is not None and (controller_of(pod) or {}).get("uid") == uid]
 
 
 def _trouble(workload: Workload, chosen: Json | None) -> Trouble:
     """Return why the wanted version's pods are not ready, in the words of its pods or of its ReplicaSet."""
-    own = pod_trouble(_pods_of(workload, chosen))
+    own = pod_trouble(_pods_of(workload.pods, chosen))
     return own if own.words or chosen is None else replica_set_trouble(chosen)
+
+
+def _stable_trouble(workload: Workload) -> PodTrouble | None:
+    """Return why pods of the version in force are not ready, in the words of its pods or of its ReplicaSet."""
+    replica_set = next((rs for rs in workload.siblings if revision_of(rs) == workload.stable), None)
+    if workload.stable_pods is None or replica_set is None:
+        return None
+    # A pod that is over has been replaced already.
+    pods = [pod for pod in _pods_of(workload.stable_pods, replica_set) if (pod.get("status") or {}).get("phase") != "Failed"]
+    found = pod_trouble(pods)
+    if not found.words:
+        return PodTrouble(replica_set_trouble(replica_set).words)
+    return PodTrouble(found.words, last_made(pod for pod in pods if pod["metadata"]["name"] == found.pod))
 
 
 def unsupported(workload: Workload) -> Blocker | None:

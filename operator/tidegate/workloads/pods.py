@@ -53,10 +53,12 @@ class Trouble:
     Attributes:
         words: the most telling reason; empty where there is none.
         outside: it can be no fault of the version: quota, registry, nodes.
+        pod: whose reason it is; empty where it is none's.
     """
 
     words: str = ""
     outside: bool = False
+    pod: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def pod_trouble(pods: Iterable[Mapping[str, Any]]) -> Trouble:
     if not causes:
         return Trouble()
     first = min(causes)
-    return Trouble(f"pod {first.pod}: {first.words}", first.outside)
+    return Trouble(f"pod {first.pod}: {first.words}", first.outside, first.pod)
 
 
 def last_ending(pods: Iterable[Mapping[str, Any]]) -> Ending | None:

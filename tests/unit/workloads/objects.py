@@ -128,6 +128,8 @@ def workload(
     *replica_sets: Json,
     images: dict[str, str] | None = None,
     pods: tuple[Json, ...] = (),
+    stable: str | None = None,
+    stable_pods: tuple[Json, ...] | None = None,
     version: str | None = None,
 ) -> Workload:
     """What a pass reads for the Release `checkout`."""
@@ -139,6 +141,8 @@ def workload(
         deployment=deployment,
         replica_sets=replica_sets,
         pods=pods,
+        stable=stable,
+        stable_pods=stable_pods,
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from tidegate.api.names import Reason
-from tidegate.engine.snapshot import Owner
+from tidegate.engine.snapshot import Owner, PodTrouble, WorkloadView
 from tidegate.workloads.observe import matches, unsupported, workload_view
 from tidegate.workloads.templates import template_hash
 from unit.workloads.objects import (
@@ -13,6 +15,7 @@ from unit.workloads.objects import (
     BY_NAMESPACE,
     BY_NOBODY,
     BY_RELEASE,
+    Json,
     deployment,
     pod,
     replica_set,
@@ -224,6 +227,24 @@ def test_reason_of_a_replica_set_that_cannot_make_pods_is_told():
     ]
 
     assert workload_view(workload(deployment(V2), refused)).trouble == "ReplicaSet checkout-new: exceeded quota: cpu"
+
+
+def test_reason_of_stables_own_pods_is_told_beside_that_of_the_candidate():
+    """Pods of the version in force speak for it alone; while all are ready, none are read, which is not the same as no reason."""
+    waiting = {"waiting": {"reason": "CreateContainerConfigError", "message": 'configmap "settings-1" not found'}}
+    sick = pod("checkout-old-1", owner="old", containerStatuses=[{"name": "app", "state": waiting}])
+    sick["metadata"]["creationTimestamp"] = "2026-11-21T08:00:00Z"
+    namesake = pod("other-old-1", owner="other", containerStatuses=[{"name": "app", "state": {"waiting": {"reason": "Sick"}}}])
+    sets = replica_set("old", V1), replica_set("new", V2, owner=BY_RELEASE)
+
+    def seen(*pods: Json) -> WorkloadView:
+        return workload_view(workload(deployment(V2, paused=True), *sets, stable="old", stable_pods=pods))
+
+    words = 'pod checkout-old-1: container app: CreateContainerConfigError: configmap "settings-1" not found'
+    assert seen(namesake, sick).stable_trouble == PodTrouble(words, datetime(2026, 11, 21, 8, tzinfo=UTC))
+    assert seen(namesake, sick).trouble == ""
+    assert seen(namesake).stable_trouble == PodTrouble()
+    assert workload_view(workload(deployment(V2, paused=True), *sets, stable="old")).stable_trouble is None
 
 
 def test_deployment_of_another_release_is_not_taken():

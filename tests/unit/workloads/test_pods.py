@@ -149,14 +149,14 @@ def test_a_readiness_gate_is_named():
     message = 'corresponding condition of pod readiness gate "target-health/web" does not exist.'
     status = {"conditions": conditions("ReadinessGatesNotReady", message), "containerStatuses": [READY]}
 
-    assert pod_trouble([pod("p", **status)]) == Trouble(f"pod p: it is not ready: {message}", outside=False)
+    assert pod_trouble([pod("p", **status)]) == Trouble(f"pod p: it is not ready: {message}", outside=False, pod="p")
 
 
 def test_a_pod_of_a_lost_node_is_no_fault_of_the_version():
     """All containers are ready, there is no gate, and the pod is not ready: its node is not heard of."""
     status = {"conditions": conditions(), "containerStatuses": [READY]}
 
-    assert pod_trouble([pod("p", **status)]) == Trouble("pod p: it is not ready: its node is not heard of", outside=True)
+    assert pod_trouble([pod("p", **status)]) == Trouble("pod p: it is not ready: its node is not heard of", outside=True, pod="p")
 
 
 @pytest.mark.parametrize(

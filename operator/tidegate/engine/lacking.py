@@ -1,0 +1,54 @@
+"""Pods of the version in force that do not start: it serves with fewer than it should, and a rollback has nothing else to go to."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tidegate.api.names import EventReason
+from tidegate.engine.draft import Draft
+from tidegate.engine.judging import clip
+
+STARTING = timedelta(seconds=60)
+"""For so long a pod that was made is starting, whatever it says of itself."""
+
+_CURES = (
+    (("configmap", "not found"), "restore it, and keep it from being pruned until no version needs it"),
+    (("secret", "not found"), "restore it, and keep it from being pruned until no version needs it"),
+    (("is being made",), "`kubectl describe pod` says what it waits for, such as a ConfigMap of a volume that was pruned"),
+)
+"""What helps, by what the words have in them."""
+
+
+def note_lacking(draft: Draft) -> str:
+    """Note in the status why stable lacks pods, with an Event when it begins; return a clause for the message, or nothing."""
+    before = draft.status.stable
+    if before is None or draft.deleting:
+        return ""
+    words = _words(draft)
+    draft.set(stable=before.model_copy(update={"trouble": clip(words) or None}))
+    if not words:
+        return ""
+    count = f"{before.ready} of {before.replicas} pods of {draft.stable.version} are ready"
+    lacking = f"{count}, and no more start: {words}{_cure(words)}"
+    if not before.trouble:
+        draft.notice(EventReason.STABLE_LACKS_PODS, lacking, warn=True)
+    return f"; {lacking}"
+
+
+def _words(draft: Draft) -> str:
+    stable, found = draft.status.stable, draft.workload.stable_trouble if draft.workload is not None else None
+    assert stable is not None
+    if stable.ready >= stable.replicas:
+        return ""
+    if found is None:
+        # What a process before this one has read is true until the pods are read again.
+        return stable.trouble or ""
+    if found.words and found.made is not None and draft.now < found.made + STARTING:
+        draft.wake(found.made + STARTING)
+        return ""
+    return found.words
+
+
+def _cure(words: str) -> str:
+    lower = words.lower()
+    return next((f"; {cure}" for parts, cure in _CURES if all(part in lower for part in parts)), "")
