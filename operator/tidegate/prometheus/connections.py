@@ -265,8 +265,12 @@ class Connection:
     def _ask(self, promql: str, at: datetime, most: int) -> Result:
         if len(promql) > _LONGEST_IN_ADDRESS:
             return self._post(promql, at)
-        client, _ = self._connected()
-        return Result(client.custom_query(promql, params={**self._parameters(at), "limit": str(most)}))
+        client, session = self._connected()
+
+        def send(parameters: dict[str, str]) -> Result:
+            return Result(client.custom_query(promql, params={**parameters, "limit": str(most)}))
+
+        return self._newest(send, session, at)
 
     def _post(self, promql: str, at: datetime) -> Result:
         """Send a query in the body of a POST.
@@ -275,20 +279,28 @@ class Connection:
         warnings to itself, without which an answer that was cut short looks whole. So this goes by the session beneath it.
         """
         client, session = self._connected()
-        response = session.request(
-            "POST",
-            f"{self.config.address}/api/v1/query",
-            data={"query": promql, **self._parameters(at)},
-            headers=client.headers,
-            auth=self._credentials,
-            timeout=self.config.timeout.total_seconds(),
-        )
-        answer: dict[str, Any] = orjson.loads(response.content)
-        return Result(answer["data"]["result"], tuple(str(one) for one in answer.get("warnings") or ()))
 
-    def _parameters(self, at: datetime) -> dict[str, str]:
+        def send(parameters: dict[str, str]) -> Result:
+            response = session.request(
+                "POST",
+                f"{self.config.address}/api/v1/query",
+                data={"query": promql, **parameters},
+                headers=client.headers,
+                auth=self._credentials,
+                timeout=self.config.timeout.total_seconds(),
+            )
+            answer: dict[str, Any] = orjson.loads(response.content)
+            return Result(answer["data"]["result"], tuple(str(one) for one in answer.get("warnings") or ()))
+
+        return self._newest(send, session, at)
+
+    def _newest(self, send: Callable[[dict[str, str]], Result], session: BoundedSession, at: datetime) -> Result:
+        """Ask for what is newest: of VictoriaMetrics in its own way, once more where it was not known to be one."""
         milliseconds = round(self.config.timeout.total_seconds() * 900)
-        return {"time": f"{at.timestamp():.3f}", "timeout": f"{milliseconds}ms", **LATENCY_OFFSET}
+        parameters = {"time": f"{at.timestamp():.3f}", "timeout": f"{milliseconds}ms"}
+        known = session.victoria
+        result = send(parameters | LATENCY_OFFSET if known else parameters)
+        return send(parameters | LATENCY_OFFSET) if session.victoria and not known else result
 
     def _connected(self) -> tuple[PrometheusConnect, BoundedSession]:
         """Return the client and the session beneath it, new ones where the TLS files have changed."""

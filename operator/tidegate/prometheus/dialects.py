@@ -15,12 +15,21 @@ PROBE = f"{NATIVE}(vector(0))"
 """A query that says nothing but whether there is that function: Prometheus answers it with no series."""
 LATENCY_OFFSET = {"latency_offset": "1s"}
 """Parameter that has VictoriaMetrics show what it has: by default it shows the state of 30 s ago, which is what dashboards want
-(https://docs.victoriametrics.com/#query-latency). Others do not look at it."""
+(https://docs.victoriametrics.com/#query-latency). Others need not know it, and a strict proxy may refuse what it does not know."""
 
+_STATS = re.compile(rb'\},\s*+"stats":\s*+\{\s*+"seriesFetched"')
+"""What VictoriaMetrics writes after the data of each answer. No label can: quotes in one are escaped."""
+_TAIL = 256
+"""Bytes from the end of an answer within which that begins."""
 _ARM = f" or {NATIVE}"
 _ECHO = "error when executing query="
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _TOO_LONG = re.compile(r"too long query; got [0-9]{1,9} bytes; mustn't exceed `-search\.maxQueryLen=([0-9]{1,9})` bytes")
+
+
+def of_victoria(body: bytes) -> bool:
+    """Whether an answer to a query is one of VictoriaMetrics, by how it ends."""
+    return _STATS.search(body, max(0, len(body) - _TAIL)) is not None
 
 
 def without_native(query: str) -> str:

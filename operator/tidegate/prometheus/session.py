@@ -17,6 +17,7 @@ from requests.auth import AuthBase
 from tidegate.prometheus.answers import Cause
 from tidegate.prometheus.budgets import Unread
 from tidegate.prometheus.config import ConnectionConfig, FromFile
+from tidegate.prometheus.dialects import of_victoria
 
 LARGEST_ANSWER = 4 * 1024 * 1024
 """Bytes of an answer's body that are read at most; one number needs some 200, a histogram of 20 buckets in 50 pods some 300 KB.
@@ -113,10 +114,15 @@ class Credentials(AuthBase):
 
 
 class BoundedSession(Session):
-    """A session whose requests end in time: no redirects, and a deadline and a largest size for the whole body."""
+    """A session whose requests end in time: no redirects, and a deadline and a largest size for the whole body.
+
+    Attributes:
+        victoria: whether the server that answered last is VictoriaMetrics.
+    """
 
     def __init__(self, config: ConnectionConfig, unread: Unread) -> None:
         super().__init__()
+        self.victoria = False
         self._unread = unread
         self._seconds = config.timeout.total_seconds()
         self.headers["User-Agent"] = "tidegate"
@@ -142,6 +148,7 @@ class BoundedSession(Session):
             response.close()
         if response.status_code != HTTPStatus.OK:
             raise _refusal(response, body)
+        self.victoria = of_victoria(body)
         response.raw = io.BytesIO(body)
         return response
 

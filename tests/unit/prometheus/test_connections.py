@@ -120,9 +120,7 @@ class TestAnswers:
         await connect(f"{prometheus.address}/prefix/").query("up == 1", AT)
 
         assert prometheus.paths == ["/prefix/api/v1/query"]
-        assert prometheus.parameters == [
-            {"query": "up == 1", "time": "1767323045.678", "timeout": "4500ms", "latency_offset": "1s", "limit": "100"}
-        ]
+        assert prometheus.parameters == [{"query": "up == 1", "time": "1767323045.678", "timeout": "4500ms", "limit": "100"}]
 
     async def test_connections_are_kept(self, prometheus, connect):
         """One look after the other needs one connection."""

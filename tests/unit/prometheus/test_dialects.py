@@ -118,13 +118,49 @@ async def test_the_longest_query_is_learnt_once(prometheus, connect):
     assert len(server.lengths) <= 5
 
 
-async def test_the_newest_samples_are_asked_for(prometheus, connect):
-    """VictoriaMetrics hides those of the last 30 s otherwise."""
-    prometheus.gives_value("7")
+def answers_with(prometheus, series, **more) -> None:
+    """Have the server answer as VictoriaMetrics does, spaces included, where more follows the data."""
+    data = {"resultType": "vector", "result": [{"metric": series, "value": [1767323045, "7"]}]}
+    body = json.dumps({"status": "success", "data": data, **more}).encode()
 
-    await connect(prometheus.address).query("q", AT)
+    def respond(handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
 
-    assert prometheus.parameters[0]["latency_offset"] == "1s"
+    prometheus.does(respond)
+
+
+STATS = {"stats": {"seriesFetched": "1", "executionTimeMsec": 0}}
+
+
+async def test_the_newest_samples_are_asked_for_of_victoriametrics(prometheus, connect):
+    """It hides those of the last 30 s otherwise. It is known by its answers; the first one is asked for once more."""
+    connection = connect(prometheus.address)
+    answers_with(prometheus, {}, **STATS)
+    long = f"sum({' + '.join(['q'] * 1000)})"
+
+    answers = [await connection.query(text, AT) for text in ("q", "q", long)]
+
+    assert answers == [Value(7.0)] * 3
+    assert [asked.get("latency_offset") for asked in prometheus.parameters] == [None, "1s", "1s", "1s"]
+
+
+async def test_others_are_not_sent_what_they_do_not_know(prometheus, connect):
+    """No label passes for VictoriaMetrics; and what has taken its place at the address is asked as what it is."""
+    connection = connect(prometheus.address)
+    answers_with(prometheus, {"stats": '},"stats":{"seriesFetched":"1"}', "seriesFetched": "1"})
+    await connection.query("q", AT)
+    answers_with(prometheus, {}, **STATS)
+    await connection.query("q", AT)
+    answers_with(prometheus, {})
+    prometheus.parameters.clear()
+
+    for _ in range(2):
+        await connection.query("q", AT)
+
+    assert [asked.get("latency_offset") for asked in prometheus.parameters] == ["1s", None]
 
 
 async def test_the_reason_is_told_and_not_the_query(prometheus, connect):
