@@ -127,7 +127,9 @@ def _seconds(value: float) -> timedelta:
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:
-    return max((moment for moment in (one, other) if moment is not None), default=None)
+    if one is None or other is None:
+        return one or other
+    return max(one, other)
 
 
 def in_words(gate: Gate, found: Seen, reading: Reading) -> str:

@@ -23,9 +23,8 @@ _PARTS = 64
 """Parts of a bucket; a place within it is rounded to the side where the evidence is less."""
 _RUNGS = 14
 """Most x that are looked at."""
-_STEEPEST = 300.0
-"""Greatest logarithm of a bet that counts: the product of two is finite, and less evidence is still valid."""
-_NEGLIGIBLE = -30.0
+_MOST = math.exp(300.0)
+"""Greatest bet that counts: the product of two is finite, and less evidence is still valid."""
 _ROUNDING = 1e-9
 
 
@@ -49,9 +48,12 @@ class Bets:
         others = [odds_times(slow, multiple) for multiple, _ in multiples]
         bets = [(other - slow) / (slow * (1 - slow)) for other in others]
         ends = [(math.log((1 - other) / (1 - slow)), math.log(other / slow)) for other in others]
-        self._weights = [weight for _, weight in multiples]
-        self._logs = [
-            [(fast, math.log1p((part / _PARTS - slow) * bet), late) for (fast, late), bet in zip(ends, bets, strict=True)]
+        weights = [weight for _, weight in multiples]
+        self._terms = [
+            [
+                (weight, fast, math.log1p((part / _PARTS - slow) * bet), late)
+                for weight, (fast, late), bet in zip(weights, ends, bets, strict=True)
+            ]
             for part in range(_PARTS + 1)
         ]
 
@@ -69,14 +71,12 @@ class Bets:
             left = bounds[place - 1] if place > 0 else 0.0
             beyond = (bounds[place] - x) / (bounds[place] - left) * _PARTS
             below, share = over[place], int(beyond) if self._up else math.ceil(beyond * (1 - _ROUNDING))
-        fast, within, exp = n - above, above - below, math.exp
-        logs = [(fast * a + within * b + below * c) / phi for a, b, c in self._logs[share]]
-        top = max(logs)
-        if top < _NEGLIGIBLE:
-            return 0.0
-        if top > _STEEPEST:
-            return exp(_STEEPEST) * min(self._weights)
-        return sum([weight * exp(log) for weight, log in zip(self._weights, logs, strict=True)])
+        fast, within, late, exp = (n - above) / phi, (above - below) / phi, below / phi, math.exp
+        try:
+            found = sum([weight * exp(fast * a + within * b + late * c) for weight, a, b, c in self._terms[share]])
+        except OverflowError:
+            return _MOST
+        return min(found, _MOST)
 
 
 bets = lru_cache(maxsize=64)(Bets)

@@ -31,10 +31,11 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Callable, Sequence
 
 from tidegate.judge.evidence import usual
-from tidegate.judge.evidence.numbers import gammas, log_mean, log_sum
+from tidegate.judge.evidence.numbers import gammas, gammas_each, log_mean, log_sum
 
 GRID = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Values of phi: 1 for independent events."""
@@ -203,8 +204,8 @@ def splits(counts: tuple[float, float, float, float], rho: float, ratios: Sequen
     found = []
     for phi in GRID[1:]:
         size = events / (phi - 1)
-        (a, b), *others = [(size * of_canary, size * of_stable) for of_canary, of_stable in shares]
-        found.append([gammas(e_c, a, more) + gammas(e_b, b, less) for more, less in others])
+        canary = gammas_each(e_c, *[size * of_canary for of_canary, _ in shares])
+        found.append(list(map(operator.add, canary, gammas_each(e_b, *[size * of_stable for _, of_stable in shares]))))
     return found
 
 

@@ -79,6 +79,17 @@ def gammas(count: float, null: float, alternative: float) -> float:
     return math.fsum(terms) + _rest(count + y) - _rest(y) - _rest(count + x) + _rest(x)
 
 
+def gammas_each(count: float, null: float, *alternatives: float) -> list[float]:
+    """Return `gammas` for each of several alternatives, with what they have in common computed once."""
+    if count <= 0:
+        return [0.0] * len(alternatives)
+    gamma, x, most = math.lgamma, max(null, LEAST), max(alternatives)
+    if count + max(x, most) >= _LARGE:
+        return [gammas(count, null, alternative) for alternative in alternatives]
+    at_null = gamma(count + x) - gamma(x)
+    return [gamma(count + y) - gamma(y) - at_null for y in [max(alternative, LEAST) for alternative in alternatives]]
+
+
 def _rest(x: float) -> float:
     """Return the terms of Stirling's series that vanish as x grows."""
     return (1 / 12 - 1 / (360 * x * x)) / x

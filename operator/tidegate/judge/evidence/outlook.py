@@ -35,7 +35,15 @@ class Outlook:
     harm: bool
 
 
-def outlook(limits: Limits, states: Sequence[list[float]], average: Interval, samples: float, needed: float) -> Outlook | None:
+def outlook(
+    limits: Limits,
+    states: Sequence[list[float]],
+    average: Interval,
+    samples: float,
+    *,
+    now: tuple[float, float],
+    needed: float,
+) -> Outlook | None:
     """Return the verdict that comes first; None where there are too few requests to tell, or it is too far.
 
     The tests are given one more interval of average counts, of as many requests as so far. Evidence grows about as a straight
@@ -46,12 +54,13 @@ def outlook(limits: Limits, states: Sequence[list[float]], average: Interval, sa
         states: of its tests; they are not changed.
         average: what comes with one request of the new version.
         samples: requests of the new version so far.
+        now: the evidence of harm, and that for a proof, so far.
         needed: the evidence that is enough.
     """
     if samples < _LEAST or not states:
         return None
-    now = _evidence(limits, states)
-    tried = _after(limits, states, average, samples)
+    after = _after(limits, states, average, samples)
+    tried = (_harm(limits, after), _proof(limits, after))
     found = []
     for which in (0, 1):
         growth = (tried[which] - now[which]) / samples
@@ -62,7 +71,8 @@ def outlook(limits: Limits, states: Sequence[list[float]], average: Interval, sa
     requests, which = min(found)
     if requests > _FARTHEST * samples:
         return None
-    reached = _after(limits, states, average, requests)[which]
+    after = _after(limits, states, average, requests)
+    reached = _proof(limits, after) if which else _harm(limits, after)
     if reached > now[which]:
         requests *= (needed - now[which]) / (reached - now[which])
     return Outlook(requests, which == 0)
@@ -93,8 +103,8 @@ def latencies(state: Sequence[float], stable_requests: float) -> tuple[tuple[flo
     return tuple(bounds), Tally(1.0, over=canary), Tally(stable_requests, over=stable)
 
 
-def _after(limits: Limits, states: Sequence[list[float]], average: Interval, requests: float) -> tuple[float, float]:
-    """Return the evidence after so many more requests of the new version."""
+def _after(limits: Limits, states: Sequence[list[float]], average: Interval, requests: float) -> list[list[float]]:
+    """Return the states of the tests after so many more requests of the new version."""
     canary, stable = _times(average.canary, requests), average.stable
     interval = Interval(
         canary, None if stable is None else _times(stable, requests), average.start, average.end, average.bounds, average.bursts
@@ -105,16 +115,19 @@ def _after(limits: Limits, states: Sequence[list[float]], average: Interval, req
         test.add(copy, interval)
         if kept is not None and isinstance(test, TEMPERED):
             test.temper(copy, kept, told=False)
-    return _evidence(limits, copies)
+    return copies
 
 
 def _weights(test: object, state: Sequence[float]) -> list[float] | None:
     return test.weights(state) if isinstance(test, TEMPERED) else None
 
 
-def _evidence(limits: Limits, states: Sequence[Sequence[float]]) -> tuple[float, float]:
-    both = list(zip(limits.tests, states, strict=True))
-    return log_mean([test.harm(state) for test, state in both]), min(test.proof(state) for test, state in both)
+def _harm(limits: Limits, states: Sequence[Sequence[float]]) -> float:
+    return log_mean([test.harm(state) for test, state in zip(limits.tests, states, strict=True)])
+
+
+def _proof(limits: Limits, states: Sequence[Sequence[float]]) -> float:
+    return min([test.proof(state) for test, state in zip(limits.tests, states, strict=True)])
 
 
 def _times(tally: Tally, factor: float) -> Tally:

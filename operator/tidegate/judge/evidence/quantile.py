@@ -164,16 +164,16 @@ class QuantileRatio:
 
     def _value(self, state: Sequence[float], direction: int) -> float:
         bounds = latency.kept(state)
-        epochs, cash = _epochs(state), 1 - state[_SPENT] + state[_RETURNED + direction]
+        cash = 1 - state[_SPENT] + state[_RETURNED + direction]
+        epochs = [(state[at + _STAKES + direction], self._compared(state, at, bounds, direction)) for at in _epochs(state)]
 
         def value(place: int) -> float:
             worth = cash
-            for at in epochs:
+            for stake, seen in epochs:
                 # Of more than enough nobody needs to know how much it is.
                 if worth > PLENTY:
                     break
-                seen = self._compared(state, at, bounds, direction)
-                worth += state[at + _STAKES + direction] * self._evidence(seen, bursts.GRID[place])
+                worth += stake * self._evidence(seen, bursts.GRID[place])
             return math.log(max(_LEAST, worth))
 
         return bounded(bursts.discounted(value, state[_BURSTS], least=math.log(max(_LEAST, cash))))
@@ -221,8 +221,18 @@ class QuantileRatio:
             Counts(state[place], state[place + 1 : place + 1 + size]) for place in (at + _CANARY, at + _STABLE, _ALONE)
         )
         if direction == 0:
-            return _Compared(bounds, canary, stable, alone, self.kappa)
-        return _Compared(bounds, stable, canary, Counts(0.0, ()), 1 / self.kappa)
+            return self._laid_out(bounds, canary, stable, alone, self.kappa)
+        return self._laid_out(bounds, stable, canary, Counts(0.0, ()), 1 / self.kappa)
+
+    def _laid_out(self, bounds: Sequence[float], canary: Counts, stable: Counts, alone: Counts, kappa: float) -> _Compared:
+        """Return what is compared, with the quantiles between which the least is: they are the same whatever phi is."""
+        low = high = 0.0
+        if canary.n > 0 and stable.n > 0:
+            low = kappa * latency.quantile(bounds, *stable, self.quantile)
+            high = latency.quantile(bounds, *canary, self.quantile)
+            if alone.n > 0:
+                high = max(high, latency.quantile(bounds, *alone, self.quantile) / DRIFT)
+        return _Compared(bounds, canary, stable, alone, kappa, low, high)
 
     def _worth(self, seen: _Compared, weights: Sequence[float]) -> float:
         """Return E of one epoch, weighed by what is known of bursts."""
@@ -237,13 +247,7 @@ class QuantileRatio:
         canary, stable, alone = seen.canary, seen.stable, seen.alone
         # What C is at least, however great x is.
         floor = 1 / 3 if alone.n > 0 else HELD
-        if canary.n <= 0 or stable.n <= 0:
-            return floor * HELD
-        low = seen.kappa * latency.quantile(seen.bounds, *stable, self.quantile)
-        high = latency.quantile(seen.bounds, *canary, self.quantile)
-        if alone.n > 0:
-            high = max(high, latency.quantile(seen.bounds, *alone, self.quantile) / DRIFT)
-        if not 0 < low < high:
+        if not 0 < seen.low < seen.high:
             return floor * HELD
 
         def falling(x: float) -> float:
@@ -255,7 +259,7 @@ class QuantileRatio:
         def rising(x: float) -> float:
             return HELD + (1 - HELD) * self._down.mean(seen.bounds, stable, x / seen.kappa, phi)
 
-        return least_product(falling, rising, low, high, floor=floor, held=HELD)
+        return least_product(falling, rising, seen.low, seen.high, floor=floor, held=HELD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +272,8 @@ class _Compared:
         stable: the other.
         alone: what the first has counted since all traffic is on it.
         kappa: how many times as slow it may be.
+        low: kappa times the other's quantile in seconds; 0 where one of them has no requests.
+        high: the first one's quantile in seconds, likewise.
     """
 
     bounds: Sequence[float]
@@ -275,6 +281,8 @@ class _Compared:
     stable: Counts
     alone: Counts
     kappa: float
+    low: float
+    high: float
 
 
 def _due(seconds: float) -> float:

@@ -60,6 +60,8 @@ class Trial:
         self.limits = limits
         self._weights: list[float] | None = None
         self._totals: Totals | None = None
+        self._harm: float | None = None
+        self._proof: float | None = None
         interval = ratio_interval.FLOATS if limits.compares and not limits.of_latency else 0
         lengths = (_HEADER, bursts.FLOATS, bursts.FLOATS, interval, 0, *limits.lengths)
         found = state.decode(text, limits.fingerprint, lengths) if text else None
@@ -124,6 +126,7 @@ class Trial:
 
     def add(self, interval: Interval) -> None:
         """Take an interval of sound counts into the totals, and into the tests once both versions have some."""
+        self._harm = self._proof = None
         self._add_up(interval)
         pooled = pooling.take(self.waiting, interval) if self.limits.compares else interval
         watched = latency.watched(self.states[0]) if self.limits.of_latency and self.states else None
@@ -164,12 +167,16 @@ class Trial:
 
     def harm(self) -> float:
         """Return the evidence that a limit is exceeded: the mean of all limits' e-processes, as a natural logarithm."""
-        logs = [test.harm(one) for test, one in zip(self.limits.tests, self.states, strict=True)]
-        return bounded(log_mean(logs)) if logs else 0.0
+        if self._harm is None:
+            logs = [test.harm(one) for test, one in zip(self.limits.tests, self.states, strict=True)]
+            self._harm = bounded(log_mean(logs)) if logs else 0.0
+        return self._harm
 
     def proof(self) -> float:
         """Return the evidence that all limits are kept, as a natural logarithm: the weakest of them."""
-        return min([test.proof(one) for test, one in zip(self.limits.tests, self.states, strict=True)], default=0.0)
+        if self._proof is None:
+            self._proof = min([test.proof(one) for test, one in zip(self.limits.tests, self.states, strict=True)], default=0.0)
+        return self._proof
 
     @property
     def _stable_tells(self) -> bool:
@@ -244,7 +251,9 @@ class Trial:
         if self.ratios:
             ends = ratio_interval.interval(self.ratios, alpha, self.bursts)
             header[_LOW], header[_HIGH] = (-1.0 if end is None else end for end in ends)
-        found = outlook.outlook(self.limits, self.states, self.averages(), self.samples, -math.log(alpha))
+        found = outlook.outlook(
+            self.limits, self.states, self.averages(), self.samples, now=(self.harm(), self.proof()), needed=-math.log(alpha)
+        )
         header[_TARGET] = -1.0 if found is None else self.samples + found.requests
         header[_DRIFT] = 0.0 if found is None else 1.0 if found.harm else -1.0
         return True

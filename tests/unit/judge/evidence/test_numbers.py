@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.judge.evidence.numbers import gammas, odds_logs, odds_times
+from tidegate.judge.evidence.numbers import gammas, gammas_each, odds_logs, odds_times
 
 
 class TestGammas:
@@ -27,6 +27,12 @@ class TestGammas:
     def test_nothing_is_expected(self, null, alternative):
         assert math.isfinite(gammas(1e12, null, alternative))
         assert gammas(0, null, alternative) == 0
+
+    @given(st.floats(0, 1e12), st.floats(0, 1e12), st.lists(st.floats(0, 1e12), min_size=1, max_size=3))
+    def test_several_alternatives_at_once_are_as_each_alone(self, count, null, alternatives):
+        each = [gammas(count, null, alternative) for alternative in alternatives]
+
+        assert gammas_each(count, null, *alternatives) == pytest.approx(each, rel=1e-6, abs=1e-6)
 
 
 class TestOddsLogs:
