@@ -67,6 +67,9 @@ def gammas(count: float, null: float, alternative: float) -> float:
     gamma, x, y = math.lgamma, max(null, LEAST), max(alternative, LEAST)
     if count + max(x, y) < _LARGE:
         return gamma(count + y) - gamma(y) - gamma(count + x) + gamma(x)
+    if count + min(x, y) < _SERIES:
+        # The count is small, so that nothing is to be left out; for hardly any the series has no terms.
+        return _rise(count, y) - _rise(count, x)
     if min(x, y) < _SERIES:
         # Only those of great arguments are taken together: the others are exact as they are.
         more = (count + x - 0.5) * math.log1p((y - x) / (count + x)) + (y - x) * (math.log(count + y) - 1)
@@ -77,6 +80,13 @@ def gammas(count: float, null: float, alternative: float) -> float:
         count * math.log1p((y - x) / (count + x)),
     ]
     return math.fsum(terms) + _rest(count + y) - _rest(y) - _rest(count + x) + _rest(x)
+
+
+def _rise(count: float, size: float) -> float:
+    """Return log(G(count + size) / G(size)) for a count that is less than _SERIES."""
+    if size < _LARGE:
+        return math.lgamma(count + size) - math.lgamma(size)
+    return (size - 0.5) * math.log1p(count / size) + count * (math.log(count + size) - 1) + _rest(count + size) - _rest(size)
 
 
 def gammas_each(count: float, null: float, *alternatives: float) -> list[float]:

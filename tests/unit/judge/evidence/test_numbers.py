@@ -28,6 +28,14 @@ class TestGammas:
         assert math.isfinite(gammas(1e12, null, alternative))
         assert gammas(0, null, alternative) == 0
 
+    @given(st.floats(1e-9, 50), st.floats(1e-6, 40), st.floats(1e7, 1e12))
+    def test_few_events_where_many_would_be_expected(self, count, few, many):
+        """The slope of log G at a great argument is its logarithm, so that few events cost so much each."""
+        direct = math.lgamma(count + few) - math.lgamma(few) - count * math.log(many)
+
+        assert gammas(count, many, few) == pytest.approx(direct, rel=1e-6, abs=1e-3)
+        assert gammas(count, few, many) == pytest.approx(-direct, rel=1e-6, abs=1e-3)
+
     @given(st.floats(0, 1e12), st.floats(0, 1e12), st.lists(st.floats(0, 1e12), min_size=1, max_size=3))
     def test_several_alternatives_at_once_are_as_each_alone(self, count, null, alternatives):
         each = [gammas(count, null, alternative) for alternative in alternatives]
