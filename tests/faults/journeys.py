@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from e2e import invariants, manifests
@@ -14,7 +16,8 @@ from e2e.world import canary_share
 from faults.hostile import beside
 from faults.place import Place
 from tidegate.api.names import ANNOTATION_RESTARTED_AT
-from tidegate.cluster.resources import DEPLOYMENTS, RELEASES
+from tidegate.cluster.errors import NotFound
+from tidegate.cluster.resources import DEPLOYMENTS, PODS, RELEASES
 
 GOOD, BAD, LIMIT = 0.0, 0.5, 0.01
 """What the stand-in for Prometheus answers, and the most that the gate allows."""
@@ -139,6 +142,48 @@ async def superseding(place: Place) -> None:
     await promoted(place, "v3")
 
 
+async def crashing(place: Place) -> None:
+    """All containers of a version end while it has half of the traffic; they run again, it climbs anew, and they end again."""
+    await When(place).the_image_becomes("v2")
+    for _ in range(2):
+        await at_half(place)
+        await crash(place, "v2")
+        await place.until("the route gives v2 nothing", lambda: not canary_share(place.route))
+        await run_again(place, "v2")
+    await Then(place).rolled_back_to("v1")
+
+
+async def crash(place: Place, version: str) -> None:
+    """The containers of a version end, as its nodes say."""
+    end = {"exitCode": 1, "reason": "Error", "message": "no such table: orders", "finishedAt": now()}
+    state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container"}}
+    await said(place, version, "False", {"state": state, "lastState": {"terminated": end}, "ready": False, "restartCount": 1})
+
+
+async def run_again(place: Place, version: str) -> None:
+    """The containers of a version are started again, as its nodes say."""
+    await said(place, version, "True", {"state": {"running": {"startedAt": now()}}, "ready": True, "started": True})
+
+
+def now() -> str:
+    """Return the time as nodes write it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+async def said(place: Place, version: str, ready: str, container: Json) -> None:
+    """Nodes write what has become of the containers of a version's pods."""
+    for pod in place.pods(version):
+        statuses = [{**one, **container} for one in pod["status"]["containerStatuses"]]
+        conditions = [
+            {**one, "status": ready, "lastTransitionTime": now()} if one["type"] in {"Ready", "ContainersReady"} else one
+            for one in pod["status"]["conditions"]
+        ]
+        status = {"containerStatuses": statuses, "conditions": conditions}
+        with contextlib.suppress(NotFound):
+            # A pod may be stopped by then: what it says is of no concern to anybody.
+            await place.patch(PODS.path(place.namespace, pod["metadata"]["name"], "status"), {"status": status})
+
+
 async def deletion(place: Place) -> None:
     """The Release is deleted while a version has half of the traffic."""
     await When(place).the_image_becomes("v2")
@@ -207,6 +252,7 @@ JOURNEYS = {
         Journey("request", begins_released(*HELD_AT_HALF), request, most=50, undone_by=("Requested",)),
         Journey("superseding", begins_released(*STEPS), superseding, promotes="v3", undone_by=("Superseded",)),
         Journey("deletion", begins_released(*HELD_AT_HALF), deletion, most=50, undone_by=("Deleted",)),
+        Journey("crashing", begins_released(*HELD_AT_HALF), crashing, most=50, undone_by=("PodsLost",)),
         Journey("adoption", begins_unmanaged, adoption, most=0),
         Journey("scaling", begins_released(*STEPS, bake="2s"), scaling, promotes="v2"),
         Journey("retry", begins_released(*HELD_AT_HALF), retry, promotes="v2", undone_by=("Requested",), retried=True),
