@@ -43,6 +43,7 @@ class Journey:
         pinned: the user's Service is written by the operator, as the user has asked.
         retried: a person lets a rejected version try again.
         native: the Deployment rolls by itself on the way.
+        crashes: all pods of a version are lost while it has weight, and come back.
         undone_by: causes for which a rollout may be undone on the way.
         large: it is about many Releases, and takes minutes where the machine has other work.
         settings: of its place, beside what all places have.
@@ -56,6 +57,7 @@ class Journey:
     pinned: bool = False
     retried: bool = False
     native: bool = False
+    crashes: bool = False
     undone_by: tuple[str, ...] = ()
     large: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -252,7 +254,7 @@ JOURNEYS = {
         Journey("request", begins_released(*HELD_AT_HALF), request, most=50, undone_by=("Requested",)),
         Journey("superseding", begins_released(*STEPS), superseding, promotes="v3", undone_by=("Superseded",)),
         Journey("deletion", begins_released(*HELD_AT_HALF), deletion, most=50, undone_by=("Deleted",)),
-        Journey("crashing", begins_released(*HELD_AT_HALF), crashing, most=50, undone_by=("PodsLost",)),
+        Journey("crashing", begins_released(*HELD_AT_HALF), crashing, most=50, crashes=True, undone_by=("PodsLost",)),
         Journey("adoption", begins_unmanaged, adoption, most=0),
         Journey("scaling", begins_released(*STEPS, bake="2s"), scaling, promotes="v2"),
         Journey("retry", begins_released(*HELD_AT_HALF), retry, promotes="v2", undone_by=("Requested",), retried=True),

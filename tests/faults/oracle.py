@@ -33,7 +33,9 @@ from tidegate.api.names import ANNOTATION_HANDED_BACK, FIELD_MANAGER, LABEL_RELE
 
 ENDS = {"GateBreached", "RollingBack", "RolledBack", "Superseded", "Promoted", "Promoting"}
 """Reasons of Events that tell why a version has no weight any more."""
-REJECTING = {"GateBreached", "Requested", "ProgressDeadlineExceeded", "NoData"}
+REJECTING = {"GateBreached", "Requested", "ProgressDeadlineExceeded", "NoData", "PodsLost"}
+TOLERATED_LOSSES = 1
+"""How often a version may lose all pods under traffic and be let in again, by the policy's default."""
 SLACK = 0.05
 """Seconds by which two clocks may differ over a few seconds."""
 
@@ -61,6 +63,8 @@ class Account:
         judged: uids of the pods that were handed to the Deployment.
         emptied: since when a route that was accepted since has given the new version nothing.
         in_force: the weight that a router has accepted last.
+        losses: how often all pods of the new version were lost after its weight had risen.
+        exposed: its weight has risen since they were lost last.
     """
 
     rejected: set[str] = field(default_factory=set)
@@ -68,6 +72,8 @@ class Account:
     judged: set[str] = field(default_factory=set)
     emptied: float | None = None
     in_force: float = 0.0
+    losses: int = 0
+    exposed: bool = False
 
 
 class Oracle:
@@ -99,7 +105,7 @@ class Oracle:
         self._checks: dict[str, tuple[Callable[[Instant], None], ...]] = {
             "HTTPRoute": (self._somebody_serves, self._weight_has_pods, self._weight_is_earned, self._rest_of_route_is_kept),
             "Service": (self._weight_has_pods, self._service_is_kept),
-            "Pod": (self._weight_has_pods, self._judged_pods_live),
+            "Pod": (self._weight_has_pods, self._judged_pods_live, self._pods_are_lost),
             "EndpointSlice": (self._weight_has_endpoints,),
             "ReplicaSet": (self._nobody_stops_what_serves, self._rejected_get_no_pods, self._pods_are_drained, self._adopted),
             "Deployment": (self._held_until_it_serves, self._only_these_fields),
@@ -131,7 +137,7 @@ class Oracle:
                 self._fail("somebody-serves", now, f"no backend has weight: {rule}")
 
     def _weight_has_pods(self, now: Instant) -> None:
-        for service in weighted(now):
+        for service in self._promised(now):
             found = now.get("Service", service)
             if found is None:
                 self._fail("ready-pods", now, f"the route gives weight to Service {service}, which is not there")
@@ -141,9 +147,20 @@ class Oracle:
             self._weight_has_endpoints(now)
 
     def _weight_has_endpoints(self, now: Instant) -> None:
-        for service in weighted(now):
+        for service in self._promised(now):
             if not endpoints(now, service):
                 self._fail("ready-endpoints", now, f"the route gives weight to Service {service}, which has no ready endpoint")
+
+    def _promised(self, now: Instant) -> list[str]:
+        """Return the Services that must have pods now: those that have weight, of a version that crashes only when it gets more."""
+        rises = now.seen.kind == "HTTPRoute" and canary_share(now.seen.object) > (canary_share(now.before) if now.before else 0.0)
+        return [service for service in weighted(now) if service != CANARY or not self._journey.crashes or rises]
+
+    def _pods_are_lost(self, now: Instant) -> None:
+        found = now.get("Service", CANARY)
+        if self._account.exposed and found is not None and not ready_pods(now, found["spec"]["selector"]):
+            self._account.losses += 1
+            self._account.exposed = False
 
     def _weight_is_earned(self, now: Instant) -> None:
         if now.seen.type == "DELETED" or now.seen.name != NAME:
@@ -174,6 +191,9 @@ class Oracle:
             self._fail("earned", now, f"weight rose to {share:g}% while the rollout is undone or paused")
         if revision_behind(now, CANARY) in self._account.rejected:
             self._fail("rejected-stays-out", now, f"a rejected revision got {share:g}%")
+        if self._account.losses > TOLERATED_LOSSES:
+            self._fail("lost-stays-out", now, f"{share:g}% for a version that has lost all its pods {self._account.losses} times")
+        self._account.exposed = True
         bad = self._place.prometheus.first_bad(most=LIMIT)
         if bad is not None and now.seen.at > bad:
             # The route may be shut before the status says why: who comes next must not take that for a step to be made good.

@@ -317,3 +317,30 @@ def test_slow_rollback_is_seen():
     tale.answer(BAD)
 
     assert "shut-in-time" in tale.violations("breach", shut_within=1.0)
+
+
+def loses_all_pods_under_traffic(tale: Tale) -> None:
+    """All pods of v2 are lost while it has half of the traffic, the route is shut, and they come back."""
+    tale.pods(V2, 3, ready=False)
+    tale.route(stable=100, canary=0)
+    tale.event("Weight of v2 from 50% to 0%", "RollingBack")
+    tale.pods(V2, 3)
+
+
+def test_version_that_crashed_may_be_let_in_once_more():
+    """Where all pods of a version crash under its traffic, that is not the operator's doing, and once it may climb again."""
+    tale = at_half()
+    loses_all_pods_under_traffic(tale)
+    tale.route(stable=50, canary=50)
+
+    assert set() == tale.violations("crashing")
+
+
+def test_version_that_crashed_twice_is_not_let_in_again():
+    """A version that has lost all its pods twice after it had traffic gets none any more."""
+    tale = at_half()
+    for _ in range(2):
+        loses_all_pods_under_traffic(tale)
+        tale.route(stable=50, canary=50)
+
+    assert {"lost-stays-out"} == tale.violations("crashing")
