@@ -19,6 +19,8 @@ from tidegate.engine.snapshot import Owner, RouteStage, Snapshot
 
 REJECTING = {Cause.GATE, Cause.NO_DATA, Cause.REQUEST, Cause.PODS_LOST}
 """Causes for which a version stays out. What had no pods in time stays out for as long as it is wanted, or until a retry."""
+PATIENCE = 10.0
+"""Seconds after which a new operator goes on although the pods could not be read."""
 
 
 class Oracle:
@@ -38,6 +40,8 @@ class Oracle:
         """A template has changed between an adoption and the controller's next step, which may then stop either version."""
         self.crashes: dict[str, int] = {}
         """How often a version was seen to have lost all its pods while it had traffic, since a person last had it tried."""
+        self.unnoted: tuple[str, float] | None = None
+        """The version whose containers' end has shut a route without coming to stand in the status, and when they ended."""
         self.untold: set[str] = set()
         """Gates whose breach has shut a route without coming to stand in the status."""
         world.after_write = self.write
@@ -53,6 +57,7 @@ class Oracle:
             self._account_for_rejections(made.snapshot, before, after)
         self._no_weight_for_the_rejected(after)
         self._crashed_twice_is_out(made, stored=stored)
+        self._loss_is_found_again(made, stored=stored)
         self._weight_is_earned(before, after, stored=stored)
         self._weight_is_explained(before, made.plan)
         self._breach_is_answered(made)
@@ -101,13 +106,53 @@ class Oracle:
         if after.weight > 0 and after.candidate is not None and not self.bypassed:
             assert self.crashes.get(after.candidate.version, 0) < 2, "it has lost its pods twice, and has traffic again"
         on = before.rollout is not None and before.rollout.undo is None and candidate is not None
-        if not on or before.weight == 0 or view is None or not stored or after.rollout is None or view.replicas == 0:
+        if not on or before.weight == 0 or view is None or after.rollout is None or view.replicas == 0:
             return
         new, old = view.replica_set(candidate.revision), view.replica_set(before.stable.revision) if before.stable else None
         warm = old is not None and 2 * old.available >= min(old.wanted, view.replicas)
         adopted = new is not None and new.owner is not Owner.RELEASE
-        if not adopted and (new is None or new.available == 0) and warm and after.weight == 0 and after.rollout.undo is None:
+        if adopted or (new is not None and new.available > 0) or not warm or after.weight > 0:
+            return
+        if stored and after.rollout.undo is None:
             self.crashes[candidate.version] = self.crashes.get(candidate.version, 0) + 1
+        if stored:
+            self.unnoted = None
+        elif after.rollout.undo in {None, Cause.PODS_LOST} and any("ShiftRoute" in write for write in made.writes):
+            self._note_unstored(before, candidate)
+
+    def _note_unstored(self, before: ReleaseStatus, candidate: RevisionStatus) -> None:
+        """A route was shut for a loss that was not stored: what the pods say of their containers' end tells it again."""
+        said, exposed = self.world.pods_say, before.rollout.exposed_at if before.rollout else None
+        known = said.ended is not None and exposed is not None and at(said.ended) >= exposed.replace(microsecond=0)
+        if known and said.pods >= (before.step.pods if before.step else 1):
+            self.unnoted = (candidate.version, said.ended)
+
+    def _loss_is_found_again(self, made: Pass, *, stored: bool) -> None:
+        """What was shut for lost pods stays so until the pods were read, although that was not stored; then it counts."""
+        before, after, view = made.snapshot.status, made.plan.status, made.snapshot.workload
+        if self.unnoted is None or not stored or view is None:
+            return
+        version, ended = self.unnoted
+        on = after.candidate is not None and after.candidate.version == version and before.rollout is not None
+        lost = before.rollout.lost if before.rollout else None
+        # Nodes tell times in whole seconds: what ended in the second of the loss before cannot be told from that.
+        past = self.world.pods_say.ended != ended or (lost is not None and at(ended) <= lost.at)
+        if past or not on or after.rollout is None or before.weight == 0 or view.replicas == 0:
+            self.unnoted = None
+            return
+        weights = {route.name: route.weight for route in made.snapshot.routes}
+        shifts = [action for action in made.plan.actions if isinstance(action, ShiftRoute)]
+        raised = any(shift.weight > weights[shift.route] for shift in shifts if shift.stage is RouteStage.SPLIT)
+        waited = self.world.alive_since is not None and self.world.now >= self.world.alive_since + PATIENCE
+        assert not raised or waited or view.endings is not None, "raised before the pods of a version that was shut out were read"
+        if raised or view.endings is not None:
+            self.unnoted = None
+        if view.endings is not None and after.rollout.undo is None:
+            old = view.replica_set(before.stable.revision) if before.stable else None
+            if old is not None and 2 * old.available >= min(old.wanted, view.replicas):
+                self.crashes[version] = self.crashes.get(version, 0) + 1
+                assert after.rollout.lost is not None, "a loss that was not noted is not found again"
+                assert after.rollout.lost.at == at(self.world.now), "a loss that was not noted is not found again"
 
     def _nothing_ends_with_pods_missing(self, made: Pass) -> None:
         """No step and no bake ends while fewer pods are available than its share of the Deployment's."""

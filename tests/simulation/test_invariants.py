@@ -262,6 +262,23 @@ class Rollouts(RuleBasedStateMachine):
             self.world.crash(image, pods=pods)
             self.spend(float(seconds))
 
+    @rule(
+        image=st.sampled_from(IMAGES),
+        goal=st.sampled_from(["a little weight", "half the weight", "all the weight"]),
+        writes=st.sampled_from([1, 1, 2]),
+        dead=st.sampled_from([0.5, 1.0, 6.0]),
+    )
+    def crash_unnoted(self, image: str, goal: str, writes: int, dead: float) -> None:
+        """A version loses its pods, and the operator is killed once it has shut the route, over and over."""
+        for _ in range(2):
+            self.reach(image=image, goal=goal)
+            self._tick(1.0)
+            self.world.crash(image, back=0.5)
+            self.world.cluster.tick("slices")
+            self._pass(crash_after=writes)
+            self._tick(dead, looks=False)
+            self.spend(1.0)
+
     @precondition(lambda self: "web" in self.world.cluster.routes)
     @rule()
     def a_parent_never_speaks(self) -> None:
@@ -382,3 +399,15 @@ def test_a_version_that_falls_ill_after_its_adoption():
     machine.soon_has_nothing_to_write()
     assert 100 == machine.world.status.weight
     machine.teardown()
+
+
+def test_losses_of_which_none_could_be_noted():
+    """Given v2 that loses its pods twice, when the operator dies each time with the route shut, then v2 stays out for good."""
+    machine = Rollouts()
+    machine.begin(routes=("web",), pin=False, admission=True, adopted=True)
+
+    machine.crash_unnoted(image="v2", goal="half the weight", writes=1, dead=1.0)
+
+    assert {"v2": 1} == machine.oracle.crashes, "of the first, the next operator knows by the pods' own words"
+    machine.teardown()
+    assert "v2" in {entry.version for entry in machine.world.status.rejected}

@@ -41,6 +41,8 @@ class Said:
     outside: bool = False
     ending: str = ""
     ended: float | None = None
+    pods: int = 1
+    """In how many pods one has ended then."""
     youngest: float | None = None
 
 
@@ -216,7 +218,7 @@ def workload_view(
         trouble=said.trouble,
         trouble_outside=said.outside,
         ending=said.ending,
-        ended=None if said.ended is None else at(said.ended),
+        endings=() if said.ended is None else (at(said.ended),) * said.pods,
         youngest=None if said.youngest is None else at(said.youngest),
         rolling=deployment.rolling,
     )

@@ -121,6 +121,8 @@ class World:
         self.weights: list[int] = [0]
         self.alive_since: float | None = None
         """When the operator that is alive began; None where the next pass is the first of a new one."""
+        self.pods_read = True
+        """Whether the operator that is alive has read the new version's pods, or has no need to."""
         self.inquired = False
         """Whether the endpoints of the user's Service were read since the operator wants to know them."""
         self.shared = False
@@ -180,6 +182,8 @@ class World:
 
     def _workload_view(self) -> WorkloadView | None:
         view = workload_view(self.seen, self.images, self.pods_say, self.version, self.status)
+        if view is not None and not self.pods_read:
+            view = replace(view, endings=None)
         return replace(view, autoscaler=self.autoscaler(view)) if view is not None else None
 
     def snapshot(self) -> Snapshot:
@@ -241,13 +245,17 @@ class World:
         self.alive_since = self.now if self.alive_since is None else self.alive_since
         snapshot = self.snapshot()
         plan = decide(snapshot, at(self.now))
-        if self.readable and ((plan.inquire_selected and not self.selected) or (plan.inquire_bound and not self.bound)):
+        asked = (plan.inquire_selected, self.selected), (plan.inquire_bound, self.bound), (plan.inquire_pods, self.pods_read)
+        if self.readable and any(wanted and not read for wanted, read in asked):
             # What was read brings the Release back at once.
+            self.pods_read = self.pods_read or plan.inquire_pods
             self.selected, self.bound = self.selected or plan.inquire_selected, self.bound or plan.inquire_bound
             snapshot = self.snapshot()
             plan = decide(snapshot, at(self.now))
         self.last = made = Pass(snapshot, plan)
         self.words |= {waiting.wait: waiting.words for waiting in plan.waits[:1]}
+        lost = plan.status.rollout.lost if plan.status.rollout is not None else None
+        self.pods_read = self.pods_read or (self.readable and lost is not None and lost.unexplained > 0)
         self.inquired = plan.inquire and (self.inquired or self.readable)
         self.selected, self.bound = self.selected and plan.inquire_selected, self.bound and plan.inquire_bound
         if self.gone:
@@ -266,7 +274,7 @@ class World:
     def die(self) -> None:
         """The operator dies, and all that it has in memory with it; the next pass is another's."""
         self.readings, self.alive_since, self.inquired = [], None, False
-        self.selected, self.bound = False, False
+        self.selected, self.bound, self.pods_read = False, False, False
 
     def _carry_out(self, made: Pass, crash_after: int | None) -> None:
         plan, failed = made.plan, False
@@ -486,7 +494,7 @@ class World:
                 pod.ready_at = self.now + back
                 # Nodes tell times in whole seconds.
                 words, ended = f"pod {pod.id}: container app ended, last exit code 1 (Error)", float(int(self.now))
-                self.pods_say = replace(self.pods_say, ending=words, ended=ended)
+                self.pods_say = replace(self.pods_say, ending=words, ended=ended, pods=len(running[:pods]))
 
     def evict(self, image: str, *, back: float = 1.0) -> None:
         """All pods of an image are deleted, and others are made in their place."""

@@ -126,7 +126,7 @@ class Gatherer:
         key: ReleaseKey,
         status: ReleaseStatus,
         *,
-        pods: Iterable[Object] = (),
+        pods: Iterable[Object] | None = None,
         stable_pods: Iterable[Object] | None = None,
     ) -> Surroundings | None:
         """Return what is around a Release.
@@ -135,7 +135,7 @@ class Gatherer:
             key: which.
             status: what has been decided. The version that is rolled out, routes that are not as the user wrote them and a Service
                 that may be pinned count, whatever the spec names.
-            pods: pods of the new version, where their reasons are known.
+            pods: pods of the new version; None where they were not read.
             stable_pods: pods of the version in force; None where they were not read.
 
         Returns:
@@ -246,8 +246,8 @@ class Gatherer:
     def _workload_view(self, around: Surroundings, status: ReleaseStatus) -> WorkloadView:
         workload = around.workload
         assert workload is not None
-        found = (workload.deployment, *workload.replica_sets, *workload.pods, *(workload.stable_pods or ()))
-        asked = workload.stable, workload.stable_pods is None
+        found = (workload.deployment, *workload.replica_sets, *(workload.pods or ()), *(workload.stable_pods or ()))
+        asked = workload.stable, workload.pods is None, workload.stable_pods is None
         made_of = (around.spec, workload.label_is_stale, *asked, *map(_mark, found))
         view = self._view(around, "", made_of, status, lambda: workload_view(workload))
         assert isinstance(view, WorkloadView)

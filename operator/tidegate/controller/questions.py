@@ -60,9 +60,9 @@ class Questions:
         )
         self.bound = Inquiries(BOUND, cluster, clock=clock, arrived=arrived, read=Bindings(cluster, clock=clock).read)
 
-    def pods(self, key: ReleaseKey, revision: str | None) -> list[Object]:
-        """Return the pods of a version as read last, for their own reasons for not becoming ready."""
-        return self.reasons.of(key, revision) or []
+    def pods(self, key: ReleaseKey, revision: str | None) -> list[Object] | None:
+        """Return the pods of a version as read last, for their own reasons for not becoming ready; None where they were not."""
+        return self.reasons.of(key, revision)
 
     def stable_pods(self, key: ReleaseKey, revision: str | None) -> list[Object] | None:
         """Return the pods of the version in force as read last; None where all are ready, or they were not read yet."""
@@ -93,7 +93,7 @@ class Questions:
         """
         status, name = plan.status, beside.name if beside is not None else None
         new, lost = status.candidate, status.rollout.lost if status.rollout is not None else None
-        asked = lost is not None and lost.unexplained > 0
+        asked = plan.inquire_pods or (lost is not None and lost.unexplained > 0)
         if new is not None and status.step is not None and (new.ready < new.replicas or asked):
             yield self.reasons.want(key, new.revision, urgent=asked)
         else:

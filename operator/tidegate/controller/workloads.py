@@ -23,7 +23,7 @@ def workload_around(
     release: Object,
     spec: ReleaseSpec,
     status: ReleaseStatus,
-    pods: Iterable[Object],
+    pods: Iterable[Object] | None,
     stable_pods: Iterable[Object] | None = None,
 ) -> Workload | None:
     """Return the Deployment of a Release with its ReplicaSets; None where there is none.
@@ -34,7 +34,7 @@ def workload_around(
         release: the Release as stored.
         spec: what it asks for.
         status: what has been decided.
-        pods: pods of the new version, where their reasons are known.
+        pods: pods of the new version; None where they were not read.
         stable_pods: pods of the version in force; None where they were not read.
     """
     deployment = store.get("Deployment", key.namespace, spec.target_ref.name)
@@ -54,7 +54,7 @@ def workload_around(
         version=spec.version,
         deployment=dict(deployment),
         replica_sets=[dict(rs) for rs in {rs["metadata"]["uid"]: rs for rs in found}.values()],
-        pods=[dict(pod) for pod in pods],
+        pods=None if pods is None else [dict(pod) for pod in pods],
         stable=status.stable.revision if status.stable is not None else None,
         stable_pods=[dict(pod) for pod in stable_pods] if stable_pods is not None else None,
         label_is_stale=holder is not None and not _manages(store, ReleaseKey(key.namespace, holder), spec.target_ref.name),

@@ -32,6 +32,8 @@ class Draft:
     """What the Release waits for; the first is told."""
     inquire: bool = False
     """Whether the endpoints of the user's Service have to be read."""
+    inquire_pods: bool = False
+    """Whether the new version's pods have to be read."""
     inquire_selected: bool = False
     """Whether the pods that the user's Service selects have to be read."""
     inquire_bound: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from tidegate.api.names import Cause, EventReason
 from tidegate.api.status import LossStatus
@@ -11,6 +11,7 @@ from tidegate.engine.advance import needed
 from tidegate.engine.draft import Draft
 from tidegate.engine.sizing import carried
 from tidegate.engine.turns import give_back, reject
+from tidegate.engine.waits import Wait
 
 PATIENCE = timedelta(seconds=10)
 """How long the reason of a loss is waited for. Pods are read only when somebody waits for them, and nothing goes up meanwhile."""
@@ -30,6 +31,9 @@ def pods_were_lost(draft: Draft) -> bool:
     given, pods = step.given or before, max(1, min(step.pods, needed(draft)))
     stable = draft.stable_set.available if draft.stable_set else 0
     after = carried(have, given=given, pods=pods, stable=stable, routed=draft.routed)
+    if have < pods and (left := _left(draft)) is not None:
+        # The operator before this one has seen more of them missing.
+        after = min(after, left)
     if before == 0 or after >= before:
         return False
     lost = pods if have == 0 else math.ceil(pods * (before - after) / given)
@@ -40,6 +44,60 @@ def pods_were_lost(draft: Draft) -> bool:
     else:
         give_back(draft, f"{have} of {pods} pods that it was given for are available{_why(draft)}", weight=after)
     return True
+
+
+def _left(draft: Draft) -> int | None:
+    """Return the weight that routes have, where an operator before this one gave more; None where they have what was given.
+
+    It has shut them for a breach or for lost pods, and was killed before that stood in the status; or before it could open them.
+    """
+    start, step = draft.snap.known_since, draft.step
+    if start is None or step is None or step.entered >= start or not draft.active or draft.undoing or draft.committed:
+        return None
+    least = min((round(route.weight) for route in draft.routes), default=None)
+    return least if least is not None and least < draft.status.weight else None
+
+
+def looked(draft: Draft) -> bool:
+    """Whether it is known if pods were lost that the operator before this one could not note any more; nothing rises until then.
+
+    A shut route alone tells nothing: it may have been for a breach, which the gates see again.
+    """
+    start = draft.snap.known_since
+    if _left(draft) is None or start is None:
+        return True
+    draft.inquire_pods = True
+    if (draft.workload is not None and draft.workload.endings is not None) or draft.now >= start + PATIENCE:
+        return True
+    draft.wake(start + PATIENCE)
+    words = f"to know whether {draft.candidate.version} has lost pods, as its route has less than it was given"
+    draft.wait_for(Wait.LOSS_EXPLAINED, words, cause=True)
+    return False
+
+
+def loss_is_found_again(draft: Draft) -> bool:
+    """The operator before this one has shut a route for lost pods, and could not note it: their containers tell when they ended."""
+    left, workload, step, exposed = _left(draft), draft.workload, draft.step, draft.rollout.exposed_at if draft.active else None
+    if left is None or workload is None or step is None or exposed is None or draft.replicas == 0:
+        return False
+    ends = [end for end in workload.endings or () if end >= exposed.replace(microsecond=0)]
+    gap = math.ceil(max(1, step.pods) * (draft.status.weight - left) / (step.given or draft.status.weight))
+    lost = min(_not_noted(draft.rollout.lost, ends), gap)
+    if lost:
+        _note(draft, lost)
+    return lost > 0
+
+
+def _not_noted(noted: LossStatus | None, ends: list[datetime]) -> int:
+    """Return how many of the pods whose containers have ended are not counted yet.
+
+    Nodes tell times in whole seconds: of pods lost one after another, some have ended and are not noted.
+    """
+    if noted is None:
+        return len(ends)
+    later, known = sum(end > noted.at for end in ends), noted.pods + noted.unexplained
+    around = sum(end >= noted.at.replace(microsecond=0) - JUST_BEFORE for end in ends)
+    return max(later, around - known) if known else later
 
 
 def _why(draft: Draft) -> str:

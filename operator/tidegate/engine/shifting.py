@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from tidegate.api.names import Cause, EventReason, Reason
-from tidegate.engine import gates
+from tidegate.engine import gates, losses
 from tidegate.engine.draft import Draft, carries
 from tidegate.engine.endings import has_pods
 from tidegate.engine.plan import Action, EnsureService, PinService, Role, ShiftRoute
@@ -52,7 +52,7 @@ def _towards_split(draft: Draft, route: RouteView) -> Move:
         if not route.uniform:
             _notice_correction(draft, route)
         more = weight > route.weight
-        may = not carries(route, weight) and (not more or (gates.looked(draft) and selects_pods(draft)))
+        may = not carries(route, weight) and (not more or (_known_to_be_good(draft) and selects_pods(draft)))
         return (RouteStage.SPLIT, weight) if may else None
     if not selects_pods(draft):
         # To a Service of other pods, the way is closed; that it is the wrong one stands in the status.
@@ -65,13 +65,18 @@ def _towards_split(draft: Draft, route: RouteView) -> Move:
         return None
     if draft.step is not None or draft.undoing:
         _notice_correction(draft, route)
-        return RouteStage.SPLIT, weight if gates.looked(draft) else 0
+        return RouteStage.SPLIT, weight if _known_to_be_good(draft) else 0
     if off_course(draft):
         # The user's backend reaches nobody: there is nothing to lose by haste.
         return RouteStage.SPLIT, 0
     if route.stage is RouteStage.USER or not route.uniform:
         return RouteStage.ENTERING, 0
     return (RouteStage.SPLIT, 0) if _warmed_up(draft, route) else None
+
+
+def _known_to_be_good(draft: Draft) -> bool:
+    """Whether this process knows of nothing for which the one before it may have shut a route, and could not say so any more."""
+    return losses.looked(draft) and gates.looked(draft)
 
 
 def _lasts(draft: Draft) -> bool:

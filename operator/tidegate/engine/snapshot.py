@@ -125,7 +125,8 @@ class WorkloadView:
             unknown.
         trouble_outside: whether that can be no fault of the version: a quota, an image registry that is away, no node.
         ending: how a container of the candidate has ended last, in its own words; empty where none is known to have.
-        ended: when that was, by its node's clock.
+        endings: when that was, by their nodes' clocks, for each of the candidate's pods that has one that ended; None where the
+            pods were not read.
         youngest: when the last of the candidate's pods was made; None where they were not read.
         stable_trouble: why pods of the version in force are not ready; None where they were not read, as they are only while some
             are not.
@@ -145,11 +146,16 @@ class WorkloadView:
     trouble: str = ""
     trouble_outside: bool = False
     ending: str = ""
-    ended: datetime | None = None
+    endings: tuple[datetime, ...] | None = None
     youngest: datetime | None = None
     stable_trouble: PodTrouble | None = None
     autoscaler: AutoscalerView | None = None
     rolling: bool = True
+
+    @property
+    def ended(self) -> datetime | None:
+        """When a container of the candidate has ended last; None where none is known to have."""
+        return max(self.endings or (), default=None)
 
     def replica_set(self, revision: str | None) -> ReplicaSetView | None:
         """Return the ReplicaSet of that revision, None where there is none."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from tidegate.api.names import ANNOTATION_DESIRED_REPLICAS, ANNOTATION_REVISION, LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE, Reason
 from tidegate.engine.snapshot import Blocker, Owner, PodTrouble, ReplicaSetView, TemplateView, WorkloadView
-from tidegate.workloads.pods import Trouble, last_ending, last_made, pod_trouble, replica_set_trouble
+from tidegate.workloads.pods import Trouble, last_endings, last_made, pod_trouble, replica_set_trouble
 from tidegate.workloads.templates import (
     Json,
     containers_of,
@@ -38,7 +38,8 @@ class Workload:
         version: its own name for the wanted version; None where it gives none.
         deployment: the Deployment.
         replica_sets: ReplicaSets of the namespace; those of other workloads may be among them.
-        pods: pods of the namespace, for their reasons not to be ready; those of other workloads may be among them.
+        pods: pods of the namespace, for their reasons not to be ready; those of other workloads may be among them. None where they
+            were not read.
         stable: revision of the version in force; None before there is one.
         stable_pods: its pods, for their reasons not to be ready; None where they were not read.
         label_is_stale: the Release that the Deployment's label names is not there any more, or is about another Deployment, so the
@@ -51,7 +52,7 @@ class Workload:
     version: str | None = None
     deployment: Json
     replica_sets: Sequence[Json] = ()
-    pods: Sequence[Json] = ()
+    pods: Sequence[Json] | None = None
     stable: str | None = None
     stable_pods: Sequence[Json] | None = None
     label_is_stale: bool = False
@@ -145,7 +146,7 @@ def workload_view(workload: Workload) -> WorkloadView:
         digest=digest,
     )
     pods = tuple(_pods_of(workload.pods, chosen))
-    trouble, ending = _trouble(workload, chosen), last_ending(pods)
+    trouble, endings = _trouble(workload, chosen), last_endings(pods)
     observed = int(status.get("observedGeneration") or 0) >= int(deployment["metadata"].get("generation") or 0)
     return WorkloadView(
         uid=deployment["metadata"]["uid"],
@@ -159,8 +160,8 @@ def workload_view(workload: Workload) -> WorkloadView:
         replica_sets=tuple(_replica_set_view(workload, rs, chosen) for rs in workload.siblings),
         trouble=trouble.words,
         trouble_outside=trouble.outside,
-        ending=ending.words if ending else "",
-        ended=ending.at if ending else None,
+        ending=max(endings, key=lambda ending: ending.at).words if endings else "",
+        endings=None if workload.pods is None else tuple(ending.at for ending in endings),
         youngest=last_made(pods),
         stable_trouble=_stable_trouble(workload),
         rolling=(spec.get("strategy") or {}).get("type", "RollingUpdate") == "RollingUpdate",
@@ -201,9 +202,9 @@ def _replica_set_view(workload: Workload, replica_set: Json, chosen: Json | None
     )
 
 
-def _pods_of(pods: Iterable[Json], replica_set: Json | None) -> list[Json]:
+def _pods_of(pods: Iterable[Json] | None, replica_set: Json | None) -> list[Json]:
     uid = replica_set["metadata"]["uid"] if replica_set is not None else None
-    return [pod for pod in pods if uid is not None and (controller_of(pod) or {}).get("uid") == uid]
+    return [pod for pod in pods or () if uid is not None and (controller_of(pod) or {}).get("uid") == uid]
 
 
 def _trouble(workload: Workload, chosen: Json | None) -> Trouble:

@@ -106,13 +106,14 @@ def pod_trouble(pods: Iterable[Mapping[str, Any]]) -> Trouble:
     return Trouble(f"pod {first.pod}: {first.words}", first.outside, first.pod)
 
 
-def last_ending(pods: Iterable[Mapping[str, Any]]) -> Ending | None:
-    """Return how a container has ended last that was not stopped on purpose; None where none has.
+def last_endings(pods: Iterable[Mapping[str, Any]]) -> tuple[Ending, ...]:
+    """Return how a container has ended last, for each pod that has one that ended and that is not being stopped on purpose.
 
     Also of pods that are ready again: a container that is started at once may be, before anybody asks.
     """
-    found = [ending for pod in pods if not pod["metadata"].get("deletionTimestamp") for ending in _endings(pod)]
-    return max(found, key=lambda ending: ending.at, default=None)
+    living = (pod for pod in pods if not pod["metadata"].get("deletionTimestamp"))
+    found = (max(_endings(pod), key=lambda ending: ending.at, default=None) for pod in living)
+    return tuple(ending for ending in found if ending is not None)
 
 
 def last_made(pods: Iterable[Mapping[str, Any]]) -> datetime | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from simulation.policies import at_weight, carried, events, finish, gate, idle, policy, reach, step
-from simulation.views import Said
+from simulation.views import Said, shifted, weight_of
 from simulation.world import World
 from tidegate.api.names import Cause, Phase
 from tidegate.engine import sizing
+from tidegate.engine.snapshot import RouteStage
 
 WORDS = "container app ended, last exit code 1 (Error)"
 LONG = {"bake": "60s", "progressDeadline": "20s"}
@@ -299,3 +300,97 @@ def test_gates_go_on_after_a_loss():
 def test_what_pods_can_carry(available: int, given: int, pods: int, stable: int, routed: bool, weight: int):
     """Each pod carries its share of what was given, and no pod of stable gets more than one of the new version."""
     assert weight == sizing.carried(available, given=given, pods=pods, stable=stable, routed=routed)
+
+
+# What the operator before this one could not note any more.
+
+
+def shut_and_killed(world: World, *, pods: int = 100) -> None:
+    """The operator shuts the route of v2, whose containers have ended, and is killed before that stands in the status."""
+    given = world.status.weight
+    world.cluster.now += 1
+    world.crash("v2", pods=pods, back=0.5)
+    world.cluster.tick("slices")
+    world.operate(crash_after=1)
+    assert (world.status.weight, route_of(world) < given) == (given, True)
+    world.cluster.now += 1
+    world.cluster.tick()
+
+
+def route_of(world: World) -> float:
+    return weight_of(world.cluster.routes["web"].backends)
+
+
+def test_a_loss_that_could_not_be_noted_is_found_again_by_the_pods_own_words():
+    """Given a route that was shut for lost pods by an operator that died at once, when they are back, the next one counts that."""
+    world = baking()
+    shut_and_killed(world)
+
+    world.operate()
+    assert (world.status.weight, world.status.rollout.lost.count, route_of(world)) == (5, 1, 5)
+    assert WORDS in events(world, "PodsLost")[0]
+    reach(world, 100)
+    shut_and_killed(world)
+    finish(world, Phase.ROLLED_BACK)
+
+    assert world.status.last_rollout.cause is Cause.PODS_LOST
+    assert "it lost its pods twice after it had traffic" in world.status.message
+
+
+def test_some_of_the_pods_of_such_a_loss_are_known_as_some():
+    """Given 3 of 4 pods that have ended, and came back, when nobody noted it, the version keeps what it had, and 3 are counted."""
+    world = baking()
+    shut_and_killed(world, pods=3)
+
+    world.crank(3)
+
+    assert (world.status.weight, route_of(world)) == (100, 100)
+    assert (world.status.rollout.lost.count, world.status.rollout.lost.pods) == (0, 3)
+
+
+def test_pods_that_are_lost_one_after_another_are_told_from_those_that_were_noted():
+    """Given one of two pods that was lost and noted, when the other follows in that second and is not, it is found again."""
+    world = at_weight(50, policy(step(50, "1h"), step(100), progressDeadline="20s"))
+    world.cluster.now = float(int(world.now + 1))
+    world.crash("v2", pods=1, back=0.6)
+    world.operate()
+    assert (world.status.weight, world.status.rollout.lost.pods) == (25, 1)
+
+    world.cluster.now += 0.3
+    world.crash("v2", back=0.3)
+    world.pods_say.pods = 2
+    world.operate(crash_after=1)
+    world.cluster.now += 1
+    world.cluster.tick()
+    world.operate()
+
+    assert (world.status.rollout.lost.count, world.status.rollout.lost.pods) == (1, 0)
+
+
+def test_nothing_rises_before_the_pods_have_been_read():
+    """While the API server does not list pods, a route that was shut stays so, for 10 s, and it is told why."""
+    world = baking()
+    shut_and_killed(world)
+    world.readable = False
+
+    world.crank(9)
+    assert (world.status.weight, route_of(world)) == (100, 0)
+    assert "waits to know whether v2 has lost pods, as its route has less than it was given" in world.status.message
+    world.crank(3)
+
+    assert route_of(world) == 100
+
+
+def test_a_shut_route_alone_is_no_loss():
+    """Given containers that ended before the version climbed anew, when its route lacks what it was given, nothing is counted."""
+    world = at_weight(50, policy(step(50, "1h"), step(100), progressDeadline="20s"))
+    world.crash("v2")
+    world.crank(0.5)
+    reach(world, 50)
+    world.crank(2)
+    world.die()
+    world.cluster.routes["web"].put(shifted(world.cluster.routes["web"].written, RouteStage.SPLIT, 0), world.now)
+
+    world.crank(3)
+
+    assert (world.status.rollout.lost.count, route_of(world)) == (1, 50)

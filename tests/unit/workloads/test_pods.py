@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tidegate.workloads.masking import masked
-from tidegate.workloads.pods import LAST_WORDS, MESSAGE_LIMIT, Trouble, last_ending, last_made, pod_trouble, replica_set_trouble
+from tidegate.workloads.pods import LAST_WORDS, MESSAGE_LIMIT, Trouble, last_endings, last_made, pod_trouble, replica_set_trouble
 from unit.workloads.objects import pod
 
 READY = {"name": "app", "ready": True, "state": {"running": {}}}
@@ -199,12 +199,11 @@ def test_a_container_that_runs_again_still_says_how_it_ended():
     ends = [{"exitCode": 137, "reason": "OOMKilled", "finishedAt": f"2026-01-01T10:00:0{second}Z"} for second in (1, 3)]
     pods = [pod(name, containerStatuses=[again | {"lastState": {"terminated": end}}]) for name, end in zip("ab", ends, strict=True)]
 
-    ending = last_ending(pods)
+    first, last = last_endings(pods)
 
-    assert ending is not None
-    assert ending.words == "pod b: container app ended, last exit code 137 (OOMKilled)"
-    assert ending.at.second == 3
-    assert last_ending([pod("a", containerStatuses=[READY])]) is None
+    assert last.words == "pod b: container app ended, last exit code 137 (OOMKilled)"
+    assert (first.at.second, last.at.second) == (1, 3)
+    assert last_endings([pod("a", containerStatuses=[READY])]) == ()
 
 
 def test_last_words_are_bounded_and_their_end_is_kept():
