@@ -12,11 +12,11 @@ import pytest
 
 from api.cluster_access import ROOT, needs_api, run
 from api.gitops import application, argo_sees, flux_applies, health, kstatus
-from api.operator_access import NAME, Scene, condition, install, router_of, scene_in
+from api.operator_access import NAME, PATIENCE, Scene, condition, install, router_of, scene_in
 from api.shop import install_gateway_api, shop_of
 from api.test_admission import in_force
 from api.test_traffic_routes import ENTERING, MANIFEST, SPLIT, USER, Routes
-from tidegate.cluster.resources import DEPLOYMENTS, RELEASES
+from tidegate.cluster.resources import DEPLOYMENTS, ENDPOINT_SLICES, HTTP_ROUTES, RELEASES, SERVICES
 
 pytestmark = needs_api
 
@@ -205,3 +205,50 @@ async def test_deployment_in_git_is_no_drift_while_it_is_held(scene: Scene) -> N
     assert first_sync == {"configured"}
     assert syncs == [{"unchanged"}] * RE_SYNCS
     assert held["spec"]["paused"] is True
+
+
+async def write_back(scene: Scene, written: Json) -> None:
+    """Write the route's rules as they are in Git, as a tool does that knows of no rule."""
+    operations = [{"op": "replace", "path": "/spec/rules", "value": written["spec"]["rules"]}]
+    await scene.admin.json_patch(HTTP_ROUTES.path(scene.namespace, NAME), operations, manager="argocd-controller")
+
+
+async def behind_the_service(scene: Scene) -> set[str]:
+    """Return the pods that the user's Service leads to."""
+    path, selector = ENDPOINT_SLICES.path(scene.namespace), f"kubernetes.io/service-name={NAME}"
+    slices = (await scene.admin.list(path, label_selector=selector)).items
+    found = [one for each in slices for one in each.get("endpoints") or () if one["conditions"].get("ready")]
+    return {one["targetRef"]["name"] for one in found}
+
+
+async def test_a_route_that_is_written_back_again_and_again_leads_to_nothing_that_was_shut_out(scene: Scene) -> None:
+    """Given a tool that writes the route back, when v2 is rolled back, the Service leads to v1 alone for as long as v2 has pods."""
+    async with router_of(scene):
+        await scene.policy(steps=[{"weight": 50, "hold": "1h"}, {"weight": 100}], drain="6s")
+        await scene.deployment()
+        service, written = await scene.service(), await scene.route()
+        await scene.release(route=True)
+        await scene.start()
+        await scene.idle()
+        old = await behind_the_service(scene)
+        await scene.set_image("checkout:v2")
+        await scene.until(lambda status: (status.get("step") or {}).get("since") is not None)
+        await write_back(scene, written)
+        await scene.events("RouteCorrected")
+        request = {"metadata": {"annotations": {"tidegate.dev/request": "rollback/1"}}}
+        await scene.admin.merge_patch(RELEASES.path(scene.namespace, NAME), request)
+        await scene.until(lambda status: bool(status.get("pinnedService")))
+        async with asyncio.timeout(PATIENCE):
+            # The controller of EndpointSlices follows.
+            while await behind_the_service(scene) != old:
+                pass
+        led_to: set[str] = set()
+        while (await scene.status()).get("phase") == "RollingBack":
+            await write_back(scene, written)
+            led_to |= await behind_the_service(scene)
+        await scene.until(lambda status: status.get("phase") == "RolledBack" and not status.get("pinnedService"))
+        after = await scene.admin.get(SERVICES.path(scene.namespace, NAME))
+
+    assert led_to <= old
+    assert after["spec"]["selector"] == service["spec"]["selector"]
+    assert "tidegate" not in {entry["manager"] for entry in after["metadata"]["managedFields"]}

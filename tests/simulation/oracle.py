@@ -72,6 +72,7 @@ class Oracle:
             self._weight_is_on_ready_pods()
             self._pods_carry_the_weight()
             self._warm_pods_help_out()
+            self._nobody_can_lead_to_what_is_shut_out(made)
             self.raced = bool(self.world.cluster.owned(Owner.NOBODY)) and self.raced
 
     def _account_for_rejections(self, snapshot: Snapshot, before: ReleaseStatus, after: ReleaseStatus) -> None:
@@ -309,6 +310,18 @@ class Oracle:
             if 0 < 100 - weight_of(route.backends) and stage_of(route.backends) is RouteStage.SPLIT and USER in cluster.services:
                 old, stable = self._behind(STABLE), cluster.services[STABLE]
                 assert old is None or stable.version in ("", old.template.image), "stable's Service selects another version"
+
+    def _nobody_can_lead_to_what_is_shut_out(self, made: Pass) -> None:
+        """While a version is undone whose route somebody has written over, the user's Service finds none of its pods."""
+        status, user = made.plan.status, made.snapshot.user_service
+        new, old, services = self._of(status.candidate), self._of(status.stable), self.world.cluster.services
+        if status.rollout is None or status.rollout.undo is None or self.world.deleting is not None or USER not in services:
+            return
+        corrected = status.rollout.written_over or any("was written over" in notice.message for notice in made.plan.notices)
+        if not corrected or user is None or not user.selects or not user.alone or new is None or old is None or not new.pods:
+            return
+        if old.ready(self.world.now) and old.revision not in user.misses:
+            assert services[USER].revision == old.revision, "a tool that writes the route back leads to a version that is shut out"
 
     def _warm_pods_help_out(self) -> None:
         """As long as more of stable's pods are there, a version that a scaling has taken pods from has not all of the traffic."""

@@ -202,6 +202,10 @@ class RolloutStatus(Model):
     route_overdue: Annotated[
         bool | None, Field(description="Whether the progressDeadline has passed meanwhile, where onDeadline is Wait.")
     ] = None
+    written_over: Annotated[
+        bool | None,
+        Field(description="Whether somebody has written over a split route: your Service is then pinned during an undo."),
+    ] = None
     skip_to_end: Annotated[bool, Field(description="A person asked for full promotion: holds and gates are not waited for.")] = (
         False
     )

@@ -46,6 +46,7 @@ RULES: tuple[Callable[[Draft], bool], ...] = (
     standing.native_change_is_done,
     standing.rejections_are_forgotten,
     standing.originals_are_dropped,
+    shifting.overwriting_is_noted,
     standing.pin_is_noted,
     targets.targets_are_noted,
     standing.rollout_starts,

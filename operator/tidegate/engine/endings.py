@@ -143,7 +143,14 @@ def drained(draft: Draft) -> datetime | None:
         if seen is None or (route.weight > 0 and route.stage is RouteStage.SPLIT):
             return None
         moments.append(seen)
-    return max(moments) + draft.spec.drain
+    # A tool may write a route back for ever: whichever way it leads then, it does not lead to them.
+    kept_out = draft.rollout.written_over and _is_pinned_to_stable(draft)
+    return (began if kept_out else max(moments)) + draft.spec.drain
+
+
+def _is_pinned_to_stable(draft: Draft) -> bool:
+    user, stable = draft.snap.user_service, draft.status.stable
+    return draft.undoing and user is not None and stable is not None and user.revision == stable.revision
 
 
 def _at_the_end(state: GateStatus) -> GateStatus:

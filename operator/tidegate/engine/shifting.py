@@ -74,6 +74,16 @@ def _towards_split(draft: Draft, route: RouteView) -> Move:
     return (RouteStage.SPLIT, 0) if _warmed_up(draft, route) else None
 
 
+def overwriting_is_noted(draft: Draft) -> bool:
+    """Somebody has written over a route that was split: whoever has done so once may do it while the version is shut out."""
+    if not draft.active or draft.committed or draft.rollout.written_over or (draft.step is None and not draft.undoing):
+        return False
+    if not split_wanted(draft) or all(route.stage is RouteStage.SPLIT and route.uniform for route in draft.routes):
+        return False
+    draft.set_rollout(written_over=True)
+    return True
+
+
 def _known_to_be_good(draft: Draft) -> bool:
     """Whether this process knows of nothing for which the one before it may have shut a route, and could not say so any more."""
     return losses.looked(draft) and gates.looked(draft)

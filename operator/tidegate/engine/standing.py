@@ -192,8 +192,13 @@ def pins(draft: Draft, service: ServiceView) -> bool:
 
 
 def _shut_out(draft: Draft) -> bool:
-    """Whether a version that may get no request has pods, which the user's Service would find, and the routes name it."""
-    return draft.undoing and draft.rollout.undo is Cause.SPLIT and has_pods(draft.canary_set)
+    """Whether a version that may get no request has pods, which the user's Service would find, and the routes lead to that.
+
+    They do where the split itself did harm; and at any time where somebody has written over a route, as tools do again and again.
+    """
+    if not draft.undoing or not has_pods(draft.canary_set):
+        return False
+    return draft.rollout.undo is Cause.SPLIT or bool(draft.rollout.written_over)
 
 
 def rollout_starts(draft: Draft) -> bool:

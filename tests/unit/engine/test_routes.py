@@ -68,6 +68,40 @@ def test_drift_is_put_right_within_a_pass():
     assert events(world, "RouteCorrected") == [words + "let your GitOps tool ignore that field"]
 
 
+def test_a_tool_that_writes_the_route_back_reaches_no_version_that_was_shut_out():
+    """Given a tool that has written over the route once, when v2 is shut out, the Service is pinned to v1 until v2 is gone."""
+    world = at_weight(25, policy(*LONG, drain="8s"))
+    world.resync()
+    reach(world, 25)
+    world.ask("rollback/1")
+    world.crank(2)
+    pods = {pod.id for rs in world.cluster.replica_sets.values() if rs.template.image == "v2" for pod in rs.pods}
+    reached: set[int] = set()
+
+    for _ in range(10):
+        world.resync()
+        world.crank(0.5)
+        world.cluster.tick("router")
+        reached |= world.cluster.services[USER].addresses & pods
+        world.crank(1)
+    assert (bool(pods), reached) == (True, set())
+    assert not [rs for rs in world.cluster.replica_sets.values() if rs.template.image == "v2" and rs.wanted], "drained all the same"
+    world.crank(60)
+
+    assert (world.status.phase, world.status.pinned_service) == (Phase.ROLLED_BACK, None)
+    assert world.cluster.services[USER].revision is None
+
+
+def test_a_route_that_nobody_writes_over_costs_no_pin():
+    """Without a correction the user's Service is left as it is through a rollback."""
+    world = at_weight(25, policy(*LONG))
+    world.ask("rollback/1")
+    wrote = [world.operate().writes]
+    assert world.crank(60, until=lambda: wrote.append(world.last.writes) or world.status.phase is Phase.ROLLED_BACK)
+
+    assert not [one for writes in wrote for one in writes if "Pin" in one]
+
+
 def test_weight_that_somebody_writes_is_put_right():
     """A weight that somebody else writes into the split is put right."""
     world = at_weight(25, policy(*LONG))
