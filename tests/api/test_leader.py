@@ -203,7 +203,7 @@ async def test_operator_that_was_stopped_writes_nothing_when_it_goes_on(pair: Pa
     assert 1 == status
     assert 0 < before <= stopped == len(pair.writes(0))
     assert [0, 1] == pair.turns()
-    assert "does not lead any more; the process ends and is to be started again" in first.tail()
+    assert "lost leadership; exiting, so that Kubernetes restarts this replica" in first.tail()
     assert "Traceback" not in first.tail(1000)
 
 

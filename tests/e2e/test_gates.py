@@ -40,9 +40,7 @@ async def test_errors_up_by_two_points_are_shut_out(given: Given, when: When, th
     await then.rolled_back_to("v1")
     await then.served_by("v1")
     then.weights_were(50, 0)
-    then.last_rollout_was(
-        "RolledBack", "v2", "error rate of the new version is", "stable 0%", "limit less than 1 point above stable"
-    )
+    then.last_rollout_was("RolledBack", "v2", "gate error-rate: error rate ", "stable 0%", "limit less than 1 point above stable")
 
 
 async def test_errors_up_by_half_a_point_pass(given: Given, when: When, then: Then, world: World) -> None:
@@ -78,7 +76,7 @@ async def test_availability_below_its_minimum_is_shut_out(given: Given, when: Wh
 
     await then.rolled_back_to("v1")
     then.weights_were(10, 0)
-    then.last_rollout_was("RolledBack", "v2", "availability of the new version is 99.8%", "at least 99.9%")
+    then.last_rollout_was("RolledBack", "v2", "availability 99.8%", "at least 99.9%")
 
 
 async def test_no_answer_is_no_verdict(given: Given, when: When, then: Then, world: World) -> None:

@@ -240,7 +240,7 @@ class Gate(Model):
             ),
         ),
     ] = 20
-    on_no_data: Annotated[OnNoData, Field(description="What staying undecided means. Default: to hold, for ever.")] = OnNoData()
+    on_no_data: Annotated[OnNoData, Field(description="What an undecided gate counts as. Default: hold indefinitely.")] = OnNoData()
     connection: Annotated[
         Name,
         Field(description="Name of the Prometheus connection in the operator's configuration. Default: default."),

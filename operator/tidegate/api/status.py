@@ -372,12 +372,15 @@ class ReleaseStatus(Model):
         str | None,
         Field(
             max_length=63,
-            description="The Service of which the routes are shifted; it counts, whatever the spec names, until they are put back.",
+            description="The Service whose routes are shifted. It overrides spec.traffic.service until the routes are restored.",
         ),
     ] = None
     pinned_service: Annotated[
         str | None,
-        Field(max_length=63, description="The Service whose selector is, or may be, kept on one version; it is let go of."),
+        Field(
+            max_length=63,
+            description="The Service whose selector may be pinned to one version. It is unpinned before another Service is used.",
+        ),
     ] = None
     stable_targets: Annotated[
         TargetsStatus | None,

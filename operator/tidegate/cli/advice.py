@@ -50,12 +50,16 @@ def _of_policy(spec: RolloutPolicySpec) -> Iterator[Finding]:
     if not spec.gates:
         yield _warning((), "there are no gates: only pods that do not become ready stop a bad version")
     elif not acting:
-        yield _warning(("gates",), "no gate acts: all of them warn, hold or run dry, so nothing takes traffic from a bad version")
+        yield _warning(
+            ("gates",), "no gate acts: all of them warn, hold or are dry runs, so nothing takes traffic from a bad version"
+        )
     counted = [gate for gate in acting if choice.by_evidence(gate)]
     if counted:
         share = f"1 of {round(1 / alpha_of(spec)):,}"
         text = (
-            f"the confidence {spec.confidence:g} is shared by {len(counted)} gates" if len(counted) > 1 else "one gate has it all"
+            f"the confidence {spec.confidence:g} is shared by {len(counted)} gates"
+            if len(counted) > 1
+            else f"the confidence {spec.confidence:g} is all for one gate"
         )
         yield Finding(
             Severity.NOTE, ("spec", "confidence"), f"{text}: a gate stops at most {share} healthy versions, as an upper bound"

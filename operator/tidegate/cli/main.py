@@ -56,7 +56,7 @@ class Commands(TyperGroup):
 
 app = typer.Typer(
     cls=Commands,
-    help="Tidegate lets a new version through step by step and shuts by itself when the metrics turn.",
+    help="Tidegate releases a new version step by step, and rolls it back by itself when its metrics degrade.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -162,7 +162,7 @@ async def _serve(config: Config, kubeconfig: str | None) -> int:
         log.error("cannot serve", cause=str(error))  # noqa: TRY400 - the message is the whole story
         return 2
     except Deposed as error:
-        log.error("does not lead any more; the process ends and is to be started again", cause=str(error))  # noqa: TRY400 - as above
+        log.error("lost leadership; exiting, so that Kubernetes restarts this replica", cause=str(error))  # noqa: TRY400 - as above
         return 1
     except Exception:
         log.exception("a part of the operator has ended; the process ends and is to be started again")

@@ -185,7 +185,7 @@ class Reconciler:
             return None
         except Exception as error:
             # A mistake of the operator's own: whoever looks at the Release is to see that nothing is decided, and where to look on.
-            words = f"the operator failed to decide ({type(error).__name__}), and tries again; its log says where"
+            words = f"internal error ({type(error).__name__}); retrying, see the operator's log"
             await self._refuse(key, memory, release, (Blocker(Reason.INTERNAL_ERROR, words),))
             raise
 

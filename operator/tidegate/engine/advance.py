@@ -232,7 +232,7 @@ def _why(draft: Draft) -> str:
 
 def _removal(draft: Draft) -> str:
     """Say what must be mended before a weight may rise: what cannot be seen or written may be what would speak against it."""
-    return f"for this to be mended: {draft.snap.blockers[0].message}"
+    return f"for this to be fixed: {draft.snap.blockers[0].message}"
 
 
 def hold_begins(draft: Draft) -> bool:

@@ -88,8 +88,8 @@ def _load(draft: Draft) -> Iterator[Action]:
     if scaler.load > workload.replicas * (1 + scaler.tolerance) and wanted > workload.replicas:
         draft.notice(
             EventReason.SCALED,
-            f"Deployment scaled from {workload.replicas} to {wanted}: by the numbers of HorizontalPodAutoscaler {scaler.name} "
-            f"the load is for {scaler.load:.1f} pods at their target, which the pods of two versions had hidden from it",
+            f"Deployment scaled from {workload.replicas} to {wanted}: the metrics of HorizontalPodAutoscaler "
+            f"{scaler.name} imply {scaler.load:.1f} pods at its target; idle pods of the other version hid that load from it",
         )
         yield ScaleWorkload(wanted)
 
@@ -134,7 +134,7 @@ def _hold(draft: Draft) -> Iterator[Action]:
     if not workload.paused and (not own_is_stable or images_wanted or _to_be_taken_over(draft) or draft.snap.keep_held):
         if not own_is_stable:
             draft.notice(
-                EventReason.HELD, f"The Deployment was let go with a template that does not serve, and is held again; {_way(draft)}"
+                EventReason.HELD, f"The Deployment was resumed before its template was released, and is paused again; {_way(draft)}"
             )
         yield Hold(paused=True)
     if images_wanted:

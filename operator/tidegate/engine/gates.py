@@ -34,7 +34,7 @@ def looked(draft: Draft) -> bool:
     """
     gate = _unlooked(draft)
     if gate is not None:
-        draft.wait_for(Wait.FIRST_LOOK, f"for a look of gate {gate} by the operator that has begun anew")
+        draft.wait_for(Wait.FIRST_LOOK, f"for the first look of gate {gate} since the operator restarted")
     return gate is None
 
 
@@ -161,14 +161,14 @@ def _blind_from_the_first(draft: Draft, gate: Gate, before: GateStatus | None, a
 def _inaction(draft: Draft, gate: Gate) -> str:
     """Return why a breach of a gate is told and not acted on, in words; empty where it is acted on."""
     if gate.dry_run:
-        return "it runs dry"
+        return "dry run"
     if gate.on_breach is BreachAction.WARN:
-        return "it only warns"
+        return "warning only"
     if gate.on_breach is BreachAction.HOLD:
         return "no weight rises until it is over"
     if gate.on_breach is BreachAction.PAUSE and draft.rollout.skip_to_end:
         return "full promotion was requested"
-    return "" if _acts_alone(draft, gate) else "it counts for the score"
+    return "" if _acts_alone(draft, gate) else "it counts towards the score"
 
 
 def breaches(draft: Draft, action: BreachAction) -> list[Breach]:

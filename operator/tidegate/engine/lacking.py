@@ -14,7 +14,7 @@ STARTING = timedelta(seconds=60)
 _CURES = (
     (("configmap", "not found"), "restore it, and keep it from being pruned until no version needs it"),
     (("secret", "not found"), "restore it, and keep it from being pruned until no version needs it"),
-    (("is being made",), "`kubectl describe pod` says what it waits for, such as a ConfigMap of a volume that was pruned"),
+    (("is being created",), "`kubectl describe pod` says what it waits for, such as a ConfigMap of a volume that was pruned"),
 )
 """What helps, by what the words have in them."""
 

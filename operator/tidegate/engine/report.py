@@ -147,7 +147,7 @@ def _counted(draft: Draft, version: RevisionStatus | None) -> RevisionStatus | N
 def _sentence(draft: Draft, blockers: list[Blocker]) -> str:
     waits = f"; waits {draft.told.words}{_late(draft, draft.told)}" if draft.told is not None else ""
     if draft.deleting:
-        return f"The Release is being deleted and the Deployment is handed back as it serves{waits}"
+        return f"The Release is being deleted; its Deployment keeps serving as it does and is handed back{waits}"
     trouble = "; ".join(blocker.message for blocker in blockers)
     shifted = draft.snap.release.traffic_later and draft.status.original_rules
     later = "; spec.traffic has changed and counts once the routes are back" if shifted else ""

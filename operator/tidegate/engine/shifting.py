@@ -106,8 +106,8 @@ def _split_would_harm(service: ServiceView | None) -> bool:
 def _notice_correction(draft: Draft, route: RouteView) -> None:
     draft.notice(
         EventReason.ROUTE_CORRECTED,
-        f"HTTPRoute {route.name}: spec.rules[].backendRefs was written over during the rollout and is put right; "
-        "let your GitOps tool ignore that field",
+        f"HTTPRoute {route.name}: spec.rules[].backendRefs was overwritten during the rollout and has been restored; "
+        "configure your GitOps tool to ignore that field",
         warn=True,
     )
 

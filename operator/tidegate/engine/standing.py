@@ -111,12 +111,12 @@ def facts_are_accepted(draft: Draft) -> bool:
     biggest = max(others, key=lambda rs: (rs.ready, rs.number), default=None)
     if biggest is None or any(biggest.ready <= rs.ready or biggest.wanted <= rs.wanted for rs in rightful) or biggest.ready == 0:
         return False
-    message = f"{biggest.version} was rolled out past Tidegate and serves with {biggest.ready} pods: it is the stable version now"
+    message = f"{biggest.version} was rolled out without Tidegate and serves on {biggest.ready} pods; it is now the stable version"
     draft.notice(EventReason.HELD, message, warn=True)
     if draft.active and draft.candidate.revision == biggest.revision:
-        record_end(draft, Cause.PROMOTED, "it was rolled out past Tidegate")
+        record_end(draft, Cause.PROMOTED, "it was rolled out without Tidegate")
     elif draft.active and not draft.undoing:
-        draft.begin_undo(Cause.REVERTED, f"{biggest.version} was rolled out past Tidegate")
+        draft.begin_undo(Cause.REVERTED, f"{biggest.version} was rolled out without Tidegate")
     draft.set(stable=_revision(biggest), stable_targets=None)
     return True
 
@@ -226,7 +226,7 @@ def rollout_starts(draft: Draft) -> bool:
     if not all([binding_is_known(draft), selection_is_known(draft)]):
         return False
     if strays(draft):
-        draft.wait_for(Wait.STRAYS, "for pods that were rolled out past Tidegate to stop before a rollout starts")
+        draft.wait_for(Wait.STRAYS, "for pods that were rolled out without Tidegate to stop before a rollout starts")
         return False
     if draft.stable.version == workload.template.version:
         draft.set(stable=draft.stable.model_copy(update={"version": _name_before(draft)}))

@@ -58,7 +58,8 @@ def deployment_went_back(draft: Draft) -> bool:
     if taken_back:
         message = f"the Deployment went back to {draft.stable.version}"
     elif scaled:
-        message = f"it was scaled amid its adoption, which left it {canary.wanted} of {workload.replicas} pods"
+        left = f"{canary.wanted} of {workload.replicas} pods"
+        message = f"the Deployment was scaled during the promotion, which left the new version {left}"
     draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}", warn=True)
     draft.begin_undo(Cause.REVERTED, message)
     return True

@@ -242,7 +242,7 @@ def _consequences(state: GateStatus, gate: Gate | None) -> Iterator[str]:
     if gate is None:
         return
     if gate.dry_run:
-        yield "It runs dry: the verdict is recorded, and nothing is done."
+        yield "Dry run: the verdict is recorded, and nothing acts on it."
         return
     if state.verdict is Verdict.FAIL:
         asked = f" and asks {', '.join(gate.ask)}" if gate.ask and gate.on_breach is BreachAction.PAUSE else ""

@@ -286,7 +286,7 @@ def _sentence(gate: Gate, reading: Reading, canary: float, checks: list[_Check])
     targets = [check.target for check in checks if check.target is not None]
     nearest = min(targets, key=lambda target: abs(target - canary), default=canary)
     value = _telling(lambda number, digits: words.quantity(number, unit, digits), canary, nearest)
-    text = f"{measure_in_words(gate)} of the new version is {value}{_evidence(gate, reading, canary)}"
+    text = f"{measure_in_words(gate)} {value}{_evidence(gate, reading, canary)}"
     findings = list(dict.fromkeys(check.finding for check in checks if check.finding))
     stable = _known(reading.stable)
     if stable is not None and (gate.versus_stable is not None or not checks):

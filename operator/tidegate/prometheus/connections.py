@@ -165,7 +165,7 @@ class Connection:
         off = 0.0 if told is None else told - at.timestamp()
         if abs(off) > FURTHEST.total_seconds():
             words = f"{format_duration(timedelta(seconds=round(abs(off))))} {'before' if off < 0 else 'after'}"
-            return self.trouble(f"the answer is about a time {words} the one that was asked for")
+            return self.trouble(f"the response is for a time {words} the one requested")
         data = result.data
         vector = isinstance(data, list) and all(isinstance(series, dict) for series in data)
         return Result(data if read is None else as_read(read, data), result.warnings, vector)
@@ -226,12 +226,12 @@ class Connection:
                 return self.trouble(self._no_connection())
             return self.trouble(self._no_answer(), Cause.TIME)
         except (http.InvalidJSONError, orjson.JSONDecodeError, RecursionError):
-            return self.trouble("the answer is not JSON, so it is not of Prometheus")
+            return self.trouble("the response is not JSON; is this a Prometheus API?")
         except (OSError, HTTPError) as error:
             words = plain(self._credentials.redact(_root(error)), LONGEST_WORDS)
             return self.trouble(f"{words} ({self.config.address})")
         except (ValueError, LookupError, TypeError, AttributeError):
-            return self.trouble("the answer is not in the way of Prometheus")
+            return self.trouble("unexpected response format; is this a Prometheus API?")
 
     def _understood(self, promql: str, send: Callable[[str], Result], at: datetime) -> Result:
         """Send a query, without what the server lacks; it is found out where a query that has it is refused.

@@ -256,4 +256,4 @@ def _refusal(response: Response, body: bytes) -> RefusedError:
     if 300 <= status < 400:
         return RefusedError(f"the server redirects to another address (HTTP {status}): give the final address", cause)
     phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "unknown status"
-    return RefusedError(f"the server says {status} {phrase}, and not in the way of Prometheus", cause)
+    return RefusedError(f"the server answers {status} {phrase}, which is no answer of the Prometheus API", cause)

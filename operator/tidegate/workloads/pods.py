@@ -208,9 +208,9 @@ def _stopped_causes(pod: str, container: Mapping[str, Any], who: str) -> Iterato
         reason, message = waiting.get("reason") or "Waiting", waiting.get("message") or ""
         if reason == "CrashLoopBackOff":
             last = (container.get("lastState") or {}).get("terminated")
-            yield _Cause(_Rank.CRASH, pod, f"{who} keeps ending ({reason}){_ending(last)}")
+            yield _Cause(_Rank.CRASH, pod, f"{who} keeps exiting ({reason}){_ending(last)}")
         elif reason in _BEING_MADE:
-            yield _Cause(_Rank.BEING_MADE, pod, f"{who} is being made ({reason})", outside=True)
+            yield _Cause(_Rank.BEING_MADE, pod, f"{who} is being created ({reason})", outside=True)
         else:
             words = _clip(f"{who}: {reason}" + (f": {message}" if message else ""))
             yield _Cause(_Rank.REFUSED, pod, words, reason in _PULLS and _says(message, _NETWORK))

@@ -73,7 +73,7 @@ def test_policies_are_seen_side_by_side(tidegate: Tidegate, tmp_path: Path, serv
     assert lines[0] == "shop/backtest: the new version, 2026-11-21 12:00:00 to 2026-11-21 12:10:00 UTC"
     assert ["RolloutPolicy/strict", "RolledBack", "12:03:00", "3m", "orders", "0"] == lines[3].split()
     assert ["RolloutPolicy/lenient", "Promoted", "12:07:00", "7m", "-", "0"] == lines[4].split()
-    assert "12:03:00   0%  GateBreached: Rolling back the new version: gate orders: orders of the new version is 20%" in done.stdout
+    assert "12:03:00   0%  GateBreached: Rolling back the new version: gate orders: orders 20%" in done.stdout
     assert "" == done.stderr
 
 

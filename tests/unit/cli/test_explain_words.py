@@ -167,7 +167,7 @@ def test_an_open_verdict_says_whether_the_weight_waits(fields: dict[str, Any], c
         ({"onBreach": "Pause", "ask": ["sre", "product"]}, "A breach pauses the rollout and asks sre, product."),
         ({"onBreach": "Hold"}, "A breach keeps the weight from rising."),
         ({"onBreach": "Warn"}, "A breach warns."),
-        ({"dryRun": True}, "It runs dry: the verdict is recorded, and nothing is done."),
+        ({"dryRun": True}, "Dry run: the verdict is recorded, and nothing acts on it."),
     ],
 )
 def test_a_breach_says_what_it_does(fields: dict[str, Any], words: str) -> None:

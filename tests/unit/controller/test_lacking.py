@@ -118,7 +118,8 @@ async def test_pods_that_are_starting_are_no_trouble(stage: Stage) -> None:
     assert early == "v1 serves"
     assert due is not None
     assert (
-        "container app is being made (ContainerCreating); `kubectl describe pod` says what it waits for" in stage.status["message"]
+        "container app is being created (ContainerCreating); `kubectl describe pod` says what it waits for"
+        in stage.status["message"]
     )
 
 

@@ -28,7 +28,7 @@ SAID = (
     "for the first look of gate",
     "for the operator's own Services to have endpoints",
     "for the Deployment to be scaled up from 0",
-    "for pods that were rolled out past Tidegate to stop before a rollout starts",
+    "for pods that were rolled out without Tidegate to stop before a rollout starts",
     "for a first version of the Deployment to become available",
     "for the Deployment to restart its pods by itself",
     "has no selector, so it cannot be split by version",

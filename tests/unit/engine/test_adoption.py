@@ -319,5 +319,5 @@ def test_what_was_rolled_out_past_the_hold_is_accepted():
     finish(world)
 
     assert world.status.stable.version == "v2"
-    assert events(world, "Held")[-1] == "v2 was rolled out past Tidegate and serves with 4 pods: it is the stable version now"
+    assert events(world, "Held")[-1] == "v2 was rolled out without Tidegate and serves on 4 pods; it is now the stable version"
     assert world.cluster.owned(Owner.RELEASE) == []

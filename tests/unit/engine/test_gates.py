@@ -32,9 +32,7 @@ def test_breach_rolls_back_in_the_pass_that_reads_it():
     assert world.last.writes[1] == "status"
     assert world.status.phase is Phase.ROLLING_BACK
     assert reason(world) == Reason.ROLLING_BACK
-    assert events(world, "GateBreached") == [
-        "Rolling back v2: gate errors: errors of the new version is 50% (1,000 requests), limit at most 1%"
-    ]
+    assert events(world, "GateBreached") == ["Rolling back v2: gate errors: errors 50% (1,000 requests), limit at most 1%"]
 
 
 def test_rolled_back_version_is_stalled_and_remembered():
@@ -109,7 +107,7 @@ def test_warn_goes_on():
     finish(world)
 
     assert world.status.stable.version == "v2"
-    words = "Gate noise is breached (it only warns): noise of the new version is 50% (1,000 requests), limit at most 1%"
+    words = "Gate noise is breached (warning only): noise 50% (1,000 requests), limit at most 1%"
     assert events(world, "GateBreached") == [words]
 
 
@@ -148,7 +146,7 @@ def test_failing_look_that_is_no_breach_holds():
     world.crank(20)
 
     assert world.status.weight == 25
-    assert "waits for gate errors: errors of the new version is 50%" in world.status.message
+    assert "waits for gate errors: errors 50%" in world.status.message
 
 
 def test_breach_while_baking_brings_stable_back_with_one_write():

@@ -256,7 +256,10 @@ def test_scaling_that_takes_the_pods_of_the_version_that_serves():
 
     assert world.status.weight == 0
     assert dict(cluster.routes["web"].backends)["checkout-stable"] == 100
-    assert world.status.rollout.undo_message == "it was scaled amid its adoption, which left it 1 of 2 pods"
+    assert (
+        world.status.rollout.undo_message
+        == "the Deployment was scaled during the promotion, which left the new version 1 of 2 pods"
+    )
     finish(world)
     assert (world.status.stable.version, world.status.stable.ready) == ("v2", 2)
 

@@ -64,8 +64,8 @@ def test_drift_is_put_right_within_a_pass():
     world.operate()
 
     assert dict(world.cluster.routes["web"].backends)["checkout-canary"] == 25
-    words = "HTTPRoute web: spec.rules[].backendRefs was written over during the rollout and is put right; "
-    assert events(world, "RouteCorrected") == [words + "let your GitOps tool ignore that field"]
+    words = "HTTPRoute web: spec.rules[].backendRefs was overwritten during the rollout and has been restored; "
+    assert events(world, "RouteCorrected") == [words + "configure your GitOps tool to ignore that field"]
 
 
 def test_a_tool_that_writes_the_route_back_reaches_no_version_that_was_shut_out():

@@ -281,7 +281,7 @@ def test_resume_by_a_person_is_held_again():
     world.crank(0.5)
 
     assert world.cluster.deployment.paused
-    held = "The Deployment was let go with a template that does not serve, and is held again; "
+    held = "The Deployment was resumed before its template was released, and is paused again; "
     assert events(world, "Held") == [held + "to go on, annotate the Release with tidegate.dev/request=promote/<id>"]
     finish(world)
     assert world.status.stable.revision == "own-v2"
@@ -362,7 +362,7 @@ def test_candidate_that_the_deployment_rolled_out_itself_is_promoted():
     finish(world)
 
     assert world.status.stable.revision == "k8s-v1"
-    assert world.status.last_rollout.message == "it was rolled out past Tidegate"
+    assert world.status.last_rollout.message == "it was rolled out without Tidegate"
 
 
 def test_pods_of_a_rejected_version_that_somebody_scales_up_are_stopped():

@@ -129,9 +129,9 @@ def test_beyond_the_limit_the_policy_acts(limit: Limit):
         case Action.HELD:
             held(shop, limit)
         case Action.TOLD:
-            told(shop, limit, "it only warns")
+            told(shop, limit, "warning only")
         case Action.RECORDED:
-            told(shop, limit, "it runs dry")
+            told(shop, limit, "dry run")
 
 
 def rolled_back(shop: Shop, limit: Limit) -> None:

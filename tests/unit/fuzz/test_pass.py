@@ -210,4 +210,4 @@ async def test_what_nobody_has_thought_of_stands_in_the_status() -> None:
             await stage.reconciler.reconcile(KEY)
 
         assert ("True", "InternalError") == stage.stalled[:2]
-        assert "the operator failed to decide (KeyError)" in stage.stalled[2]
+        assert "internal error (KeyError)" in stage.stalled[2]

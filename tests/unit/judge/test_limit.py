@@ -47,8 +47,7 @@ class TestTheSeedPolicy:
         assert Verdict.FAIL is judgement.verdict
         assert judgement.limit == "less than 1 point above stable"
         assert judgement.message == (
-            "error rate of the new version is 5.12% (154 of 3,010 requests), stable 0.1%: 5.02 points more, "
-            "limit less than 1 point above stable"
+            "error rate 5.12% (154 of 3,010 requests), stable 0.1%: 5.02 points more, limit less than 1 point above stable"
         )
 
     def test_latency_passes_in_milliseconds(self):
@@ -57,7 +56,7 @@ class TestTheSeedPolicy:
 
         assert Verdict.PASS is judgement.verdict
         assert judgement.message == (
-            "P99 latency of the new version is 210 ms (1,000 requests), stable 200 ms: 5% more, limit less than 10% above stable"
+            "P99 latency 210 ms (1,000 requests), stable 200 ms: 5% more, limit less than 10% above stable"
         )
 
     def test_availability_fails_against_a_fixed_limit(self):
@@ -65,9 +64,7 @@ class TestTheSeedPolicy:
         judgement = look(gate(AVAILABILITY, threshold={"min": 0.999}), canary=0.99896, samples=100_000)
 
         assert Verdict.FAIL is judgement.verdict
-        assert judgement.message == (
-            "availability of the new version is 99.896% (104 of 100,000 requests not answered), limit at least 99.9%"
-        )
+        assert judgement.message == ("availability 99.896% (104 of 100,000 requests not answered), limit at least 99.9%")
 
 
 class TestLimits:
@@ -124,7 +121,7 @@ class TestLimits:
         judgement = look(gate(AVAILABILITY, threshold={"min": 0.999}), canary=0.998996)
 
         assert Verdict.FAIL is judgement.verdict
-        assert "is 99.8996% (" in judgement.message
+        assert "availability 99.8996% (" in judgement.message
 
     def test_a_change_just_within_its_limit_does_not_read_like_the_limit(self):
         """9.9996% more passes, and does not read as 10% more."""
@@ -141,7 +138,7 @@ class TestLimits:
 
         assert Verdict.FAIL is judgement.verdict
         assert judgement.limit == "less than 1 point above stable and at most 2%"
-        assert judgement.message == "error rate of the new version is 5% (50 of 1,000 requests), stable 5%, limit at most 2%"
+        assert judgement.message == "error rate 5% (50 of 1,000 requests), stable 5%, limit at most 2%"
 
     def test_a_fixed_limit_fails_without_stable(self):
         """An absent stable version does not shield a bad one."""
@@ -232,8 +229,7 @@ class TestUndecided:
 
         assert Verdict.UNDECIDED is judgement.verdict
         assert judgement.message == (
-            "error rate of the new version is 10% (100 of 1,000 requests), stable has no data to compare with, "
-            "limit less than 1 point above stable"
+            "error rate 10% (100 of 1,000 requests), stable has no data to compare with, limit less than 1 point above stable"
         )
 
     def test_too_few_requests(self):

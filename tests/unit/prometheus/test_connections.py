@@ -195,7 +195,7 @@ class TestTrouble:
 
         answer = await connect(prometheus.address).query("q", AT)
 
-        assert answer == trouble("the server says 503 Service Unavailable, and not in the way of Prometheus")
+        assert answer == trouble("the server answers 503 Service Unavailable, which is no answer of the Prometheus API")
         assert len(prometheus.paths) == 1
 
     @pytest.mark.parametrize("status", [401, 403])
@@ -210,7 +210,7 @@ class TestTrouble:
         """There are proxies with statuses of their own."""
         prometheus.says(599, "")
 
-        expected = trouble("the server says 599 unknown status, and not in the way of Prometheus")
+        expected = trouble("the server answers 599 unknown status, which is no answer of the Prometheus API")
         assert expected == await connect(prometheus.address).query("q", AT)
 
     async def test_a_redirect_is_not_followed(self, prometheus, servers, connect):
@@ -229,7 +229,7 @@ class TestTrouble:
         """A login page comes with status 200."""
         prometheus.says(200, body)
 
-        expected = trouble("the answer is not JSON, so it is not of Prometheus")
+        expected = trouble("the response is not JSON; is this a Prometheus API?")
         assert expected == await connect(prometheus.address).query("q", AT)
 
     @pytest.mark.parametrize("body", ["{}", "[]", "3", "null", '{"data": null}', '{"data": {}}', '{"data": {"result": [[]]}}'])

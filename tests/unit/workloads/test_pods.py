@@ -33,7 +33,7 @@ def container(state: dict, **more: object) -> dict:
             container(
                 {"waiting": {"reason": "CrashLoopBackOff"}}, lastState={"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
             ),
-            "pod p: container app keeps ending (CrashLoopBackOff), last exit code 137 (OOMKilled)",
+            "pod p: container app keeps exiting (CrashLoopBackOff), last exit code 137 (OOMKilled)",
         ),
         (
             container({"terminated": {"exitCode": 1, "reason": "Error"}}),
@@ -62,7 +62,7 @@ def container(state: dict, **more: object) -> dict:
         ),
         (container({"running": {}}, started=False), "pod p: container app runs, but its startup probe does not pass"),
         ({"phase": "Failed", "reason": "Evicted", "message": "low on memory"}, "pod p: Evicted: low on memory"),
-        (container({"waiting": {"reason": "ContainerCreating"}}), "pod p: container app is being made (ContainerCreating)"),
+        (container({"waiting": {"reason": "ContainerCreating"}}), "pod p: container app is being created (ContainerCreating)"),
     ],
 )
 def test_reason_is_passed_on_in_words(status: dict, words: str):
@@ -86,7 +86,7 @@ def test_most_telling_reason_goes_first():
         pod("c", **container({"waiting": {"reason": "CrashLoopBackOff"}})),
     ]
 
-    assert pod_trouble(pods).words == "pod c: container app keeps ending (CrashLoopBackOff)"
+    assert pod_trouble(pods).words == "pod c: container app keeps exiting (CrashLoopBackOff)"
 
 
 def test_pods_that_are_being_deleted_are_not_asked():
@@ -122,7 +122,7 @@ def sidecar(started: bool) -> dict:
         (
             [{"name": "proxy", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}],
             READY,
-            "sidecar proxy keeps ending (CrashLoopBackOff)",
+            "sidecar proxy keeps exiting (CrashLoopBackOff)",
         ),
         ([{"name": "proxy", "state": {"terminated": {"exitCode": 0}}}], READY, "sidecar proxy ended, last exit code 0"),
         (

@@ -28,22 +28,18 @@ def sentence(gate: Gate, trial: Trial, found: Estimate, verdict: Verdict, weight
         weights: evidence of harm, of proof, and what is enough, as natural logarithms.
     """
     measure = trial.limits.name
-    text = f"{measure} of the new version is {_value(gate, trial, found.canary, trial.totals.canary, of='requests')}"
+    text = f"{measure} {_value(gate, trial, found.canary, trial.totals.canary, of='requests')}"
     if trial.limits.compares:
         text += f", stable {_value(gate, trial, found.stable, trial.totals.stable)}" if found.stable is not None else ""
         text += _compared(trial, found)
+    text += f", limit {trial.limits.in_words}"
     harm, proof, needed = (odds(powers_of_ten(weight)) for weight in weights)
-    in_words = trial.limits.in_words
     if verdict is Verdict.FAIL:
-        text += (
-            f"; that is beyond the limit, {in_words}: within it, chance does this in {harm} rollouts at most, {needed} is enough"
-        )
+        text += f"; at most {harm} versions within the limit ever looks this bad (fails at {needed})"
     elif verdict is Verdict.PASS:
-        text += (
-            f"; that is within the limit, {in_words}: beyond it, chance does this in {proof} rollouts at most, {needed} is enough"
-        )
+        text += f"; at most {proof} versions beyond the limit ever looks this good (passes at {needed})"
     else:
-        text += f"; not decided yet about the limit, {in_words}: {_undecided(trial, harm, proof, needed)}"
+        text += f"; undecided: {_undecided(trial, harm, proof, needed)}"
     return text + _bursts(trial)
 
 
@@ -87,27 +83,26 @@ def _compared(trial: Trial, found: Estimate) -> str:
 
 
 def _undecided(trial: Trial, harm: str, proof: str, needed: str) -> str:
-    text = f"{_so_far(harm, proof)}, {needed} is needed"
+    text = f"{_so_far(harm, proof)} ({needed} is needed)"
     still = trial.needed
     if still is None:
-        return f"{text}; the value is too near the limit to tell them apart" if trial.samples > 0 else text
+        return f"{text}; the value is too close to the limit to tell" if trial.samples > 0 else text
     requests, fails = still
     rate = trial.per_minute
-    time = f", {_minutes(requests / rate)} at the present rate," if rate > 0 else ""
+    time = f" ({_minutes(requests / rate)} at this rate)" if rate > 0 else ""
     way = "beyond" if fails else "within"
     if trial.limits.measure is Measure.RESTARTS:
-        return f"{text}; if it goes on so, about {words.number(requests, 2)} more pod-hours{time} show it {way} the limit"
+        return f"{text}; about {words.number(requests, 2)} more pod-hours like these{time} would show it {way} the limit"
     about = f"{float(f'{requests:.1e}'):,.0f}"
-    return f"{text}; if it goes on so, about {about} more requests{time} show it {way} the limit"
+    return f"{text}; about {about} more requests like these{time} would show it {way} the limit"
 
 
 def _so_far(harm: str, proof: str) -> str:
     """Say what speaks against a version and for it, each as `odds` writes it."""
     if harm == proof == NO_EVIDENCE:
-        return "nothing speaks against it yet, nor for it"
-    if harm == NO_EVIDENCE:
-        return f"nothing speaks against it, {proof} for it"
-    return f"{harm} speaks against it, {'nothing' if proof == NO_EVIDENCE else proof} for it"
+        return "no evidence either way yet"
+    against, inwards = ("none" if side == NO_EVIDENCE else side for side in (harm, proof))
+    return f"evidence against it {against}, for it {inwards}"
 
 
 def _minutes(value: float) -> str:
@@ -126,5 +121,5 @@ def _bursts(trial: Trial) -> str:
         return ""
     what = "slow requests" if trial.limits.of_latency else "bad requests"
     if trial.bursts_known:
-        return f"; {what} come in bursts, {words.number(factor, 1)} times as uneven as by chance, and count less for that"
-    return f"; until it is known whether {what} come in bursts, they count less"
+        return f"; {what} come in bursts, {words.number(factor, 1)} times as uneven as by chance, and count less"
+    return f"; {what} count less until it is known whether they come in bursts"

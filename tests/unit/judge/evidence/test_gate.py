@@ -87,9 +87,9 @@ class TestFail:
     @pytest.mark.parametrize(
         ("canary", "looks", "words"),
         [
-            (Tally(60, 1), 2, "nothing speaks against it yet, nor for it, 1 in 300 is needed"),
-            (Tally(60, 4), 4, "1 in 200 speaks against it, nothing for it, 1 in 300 is needed"),
-            (Tally(60, 0), 6, "nothing speaks against it, 1 in 73 for it, 1 in 300 is needed"),
+            (Tally(60, 1), 2, "no evidence either way yet (1 in 300 is needed)"),
+            (Tally(60, 4), 4, "evidence against it 1 in 200, for it none (1 in 300 is needed)"),
+            (Tally(60, 0), 6, "evidence against it none, for it 1 in 73 (1 in 300 is needed)"),
         ],
         ids=["neither", "against", "for"],
     )
@@ -100,7 +100,7 @@ class TestFail:
             judgement = rollout.look(canary, Tally(540, 5))
 
         assert Verdict.UNDECIDED is judgement.verdict
-        assert f"less than 1 point above stable: {words}" in judgement.message
+        assert f", limit less than 1 point above stable; undecided: {words}" in judgement.message
 
     def test_a_fault_is_told_with_its_numbers(self):
         """An SRE reads counts, both rates, the ratio with its interval, the limit and how sure it is."""
@@ -110,11 +110,9 @@ class TestFail:
 
         assert Verdict.FAIL is judgement.verdict
         both = "5.12% (154 of 3,000 requests), stable 0.978% (264 of 27,000)"
-        assert judgement.message.startswith(f"error rate of the new version is {both}: 5.2 times as high (interval ")
-        assert (
-            "; that is beyond the limit, less than 1 point above stable: within it, chance does this in 1 in " in judgement.message
-        )
-        assert judgement.message.endswith(" rollouts at most, 1 in 300 is enough")
+        assert judgement.message.startswith(f"error rate {both}: 5.2 times as high (interval ")
+        assert ", limit less than 1 point above stable; at most 1 in " in judgement.message
+        assert judgement.message.endswith(" versions within the limit ever looks this bad (fails at 1 in 300)")
 
     def test_it_is_seen_although_prometheus_is_away_now(self):
         """What was counted suffices, whatever the last reading says."""
@@ -148,9 +146,8 @@ class TestPass:
 
         assert Verdict.PASS is judgement.verdict
         assert judgement.clear
-        assert (
-            "; that is within the limit, less than 1 point above stable: beyond it, chance does this in 1 in " in judgement.message
-        )
+        assert ", limit less than 1 point above stable; at most 1 in " in judgement.message
+        assert " versions beyond the limit ever looks this good (passes at 1 in 300)" in judgement.message
 
     def test_all_limits_have_to_be_shown(self):
         """Far below a threshold, but no increase can be proven where there is none."""
@@ -371,7 +368,7 @@ class TestWords:
         judgement = rollout.look(Tally(25, 25), Tally(225, 2))
 
         assert Verdict.FAIL is judgement.verdict
-        assert "beyond the limit" in judgement.message
+        assert "ever looks this bad (fails at 1 in 300)" in judgement.message
 
     def test_the_verdict_that_it_moves_towards(self):
         """Three minutes of a bad version and of a good one: what is still needed is for Fail, and for Pass."""
@@ -457,7 +454,7 @@ def test_latencies_are_given_in_seconds_with_their_ratio():
         judgement = rollout.look(Tally(25, 0, tuple(v / 9 for v in over)), Tally(225, 0, tuple(over)), bounds=BOUNDS)
 
     assert judgement.stable == pytest.approx(judgement.canary)
-    assert "P99 latency of the new version is " in judgement.message
+    assert "P99 latency " in judgement.message
     assert judgement.clear
     assert replace(judgement, message="") != judgement
 
