@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import structlog
 from pydantic import ValidationError
@@ -15,10 +16,11 @@ from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import PolicyKind, ReleaseSpec, Traffic
 from tidegate.api.status import ReleaseStatus
 from tidegate.controller.autoscalers import Autoscalers
-from tidegate.controller.beside import own_service, services_around, user_service
+from tidegate.controller.beside import own_service, ports_of, services_around, user_service
 from tidegate.controller.questions import NOTHING, Answers
-from tidegate.controller.references import ReleaseKey
+from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
 from tidegate.controller.stored import in_words, request_of
+from tidegate.controller.views import Views, mark
 from tidegate.controller.workloads import orphans_of, pods_of, strangers_among, workload_around
 from tidegate.engine.plan import Role
 from tidegate.engine.routing import traffic_in_force
@@ -27,6 +29,7 @@ from tidegate.engine.snapshot import (
     PolicyView,
     ReleaseView,
     RouteView,
+    ServiceView,
     Snapshot,
     WorkloadView,
 )
@@ -36,12 +39,15 @@ from tidegate.runtime.clock import Clock
 from tidegate.runtime.errors import Terminal
 from tidegate.runtime.store import Object, Store
 from tidegate.traffic import services
+from tidegate.traffic.backends import own_name
 from tidegate.traffic.bindings import unfollowed
 from tidegate.traffic.router import Router
-from tidegate.traffic.selection import shared
+from tidegate.traffic.selection import Pods, shared
 from tidegate.workloads.observe import Workload, unsupported, workload_view
 
 log = structlog.get_logger(__name__)
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -86,24 +92,10 @@ class Read:
     wrong: str = ""
 
 
-@dataclass(frozen=True)
-class Viewed:
-    """A view that was made, and what it was made of: as long as that is the same, so is the view.
-
-    Attributes:
-        made_of: the objects by uid and version, and all else.
-        view: the view.
-    """
-
-    made_of: tuple[object, ...]
-    view: WorkloadView | RouteView
-
-
 class Gatherer:
     """Makes snapshots.
 
-    While a rollout is on, a Release is decided on at every look of its gates, and little of what is around it has changed: views of
-    the workload and of routes are kept for as long as it lasts.
+    Views of the workload, of Services and of routes are kept while a rollout is on.
 
     Args:
         store: the caches.
@@ -119,7 +111,7 @@ class Gatherer:
         self._warm_up, self._step_replicas_limit = warm_up, step_replicas_limit
         self._read: dict[str, Read] = {}
         self._forms: dict[str, dict[str, tuple[tuple[object, ...], float]]] = {}
-        self._viewed: dict[str, dict[str, Viewed]] = {}
+        self._views = Views(store)
 
     def look_round(
         self,
@@ -166,7 +158,7 @@ class Gatherer:
                 key,
                 release,
                 spec.traffic.service if spec.traffic is not None else None,
-                pods=pods_of(workload) if workload else None,
+                pods=self._pods(release, workload, status) if workload else None,
                 targets=status.stable_targets,
             ),
             former=services_around(
@@ -207,7 +199,6 @@ class Gatherer:
             known_since: since when the status is known here; None where that is of no concern.
         """
         spec, beside, workload = around.spec, around.services, around.workload
-        stable = status.stable.revision if status.stable else None
         selected, bound = answers.selected, answers.bound
         others = strangers_among(self._store, workload, selected) if workload and selected is not None else None
         apart = unfollowed(beside.name, bound) if beside and bound is not None else None
@@ -228,12 +219,10 @@ class Gatherer:
             policy=policy,
             workload=self._workload_view(around, status) if workload else None,
             orphans=tuple(rs["metadata"]["name"] for rs in around.orphans),
-            user_service=user_service(
-                self._store, beside, routes, stable=stable, endpoints=answers.endpoints, others=others, bound=bound
-            ),
+            user_service=self._user_service(around, routes, status, answers, others),
             former_service=services.user_view(around.former.user) if around.former else None,
-            stable_service=own_service(self._store, beside, Role.STABLE, routes),
-            canary_service=own_service(self._store, beside, Role.CANARY, routes),
+            stable_service=self._own_service(around, routes, status, Role.STABLE),
+            canary_service=self._own_service(around, routes, status, Role.CANARY),
             routes=routes,
             readings=readings,
             keep_held=keep_held,
@@ -246,38 +235,64 @@ class Gatherer:
     def _workload_view(self, around: Surroundings, status: ReleaseStatus) -> WorkloadView:
         workload = around.workload
         assert workload is not None
-        found = (workload.deployment, *workload.replica_sets, *(workload.pods or ()), *(workload.stable_pods or ()))
         asked = workload.stable, workload.pods is None, workload.stable_pods is None
-        made_of = (around.spec, workload.label_is_stale, *asked, *map(_mark, found))
-        view = self._view(around, "", made_of, status, lambda: workload_view(workload))
-        assert isinstance(view, WorkloadView)
+        pods = map(mark, (*(workload.pods or ()), *(workload.stable_pods or ())))
+        made_of = (around.spec, workload.label_is_stale, *asked, *_of_workload(workload), *pods)
+        view = self._view(around.release, "workload", made_of, status, lambda: workload_view(workload))
         return replace(view, autoscaler=self._autoscalers.view(workload.deployment, view.replica_sets))
 
-    def _view(
+    def _pods(self, release: Object, workload: Workload, status: ReleaseStatus) -> Pods:
+        if status.rollout is None:
+            return pods_of(workload)
+        return self._views.of(release, "pods", _of_workload(workload), lambda: pods_of(workload))
+
+    def _user_service(
         self,
         around: Surroundings,
-        name: str,
-        made_of: tuple[object, ...],
+        routes: tuple[RouteView, ...],
         status: ReleaseStatus,
-        make: Callable[[], WorkloadView | RouteView],
-    ) -> WorkloadView | RouteView:
-        """Return a view, the same one again where it would be made of the same."""
-        uid = around.release["metadata"]["uid"]
+        answers: Answers,
+        others: tuple[str, ...] | None,
+    ) -> ServiceView | None:
+        beside, stable = around.services, status.stable.revision if status.stable else None
+        if beside is None:
+            return None
+
+        def made() -> ServiceView | None:
+            return user_service(
+                self._store, beside, routes, stable=stable, endpoints=answers.endpoints, others=others, bound=answers.bound
+            )
+
+        if answers.endpoints is not None:
+            # What serves and where is looked at each time.
+            return made()
+        made_of = (*_of_services(around, beside), ports_of(routes), stable, others, answers.bound)
+        return self._view(around.release, "user's Service", made_of, status, made)
+
+    def _own_service(
+        self, around: Surroundings, routes: tuple[RouteView, ...], status: ReleaseStatus, role: Role
+    ) -> ServiceView | None:
+        beside = around.services
+        if beside is None:
+            return None
+        slices = self._store.versions_by_label("EndpointSlice", beside.namespace, SERVICE_OF_SLICE, own_name(beside.name, role))
+        made_of = (*_of_services(around, beside), ports_of(routes), slices)
+        return self._view(
+            around.release, f"{role} Service", made_of, status, lambda: own_service(self._store, beside, role, routes)
+        )
+
+    def _view(self, release: Object, name: str, made_of: tuple[object, ...], status: ReleaseStatus, make: Callable[[], V]) -> V:
         if status.rollout is None:
-            self._viewed.pop(uid, None)
+            self._views.forget(release["metadata"]["uid"])
             return make()
-        kept = self._viewed.setdefault(uid, {})
-        viewed, made_of = kept.get(name), (self._store.rewinds, *made_of)
-        if viewed is None or viewed.made_of != made_of:
-            viewed = kept[name] = Viewed(made_of, make())
-        return viewed.view
+        return self._views.of(release, name, made_of, make)
 
     def forget(self, uid: str) -> None:
         """Forget what was kept of an object that is gone."""
         self._autoscalers.forget(uid)
         self._read.pop(uid, None)
         self._forms.pop(uid, None)
-        self._viewed.pop(uid, None)
+        self._views.forget(uid)
 
     def _spec(self, obj: Object, model: type[ReleaseSpec | RolloutPolicySpec]) -> Read:
         uid, generation = obj["metadata"]["uid"], obj["metadata"].get("generation", 0)
@@ -327,8 +342,7 @@ class Gatherer:
 
         if route is None:
             return observed()
-        view = self._view(around, name, (around.spec, _mark(route), known), status, observed)
-        assert isinstance(view, RouteView)
+        view = self._view(around.release, f"route {name}", (around.spec, mark(route), known), status, observed)
         # Of one route, Releases of several Services each see their own rules.
         forms = self._forms.setdefault(route["metadata"]["uid"], {})
         form = (view.stage, view.weight, view.uniform, view.accepted)
@@ -340,10 +354,14 @@ class Gatherer:
         return replace(view, since=now - timedelta(seconds=self._clock.monotonic() - forms[service][1]))
 
 
-def _mark(obj: Object) -> tuple[str, str]:
-    """Return what tells an object in one version from all others."""
-    metadata = obj["metadata"]
-    return metadata["uid"], metadata["resourceVersion"]
+def _of_workload(workload: Workload) -> tuple[object, ...]:
+    return tuple(mark(obj) for obj in (workload.deployment, *workload.replica_sets))
+
+
+def _of_services(around: Surroundings, beside: services.Services) -> tuple[object, ...]:
+    """Return what the views of Services are made of, but for routes and endpoints."""
+    found = (beside.user, beside.stable, beside.canary)
+    return (*map(mark, found), beside.targets, *(_of_workload(around.workload) if around.workload else ()))
 
 
 def _release_view(around: Surroundings) -> ReleaseView:

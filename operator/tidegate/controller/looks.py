@@ -18,7 +18,7 @@ from tidegate.controller.references import ReleaseKey
 from tidegate.controller.watch import Watch
 from tidegate.engine.judging import fails
 from tidegate.engine.plan import Look
-from tidegate.engine.split import is_of_split
+from tidegate.engine.split import is_of_split, origin_of
 from tidegate.judge.reading import Reading
 from tidegate.prometheus.queries import Names
 from tidegate.runtime.clock import Clock, Moment
@@ -33,6 +33,9 @@ SHORTEST_TICK, LONGEST_TICK = 0.1, 3.0
 its turn at one of the ticks, so that those that were rolled out together are not looked at all at once."""
 LATE = timedelta(seconds=0.5)
 """A look that is taken no later than this after its tick is evaluated at that tick, so that it is still asked with the others."""
+TOGETHER = 0.05
+"""Seconds for which a reading waits for those of other looks of its Release that are under way: one decision for all. None that is
+beyond a limit waits."""
 RESUMED_WITHIN = timedelta(minutes=10)
 """After a longer time without an operator counters count anew: who knows what has become of them."""
 
@@ -134,11 +137,13 @@ class Looks:
         seen = {reading.gate: reading.at for reading in arrivals}
         for gate, at in wanted.items():
             if (key, gate) not in self._flying:
-                interval = watch.gates[gate].interval
-                due = max(at, seen[gate] + interval) if gate in seen else at
-                looked = gate in seen or gate in watch.states
+                # A look at the split goes with that of the gate that it comes from.
+                origin = origin_of(gate) if wanted.get(origin_of(gate)) == at else gate
+                interval = watch.gates[origin].interval
+                due = max(at, seen[origin] + interval) if origin in seen else at
+                looked = origin in seen or origin in watch.states
                 # One that comes sooner than the interval says does so because it must: it waits for no turn.
-                soon = gate in watch.states and due < watch.states[gate].at + interval
+                soon = origin in watch.states and due < watch.states[origin].at + interval
                 due = _in_turn(key, due, interval) if looked and not soon else _aligned(due, interval)
                 now = reckoned.wall_at(self._clock.monotonic())
                 self._scheduler.set((key, gate), self._first(key, watch, gate, due, now), reckoned)
@@ -238,8 +243,18 @@ class Looks:
             return
         beyond = failed and gate.on_breach is BreachAction.ROLLBACK and not gate.dry_run
         self._arrivals.setdefault(key, []).append(Arrival(reading, beyond, self._clock.monotonic()))
-        # What is beyond a limit waits for no other work.
-        self._arrived(key, Lane.URGENT if beyond else Lane.NORMAL)
+        if beyond:
+            # What is beyond a limit waits for no other work.
+            self._arrived(key, Lane.URGENT)
+        elif any((key, other) in self._flying for other in self._wanted.get(key, ())):
+            asyncio.get_running_loop().call_later(TOGETHER, self._arrived_late, key)
+        else:
+            self._arrived(key, Lane.NORMAL)
+
+    def _arrived_late(self, key: ReleaseKey) -> None:
+        """Bring a Release back for what has come in, unless it was decided on with what came after it."""
+        if key in self._arrivals:
+            self._arrived(key, Lane.NORMAL)
 
     async def _reading(self, gate: Gate, watch: Watch, at: datetime) -> Reading:
         if watch.split_at is not None and is_of_split(gate):

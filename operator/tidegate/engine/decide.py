@@ -89,7 +89,7 @@ def decide(snap: Snapshot, now: datetime) -> Plan:
         actions=tuple(write for write in writes if write not in away),
         notices=tuple(draft.notices),
         looks=looks,
-        split_looks=split.next_looks(draft),
+        split_looks=split.next_looks(draft, looks),
         due=min(draft.dues, default=None),
         inquire=draft.inquire,
         inquire_pods=draft.inquire_pods,

@@ -6,7 +6,7 @@ has traffic. Not latency: a gateway that goes through other Services opens new c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from tidegate.api.gate import Gate, Judge
@@ -45,6 +45,11 @@ def is_of_split(gate: Gate) -> bool:
     return gate.name.endswith(_SUFFIX)
 
 
+def origin_of(name: str) -> str:
+    """Return the name of the gate that one of those was made from; of any other gate its own."""
+    return name.removesuffix(_SUFFIX)
+
+
 def watched_since(status: ReleaseStatus) -> datetime | None:
     """Return since when a route is split that is looked at; None where it is not, or not any more."""
     rollout = status.rollout
@@ -59,12 +64,28 @@ def _watched(draft: Draft) -> tuple[Gate, ...]:
     return tuple(gate for gate in gates_of(draft.spec) if gate.name not in draft.rollout.split_harmless) if on else ()
 
 
-def next_looks(draft: Draft) -> tuple[Look, ...]:
-    """Return the next look for each: at the next multiple of its interval since the split."""
+def next_looks(draft: Draft, looks: Iterable[Look]) -> tuple[Look, ...]:
+    """Return the next look for each.
+
+    It goes with the next one of the gate that it comes from, so that both share requests and are decided on together; where that is
+    too far off, or there is none, it is at the next multiple of its interval since the split.
+
+    Args:
+        draft: the decision.
+        looks: the next ones of the policy's gates.
+    """
     since = watched_since(draft.status)
     if since is None:
         return ()
-    return tuple(Look(gate.name, since + ((draft.now - since) // gate.interval + 1) * gate.interval) for gate in _watched(draft))
+    with_gate = {look.gate: look.at for look in looks}
+
+    def at(gate: Gate) -> datetime:
+        found = with_gate.get(origin_of(gate.name))
+        if found is not None and found <= draft.now + gate.interval:
+            return found
+        return since + ((draft.now - since) // gate.interval + 1) * gate.interval
+
+    return tuple(Look(gate.name, at(gate)) for gate in _watched(draft))
 
 
 def split_is_judged(draft: Draft) -> bool:

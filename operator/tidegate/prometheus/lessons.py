@@ -26,6 +26,8 @@ _REMEMBERED = 600.0
 """Seconds for which a question that has to be asked alone is."""
 _MOST_REMEMBERED = 20_000
 _MOST_TOLERATED = 16
+_OFFSET = re.compile(r" offset [0-9a-z]{1,32}\b")
+"""How long ago a moment was: at each look it is longer ago."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,9 @@ class Question:
 
     @cached_property
     def mark(self) -> bytes:
-        """What it is remembered by, in place of its text."""
-        return blake2b(f"{self.most} {self.promql}".encode(errors="replace"), digest_size=16).digest()
+        """What it is remembered by, in place of its text; one that is asked again and again about a fixed moment is the same."""
+        text = _OFFSET.sub(" offset", self.promql)
+        return blake2b(f"{self.most} {text}".encode(errors="replace"), digest_size=16).digest()
 
 
 @dataclass(slots=True)

@@ -142,6 +142,11 @@ class Store:
             raise LookupError(f"label {label} is not indexed")
         return list(self._resolve(self._shelf.by_label(kind, namespace, label, value)))
 
+    def versions_by_label(self, kind: str, namespace: str, label: str, value: str) -> tuple[tuple[Key, int], ...]:
+        """What `by_label` would find, by key and resourceVersion; to name them takes no reading."""
+        found = ((key, self._shelf.entry(key)) for key in self._shelf.by_label(kind, namespace, label, value))
+        return tuple((key, entry.version) for key, entry in found if entry is not None)
+
     def labelled(self, label: str) -> Iterator[tuple[str, str, str]]:
         """Yield kind, namespace and value of a label for all that objects have; to name them takes no reading.
 
@@ -247,10 +252,12 @@ class Store:
         Args:
             keys: of what was let go of, whether it is known or not.
         """
-        for key in keys:
+        gone = [*keys]
+        for key in gone:
             self._shelf.let_go(key)
-        for key in [key for key, (entry, _) in self._recent.items() if self._shelf.entry(key) is not entry]:
-            del self._recent[key]
+        if gone:
+            for key in [key for key, (entry, _) in self._recent.items() if self._shelf.entry(key) is not entry]:
+                del self._recent[key]
 
     def newest(self, kind: str) -> int:
         """The highest resourceVersion seen of a kind; 0 if none."""

@@ -308,7 +308,7 @@ async def test_nothing_is_kept_of_objects_that_are_gone(stage: Stage) -> None:
     for obj in stage.api.objects.values():
         stage.gatherer.forget(obj["metadata"]["uid"])
 
-    assert ({}, {}, {}) == (stage.gatherer._read, stage.gatherer._forms, stage.gatherer._viewed)
+    assert ({}, {}, {}) == (stage.gatherer._read, stage.gatherer._forms, stage.gatherer._views._kept)
 
 
 async def test_views_are_made_once_of_the_same_objects(stage: Stage) -> None:
@@ -325,6 +325,28 @@ async def test_views_are_made_once_of_the_same_objects(stage: Stage) -> None:
     assert first.workload == second.workload
     assert (2, 5) == (second.workload.replicas, third.workload.replicas)
     assert first.routes == third.routes
+
+
+async def test_views_of_services_are_made_once_of_the_same_objects(stage: Stage) -> None:
+    """So are those of Services; what comes or goes among endpoints is seen at once, and so is what people write."""
+    stage.at_ten_percent()
+    first, second = snapshot(stage), snapshot(stage)
+    (path,) = (path for path in stage.api.objects if path.endswith(f"endpointslices/{NAME}-canary-x"))
+    slices = stage.api.objects[path]
+    stage.add({**slices, "endpoints": []})
+    third = snapshot(stage)
+    user = stage.api.objects[f"/api/v1/namespaces/{NAMESPACE}/services/{NAME}"]
+    stage.add({**user, "spec": {**user["spec"], "selector": {"app": "another"}}})
+    fourth = snapshot(stage)
+
+    assert first.user_service is second.user_service
+    assert first.stable_service is second.stable_service
+    assert first.canary_service is second.canary_service
+    assert first.canary_service is not None
+    assert third.canary_service is not None
+    assert (1, 0) == (first.canary_service.endpoints, third.canary_service.endpoints)
+    assert fourth.user_service is not None
+    assert not fourth.user_service.selects
 
 
 async def test_views_are_made_anew_after_history_went_back(stage: Stage) -> None:

@@ -51,6 +51,7 @@ class Prometheus:
         self.unprimed: set[str] = set()
         self.rests: dict[str, float] = {}
         self.resumed: list[tuple[str, datetime]] = []
+        self.late: dict[str, asyncio.Event] = {}
         self.answers = asyncio.Event()
         self.answers.set()
 
@@ -73,6 +74,8 @@ class Prometheus:
     ) -> Reading:
         self.asked.append((gate.name, revision, at))
         await self.answers.wait()
+        if gate.name in self.late:
+            await self.late[gate.name].wait()
         if gate.name in self.unprimed and not isinstance(self.values.get(gate.name), str):
             self.unprimed.discard(gate.name)
             return Reading(gate=gate.name, revision=revision, at=at)
@@ -308,6 +311,46 @@ async def test_gates_that_are_due_together_ask_at_the_same_instant(
 
     assert 1 == len({at for _, _, at in prometheus.asked})
     assert all(at <= clock.now() for _, _, at in prometheus.asked)
+
+
+async def test_looks_that_come_in_together_are_decided_on_together(
+    looks: Looks, clock: ManualClock, prometheus: Prometheus, arrived: list
+) -> None:
+    """Given two looks under way, the first that comes in waits a moment for the other; what may roll back does not."""
+    plan(looks, clock, ERRORS, SLOW)
+    clock.advance(5)
+    await settled(lambda: bool(arrived))
+    together = [arrival.reading.gate for arrival in looks.waiting(KEY)]
+    looks.decided(KEY)
+    brought, slow = len(arrived), asyncio.Event()
+    prometheus.values["errors"] = 0.5
+    prometheus.late["slow"] = slow
+    plan(looks, clock, ERRORS, SLOW)
+    clock.advance(5)
+    await settled(lambda: len(arrived) > brought)
+    alone = [arrival.reading.gate for arrival in looks.waiting(KEY)]
+    slow.set()
+
+    assert ["errors", "slow"] == sorted(together)
+    assert 1 == brought
+    assert ["errors"] == alone
+    assert (KEY, Lane.URGENT) == arrived[brought]
+
+
+async def test_a_look_at_the_split_goes_with_that_of_its_gate(
+    looks: Looks, clock: ManualClock, prometheus: Prometheus, arrived: list
+) -> None:
+    """Wherever the gate has its turn, both are asked at the same instant."""
+    beside = ERRORS.model_copy(update={"name": "errors/split"})
+    state = GateStatus(name="errors", verdict=Verdict.PASS, limit="", samples=0, message="", at=clock.now())
+    watch = Watch({"errors": ERRORS, beside.name: beside}, NAMES, "bbbb", None, states={"errors": state})
+    at = clock.now() + timedelta(seconds=10)
+    looks.plan(KEY, [Look("errors", at), Look(beside.name, at)], watch, Moment.of(clock))
+    clock.advance(10)
+    await settled(lambda: bool(arrived))
+
+    assert ["errors", "errors/split"] == sorted(gate for gate, *_ in prometheus.asked)
+    assert 1 == len({instant for *_, instant in prometheus.asked})
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,16 @@ def test_it_is_looked_at_before_the_new_version_has_traffic():
     assert [look.gate for look in world.last.plan.split_looks] == ["errors/split"]
 
 
+def test_it_is_looked_at_with_the_gate_that_it_comes_from():
+    """Once the gate is looked at, both looks are due at the same instant: they share requests, and are decided on together."""
+    world = splitting()
+    assert world.crank(60, until=lambda: world.status.weight == 10 and bool(world.status.gates))
+
+    plan = world.last.plan
+
+    assert [look.at for look in plan.looks] == [look.at for look in plan.split_looks]
+
+
 @pytest.mark.parametrize("weight", [0, 10])
 def test_requests_that_fail_since_the_split_take_it_back(weight: int):
     """When stable's requests fail since the split, the route is as it was within seconds, and v2 waits for retry."""

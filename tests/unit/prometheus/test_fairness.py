@@ -135,6 +135,22 @@ class TestCompany:
 
         assert sizes == [1, 1, 2]
 
+    async def test_a_question_about_a_fixed_moment_is_the_same_at_each_look(self, prometheus, connect):
+        """How long ago that was changes its text; that it is quick is known all the same."""
+        prometheus.gives_value("1")
+        sizes: list[int] = []
+        batcher = Batcher(connect(prometheus.address), requested=lambda _, size: sizes.append(size), collecting=0.002)
+
+        for at in (30, 40):
+            prometheus.gives_value("1", to=f"q-a offset {at}s500ms")
+            prometheus.gives_value("1", to=f"q-b offset {at}s500ms")
+            assert all(
+                isinstance(answer, Result)
+                for answer in await self.ask(batcher, f"a offset {at}s500ms", f"b offset {at}s500ms", at=at)
+            )
+
+        assert sizes == [1, 1, 2]
+
     def test_what_was_late_is_asked_apart_from_others(self):
         """Whose it was is not known: so each namespace is asked for itself, and the quick ones are joined again."""
         lessons = Lessons(Clock())
