@@ -12,7 +12,7 @@ WORKERS ?= 4
 
 SIMULATED := --policy examples/policy-seed.yaml --fault 5 --onset 30m --runs 10
 
-.PHONY: help sbom simulate demo demo-programs test lint types layers unit cluster-tests audit fuzz crds image-check bench soak bench-handover bench-judge bench-batching bench-budgets bench-fairness faults field autoscaler lock clean
+.PHONY: help sbom simulate demo demo-programs test lint types layers unit cluster-tests audit fuzz crds image-check bench soak bench-handover bench-large bench-judge bench-batching bench-budgets bench-fairness faults field autoscaler lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -59,7 +59,7 @@ unit: $(READY) ## Tests that need no cluster
 
 cluster-tests: $(READY) ## All tests, on a local cluster that is taken down afterwards
 	$(BIN)/tidegate-sandbox build
-	$(BIN)/tidegate-sandbox run -- $(BIN)/pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered --cov-report=json:build/coverage.json
+	$(BIN)/tidegate-sandbox run -- $(BIN)/pytest -n $(WORKERS) --dist loadgroup --durations 30 --durations-min 10 --cov --cov-report=term:skip-covered --cov-report=json:build/coverage.json
 	$(BIN)/python tests/coverage_floor.py build/coverage.json
 
 audit: ## Look pinned dependencies up in the advisories of the package index; STRICT=1 fails where it serves none
@@ -86,6 +86,9 @@ soak: $(READY) ## Half an hour of rollouts over 1,000 Releases on a local cluste
 
 bench-handover: $(READY) ## Measure how long nobody works when one of two operators ends (3 minutes); writes bench/results
 	$(BIN)/tidegate-sandbox run --parts api,controllers -- $(BIN)/python bench/handover.py
+
+bench-large: $(READY) ## Measure what 300 Deployments of 0.8 MB cost that no Release names (3 minutes)
+	$(BIN)/tidegate-sandbox run --parts api,controllers,kwok -- env TIDEGATE_LARGE=300 $(BIN)/pytest -s tests/api/test_large_objects.py -k costs_little
 
 bench-judge: $(READY) ## Measure the judge: false alarms, detection, speed (20 minutes); writes bench/results and docs/judge-results.md
 	$(BIN)/python -m bench.judge
