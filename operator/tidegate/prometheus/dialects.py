@@ -17,7 +17,7 @@ LATENCY_OFFSET = {"latency_offset": "1s"}
 """Parameter that has VictoriaMetrics show what it has: by default it shows the state of 30 s ago, which is what dashboards want
 (https://docs.victoriametrics.com/#query-latency). Others need not know it, and a strict proxy may refuse what it does not know."""
 
-_STATS = re.compile(rb'\},\s*+"stats":\s*+\{\s*+"seriesFetched"')
+_STATS = re.compile(r'\},\s*+"stats":\s*+\{\s*+"seriesFetched"')
 """What VictoriaMetrics writes after the data of each answer. No label can: quotes in one are escaped."""
 _TAIL = 256
 """Bytes from the end of an answer within which that begins."""
@@ -29,7 +29,7 @@ _TOO_LONG = re.compile(r"too long query; got [0-9]{1,9} bytes; mustn't exceed `-
 
 def of_victoria(body: bytes) -> bool:
     """Whether an answer to a query is one of VictoriaMetrics, by how it ends."""
-    return _STATS.search(body, max(0, len(body) - _TAIL)) is not None
+    return _STATS.search(body[-_TAIL:].decode(errors="replace")) is not None
 
 
 def without_native(query: str) -> str:
