@@ -177,6 +177,8 @@ class Cluster:
         self.numbers: dict[str, str] = {}
         """The number of the port of an image's pods. Default: 8080."""
         self.router_delay = 0.5
+        self.delay = 0.0
+        """Seconds by which the data plane may be behind the router's word."""
         self.router_works = True
         self.behind: set[str] = set()
         """Services whose slices the controller has not got to yet."""
@@ -401,4 +403,6 @@ class Cluster:
     def _sync_router(self) -> None:
         for route in self.routes.values():
             if route.accepted != route.generation and self.router_works and self.now >= route.changed_at + self.router_delay:
-                route.accepted, route.accepted_at, route.in_force = route.generation, self.now, route.backends
+                route.accepted, route.accepted_at = route.generation, self.now
+            if route.accepted == route.generation and self.now >= route.accepted_at + self.delay:
+                route.in_force = route.backends

@@ -54,9 +54,11 @@ class Rollouts(RuleBasedStateMachine):
         pin=st.booleans(),
         admission=st.sampled_from([True, True, False]),
         adopted=st.sampled_from([True, True, True, False]),
+        delay=st.sampled_from([0.0, 0.0, 0.0, 2.5]),
     )
-    def begin(self, routes: tuple[str, ...], pin: bool, admission: bool, adopted: bool) -> None:
+    def begin(self, routes: tuple[str, ...], pin: bool, admission: bool, adopted: bool, delay: float = 0.0) -> None:
         self.world = World(POLICY, routes=routes, pin=pin, admission=admission)
+        self.world.cluster.delay = delay
         self.oracle = Oracle(self.world)
         self.asked = 0
         if adopted:

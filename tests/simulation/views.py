@@ -78,7 +78,7 @@ def shifted(originals: Backends, stage: RouteStage, weight: int) -> Backends:
     return tuple(found)
 
 
-def route_view(name: str, route: Route | None, known: tuple[OriginalRule, ...]) -> RouteView:
+def route_view(name: str, route: Route | None, known: tuple[OriginalRule, ...], delay: float = 0) -> RouteView:
     """Return what the engine sees of a route."""
     if route is None:
         return RouteView(name=name, exists=False, matches=False, accepted=False)
@@ -95,11 +95,12 @@ def route_view(name: str, route: Route | None, known: tuple[OriginalRule, ...]) 
         stage=stage,
         weight=weight_of(route.backends),
         accepted=accepted,
-        since=at(route.accepted_at) if heard else None,
+        since=at(route.accepted_at + delay) if heard else None,
         trouble=route.trouble,
         originals=originals,
         silent=(route.mute,) if route.mute else (),
         heard=heard,
+        controllers=frozenset({"example.com/gateway"} if heard else ()),
     )
 
 

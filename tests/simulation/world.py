@@ -221,7 +221,7 @@ class World:
             stable_service=own_view(STABLE, seen, self.status) if traffic is not None else None,
             canary_service=own_view(CANARY, seen, self.status) if traffic is not None else None,
             routes=tuple(
-                route_view(name, seen.routes.get(name), self.status.original_rules)
+                route_view(name, seen.routes.get(name), self.status.original_rules, self.cluster.delay)
                 for name in (self.route_names if traffic is not None else ())
             ),
             readings=tuple(self.readings),

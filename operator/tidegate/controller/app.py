@@ -140,6 +140,7 @@ class App:
             router,
             clock=clock,
             warm_up=config.warm_up.total_seconds(),
+            delays=config.delays,
             step_replicas_limit=config.step_replicas_limit,
         )
         self._reconciler = Reconciler(

@@ -37,6 +37,12 @@ class LogLevel(StrEnum):
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 
 
+Controller = Annotated[str, Field(pattern=r"^[^/ ]+/[^ ]+$", max_length=253)]
+DELAYS = {"traefik.io/gateway-controller": timedelta(seconds=2.5)}
+"""Of controllers that say so before their data planes have a route: Traefik takes changes in every 2 s (providersThrottleDuration),
+and its word comes at once."""
+
+
 class LeaderElection(BaseModel):
     """How one of several operators is chosen that works, while the others stand by.
 
@@ -83,6 +89,7 @@ class Config(BaseModel):
         probe_port: port of /healthz and /readyz alone; 0 takes a free one.
         workers: how many Releases are worked on at once.
         warm_up: how long a backend stands in a route at weight 0 before it gets weight; longer for slow data planes.
+        data_plane_delays: how long data planes may be behind the word of their controllers, by the controllers' names.
         step_replicas_limit: pods that a step may ask for although its Deployment has fewer; a step always gets as many as that has.
         status_heartbeat: how often the numbers of gates are written into a status in which nothing else has changed.
         log_level: how much is logged.
@@ -102,11 +109,17 @@ class Config(BaseModel):
     probe_port: Annotated[int, Field(ge=0, le=65535)] = 8081
     workers: Annotated[int, Field(ge=1, le=64)] = 8
     warm_up: Duration = timedelta(seconds=1.5)
+    data_plane_delays: dict[Controller, Duration] = {}
     step_replicas_limit: Annotated[int, Field(ge=0, le=10_000)] = 0
     status_heartbeat: Duration = timedelta(seconds=60)
     log_level: LogLevel = LogLevel.INFO
     leader_election: LeaderElection = LeaderElection()
     state_directory: Path | None = None
+
+    @property
+    def delays(self) -> dict[str, float]:
+        """Return by how many seconds data planes may be behind, with what is known of controllers that are not named."""
+        return {name: delay.total_seconds() for name, delay in (DELAYS | self.data_plane_delays).items()}
 
 
 def load(path: Path | None) -> Config:

@@ -102,13 +102,23 @@ class Gatherer:
         router: reads routes.
         clock: the time.
         warm_up: seconds that a route must have been seen in a form before the next.
+        delays: seconds by which data planes may be behind the word of their controllers, by the controllers' names.
         step_replicas_limit: pods that a step may have although its Deployment has fewer.
     """
 
-    def __init__(self, store: Store, router: Router, *, clock: Clock, warm_up: float, step_replicas_limit: int = 0) -> None:
+    def __init__(
+        self,
+        store: Store,
+        router: Router,
+        *,
+        clock: Clock,
+        warm_up: float,
+        delays: Mapping[str, float] | None = None,
+        step_replicas_limit: int = 0,
+    ) -> None:
         self._store, self._router, self._clock = store, router, clock
         self._autoscalers = Autoscalers(store, clock=clock)
-        self._warm_up, self._step_replicas_limit = warm_up, step_replicas_limit
+        self._warm_up, self._step_replicas_limit, self._delays = warm_up, step_replicas_limit, delays or {}
         self._read: dict[str, Read] = {}
         self._forms: dict[str, dict[str, tuple[tuple[object, ...], float]]] = {}
         self._views = Views(store)
@@ -351,7 +361,8 @@ class Gatherer:
             return view
         if forms.get(service, (None,))[0] != form:
             forms[service] = (form, self._clock.monotonic())
-        return replace(view, since=now - timedelta(seconds=self._clock.monotonic() - forms[service][1]))
+        delay = max((self._delays.get(name, 0.0) for name in view.controllers), default=0.0)
+        return replace(view, since=now - timedelta(seconds=self._clock.monotonic() - forms[service][1] - delay))
 
 
 def _of_workload(workload: Workload) -> tuple[object, ...]:

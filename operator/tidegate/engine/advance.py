@@ -46,6 +46,8 @@ def first_step_begins(draft: Draft) -> bool:
         )
         draft.wait_for(Wait.ROUTE_PREPARED, silence(waiting) or named)
         return False
+    if not draft.has_arrived("the route"):
+        return False
     if not draft.rollout.skip_to_end and (blocked := gates.held(draft)):
         draft.wait_for(Wait.GATE, blocked)
         return False
@@ -242,6 +244,8 @@ def hold_begins(draft: Draft) -> bool:
         return False
     if not draft.routes_carry(step.weight):
         _wait_for_route(draft, f"for the route to carry {step.weight}%")
+        return False
+    if not draft.has_arrived(f"{step.weight}%"):
         return False
     if step.weight == 0 and not _pods_ready(draft):
         _wait_for_pods(draft)

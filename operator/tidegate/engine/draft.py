@@ -225,6 +225,20 @@ class Draft:
             return route.since
         return self.snap.release.deleting if self.patience_is_over() else None
 
+    def has_arrived(self, what: str) -> bool:
+        """Whether the data planes of all routes have them as they are, as far as is known; says that they are waited for if not.
+
+        Args:
+            what: what they are to have, for people.
+        """
+        moments = [route.since for route in self.routes if route.since is not None and route.since > self.now]
+        for moment in moments:
+            self.wake(moment)
+        if moments:
+            names = ", ".join(sorted({name for route in self.routes for name in route.controllers}))
+            self.wait_for(Wait.DATA_PLANE, f"for the data plane of {names} to have {what}: it may be behind its word")
+        return not moments
+
     def patience_is_over(self) -> bool:
         """Whether the Release has been deleted for so long that it is let go, whatever does not answer."""
         deleting = self.snap.release.deleting

@@ -145,7 +145,7 @@ def drained(draft: Draft) -> datetime | None:
         moments.append(seen)
     # A tool may write a route back for ever: whichever way it leads then, it does not lead to them.
     kept_out = draft.rollout.written_over and _is_pinned_to_stable(draft)
-    return (began if kept_out else max(moments)) + draft.spec.drain
+    return max(*moments, began + draft.spec.drain) if kept_out else max(moments) + draft.spec.drain
 
 
 def _is_pinned_to_stable(draft: Draft) -> bool:

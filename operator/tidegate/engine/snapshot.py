@@ -241,7 +241,8 @@ class RouteView:
         uniform: whether all matching rules are at one stage with one weight and in the form that the operator writes.
         weight: the canary's share in percent at the stage SPLIT; 0 otherwise.
         accepted: every parent says Accepted and ResolvedRefs for the current generation.
-        since: from when on it has been seen in this form and accepted by those parents that speak; None while it is not.
+        since: from when on it has been seen in this form and accepted by those parents that speak, and their data planes have it as
+            far as is known: that may be to come. None while it is not accepted.
         trouble: what its parents say against it, in their words.
         originals: the backends of its matching rules as the user wrote them; read where the user's own are there to be read.
         traces: it is as its users wrote it, and yet the API server still has us as the last to write it: their next apply would be
@@ -249,6 +250,7 @@ class RouteView:
         ports: numbers of the Service's ports that its matching rules name.
         silent: parents that have said nothing about it as it is now, by kind and name.
         heard: at least one parent has accepted it as it is now.
+        controllers: names of the controllers that have.
     """
 
     name: str
@@ -265,6 +267,7 @@ class RouteView:
     ports: frozenset[int] = frozenset()
     silent: tuple[str, ...] = ()
     heard: bool = False
+    controllers: frozenset[str] = frozenset()
 
     @property
     def in_force(self) -> bool:

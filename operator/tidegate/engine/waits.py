@@ -83,6 +83,7 @@ class Wait(Enum):
         "the only parents that the route has, of which none says anything",
         why="a router that is away is no fault of the version, and to go back would need its word as well",
     )
+    DATA_PLANE = Terms("time: how long a controller's data plane may be behind its word", Bound.SECONDS)
     OWN_SERVICES = Terms("the controller of EndpointSlices, or stable's pods", Bound.ROUTE)
     PODS = Terms("the pods of the new version", Bound.PODS)
     LOSS_EXPLAINED = Terms("the pods' own words", Bound.SECONDS)

@@ -37,12 +37,14 @@ class Acceptance:
         trouble: what parents say against it, in their words.
         silent: parents that have said nothing about it as it is now, neither for nor against it, by kind and name.
         heard: at least one has accepted it.
+        controllers: names of the controllers that say so.
     """
 
     accepted: bool = False
     trouble: str = ""
     silent: tuple[str, ...] = ()
     heard: bool = False
+    controllers: frozenset[str] = frozenset()
 
 
 def observe(
@@ -92,6 +94,7 @@ def observe(
         ports=frozenset(_ports(route, names)),
         silent=said.silent,
         heard=said.heard,
+        controllers=said.controllers,
     )
 
 
@@ -189,18 +192,21 @@ def acceptance(route: Mapping[str, Any]) -> Acceptance:
     entries: dict[tuple[object, ...], list[Mapping[str, Any]]] = {}
     for parent in parents:
         entries.setdefault(_parent_key(parent["parentRef"], namespace), []).append(parent)
-    fine, silent, troubles = 0, [], []
+    fine, silent, troubles, controllers = 0, [], [], set[str]()
     for reference in wanted:
         name = f"{reference.get('kind') or 'Gateway'} {reference['name']}"
-        found = _counting(entries.get(_parent_key(reference, namespace), ()), generation)
+        of_parent = entries.get(_parent_key(reference, namespace), ())
+        found = _counting(of_parent, generation)
         against = [words for conditions in found for words in _against(conditions)]
         if any(_accepts(conditions) for conditions in found):
             fine += 1
+            controllers |= {str(entry.get("controllerName")) for entry in of_parent if _is_of(entry, generation)}
         elif against:
             troubles += [f"{name}: {words}" for words in against]
         else:
             silent.append(name)
-    return Acceptance(accepted=fine == len(wanted), trouble="; ".join(troubles), silent=tuple(silent), heard=fine > 0)
+    trouble = "; ".join(troubles)
+    return Acceptance(fine == len(wanted), trouble, tuple(silent), heard=fine > 0, controllers=frozenset(controllers))
 
 
 def _counting(entries: Iterable[Mapping[str, Any]], generation: int) -> list[dict[str, Json]]:
@@ -214,6 +220,10 @@ def _counting(entries: Iterable[Mapping[str, Any]], generation: int) -> list[dic
             states = any(c.get("observedGeneration") is not None for c in current.values())
             (said if states else unsaid).append(current)
     return said or unsaid
+
+
+def _is_of(entry: Mapping[str, Any], generation: int) -> bool:
+    return any(_is_current(condition, generation) for condition in entry.get("conditions") or ())
 
 
 def _accepts(conditions: Mapping[str, Json]) -> bool:

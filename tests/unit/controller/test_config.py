@@ -190,6 +190,15 @@ def test_what_can_be_read_on_its_way(load, address, expected):
     assert load(f"connections: [{{name: a, address: '{address}'}}]")["a"].in_clear is expected
 
 
+def test_delays_of_data_planes(tmp_path):
+    """Traefik's is known; what the configuration says of any controller goes before."""
+    path = tmp_path / "config.yaml"
+    path.write_text("dataPlaneDelays: {example.com/gateway: 30s, traefik.io/gateway-controller: 500ms}")
+
+    assert config.Config().delays == {"traefik.io/gateway-controller": 2.5}
+    assert config.load(path).delays == {"example.com/gateway": 30, "traefik.io/gateway-controller": 0.5}
+
+
 @pytest.mark.parametrize("timeout", ["0s", "50ms", "2m"])
 def test_timeouts_have_bounds(problem, timeout):
     """Neither never nor for ever."""

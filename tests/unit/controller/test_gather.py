@@ -10,11 +10,12 @@ import pytest
 
 from tidegate.api.names import LABEL_RELEASE, Reason
 from tidegate.api.status import OriginalRule, PortStatus, ReleaseStatus, RevisionStatus
-from tidegate.controller.gather import Surroundings
+from tidegate.controller.gather import Gatherer, Surroundings
 from tidegate.controller.questions import Answers
 from tidegate.controller.stored import stored_status
 from tidegate.engine.snapshot import Owner, RouteStage, ServiceView, Snapshot, Verb
 from tidegate.runtime.errors import Terminal
+from tidegate.traffic.router import HTTPRouteRouter
 from unit.controller import objects
 from unit.controller.objects import NAME, NAMESPACE, Json
 from unit.controller.stage import DEPLOYMENT_PATH, KEY, PATH, Stage
@@ -274,6 +275,14 @@ async def test_route_is_known_since_it_took_its_form(stage: Stage) -> None:
     assert (NOW, NOW) == (first.since, second.since)
     assert refused.since is None
     assert later == again.since
+
+
+async def test_route_is_in_force_when_its_data_plane_has_it(stage: Stage) -> None:
+    """Given a controller that is known to speak before its data plane has a route, that has it so much later."""
+    stage.at_ten_percent()
+    stage.gatherer = Gatherer(stage.store, HTTPRouteRouter(), clock=stage.clock, warm_up=1.5, delays={"x": 2.5})
+
+    assert snapshot(stage).routes[0].since == NOW + timedelta(seconds=2.5)
 
 
 async def test_route_of_two_services_has_a_form_for_each(stage: Stage) -> None:

@@ -413,3 +413,18 @@ def test_weight_waits_for_what_stands_in_the_way():
 
     world.blockers = ()
     reach(world, 5)
+
+
+def test_a_hold_is_counted_from_when_the_data_plane_has_the_weight():
+    """Given a controller that speaks 3 s before its data plane has a route, hold and drain begin 3 s after its word."""
+    world = idle(policy(step(50, "10s"), step(100), drain="4s", bake="5s"))
+    world.cluster.delay = 3.0
+    world.apply("v2")
+    assert world.crank(60, until=lambda: world.status.step is not None and world.status.step.since is not None)
+    accepted = world.cluster.routes["web"].accepted_at
+
+    assert world.status.step.since >= at(accepted + 3)
+    assert world.status.rollout.split_at >= at(3)
+    world.ask("rollback/1")
+    assert world.crank(60, until=lambda: canary(world)[1] == 0)
+    assert world.now >= world.cluster.routes["web"].accepted_at + 3 + 4

@@ -211,6 +211,16 @@ def pods_that_crash() -> World:
     return world
 
 
+@of(Wait.DATA_PLANE)
+def a_data_plane_that_is_behind_the_word_of_its_controller() -> World:
+    world = idle(policy(*LONG))
+    world.cluster.delay = 3.0
+    world.apply("v2")
+    world.crank(30, until=lambda: world.status.weight == 50)
+    world.crank(2)
+    return world
+
+
 @of(Wait.REMOVAL)
 def a_permission_that_is_taken_away() -> World:
     world = at_weight(50, policy(*STEPS))

@@ -462,6 +462,14 @@ def test_parent_that_has_said_nothing_is_named():
     assert (said.accepted, said.silent, said.heard) == (False, ("Gateway internal",), True)
 
 
+def test_controllers_that_have_accepted_are_known_by_name():
+    """Given two parents, the controllers count that accept the present generation, and not those that were there before."""
+    old = entry("public", "old.example/gateway", generation=6)
+    said = acceptance(of_two(old, entry("public", "new.example/gateway", generation=7), parents=("public", "internal")))
+
+    assert said.controllers == {"new.example/gateway"}
+
+
 def test_parent_that_is_behind_is_silent():
     """What was said of an earlier generation is no word on this one."""
     said = acceptance(of_two(entry("public", "a.example/gateway", generation=6)))
