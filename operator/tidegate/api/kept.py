@@ -74,14 +74,16 @@ def _begun_anew(gate: Mapping[str, Any]) -> Json:
     return {"evidence": {"since": gate.get("at"), "state": UNREADABLE}}
 
 
-@lru_cache(maxsize=1024)
 def _text(document: bytes) -> str:
     return base64.b64encode(zlib.compress(document, 6)).decode()
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=32)
 def _read(text: str) -> Json | None:
-    """Return what a text has; None where it is none of ours. Nobody may change what is returned."""
+    """Return what a text has; None where it is none of ours. Nobody may change what is returned.
+
+    A status is read a few times in a row, or not for long: those of a thousand would take twelve megabytes.
+    """
     try:
         unpacking = zlib.decompressobj()
         document = unpacking.decompress(base64.b64decode(text, validate=True), LONGEST)

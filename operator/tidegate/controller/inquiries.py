@@ -46,6 +46,7 @@ class Matter:
         longest: seconds between two readings at most; each time it takes twice as long as the time before.
         at_ease: seconds between two readings while nothing that was read stands in anybody's way.
         optional: whether one who may not read them takes it that there are none.
+        owners_alone: nothing is kept of an object but who it belongs to, and whether it is over.
     """
 
     what: str
@@ -56,6 +57,7 @@ class Matter:
     longest: float = 5.0
     at_ease: float = 600.0
     optional: bool = False
+    owners_alone: bool = False
 
 
 REASONS = Matter("pods of a version", PODS, LABEL_POD_TEMPLATE_HASH, patience=3.0)
@@ -65,7 +67,7 @@ STABLE_REASONS = Matter("pods of stable", PODS, LABEL_POD_TEMPLATE_HASH, patienc
 where nodes are away they are those of many Releases at once."""
 USER_ENDPOINTS = Matter("endpoints", ENDPOINT_SLICES, SERVICE_OF_SLICE, patience=1.0, at_once=True)
 """The endpoints of the user's Service, which a route is to be put back to; those of the operator's own are watched."""
-SELECTED = Matter("selected pods", PODS, "", patience=1.0, at_once=True, longest=30.0, optional=True)
+SELECTED = Matter("selected pods", PODS, "", patience=1.0, at_once=True, longest=30.0, optional=True, owners_alone=True)
 """The pods that the user's Service selects, whoever they belong to."""
 BOUND = Matter("objects bound to a Service by name", None, "", patience=1.0, at_once=True, longest=60.0)
 """What names the user's Service, see `controller/bindings.py`."""
@@ -182,8 +184,8 @@ class Inquiries:
     async def _list(self, namespace: str, value: str) -> list[Object]:
         assert self._matter.resource is not None
         path, label = self._matter.resource.path(namespace), self._matter.label
-        selector = f"{label}={value}" if label else value
-        return (await self._cluster.list(path, label_selector=selector, within=5.0, slim=_slim)).items
+        selector, slim = f"{label}={value}" if label else value, _owned if self._matter.owners_alone else _slim
+        return (await self._cluster.list(path, label_selector=selector, within=5.0, slim=slim)).items
 
 
 def _slim(obj: Object) -> Object:
@@ -194,6 +196,15 @@ def _slim(obj: Object) -> Object:
         kinds = [{name: container[name] for name in ("name", "restartPolicy") if name in container} for container in init]
         slim["spec"] = {"initContainers": kinds}
     return slim
+
+
+def _owned(obj: Object) -> Object:
+    """Keep of a pod what tells whose it is: its whole status takes ten kilobytes."""
+    had = obj["metadata"]
+    metadata = {name: had[name] for name in ("namespace", "name", "uid", "deletionTimestamp", "ownerReferences") if name in had}
+    # Metadata is not compared with the reading before.
+    told = {"uid": had.get("uid"), "ending": "deletionTimestamp" in had}
+    return {"metadata": metadata, **told, "status": {"phase": (obj.get("status") or {}).get("phase")}}
 
 
 def _content(items: list[Object]) -> list[Object]:

@@ -8,7 +8,6 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-import orjson
 import structlog
 
 from tidegate.api.kept import opened
@@ -17,7 +16,7 @@ from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.status import ConditionStatus, ReleaseStatus
 from tidegate.cluster.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid
 from tidegate.controller.stored import stored_status
-from tidegate.controller.writes import Weight, weigh
+from tidegate.controller.writes import Gist, Weight, fingerprint, weigh
 from tidegate.engine.snapshot import Blocker
 from tidegate.runtime.errors import Retry, Terminal
 from tidegate.runtime.store import Change, Object
@@ -42,7 +41,7 @@ class Memory:
         uid: which object this is about; another one of the same name begins anew.
         status: the status that was decided last; what is stored may lag behind it in its numbers. None before the first decision.
         offered: what was sent last to be stored, in its wire form; None once it is stored.
-        sent: what was stored last, as a fingerprint: the wire form of a status takes twenty kilobytes.
+        sent: what was stored last, as fingerprints: the wire form of a status takes twenty kilobytes.
         stored: what the API server made of it, likewise. Another operator's or a person's status is told by it.
         since: when the status was read from what is stored, on the monotonic clock; a process before may have decided more.
         unsaved: the status that was decided last could not be stored, or is to be stored later: it counts, and not what is stored.
@@ -58,7 +57,7 @@ class Memory:
     uid: str
     status: ReleaseStatus | None = None
     offered: Mapping[str, Any] | None = None
-    sent: int | None = None
+    sent: Gist | None = None
     stored: int | None = None
     since: float = float("-inf")
     unsaved: bool = False
@@ -70,6 +69,7 @@ class Memory:
     offset: float | None = None
     breached: float | None = None
     _wired: tuple[ReleaseStatus | None, dict[str, Any]] | None = None
+    _gist: tuple[dict[str, Any], Gist] | None = None
 
     @property
     def wire(self) -> dict[str, Any]:
@@ -89,12 +89,12 @@ class Memory:
             now: the time, on the monotonic clock.
         """
         current = release.get("status") or {}
-        if self.status is not None and (self.unsaved or _fingerprint(current) == self.stored):
+        if self.status is not None and (self.unsaved or fingerprint(current) == self.stored):
             return self.status
         if self.status is not None:
             metadata = release["metadata"]
             log.warning("the status was changed by somebody else", release=metadata["name"], namespace=metadata["namespace"])
-        self.status, self.sent, self.stored, self.since = _shared(stored_status(release)), None, _fingerprint(current), now
+        self.status, self.sent, self.stored, self.since = _shared(stored_status(release)), None, fingerprint(current), now
         return self.status
 
     def stepped(self, offset: float) -> float:
@@ -134,10 +134,12 @@ class Memory:
 
     def _weight(self, release: Object) -> Weight:
         current, wanted = release.get("status") or {}, self.wire
-        if self.sent is not None and _fingerprint(current) == self.stored and _fingerprint(wanted) == self.sent:
-            # What the API server leaves out of a status, because its CRD is older, is not sent again and again.
-            return Weight.NONE
-        return weigh(opened(current), wanted)
+        if self.sent is None or fingerprint(current) != self.stored:
+            return weigh(opened(current), wanted)
+        # What the API server leaves out of a status, because its CRD is older, is not sent again and again.
+        if self._gist is None or self._gist[0] is not wanted:
+            self._gist = wanted, Gist.of(wanted)
+        return self.sent.weigh(self._gist[1])
 
     def kept(self, release: Object, at: float | None) -> None:
         """Note that the decided status is stored, or that what is stored is close enough for now.
@@ -146,9 +148,9 @@ class Memory:
             release: the Release as stored.
             at: when it was written, on the monotonic clock; None where there was nothing to write.
         """
-        self.stored, self.unsaved, self.postponed = _fingerprint(release.get("status") or {}), False, False
+        self.stored, self.unsaved, self.postponed = fingerprint(release.get("status") or {}), False, False
         if at is not None:
-            self.sent, self.written = _fingerprint(self.offered or {}), at
+            self.sent, self.written = Gist.of(self.offered or {}), at
         self.offered = None
 
     def echoed(self, change: Change) -> bool:
@@ -160,15 +162,10 @@ class Memory:
 
     def note(self, failed: Exception | None) -> bool:
         """Note how a pass's writes ended, and return whether what people have to know has changed."""
-        self._wired = None
+        self._wired = self._gist = None
         self.failures = self.failures + 1 if failed is not None else 0
         before, self.trouble = self.trouble, trouble_of(failed, self.failures)
         return before != self.trouble
-
-
-def _fingerprint(status: Mapping[str, Any]) -> int:
-    """Return what tells a status in its wire form from others, in this process; 64 bits."""
-    return hash(orjson.dumps(status, option=orjson.OPT_SORT_KEYS))
 
 
 @lru_cache(maxsize=256)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
+
+import orjson
 
 from tidegate.api.kept import packed
 from tidegate.api.names import FINALIZER
@@ -56,13 +58,39 @@ def weigh(before: Mapping[str, Any], after: Mapping[str, Any]) -> Weight:
 
     Events that are kept weigh nothing: they come with the transition that they tell of, and go with the next write.
     """
-    before, after = _without(before, {"lastEvents"}), _without(after, {"lastEvents"})
-    if before == after:
-        return Weight.NONE
-    quiet, counted = _without_numbers(before), _without_numbers(after)
-    if quiet == counted:
-        return Weight.NUMBERS
-    return Weight.COUNTS if _without_counts(quiet) == _without_counts(counted) else Weight.DECISION
+    for weight, one, other in zip(Weight, _degrees(before), _degrees(after), strict=False):
+        if one == other:
+            return weight
+    return Weight.DECISION
+
+
+class Gist(NamedTuple):
+    """What is remembered of a status in its wire form to weigh others against it: a fingerprint for each weight."""
+
+    all: int
+    but_numbers: int
+    but_counts: int
+
+    @classmethod
+    def of(cls, status: Mapping[str, Any]) -> Gist:
+        """Return that of a status."""
+        return cls(*map(fingerprint, _degrees(status)))
+
+    def weigh(self, other: Gist) -> Weight:
+        """Weigh the difference to another one, as `weigh` does; both of our own types, for JSON knows 1 and 1.0 for one number."""
+        return next((weight for weight, one, two in zip(Weight, self, other, strict=False) if one == two), Weight.DECISION)
+
+
+def fingerprint(status: Mapping[str, Any]) -> int:
+    """Return what tells a status in its wire form from others, in this process; 64 bits."""
+    return hash(orjson.dumps(status, option=orjson.OPT_SORT_KEYS))
+
+
+def _degrees(status: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what must be equal for each weight, the least first."""
+    yield (whole := _without(status, {"lastEvents"}))
+    yield (quiet := _without_numbers(whole))
+    yield _without_counts(quiet)
 
 
 def _without_numbers(status: Mapping[str, Any]) -> dict[str, Any]:

@@ -80,6 +80,18 @@ async def test_only_what_tells_of_reasons_is_kept_of_pods(stage: Stage, api: Api
     assert {"namespace", "name", "uid", "resourceVersion"} == set(kept["metadata"])
 
 
+async def test_of_pods_that_a_service_selects_only_their_owners_are_kept(stage: Stage, api: ApiServer) -> None:
+    """What they say of themselves is nobody's concern; that one is another, or about to go, is told all the same."""
+    pod(api, "one", "False")
+    stage.questions.selected.want(KEY, "pod-template-hash=bbbb")
+    await settled(lambda: not reading())
+
+    (kept,) = stage.questions.selected.of(KEY, "pod-template-hash=bbbb")
+    assert {"metadata", "uid", "ending", "status"} == set(kept)
+    assert {"namespace", "name", "uid"} == set(kept["metadata"])
+    assert {"phase": None} == kept["status"]
+
+
 async def test_pods_are_not_read_again_at_once(stage: Stage, api: ApiServer) -> None:
     """Within three seconds the same pods are read once, however often somebody asks."""
     await waited_for(stage)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.api.kept import packed
-from tidegate.controller.writes import Weight, difference, weigh, write_finalizer, write_status
+from tidegate.controller.writes import Gist, Weight, difference, weigh, write_finalizer, write_status
 from tidegate.runtime.spare import ROOM, Spare
 from tidegate.runtime.store import Object
 from unit.controller import objects
@@ -100,7 +100,9 @@ def test_differences_are_weighed(path: str, value: object, weight: Weight) -> No
     """What people or a restarted operator must know is a decision; what changes at every look, or with every pod, is not."""
     assert weight is weigh(STATUS, changed(path, value))
     assert weight is weigh(changed(path, value), STATUS)
+    assert weight is Gist.of(STATUS).weigh(Gist.of(changed(path, value)))
     assert Weight.NONE is weigh(STATUS, STATUS)
+    assert Weight.NONE is Gist.of(STATUS).weigh(Gist.of(copy.deepcopy(STATUS)))
 
 
 def test_first_status_is_a_decision() -> None:

@@ -51,7 +51,7 @@ def judge(gate: Gate, reading: Reading, before: GateStatus | None, *, alpha: flo
     known = before.evidence if before is not None else None
     if not reading.spans and known is None:
         return _nothing(gate, reading)
-    trial, trouble = _taken(gate, reading, known, alone=alone)
+    trial, trouble = _AHEAD.take_over(gate, reading, known, alone=alone) or _taken(gate, reading, known, alone=alone)
     needed = -math.log(alpha)
     weights = (trial.harm(), trial.proof(), needed)
     found = estimate(trial)
@@ -111,11 +111,40 @@ def interval_of(gate: Gate, state: GateStatus | None) -> timedelta:
 
 
 def fails(gate: Gate, reading: Reading, before: GateStatus | None, *, alpha: float, alone: bool = False) -> bool:
-    """Whether `judge` says Fail; for those who need no more than that, at less than half the time."""
+    """Whether `judge` says Fail, for those who need no more than that, or need it first: `judge` goes on from there."""
     known = before.evidence if before is not None else None
     if not reading.spans and known is None:
         return False
-    return _taken(gate, reading, known, alone=alone)[0].harm() >= -math.log(alpha)
+    taken = _taken(gate, reading, known, alone=alone)
+    _AHEAD.keep(gate, reading, known, taken, alone=alone)
+    return taken[0].harm() >= -math.log(alpha)
+
+
+class _Ahead:
+    """Keeps tests into which a look was taken already, for whoever judges that look next: taking it is most of the work.
+
+    A look is told by what it is, and not by what it equals. Each is handed over once, as what comes next changes the tests.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: dict[int, tuple[Gate, Reading, EvidenceStatus | None, bool, tuple[Trial, str]]] = {}
+
+    def keep(self, gate: Gate, reading: Reading, known: EvidenceStatus | None, taken: tuple[Trial, str], *, alone: bool) -> None:
+        """Keep what came of taking a look; the oldest goes where there are too many."""
+        while len(self._kept) >= self._most:
+            self._kept.pop(next(iter(self._kept)), None)
+        self._kept[id(reading)] = gate, reading, known, alone, taken
+
+    def take_over(self, gate: Gate, reading: Reading, known: EvidenceStatus | None, *, alone: bool) -> tuple[Trial, str] | None:
+        """Return what came of taking a look; None where it was not taken, or into other tests."""
+        found = self._kept.pop(id(reading), None)
+        if found is None or not (found[0] is gate and found[1] is reading and found[2] is known and found[3] == alone):
+            return None
+        return found[4]
+
+
+_AHEAD = _Ahead(256)
 
 
 def _taken(gate: Gate, reading: Reading, known: EvidenceStatus | None, *, alone: bool) -> tuple[Trial, str]:

@@ -57,6 +57,7 @@ class Rollout:
         reading = Reading("a-gate", "abc", self.at, counts=counts, **more)
         self.last = judge(self.gate, reading, known, alpha=self.alpha, alone=alone)
         assert (self.last.verdict is Verdict.FAIL) == fails(self.gate, reading, known, alpha=self.alpha, alone=alone)
+        assert self.last == judge(self.gate, reading, known, alpha=self.alpha, alone=alone), "it goes on from what was taken"
         found = self.last.evidence
         self.evidence = found and EvidenceStatus.model_validate(found.to_wire())
         return self.last
