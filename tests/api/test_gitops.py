@@ -182,6 +182,29 @@ async def test_waiting_for_a_version_is_not_met_by_the_one_before(scene: Scene) 
     assert late.returncode == 0, late.stderr
 
 
+async def test_the_condition_is_not_met_by_the_version_before_where_the_release_itself_says_what_is_wanted(scene: Scene) -> None:
+    """Given an operator that is away when spec.images changes, `condition=Promoted` is of the old generation, and not met by it."""
+    await scene.policy(steps=[{"weight": 100}], bake="0s")
+    await scene.deployment()
+    await scene.release()
+    operator = await scene.start()
+    await scene.idle()
+    await operator.end()
+    await scene.admin.merge_patch(RELEASES.path(scene.namespace, NAME), {"spec": {"images": {"app": "checkout:v2"}}})
+    wait = ("kubectl", "wait", f"release/{NAME}", "-n", scene.namespace, "--for=condition=Promoted")
+    asked = (await release_of(scene))["metadata"]["generation"]
+
+    early = await asyncio.to_thread(run, *wait, "--timeout=2s")
+    await scene.start()
+    late = await asyncio.to_thread(run, *wait, "--timeout=100s")
+    promoted = next(one for one in (await scene.status())["conditions"] if one["type"] == "Promoted")
+
+    assert early.returncode != 0
+    assert late.returncode == 0, late.stderr
+    assert promoted["observedGeneration"] == asked
+    assert promoted["message"].startswith("v2 (revision ")
+
+
 async def test_deployment_in_git_is_no_drift_while_it_is_held(scene: Scene) -> None:
     """Given a Deployment that Flux applies, when it is held, then re-syncs write nothing, and the hold stays."""
     async with router_of(scene):
