@@ -17,7 +17,7 @@ from tidegate.cli import buckets, output, reach, telemetry, tellable
 from tidegate.cli.advice import advice
 from tidegate.cli.manifests import Finding, Manifest, ManifestError, Place, Severity, load
 from tidegate.cli.output import Format
-from tidegate.cli.there import of_releases, there
+from tidegate.cli.there import of_copies, of_releases, there
 from tidegate.prometheus.answers import Cause, Trouble
 from tidegate.prometheus.asked import EXAMPLE, own_queries, wrong_queries
 from tidegate.prometheus.config import ConnectionConfig
@@ -189,6 +189,7 @@ async def _answer(connection: Connection, gate: Gate, of: Sequence[Names]) -> li
         found.append((Severity.WARNING, ("versusStable",), message))
     found += [(severity, ("metric",), message) for severity, message in await there(connection, gate, now)]
     found += [(severity, ("metric",), message) for severity, message in await of_releases(connection, gate, of, now)]
+    found += [(severity, ("metric",), message) for severity, message in await of_copies(connection, gate, of, now)]
     if message := await tellable.untellable(connection, gate, now):
         found.append((Severity.WARNING, ("metric",), message))
     elif tellable.unreadable(gate):

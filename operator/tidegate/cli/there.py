@@ -13,6 +13,7 @@ from tidegate.cli.manifests import Severity
 from tidegate.judge import telemetry
 from tidegate.prometheus.answers import Result, Trouble, Value
 from tidegate.prometheus.connections import Connection
+from tidegate.prometheus.copies import copies
 from tidegate.prometheus.diagnosis import NO_METRIC, diagnose, metrics_of, there_instead
 from tidegate.prometheus.presets import Version, places
 from tidegate.prometheus.queries import Names, newest_of, series_of
@@ -41,6 +42,17 @@ async def of_releases(connection: Connection, gate: Gate, of: Sequence[Names], a
     preset = gate.metric.preset
     found = [] if preset is None else await asyncio.gather(*(_of_release(connection, gate, preset, one, at) for one in of))
     return [one for one in found if one is not None]
+
+
+async def of_copies(connection: Connection, gate: Gate, of: Sequence[Names], at: datetime) -> list[tuple[Severity, str]]:
+    """Return for each Release of which requests count more than once that they do, and what helps; see `of_releases`."""
+
+    async def ask(query: str) -> Result | Trouble:
+        return await connection.alone(query, at, _MOST)
+
+    found = await asyncio.gather(*(copies(ask, gate, one, Version.STABLE) for one in of))
+    told = zip(of, found, strict=True)
+    return [(Severity.WARNING, f"Release {one.namespace}/{one.release}: {words}") for one, words in told if words]
 
 
 async def _of_release(

@@ -18,7 +18,7 @@ def in_words(gate: Gate, reading: Reading) -> str:
     parts = [_of("the new version", shown.canary, _age(reading.newest, reading.at), gate)]
     if gate.versus_stable is not None:
         parts.append(_of("stable", shown.stable, _age(reading.newest_stable, reading.at), gate))
-    return "; ".join(part for part in (*parts, shown.telling) if part)
+    return "; ".join(part for part in (shown.copies, *parts, shown.telling) if part)
 
 
 def much(gate: Gate, number: int) -> str:

@@ -29,7 +29,7 @@ _LONGEST_EXAMPLE = 80
 
 
 @dataclass(frozen=True)
-class _Selection:
+class Selection:
     """What should have matched something.
 
     Attributes:
@@ -115,7 +115,7 @@ async def diagnose(ask: Ask, gate: Gate, names: Names, version: Version) -> str:
     Returns:
         A sentence without a full stop; empty where nobody knows, or where there is some series after all.
     """
-    for selection in _selections(gate, names, version):
+    for selection in selections(gate, names, version):
         if words := await _missing(ask, selection, names.namespace):
             cure = await _cure(ask, selection.cures)
             return f"{words}; {cure}" if cure else words
@@ -133,7 +133,7 @@ async def _cure(ask: Ask, known: Sequence[Cure]) -> str:
     return next((one.words for one, number in zip(known, numbers or (), strict=False) if number), "")
 
 
-async def _missing(ask: Ask, selection: _Selection, namespace: str) -> str:
+async def _missing(ask: Ask, selection: Selection, namespace: str) -> str:
     known = await _numbers(ask, [f"count({metric})" for metric in selection.metrics])
     if known is None:
         return ""
@@ -191,7 +191,8 @@ async def _numbers(ask: Ask, queries: Sequence[str]) -> list[float] | None:
     return numbers
 
 
-def _selections(gate: Gate, names: Names, version: Version) -> Iterator[_Selection]:
+def selections(gate: Gate, names: Names, version: Version) -> Iterator[Selection]:
+    """Yield what a gate needs series of; nothing where its names or variables are wrong."""
     try:
         if gate.metric.preset is not None:
             yield from _of_preset(gate.metric.preset, names, version)
@@ -202,14 +203,14 @@ def _selections(gate: Gate, names: Names, version: Version) -> Iterator[_Selecti
         return
 
 
-def _of_preset(preset: Preset, names: Names, version: Version) -> Iterator[_Selection]:
+def _of_preset(preset: Preset, names: Names, version: Version) -> Iterator[Selection]:
     where = places(preset.source, names, version)
     for metrics in metrics_of(preset):
         also_known = [*cures.of_name(preset.source, metrics)]
         for metric in metrics:
             also_known += cures.cures(preset.source, metric, where[0], names.namespace)
         ways = tuple(tuple(_condition(one) for one in way) for way in where)
-        yield _Selection(metrics, ways, preset.source, tuple(also_known))
+        yield Selection(metrics, ways, preset.source, tuple(also_known))
 
 
 def metrics_of(preset: Preset) -> Iterator[tuple[str, ...]]:
@@ -226,12 +227,12 @@ def metrics_of(preset: Preset) -> Iterator[tuple[str, ...]]:
         yield (known.counter,) if known.counter else (f"{known.histogram}_count", known.histogram)
 
 
-def _of_own(counters: Counters, values: dict[str, str], version: Version) -> Iterator[_Selection]:
+def _of_own(counters: Counters, values: dict[str, str], version: Version) -> Iterator[Selection]:
     pair = counters.canary if version is Version.CANARY else counters.stable
     if pair is None:
         return
     for found in selectors(fill(pair.total, values)):
-        yield _Selection((found.metric,), (found.conditions,) if found.conditions else ())
+        yield Selection((found.metric,), (found.conditions,) if found.conditions else ())
 
 
 def _condition(matcher: Matcher) -> Condition:

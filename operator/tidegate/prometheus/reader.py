@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from tidegate.api.gate import Gate
@@ -19,6 +20,7 @@ from tidegate.prometheus.batching import COLLECTING, Batcher, Observer, RequestO
 from tidegate.prometheus.budgets import Holder, Holdings
 from tidegate.prometheus.config import Budgets
 from tidegate.prometheus.connections import Connection
+from tidegate.prometheus.copies import Copies
 from tidegate.prometheus.diagnosis import Hints
 from tidegate.prometheus.evidence import Accounts, Tallied
 from tidegate.prometheus.presets import Version
@@ -62,6 +64,7 @@ class Reader:
         self._rests = Rests(clock)
         self._before = Before()
         self._hints = Hints()
+        self._copies = Copies()
         self._tellers = Tellers()
         self._queries = Made(queries)
 
@@ -195,6 +198,7 @@ class Reader:
         """Drop what is remembered of a Release; for when it is gone, or no rollout of it is on."""
         self._accounts.forget(namespace, release)
         self._hints.forget(namespace, release)
+        self._copies.forget(namespace, release)
         self._tellers.forget(namespace, release)
         self._queries.forget(namespace, release)
         self._rests.forget(namespace, release)
@@ -203,6 +207,7 @@ class Reader:
     def close(self) -> None:
         """Close the connections."""
         self._hints.close()
+        self._copies.close()
         for batcher in self._batchers.values():
             batcher.connection.close()
 
@@ -219,6 +224,8 @@ class Reader:
         if not told.trouble:
             hint = self._hints.hint(ask, gate, names, told.silent)
         newest, newest_stable = told.newest
+        known = _telling(gate, canary_series, blind=blind)
+        shown = None if told.series is None else Shown(canary_series, stable_series, known)
         return Reading(
             gate=gate.name,
             revision=revision,
@@ -229,7 +236,7 @@ class Reader:
             newest=newest,
             newest_stable=newest_stable,
             earlier=told.earlier,
-            shown=None if told.series is None else Shown(canary_series, stable_series, _telling(gate, canary_series, blind=blind)),
+            shown=self._with_copies(shown, ask, gate, names),
         )
 
     async def _measure(
@@ -286,8 +293,13 @@ class Reader:
             newest=_moment(newest, at),
             newest_stable=_moment(newest_stable, at),
             at_weight=AtWeight(weight_since, counted) if weight_since is not None and counted is not None else None,
-            shown=_shown(gate, asked, series, blind=blind) if answered else None,
+            shown=self._with_copies(_shown(gate, asked, series, blind=blind) if answered else None, ask, gate, names),
         )
+
+    def _with_copies(self, shown: Shown | None, ask: Ask, gate: Gate, names: Names) -> Shown | None:
+        """Return what is shown, with what is known of requests that count more than once."""
+        words = self._copies.told(ask, gate, names) if shown is not None and shown.canary else ""
+        return replace(shown, copies=words) if shown is not None and words else shown
 
     async def _number(self, batcher: Batcher, gate: Gate, names: Names, promql: str | None, at: datetime) -> Answer | None:
         if promql is None:
