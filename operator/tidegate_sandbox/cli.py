@@ -190,8 +190,8 @@ def execute(command: Command, name: Name = "default") -> None:
 def build(
     groups: Annotated[list[str] | None, typer.Argument(help=f"Out of: {', '.join(binaries.GROUPS)}.")] = None,
 ) -> None:
-    """Build what is not in the cache yet, and print where each group's programs are."""
-    chosen = groups or list(binaries.GROUPS)
+    """Build what is not in the cache yet, and print where each group's programs are; without names, those that all tests need."""
+    chosen = groups or [name for name, group in binaries.GROUPS.items() if not group.by_name]
     unknown = [group for group in chosen if group not in binaries.GROUPS]
     if unknown:
         _fail(f"unknown group {unknown[0]!r}; the groups are {', '.join(binaries.GROUPS)}")

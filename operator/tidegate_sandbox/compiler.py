@@ -181,7 +181,7 @@ class Compiler:
         return [str(self.go), "build", "-trimpath", *self._tags(), *flags, *arguments]
 
     def _tags(self) -> list[str]:
-        return ["-tags", " ".join(groups.TAGS)]
+        return ["-tags", " ".join(groups.tags(self.graph))]
 
     def _go(self, *arguments: str, directory: Path | None = None) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(

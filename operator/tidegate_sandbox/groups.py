@@ -11,6 +11,8 @@ GOMODS = Path(__file__).parent / "gomods"
 
 TAGS = ("remove_all_sd", "enable_kubernetes_sd")
 """Prometheus without the discovery of any cloud's machines: none but its programs know these tags."""
+_TAGS = {"thanos": ("netgo", "slicelabels")}
+"""Tags of a graph of its own: as Thanos is released."""
 
 _INLINED = (
     *("std", "golang.org/x/...", "google.golang.org/...", "go.etcd.io/...", "k8s.io/apimachinery/...", "k8s.io/apiserver/..."),
@@ -105,12 +107,14 @@ class Group:
             everything that they are made of, so that it is compiled once.
         packages: the Go package of each program, by the program's name.
         files: what else of its modules is kept.
+        by_name: it is built only where it is asked for by its name: it takes as long as all others together, and few need it.
     """
 
     name: str
     graph: str
     packages: Mapping[str, str]
     files: tuple[ModuleFiles, ...] = ()
+    by_name: bool = False
 
     @property
     def key(self) -> str:
@@ -118,7 +122,14 @@ class Group:
         digest = hashlib.sha256()
         for path in sorted((GOMODS / self.graph).iterdir()):
             digest.update(path.read_bytes())
-        decided = (sorted(self.packages.items()), TAGS, COMPILER_FLAGS, ldflags(self.graph), self.files, PATCHES.get(self.graph))
+        decided = (
+            sorted(self.packages.items()),
+            tags(self.graph),
+            COMPILER_FLAGS,
+            ldflags(self.graph),
+            self.files,
+            PATCHES.get(self.graph),
+        )
         digest.update(repr(decided).encode())
         digest.update(f"{platform.system()} {platform.machine()}".encode())
         return digest.hexdigest()[:16]
@@ -161,6 +172,13 @@ GROUPS = {
             "charttools",
             {"helm": "helm.sh/helm/v4/cmd/helm", "kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"},
         ),
+        # What people have in place of Prometheus; for tests, and built when they ask for it.
+        Group(
+            "victoriametrics",
+            "victoriametrics",
+            {"victoria-metrics": "github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics"},
+        ),
+        Group("thanos", "thanos", {"thanos": "github.com/thanos-io/thanos/cmd/thanos"}, by_name=True),
         # A program of the sandbox's own, in the folder of its graph: the libraries of Argo CD and Flux are no programs.
         Group("gitops", "gitops", {"gitops": "tidegate.dev/sandbox/gitops"}),
     )
@@ -176,6 +194,11 @@ VERSION_OF = {
 }
 """How a program of the machine's own tells its version, and the module that has the same one. Files come with the builds of Contour
 and kwok, and the module of Prometheus is not numbered as its releases are: these are always built."""
+
+
+def tags(graph: str) -> tuple[str, ...]:
+    """Return the build tags of a graph's programs."""
+    return _TAGS.get(graph, TAGS)
 
 
 def ldflags(graph: str) -> str:
