@@ -1,8 +1,9 @@
 """A stand-in for Prometheus whose counters the bench sets, so that the instant at which a breach becomes visible is known.
 
-It speaks the part of the HTTP API that the operator uses for the preset HTTP: instant queries for raw counters, many in a request.
-What it answers depends on the time that is asked for, as with the real one: a query for an earlier instant gets what was counted
-by then.
+It speaks the part of the HTTP API that the operator uses for the preset HTTP: instant queries for raw counters, many in a request,
+and for what stable has counted before its route was split and since. What it answers depends on the time that is asked for, as with
+the real one: a query for an earlier instant gets what was counted by then. It counts at every instant, and so tells no times of
+samples.
 """
 
 from __future__ import annotations
@@ -21,11 +22,16 @@ from tidegate.prometheus.batching import TAG
 Service = tuple[str, str]
 """Namespace and name."""
 
-_JOINED = re.compile(rf'label_replace\(\(\n(?P<query>.*?)\n\), "{TAG}", "(?P<tag>[^"]*)", "", ""\)', re.DOTALL)
+_PART = "tidegate_part"
+_JOINED, _PARTS = (
+    re.compile(rf'label_replace\(\(\n(?P<query>.*?)\n\), "{tag}", "(?P<tag>[^"]*)", "", ""\)', re.DOTALL) for tag in (TAG, _PART)
+)
 _SERIES = re.compile(
     r'\((?P<metric>[a-z_]+)\{namespace="(?P<namespace>[^"]+)",pod=~"(?P<service>[^"]+)-(?P<revision>[a-z0-9]+)-\[a-z0-9\]\{5\}"'
     r'(?:,code(?P<bad>=~"5\.\."|[^}]*))?\}\)'
 )
+_BEFORE = re.compile(r"\[(?P<minutes>[0-9]+)m\] offset ")
+_SINCE = re.compile(r" offset (?:(?P<minutes>[0-9]+)m(?!s))?(?:(?P<seconds>[0-9]+)s)?")
 _BUCKETS = ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf")
 _SHARE_WITHIN = (0.05, 0.2, 0.55, 0.8, 0.93, 0.985, 0.996, 0.999, 0.9997, 0.9999, 1.0, 1.0)
 
@@ -129,6 +135,14 @@ class Telemetry:
 
     def _answer(self, text: str, at: float, tag: dict[str, str]) -> Iterator[dict[str, object]]:
         self.queries += 1
+        parts = [(found["query"], {**tag, _PART: found["tag"]}) for found in _PARTS.finditer(text)] or [(text, tag)]
+        for query, tags in parts:
+            if " offset " in query:
+                yield {"metric": tags, "value": [at, str(_around(query))]}
+            else:
+                yield from self._counted(query, at, tags)
+
+    def _counted(self, text: str, at: float, tag: dict[str, str]) -> Iterator[dict[str, object]]:
         question = self._known[text] if text in self._known else self._learn(text)
         if question is None:
             return
@@ -151,7 +165,7 @@ class Telemetry:
         if found is not None:
             service = (found["namespace"], found["service"])
             kind = "bad" if found["bad"] else "buckets" if found["metric"].endswith("_bucket") else "total"
-            if not found["metric"].endswith(("_total", "_bucket")):
+            if not found["metric"].endswith(("_total", "_bucket")) or "timestamp(" in text:
                 kind = "none"
             question = _Question(service, found["revision"], kind)
         self._known[text] = question
@@ -174,3 +188,14 @@ class Telemetry:
         since = self.bad_since.get(service)
         if kind == "bad" and since is not None and at >= since and seen.first_bad is None:
             seen.first_bad = time.time()
+
+
+def _around(query: str) -> float:
+    """Return what stable, or the service before its route was split, has counted in the time that a query names: all is well."""
+    if before := _BEFORE.search(query):
+        total = 60 * int(before["minutes"]) * (STABLE_RATE + CANARY_RATE)
+    else:
+        since = _SINCE.search(query)
+        assert since is not None
+        total = (60 * int(since["minutes"] or 0) + int(since["seconds"] or 0)) * STABLE_RATE
+    return total * (ERRORS if "code=~" in query else 1.0)

@@ -27,6 +27,8 @@ Json = dict[str, Any]
 
 SWEEP_SECONDS = 20.0
 """Between looks for what nobody owns. It must be there at two of them: a Release may come right after what is labelled for it."""
+LONGEST_REST = 600.0
+"""Seconds at most between two looks at what bears a label and is nothing of a Release's: each reads a whole namespace."""
 KINDS = frozenset({REPLICA_SETS.kind, SERVICES.kind, DEPLOYMENTS.kind})
 
 
@@ -145,6 +147,8 @@ class Leftovers:
         self._new: set[ReleaseKey] = set()
         self._seen: set[ReleaseKey] = set()
         self._told: set[ReleaseKey] = set()
+        self._rests: dict[ReleaseKey, tuple[float, float]] = {}
+        """Until when, on the monotonic clock, what only bears a label is not looked at, and for how long that is."""
 
     def came(self, key: ReleaseKey) -> None:
         """Take note of a Release that was not there before: another of its name may have left something behind."""
@@ -163,9 +167,15 @@ class Leftovers:
         found = self._found()
         again, self._seen = sorted(found & self._seen), found
         self._told &= found
+        self._rests = {key: rest for key, rest in self._rests.items() if key in found}
         for key in again:
+            until, rest = self._rests.get(key, (0.0, SWEEP_SECONDS / 2))
+            if (now := self._clock.monotonic()) < until:
+                continue
             try:
-                await self._collect(key)
+                if not await self._collect(key):
+                    rest = min(2 * rest, LONGEST_REST)
+                    self._rests[key] = now + rest, rest
             except (ApiError, BareError) as error:
                 log.warning("what a Release has left behind could not be collected", release=str(key), cause=str(error))
 
@@ -196,7 +206,8 @@ class Leftovers:
         own = deployment is not None and matches(deployment["spec"]["selector"], labels_of(rs["spec"].get("template") or {}))
         return noted not in {None, release["metadata"]["uid"]} and not own
 
-    async def _collect(self, key: ReleaseKey) -> None:
+    async def _collect(self, key: ReleaseKey) -> bool:
+        """Collect what a Release has left behind; return whether there is anything."""
         left = await self._read(key)
         if self._store.get("Release", *key) is not None:
             left = replace(left, services=(), deployments=())
@@ -213,6 +224,7 @@ class Leftovers:
             self._told.add(key)
             words = "put your own backend back into the routes that name its Services, and it is collected"
             log.warning("a Release has left behind what still serves", release=key.name, namespace=key.namespace, cure=words)
+        return bool(left.replica_sets or left.services or left.deployments)
 
     async def _read(self, key: ReleaseKey) -> Left:
         mine = f"{LABEL_RELEASE}={key.name}"

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 
 from tidegate.api.base import format_duration
 from tidegate.api.gate import Gate
 from tidegate.api.metric import CounterPair, Counters, Measure, Preset
 from tidegate.prometheus import presets, telling
 from tidegate.prometheus.presets import PROCESS, TELEMETRY, Telemetry, Version, places
-from tidegate.prometheus.promql import Names, Where, fill, selector, unlike, variables
+from tidegate.prometheus.promql import Names, Where, fill, selector, self_contained, unlike, variables
 from tidegate.prometheus.selectors import of_scraped_series
 
 _BY_PROCESS = ", ".join(PROCESS)
@@ -55,6 +56,11 @@ class VersionCounters:
     buckets: tuple[tuple[Shape, str], ...] = ()
     times: str = ""
     births: str = ""
+
+    @cached_property
+    def joinable(self) -> bool:
+        """Whether its queries can be put into one, which those of people need not bear."""
+        return all(self_contained(text) for text in (self.total, self.bad, *(text for _, text in self.buckets)) if text)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from tidegate.prometheus.batching import join, part
 from tidegate.prometheus.budgets import EDGE, SERIES, Size
 from tidegate.prometheus.counters import RawCounters, Shape, VersionCounters
 from tidegate.prometheus.presets import Version
-from tidegate.prometheus.promql import self_contained
 from tidegate.prometheus.samples import PARTS, Compact, CountError, Form, Part, Seen, compact, seen
 from tidegate.prometheus.telling import Told
 from tidegate.runtime.turns import also
@@ -108,7 +107,7 @@ async def _ask_version(
 ) -> Seen | Trouble:
     buckets = [(PARTS[shape], text) for shape, text in version.buckets if shape in shapes]
     texts = [(Part.TOTAL, version.total), (Part.BAD, version.bad), *buckets]
-    together = together and all(self_contained(text) for _, text in texts if text)
+    together = together and version.joinable
     if together:
         texts += [(Part.TIMES, version.times), (Part.BIRTHS, version.births)]
     given = [(which, text) for which, text in texts if text]

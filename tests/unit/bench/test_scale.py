@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -17,17 +19,26 @@ from bench.scale.telemetry import CANARY_RATE, STABLE_RATE, Telemetry
 from bench.scale.usage import OPERATOR, Audit
 
 from tidegate.api.gate import Gate
-from tidegate.prometheus.batching import join
-from tidegate.prometheus.counters import raw_counters
+from tidegate.judge.split import ALPHA, Finding, judged
+from tidegate.prometheus.answers import Read, Result, Trouble
+from tidegate.prometheus.batching import Batcher, join
+from tidegate.prometheus.config import ConnectionConfig
+from tidegate.prometheus.connections import Connection
+from tidegate.prometheus.counters import Shape, raw_counters
+from tidegate.prometheus.instants import Samples, ask_all
 from tidegate.prometheus.promql import Names, pods_of
+from tidegate.prometheus.reader import Reader
+from tidegate.prometheus.samples import Form
 
 SHOP = ("bench-0", "shop-0001")
 
 
+NAMES = Names(*SHOP, SHOP[1], "", "", pods_of([f"{SHOP[1]}-aaaaa"]), pods_of([f"{SHOP[1]}-bbbbb"]), 80)
+
+
 def queries(gate: Gate) -> list[str]:
     """Total and bad of the new version, total and bad of stable."""
-    names = Names(*SHOP, SHOP[1], "", "", pods_of([f"{SHOP[1]}-aaaaa"]), pods_of([f"{SHOP[1]}-bbbbb"]), 80)
-    asked = raw_counters(gate, names)
+    asked = raw_counters(gate, NAMES)
     assert asked.stable is not None
     return [asked.canary.total, asked.canary.bad, asked.stable.total, asked.stable.bad]
 
@@ -75,6 +86,35 @@ async def test_it_is_known_when_a_breach_was_first_read(telemetry: Telemetry) ->
     assert telemetry.seen[SHOP].first_bad is not None
     assert 3 == telemetry.seen[SHOP].looks
     assert (3, 12) == (telemetry.requests, telemetry.queries)
+
+
+async def test_a_look_is_answered_in_parts(telemetry: Telemetry) -> None:
+    """As the operator asks, with all queries of a version in one; it tells no times of samples, as it counts at every instant."""
+    batcher = Batcher(Connection(ConnectionConfig(name="stand-in", address=telemetry.address)))
+    asked, at = raw_counters(Gate.model_validate(seed_gates(5.0)[0]), NAMES), datetime.now(UTC)
+
+    def ask(promql: str, read: Read) -> asyncio.Future[Result | Trouble]:
+        return batcher.ask(promql, at, 100, read=read)
+
+    found, together = await ask_all(ask, asked, Form.of(asked, 100), frozenset(Shape))
+    batcher.connection.close()
+
+    assert together
+    assert isinstance(found, Samples)
+    assert [1, 1] == [len(version.sightings) for version in found.versions]
+    assert all(one.at is None for version in found.versions for one in version.sightings.values())
+    assert 2 == telemetry.queries
+
+
+async def test_a_split_does_no_harm(telemetry: Telemetry) -> None:
+    """What stable has counted since its route was split is what it always counts: after a minute that is known."""
+    reader = Reader({"stand-in": Connection(ConnectionConfig(name="stand-in", address=telemetry.address))})
+    gate, at = Gate.model_validate(seed_gates(5.0)[0]), datetime.now(UTC)
+
+    found = [await reader.around(gate, NAMES, "bbbbb", at, at - timedelta(seconds=ago)) for ago in (31.5, 75)]
+    reader.close()
+
+    assert [Finding.OPEN, Finding.HARMLESS] == [judged(one.around, alpha=ALPHA) for one in found if one.around is not None]
 
 
 def test_percentiles_are_values_that_were_seen() -> None:

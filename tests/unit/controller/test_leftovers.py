@@ -11,7 +11,7 @@ import pytest
 
 from tidegate.api.names import ANNOTATION_RELEASE_UID, FIELD_MANAGER, LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE
 from tidegate.cluster.client import Cluster
-from tidegate.controller.leftovers import Left, Leftovers, steps
+from tidegate.controller.leftovers import SWEEP_SECONDS, Left, Leftovers, steps
 from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
 from tidegate.runtime.clock import ManualClock
 from tidegate.runtime.store import Store
@@ -56,6 +56,7 @@ class Place:
     api: ApiServer
     store: Store
     leftovers: Leftovers
+    clock: ManualClock
     trusted: bool = True
 
     def add(self, obj: Json) -> Json:
@@ -86,7 +87,7 @@ async def place(api: ApiServer) -> AsyncIterator[Place]:
     async with Cluster(api.connection()) as cluster:
         made: list[Place] = []
         leftovers = Leftovers(cluster, store, clock=clock, trusted=lambda: made[0].trusted)
-        made.append(Place(api, store, leftovers))
+        made.append(Place(api, store, leftovers, clock))
         yield made[0]
 
 
@@ -173,6 +174,21 @@ async def test_label_that_the_operator_has_not_written_stays(place: Place) -> No
     await place.twice()
 
     assert [] == place.api.requests
+
+
+async def test_what_only_bears_a_label_is_looked_at_more_and_more_rarely(place: Place) -> None:
+    """It is nothing that a Release has left, and each look reads a whole namespace: after an hour that is once in ten minutes."""
+    place.add(objects.deployment(labels={LABEL_RELEASE: "nobody"}))
+    looked = place.api.fault("GET", "/replicasets", status=0)
+
+    found = []
+    for _ in range(180):
+        await place.leftovers.sweep()
+        place.clock.advance(SWEEP_SECONDS)
+        found.append(looked.hits)
+
+    assert 7 == found[89]
+    assert 10 == found[-1]
 
 
 async def test_release_of_the_same_name_is_told_from_the_one_that_is_gone(place: Place) -> None:
