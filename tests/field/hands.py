@@ -63,7 +63,7 @@ def split(world: World) -> bool:
 def split_in(route: Json) -> bool:
     """Whether a version of the route names the operator's Services."""
     backends = [ref for rule in route["spec"]["rules"] for ref in rule.get("backendRefs", ())]
-    return any(ref["name"] == f"{NAME}-stable" for ref in backends)
+    return any(ref["name"].endswith("-stable") for ref in backends)
 
 
 def _route(world: World) -> str:

@@ -14,6 +14,7 @@ PEOPLE = "what a person types"
 SECOND = "two Releases of one Deployment"
 ODD = "objects unlike those of most"
 
+_LONG = f"{NAME}-".ljust(56, "x")
 _CLIMBING = policy(step(50, "5s"), step(100, "3s"))
 _SLOW = {"spec": {"minReadySeconds": 4}}
 _NOT_FOR_LONG = {
@@ -365,6 +366,30 @@ CASES = (
         hands=("roll_back_with_a_hold_and_change",),
         lasting=True,
         stays=5,
+    ),
+    Case(
+        "resumed-after-a-hold",
+        PEOPLE,
+        "a person rolls back with a hold, the next version comes and waits, and the person resumes",
+        (End(Outcome.UNDER_WAY, ("v3 serves",)),),
+        before={"RolloutPolicy": policy(step(50, "6s"), step(100))},
+        then={"Deployment": template(container("v2"))},
+        hands=("roll_back_with_a_hold_change_and_resume",),
+        lasting=True,
+        checks=("the_route_is_as_it_was",),
+    ),
+    Case(
+        "long-names",
+        ODD,
+        "the Service's name has the 56 characters that it may have at most, so that the operator's two have 63",
+        (End(Outcome.PROMOTED),),
+        before={
+            "Service": {"metadata": {"name": _LONG}},
+            "HTTPRoute": {"spec": {"rules": [{"backendRefs": [{"name": _LONG, "port": 80}]}]}},
+            "Release": {"spec": {"traffic": {"service": _LONG}}},
+        },
+        then={"Deployment": template(container("v2"))},
+        checks=("the_route_is_as_it_was",),
     ),
     _odd(
         "recreate",

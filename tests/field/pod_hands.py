@@ -83,6 +83,13 @@ async def roll_back_with_a_hold_and_change(world: World, folder: Path) -> None:
     await world.kubectl("set", "image", f"deployment/{NAME}", f"app={REGISTRY}/{NAME}:v3")
 
 
+async def roll_back_with_a_hold_change_and_resume(world: World, folder: Path) -> None:
+    """The same, and once the next version waits, resume."""
+    await roll_back_with_a_hold_and_change(world, folder)
+    await world.until("v3 waits for a request", lambda: "request to resume" in world.status.get("message", ""))
+    await world.ask("resume")
+
+
 async def change_again_and_again(world: World, folder: Path) -> None:
     """Have other versions come within a second, and then the first of them again."""
     for version in ("v3", "v4", "v2"):
@@ -173,6 +180,7 @@ HANDS: dict[str, Callable[[World, Path], Awaitable[None]]] = {
         scale_up_in_the_morning,
         add_a_second_release,
         roll_back_with_a_hold_and_change,
+        roll_back_with_a_hold_change_and_resume,
         change_again_and_again,
         delete_the_new_pods,
         lose_the_old_pods,
