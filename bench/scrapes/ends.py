@@ -102,7 +102,6 @@ CELLS = (
         replace(CLUSTER, fault=Fault(1.0, slower=2.0), latency=LATENCY),
         gate=TAIL,
         seconds=25,
-        why="whether slow requests come in bursts is known after some 20 s, and what was counted before counts little",
         peers={(5, 10): ("55.8 s, 1144", "", ""), (15, 10): ("66.4 s, 1352", "", "")},
     ),
     Cell(

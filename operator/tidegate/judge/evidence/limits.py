@@ -25,7 +25,7 @@ from tidegate.judge.evidence.threshold import NoneAllowed, ThresholdTest
 
 COMPARING = (PairedTest, QuantileRatio, Tail)
 """Tests of limits that are relative to stable."""
-TEMPERED = (PairedTest, QuantileRatio, ThresholdTest)
+TEMPERED = (PairedTest, QuantileRatio, Tail, ThresholdTest)
 """Tests that weigh all evidence so far by what is known of bursts now."""
 
 _LATENCIES = frozenset({Measure.LATENCY, Measure.TAIL})

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidegate.judge.evidence import latency
+from tidegate.judge.evidence import bursts, latency
 from tidegate.judge.evidence.interval import Interval
 from tidegate.judge.evidence.latency import BEYOND
 from tidegate.judge.evidence.restarts import FIRST
-from tidegate.judge.evidence.tail import Tail
+from tidegate.judge.evidence.tail import LATER, Tail
 from tidegate.judge.reading import Tally
 from unit.judge.evidence.latencies import BUCKETS, NATIVE, Version, first_look, intervals, lognormal, more_often
 
@@ -191,6 +191,55 @@ class TestExactly:
         test.add(state, Interval(Tally(100.0, over=(0.0, 0.0)), Tally(900.0, over=(0.0, 0.0)), 30, 60, (0.1, 0.5)))
 
         assert pytest.approx(before) == test.harm(state)
+
+
+class TestBursts:
+    """How slow requests come is known after a while only."""
+
+    def test_what_was_counted_first_is_weighed_by_what_is_known_now(self):
+        """One bad look while the greatest bursts are thought of; then there are known to be none."""
+        test, state = Tail(1.0), Tail(1.0).begin()
+        test.add(state, Interval(Tally(10.0, over=(3.0,)), Tally(90.0, over=(2.0,)), 0, 30, (0.5,), bursts=16.0))
+        at_first = test.harm(state)
+
+        test.temper(state, bursts.weights_at(1.0))
+
+        factors = [multiple**3 * (100 / (10 * multiple + 90)) ** 5 for multiple in BEYOND]
+        whole, divided = sum(factors) / 7, sum(factor ** (1 / 16) for factor in factors) / 7
+        assert math.exp(at_first) == pytest.approx(1 - FIRST + FIRST * divided)
+        assert math.exp(test.harm(state)) == pytest.approx(1 - FIRST + FIRST * (LATER * whole + (1 - LATER) * divided))
+
+    @pytest.mark.parametrize(("begin", "known"), [(30, 1.0), (300, 16.0)], ids=["no bursts", "late"])
+    def test_it_stays_where_it_was_earned(self, begin, known):
+        """Once there are known to be no bursts, or minutes have passed, what was won goes on as the rest."""
+        test, state = Tail(1.0), Tail(1.0).begin()
+        test.add(state, Interval(Tally(10.0, over=(3.0,)), Tally(90.0, over=(2.0,)), 0, 30, (0.5,), bursts=16.0))
+        test.temper(state, bursts.weights_at(1.0))
+        won, strongest = test.harm(state), test.strongest(state)
+
+        test.add(state, Interval(Tally(10.0, over=(0.0,)), Tally(90.0, over=(0.0,)), begin, begin + 30, (0.5,), bursts=known))
+        test.temper(state, bursts.weights_at(16.0))
+
+        assert test.harm(state) == pytest.approx(won)
+        assert strongest.bound == test.strongest(state).bound
+
+    def test_whatever_is_believed_of_bursts_the_expectation_is_at_most_one(self):
+        """Two looks of 2 requests of each version, every outcome, each weighed by what makes the most of it."""
+        test, expected = Tail(1.5), 0.0
+        both = [(c, b, p * q) for (c, p), (b, q) in product(outcomes((0.3, 0.15), 2), outcomes((0.2, 0.1), 2))]
+        for c, b, p in both:
+            first = test.begin()
+            test.add(first, Interval(c, b, 0, 30, (0.1, 1.0), bursts=16.0))
+            for d, a, q in both:
+                found = []
+                for phi in bursts.GRID:
+                    state = list(first)
+                    test.add(state, Interval(d, a, 30, 60, (0.1, 1.0), bursts=4.0))
+                    test.temper(state, bursts.weights_at(phi))
+                    found.append(math.exp(test.harm(state)))
+                expected += p * q * max(found)
+
+        assert 0 < expected <= 1 + 1e-9
 
 
 class TestWhatIsSaid:
