@@ -74,7 +74,7 @@ LONGEST_WORDS = 500
 """Characters of what others say that are passed on."""
 _PROBED_EVERY = 600.0
 """Seconds for which it is known whether a server lacks native histograms."""
-LONGEST_QUERY = 96 * 1024
+LONGEST_QUERY = 128 * 1024
 """Bytes of one query at most, until a server has said that it takes less."""
 _SHORTEST_BOUND = 8 * 1024
 """What is taken for such a bound at least: a query could have its error say anything."""
