@@ -21,6 +21,7 @@ from urllib3.exceptions import HTTPError, InsecureRequestWarning, ReadTimeoutErr
 from urllib3.util.retry import Retry
 
 from tidegate.api.base import format_duration, plain
+from tidegate.prometheus import forms
 from tidegate.prometheus.answers import (
     EVERYBODY,
     MOST_SERIES,
@@ -284,8 +285,8 @@ class Connection:
             response = session.request(
                 "POST",
                 f"{self.config.address}/api/v1/query",
-                data={"query": promql, **parameters},
-                headers=client.headers,
+                data=forms.encoded(promql, parameters),
+                headers={**client.headers, **forms.HEADERS},
                 auth=self._credentials,
                 timeout=self.config.timeout.total_seconds(),
             )
