@@ -128,6 +128,23 @@ def joined(state: list[float], own: Sequence[float]) -> list[float]:
     return [one + other for one, other in zip(state, own, strict=True)]
 
 
+def calmer(state: list[float], own: Sequence[float]) -> list[float]:
+    """Return what is known of bursts where the new version's own bad events may argue them away, and never for them.
+
+    Of latencies a version's slow requests are many as soon as it is slow, so that they tell soon whether they come one by one. What
+    comes in bursts in the new version alone is a fault, and not how the service always is.
+
+    Args:
+        state: of stable.
+        own: of the new version.
+    """
+    found, alone = joined(state, own), own[_LOGS.start]
+    if telling(state):
+        found = [one + other for one, other in zip(state, own, strict=True)]
+        found[_LOGS] = [one + min(0.0, other - alone) for one, other in zip(state[_LOGS], own[_LOGS], strict=True)]
+    return found
+
+
 def weights(state: Sequence[float]) -> list[float]:
     """Return the probability of each value of phi."""
     logs = [prior + value for prior, value in zip(_LOG_PRIOR, state[_LOGS], strict=True)]

@@ -84,7 +84,10 @@ class Trial:
     @property
     def spread(self) -> list[float]:
         """What is known of bursts."""
-        return bursts.joined(self.stable_spread, self.own_spread) if self.limits.compares else self.own_spread
+        if not self.limits.compares:
+            return self.own_spread
+        join = bursts.calmer if self.limits.of_latency else bursts.joined
+        return join(self.stable_spread, self.own_spread)
 
     @property
     def since(self) -> datetime:
@@ -283,13 +286,13 @@ class Trial:
         return max(1.0, header[_TARGET] - header[_N_C]), header[_DRIFT] > 0
 
     def _learn_bursts(self, interval: Interval) -> None:
-        """Learn from stable's counts; from the new version's own as long as nobody asks stable, or stable cannot tell."""
+        """Learn from stable's counts; from the new version's own where it is asked as well, or stable is not, or cannot tell."""
         if self.limits.measure is Measure.RESTARTS:
             return
         seconds = interval.end - interval.start
         arms = [(interval.canary, self.own_spread), (interval.stable, self.stable_spread)]
         told = self._stable_tells
-        if told:
+        if told and not self.limits.of_latency:
             del arms[0]
         learned = [bursts.add(spread, *self._bad(seen, interval), seconds) for seen, spread in arms if seen is not None]
         if any(learned) or told != self._stable_tells:

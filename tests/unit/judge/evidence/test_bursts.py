@@ -117,6 +117,15 @@ class TestWhoTells:
         stable, own = learnt(lambda n, p: binomial(rng, n, p), 40), learnt(lambda n, p: group(rng, n, p, 8.0), 40)
 
         assert factor(stable) == factor(bursts.joined(stable, own))
+        assert factor(stable) == pytest.approx(factor(bursts.calmer(stable, own)), abs=0.01)
+
+    def test_slow_requests_that_come_one_by_one_argue_bursts_away(self):
+        """Of latencies a version that is slow tells by itself that its slow requests are independent, sooner than stable alone."""
+        rng = random.Random(58)
+        stable, own = (learnt(lambda n, p: binomial(rng, n, p), 5) for _ in range(2))
+
+        assert bursts.telling(stable)
+        assert careful(bursts.calmer(stable, own)) < 0.8 * careful(stable)
 
 
 class TestTheDiscount:
