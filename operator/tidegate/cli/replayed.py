@@ -9,14 +9,12 @@ from datetime import timedelta
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from tidegate.api.base import format_duration, format_time
 from tidegate.api.names import Cause, EventReason
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.backtest.replay import VERDICT, Entry, Outcome, Past, Result
-from tidegate.cli import output
+from tidegate.cli import output, tables
 from tidegate.cli.output import Format
 from tidegate.judge import explain
 from tidegate.judge.words import count
@@ -106,15 +104,13 @@ def tell(found: Sequence[Replayed], form: Format) -> None:
 
 
 def _table(several: Sequence[Replayed]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("POLICY", "OUTCOME", "AT (UTC)", "AFTER", "GATE", "WARNINGS"):
-        table.add_column(heading, overflow="fold")
-    for one in several:
-        result = one.result
-        after = format_duration(timedelta(seconds=round(one.after.total_seconds())))
-        warnings = str(len(result.warnings))
-        table.add_row(one.policy, result.outcome.value, f"{result.at:%H:%M:%S}", after, result.gate or "-", warnings)
-    Console(width=output.columns(), highlight=False, no_color=not output.is_terminal()).print(table)
+    tables.write(("POLICY", "OUTCOME", "AT (UTC)", "AFTER", "GATE", "WARNINGS"), map(_row, several))
+
+
+def _row(one: Replayed) -> tuple[str, ...]:
+    result = one.result
+    after = format_duration(timedelta(seconds=round(one.after.total_seconds())))
+    return (one.policy, result.outcome.value, f"{result.at:%H:%M:%S}", after, result.gate or "-", str(len(result.warnings)))
 
 
 def _told_once(timeline: Sequence[Entry]) -> Iterator[Entry]:

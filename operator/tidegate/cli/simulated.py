@@ -9,15 +9,13 @@ from datetime import timedelta
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from tidegate.api.base import format_duration
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.backtest.simulate import Summary, can_simulate, needs_latency, shares_of, simulate
 from tidegate.backtest.traffic import Fault, Latency, Traffic
-from tidegate.cli import output
+from tidegate.cli import output, tables
 from tidegate.cli.output import Format
 from tidegate.judge import words
 
@@ -101,15 +99,14 @@ def tell(found: Sequence[tuple[str, Simulated]], setting: Setting, form: Format)
         output.write_json([_to_wire(label, one, setting) for label, one in found])
         return
     typer.echo(f"{_setting(setting)}\n")
-    table = Table(box=None, pad_edge=False)
     headings = ["POLICY", "SHARE", "HEALTHY STOPPED"]
     if setting.fault.any:
-        headings += ["FAULTY STOPPED", "DELAY MEDIAN", "DELAY 90%", "BAD REQUESTS SERVED", "BY GATE"]
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for label, one in found:
-        table.add_row(label, words.percent(one.share * 100), _of(one.healthy.false_alarms, one.healthy.runs), *_faulty(one.faulty))
-    Console(width=max(120, output.columns()), highlight=False, no_color=not output.is_terminal()).print(table)
+        headings += ["FAULTY STOPPED", "DELAY", "DELAY 90%", "BAD REQUESTS", "BY GATE"]
+    rows = [
+        (label, words.percent(one.share * 100), _of(one.healthy.false_alarms, one.healthy.runs), *_faulty(one.faulty))
+        for label, one in found
+    ]
+    tables.write(headings, rows)
     for label, one in found:
         if one.left_out:
             typer.echo(f"{label}: left out, since generated traffic says nothing about them: {', '.join(one.left_out)}", err=True)

@@ -350,6 +350,17 @@ def test_generated_traffic_is_told_in_a_table(tidegate: Tidegate, tmp_path: Path
     assert "RolloutPolicy/p  10%    0 of 3 (0%)" in done.stdout
 
 
+def test_a_table_in_a_file_is_not_folded(tidegate: Tidegate, tmp_path: Path) -> None:
+    """Given a policy with a name as long as it may be and no terminal, then each policy has its one line, as scripts read it."""
+    name = "p" * 120
+    arguments = ("--simulate", "--runs", "2", "--duration", "5m", "--fault", "10", "--onset", "1m")
+
+    done = tidegate("backtest", "-p", policy(tmp_path, COUNTED, name=name), *arguments)
+
+    assert ["POLICY", "SHARE"] == done.stdout.splitlines()[2].split()[:2]
+    assert [f"RolloutPolicy/{name}", "10%"] == done.stdout.splitlines()[3].split()[:2]
+
+
 def test_a_version_that_fails_all_is_told_as_such(tidegate: Tidegate, tmp_path: Path) -> None:
     """`--fault all` is a version that answers nothing but errors."""
     arguments = ("--simulate", "--runs", "2", "--duration", "5m", "--fault", "all", "--share", "10")
