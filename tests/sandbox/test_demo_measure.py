@@ -37,6 +37,15 @@ def test_a_breach_is_visible_from_the_first_evaluation_beyond_the_limit_on_enoug
     assert measure.breach_visible_at(probes[:4], ERRORS) is None
 
 
+def test_a_version_that_was_shut_out_at_once_has_no_more_requests_than_it_has():
+    """Rates leave out the 23 requests that its series began with, and the 12 after them are too few for the gate's window."""
+    probes = [Probe(1.0, canary=None, stable=0.0, samples=None), Probe(2.0, 1.0, 0.0, 18.0), Probe(3.0, 1.0, 0.0, 14.0)]
+
+    assert measure.breach_visible_at(probes, ERRORS, shut=True) == 2.0
+    assert measure.breach_visible_at(probes, ERRORS) is None
+    assert measure.breach_visible_at(probes[:1], ERRORS, shut=True) is None
+
+
 def test_samples_are_rounded_as_whole_requests():
     """Prometheus extrapolates: 19.6 requests are 20."""
     assert measure.breach_visible_at([Probe(1.0, 0.05, 0.0, 19.6)], ERRORS) == 1.0

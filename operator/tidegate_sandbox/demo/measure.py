@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tidegate_sandbox.demo.probe import Probe
@@ -41,9 +41,20 @@ def beyond(terms: GateTerms, canary: float, stable: float) -> bool:
     return canary > stable and (canary - stable) * 100 >= terms.percent * stable * (1 - _TOLERANCE)
 
 
-def breach_visible_at(probes: Iterable[Probe], terms: GateTerms) -> float | None:
-    """Return the first evaluation at which Prometheus showed the breach, on enough data; None where it never did."""
-    return next((probe.at for probe, canary, stable in judged(probes, terms) if beyond(terms, canary, stable)), None)
+def breach_visible_at(probes: Sequence[Probe], terms: GateTerms, *, shut: bool = False) -> float | None:
+    """Return the first evaluation at which Prometheus showed the breach, on enough data; None where it never did.
+
+    Args:
+        probes: in order.
+        terms: of the gate.
+        shut: whether the version was shut out. Then whatever shows the breach will do where nothing shows it on enough data: rates
+            leave out what a series began with, and there are no more requests to come.
+    """
+    for needed in (terms, replace(terms, min_samples=0)) if shut else (terms,):
+        found = (probe.at for probe, canary, stable in judged(probes, needed) if beyond(terms, canary, stable))
+        if (at := next(found, None)) is not None:
+            return at
+    return None
 
 
 def ratios(probes: Iterable[Probe], terms: GateTerms) -> Spread | None:
