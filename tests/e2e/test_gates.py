@@ -142,7 +142,7 @@ async def test_gate_that_warns_does_not_stop(given: Given, when: When, then: The
     await when.the_image_becomes("v2")
 
     await then.promoted_to("v2")
-    await then.event("GateBreached", "noise", "only warns", "2%", "limit at most 1%")
+    await then.event("GateBreached", "noise", "warning only", "2%", "limit at most 1%")
     then.weights_were(10, 100, 0)
     verdicts = {gate["name"]: gate["verdict"] for gate in world.status["lastRollout"]["gates"]}
     assert {"noise": "Fail", "errors": "Pass"} == verdicts

@@ -167,7 +167,7 @@ async def test_gate_that_warns_does_not_stop(given: Given, when: When, then: The
     await when.the_image_becomes("v2", ERROR_RATE="0.5")
 
     await then.promoted_to("v2")
-    await then.event("GateBreached", "error-rate", "only warns", "less than 1 point above stable")
+    await then.event("GateBreached", "error-rate", "warning only", "less than 1 point above stable")
     (said,) = world.status["lastRollout"]["gates"]
     assert ("error-rate", "Fail") == (said["name"], said["verdict"])
 
