@@ -10,8 +10,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from e2e.program import Program
 from field.backends import CONNECTION, SAMPLE, everything
-from field.servers import Server, victoria_metrics
+from field.servers import victoria_metrics
 from tidegate.api.gate import Gate
 from tidegate.prometheus.answers import MOST_SERIES, Result, Trouble
 from tidegate.prometheus.connections import Connection, ConnectionConfig
@@ -56,7 +57,7 @@ def written(now: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-async def filled(store: Server, connection: Connection) -> None:
+async def filled(store: Program, connection: Connection) -> None:
     """Give a store what was written, and wait until it can be asked for."""
     path = f"{store.address}/api/v1/import/prometheus"
     async with aiohttp.ClientSession() as session, session.post(path, data=written(time.time())) as answer:

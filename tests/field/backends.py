@@ -24,7 +24,8 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from field.servers import Server, prometheus, sidecar, thanos_query, victoria_metrics
+from e2e.program import Program
+from field.servers import prometheus, sidecar, thanos_query, victoria_metrics
 from field.shops import CANARY, Pages, Shop, Tale
 from tidegate.api.gate import Gate
 from tidegate.api.policy import RolloutPolicySpec
@@ -225,7 +226,7 @@ async def by_turns(addresses: Sequence[str]) -> AsyncIterator[str]:
             await runner.cleanup()
 
 
-async def _thanos(stack: AsyncExitStack, folder: Path, pair: Sequence[Server], pace: Pace) -> list[BackEnd]:
+async def _thanos(stack: AsyncExitStack, folder: Path, pair: Sequence[Program], pace: Pace) -> list[BackEnd]:
     """Start Thanos over a pair of Prometheus, once with deduplication and once without."""
     beside = [await stack.enter_async_context(sidecar(folder / f"sidecar-{number}", one)) for number, one in enumerate(pair)]
     found = []
@@ -238,7 +239,7 @@ async def _thanos(stack: AsyncExitStack, folder: Path, pair: Sequence[Server], p
 async def back_ends(stack: AsyncExitStack, pages: Pages, folder: Path, pace: Pace, rare: Pace | None) -> list[BackEnd]:
     """Start all programs; return what is asked."""
 
-    async def start(make: Callable[..., Server], name: str, of: Pace, **more: object) -> Server:
+    async def start(make: Callable[..., Program], name: str, of: Pace, **more: object) -> Program:
         server = make(folder / name, pages.scraped(name, of.scrape, **more) if of.scrape else {})
         return await stack.enter_async_context(server)
 
@@ -275,7 +276,7 @@ async def back_ends(stack: AsyncExitStack, pages: Pages, folder: Path, pace: Pac
     return found
 
 
-def _written_to(store: Server) -> dict[str, object]:
+def _written_to(store: Program) -> dict[str, object]:
     return {"url": f"{store.address}/api/v1/write", "queue_config": {"batch_send_deadline": "1s"}}
 
 

@@ -7,7 +7,6 @@ label that is to blame, whatever it is called.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ from typing import Any
 
 from tidegate.api.gate import Gate
 from tidegate.prometheus.answers import Ask, Result
+from tidegate.prometheus.aside import Aside
 from tidegate.prometheus.diagnosis import Selection, selections
 from tidegate.prometheus.presets import COPIES, PROCESS, TELEMETRY, Version
 from tidegate.prometheus.promql import Names, quoted
-from tidegate.runtime.turns import also
 
 FIRST, EVERY = 150.0, 600.0
 """Seconds after the first look until copies are looked for, and from then on between two times: the series must have gone on."""
@@ -49,7 +48,7 @@ class Copies:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._known: dict[tuple[str, str], dict[str, _Known]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._aside = Aside(_AT_ONCE)
 
     def told(self, ask: Ask, gate: Gate, names: Names) -> str:
         """Return that requests of a version count more than once, and what helps; empty where that is not known (yet).
@@ -62,11 +61,9 @@ class Copies:
         now, of_release = self._clock(), self._known.setdefault((names.namespace, names.release), {})
         known = of_release.setdefault(gate.name, _Known(now))
         due = known.since + FIRST if known.at is None else known.at + EVERY
-        if now >= due and len(self._tasks) < _AT_ONCE:
+        if now >= due and self._aside.free:
             known.at = now
-            task = asyncio.create_task(also(lambda: self._find(ask, gate, names, known)))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._aside.start(lambda: self._find(ask, gate, names, known))
         return known.words
 
     def forget(self, namespace: str, release: str) -> None:
@@ -75,8 +72,7 @@ class Copies:
 
     def close(self) -> None:
         """Stop what is under way."""
-        for task in self._tasks:
-            task.cancel()
+        self._aside.close()
 
     @staticmethod
     async def _find(ask: Ask, gate: Gate, names: Names, known: _Known) -> None:

@@ -12,11 +12,11 @@ from tidegate.api.gate import Gate
 from tidegate.api.metric import Counters, Measure, Preset, Source
 from tidegate.prometheus import cures, presets
 from tidegate.prometheus.answers import Ask, Trouble
+from tidegate.prometheus.aside import Aside
 from tidegate.prometheus.cures import Cure
 from tidegate.prometheus.presets import TELEMETRY, Version, places
 from tidegate.prometheus.promql import Matcher, Names, fill, quoted, variables
 from tidegate.prometheus.selectors import Condition, selectors
-from tidegate.runtime.turns import also
 
 NO_METRIC = "Prometheus has no metric"
 """How it begins where nobody has a metric."""
@@ -62,7 +62,7 @@ class Hints:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._findings: dict[tuple[str, str], dict[str, _Finding]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._aside = Aside(_AT_ONCE)
 
     def hint(self, ask: Ask, gate: Gate, names: Names, silent: Sequence[Version]) -> str:
         """Return why a version has no series, in one sentence; empty where it has some, or where that is not known (yet).
@@ -80,7 +80,7 @@ class Hints:
         now, finding = self._clock(), findings.get(gate.name)
         if finding is None or finding.version is not silent[0] or now - finding.at >= _EVERY:
             words = finding.words if finding is not None and finding.version is silent[0] else ""
-            if len(self._tasks) < _AT_ONCE:
+            if self._aside.free:
                 finding = findings[gate.name] = _Finding(silent[0], now, words)
                 self._start(ask, gate, names, finding)
         return finding.words if finding is not None and finding.version is silent[0] else ""
@@ -91,16 +91,13 @@ class Hints:
 
     def close(self) -> None:
         """Stop what is under way."""
-        for task in self._tasks:
-            task.cancel()
+        self._aside.close()
 
     def _start(self, ask: Ask, gate: Gate, names: Names, finding: _Finding) -> None:
         async def find() -> None:
             finding.words = await diagnose(ask, gate, names, finding.version)
 
-        task = asyncio.create_task(also(find), name=f"diagnosis {names.namespace}/{names.release} {gate.name}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._aside.start(find)
 
 
 async def diagnose(ask: Ask, gate: Gate, names: Names, version: Version) -> str:

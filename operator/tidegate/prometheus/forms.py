@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from urllib.parse import quote_plus, urlencode
 
 HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
-_ESCAPED = tuple(
-    (character, quote_plus(character)) for character in ("%", *map(chr, range(128))) if quote_plus(character) != character
+_SIGNS = tuple(
+    (character, quote_plus(character))
+    for character in ("%", *(character for character in map(chr, range(128)) if character not in "% "), " ")
+    if quote_plus(character) != character
 )
 """Characters and what stands for each: first the one that is in all of these, last the space, whose sign is itself one of them."""
-_ORDER = (*(pair for pair in dict.fromkeys(_ESCAPED) if pair[0] != " "), (" ", "+"))
 
 
 def encoded(query: str, parameters: Mapping[str, str]) -> str:
@@ -21,6 +22,6 @@ def encoded(query: str, parameters: Mapping[str, str]) -> str:
 def _quoted(text: str) -> str:
     if not text.isascii():
         return quote_plus(text)
-    for character, sign in _ORDER:
+    for character, sign in _SIGNS:
         text = text.replace(character, sign)
     return text

@@ -146,7 +146,7 @@ def workload_view(workload: Workload) -> WorkloadView:
         digest=digest,
     )
     pods = tuple(_pods_of(workload.pods, chosen))
-    trouble, endings = _trouble(workload, chosen), last_endings(pods)
+    trouble, endings = _trouble(pods, chosen), last_endings(pods)
     observed = int(status.get("observedGeneration") or 0) >= int(deployment["metadata"].get("generation") or 0)
     return WorkloadView(
         uid=deployment["metadata"]["uid"],
@@ -207,9 +207,9 @@ def _pods_of(pods: Iterable[Json] | None, replica_set: Json | None) -> list[Json
     return [pod for pod in pods or () if uid is not None and (controller_of(pod) or {}).get("uid") == uid]
 
 
-def _trouble(workload: Workload, chosen: Json | None) -> Trouble:
+def _trouble(pods: Iterable[Json], chosen: Json | None) -> Trouble:
     """Return why the wanted version's pods are not ready, in the words of its pods or of its ReplicaSet."""
-    own = pod_trouble(_pods_of(workload.pods, chosen))
+    own = pod_trouble(pods)
     return own if own.words or chosen is None else replica_set_trouble(chosen)
 
 

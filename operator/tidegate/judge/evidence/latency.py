@@ -58,8 +58,8 @@ _AROUND = 11
 """Most bounds near the quantile that are kept; 2**(1/8) from one to the next makes 12 of NEAR * NEAR_ABOVE."""
 _CREDIBLE = 1e15
 """Requests in one interval beyond which a counter is broken."""
-_MOST = 1e150
-_STEEPEST = 340.0
+MOST = 1e150
+STEEPEST = 340.0
 """Greatest stake, and greatest logarithm of a factor, that count: their product is finite, and less evidence is still valid."""
 _FARTHER = (1 / 30, 1 / 10, 1 / 5, 1 / 3, 1 / 2, 2.5, 4.0, 8.0, 30.0)
 """Multiples of the quantile that are kept beside."""
@@ -286,10 +286,10 @@ def chosen(bounds: Sequence[float], near: float) -> list[float]:
 def grown(stakes: Sequence[float], weight: float, logs: Sequence[float]) -> list[float]:
     """Return the stakes of alternatives after adding a weight to each and multiplying with factors, given as logarithms."""
     exp = math.exp
-    if max(logs) > _STEEPEST:
-        logs = [min(log, _STEEPEST) for log in logs]
+    if max(logs) > STEEPEST:
+        logs = [min(log, STEEPEST) for log in logs]
     grown = [(stake + weight) * exp(log) for stake, log in zip(stakes, logs, strict=True)]
-    return grown if max(grown) <= _MOST else [min(stake, _MOST) for stake in grown]
+    return grown if max(grown) <= MOST else [min(stake, MOST) for stake in grown]
 
 
 _NOTHING = Tally(0.0)

@@ -50,8 +50,6 @@ SOON, PLAIN = 120.0, 1.2
 _LEAST = 1e-300
 """Stands for no stake at all, whose logarithm there is not."""
 
-_MOST, _STEEPEST = 1e150, 340.0
-"""Most that a stake is worth, and the greatest logarithm: all stays finite, and less evidence is still valid."""
 _SPENT = latency.LENGTH
 _RETURNED = _SPENT + 1
 _CARRIED = _RETURNED + 1
@@ -168,7 +166,7 @@ def _worth(state: Sequence[float]) -> float:
     if state[_LATER] <= 0:
         return 0.0
     evidence = bursts.discounted_mean(_logs(state), state[_BURSTS])
-    return min(_MOST, state[_LATER] * math.exp(min(_STEEPEST, evidence)))
+    return min(latency.MOST, state[_LATER] * math.exp(min(latency.STEEPEST, evidence)))
 
 
 def _shares(state: Sequence[float]) -> list[float]:
