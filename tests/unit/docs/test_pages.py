@@ -1,4 +1,4 @@
-"""The pages hang together: links, tables, style, decisions, the picture."""
+"""The pages hang together: links, tables, style, the picture."""
 
 from __future__ import annotations
 
@@ -59,18 +59,6 @@ def test_tables_are_whole() -> None:
             width = cells and (width or cells)
 
     assert broken == []
-
-
-def test_decisions_are_numbered_listed_and_complete() -> None:
-    """Each decision stands in the list, under its own title, and has its four parts."""
-    pages = sorted((DOCS / "adr").glob("[0-9]*.md"))
-    index = text_of("docs/adr/README.md")
-
-    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
-    for page in pages:
-        text = page.read_text(encoding="utf-8")
-        assert f"({page.name})" in index
-        assert [part for part in ("Context", "Decision", "Consequences", "Rejected") if f"**{part}.**" not in text] == []
 
 
 def test_the_picture_is_sound_and_says_what_it_shows() -> None:
