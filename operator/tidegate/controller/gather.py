@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-import structlog
-from pydantic import ValidationError
-
 from tidegate.api.base import parse_time
 from tidegate.api.names import ANNOTATION_REQUEST, FINALIZER, Reason
-from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.release import PolicyKind, ReleaseSpec, Traffic
+from tidegate.api.release import ReleaseSpec, Traffic
 from tidegate.api.status import ReleaseStatus
 from tidegate.controller.autoscalers import Autoscalers
 from tidegate.controller.beside import own_service, ports_of, services_around, user_service
 from tidegate.controller.questions import NOTHING, Answers
 from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
-from tidegate.controller.stored import in_words, request_of
+from tidegate.controller.specs import Specs
+from tidegate.controller.stored import request_of
 from tidegate.controller.views import Views, mark
 from tidegate.controller.workloads import orphans_of, pods_of, strangers_among, workload_around
 from tidegate.engine.plan import Role
 from tidegate.engine.routing import traffic_in_force
 from tidegate.engine.snapshot import (
     Blocker,
-    PolicyView,
     ReleaseView,
     RouteView,
     ServiceView,
@@ -34,9 +30,7 @@ from tidegate.engine.snapshot import (
     WorkloadView,
 )
 from tidegate.judge.reading import Reading
-from tidegate.prometheus.asked import unaskable
 from tidegate.runtime.clock import Clock
-from tidegate.runtime.errors import Terminal
 from tidegate.runtime.store import Object, Store
 from tidegate.traffic import services
 from tidegate.traffic.backends import own_name
@@ -44,8 +38,6 @@ from tidegate.traffic.bindings import unfollowed
 from tidegate.traffic.router import Router
 from tidegate.traffic.selection import Pods, shared
 from tidegate.workloads.observe import Workload, unsupported, workload_view
-
-log = structlog.get_logger(__name__)
 
 V = TypeVar("V")
 
@@ -77,21 +69,6 @@ class Surroundings:
     routes: Mapping[str, Object | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
-    """A spec as it was read, of one generation of an object.
-
-    Attributes:
-        generation: of the object.
-        spec: the spec; the last one that was valid where this generation is not; None where none was.
-        wrong: what is wrong with this generation, in words; empty where nothing is.
-    """
-
-    generation: int
-    spec: ReleaseSpec | RolloutPolicySpec | None
-    wrong: str = ""
-
-
 class Gatherer:
     """Makes snapshots.
 
@@ -117,9 +94,9 @@ class Gatherer:
         step_replicas_limit: int = 0,
     ) -> None:
         self._store, self._router, self._clock = store, router, clock
+        self._specs = Specs(store)
         self._autoscalers = Autoscalers(store, clock=clock)
         self._warm_up, self._step_replicas_limit, self._delays = warm_up, step_replicas_limit, delays or {}
-        self._read: dict[str, Read] = {}
         self._forms: dict[str, dict[str, tuple[tuple[object, ...], float]]] = {}
         self._views = Views(store)
 
@@ -149,18 +126,15 @@ class Gatherer:
         release = self._store.get("Release", key.namespace, key.name)
         if release is None:
             return None
-        read = self._spec(release, ReleaseSpec)
-        if read.spec is None:
-            raise Terminal(read.wrong, reason=Reason.INVALID_SPEC)
-        assert isinstance(read.spec, ReleaseSpec)
-        traffic, pinned = self._traffic(key, read.spec, status), status.pinned_service
-        spec = read.spec.model_copy(update={"traffic": traffic}) if traffic is not read.spec.traffic else read.spec
+        asked, pinned = self._specs.of(release), status.pinned_service
+        traffic = self._traffic(key, asked, status)
+        spec = asked.model_copy(update={"traffic": traffic}) if traffic is not asked.traffic else asked
         workload = workload_around(self._store, key, release=release, spec=spec, status=status, pods=pods, stable_pods=stable_pods)
         return Surroundings(
             key=key,
             release=release,
             spec=spec,
-            traffic_later=traffic is not read.spec.traffic,
+            traffic_later=traffic is not asked.traffic,
             workload=workload,
             orphans=orphans_of(self._store, key, release, workload),
             services=services_around(
@@ -208,21 +182,10 @@ class Gatherer:
             answers: what was read around the user's Service.
             known_since: since when the status is known here; None where that is of no concern.
         """
-        spec, beside, workload = around.spec, around.services, around.workload
-        selected, bound = answers.selected, answers.bound
+        workload, selected = around.workload, answers.selected
         others = strangers_among(self._store, workload, selected) if workload and selected is not None else None
-        apart = unfollowed(beside.name, bound) if beside and bound is not None else None
-        policy, wrong = self._policy(around.key, spec)
+        policy, wrong = self._specs.policy(around.key.namespace, around.spec.policy_ref)
         routes = tuple(self._route_view(name, around, route, status, now=now) for name, route in around.routes.items())
-        found = (
-            self._invalid(around.release),
-            Blocker(Reason.MISSING_POLICY, wrong) if wrong and status.rollout is None else None,
-            unsupported(workload) if workload else None,
-            # Of two Releases on one Deployment the second is told that alone: all else that differs follows from it.
-            services.unsupported(beside, beside.pods) if beside and not (workload and workload.held_by_another) else None,
-            shared(beside.user, workload.name, others) if beside and workload and others else None,
-            apart,
-        )
         return Snapshot(
             release=_release_view(around),
             status=status,
@@ -236,11 +199,27 @@ class Gatherer:
             routes=routes,
             readings=readings,
             keep_held=keep_held,
-            blockers=(*blockers, *(blocker for blocker in found if blocker is not None)),
+            blockers=(*blockers, *self._blockers(around, status, answers, others, wrong)),
             warm_up=self._warm_up,
             step_replicas_limit=self._step_replicas_limit,
             known_since=known_since,
         )
+
+    def _blockers(
+        self, around: Surroundings, status: ReleaseStatus, answers: Answers, others: tuple[str, ...] | None, wrong: str
+    ) -> Iterator[Blocker]:
+        """Yield what stands in the way by what the objects say; `wrong` is what is wrong with the policy."""
+        beside, workload, bound = around.services, around.workload, answers.bound
+        found = (
+            self._specs.invalid(around.release),
+            Blocker(Reason.MISSING_POLICY, wrong) if wrong and status.rollout is None else None,
+            unsupported(workload) if workload else None,
+            # Of two Releases on one Deployment the second is told that alone: all else that differs follows from it.
+            services.unsupported(beside, beside.pods) if beside and not (workload and workload.held_by_another) else None,
+            shared(beside.user, workload.name, others) if beside and workload and others else None,
+            unfollowed(beside.name, bound) if beside and bound is not None else None,
+        )
+        yield from (blocker for blocker in found if blocker is not None)
 
     def _workload_view(self, around: Surroundings, status: ReleaseStatus) -> WorkloadView:
         workload = around.workload
@@ -300,39 +279,9 @@ class Gatherer:
     def forget(self, uid: str) -> None:
         """Forget what was kept of an object that is gone."""
         self._autoscalers.forget(uid)
-        self._read.pop(uid, None)
+        self._specs.forget(uid)
         self._forms.pop(uid, None)
         self._views.forget(uid)
-
-    def _spec(self, obj: Object, model: type[ReleaseSpec | RolloutPolicySpec]) -> Read:
-        uid, generation = obj["metadata"]["uid"], obj["metadata"].get("generation", 0)
-        before = self._read.get(uid)
-        if before is not None and before.generation == generation:
-            return before
-        try:
-            spec = model.model_validate(obj.get("spec"))
-            read = Read(generation, spec, unaskable(spec.gates) if isinstance(spec, RolloutPolicySpec) else "")
-        except ValidationError as error:
-            # What is on goes on as it was asked for last, watched by its gates: to let go of it now would be worse.
-            read = Read(generation, before.spec if before else None, in_words(error))
-        if read.wrong:
-            log.warning("spec is not valid", kind=obj["kind"], name=obj["metadata"]["name"], cause=read.wrong)
-        self._read[uid] = read
-        return read
-
-    def _invalid(self, release: Object) -> Blocker | None:
-        wrong = self._spec(release, ReleaseSpec).wrong
-        return Blocker(Reason.INVALID_SPEC, wrong) if wrong else None
-
-    def _policy(self, key: ReleaseKey, spec: ReleaseSpec) -> tuple[PolicyView | None, str]:
-        ref = spec.policy_ref
-        policy = self._store.get(ref.kind, "" if ref.kind is PolicyKind.CLUSTER else key.namespace, ref.name)
-        if policy is None or policy["metadata"].get("deletionTimestamp"):
-            return None, ""
-        read = self._spec(policy, RolloutPolicySpec)
-        if read.wrong or not isinstance(read.spec, RolloutPolicySpec):
-            return None, f"spec.policyRef: {ref.kind} {ref.name} is not valid: {read.wrong}"
-        return PolicyView(f"{ref.kind}/{ref.name}", read.spec), ""
 
     def _routes(self, key: ReleaseKey, spec: ReleaseSpec, changed: Iterable[str]) -> dict[str, Object | None]:
         if spec.traffic is None or spec.traffic.gateway_api is None:

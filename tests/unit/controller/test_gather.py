@@ -317,7 +317,7 @@ async def test_nothing_is_kept_of_objects_that_are_gone(stage: Stage) -> None:
     for obj in stage.api.objects.values():
         stage.gatherer.forget(obj["metadata"]["uid"])
 
-    assert ({}, {}, {}) == (stage.gatherer._read, stage.gatherer._forms, stage.gatherer._views._kept)
+    assert ({}, {}, {}) == (stage.gatherer._specs._read, stage.gatherer._forms, stage.gatherer._views._kept)
 
 
 async def test_views_are_made_once_of_the_same_objects(stage: Stage) -> None:
