@@ -16,6 +16,7 @@ from api.cluster_access import ROOT, Answer, Api, api_proxy, eventually, install
 from api.policy_oracle import policies, refusals
 from tidegate.api.kept import packed
 from tidegate.api.names import Cause, Condition, Phase, Verdict
+from tidegate.api.originals import OriginalRule
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ReleaseSpec
 from tidegate.api.status import (
@@ -23,7 +24,6 @@ from tidegate.api.status import (
     EvidenceStatus,
     GateStatus,
     LastRollout,
-    OriginalRule,
     Outcome,
     PauseStatus,
     RejectedStatus,

@@ -12,7 +12,7 @@ import yaml
 
 from api.cluster_access import needs_api, run
 from api.shop import NAME, Shop, install_gateway_api, shop_of
-from tidegate.api.status import OriginalRule
+from tidegate.api.originals import OriginalRule
 from tidegate.cluster.errors import Conflict
 from tidegate.cluster.resources import HTTP_ROUTES
 from tidegate.engine.plan import ShiftRoute

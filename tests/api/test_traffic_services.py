@@ -12,7 +12,7 @@ import pytest
 
 from api.cluster_access import needs_api, run
 from api.shop import LABELS, NAME, Shop, garbage_collector_knows_releases, shop_of
-from tidegate.api.status import PortStatus
+from tidegate.api.originals import PortStatus
 from tidegate.cluster.errors import AlreadyExists, Conflict
 from tidegate.cluster.resources import ENDPOINT_SLICES, RELEASES, SERVICES
 from tidegate.engine.plan import DeleteService, EnsureService, PinService, Role

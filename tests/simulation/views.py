@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from simulation.cluster import APP, CANARY, STABLE, USER, Backends, Deployment, ReplicaSet, Route, Service, Template
-from tidegate.api.status import OriginalRule, PortStatus, ReleaseStatus
+from tidegate.api.originals import OriginalRule, PortStatus
+from tidegate.api.status import ReleaseStatus
 from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage, RouteView, ServiceView, TemplateView, WorkloadView
 from tidegate.traffic.targets import ports_for_stable
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from tidegate.api.status import TargetsStatus
+from tidegate.api.originals import TargetsStatus
 from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
 from tidegate.engine.plan import Role
 from tidegate.engine.snapshot import RouteStage, RouteView, ServiceView

@@ -8,7 +8,8 @@ from datetime import datetime
 from enum import Enum, StrEnum
 
 from tidegate.api.names import EventReason
-from tidegate.api.status import EventStatus, OriginalRule, ReleaseStatus
+from tidegate.api.originals import OriginalRule
+from tidegate.api.status import EventStatus, ReleaseStatus
 from tidegate.engine.snapshot import RouteStage
 from tidegate.engine.waits import Waiting
 

@@ -7,9 +7,10 @@ from datetime import datetime
 from enum import Enum, IntEnum, StrEnum
 
 from tidegate.api.names import Reason
+from tidegate.api.originals import OriginalRule, PortStatus
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ReleaseSpec
-from tidegate.api.status import OriginalRule, PortStatus, ReleaseStatus
+from tidegate.api.status import ReleaseStatus
 from tidegate.judge.reading import Reading
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tidegate.api.status import PortStatus, TargetsStatus
+from tidegate.api.originals import PortStatus, TargetsStatus
 from tidegate.engine.draft import Draft
 
 SETTLED = timedelta(seconds=60)

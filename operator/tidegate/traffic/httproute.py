@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tidegate.api.base import plain
-from tidegate.api.status import OriginalRule
+from tidegate.api.originals import OriginalRule
 from tidegate.engine.snapshot import RouteStage, RouteView
 from tidegate.traffic.backends import MAX_BACKENDS, Backends, Form, Json, Names, Whose, form_of, original_of, written
 from tidegate.traffic.notes import note, read, recall

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from tidegate.api.status import OriginalRule
+from tidegate.api.originals import OriginalRule
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import Conflict
 from tidegate.cluster.resources import HTTP_ROUTES, Resource

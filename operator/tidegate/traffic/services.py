@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tidegate.api.names import API_VERSION, LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE, LABEL_ROLE, Reason
-from tidegate.api.status import TargetsStatus
+from tidegate.api.originals import TargetsStatus
 from tidegate.engine.plan import Role
 from tidegate.engine.snapshot import Blocker, ServiceView
 from tidegate.traffic.backends import Json, own_name

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tidegate.api.status import MOST_PORTS, PortStatus
+from tidegate.api.originals import MOST_PORTS, PortStatus
 from tidegate.traffic.backends import Json
 from tidegate.traffic.selection import Pods, selector_of, selects
 

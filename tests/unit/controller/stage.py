@@ -11,8 +11,9 @@ from typing import Any
 
 from tidegate.api.gate import Gate
 from tidegate.api.names import LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE, Cause, Phase
+from tidegate.api.originals import OriginalRule
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.status import OriginalRule, ReleaseStatus, RevisionStatus, RolloutStatus, StepStatus
+from tidegate.api.status import ReleaseStatus, RevisionStatus, RolloutStatus, StepStatus
 from tidegate.cluster.events import Recorder
 from tidegate.controller.cached import CachedCluster
 from tidegate.controller.gather import Gatherer

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tidegate.api.names import LABEL_RELEASE, Reason
-from tidegate.api.status import OriginalRule, PortStatus, ReleaseStatus, RevisionStatus
+from tidegate.api.originals import OriginalRule, PortStatus
+from tidegate.api.status import ReleaseStatus, RevisionStatus
 from tidegate.controller.gather import Gatherer, Surroundings
 from tidegate.controller.questions import Answers
 from tidegate.controller.stored import stored_status

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from simulation.policies import at_weight, finish, gate, idle, policy, step
 from simulation.views import at
 from tidegate.api.names import Cause, Phase, Reason
+from tidegate.api.originals import OriginalRule
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ReleaseSpec
 from tidegate.api.status import (
     ConditionStatus,
     GateStatus,
     LastRollout,
-    OriginalRule,
     Outcome,
     PauseStatus,
     RejectedStatus,

@@ -13,7 +13,8 @@ from simulation.policies import at_weight, events, finish, idle, policy, reach, 
 from simulation.views import at, stage_of
 from simulation.world import World
 from tidegate.api.names import Phase
-from tidegate.api.status import OriginalRule, Outcome, ReleaseStatus
+from tidegate.api.originals import OriginalRule
+from tidegate.api.status import Outcome, ReleaseStatus
 from tidegate.engine.decide import decide
 from tidegate.engine.plan import Plan, ShiftRoute
 from tidegate.engine.routing import traffic_in_force

@@ -8,7 +8,7 @@ from typing import Any
 import hypothesis.strategies as st
 from hypothesis import given
 
-from tidegate.api.status import OriginalRule
+from tidegate.api.originals import OriginalRule
 from tidegate.engine.snapshot import RouteStage
 from tidegate.traffic import httproute
 from unit.controller import objects

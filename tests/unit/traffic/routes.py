@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonpatch
 
-from tidegate.api.status import OriginalRule
+from tidegate.api.originals import OriginalRule
 from tidegate.engine.snapshot import RouteStage, RouteView
 from tidegate.traffic.httproute import observe, render
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tidegate.api.status import OriginalRule
+from tidegate.api.originals import OriginalRule
 from tidegate.engine.snapshot import RouteStage
 from tidegate.traffic.httproute import acceptance, render
 from unit.traffic.routes import PARENT, accepted, backend, condition, route, rule, seen, shifted, weights

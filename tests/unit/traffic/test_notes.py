@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tidegate.api.status import OriginalRule
+from tidegate.api.originals import OriginalRule
 from tidegate.engine.snapshot import RouteStage
 from tidegate.traffic.notes import note
 from unit.traffic.routes import Json, backend, route, rule, seen, shifted

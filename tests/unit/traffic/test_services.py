@@ -8,7 +8,7 @@ import jsonpatch
 import pytest
 
 from tidegate.api.names import LABEL_RELEASE, Reason
-from tidegate.api.status import PortStatus
+from tidegate.api.originals import PortStatus
 from tidegate.engine.plan import Role
 from tidegate.engine.snapshot import ServiceView
 from tidegate.traffic.services import (

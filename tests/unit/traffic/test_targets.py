@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tidegate.api.status import PortStatus, TargetsStatus
+from tidegate.api.originals import PortStatus, TargetsStatus
 from tidegate.engine.plan import Role
 from tidegate.traffic.selection import Pods
 from tidegate.traffic.services import Services, body, led_astray, user_view
