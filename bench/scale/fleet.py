@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tidegate.cluster.client import Cluster, Json
+from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import AlreadyExists, ApiError
 from tidegate.cluster.resources import (
     CLUSTER_ROLLOUT_POLICIES,
@@ -20,6 +20,7 @@ from tidegate.cluster.resources import (
     SERVICES,
     Resource,
 )
+from tidegate.cluster.sending import Json
 
 PER_NAMESPACE = 250
 AT_ONCE = 24

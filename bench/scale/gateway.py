@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from tidegate.cluster.client import Cluster, Json
+from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import ApiError, Expired, NotFound
 from tidegate.cluster.resources import HTTP_ROUTES, RELEASES, Resource
+from tidegate.cluster.sending import Json
 
 Name = tuple[str, str]
 AT_ONCE = 16

@@ -11,9 +11,9 @@ from bench.scale.fleet import Fleet, Name
 from bench.scale.flow import Journey, Start
 from bench.scale.place import Place, say
 
-from tidegate.cluster.client import Json
 from tidegate.cluster.errors import ApiError
 from tidegate.cluster.resources import RELEASES
+from tidegate.cluster.sending import Json
 
 INTERVAL = 10.0
 """Seconds between looks."""

@@ -16,8 +16,8 @@ from bench.scale.place import Place, place, say
 from bench.scale.spread import Found
 from bench.scale.usage import Meter, Spent, handles, resident, threads
 
-from tidegate.cluster.client import Json
 from tidegate.cluster.resources import REPLICA_SETS
+from tidegate.cluster.sending import Json
 
 EVERY = 1.0
 """Seconds between two journeys that begin."""

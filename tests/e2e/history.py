@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
-from tidegate.cluster.client import Cluster, Json
+from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import ApiError, Expired, NotFound
 from tidegate.cluster.resources import (
     DEPLOYMENTS,
@@ -22,6 +22,7 @@ from tidegate.cluster.resources import (
     SERVICES,
     Resource,
 )
+from tidegate.cluster.sending import Json
 
 FOLLOWED = (RELEASES, HTTP_ROUTES, DEPLOYMENTS, REPLICA_SETS, PODS, SERVICES, HORIZONTAL_POD_AUTOSCALERS, EVENTS)
 TICK = 0.2

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from e2e.history import FOLLOWED, TICK, History, Seen
-from tidegate.cluster.client import Cluster, Json
+from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import ApiError, Expired, NotFound
 from tidegate.cluster.resources import ENDPOINT_SLICES, HTTP_ROUTES, LEASES, Resource
+from tidegate.cluster.sending import Json
 
 RECORDED = (*FOLLOWED, ENDPOINT_SLICES, LEASES)
 ROUTER = "test.tidegate.dev/router"

@@ -1,24 +1,22 @@
-"""A thin asynchronous client: raw objects in, raw objects out, one error family, a timeout on every request."""
+"""A thin asynchronous client: raw objects in, raw objects out, one error family, a timeout on every request.
 
-import asyncio
-import time
+Objects stay as they come, so that fields that nobody here knows are kept. How a request is sent, in time and behind the fence, is
+in `sending.py`; here is what each verb of the API means, and how long lists are read.
+"""
+
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import aiohttp
-import orjson
 
 from tidegate.cluster import fence as fencing
 from tidegate.cluster.answers import decode, lines, refusal, unreachable
-from tidegate.cluster.connection import POOL, Connection
-from tidegate.cluster.errors import Expired, Silent, Unavailable, error_of
-from tidegate.cluster.resources import NAMESPACES, Target, path_of
-
-Json: TypeAlias = dict[str, Any]
-Observer: TypeAlias = Callable[[str, str, int, float], None]
-"""Told of every request: verb, resource (`deployments.apps/status`), HTTP status (0: no answer), seconds."""
+from tidegate.cluster.connection import Connection
+from tidegate.cluster.errors import Expired, Silent, error_of
+from tidegate.cluster.resources import NAMESPACES, path_of
+from tidegate.cluster.sending import Json, Observer, Sender
 
 MANAGER = "tidegate"
 """The one field manager of everything the operator writes."""
@@ -36,7 +34,6 @@ WATCH_INACTIVITY = 70.0
 DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 """The form in which `/apis` tells of all kinds at once (Kubernetes 1.30 and later)."""
 
-_JSON = "application/json"
 _APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
 _MERGE_PATCH = "application/merge-patch+json"
@@ -97,12 +94,8 @@ class Cluster:
         observe: Observer | None = None,
         fence: fencing.Fence | None = None,
     ) -> None:
-        self._connection = connection
         self._timeout = timeout
-        self._observe = observe
-        self._fence = fence
-        self._sessions: dict[int, aiohttp.ClientSession] = {}
-        self._closed = False
+        self._sender = Sender(connection, timeout=timeout, observe=observe, fence=fence)
 
     async def __aenter__(self) -> Self:
         return self
@@ -114,13 +107,11 @@ class Cluster:
 
     async def close(self) -> None:
         """Closes all connections; running watches end with `Unavailable`."""
-        self._closed = True
-        for session in self._sessions.values():
-            await session.close()
+        await self._sender.close()
 
     async def get(self, path: str, *, within: float | None = None, accept: str | None = None) -> Json:
         """One object, or whatever else the path answers with (`/version`), in another form than plain JSON if that is accepted."""
-        return await self._request("get", "GET", path, within=within, accept=accept)
+        return await self._sender.request("get", "GET", path, within=within, accept=accept)
 
     async def namespace_uid(self, namespace: str, *, release: str) -> str:  # noqa: ARG002 - for those who remember it
         """The uid of a namespace.
@@ -176,26 +167,26 @@ class Cluster:
         """
         params = {"fieldManager": manager, "force": "true" if force else "false"}
         path = path_of(obj, subresource)
-        return await self._request("patch", "PATCH", path, params=params, body=obj, content_type=_APPLY)
+        return await self._sender.request("patch", "PATCH", path, params=params, body=obj, content_type=_APPLY)
 
     async def json_patch(self, path: str, ops: Sequence[Mapping[str, Any]], *, manager: str = MANAGER) -> Json:
         """JSON patch (RFC 6902). A `test` that fails or a path that is gone is a `Conflict`."""
         params = {"fieldManager": manager}
-        return await self._request("patch", "PATCH", path, params=params, body=ops, content_type=_JSON_PATCH)
+        return await self._sender.request("patch", "PATCH", path, params=params, body=ops, content_type=_JSON_PATCH)
 
     async def merge_patch(self, path: str, body: Mapping[str, Any], *, manager: str = MANAGER) -> Json:
         """JSON merge patch (RFC 7386): null removes a field, lists are replaced."""
         params = {"fieldManager": manager}
-        return await self._request("patch", "PATCH", path, params=params, body=body, content_type=_MERGE_PATCH)
+        return await self._sender.request("patch", "PATCH", path, params=params, body=body, content_type=_MERGE_PATCH)
 
     async def create(self, path: str, obj: Mapping[str, Any], *, manager: str = MANAGER, within: float | None = None) -> Json:
         """Creates an object in a collection."""
-        return await self._request("create", "POST", path, params={"fieldManager": manager}, body=obj, within=within)
+        return await self._sender.request("create", "POST", path, params={"fieldManager": manager}, body=obj, within=within)
 
     async def update(self, path: str, obj: Mapping[str, Any], *, manager: str = MANAGER, within: float | None = None) -> Json:
         """Replaces an object; its resourceVersion is the precondition. Only for objects that are ours alone."""
         params = {"fieldManager": manager}
-        return await self._request("update", "PUT", path, params=params, body=obj, within=within)
+        return await self._sender.request("update", "PUT", path, params=params, body=obj, within=within)
 
     async def delete(
         self, path: str, *, uid: str | None = None, resource_version: str | None = None, propagation: str | None = None
@@ -217,7 +208,7 @@ class Cluster:
             options["preconditions"] = {name: value for name, value in seen.items() if value}
         if propagation is not None:
             options["propagationPolicy"] = propagation
-        return await self._request("delete", "DELETE", path, body=options)
+        return await self._sender.request("delete", "DELETE", path, body=options)
 
     async def watch(
         self,
@@ -249,7 +240,7 @@ class Cluster:
         """
         query = _watch_query(resource_version, lifetime) | _selection(label_selector, field_selector)
         limits = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=inactivity)
-        response = await self._send("watch", "GET", path, params=query, limits=limits, answer_within=self._timeout)
+        response = await self._sender.send("watch", "GET", path, params=query, limits=limits, answer_within=self._timeout)
         try:
             if response.status != 200:
                 raise refusal(response, await response.read(), verb="watch", path=path)
@@ -293,7 +284,7 @@ class Cluster:
         Raises:
             _TooLongError: it has more bytes than may be.
         """
-        response = await self._send("list", "GET", path, params=query, limits=aiohttp.ClientTimeout(total=within))
+        response = await self._sender.send("list", "GET", path, params=query, limits=aiohttp.ClientTimeout(total=within))
         payload = bytearray()
         try:
             async with response:
@@ -307,83 +298,6 @@ class Cluster:
         if response.status >= 300:
             raise refusal(response, bytes(payload), verb="list", path=path)
         return decode(payload, verb="list", path=path), len(payload)
-
-    async def _request(
-        self,
-        verb: str,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        body: object = None,
-        content_type: str = _JSON,
-        within: float | None = None,
-        accept: str | None = None,
-    ) -> Json:
-        seconds = self._timeout if within is None else within
-        data: bytes | fencing.Body | None = None if body is None else orjson.dumps(body)
-        if self._fence is not None and isinstance(data, bytes):
-            seconds = min(seconds, fencing.ends_within(self._fence, verb=verb, path=path))
-            # The API server, too, drops what it could not do by then, such as while its storage is slow.
-            params = {**(params or {}), "timeout": f"{int(seconds * 1000)}ms"}
-            data = fencing.Body(data, self._fence, content_type=content_type)
-        limits = aiohttp.ClientTimeout(total=seconds)
-        response = await self._send(
-            verb, method, path, params=params, limits=limits, data=data, content_type=content_type, accept=accept
-        )
-        try:
-            async with response:
-                payload = await response.read()
-        except (aiohttp.ClientError, OSError) as error:
-            raise unreachable(error, verb=verb, path=path, within=seconds) from error
-        if response.status >= 300:
-            raise refusal(response, payload, verb=verb, path=path)
-        return decode(payload, verb=verb, path=path)
-
-    async def _send(
-        self,
-        verb: str,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, str] | None,
-        limits: aiohttp.ClientTimeout,
-        data: bytes | fencing.Body | None = None,
-        content_type: str = _JSON,
-        answer_within: float | None = None,
-        accept: str | None = None,
-    ) -> aiohttp.ClientResponse:
-        """Sends a request and returns the answer once its headers are there."""
-        if self._closed:
-            raise Unavailable(0, "Closed", "the client is shutting down", verb=verb, path=path)
-        started, status = time.monotonic(), 0
-        try:
-            async with asyncio.timeout(answer_within):
-                response = await self._session(0 if verb == "watch" else POOL).request(
-                    method,
-                    self._connection.server + path,
-                    params=params,
-                    data=data,
-                    headers=({"Content-Type": content_type} if data is not None else {}) | ({"Accept": accept} if accept else {}),
-                    timeout=limits,
-                    server_hostname=self._connection.server_hostname,
-                    allow_redirects=False,
-                )
-            status = response.status
-        except (aiohttp.ClientError, OSError) as error:
-            if isinstance(data, fencing.Body) and data.withheld:
-                raise fencing.refusal(verb=verb, path=path) from error
-            raise unreachable(error, verb=verb, path=path, within=answer_within or limits.total) from error
-        finally:
-            if self._observe is not None:
-                self._observe(verb, Target.of(path).resource, status, time.monotonic() - started)
-        return response
-
-    def _session(self, limit: int) -> aiohttp.ClientSession:
-        if limit not in self._sessions:
-            deliver = self._fence.grace if self._fence is not None and limit else None
-            self._sessions[limit] = self._connection.open_session(limit=limit, deliver_within=deliver)
-        return self._sessions[limit]
 
 
 def _selection(label_selector: str | None, field_selector: str | None) -> dict[str, str]:

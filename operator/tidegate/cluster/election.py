@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import structlog
 
-from tidegate.cluster.client import Cluster, Json
+from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import AlreadyExists, ApiError, Conflict, NotFound
 from tidegate.cluster.resources import LEASES
+from tidegate.cluster.sending import Json
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.lease import VACANT, Candidate, Claim, Step, Timing
 

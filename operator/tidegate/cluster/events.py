@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from tidegate.cluster.client import Cluster, Json
+from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import (
     AlreadyExists,
     ApiError,
@@ -28,6 +28,7 @@ from tidegate.cluster.errors import (
     Unavailable,
 )
 from tidegate.cluster.resources import EVENTS
+from tidegate.cluster.sending import Json
 from tidegate.runtime.clock import Clock
 
 log = structlog.get_logger(__name__)

@@ -10,9 +10,10 @@ from enum import Enum
 
 import structlog
 
-from tidegate.cluster.client import WATCH_INACTIVITY, Cluster, Json, WatchEvent
+from tidegate.cluster.client import WATCH_INACTIVITY, Cluster, WatchEvent
 from tidegate.cluster.errors import ApiError, Expired, Forbidden, NotFound, Silent, Unauthorized
 from tidegate.cluster.resources import Resource
+from tidegate.cluster.sending import Json
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.packing import unpack
 from tidegate.runtime.shelf import key_of

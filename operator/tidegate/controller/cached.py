@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tidegate.cluster.client import MANAGER, Cluster, Observer
+from tidegate.cluster.client import MANAGER, Cluster
 from tidegate.cluster.connection import Connection
 from tidegate.cluster.errors import NotFound
 from tidegate.cluster.fence import Fence
 from tidegate.cluster.resources import DEPLOYMENTS, HTTP_ROUTES, RELEASES, REPLICA_SETS, SERVICES, Target
+from tidegate.cluster.sending import Observer
 from tidegate.runtime.store import Store
 
 

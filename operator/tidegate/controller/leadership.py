@@ -7,9 +7,10 @@ import socket
 import uuid
 from pathlib import Path
 
-from tidegate.cluster.client import Cluster, Observer
+from tidegate.cluster.client import Cluster
 from tidegate.cluster.connection import Connection
 from tidegate.cluster.election import Election, Place
+from tidegate.cluster.sending import Observer
 from tidegate.controller.config import LeaderElection
 from tidegate.runtime.clock import BootClock
 from tidegate.runtime.lease import Timing

@@ -39,7 +39,7 @@ def policy(api: ApiServer, *services: str) -> None:
 def asked(stage: Stage) -> list[str]:
     """Every path that the API is asked for, as it comes."""
     found: list[str] = []
-    stage.cluster._observe = lambda verb, resource, status, seconds: found.append(resource)
+    stage.cluster._sender.observe = lambda verb, resource, status, seconds: found.append(resource)
     return found
 
 
