@@ -10,6 +10,9 @@ from tidegate.api.status import Outcome, ReleaseStatus
 
 VERDICTS = {Verdict.PASS: 1.0, Verdict.UNDECIDED: 0.0, Verdict.FAIL: -1.0}
 _RELEASE = ("namespace", "release")
+_FAST = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+_LONG = (10, 30, 60, 300, 900, 1800, 3600, 4 * 3600, 24 * 3600)
+"""Buckets in seconds: of what the operator does, and of what it waits for."""
 _MOST_NAMESPACES = 100
 """Namespaces that have a series of their own in what they wait for, of each connection."""
 SEVERAL, OTHERS = "(several)", "(others)"
@@ -21,12 +24,32 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        fast = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
-        long = (10, 30, 60, 300, 900, 1800, 3600, 4 * 3600, 24 * 3600)
-        r = self.registry
+        self._of_releases(self.registry)
+        self._of_gates(self.registry)
+        self._of_work(self.registry)
+        self._of_requests(self.registry)
+        self._phases: dict[tuple[str, str], Phase] = {}
+        self._gates: dict[tuple[str, str], set[str]] = {}
+        self._waiting: dict[str, set[str]] = {}
+
+    def _of_releases(self, r: CollectorRegistry) -> None:
         self.releases = Gauge("tidegate_releases", "Releases by phase.", ("phase",), registry=r)
         self.weight = Gauge("tidegate_release_weight_percent", "Weight of the new version.", _RELEASE, registry=r)
         self.step = Gauge("tidegate_release_step", "Step of the rollout, from 1; 0 while none is on.", _RELEASE, registry=r)
+        self.rollouts = Counter("tidegate_rollouts_total", "Rollouts that ended.", ("outcome", "cause"), registry=r)
+        self.promoted = Counter("tidegate_releases_promoted_total", "Versions that were promoted.", registry=r)
+        self.failed = Counter("tidegate_releases_failed_total", "Versions that were rolled back.", registry=r)
+        self.promote_seconds = Histogram(
+            "tidegate_release_promote_seconds", "From the start of a rollout to its promotion.", buckets=_LONG, registry=r
+        )
+        self.breach_to_stable = Histogram(
+            "tidegate_breach_to_stable_seconds",
+            "From reading a breach to the route giving everything to stable.",
+            buckets=_FAST,
+            registry=r,
+        )
+
+    def _of_gates(self, r: CollectorRegistry) -> None:
         self.gate_value = Gauge("tidegate_gate_value", "Value of a gate, in its unit.", (*_RELEASE, "gate", "arm"), registry=r)
         self.gate_limit = Gauge("tidegate_gate_limit", "Limit of a gate.", (*_RELEASE, "gate", "kind"), registry=r)
         self.gate_verdict = Gauge(
@@ -35,28 +58,29 @@ class Metrics:
         self.gate_unjudged = Counter(
             "tidegate_gate_unjudged_total", "Looks that the judge of a gate has failed over.", (*_RELEASE, "gate"), registry=r
         )
-        self.rollouts = Counter("tidegate_rollouts_total", "Rollouts that ended.", ("outcome", "cause"), registry=r)
-        self.promoted = Counter("tidegate_releases_promoted_total", "Versions that were promoted.", registry=r)
-        self.failed = Counter("tidegate_releases_failed_total", "Versions that were rolled back.", registry=r)
-        self.promote_seconds = Histogram(
-            "tidegate_release_promote_seconds", "From the start of a rollout to its promotion.", buckets=long, registry=r
-        )
-        self.breach_to_stable = Histogram(
-            "tidegate_breach_to_stable_seconds",
-            "From reading a breach to the route giving everything to stable.",
-            buckets=fast,
-            registry=r,
-        )
+
+    def _of_work(self, r: CollectorRegistry) -> None:
         self.reconcile = Histogram(
-            "tidegate_reconcile_seconds", "One pass over one Release.", ("outcome",), buckets=fast, registry=r
+            "tidegate_reconcile_seconds", "One pass over one Release.", ("outcome",), buckets=_FAST, registry=r
         )
         self.queue_depth = Gauge("tidegate_queue_depth", "Releases that wait to be worked on.", registry=r)
         self.queue_age = Gauge("tidegate_queue_oldest_seconds", "How long the oldest of them has waited.", registry=r)
+        self.loop_held = Counter(
+            "tidegate_loop_held_total",
+            "Times that the event loop was held for more than half a second.",
+            (*_RELEASE, "gate"),
+            registry=r,
+        )
+        self.suspects = Gauge("tidegate_releases_suspected", "Releases over which the operator may have died.", registry=r)
+        self.leader = Gauge("tidegate_leader", "Whether this replica is the one that works: 1 or 0.", registry=r)
+        self.watch_age = Gauge("tidegate_watch_age_seconds", "Since a watch was last heard.", ("resource",), registry=r)
+
+    def _of_requests(self, r: CollectorRegistry) -> None:
         self.api_requests = Counter(
             "tidegate_api_requests_total", "Requests to the Kubernetes API.", ("verb", "resource", "code"), registry=r
         )
         self.prometheus_seconds = Histogram(
-            "tidegate_prometheus_query_seconds", "Queries to Prometheus.", ("connection", "outcome"), buckets=fast, registry=r
+            "tidegate_prometheus_query_seconds", "Queries to Prometheus.", ("connection", "outcome"), buckets=_FAST, registry=r
         )
         self.prometheus_requests = Counter(
             "tidegate_prometheus_requests_total",
@@ -71,18 +95,6 @@ class Metrics:
             registry=r,
         )
         self.events_dropped = Counter("tidegate_events_dropped_total", "Events that were not written.", ("why",), registry=r)
-        self.loop_held = Counter(
-            "tidegate_loop_held_total",
-            "Times that the event loop was held for more than half a second.",
-            (*_RELEASE, "gate"),
-            registry=r,
-        )
-        self.suspects = Gauge("tidegate_releases_suspected", "Releases over which the operator may have died.", registry=r)
-        self.leader = Gauge("tidegate_leader", "Whether this replica is the one that works: 1 or 0.", registry=r)
-        self.watch_age = Gauge("tidegate_watch_age_seconds", "Since a watch was last heard.", ("resource",), registry=r)
-        self._phases: dict[tuple[str, str], Phase] = {}
-        self._gates: dict[tuple[str, str], set[str]] = {}
-        self._waiting: dict[str, set[str]] = {}
 
     def waited(self, connection: str, namespace: str, seconds: float) -> None:
         """Count how long a request to Prometheus has waited for its turn.
