@@ -29,6 +29,7 @@ from tidegate.controller.leftovers import Leftovers
 from tidegate.controller.looks import Looks
 from tidegate.controller.metrics import Metrics
 from tidegate.controller.outside import WATCHED, World
+from tidegate.controller.parts import Parts
 from tidegate.controller.questions import Questions
 from tidegate.controller.reconciler import Reconciler
 from tidegate.controller.references import SERVICE_OF_SLICE, References, ReleaseKey
@@ -42,7 +43,7 @@ from tidegate.runtime.scheduler import Scheduler
 from tidegate.runtime.store import Change, Store
 from tidegate.runtime.turns import Work
 from tidegate.runtime.workers import Workers
-from tidegate.traffic.router import HTTPRouteRouter
+from tidegate.traffic.router import HTTPRouteRouter, Router
 
 log = structlog.get_logger(__name__)
 
@@ -93,7 +94,7 @@ class App:
     def __init__(self, config: Config, connection: Connection, edge: Edge) -> None:
         self._config, self._connection, self._edge = config, connection, edge
         clock, spread = SystemClock(), random.Random()  # noqa: S311 - spreads retries, guards nothing
-        self._metrics, self._references = (metrics := Metrics()), References()
+        self._metrics, self._references = Metrics(), References()
         labels = (SERVICE_OF_SLICE, LABEL_RELEASE, LABEL_POD_TEMPLATE_HASH)
         self._store = store = Store(clock, labels=labels, needed=self._references.need)
         part = election_of(config.leader_election, connection, observe=self._requested)
@@ -105,27 +106,13 @@ class App:
         self._queue: KeyedQueue[ReleaseKey] = KeyedQueue(clock, jitter=spread)
         self._due: Scheduler[ReleaseKey] = Scheduler(clock)
         self._releases = Releases(self._cluster, store, clock=clock, namespaces=config.watch_namespaces)
-        self._world = World(
-            self._cluster,
-            store,
-            clock=clock,
-            namespaces=config.watch_namespaces,
-            jitter=spread,
-            changed=self._all_again,
-            cluster_policies=config.cluster_policies,
-        )
+        self._world = self._world_of(clock, spread)
         self._leftovers = Leftovers(self._cluster, store, clock=clock, trusted=self._knows_releases)
         self._recorder = Recorder(self._cluster, clock=clock, instance=instance(), on_drop=self._dropped)
-        unread = budgets.Unread(config.budgets.answer_bytes)
-        self._reader = reader.Reader(
-            {one.name: connections.Connection(one, unread, partial(metrics.waited, one.name)) for one in config.connections},
-            self._queried,
-            requested=lambda connection, _: metrics.prometheus_requests.labels(connection).inc(),
-            budgets=config.budgets,
-        )
+        self._reader = self._reader_of()
         self._suspects = Suspects(
             clock=clock,
-            metrics=metrics,
+            metrics=self._metrics,
             folder=folder_of(config.state_directory),
             add=self._queue.add,
         )
@@ -135,35 +122,11 @@ class App:
         self._looks = Looks(clock=clock, telemetry=self._reader, arrived=self._queue.add, turns=turns)
         self._questions = Questions(self._cluster, clock=clock, arrived=self._queue.add)
         router = HTTPRouteRouter()
-        self._gatherer = Gatherer(
-            store,
-            router,
-            clock=clock,
-            warm_up=config.warm_up.total_seconds(),
-            delays=config.delays,
-            step_replicas_limit=config.step_replicas_limit,
-        )
-        self._reconciler = Reconciler(
-            store=store,
-            cluster=self._cluster,
-            gatherer=self._gatherer,
-            router=router,
-            looks=self._looks,
-            questions=self._questions,
-            recorder=self._recorder,
-            metrics=metrics,
-            clock=clock,
-            due=self._due,
-            heartbeat=config.status_heartbeat,
-            outside=self._world.outside,
-            keep_held=lambda: self._world.keep_held,
-            again=self._queue.add,
-            pressing=lambda: not self._workers.stopping and self._queue.fresh(Lane.URGENT),
-            ending=lambda: self._workers.stopping,
-        )
+        self._gatherer = self._gatherer_of(clock, router)
+        self._reconciler = self._reconciler_of(clock, router)
         self._workers = self._workers_of(clock)
         self._endpoints = self._endpoints_of(clock)
-        self._parts: dict[asyncio.Task[Any], str] = {}
+        self._parts = Parts(passing=PASSING, stop="stop")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until told to stop.
@@ -181,9 +144,9 @@ class App:
             warn(self._config)
             self._subscribe()
             self._recorder.start()
-            self._start("stop", stop.wait())
-            self._start("start", self._begin())
-            await self._first_end()
+            self._parts.start("stop", stop.wait())
+            self._parts.start("start", self._begin())
+            await self._parts.first_end()
         finally:
             log.info("stopping")
             await self._close()
@@ -193,17 +156,17 @@ class App:
         # First: of what no Release names little is kept.
         await self._releases.first()
         for reflector in self._world.reflectors:
-            self._start(f"watch of {reflector.resource.qualified}", reflector.run())
+            self._parts.start(f"watch of {reflector.resource.qualified}", reflector.run())
         await self._world.first()
         # What was imported and listed stays: the garbage collector, which stops everything, need not go through it again and again.
         gc.collect()
         gc.freeze()
-        self._start("lists of Releases", self._releases.run())
-        self._start("surroundings", self._world.run())
-        self._start("watch of Releases", self._edge(store=self._store, connection=self._connection, answered=self._answered))
+        self._parts.start("lists of Releases", self._releases.run())
+        self._parts.start("surroundings", self._world.run())
+        self._parts.start("watch of Releases", self._edge(store=self._store, connection=self._connection, answered=self._answered))
         if self._election is not None:
-            self._campaign = self._start("leader election", self._election.run())
-        self._start("work", self._work())
+            self._campaign = self._parts.start("leader election", self._election.run())
+        self._parts.start("work", self._work())
 
     async def _work(self) -> None:
         """Begin to decide and to write, once this process is the one that may."""
@@ -211,11 +174,11 @@ class App:
             log.info("the caches are filled; waiting for the lease")
             await self._election.won.wait()
             await self._catch_up()
-        self._start("due times", self._due.run(lambda key: self._queue.add(key, self._reconciler.lane(key))))
-        self._start("looks", self._looks.run())
-        self._start("leftovers", self._leftovers.run())
+        self._parts.start("due times", self._due.run(lambda key: self._queue.add(key, self._reconciler.lane(key))))
+        self._parts.start("looks", self._looks.run())
+        self._parts.start("leftovers", self._leftovers.run())
         self._suspects.begin(self._election.kept if self._election is not None else {})
-        self._start("Releases put off", self._suspects.run())
+        self._parts.start("Releases put off", self._suspects.run())
         self._works = True
         self._first_of_all()
         self._workers.start()
@@ -231,7 +194,7 @@ class App:
         has left word by which everything is known already.
         """
         assert self._election is not None
-        looking = self._start("look round", self._look_round())
+        looking = self._parts.start("look round", self._look_round())
         while not looking.done():
             if len(self._config.watch_namespaces) <= 1 and knows(self._store, self._election.note):
                 log.info("nothing was missed")
@@ -248,23 +211,6 @@ class App:
         late = [reflector.resource.qualified for reflector, accepted in zip(watches, renewed, strict=True) if not accepted]
         log.info("caught up", seconds=round(asyncio.get_running_loop().time() - began, 3), late=late)
 
-    def _start(self, name: str, part: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task = asyncio.create_task(part, name=name)
-        self._parts[task] = name
-        return task
-
-    async def _first_end(self) -> None:
-        """Wait until something ends that is to last; its error, if it ended by one, is raised."""
-        while True:
-            ended, _ = await asyncio.wait(self._parts, return_when=asyncio.FIRST_COMPLETED)
-            for task in ended:
-                task.result()
-                name = self._parts.pop(task)
-                if name == "stop":
-                    return
-                if name not in PASSING:
-                    raise RuntimeError(f"{name} ended by itself")
-
     async def _close(self) -> None:
         deposed = self._election is not None and self._works and not self._leads
         finished = await self._workers.stop(within=0.0 if deposed else HANDOVER_SECONDS)
@@ -274,9 +220,7 @@ class App:
         flush = FLUSH_SECONDS if self._election is None else HURRY_SECONDS
         await self._recorder.stop(within=0.0 if deposed else flush)
         await self._hand_over(finished=finished)
-        for part in self._parts:
-            part.cancel()
-        await asyncio.gather(*self._parts, return_exceptions=True)
+        await self._parts.close()
         self._suspects.close()
         self._reader.close()
         await self._endpoints.stop()
@@ -300,6 +244,58 @@ class App:
             await self._election.resign(note(self._store) if self._works else {})
         elif self._leads:
             log.warning("a write was cut short and may still be on its way: the lease is left to run out")
+
+    def _world_of(self, clock: Clock, spread: random.Random) -> World:
+        return World(
+            self._cluster,
+            self._store,
+            clock=clock,
+            namespaces=self._config.watch_namespaces,
+            jitter=spread,
+            changed=self._all_again,
+            cluster_policies=self._config.cluster_policies,
+        )
+
+    def _reader_of(self) -> reader.Reader:
+        config, metrics = self._config, self._metrics
+        unread = budgets.Unread(config.budgets.answer_bytes)
+        return reader.Reader(
+            {one.name: connections.Connection(one, unread, partial(metrics.waited, one.name)) for one in config.connections},
+            self._queried,
+            requested=lambda connection, _: metrics.prometheus_requests.labels(connection).inc(),
+            budgets=config.budgets,
+        )
+
+    def _gatherer_of(self, clock: Clock, router: Router) -> Gatherer:
+        config = self._config
+        return Gatherer(
+            self._store,
+            router,
+            clock=clock,
+            warm_up=config.warm_up.total_seconds(),
+            delays=config.delays,
+            step_replicas_limit=config.step_replicas_limit,
+        )
+
+    def _reconciler_of(self, clock: Clock, router: Router) -> Reconciler:
+        return Reconciler(
+            store=self._store,
+            cluster=self._cluster,
+            gatherer=self._gatherer,
+            router=router,
+            looks=self._looks,
+            questions=self._questions,
+            recorder=self._recorder,
+            metrics=self._metrics,
+            clock=clock,
+            due=self._due,
+            heartbeat=self._config.status_heartbeat,
+            outside=self._world.outside,
+            keep_held=lambda: self._world.keep_held,
+            again=self._queue.add,
+            pressing=lambda: not self._workers.stopping and self._queue.fresh(Lane.URGENT),
+            ending=lambda: self._workers.stopping,
+        )
 
     def _workers_of(self, clock: Clock) -> Workers[ReleaseKey]:
         return Workers(

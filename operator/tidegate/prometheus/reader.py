@@ -250,11 +250,7 @@ class Reader:
         since: datetime | None,
         weight_since: datetime | None,
     ) -> Reading:
-        window = gate.window if since is None else _bounded(gate.window, at - since)
-        # Rounded down: not a request of the weight before counts.
-        at_weight = None if weight_since is None else (at - weight_since) // _GRAIN * _GRAIN
-        # Once it has had its weight for the whole window, nothing in the queries changes any more.
-        span = None if at_weight is None or at_weight < _SHORTEST_WINDOW else min(at_weight, window)
+        window, span = _windows(gate, at, since, weight_since)
         try:
             asked = self._queries.of(gate, names, window, span)
         except ValueError as error:
@@ -276,10 +272,8 @@ class Reader:
             untold = [(version, None) for version, value, samples in numbers if _nothing(value) and (_value(samples) or 0) > 0]
             blind = await self._tellers.untold(ask, gate, names, untold)
         trouble = trouble or blind
-        hint = ""
-        if not trouble and gate.metric.preset is not None:
-            silent = [version for version, answer in ((Version.CANARY, canary), (Version.STABLE, stable)) if _nothing(answer)]
-            hint = self._hints.hint(ask, gate, names, tuple(silent))
+        silent = tuple(version for version, answer in ((Version.CANARY, canary), (Version.STABLE, stable)) if _nothing(answer))
+        hint = self._hints.hint(ask, gate, names, silent) if not trouble and gate.metric.preset is not None else ""
         return Reading(
             gate=gate.name,
             revision=revision,
@@ -337,6 +331,17 @@ def _telling(gate: Gate, series: int | None, *, blind: str) -> str:
     if blind:
         return "bad events cannot be told from good ones"
     return known_by(gate) if series else ""
+
+
+def _windows(gate: Gate, at: datetime, since: datetime | None, weight_since: datetime | None) -> tuple[timedelta, timedelta | None]:
+    """Return the window of a look, and for how much of it the present weight has been given; None where that is too short."""
+    window = gate.window if since is None else _bounded(gate.window, at - since)
+    if weight_since is None:
+        return window, None
+    # Rounded down: not a request of the weight before counts.
+    at_weight = (at - weight_since) // _GRAIN * _GRAIN
+    # Once it has had its weight for the whole window, nothing in the queries changes any more.
+    return window, None if at_weight < _SHORTEST_WINDOW else min(at_weight, window)
 
 
 def _bounded(window: timedelta, age: timedelta) -> timedelta:
