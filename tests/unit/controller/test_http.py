@@ -132,5 +132,10 @@ async def test_port_that_is_taken_is_named(endpoints: Endpoints, port: str) -> N
 
 
 async def test_endpoints_that_never_started_stop_well() -> None:
-    """To stop what has not started is nothing."""
-    await without_checks().stop()
+    """To stop what has not started is nothing: it can be started afterwards, and then it listens."""
+    endpoints = without_checks()
+    await endpoints.stop()
+    await endpoints.start()
+
+    assert all(endpoints.ports.values())
+    await endpoints.stop()

@@ -10,6 +10,8 @@ from functools import cache
 from unit.docs.pages import ROOT
 
 FOLDERS = ("operator", "bench", "requirements", ".ci", "tests")
+WAITS = frozenset({"until", "eventually", "settled", "stays"})
+"""Helpers of several modules of tests that fail where what they wait for does not come, or does not stay."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +21,14 @@ class Function:
     Attributes:
         name: behind that of its class, if it has one.
         lines: how many it has.
+        fails: something in it can fail a test: an assertion, an error that is awaited, a story's `then`, or a wait that gives up.
+        calls: last names of what it calls.
     """
 
     name: str
     lines: int
+    fails: bool
+    calls: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -42,12 +48,31 @@ class Module:
     functions: tuple[Function, ...]
 
 
-def _functions(body: list[ast.stmt], within: str = "") -> Iterator[Function]:
+def _functions(body: list[ast.stmt], *, of_tests: bool, within: str = "") -> Iterator[Function]:
     for node in body:
         if isinstance(node, ast.ClassDef):
-            yield from _functions(node.body, f"{node.name}.")
+            yield from _functions(node.body, of_tests=of_tests, within=f"{node.name}.")
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield Function(within + node.name, (node.end_lineno or 0) - node.lineno + 1)
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            called = [inner.func for inner in ast.walk(node) if isinstance(inner, ast.Call)] if of_tests else []
+            fails = of_tests and any(isinstance(inner, ast.Assert | ast.Raise) for inner in ast.walk(node))
+            yield Function(within + node.name, lines, fails or any(map(_fails, called)), frozenset(map(_last, called)))
+
+
+def _last(called: ast.expr) -> str:
+    match called:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return ""
+
+
+def _fails(called: ast.expr) -> bool:
+    match called:
+        case (
+            ast.Attribute(value=ast.Name(id="then")) | ast.Attribute(value=ast.Name(id="pytest"), attr="raises" | "fail" | "warns")
+        ):
+            return True
+    return _last(called) in WAITS
 
 
 @cache
@@ -58,5 +83,6 @@ def modules() -> tuple[Module, ...]:
         text = path.read_text(encoding="utf-8")
         tree = ast.parse(text)
         name = path.relative_to(ROOT).as_posix()
-        found.append(Module(name, len(text.splitlines()), ast.get_docstring(tree) or "", tuple(_functions(tree.body))))
+        functions = tuple(_functions(tree.body, of_tests=path.name.startswith("test_")))
+        found.append(Module(name, len(text.splitlines()), ast.get_docstring(tree) or "", functions))
     return tuple(found)

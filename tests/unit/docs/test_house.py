@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from unit.docs.house import modules
+from unit.docs.house import Module, modules
 from unit.docs.pages import text_of
 
 pytestmark = pytest.mark.xdist_group("house")  # so that modules are read once
@@ -54,3 +54,21 @@ def test_pages_state_the_limits_that_are_checked() -> None:
     text = " ".join(text_of("CONTRIBUTING.md").split())
 
     assert f"Modules have at most {MOST_LINES} lines, those of tests {MOST_LINES_OF_TESTS}, functions {MOST_IN_FUNCTION}" in text
+
+
+def silent(module: Module) -> Iterator[str]:
+    """Yield the tests of a module that nothing fails, neither in themselves nor in what they call of the same module."""
+    loud = {function.name.rpartition(".")[2] for function in module.functions if function.fails}
+    while more := {one.name.rpartition(".")[2] for one in module.functions if one.calls & loud} - loud:
+        loud |= more
+    for function in module.functions:
+        name = function.name.rpartition(".")[2]
+        if name.startswith("test_") and name not in loud:
+            yield f"{module.name} {function.name}"
+
+
+def test_every_test_can_fail() -> None:
+    """A test that asserts nothing, in itself or in a helper beside it, passes whatever the code does."""
+    tests = [module for module in modules() if module.name.startswith("tests/") and "/test_" in module.name]
+
+    assert [name for module in tests for name in silent(module)] == []
