@@ -25,22 +25,28 @@ BY_THEN = 0.8
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mix tests that wait with tests that compute, where workers share them: no processor is idle now and in demand by all then."""
+    """Mix tests that wait with tests that compute, where workers share them: no processor is idle now and in demand by all then.
+
+    What assumes a cluster without deploy/ comes first, for stories install it there and leave it.
+    """
     if not hasattr(config, "workerinput"):
         return
-    waiting = [item for item in items if _waits(item)]
+    waiting = sorted((item for item in items if _waits(item)), key=lambda item: item.get_closest_marker("undeployed") is None)
     computing = [item for item in items if not _waits(item)]
     places = [(BY_THEN * number / len(waiting), item) for number, item in enumerate(waiting)]
     places += [(number / len(computing), item) for number, item in enumerate(computing)]
     items[:] = [item for _, item in sorted(places, key=lambda place: place[0])]
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """Share tests out one by one, but for those of a module that are marked as a group: they run on one worker, one after another.
 
     What such a module sets up would be taken down and set up again between tests of others. The scheduler that comes with xdist 3.8
     for this (loadgroup) finds no groups under pytest 9.2, which keeps ids of tests where xdist does not look, and says nothing.
     """
+    # The largest first, as is its default, would have stories install deploy/ beside tests that assume a cluster without it.
+    config.option.loadscopereorder = False
     return _Together(config, log)
 
 

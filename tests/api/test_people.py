@@ -17,7 +17,7 @@ import yaml
 from api.cluster_access import apply, eventually, install_crds, kubectl, namespace, needs_api, run
 from api.manifests import DEPLOY, Key, by_name, kustomize
 
-pytestmark = [*needs_api, pytest.mark.xdist_group("people")]
+pytestmark = [*needs_api, pytest.mark.undeployed, pytest.mark.xdist_group("people")]
 
 RBAC = "rbac.authorization.k8s.io"
 PATIENCE = 60.0

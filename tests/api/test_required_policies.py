@@ -13,7 +13,7 @@ import yaml
 
 from api.cluster_access import ROOT, apply, eventually, install_crds, kubectl, namespace, needs_api, run
 
-pytestmark = needs_api
+pytestmark = [*needs_api, pytest.mark.undeployed]
 PATIENCE = 60.0
 NAME = "tidegate-required-policies"
 

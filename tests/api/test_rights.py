@@ -21,7 +21,7 @@ from tidegate.controller.bindings import Bindings
 from tidegate.runtime.clock import SystemClock
 from tidegate.traffic.bindings import KINDS
 
-pytestmark = needs_api
+pytestmark = [*needs_api, pytest.mark.undeployed]
 
 Right = tuple[str, str, str]
 """Verb, group, resource."""

@@ -21,7 +21,7 @@ from tidegate.runtime.errors import Retry, Terminal
 from tidegate.traffic.service_writes import ServiceAction, perform
 from tidegate.traffic.services import Services, body, service_view, user_view
 
-pytestmark = needs_api
+pytestmark = [*needs_api, pytest.mark.undeployed]
 
 Json = dict[str, Any]
 PORT = {"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}

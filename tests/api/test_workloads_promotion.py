@@ -12,7 +12,7 @@ from api.test_admission import in_force
 from tidegate.engine.plan import Adopt, CreateCanary, Hold, Scale, SetImages, TakeOver
 from tidegate.engine.snapshot import Owner, WorkloadView
 
-pytestmark = needs_api
+pytestmark = [*needs_api, pytest.mark.undeployed]
 
 ROLLING = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}
 RECREATE = {"type": "Recreate"}
