@@ -38,7 +38,7 @@ from tidegate.engine.plan import (
 )
 from tidegate.engine.routing import traffic_in_force
 from tidegate.engine.snapshot import AutoscalerView, Blocker, Owner, PolicyView, ReleaseView, Request, Snapshot, Verb, WorkloadView
-from tidegate.engine.waits import Wait
+from tidegate.engine.waits import Inquiry, Wait
 from tidegate.judge.reading import Counts, Reading, Tally
 
 ROLE_NAMES = {Role.STABLE: STABLE, Role.CANARY: CANARY}
@@ -121,18 +121,12 @@ class World:
         self.weights: list[int] = [0]
         self.alive_since: float | None = None
         """When the operator that is alive began; None where the next pass is the first of a new one."""
-        self.pods_read = True
-        """Whether the operator that is alive has read the new version's pods, or has no need to."""
-        self.inquired = False
-        """Whether the endpoints of the user's Service were read since the operator wants to know them."""
+        self.read: set[Inquiry] = {Inquiry.PODS}
+        """What the operator that is alive has read as it wants to know it, and the new version's pods where it need not."""
         self.shared = False
         """Whether the user's Service selects pods of another workload, too."""
         self.unfollowed = False
         """Whether something is bound to the user's Service by its name, and not to the operator's two."""
-        self.bound = False
-        """Whether that was read since the operator wants to know it."""
-        self.selected = False
-        """Whether the pods that it selects were read since the operator wants to know them."""
         self.readable = True
         """Whether the API server answers when they are listed."""
         self.last: Pass | None = None
@@ -182,7 +176,7 @@ class World:
 
     def _workload_view(self) -> WorkloadView | None:
         view = workload_view(self.seen, self.images, self.pods_say, self.version, self.status)
-        if view is not None and not self.pods_read:
+        if view is not None and Inquiry.PODS not in self.read:
             view = replace(view, endings=None)
         return replace(view, autoscaler=self.autoscaler(view)) if view is not None else None
 
@@ -205,9 +199,9 @@ class World:
             request=Request(Verb(verb) if verb in {*Verb} else None, name, request) if request else None,
         )
         wanted = self.images.get("app") or (seen.deployment.template.image if seen.deployment else "")
-        user = user_view(seen, self.cluster.services.get(USER) if self.inquired else None, self.status, wanted)
-        user = replace(user, alone=not self.shared if self.selected else None) if user is not None else None
-        user = replace(user, followed=not self.unfollowed if self.bound else None) if user is not None else None
+        user = user_view(seen, self.cluster.services.get(USER) if Inquiry.ENDPOINTS in self.read else None, self.status, wanted)
+        user = replace(user, alone=not self.shared if Inquiry.SELECTED in self.read else None) if user is not None else None
+        user = replace(user, followed=not self.unfollowed if Inquiry.BOUND in self.read else None) if user is not None else None
         shared = [SHARED] if user is not None and user.alone is False and traffic is not None else []
         shared += [BOUND] if user is not None and user.followed is False and traffic is not None else []
         return Snapshot(
@@ -245,19 +239,18 @@ class World:
         self.alive_since = self.now if self.alive_since is None else self.alive_since
         snapshot = self.snapshot()
         plan = decide(snapshot, at(self.now))
-        asked = (plan.inquire_selected, self.selected), (plan.inquire_bound, self.bound), (plan.inquire_pods, self.pods_read)
-        if self.readable and any(wanted and not read for wanted, read in asked):
-            # What was read brings the Release back at once.
-            self.pods_read = self.pods_read or plan.inquire_pods
-            self.selected, self.bound = self.selected or plan.inquire_selected, self.bound or plan.inquire_bound
+        # Endpoints take until the next pass; what else was read brings the Release back at once.
+        missing = plan.inquiries - self.read - {Inquiry.ENDPOINTS}
+        if self.readable and missing:
+            self.read |= missing
             snapshot = self.snapshot()
             plan = decide(snapshot, at(self.now))
         self.last = made = Pass(snapshot, plan)
         self.words |= {waiting.wait: waiting.words for waiting in plan.waits[:1]}
         lost = plan.status.rollout.lost if plan.status.rollout is not None else None
-        self.pods_read = self.pods_read or (self.readable and lost is not None and lost.unexplained > 0)
-        self.inquired = plan.inquire and (self.inquired or self.readable)
-        self.selected, self.bound = self.selected and plan.inquire_selected, self.bound and plan.inquire_bound
+        found = {Inquiry.PODS} if lost is not None and lost.unexplained > 0 else set()
+        asked = plan.inquiries & {Inquiry.ENDPOINTS}
+        self.read = (self.read & (plan.inquiries | {Inquiry.PODS})) | (found | asked if self.readable else set())
         if self.gone:
             return made
         if crash_after is None:
@@ -273,8 +266,7 @@ class World:
 
     def die(self) -> None:
         """The operator dies, and all that it has in memory with it; the next pass is another's."""
-        self.readings, self.alive_since, self.inquired = [], None, False
-        self.selected, self.bound, self.pods_read = False, False, False
+        self.readings, self.alive_since, self.read = [], None, set()
 
     def _carry_out(self, made: Pass, crash_after: int | None) -> None:
         plan, failed = made.plan, False

@@ -13,6 +13,7 @@ from tidegate.controller.bindings import Bindings
 from tidegate.controller.inquiries import BOUND, REASONS, SELECTED, STABLE_REASONS, USER_ENDPOINTS, Inquiries
 from tidegate.controller.references import ReleaseKey
 from tidegate.engine.plan import Plan
+from tidegate.engine.waits import Inquiry
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.store import Object
 from tidegate.traffic.selection import selection_of
@@ -93,7 +94,7 @@ class Questions:
         """
         status, name = plan.status, beside.name if beside is not None else None
         new, lost = status.candidate, status.rollout.lost if status.rollout is not None else None
-        asked = plan.inquire_pods or (lost is not None and lost.unexplained > 0)
+        asked = Inquiry.PODS in plan.inquiries or (lost is not None and lost.unexplained > 0)
         if new is not None and status.step is not None and (new.ready < new.replicas or asked):
             yield self.reasons.want(key, new.revision, urgent=asked)
         else:
@@ -102,18 +103,18 @@ class Questions:
             yield self.stable_reasons.want(key, old.revision)
         else:
             self.stable_reasons.forget(key)
-        if plan.inquire and name is not None:
+        if Inquiry.ENDPOINTS in plan.inquiries and name is not None:
             wait = self.endpoints.want(key, name)
             if not plan.actions:
                 # A way back that is refused is tried again by the queue instead, more and more rarely.
                 yield wait
         else:
             self.endpoints.forget(key)
-        if plan.inquire_selected and beside is not None and (selection := selection_of(beside.user)):
+        if Inquiry.SELECTED in plan.inquiries and beside is not None and (selection := selection_of(beside.user)):
             yield self.selected.want(key, selection, at_ease=_at_ease(status, Reason.SHARED_SERVICE))
         else:
             self.selected.forget(key)
-        if plan.inquire_bound and name is not None:
+        if Inquiry.BOUND in plan.inquiries and name is not None:
             yield self.bound.want(key, name, at_ease=_at_ease(status, Reason.BOUND_BY_NAME))
         else:
             self.bound.forget(key)

@@ -9,17 +9,18 @@ from tidegate.api.names import Cause, EventReason, Phase
 from tidegate.api.policy import DeadlineAction
 from tidegate.api.status import StepStatus
 from tidegate.engine import gates
+from tidegate.engine.barriers import Rise, barrier
 from tidegate.engine.draft import Draft, carries, silence
 from tidegate.engine.scoring import Result
 from tidegate.engine.sizing import canary_size, cut_from
 from tidegate.engine.turns import reject, trouble
-from tidegate.engine.waits import Wait
+from tidegate.engine.waits import CHANGED, Ruling, Wait, Waiting
 
 
-def originals_are_noted(draft: Draft) -> bool:
+def originals_are_noted(draft: Draft) -> Ruling:
     """Whatever a person wrote into a route last is what the route is put back to."""
     if not draft.active:
-        return False
+        return None
     written = {route.name: route.originals for route in draft.routes if route.originals}
     kept = (rule for rule in draft.status.original_rules if rule.route not in written)
     fresh = (*kept, *(rule for rules in written.values() for rule in rules))
@@ -27,78 +28,72 @@ def originals_are_noted(draft: Draft) -> bool:
     traffic = draft.snap.release.spec.traffic
     service = traffic.service if traffic is not None and order else None
     if (order, service) == (draft.status.original_rules, draft.status.shifted_service):
-        return False
+        return None
     draft.set(original_rules=order, shifted_service=service)
-    return True
+    return CHANGED
 
 
-def first_step_begins(draft: Draft) -> bool:
+def first_step_begins(draft: Draft) -> Ruling:
     """The routes go through the operator's own Services: pods of the new version may come up without getting stray requests."""
     if not draft.climbing or draft.step is not None:
-        return False
+        return None
     if draft.replicas == 0:
-        draft.wait_for(Wait.SCALED_UP, "for the Deployment to be scaled up from 0")
-        return False
+        return Waiting(Wait.SCALED_UP, "for the Deployment to be scaled up from 0")
     if not draft.routes_carry(0):
         waiting = [r for r in draft.snap.routes if not (r.exists and r.matches and r.accepted and carries(r, 0))]
         named = (
             f"for HTTPRoute {', '.join(route.name for route in waiting)} to be prepared" if waiting else "for a route to be named"
         )
-        draft.wait_for(Wait.ROUTE_PREPARED, silence(waiting) or named)
-        return False
-    if not draft.has_arrived("the route"):
-        return False
-    if not draft.rollout.skip_to_end and (blocked := gates.held(draft)):
-        draft.wait_for(Wait.GATE, blocked)
-        return False
+        return Waiting(Wait.ROUTE_PREPARED, silence(waiting) or named)
+    if (first := draft.arrives("the route") or barrier(draft, Rise.START)) is not None:
+        return first
     if draft.routed and draft.rollout.split_at is None:
         draft.set_rollout(split_at=draft.now)
     draft.begin_step(0)
-    return True
+    return CHANGED
 
 
-def missing_pods_are_noted(draft: Draft) -> bool:
+def missing_pods_are_noted(draft: Draft) -> Ruling:
     """Once a step's weight was given, it is noted since when pods are missing: it cannot end, and its deadline counts from then."""
     step = draft.step
     if not draft.climbing or step is None or draft.rollout.paused is not None or draft.workload is None:
-        return False
+        return None
     lacks = _was_given(step) and draft.replicas > 0 and not _pods_ready(draft)
     if lacks == (step.missing is not None):
-        return False
+        return None
     draft.set_step(missing=draft.now if lacks else None, overdue=None)
-    return True
+    return CHANGED
 
 
 def _was_given(step: StepStatus) -> bool:
     return step.since is not None or step.given == step.weight > 0
 
 
-def deadline_passes(draft: Draft) -> bool:
+def deadline_passes(draft: Draft) -> Ruling:
     """The pods of the new version did not become ready in time: the rollout is undone, with the pods' own reason."""
     step = draft.step
     if not draft.climbing or step is None or draft.rollout.paused is not None or draft.workload is None or _pods_ready(draft):
-        return False
+        return None
     if draft.canary_set is None:
         return _time_does_not_count(draft, step)
     begun = step.missing if _was_given(step) else step.entered
     if begun is None:
-        return False
+        return None
     deadline = begun + draft.spec.progress_deadline
-    if draft.now < deadline:
-        draft.wake(deadline)
-        return False
+    if not draft.reached(deadline):
+        return None
     gap = _gap(draft)
     reason = f": {gap or draft.workload.trouble}" if gap or draft.workload.trouble else ""
     what = "could not be reached" if gap else "did not become ready"
     message = f"its pods {what} within {format_duration(draft.spec.progress_deadline)}{reason}"
     if draft.spec.on_deadline is DeadlineAction.UNDO:
         undo_in_time(draft, message)
-        return True
+        return CHANGED
     if step.overdue:
-        return False
+        return None
     draft.set_step(overdue=True)
     tell_that_it_waits_on(draft, message)
-    return True
+    return CHANGED
 
 
 def undo_in_time(draft: Draft, message: str) -> None:
@@ -114,14 +109,13 @@ def tell_that_it_waits_on(draft: Draft, message: str) -> None:
     draft.notice(EventReason.DEADLINE, words, warn=True)
 
 
-def _time_does_not_count(draft: Draft, step: StepStatus) -> bool:
+def _time_does_not_count(draft: Draft, step: StepStatus) -> Ruling:
     """No pods could be asked for yet, e.g. for want of a permission: that is no word on the version."""
     while_ago = step.entered + draft.spec.progress_deadline / 10
-    if draft.now < while_ago:
-        draft.wake(while_ago)
-        return False
+    if not draft.reached(while_ago):
+        return None
     draft.set_step(entered=draft.now, missing=None)
-    return True
+    return CHANGED
 
 
 def needed(draft: Draft) -> int:
@@ -160,15 +154,15 @@ def _gap(draft: Draft) -> str:
     return service.gap
 
 
-def _wait_for_pods(draft: Draft) -> None:
-    draft.wait_for(Wait.PODS, _missing(draft))
-
-
-def _wait_for_route(draft: Draft, words: str) -> None:
-    """Say that a weight which was given is not in force; a router that says nothing at all is told from a parent that does not."""
+def _route(draft: Draft, words: str) -> Waiting:
+    """A weight which was given is not in force; a router that says nothing at all is told from a parent that does not."""
     waiting = [route for route in draft.snap.routes if not route.accepted]
     away = bool(waiting) and not any(route.heard or route.trouble for route in waiting)
-    draft.wait_for(Wait.ROUTER_AWAY if away else Wait.ROUTE_CARRIES, silence(waiting) or words)
+    return Waiting(Wait.ROUTER_AWAY if away else Wait.ROUTE_CARRIES, silence(waiting) or words)
+
+
+def _pods(draft: Draft) -> Waiting:
+    return Waiting(Wait.PODS, _missing(draft))
 
 
 def _missing(draft: Draft) -> str:
@@ -183,25 +177,17 @@ def _missing(draft: Draft) -> str:
     return f"for {what} of {version} to be ready ({ready} of {wanted} pods){trouble(draft)}"
 
 
-def weight_is_given(draft: Draft) -> bool:
+def weight_is_given(draft: Draft) -> Ruling:
     """Enough pods of the new version are available: it gets the weight of its step, or gets it back."""
     step, before, lost = draft.step, draft.status.weight, draft.rollout.lost if draft.active else None
     if not draft.climbing or step is None or before == step.weight or draft.rollout.paused is not None:
-        return False
+        return None
     if not _pods_ready(draft):
-        _wait_for_pods(draft)
-        return False
+        return _pods(draft)
     if lost is not None and lost.unexplained:
-        draft.wait_for(Wait.LOSS_EXPLAINED, f"to know why {draft.candidate.version} lost pods")
-        return False
-    if draft.snap.blockers:
-        draft.wait_for(Wait.REMOVAL, _removal(draft))
-        return False
-    # The gates passed before the pods were asked for; what they have seen since counts, too.
-    blocked = gates.unmet(draft, draft.rollout.exposed_at) if before > 0 else gates.held(draft)
-    if blocked and not draft.rollout.skip_to_end:
-        draft.wait_for(Wait.GATE, blocked)
-        return False
+        return Waiting(Wait.LOSS_EXPLAINED, f"to know why {draft.candidate.version} lost pods")
+    if (waiting := barrier(draft, Rise.WEIGHT)) is not None:
+        return waiting
     draft.set(weight=step.weight)
     draft.set_step(given=step.weight, pods=needed(draft))
     if draft.rollout.exposed_at is None:
@@ -211,18 +197,18 @@ def weight_is_given(draft: Draft) -> bool:
         EventReason.WEIGHT_CHANGED,
         f"Weight of {draft.candidate.version} from {before}% to {step.weight}% ({place}){_why(draft)}",
     )
-    return True
+    return CHANGED
 
 
-def more_pods_have_it(draft: Draft) -> bool:
+def more_pods_have_it(draft: Draft) -> Ruling:
     """The Deployment was scaled, and the new version with it: its weight is carried by so many pods from now on."""
     step = draft.step
     if not draft.climbing or step is None or draft.status.weight != step.weight or step.weight == 0 or draft.replicas == 0:
-        return False
+        return None
     if step.pods == needed(draft) or not _pods_ready(draft):
-        return False
+        return None
     draft.set_step(given=step.weight, pods=needed(draft))
-    return True
+    return CHANGED
 
 
 def _why(draft: Draft) -> str:
@@ -232,24 +218,17 @@ def _why(draft: Draft) -> str:
     return f": {passed}" if passed else ""
 
 
-def _removal(draft: Draft) -> str:
-    """Say what must be mended before a weight may rise: what cannot be seen or written may be what would speak against it."""
-    return f"for this to be fixed: {draft.snap.blockers[0].message}"
-
-
-def hold_begins(draft: Draft) -> bool:
+def hold_begins(draft: Draft) -> Ruling:
     """The route carries the weight of the step: its hold is counted from here."""
     step = draft.step
     if not draft.climbing or step is None or step.since is not None or draft.status.weight != step.weight:
-        return False
+        return None
     if not draft.routes_carry(step.weight):
-        _wait_for_route(draft, f"for the route to carry {step.weight}%")
-        return False
-    if not draft.has_arrived(f"{step.weight}%"):
-        return False
+        return _route(draft, f"for the route to carry {step.weight}%")
+    if (waiting := draft.arrives(f"{step.weight}%")) is not None:
+        return waiting
     if step.weight == 0 and not _pods_ready(draft):
-        _wait_for_pods(draft)
-        return False
+        return _pods(draft)
     hold = draft.spec.steps[step.index].hold
     if step.weight == 100:
         hold = max(hold, draft.spec.bake)
@@ -260,7 +239,7 @@ def hold_begins(draft: Draft) -> bool:
         hold = timedelta(0)
     draft.set_step(since=draft.now, until=draft.now + hold)
     gates.weight_begins(draft)
-    return True
+    return CHANGED
 
 
 def _proven(draft: Draft, step: StepStatus) -> bool:
@@ -269,40 +248,26 @@ def _proven(draft: Draft, step: StepStatus) -> bool:
     return early and step.since is not None and gates.proven(draft, step.since)
 
 
-def step_ends(draft: Draft) -> bool:
+def step_ends(draft: Draft) -> Ruling:
     """The hold is over and every gate has passed at this weight: the next step, or promotion after the last."""
     step = draft.step
     if not draft.climbing or step is None or step.since is None or step.until is None or draft.rollout.paused is not None:
-        return False
+        return None
     if draft.now < step.until and not _proven(draft, step):
-        draft.wake(step.until)
         what = "bake" if step.weight == 100 else f"hold of step {step.index + 1}"
-        draft.wait_for(Wait.HOLD_ENDS, f"until {step.until:%H:%M:%S} UTC ({what})")
-        return False
+        return Waiting(Wait.HOLD_ENDS, f"until {step.until:%H:%M:%S} UTC ({what})", until=step.until)
     if not _pods_ready(draft):
-        _wait_for_pods(draft)
-        return False
+        return _pods(draft)
     if draft.status.weight != step.weight or not draft.routes_carry(step.weight):
-        _wait_for_route(draft, f"for the route to carry {step.weight}% again")
-        return False
-    if draft.snap.blockers:
-        draft.wait_for(Wait.REMOVAL, _removal(draft))
-        return False
-    if not gates.looked(draft):
-        return False
-    if step.weight > 0 and not draft.rollout.skip_to_end and (blocked := gates.unmet(draft, step.since)):
-        draft.wait_for(Wait.GATE, blocked)
-        return False
-    if (total := gates.score_now(draft)) is not None:
-        if total.result is Result.WAIT:
-            draft.wait_for(Wait.SCORE, f"for the gates to be decided: {total.words}")
-            return False
-        if total.result is Result.WARN:
-            draft.notice(EventReason.GATE_BREACHED, f"Step {step.index + 1} ends with a warning: {total.words}", warn=True)
+        return _route(draft, f"for the route to carry {step.weight}% again")
+    if (waiting := barrier(draft, Rise.STEP_END)) is not None:
+        return waiting
+    if (total := gates.score_now(draft)) is not None and total.result is Result.WARN:
+        draft.notice(EventReason.GATE_BREACHED, f"Step {step.index + 1} ends with a warning: {total.words}", warn=True)
     last = len(draft.spec.steps) - 1
     if step.index < last:
         draft.begin_step(last if draft.rollout.skip_to_end else step.index + 1)
     else:
         draft.set(phase=Phase.PROMOTING)
         draft.notice(EventReason.PROMOTING, f"{draft.candidate.version} takes over in the Deployment{_why(draft)}")
-    return True
+    return CHANGED

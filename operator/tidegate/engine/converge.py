@@ -25,17 +25,17 @@ from tidegate.engine.plan import (
     SetImages,
     TakeOver,
 )
-from tidegate.engine.shifting import pin_actions, route_actions, service_actions
+from tidegate.engine.shifting import Write, pin_actions, route_actions, service_actions
 from tidegate.engine.snapshot import Owner, ReplicaSetView
 from tidegate.engine.standing import is_native, rolls_natively, strays
 from tidegate.engine.turns import rejection, rolls_on
-from tidegate.engine.waits import Wait
+from tidegate.engine.waits import Wait, Waiting
 
 _ROUNDING = 1e-6
 
 
-def actions(draft: Draft) -> Iterator[Action]:
-    """Yield the writes; none where what was seen is what the status wants."""
+def writes(draft: Draft) -> Iterator[Write]:
+    """Yield the writes; none where what was seen is what the status wants. Between them stands what they wait for."""
     if not draft.deleting and not draft.snap.release.finalizer:
         # Before anything else: from here on the Release cannot vanish without what it changed being put back.
         yield SetFinalizer(present=True)
@@ -234,8 +234,7 @@ def _size(draft: Draft) -> int | None:
     moment = drained(draft)
     if moment is None:
         return None
-    draft.wake(moment)
-    return 0 if draft.now >= moment else None
+    return 0 if draft.reached(moment) else None
 
 
 def _old(draft: Draft) -> Iterator[Action]:
@@ -305,12 +304,12 @@ def _serves(draft: Draft, rs: ReplicaSetView) -> bool:
 # The end
 
 
-def _hand_back(draft: Draft) -> Iterator[Action]:
+def _hand_back(draft: Draft) -> Iterator[Write]:
     workload = draft.workload
     sets = workload.replica_sets if workload else ()
     ours = [rs for rs in sets if rs.owner is Owner.RELEASE and not _serves(draft, rs)]
     if any(has_pods(rs) for rs in ours):
-        draft.wait_for(Wait.NEW_PODS, "for the pods of the new version to stop")
+        yield Waiting(Wait.NEW_PODS, "for the pods of the new version to stop")
         return
     yield from _own_services(draft)
     for rs in ours:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
-from tidegate.api.names import Reason
 from tidegate.engine import advance, converge, endings, gates, losses, patience, requests, shifting, split, standing, targets, turns
 from tidegate.engine.draft import Draft
 from tidegate.engine.mend import mended
-from tidegate.engine.plan import Plan, noted
+from tidegate.engine.plan import Action, Plan, noted
 from tidegate.engine.report import report
 from tidegate.engine.snapshot import Snapshot
+from tidegate.engine.waits import CHANGED, Inquiry, Ruling, Waiting
 
-RULES: tuple[Callable[[Draft], bool], ...] = (
+RULES: tuple[Callable[[Draft], Ruling], ...] = (
     # What takes traffic away comes first, in every phase.
     split.split_is_judged,
     turns.breach_rolls_back,
@@ -72,16 +72,17 @@ def decide(snap: Snapshot, now: datetime) -> Plan:
     draft = Draft(snap, now, mended(snap.status, now))
     gates.take_readings(draft)
     for _ in range(MOST_TURNS):
-        draft.waits.clear()
-        draft.dues.clear()
-        if not any(rule(draft) for rule in RULES):
+        draft.begin_turn()
+        if not _changes(draft):
             break
-    writes = tuple(converge.actions(draft))
+    writes = tuple(_carried_out(draft))
     if snap.release.traffic_later and not draft.status.original_rules:
         # From the next decision on, what the spec names counts.
         draft.wake(now + SOON)
     away = shifting.away(draft, writes)
     looks = gates.next_looks(draft)
+    for moment in gates.patience_ends(draft):
+        draft.wake(moment)
     report(draft, busy=bool(writes) or snap.release.traffic_later)
     return Plan(
         status=noted(draft.status, draft.notices, now),
@@ -91,10 +92,30 @@ def decide(snap: Snapshot, now: datetime) -> Plan:
         looks=looks,
         split_looks=split.next_looks(draft, looks),
         due=min(draft.dues, default=None),
-        inquire=draft.inquire,
-        inquire_pods=draft.inquire_pods,
-        inquire_selected=draft.inquire_selected or shifting.is_watched(draft, Reason.SHARED_SERVICE),
-        inquire_bound=draft.inquire_bound or shifting.is_watched(draft, Reason.BOUND_BY_NAME),
+        inquiries=frozenset(draft.inquiries | shifting.watched(draft)),
         unjudged=tuple(draft.unjudged),
         waits=tuple(draft.waits),
     )
+
+
+def _changes(draft: Draft) -> bool:
+    """Ask the rules in their order until one changes something; note what those before it wait for."""
+    for rule in RULES:
+        outcome = rule(draft)
+        if outcome is CHANGED:
+            return True
+        if isinstance(outcome, Waiting):
+            draft.wait_for(outcome)
+    return False
+
+
+def _carried_out(draft: Draft) -> Iterator[Action]:
+    """Yield the writes that bring about what was decided; note what others wait for."""
+    for write in converge.writes(draft):
+        match write:
+            case Waiting():
+                draft.wait_for(write)
+            case Inquiry():
+                draft.inquiries.add(write)
+            case _:
+                yield write

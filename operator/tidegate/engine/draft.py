@@ -13,7 +13,7 @@ from tidegate.api.status import ReleaseStatus, RevisionStatus, RolloutStatus, St
 from tidegate.engine.judging import clip
 from tidegate.engine.plan import EventType, Notice, Unjudged
 from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage, RouteView, Snapshot, WorkloadView
-from tidegate.engine.waits import Wait, Waiting
+from tidegate.engine.waits import Inquiry, Wait, Waiting
 
 HANDBACK_PATIENCE = timedelta(seconds=60)
 """After this long, a Release that is being deleted no longer waits for a router that says nothing, nor for endpoints."""
@@ -30,14 +30,8 @@ class Draft:
     dues: list[datetime] = field(default_factory=list)
     waits: list[Waiting] = field(default_factory=list)
     """What the Release waits for; the first is told."""
-    inquire: bool = False
-    """Whether the endpoints of the user's Service have to be read."""
-    inquire_pods: bool = False
-    """Whether the new version's pods have to be read."""
-    inquire_selected: bool = False
-    """Whether the pods that the user's Service selects have to be read."""
-    inquire_bound: bool = False
-    """Whether what is bound to the user's Service by its name has to be read."""
+    inquiries: set[Inquiry] = field(default_factory=set)
+    """What has to be read."""
     unjudged: list[Unjudged] = field(default_factory=list)
     """Looks that a gate's own judging has failed over."""
 
@@ -59,14 +53,26 @@ class Draft:
         """Add an Event."""
         self.notices.append(Notice(reason, clip(message), EventType.WARNING if warn else EventType.NORMAL))
 
+    def begin_turn(self) -> None:
+        """Ask all rules again: what is waited for, and until when, is said anew."""
+        self.waits, self.dues = [], []
+
+    def reached(self, at: datetime) -> bool:
+        """Whether a time has come; where it has not, there is another decision at it."""
+        self.wake(at)
+        return self.now >= at
+
     def wake(self, at: datetime) -> None:
         """Ask for another decision at a time; times that have passed are no reason to wake."""
         if at > self.now:
             self.dues.append(at)
 
-    def wait_for(self, wait: Wait, words: str, *, cause: bool = False) -> None:
-        """Say what the Release waits for; a cause is told before what waits because of it."""
-        self.waits.insert(0 if cause else len(self.waits), Waiting(wait, words))
+    def wait_for(self, waiting: Waiting) -> None:
+        """Note what the Release waits for; a cause is told before what waits because of it."""
+        self.waits.insert(0 if waiting.cause else len(self.waits), waiting)
+        self.inquiries |= waiting.asks
+        if waiting.until is not None:
+            self.wake(waiting.until)
 
     @property
     def told(self) -> Waiting | None:
@@ -225,27 +231,23 @@ class Draft:
             return route.since
         return self.snap.release.deleting if self.patience_is_over() else None
 
-    def has_arrived(self, what: str) -> bool:
-        """Whether the data planes of all routes have them as they are, as far as is known; says that they are waited for if not.
+    def arrives(self, what: str) -> Waiting | None:
+        """Return that the data planes of some routes do not have them as they are yet; None where all do, as far as is known.
 
         Args:
             what: what they are to have, for people.
         """
         moments = [route.since for route in self.routes if route.since is not None and route.since > self.now]
-        for moment in moments:
-            self.wake(moment)
-        if moments:
-            names = ", ".join(sorted({name for route in self.routes for name in route.controllers}))
-            self.wait_for(Wait.DATA_PLANE, f"for the data plane of {names} to have {what}: it may be behind its word")
-        return not moments
+        if not moments:
+            return None
+        names = ", ".join(sorted({name for route in self.routes for name in route.controllers}))
+        words = f"for the data plane of {names} to have {what}: it may be behind its word"
+        return Waiting(Wait.DATA_PLANE, words, until=min(moments))
 
     def patience_is_over(self) -> bool:
         """Whether the Release has been deleted for so long that it is let go, whatever does not answer."""
         deleting = self.snap.release.deleting
-        if deleting is None:
-            return False
-        self.wake(deleting + HANDBACK_PATIENCE)
-        return self.now >= deleting + HANDBACK_PATIENCE
+        return deleting is not None and self.reached(deleting + HANDBACK_PATIENCE)
 
 
 def apart(version: RevisionStatus, other: RevisionStatus | None) -> RevisionStatus:

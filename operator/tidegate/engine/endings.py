@@ -9,7 +9,9 @@ from tidegate.api.status import GateStatus, LastRollout, Outcome, RevisionStatus
 from tidegate.engine.draft import Draft, silence
 from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage
 from tidegate.engine.targets import off_course, targets_of_candidate
-from tidegate.engine.waits import MOMENT, Wait, Waiting
+from tidegate.engine.waits import CHANGED, MOMENT, Ruling, Wait, Waiting
+
+_ADOPTED = Waiting(Wait.ADOPTED, "for the Deployment to adopt the new ReplicaSet")
 
 
 def adoption_waits(draft: Draft) -> Waiting | None:
@@ -46,34 +48,27 @@ def _same(draft: Draft, canary: ReplicaSetView) -> set[str]:
     return names - {canary.revision} if canary.revision in names else set()
 
 
-def promotion_is_done(draft: Draft) -> bool:
+def promotion_is_done(draft: Draft) -> Ruling:
     """The Deployment has adopted the pods, the old ones are gone, and the routes are as the user wrote them."""
     workload, canary, old = draft.workload, draft.canary_set, draft.stable_set
     if not draft.promoting:
-        return False
+        return None
     if workload is None or not draft.committed or canary is None:
-        if (first := adoption_waits(draft)) is not None:
-            draft.wait_for(first.wait, first.words)
-        else:
-            draft.wait_for(Wait.ADOPTED, "for the Deployment to adopt the new ReplicaSet")
-        return False
+        return adoption_waits(draft) or _ADOPTED
     if canary.owner is not Owner.DEPLOYMENT:
-        draft.wait_for(Wait.ADOPTED, "for the Deployment to adopt the new ReplicaSet")
-        return False
+        return _ADOPTED
     if old is not None and (old.wanted > 0 or old.current > 0):
-        draft.wait_for(Wait.OLD_PODS, f"for the pods of {draft.stable.version} to stop")
-        return False
-    if not wait_for_routes(draft):
-        return False
+        return Waiting(Wait.OLD_PODS, f"for the pods of {draft.stable.version} to stop")
+    if (waiting := routes_return(draft)) is not None:
+        return waiting
     if workload.paused and draft.own_is(canary.revision) and not draft.snap.keep_held and not draft.deleting:
-        draft.wait_for(Wait.RELEASED, "for the Deployment to be released")
-        return False
+        return Waiting(Wait.RELEASED, "for the Deployment to be released")
     assert draft.status.candidate is not None
     stable = RevisionStatus(revision=canary.revision, version=draft.status.candidate.version)
     targets = targets_of_candidate(draft)
     record_end(draft, Cause.PROMOTED, _why_promoted(draft))
     draft.set(stable=stable, stable_targets=targets)
-    return True
+    return CHANGED
 
 
 def _why_promoted(draft: Draft) -> str:
@@ -89,22 +84,22 @@ def _why_promoted(draft: Draft) -> str:
     return f"full promotion was requested{by}, so steps and gates were not waited for{said}"
 
 
-def undo_is_done(draft: Draft) -> bool:
+def undo_is_done(draft: Draft) -> Ruling:
     """The pods of the new version are gone; the routes are as the user wrote them, unless a newer version needs them at once."""
     if not draft.undoing:
-        return False
+        return None
     canary, undo = draft.canary_set, draft.rollout.undo
     assert undo is not None
     if has_pods(canary):
-        if drained(draft) is not None or not _silence_told(draft):
-            draft.wait_for(Wait.NEW_PODS, f"for the pods of {draft.candidate.version} to stop")
-        return False
+        silent = _router_silent(draft) if drained(draft) is None else None
+        return silent or Waiting(Wait.NEW_PODS, f"for the pods of {draft.candidate.version} to stop")
     next_one = undo is Cause.SUPERSEDED and draft.workload is not None and not draft.deleting
     # A route that cannot go back, for the Service leads elsewhere, stays where stable serves: that is no reason to undo for ever.
-    if not next_one and not (off_course(draft) and draft.routes_are_shut()) and not wait_for_routes(draft):
-        return False
+    stays = next_one or (off_course(draft) and draft.routes_are_shut())
+    if not stays and (waiting := routes_return(draft)) is not None:
+        return waiting
     record_end(draft, undo, draft.rollout.undo_message)
-    return True
+    return CHANGED
 
 
 def has_pods(rs: ReplicaSetView | None) -> bool:
@@ -112,24 +107,21 @@ def has_pods(rs: ReplicaSetView | None) -> bool:
     return rs is not None and rs.owner is not Owner.OTHER and (rs.wanted > 0 or rs.current > 0)
 
 
-def wait_for_routes(draft: Draft) -> bool:
-    """Whether every route is as the user wrote it; says so where one is not."""
+def routes_return(draft: Draft) -> Waiting | None:
+    """Return that some routes are not as the user wrote them; None where all are."""
     waiting = [route.name for route in draft.routes if route.stage is not RouteStage.USER or not route.uniform]
-    if waiting and not _silence_told(draft):
-        draft.wait_for(Wait.ROUTES_BACK, f"for HTTPRoute {', '.join(waiting)} to be put back")
-    return not waiting
+    if not waiting:
+        return None
+    return _router_silent(draft) or Waiting(Wait.ROUTES_BACK, f"for HTTPRoute {', '.join(waiting)} to be put back")
 
 
-def _silence_told(draft: Draft) -> bool:
-    """Whether parents of routes that are not in force as they are have said nothing of them; says so where that is so."""
-    began = draft.rollout.undo_since if draft.undoing else None
-    if began is not None:
-        draft.wake(began + MOMENT)
+def _router_silent(draft: Draft) -> Waiting | None:
+    """Return that parents of routes which are not in force as they are have said nothing of them; None where that is not so."""
     words = silence(route for route in draft.routes if draft.route_seen(route) is None)
-    if words and (began is None or draft.now >= began + MOMENT):
-        draft.wait_for(Wait.ROUTER_SILENT, words)
-        return True
-    return False
+    began = draft.rollout.undo_since if draft.undoing else None
+    if not words or (began is not None and not draft.reached(began + MOMENT)):
+        return None
+    return Waiting(Wait.ROUTER_SILENT, words)
 
 
 def drained(draft: Draft) -> datetime | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -13,7 +14,7 @@ from tidegate.engine.draft import Draft
 from tidegate.engine.judging import Breach, Taken, alpha_of, breach_of, take
 from tidegate.engine.plan import Look
 from tidegate.engine.scoring import Score, score
-from tidegate.engine.waits import Wait
+from tidegate.engine.waits import Wait, Waiting
 from tidegate.judge import choice, limit
 from tidegate.judge.evidence.gate import interval_of
 from tidegate.judge.reading import Reading
@@ -27,15 +28,13 @@ def watched(draft: Draft) -> bool:
     return draft.active and draft.status.weight > 0 and not draft.undoing and not draft.committed
 
 
-def looked(draft: Draft) -> bool:
-    """Whether this process has looked at all that rolls back; says what is waited for where it has not.
+def unlooked(draft: Draft) -> Waiting | None:
+    """Return that this process has not looked at all that rolls back; None where it has.
 
     A process before this one may have shut a route for a breach, and died before it could say so: no weight rises until then.
     """
     gate = _unlooked(draft)
-    if gate is not None:
-        draft.wait_for(Wait.FIRST_LOOK, f"for the first look of gate {gate} since the operator restarted")
-    return gate is None
+    return Waiting(Wait.FIRST_LOOK, f"for the first look of gate {gate} since the operator restarted") if gate is not None else None
 
 
 def _unlooked(draft: Draft) -> str | None:
@@ -181,20 +180,15 @@ def breaches(draft: Draft, action: BreachAction) -> list[Breach]:
     return [breach for breach in found if breach is not None]
 
 
-def unmet(draft: Draft, since: datetime | None) -> str | None:
+def unmet(draft: Draft, since: datetime | None) -> Waiting | None:
     """Return what a gate is waiting for before the weight may rise, None where all have passed at this weight.
 
     Args:
         draft: the decision in the making.
         since: looks before this do not count; None where all of this rollout do.
     """
-    for gate in draft.spec.gates:
-        counts = watched(draft) or _of_service(gate)
-        if not counts or not _waited_for(draft, gate):
-            continue
-        if (words := _unmet(draft, gate, since)) is not None:
-            return words
-    return None
+    counts = (gate for gate in draft.spec.gates if (watched(draft) or _of_service(gate)) and _waited_for(draft, gate))
+    return _first(_unmet(draft, gate, since) for gate in counts)
 
 
 def _waited_for(draft: Draft, gate: Gate) -> bool:
@@ -203,44 +197,43 @@ def _waited_for(draft: Draft, gate: Gate) -> bool:
     return not (gate.on_breach is BreachAction.WARN or gate.dry_run or informs or _over(draft, gate, draft.now))
 
 
-def held(draft: Draft) -> str | None:
-    """Return which gate of the whole service keeps the rollout from beginning, in words; None where none does."""
-    guards = [gate for gate in draft.spec.gates if _of_service(gate) and not gate.dry_run]
-    found = (_unmet(draft, gate, draft.rollout.started_at) for gate in guards)
-    return next((words for words in found if words is not None), None)
+def held(draft: Draft) -> Waiting | None:
+    """Return which gate of the whole service keeps the rollout from beginning; None where none does."""
+    guards = (gate for gate in draft.spec.gates if _of_service(gate) and not gate.dry_run)
+    return _first(_unmet(draft, gate, draft.rollout.started_at) for gate in guards)
 
 
-def _unmet(draft: Draft, gate: Gate, since: datetime | None) -> str | None:
+def _first(found: Iterable[Waiting | None]) -> Waiting | None:
+    return next((waiting for waiting in found if waiting is not None), None)
+
+
+def _unmet(draft: Draft, gate: Gate, since: datetime | None) -> Waiting | None:
     state = next((state for state in draft.status.gates if state.name == gate.name), None)
     if state is None or (since is not None and state.at < since):
-        return f"for the first look of gate {gate.name} at this weight"
+        return Waiting(Wait.GATE, f"for the first look of gate {gate.name} at this weight")
     if state.at < draft.now - 2 * gate.interval - AWAY:
-        return f"for a fresh look of gate {gate.name}"
+        return Waiting(Wait.GATE, f"for a fresh look of gate {gate.name}")
     scored = draft.spec.scoring is not None and not gate.key_objective and state.undecided_since is None
     decided = state.verdict is not Verdict.UNDECIDED or state.clear
     if _passed(gate, state) or (scored and decided):
         return None if _of_service(gate) else _lacking(draft, gate, state)
-    if state.undecided_since is not None and gate.on_no_data.then is NoDataVerdict.PASS:
-        passes = state.undecided_since + gate.on_no_data.after
-        if draft.now >= passes:
-            return None
-        draft.wake(passes)
-    return f"for gate {gate.name}: {state.message}"
+    return _undecided(draft, gate, state.message, state.undecided_since)
 
 
-def _lacking(draft: Draft, gate: Gate, state: GateStatus) -> str | None:
+def _lacking(draft: Draft, gate: Gate, state: GateStatus) -> Waiting | None:
     """Return what has not been seen yet of the new version at its weight; where that may pass for good, it does after as long."""
     since = weight_since(draft.status)
     # While pods are waited for, the weight is what it was when the step before has ended: all was seen then.
     missing = lacking(gate, state, since) if since is not None else ""
-    if not missing or since is None:
+    return _undecided(draft, gate, missing, since) if missing and since is not None else None
+
+
+def _undecided(draft: Draft, gate: Gate, words: str, since: datetime | None) -> Waiting | None:
+    """Return that a gate is waited for; None where it has been undecided for so long that the policy lets it pass."""
+    passes = since + gate.on_no_data.after if since is not None and gate.on_no_data.then is NoDataVerdict.PASS else None
+    if passes is not None and draft.now >= passes:
         return None
-    if gate.on_no_data.then is NoDataVerdict.PASS:
-        passes = since + gate.on_no_data.after
-        if draft.now >= passes:
-            return None
-        draft.wake(passes)
-    return f"for gate {gate.name}: {missing}"
+    return Waiting(Wait.GATE, f"for gate {gate.name}: {words}", until=passes)
 
 
 def _passed(gate: Gate, state: GateStatus) -> bool:
@@ -284,6 +277,15 @@ def next_looks(draft: Draft) -> tuple[Look, ...]:
             at = max(first, state.at + interval_of(gate, state)) if state else first
             if not _over(draft, gate, max(at, draft.now)):
                 looks.append(Look(gate.name, at))
-        if state is not None and state.undecided_since is not None and gate.on_no_data.then is not NoDataVerdict.HOLD:
-            draft.wake(state.undecided_since + gate.on_no_data.after)
     return tuple(looks)
+
+
+def patience_ends(draft: Draft) -> Iterator[datetime]:
+    """Yield when undecided gates count as what their policy says, though nothing be found."""
+    if not guarded(draft):
+        return
+    states = {state.name: state for state in draft.status.gates}
+    for gate in draft.spec.gates:
+        state = states.get(gate.name)
+        if state is not None and state.undecided_since is not None and gate.on_no_data.then is not NoDataVerdict.HOLD:
+            yield state.undecided_since + gate.on_no_data.after

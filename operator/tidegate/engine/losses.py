@@ -11,7 +11,7 @@ from tidegate.engine.advance import needed
 from tidegate.engine.draft import Draft
 from tidegate.engine.sizing import carried
 from tidegate.engine.turns import give_back, reject
-from tidegate.engine.waits import Wait
+from tidegate.engine.waits import CHANGED, Inquiry, Ruling, Wait, Waiting
 
 PATIENCE = timedelta(seconds=10)
 """How long the reason of a loss is waited for. Pods are read only when somebody waits for them, and nothing goes up meanwhile."""
@@ -21,11 +21,11 @@ REPLACED = "pods of it were deleted or evicted, and others made in their place"
 _TIMES = ("", "once", "twice", "three times")
 
 
-def pods_were_lost(draft: Draft) -> bool:
+def pods_were_lost(draft: Draft) -> Ruling:
     """Fewer pods are available than had the weight: it goes down to what they can carry, without waiting for a reason."""
     step = draft.step
     if not draft.active or draft.undoing or draft.committed or draft.workload is None or step is None or draft.replicas == 0:
-        return False
+        return None
     before, have = draft.status.weight, draft.canary_set.available if draft.canary_set else 0
     # Scaled down, fewer pods are meant to have it.
     given, pods = step.given or before, max(1, min(step.pods, needed(draft)))
@@ -35,7 +35,7 @@ def pods_were_lost(draft: Draft) -> bool:
         # The operator before this one has seen more of them missing.
         after = min(after, left)
     if before == 0 or after >= before:
-        return False
+        return None
     lost = pods if have == 0 else math.ceil(pods * (before - after) / given)
     _note(draft, lost)
     if have == 0:
@@ -43,7 +43,7 @@ def pods_were_lost(draft: Draft) -> bool:
         draft.begin_step(0)
     else:
         give_back(draft, f"{have} of {pods} pods that it was given for are available{_why(draft)}", weight=after)
-    return True
+    return CHANGED
 
 
 def _left(draft: Draft) -> int | None:
@@ -58,34 +58,36 @@ def _left(draft: Draft) -> int | None:
     return least if least is not None and least < draft.status.weight else None
 
 
-def looked(draft: Draft) -> bool:
-    """Whether it is known if pods were lost that the operator before this one could not note any more; nothing rises until then.
+def unlooked(draft: Draft) -> Waiting | None:
+    """Return that it is not known if pods were lost that the operator before this one could not note any more; None where it is.
 
-    A shut route alone tells nothing: it may have been for a breach, which the gates see again.
+    Nothing rises until then. A shut route alone tells nothing: it may have been for a breach, which the gates see again.
     """
     start = draft.snap.known_since
-    if _left(draft) is None or start is None:
-        return True
-    draft.inquire_pods = True
-    if (draft.workload is not None and draft.workload.endings is not None) or draft.now >= start + PATIENCE:
-        return True
-    draft.wake(start + PATIENCE)
+    if start is None or _left(draft) is None or (draft.workload is not None and draft.workload.endings is not None):
+        return None
+    if draft.now >= start + PATIENCE:
+        return None
     words = f"to know whether {draft.candidate.version} has lost pods, as its route has less than it was given"
-    draft.wait_for(Wait.LOSS_EXPLAINED, words, cause=True)
-    return False
+    return Waiting(Wait.LOSS_EXPLAINED, words, cause=True, until=start + PATIENCE)
 
 
-def loss_is_found_again(draft: Draft) -> bool:
+def inquiries(draft: Draft) -> frozenset[Inquiry]:
+    """Return that the new version's pods are read as long as its route has less than it was given."""
+    return frozenset({Inquiry.PODS} if _left(draft) is not None else ())
+
+
+def loss_is_found_again(draft: Draft) -> Ruling:
     """The operator before this one has shut a route for lost pods, and could not note it: their containers tell when they ended."""
     left, workload, step, exposed = _left(draft), draft.workload, draft.step, draft.rollout.exposed_at if draft.active else None
     if left is None or workload is None or step is None or exposed is None or draft.replicas == 0:
-        return False
+        return None
     ends = [end for end in workload.endings or () if end >= exposed.replace(microsecond=0)]
     gap = math.ceil(max(1, step.pods) * (draft.status.weight - left) / (step.given or draft.status.weight))
     lost = min(_not_noted(draft.rollout.lost, ends), gap)
     if lost:
         _note(draft, lost)
-    return lost > 0
+    return CHANGED if lost else None
 
 
 def _not_noted(noted: LossStatus | None, ends: list[datetime]) -> int:
@@ -150,21 +152,20 @@ def _note(draft: Draft, pods: int) -> None:
     draft.set_rollout(lost=lost.model_copy(update={"unexplained": lost.unexplained + pods, "at": draft.now}))
 
 
-def loss_is_explained(draft: Draft) -> bool:
+def loss_is_explained(draft: Draft) -> Ruling:
     """The reason of a loss is known, or will not be: the steps begin anew, or the version is rolled back with that reason.
 
     Single pods that come and go are no reason to begin anew, but as many as have the weight are, one after another or at once.
     """
     if not draft.active or draft.undoing or draft.committed or (lost := draft.rollout.lost) is None or not lost.unexplained:
-        return False
+        return None
     words = _words(draft) if draft.workload is not None else ""
-    if not words and draft.now < lost.at + PATIENCE:
-        draft.wake(lost.at + PATIENCE)
-        return False
+    if not words and not draft.reached(lost.at + PATIENCE):
+        return None
     message = words or _silence(draft)
     if draft.workload is not None and _outside(draft):
         draft.set_rollout(lost=lost.model_copy(update={"unexplained": 0, "message": message}))
-        return True
+        return CHANGED
     step = draft.step
     pods, count = lost.pods + lost.unexplained, lost.count
     whole = pods >= max(1, step.pods if step is not None else 1)
@@ -174,7 +175,7 @@ def loss_is_explained(draft: Draft) -> bool:
         _roll_back(draft, count + 1, message)
     elif whole:
         _begin_anew(draft, message)
-    return True
+    return CHANGED
 
 
 def _roll_back(draft: Draft, count: int, words: str) -> None:

@@ -7,10 +7,10 @@ from tidegate.api.policy import DeadlineAction
 from tidegate.engine.advance import tell_that_it_waits_on, undo_in_time
 from tidegate.engine.draft import Draft
 from tidegate.engine.standing import obstacles
-from tidegate.engine.waits import FOR_A_PERSON, Bound, Waiting
+from tidegate.engine.waits import CHANGED, FOR_A_PERSON, Bound, Ruling, Waiting
 
 
-def route_is_waited_for(draft: Draft) -> bool:
+def route_is_waited_for(draft: Draft) -> Ruling:
     """The rollout waits for its route: that is timed, and its end is what the policy's onDeadline says.
 
     It is asked last, when all that is waited for is known. Time in which a person is called for, or has paused the rollout, does
@@ -18,21 +18,18 @@ def route_is_waited_for(draft: Draft) -> bool:
     """
     waiting, since = _awaited(draft), draft.rollout.route_awaited if draft.active else None
     if not draft.climbing:
-        return False
+        return None
     if waiting is None:
         if since is None:
-            return False
+            return None
         draft.set_rollout(route_awaited=None, route_overdue=None)
-        return True
+        return CHANGED
     if since is None:
         draft.set_rollout(route_awaited=draft.now)
-        return True
+        return CHANGED
     known = draft.snap.known_since
     deadline = (since if known is None else max(since, known)) + draft.spec.progress_deadline
-    if draft.now < deadline:
-        draft.wake(deadline)
-        return False
-    return _ends(draft, waiting)
+    return _ends(draft, waiting) if draft.reached(deadline) else None
 
 
 def _awaited(draft: Draft) -> Waiting | None:
@@ -43,15 +40,15 @@ def _awaited(draft: Draft) -> Waiting | None:
     return next((waiting for waiting in draft.waits if waiting.wait.terms.bound is Bound.ROUTE), None)
 
 
-def _ends(draft: Draft, waiting: Waiting) -> bool:
+def _ends(draft: Draft, waiting: Waiting) -> Ruling:
     said = "; ".join(f"HTTPRoute {route.name}: {route.trouble}" for route in draft.routes if route.trouble)
     within = format_duration(draft.spec.progress_deadline)
     message = f"its route was not in force within {within}; it waited {waiting.words}{f' ({said})' if said else ''}"
     if draft.spec.on_deadline is DeadlineAction.UNDO:
         undo_in_time(draft, message)
-        return True
+        return CHANGED
     if draft.rollout.route_overdue:
-        return False
+        return None
     draft.set_rollout(route_overdue=True)
     tell_that_it_waits_on(draft, message)
-    return True
+    return CHANGED

@@ -11,7 +11,7 @@ from tidegate.api.names import EventReason
 from tidegate.api.originals import OriginalRule
 from tidegate.api.status import EventStatus, ReleaseStatus
 from tidegate.engine.snapshot import RouteStage
-from tidegate.engine.waits import Waiting
+from tidegate.engine.waits import Inquiry, Waiting
 
 
 class Role(StrEnum):
@@ -228,10 +228,7 @@ class Plan:
         looks: next look of each gate that is watched.
         split_looks: next looks at what the split of the routes has done.
         due: when to decide again at the latest, if nothing changes before; None to wait for a change.
-        inquire: whether the endpoints of the user's Service are to be read, since a route waits for them.
-        inquire_pods: whether the new version's pods are to be read at once, since the operator before may have seen them lost.
-        inquire_selected: whether all pods that the user's Service selects are to be read, since others may be among them.
-        inquire_bound: whether what is bound to the user's Service by its name is to be read, since it may not follow a split.
+        inquiries: what is to be read from the API server.
         unjudged: looks that could not be judged, for want of a judge that works.
         waits: what the Release waits for; the first is told.
     """
@@ -243,9 +240,6 @@ class Plan:
     looks: tuple[Look, ...] = ()
     split_looks: tuple[Look, ...] = ()
     due: datetime | None = None
-    inquire: bool = False
-    inquire_pods: bool = False
-    inquire_selected: bool = False
-    inquire_bound: bool = False
+    inquiries: frozenset[Inquiry] = frozenset()
     unjudged: tuple[Unjudged, ...] = ()
     waits: tuple[Waiting, ...] = ()

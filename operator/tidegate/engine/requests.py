@@ -10,21 +10,20 @@ from tidegate.engine.draft import Draft
 from tidegate.engine.judging import clip
 from tidegate.engine.snapshot import Verb
 from tidegate.engine.turns import reject, rejection
-from tidegate.engine.waits import Wait
+from tidegate.engine.waits import CHANGED, Ruling, Wait, Waiting
 from tidegate.judge.limit import breached
 
 LONGEST_REQUEST = 256
 """Characters of a request that the status can hold; the admission policy lets fewer through."""
 
 
-def request_is_carried_out(draft: Draft) -> bool:
+def request_is_carried_out(draft: Draft) -> Ruling:
     """A person's request, once for each id."""
     request = draft.snap.release.request
     if request is None or draft.deleting or (text := request.text[:LONGEST_REQUEST]) == draft.status.handled_request:
-        return False
+        return None
     if request.verb is Verb.RETRY and draft.undoing:
-        draft.wait_for(Wait.ROLLBACK_FIRST, f"for the rollback to end before {text} is carried out")
-        return False
+        return Waiting(Wait.ROLLBACK_FIRST, f"for the rollback to end before {text} is carried out")
     draft.set(handled_request=text)
     refusal = (
         _HANDLERS[request.verb](draft, text)
@@ -33,7 +32,7 @@ def request_is_carried_out(draft: Draft) -> bool:
     )
     if refusal:
         draft.notice(EventReason.REQUEST_REFUSED, f"Request {text} was not carried out: {refusal}", warn=True)
-    return True
+    return CHANGED
 
 
 def _no_rollout(draft: Draft) -> str:

@@ -13,19 +13,23 @@ from tidegate.engine.plan import Action, EnsureService, PinService, Role, ShiftR
 from tidegate.engine.snapshot import Owner, RouteStage, RouteView, ServiceView
 from tidegate.engine.standing import is_native, pins
 from tidegate.engine.targets import off_course
-from tidegate.engine.waits import MOMENT, Wait
+from tidegate.engine.waits import CHANGED, MOMENT, Inquiry, Ruling, Wait, Waiting
 
-Move = tuple[RouteStage, int] | None
+Write = Action | Waiting | Inquiry
+"""What a stage comes to: a write, what it waits for in place of one, or what has to be read for it."""
+Move = tuple[RouteStage, int]
 
 
-def route_actions(draft: Draft) -> Iterator[Action]:
+def route_actions(draft: Draft) -> Iterator[Write]:
     """Yield the writes on the routes."""
     split = split_wanted(draft)
     for route in draft.routes:
-        move = _towards_split(draft, route) if split else _towards_user(draft, route)
-        if move is not None:
-            originals = tuple(rule for rule in draft.status.original_rules if rule.route == route.name)
-            yield ShiftRoute(route.name, *move, originals)
+        for step in _towards_split(draft, route) if split else _towards_user(draft, route):
+            if isinstance(step, tuple):
+                originals = tuple(rule for rule in draft.status.original_rules if rule.route == route.name)
+                yield ShiftRoute(route.name, *step, originals)
+            else:
+                yield step
 
 
 def away(draft: Draft, writes: Iterable[Action]) -> tuple[ShiftRoute, ...]:
@@ -46,56 +50,70 @@ def split_wanted(draft: Draft) -> bool:
     return has_pods(draft.canary_set) and draft.rollout.undo is not Cause.SPLIT if draft.undoing else True
 
 
-def _towards_split(draft: Draft, route: RouteView) -> Move:
-    weight = draft.status.weight
+def _towards_split(draft: Draft, route: RouteView) -> Iterator[Move | Waiting | Inquiry]:
     if route.stage is RouteStage.SPLIT:
-        if not route.uniform:
-            _notice_correction(draft, route)
-        more = weight > route.weight
-        may = not carries(route, weight) and (not more or (_known_to_be_good(draft) and selects_pods(draft)))
-        return (RouteStage.SPLIT, weight) if may else None
+        yield from _towards_weight(draft, route)
+        return
     if not selects_pods(draft):
         # To a Service of other pods, the way is closed; that it is the wrong one stands in the status.
-        return None
+        return
     if draft.step is None and not draft.undoing and _split_would_harm(draft.snap.user_service):
         # So far nobody has lost anything.
-        return None
+        return
     if not _services_ready(draft):
-        draft.wait_for(Wait.OWN_SERVICES, "for the operator's own Services to have endpoints", cause=_lasts(draft))
-        return None
+        yield Waiting(Wait.OWN_SERVICES, "for the operator's own Services to have endpoints", cause=_lasts(draft))
+        return
     if draft.step is not None or draft.undoing:
         _notice_correction(draft, route)
-        return RouteStage.SPLIT, weight if _known_to_be_good(draft) else 0
-    if off_course(draft):
+        yield from losses.inquiries(draft)
+        if (waiting := _unlooked(draft)) is not None:
+            yield waiting
+        yield RouteStage.SPLIT, draft.status.weight if waiting is None else 0
+    elif off_course(draft):
         # The user's backend reaches nobody: there is nothing to lose by haste.
-        return RouteStage.SPLIT, 0
-    if route.stage is RouteStage.USER or not route.uniform:
-        return RouteStage.ENTERING, 0
-    return (RouteStage.SPLIT, 0) if _warmed_up(draft, route) else None
+        yield RouteStage.SPLIT, 0
+    elif route.stage is RouteStage.USER or not route.uniform:
+        yield RouteStage.ENTERING, 0
+    elif _warmed_up(draft, route):
+        yield RouteStage.SPLIT, 0
 
 
-def overwriting_is_noted(draft: Draft) -> bool:
+def _towards_weight(draft: Draft, route: RouteView) -> Iterator[Move | Waiting | Inquiry]:
+    """Yield the weight for a route that is split; it falls at once, and rises only by what this process knows."""
+    weight = draft.status.weight
+    if not route.uniform:
+        _notice_correction(draft, route)
+    if carries(route, weight):
+        return
+    if weight > route.weight:
+        yield from losses.inquiries(draft)
+        if (waiting := _unlooked(draft)) is not None:
+            yield waiting
+            return
+        if not selects_pods(draft):
+            return
+    yield RouteStage.SPLIT, weight
+
+
+def overwriting_is_noted(draft: Draft) -> Ruling:
     """Somebody has written over a route that was split: whoever has done so once may do it while the version is shut out."""
     if not draft.active or draft.committed or draft.rollout.written_over or (draft.step is None and not draft.undoing):
-        return False
+        return None
     if not split_wanted(draft) or all(route.stage is RouteStage.SPLIT and route.uniform for route in draft.routes):
-        return False
+        return None
     draft.set_rollout(written_over=True)
-    return True
+    return CHANGED
 
 
-def _known_to_be_good(draft: Draft) -> bool:
-    """Whether this process knows of nothing for which the one before it may have shut a route, and could not say so any more."""
-    return losses.looked(draft) and gates.looked(draft)
+def _unlooked(draft: Draft) -> Waiting | None:
+    """Return that the process before this one may have shut a route for something that it could not say any more."""
+    return losses.unlooked(draft) or gates.unlooked(draft)
 
 
 def _lasts(draft: Draft) -> bool:
     """Whether the route is waited for so long already that what it lacks is no matter of the moment."""
     since = draft.rollout.route_awaited
-    if since is None:
-        return False
-    draft.wake(since + MOMENT)
-    return draft.now >= since + MOMENT
+    return since is not None and draft.reached(since + MOMENT)
 
 
 def _split_would_harm(service: ServiceView | None) -> bool:
@@ -112,72 +130,91 @@ def _notice_correction(draft: Draft, route: RouteView) -> None:
     )
 
 
-def _towards_user(draft: Draft, route: RouteView) -> Move:
+def _towards_user(draft: Draft, route: RouteView) -> Iterator[Move | Waiting | Inquiry]:
     if route.stage is RouteStage.SPLIT and draft.active and not carries(route, draft.status.weight):
-        return RouteStage.SPLIT, draft.status.weight
+        yield RouteStage.SPLIT, draft.status.weight
+        return
     match route.stage:
         case RouteStage.USER | RouteStage.ENTERING if not route.uniform:
             # A hand has put some of its rules back. At 16 backends a rule has no room for ours.
-            may = _user_service_serves(draft) and _user_service_has_endpoints(draft)
-            return (RouteStage.USER if draft.patience_is_over() else RouteStage.ENTERING, 0) if may else None
+            to = RouteStage.USER if draft.patience_is_over() else RouteStage.ENTERING
+            yield from _to_the_user(draft, to)
         case RouteStage.USER:
-            return (RouteStage.USER, 0) if route.traces else None
+            if route.traces:
+                yield RouteStage.USER, 0
         case RouteStage.SPLIT if not route.uniform:
             # The user's backend may be missing: it comes back without weight first.
-            return RouteStage.SPLIT, round(route.weight)
+            yield RouteStage.SPLIT, round(route.weight)
         case RouteStage.SPLIT:
-            may = _warmed_up(draft, route) and _user_service_serves(draft) and _user_service_has_endpoints(draft)
-            return (RouteStage.ENTERING, 0) if may else None
+            if _warmed_up(draft, route):
+                yield from _to_the_user(draft, RouteStage.ENTERING)
         case RouteStage.ENTERING:
-            return (RouteStage.USER, 0) if _warmed_up(draft, route) else None
+            if _warmed_up(draft, route):
+                yield RouteStage.USER, 0
+
+
+def _to_the_user(draft: Draft, stage: RouteStage) -> Iterator[Move | Waiting | Inquiry]:
+    """Yield the way back to the user's Service, or what it waits for: it has to be there and to have the endpoints that serve."""
+    if (waiting := _user_service_waits(draft)) is not None:
+        yield waiting
+        return
+    if not _user_service_is_pinned_right(draft):
+        return
+    if draft.snap.user_service is not None:
+        yield Inquiry.ENDPOINTS
+        if (waiting := _endpoints_wait(draft, draft.snap.user_service)) is not None:
+            yield waiting
+            return
+    yield stage, 0
 
 
 def _warmed_up(draft: Draft, route: RouteView) -> bool:
     seen = draft.route_seen(route)
     if seen is None:
         return False
-    ready = seen + timedelta(seconds=draft.snap.warm_up)
-    draft.wake(ready)
-    return draft.now >= ready
+    return draft.reached(seen + timedelta(seconds=draft.snap.warm_up))
 
 
-def _user_service_serves(draft: Draft) -> bool:
-    """Whether the user's Service is there and leads to what serves."""
-    if (away := off_course(draft)) and not draft.patience_is_over():
-        draft.wait_for(Wait.SERVICE_ASTRAY, f"for the Service or the template to be changed: {away}", cause=True)
-        return False
-    if draft.snap.user_service is None and not draft.deleting:
-        draft.wait_for(Wait.SERVICE_GONE, "for the Service to be there", cause=True)
-        return False
+def _user_service_waits(draft: Draft) -> Waiting | None:
+    """Return what is waited for until the user's Service is there and can lead to what serves."""
     user = draft.snap.user_service
-    if user is not None and is_to_be_pinned(draft, user) and user.revision != (serving := _serving(draft)):
-        if serving is not None and not _finds_pods(draft, user, serving):
-            draft.wait_for(Wait.PINNABLE, f"for pods that Service {user.name} can be pinned to", cause=True)
-        return False
+    if (away := off_course(draft)) and not draft.patience_is_over():
+        return Waiting(Wait.SERVICE_ASTRAY, f"for the Service or the template to be changed: {away}", cause=True)
+    if user is None and not draft.deleting:
+        return Waiting(Wait.SERVICE_GONE, "for the Service to be there", cause=True)
+    if user is None or not is_to_be_pinned(draft, user):
+        return None
+    serving = _serving(draft)
+    if user.revision != serving and serving is not None and not _finds_pods(draft, user, serving):
+        return Waiting(Wait.PINNABLE, f"for pods that Service {user.name} can be pinned to", cause=True)
+    return None
+
+
+def _user_service_is_pinned_right(draft: Draft) -> bool:
+    """Whether nothing is to be written into the user's Service before requests go through it; it is written in the same pass."""
+    user = draft.snap.user_service
+    if user is not None and is_to_be_pinned(draft, user):
+        return user.revision == _serving(draft)
     unpinned = user is None or user.revision is None
     # What is left to be done may be no more than to erase our mark.
-    return all(action.former or (action.revision is None and unpinned) for action in pin_actions(draft))
+    pins = (write for write in pin_actions(draft) if isinstance(write, PinService))
+    return all(pin.former or (pin.revision is None and unpinned) for pin in pins)
 
 
-def _user_service_has_endpoints(draft: Draft) -> bool:
-    """Whether the user's Service has the endpoints that serve: their controller may be behind, and requests would find none."""
-    user, serving = draft.snap.user_service, draft.canary_set if draft.committed else draft.stable_set
-    if user is None:
-        return True
-    draft.inquire = True
+def _endpoints_wait(draft: Draft, user: ServiceView) -> Waiting | None:
+    """Return that the user's Service lacks endpoints that serve: their controller may be behind, and requests would find none."""
+    serving = draft.canary_set if draft.committed else draft.stable_set
     nobody = user.endpoints == 0 and serving is not None and serving.ready > 0
     if (user.lacks == 0 and not nobody) or (user.lacks is not None and draft.patience_is_over()):
         at_once = draft.patience_is_over() or (draft.undoing and draft.rollout.undo is Cause.SPLIT)
         if at_once or not (user.ending or (draft.committed and _reaches_the_old(draft))):
-            return True
+            return None
         whose = "the pods" if not draft.active else f"the pods of {(draft.stable if draft.committed else draft.candidate).version}"
         words = f"for Service {user.name} to be without {whose}, which are being stopped"
-        draft.wait_for(Wait.OLD_ENDPOINTS, words, cause=True)
-        return False
+        return Waiting(Wait.OLD_ENDPOINTS, words, cause=True)
     why = f": {user.gap}" if user.gap else ""
     words = f"for Service {user.name} to have the endpoints that serve{why}"
-    draft.wait_for(Wait.SERVICE_ENDPOINTS, words, cause=user.lacks is not None)
-    return False
+    return Waiting(Wait.SERVICE_ENDPOINTS, words, cause=user.lacks is not None)
 
 
 def _reaches_the_old(draft: Draft) -> bool:
@@ -225,7 +262,7 @@ def is_to_be_pinned(draft: Draft, service: ServiceView) -> bool:
     return pins(draft, service) and service.alone is not False and draft.status.stable is not None
 
 
-def pin_actions(draft: Draft) -> Iterator[PinService]:
+def pin_actions(draft: Draft) -> Iterator[PinService | Inquiry]:
     """Yield the writes on the user's Service: pinned to the version that serves if the user wants that, else as it was."""
     former = draft.snap.former_service
     if former is not None and not former.untouched:
@@ -237,7 +274,8 @@ def pin_actions(draft: Draft) -> Iterator[PinService]:
     if is_to_be_pinned(draft, service):
         serving = _serving(draft)
         if service.revision != serving and noted and (serving is None or _finds_pods(draft, service, serving)):
-            draft.inquire_selected = service.revision is None
+            if service.revision is None:
+                yield Inquiry.SELECTED
             if service.revision is not None or service.alone:
                 yield PinService(serving)
         return
@@ -247,16 +285,18 @@ def pin_actions(draft: Draft) -> Iterator[PinService]:
         yield PinService(None)
 
 
-def is_watched(draft: Draft, reason: Reason) -> bool:
-    """Whether it matters now if a split of the user's Service would do harm, for a reason that has to be read for.
+def watched(draft: Draft) -> frozenset[Inquiry]:
+    """Return what has to be read of the user's Service as long as it matters if a split of it would do harm.
 
     It does while requests are split or may be soon, and as long as it stands in the status that it would.
     """
     service = draft.snap.user_service
     if service is None or not service.selects or draft.deleting:
-        return False
-    refused = any(condition.reason == reason for condition in draft.status.conditions)
-    return refused or (draft.active and not draft.committed and not draft.undoing)
+        return frozenset()
+    split = draft.active and not draft.committed and not draft.undoing
+    told = {condition.reason for condition in draft.status.conditions}
+    read = {Reason.SHARED_SERVICE: Inquiry.SELECTED, Reason.BOUND_BY_NAME: Inquiry.BOUND}
+    return frozenset(inquiry for reason, inquiry in read.items() if split or reason in told)
 
 
 def _finds_pods(draft: Draft, service: ServiceView, revision: str) -> bool:

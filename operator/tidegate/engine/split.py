@@ -17,6 +17,7 @@ from tidegate.api.status import ReleaseStatus
 from tidegate.engine.draft import Draft
 from tidegate.engine.plan import Look
 from tidegate.engine.turns import reject
+from tidegate.engine.waits import CHANGED, Ruling
 from tidegate.judge import limit, split
 from tidegate.judge.reading import Around
 
@@ -88,7 +89,7 @@ def next_looks(draft: Draft, looks: Iterable[Look]) -> tuple[Look, ...]:
     return tuple(Look(gate.name, at(gate)) for gate in _watched(draft))
 
 
-def split_is_judged(draft: Draft) -> bool:
+def split_is_judged(draft: Draft) -> Ruling:
     """Where requests of stable fail since the split that did not before, the route goes back at once, and no version is to blame.
 
     Where enough went through it unharmed, what fails from now on has another cause, and it is not looked at any more.
@@ -97,13 +98,13 @@ def split_is_judged(draft: Draft) -> bool:
         match split.judged(around, alpha=alpha):
             case split.Finding.HARM:
                 _take_back(draft, split.in_words(limit.measure_in_words(gate), around))
-                return True
+                return CHANGED
             case split.Finding.HARMLESS:
                 draft.set_rollout(split_harmless=(*draft.rollout.split_harmless, gate.name))
-                return True
+                return CHANGED
             case split.Finding.OPEN:
                 pass
-    return False
+    return None
 
 
 def _seen(draft: Draft) -> Iterator[tuple[Gate, Around, float]]:

@@ -5,30 +5,32 @@ from __future__ import annotations
 from tidegate.api.names import Cause, Condition, EventReason, Phase, Reason
 from tidegate.api.status import RevisionStatus, RolloutStatus
 from tidegate.engine.draft import Draft
-from tidegate.engine.endings import has_pods, record_end, wait_for_routes
+from tidegate.engine.endings import has_pods, record_end, routes_return
 from tidegate.engine.snapshot import Blocker, Owner, ReplicaSetView, ServiceView, WorkloadView
 from tidegate.engine.turns import rejection, trouble
-from tidegate.engine.waits import Wait
+from tidegate.engine.waits import CHANGED, Inquiry, Ruling, Wait, Waiting
+
+_BESIDE = frozenset({Inquiry.SELECTED, Inquiry.BOUND})
+"""What is read of a Service before it is split, all at once."""
 
 
-def stable_is_taken_on(draft: Draft) -> bool:
+def stable_is_taken_on(draft: Draft) -> Ruling:
     """At first sight, and when the Deployment was made anew: what serves now is the stable version."""
     workload = draft.workload
     if workload is None or draft.active or draft.deleting or not workload.observed:
-        return False
+        return None
     if draft.status.stable is not None and (workload.replicas == 0 or draft.stable_set is not None):
-        return False
+        return None
     serving = _serving(workload)
-    if serving is not None and not selection_is_known(draft):
-        return False
     if serving is None:
         draft.set(stable=None)
-        draft.wait_for(Wait.FIRST_VERSION, f"for a first version of the Deployment to become available{trouble(draft)}")
-        return False
+        return Waiting(Wait.FIRST_VERSION, f"for a first version of the Deployment to become available{trouble(draft)}")
+    if (waiting := _selection(draft, asks=frozenset({Inquiry.SELECTED}))) is not None:
+        return waiting
     draft.set(stable=_revision(serving), stable_targets=None)
     name = draft.snap.release.spec.target_ref.name
     draft.notice(EventReason.ADOPTED, f"Deployment {name} is managed from now on; {serving.version} serves")
-    return True
+    return CHANGED
 
 
 def _serving(workload: WorkloadView) -> ReplicaSetView | None:
@@ -40,28 +42,20 @@ def _serving(workload: WorkloadView) -> ReplicaSetView | None:
     return max(ready, key=lambda rs: (rs.ready, rs.number)) if ready and workload.paused else None
 
 
-def selection_is_known(draft: Draft) -> bool:
-    """Whether it is known if the user's Service selects pods of other workloads, too; has them read where it is not."""
+def _selection(draft: Draft, *, asks: frozenset[Inquiry]) -> Waiting | None:
+    """Return that it is not known if the user's Service selects pods of other workloads, too."""
     service = draft.snap.user_service
-    if service is None or not service.selects:
-        return True
-    draft.inquire_selected = True
-    return _is_read(draft, service.alone, Wait.SELECTION, f"the pods that Service {service.name} selects")
+    if service is None or not service.selects or service.alone is not None:
+        return None
+    return Waiting(Wait.SELECTION, f"for the pods that Service {service.name} selects to be read", asks=asks)
 
 
-def binding_is_known(draft: Draft) -> bool:
-    """Whether it is known if all that is bound to the user's Service by its name follows a split; has it read where it is not."""
+def _binding(draft: Draft) -> Waiting | None:
+    """Return that it is not known if all that is bound to the user's Service by its name follows a split."""
     service = draft.snap.user_service
-    if service is None or not service.selects:
-        return True
-    draft.inquire_bound = True
-    return _is_read(draft, service.followed, Wait.BINDING, f"what is bound to Service {service.name} by its name")
-
-
-def _is_read(draft: Draft, found: bool | None, wait: Wait, what: str) -> bool:  # noqa: FBT001 - what was read
-    if found is None:
-        draft.wait_for(wait, f"for {what} to be read")
-    return found is not None
+    if service is None or not service.selects or service.followed is not None:
+        return None
+    return Waiting(Wait.BINDING, f"for what is bound to Service {service.name} by its name to be read", asks=_BESIDE)
 
 
 def _revision(rs: ReplicaSetView) -> RevisionStatus:
@@ -85,32 +79,33 @@ def rolls_natively(draft: Draft) -> bool:
     return is_native(draft) and draft.routes_back
 
 
-def native_change_is_done(draft: Draft) -> bool:
+def native_change_is_done(draft: Draft) -> Ruling:
     """The Deployment has rolled its template out by itself: the new ReplicaSet is the stable one."""
     workload = draft.workload
-    if workload is None or draft.status.stable is None or not is_native(draft) or not wait_for_routes(draft):
-        return False
+    if workload is None or draft.status.stable is None or not is_native(draft):
+        return None
+    if (waiting := routes_return(draft)) is not None:
+        return waiting
     fresh = workload.replica_set(workload.own_revision)
     done = workload.settled and not workload.paused and not workload.template.overlaid
     if not done or fresh is None or fresh.owner is not Owner.DEPLOYMENT:
-        draft.wait_for(Wait.NATIVE_RESTART, "for the Deployment to restart its pods by itself")
-        return False
+        return Waiting(Wait.NATIVE_RESTART, "for the Deployment to restart its pods by itself")
     draft.notice(EventReason.RESTARTED, f"The Deployment has restarted the pods of {fresh.version}, by itself")
     draft.set(stable=_revision(fresh))
-    return True
+    return CHANGED
 
 
-def facts_are_accepted(draft: Draft) -> bool:
+def facts_are_accepted(draft: Draft) -> Ruling:
     """Past the hold, another ReplicaSet of the Deployment has come to serve: to take it back now would be an outage."""
     workload = draft.workload
     if workload is None or draft.status.stable is None or is_native(draft):
-        return False
+        return None
     known = {draft.stable.revision} | ({draft.candidate.revision} if draft.committed else set())
     rightful = [rs for rs in workload.replica_sets if rs.revision in known]
     others = [rs for rs in workload.replica_sets if rs.owner is Owner.DEPLOYMENT and rs.revision not in known]
     biggest = max(others, key=lambda rs: (rs.ready, rs.number), default=None)
     if biggest is None or any(biggest.ready <= rs.ready or biggest.wanted <= rs.wanted for rs in rightful) or biggest.ready == 0:
-        return False
+        return None
     message = f"{biggest.version} was rolled out without Tidegate and serves on {biggest.ready} pods; it is now the stable version"
     draft.notice(EventReason.HELD, message, warn=True)
     if draft.active and draft.candidate.revision == biggest.revision:
@@ -118,26 +113,26 @@ def facts_are_accepted(draft: Draft) -> bool:
     elif draft.active and not draft.undoing:
         draft.begin_undo(Cause.REVERTED, f"{biggest.version} was rolled out without Tidegate")
     draft.set(stable=_revision(biggest), stable_targets=None)
-    return True
+    return CHANGED
 
 
-def name_is_followed(draft: Draft) -> bool:
+def name_is_followed(draft: Draft) -> Ruling:
     """What the wanted template is called is for the Release to say, also after it has begun to be rolled out or to serve."""
     if draft.workload is None or draft.undoing:
-        return False
+        return None
     name = draft.workload.template.version
     versions = {"candidate": draft.status.candidate, "stable": draft.status.stable}
     for role, version in versions.items():
         if version is not None and draft.wants(version.revision) and version.version != name:
             draft.set(**{role: version.model_copy(update={"version": name})})
-            return True
-    return False
+            return CHANGED
+    return None
 
 
-def rejections_are_forgotten(draft: Draft) -> bool:
+def rejections_are_forgotten(draft: Draft) -> Ruling:
     """What serves is not rejected, whoever brought it there; nor for ever what had no pods in time, which is no verdict on it."""
     if draft.status.stable is None or draft.workload is None:
-        return False
+        return None
     serving = {draft.stable.revision}
     if draft.wants(draft.stable.revision):
         template = draft.workload.template
@@ -149,35 +144,39 @@ def rejections_are_forgotten(draft: Draft) -> bool:
         if entry.revision not in serving and (entry.cause is not Cause.DEADLINE or draft.undoing or entry is wanted)
     )
     if kept == draft.status.rejected:
-        return False
+        return None
     draft.set(rejected=kept)
-    return True
+    return CHANGED
 
 
-def originals_are_dropped(draft: Draft) -> bool:
+def originals_are_dropped(draft: Draft) -> Ruling:
     """No rollout is on and every route is as the user wrote it: there is nothing to put back any more."""
-    if draft.active or not draft.status.original_rules or not wait_for_routes(draft) or draft.traces:
-        return False
+    if draft.active or not draft.status.original_rules:
+        return None
+    if (waiting := routes_return(draft)) is not None:
+        return waiting
+    if draft.traces:
+        return None
     if draft.snap.release.traffic_later and (draft.snap.stable_service or draft.snap.canary_service):
-        return False  # Nobody would find the operator's Services of the old name any more.
+        return None  # Nobody would find the operator's Services of the old name any more.
     draft.set(original_rules=(), shifted_service=None)
-    return True
+    return CHANGED
 
 
-def pin_is_noted(draft: Draft) -> bool:
+def pin_is_noted(draft: Draft) -> Ruling:
     """Which Service is to be pinned stands in the status before it is, and until it is let go of, whatever the spec names."""
     noted, service = draft.status.pinned_service, draft.snap.user_service
     pinned = service is not None and pins(draft, service)
     if noted is None:
         wanted = service.name if service is not None and pinned else None
         draft.set(pinned_service=wanted)
-        return wanted is not None
+        return CHANGED if wanted is not None else None
     current = service if service is not None and service.name == noted else draft.snap.former_service
     let_go = current is None or current.untouched
     if not let_go or (pinned and service is not None and service.name == noted):
-        return False
+        return None
     draft.set(pinned_service=None)
-    return True
+    return CHANGED
 
 
 def pins(draft: Draft, service: ServiceView) -> bool:
@@ -201,33 +200,29 @@ def _shut_out(draft: Draft) -> bool:
     return draft.rollout.undo is Cause.SPLIT or bool(draft.rollout.written_over)
 
 
-def rollout_starts(draft: Draft) -> bool:
+def rollout_starts(draft: Draft) -> Ruling:
     """The wanted template is not the stable one and was not rejected: its rollout starts."""
     workload, policy = draft.workload, draft.snap.policy
     if draft.active or draft.status.stable is None or workload is None or draft.deleting or policy is None:
-        return False
+        return None
     if draft.wants(draft.stable.revision) or is_native(draft) or rejection(draft) is not None or obstacles(draft):
-        return False
+        return None
     if draft.status.held is not None:
         words = f"for a request to resume before {workload.template.version} is rolled out: {draft.status.held.message}"
-        draft.wait_for(Wait.RESUME, words)
-        return False
+        return Waiting(Wait.RESUME, words)
     if draft.snap.release.traffic_later:
-        draft.wait_for(Wait.TRAFFIC_LATER, "for the routes to be put back before a rollout starts")
-        return False
+        return Waiting(Wait.TRAFFIC_LATER, "for the routes to be put back before a rollout starts")
     if not workload.paused and not draft.own_is(draft.stable.revision):
-        draft.wait_for(Wait.DEPLOYMENT_HELD, "for the Deployment to be held")
-        return False
+        return Waiting(Wait.DEPLOYMENT_HELD, "for the Deployment to be held")
     if workload.replicas == 0:
         # Whatever comes while nothing serves is judged as soon as something does, by whatever it is scaled up.
         words = f"for the Deployment to be scaled up from 0, when {workload.template.version} is rolled out by its steps"
-        draft.wait_for(Wait.SCALED_UP, words)
-        return False
-    if not all([binding_is_known(draft), selection_is_known(draft)]):
-        return False
+        return Waiting(Wait.SCALED_UP, words)
+    if (waiting := _binding(draft) or _selection(draft, asks=_BESIDE)) is not None:
+        return waiting
     if strays(draft):
-        draft.wait_for(Wait.STRAYS, "for pods that were rolled out without Tidegate to stop before a rollout starts")
-        return False
+        words = "for pods that were rolled out without Tidegate to stop before a rollout starts"
+        return Waiting(Wait.STRAYS, words, asks=_BESIDE)
     if draft.stable.version == workload.template.version:
         draft.set(stable=draft.stable.model_copy(update={"version": _name_before(draft)}))
     draft.set(
@@ -242,7 +237,7 @@ def rollout_starts(draft: Draft) -> bool:
     if draft.snap.user_service is not None and draft.snap.user_service.unread:
         words += f"; what names its Service could not all be looked at: {', '.join(draft.snap.user_service.unread)}"
     draft.notice(EventReason.ROLLOUT_STARTED, words)
-    return True
+    return CHANGED
 
 
 def _name_before(draft: Draft) -> str:

@@ -6,22 +6,23 @@ from datetime import timedelta
 
 from tidegate.api.originals import PortStatus, TargetsStatus
 from tidegate.engine.draft import Draft
+from tidegate.engine.waits import CHANGED, Ruling
 
 SETTLED = timedelta(seconds=60)
 """For so long a changed Service must have stood without a changed template to be no part of one commit with it."""
 
 
-def targets_are_noted(draft: Draft) -> bool:
+def targets_are_noted(draft: Draft) -> Ruling:
     """Where the Service's ports lead is known from before a template changes: that is what stable's pods answer on."""
     service, known = draft.snap.user_service, draft.status.stable_targets
     if draft.status.stable is None or service is None or service.targets is None or draft.deleting:
-        return False
+        return None
     if known is None or known.service != service.name:
         draft.set(stable_targets=TargetsStatus(service=service.name, ports=service.targets))
-        return True
+        return CHANGED
     after = known if draft.active else _settled(draft, known, service.targets)
     draft.set(stable_targets=after)
-    return after != known
+    return CHANGED if after != known else None
 
 
 def _settled(draft: Draft, known: TargetsStatus, now: tuple[PortStatus, ...]) -> TargetsStatus:

@@ -1,6 +1,6 @@
 """The rules that turn a rollout round: breach, deletion, a template that changed, a Deployment without pods.
 
-Each rule looks at the draft, changes it if it applies, and says whether it did.
+Each rule looks at the draft, changes it if it applies, and says what it comes to.
 """
 
 from __future__ import annotations
@@ -13,33 +13,34 @@ from tidegate.engine.draft import Draft
 from tidegate.engine.judging import clip
 from tidegate.engine.scoring import Result
 from tidegate.engine.snapshot import Owner, ReplicaSetView, WorkloadView
+from tidegate.engine.waits import CHANGED, Ruling
 
 KEEP_REJECTED = 10
 
 
-def breach_rolls_back(draft: Draft) -> bool:
+def breach_rolls_back(draft: Draft) -> Ruling:
     """A breached gate with the action Rollback: all traffic to stable, and the revision is remembered as rejected."""
     found = gates.breaches(draft, BreachAction.ROLLBACK)
     if not found:
-        return False
+        return None
     message = "; ".join(breach.message for breach in found)
     reject(draft, found[0].cause, message)
     draft.notice(EventReason.GATE_BREACHED, f"Rolling back {draft.candidate.version}: {message}", warn=True)
     draft.begin_undo(found[0].cause, message)
-    return True
+    return CHANGED
 
 
-def deletion_undoes(draft: Draft) -> bool:
+def deletion_undoes(draft: Draft) -> Ruling:
     """The Release is being deleted: a rollout that is on is undone, so that what served before serves on."""
     if not draft.deleting or not draft.active or draft.undoing or draft.committed:
-        return False
+        return None
     message = "the Release is being deleted"
     draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}")
     draft.begin_undo(Cause.DELETED, message)
-    return True
+    return CHANGED
 
 
-def deployment_went_back(draft: Draft) -> bool:
+def deployment_went_back(draft: Draft) -> Ruling:
     """While the Deployment took the new version over, its template went back, or the new pods went: stable serves again.
 
     The Deployment controller stops the pods of whatever is not its template as soon as those of its template are all there.
@@ -48,12 +49,12 @@ def deployment_went_back(draft: Draft) -> bool:
     """
     workload, old, canary = draft.workload, draft.stable_set, draft.canary_set
     if not draft.committed or workload is None or old is None or canary is None or old.wanted == 0 or old.ready == 0:
-        return False
+        return None
     taken_back = draft.own_is(draft.stable.revision) and old.ready >= workload.replicas
     died = canary.ready == 0 and canary.owner is Owner.DEPLOYMENT
     scaled = _scaled_amid_adoption(workload, old, canary) and (draft.routed or not rolls_on(draft))
     if not taken_back and not died and not scaled:
-        return False
+        return None
     message = f"none of its pods is ready{trouble(draft)}"
     if taken_back:
         message = f"the Deployment went back to {draft.stable.version}"
@@ -62,7 +63,7 @@ def deployment_went_back(draft: Draft) -> bool:
         message = f"the Deployment was scaled during the promotion, which left the new version {left}"
     draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}", warn=True)
     draft.begin_undo(Cause.REVERTED, message)
-    return True
+    return CHANGED
 
 
 def rolls_on(draft: Draft) -> bool:
@@ -77,31 +78,31 @@ def _scaled_amid_adoption(workload: WorkloadView, old: ReplicaSetView, canary: R
     return workload.paused and acted and canary.wanted < min(workload.replicas, old.ready) and old.wanted >= workload.replicas
 
 
-def template_changed(draft: Draft) -> bool:
+def template_changed(draft: Draft) -> Ruling:
     """The wanted template is no longer the candidate's: a newer version supersedes it, or stable's own template is back."""
     if not draft.active or draft.undoing or draft.committed or draft.workload is None or draft.wants(draft.candidate.revision):
-        return False
+        return None
     template, old = draft.workload.template, draft.candidate.version
     if draft.wants(draft.stable.revision) or draft.stable.revision in template.restart_of:
         message = f"the template of {draft.stable.version} is back"
         draft.notice(EventReason.ROLLING_BACK, f"Rolling back {old}: {message}")
         draft.begin_undo(Cause.REVERTED, message)
-        return True
+        return CHANGED
     message = f"{template.version} takes its place"
     if rejection(draft) is not None:
         message = f"{template.version} is wanted in its place, which was rejected before"
     draft.notice(EventReason.SUPERSEDED, f"Rolling back {old}: {message}")
     draft.begin_undo(Cause.SUPERSEDED, message)
-    return True
+    return CHANGED
 
 
-def scaled_to_zero(draft: Draft) -> bool:
+def scaled_to_zero(draft: Draft) -> Ruling:
     """The Deployment is to have no pods: nothing can be judged, and the steps begin anew once it is scaled up."""
     if not draft.active or draft.undoing or draft.committed or draft.step is None or draft.workload is None or draft.replicas > 0:
-        return False
+        return None
     give_back(draft, "the Deployment is scaled to 0")
     draft.set(step=None)
-    return True
+    return CHANGED
 
 
 def give_back(draft: Draft, reason: str, *, weight: int = 0) -> None:
@@ -116,32 +117,32 @@ def give_back(draft: Draft, reason: str, *, weight: int = 0) -> None:
         draft.set(gates=tuple(state.model_copy(update=unknown) for state in draft.status.gates))
 
 
-def breach_pauses(draft: Draft) -> bool:
+def breach_pauses(draft: Draft) -> Ruling:
     """A breached gate with the action Pause: the weight stays, and a person is asked, unless one has asked for full promotion."""
     if not draft.active or draft.undoing or draft.rollout.paused is not None or draft.rollout.skip_to_end:
-        return False
+        return None
     found = gates.breaches(draft, BreachAction.PAUSE)
     if not found:
-        return False
+        return None
     first = found[0]
     pause(draft, PauseStatus(cause=first.cause, gate=first.gate.name, message=first.message, ask=first.gate.ask, since=draft.now))
-    return True
+    return CHANGED
 
 
-def score_is_too_low(draft: Draft) -> bool:
+def score_is_too_low(draft: Draft) -> Ruling:
     """A step would end, and the gates together did not earn enough."""
     if not draft.active or (scoring := draft.spec.scoring) is None:
-        return False
+        return None
     score = gates.score_now(draft)
     if score is None or score.result is not Result.BREACH:
-        return False
+        return None
     if scoring.on_breach is BreachAction.PAUSE:
         pause(draft, PauseStatus(cause=Cause.GATE, message=score.words, since=draft.now))
-        return True
+        return CHANGED
     reject(draft, Cause.GATE, score.words)
     draft.notice(EventReason.GATE_BREACHED, f"Rolling back {draft.candidate.version}: {score.words}", warn=True)
     draft.begin_undo(Cause.GATE, score.words)
-    return True
+    return CHANGED
 
 
 def pause(draft: Draft, paused: PauseStatus) -> None:

@@ -6,7 +6,7 @@ No rule waits for anything that is not in this table, and the table has nothing 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Self
 
@@ -129,6 +129,15 @@ class Wait(Enum):
         return wait
 
 
+class Inquiry(Enum):
+    """What is read from the API server only while somebody waits for it."""
+
+    ENDPOINTS = "the endpoints of the user's Service, since a route waits for them"
+    PODS = "the new version's pods at once, since the operator before may have seen them lost"
+    SELECTED = "all pods that the user's Service selects, since others may be among them"
+    BOUND = "what is bound to the user's Service by its name, since it may not follow a split"
+
+
 @dataclass(frozen=True)
 class Waiting:
     """Something that is waited for now.
@@ -136,7 +145,24 @@ class Waiting:
     Attributes:
         wait: what it is, by the table.
         words: for people, to be put behind `waits`.
+        cause: it is told before what waits because of it.
+        asks: what has to be read meanwhile.
+        until: when it ends by itself, or may have; None where only what happens can tell.
     """
 
     wait: Wait
     words: str
+    cause: bool = False
+    asks: frozenset[Inquiry] = frozenset()
+    until: datetime | None = None
+
+
+class Changed(Enum):
+    """That a rule has changed the draft: all rules are asked again."""
+
+    CHANGED = "changed"
+
+
+CHANGED = Changed.CHANGED
+Ruling = Changed | Waiting | None
+"""What a rule comes to: it has changed something, it waits for something, or it has no part in this."""

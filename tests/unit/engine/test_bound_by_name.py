@@ -8,6 +8,7 @@ from simulation.views import stage_of, weight_of
 from simulation.world import World
 from tidegate.api.names import Phase
 from tidegate.engine.snapshot import RouteStage
+from tidegate.engine.waits import Inquiry
 
 LONG = (step(25, "10s"), step(100))
 
@@ -102,10 +103,10 @@ def test_it_is_looked_for_only_while_it_matters():
     """Neither a Release that is taken on nor an idle one asks the API server what is bound to its Service."""
     world = World(policy(*LONG))
     asked = []
-    world.after_write = lambda _: asked.append(world.last is not None and world.last.plan.inquire_bound)
+    world.after_write = lambda _: asked.append(world.last is not None and (Inquiry.BOUND in world.last.plan.inquiries))
     world.crank(30, until=lambda: ready(world))
     world.crank(5)
 
     assert world.last is not None
     assert not any(asked)
-    assert not world.last.plan.inquire_bound
+    assert Inquiry.BOUND not in world.last.plan.inquiries

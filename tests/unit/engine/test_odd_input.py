@@ -45,6 +45,7 @@ from tidegate.engine.snapshot import (
     Verb,
     WorkloadView,
 )
+from tidegate.engine.waits import CHANGED
 from tidegate.judge.reading import Reading
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -239,7 +240,7 @@ def test_mending_is_done_once(status: ReleaseStatus):
 def test_turns_are_bounded(monkeypatch: pytest.MonkeyPatch):
     """Rules that would go on for ever cannot hang the operator."""
     world = idle()
-    monkeypatch.setattr(decide_module, "RULES", (lambda _: True,))
+    monkeypatch.setattr(decide_module, "RULES", (lambda _: CHANGED,))
 
     assert world.operate().plan.status.stable == world.status.stable
 

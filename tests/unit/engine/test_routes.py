@@ -19,6 +19,7 @@ from tidegate.engine.decide import decide
 from tidegate.engine.plan import Plan, ShiftRoute
 from tidegate.engine.routing import traffic_in_force
 from tidegate.engine.snapshot import RouteStage
+from tidegate.engine.waits import Inquiry
 
 LONG = (step(25, "60s"), step(100))
 BOTH = (("checkout", 1), ("legacy", 3))
@@ -235,11 +236,11 @@ def test_route_waits_until_the_users_service_has_all_endpoints():
 def test_endpoints_are_read_only_when_a_route_is_about_to_go_back():
     """Nobody has the endpoints of the user's Service read while the rollout climbs, or when it is over."""
     world = at_weight(25, policy(step(25, "2s"), step(100)))
-    climbing = world.last.plan.inquire
+    climbing = Inquiry.ENDPOINTS in world.last.plan.inquiries
 
     finish(world)
 
-    assert (False, False) == (climbing, world.last.plan.inquire)
+    assert (False, False) == (climbing, (Inquiry.ENDPOINTS in world.last.plan.inquiries))
 
 
 def test_deletion_waits_a_minute_for_endpoints():
@@ -262,7 +263,7 @@ def test_route_of_which_a_rule_was_put_back_by_hand_takes_no_short_cut(stage: Ro
     """Given that a hand has put one of a route's rules back, the others' backends still leave at weight 0, and to endpoints."""
     world = at_weight(25, policy(*LONG))
     world.ask("rollback/1")
-    world.crank(60, until=lambda: world.last.plan.inquire)
+    world.crank(60, until=lambda: Inquiry.ENDPOINTS in world.last.plan.inquiries)
     before = world.snapshot()
     mixed = replace(before, routes=tuple(replace(route, stage=stage, uniform=False) for route in before.routes))
     behind = replace(mixed, user_service=replace(mixed.user_service, endpoints=0, lacks=4))
@@ -300,7 +301,7 @@ def test_way_back_that_is_refused_is_tried_with_what_was_read():
     """Given an API server that refuses the way back, each pass plans it: none asks again first, as if nothing had been refused."""
     world = at_weight(25, policy(*LONG))
     world.ask("rollback/1")
-    world.crank(60, until=lambda: world.last.plan.inquire)
+    world.crank(60, until=lambda: Inquiry.ENDPOINTS in world.last.plan.inquiries)
     world.refused = (ShiftRoute,)
     world.crank(1)
 

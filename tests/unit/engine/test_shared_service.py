@@ -10,6 +10,7 @@ from simulation.views import stage_of, weight_of
 from simulation.world import World
 from tidegate.api.names import Phase
 from tidegate.engine.snapshot import RouteStage
+from tidegate.engine.waits import Inquiry
 
 LONG = (step(25, "10s"), step(100))
 
@@ -101,4 +102,4 @@ def test_others_pods_are_looked_for_only_while_it_matters():
     world.crank(5)
 
     assert world.last is not None
-    assert not world.last.plan.inquire_selected
+    assert Inquiry.SELECTED not in world.last.plan.inquiries

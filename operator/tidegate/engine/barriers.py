@@ -1,0 +1,87 @@
+"""What must have nothing against it before a version gets more traffic: a list, asked wherever a weight may rise.
+
+The rules of a rollout see to its pods, its route and its hold by themselves. All else that may keep a weight from rising is a
+barrier: one function that looks at the draft and returns what is waited for, and one line in `BARRIERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from tidegate.engine import gates
+from tidegate.engine.draft import Draft
+from tidegate.engine.scoring import Result
+from tidegate.engine.waits import Wait, Waiting
+
+
+class Rise(Enum):
+    """What is about to happen to the weight of the new version."""
+
+    START = "the first step begins, and pods of the new version are asked for"
+    WEIGHT = "the pods of a step are there, and it gets its weight"
+    STEP_END = "the hold of a step is over, and the next one begins, or the promotion"
+
+
+@dataclass(frozen=True)
+class Barrier:
+    """One thing that may keep a weight from rising.
+
+    Attributes:
+        check: returns what is waited for; None where it has nothing against it. It changes nothing.
+        at: when it is asked.
+        forced: whether it holds also where a person has asked for full promotion.
+    """
+
+    check: Callable[[Draft, Rise], Waiting | None]
+    at: frozenset[Rise]
+    forced: bool = True
+
+
+def _removal(draft: Draft, _: Rise) -> Waiting | None:
+    """What cannot be seen or written may be what would speak against it."""
+    if not draft.snap.blockers:
+        return None
+    return Waiting(Wait.REMOVAL, f"for this to be fixed: {draft.snap.blockers[0].message}")
+
+
+def _first_looks(draft: Draft, _: Rise) -> Waiting | None:
+    return gates.unlooked(draft)
+
+
+def _gates(draft: Draft, rise: Rise) -> Waiting | None:
+    """Gates of the whole service keep a rollout from beginning; once the new version has traffic, all gates count."""
+    step = draft.step
+    if rise is Rise.STEP_END:
+        return gates.unmet(draft, step.since) if step is not None and step.weight > 0 else None
+    # The gates passed before the pods were asked for; what they have seen since counts, too.
+    return gates.unmet(draft, draft.rollout.exposed_at) if draft.status.weight > 0 else gates.held(draft)
+
+
+def _score(draft: Draft, _: Rise) -> Waiting | None:
+    total = gates.score_now(draft)
+    if total is None or total.result is not Result.WAIT:
+        return None
+    return Waiting(Wait.SCORE, f"for the gates to be decided: {total.words}")
+
+
+BARRIERS: tuple[Barrier, ...] = (
+    Barrier(_removal, frozenset({Rise.WEIGHT, Rise.STEP_END})),
+    Barrier(_first_looks, frozenset({Rise.STEP_END})),
+    Barrier(_gates, frozenset(Rise), forced=False),
+    Barrier(_score, frozenset({Rise.STEP_END}), forced=False),
+)
+"""In the order in which they are told: people read of the first that is in the way."""
+
+
+def barrier(draft: Draft, rise: Rise) -> Waiting | None:
+    """Return what the weight waits for before it may rise; None where nothing is in the way.
+
+    Args:
+        draft: the decision in the making; a rollout is on.
+        rise: what is about to happen.
+    """
+    asked = (one for one in BARRIERS if rise in one.at and (one.forced or not draft.rollout.skip_to_end))
+    found = (one.check(draft, rise) for one in asked)
+    return next((waiting for waiting in found if waiting is not None), None)
