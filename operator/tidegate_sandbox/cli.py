@@ -1,4 +1,7 @@
-"""``tidegate-sandbox``: bring a cluster up, use it, take it down."""
+"""``tidegate-sandbox``: bring a cluster up, use it, take it down.
+
+Tests, the demo and people go through the same commands, so what works for one works for all.
+"""
 
 import contextlib
 import enum

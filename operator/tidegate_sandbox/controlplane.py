@@ -1,4 +1,8 @@
-"""etcd, kube-apiserver, kube-controller-manager and kube-scheduler."""
+"""Brings up etcd, kube-apiserver, kube-controller-manager and kube-scheduler.
+
+They are the real programs, since what Tidegate rests on (adoption, admission, field ownership) is theirs and a stand-in would agree
+with us.
+"""
 
 import asyncio
 import base64

@@ -1,4 +1,7 @@
-"""Prometheus: scrapes Envoy, and every pod that asks for it."""
+"""Prometheus: scrapes Envoy, and every pod that asks for it.
+
+Gates are judged by what it says: it finds pods by their annotations, and the gateway by its address, as installations do.
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""Nodes: fake ones of kwok for number, and process nodes for traffic."""
+"""Nodes: fake ones of kwok for number, and process nodes for traffic.
+
+Thousands of pods cost nothing where nobody asks them; where requests flow, a pod is a process with an address of its own.
+"""
 
 import asyncio
 import sys

@@ -1,4 +1,7 @@
-"""A gate: a metric, a limit, and what a breach means."""
+"""A gate: a metric, a limit, and what a breach means.
+
+Policies hold gates, and a rollout's status has a copy of them: both are read by these models.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Names that people and tools rely on: group, labels, annotations, conditions, reasons, Events."""
+"""Names that people and tools rely on: group, labels, annotations, conditions, reasons, Events.
+
+They are API: alerts, GitOps tools and scripts compare with them, so each is in the pages, and a test says so.
+"""
 
 from __future__ import annotations
 

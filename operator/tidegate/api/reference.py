@@ -1,4 +1,7 @@
-"""Writes the reference of the kinds from their schemas: `python -m tidegate.api.reference [--check] FILE`."""
+"""Writes the reference of the kinds from their schemas: `python -m tidegate.api.reference [--check] FILE`.
+
+A page that is written by hand would say something else than the API server enforces, sooner or later.
+"""
 
 from __future__ import annotations
 

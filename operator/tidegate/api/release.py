@@ -1,4 +1,7 @@
-"""Release: what is released, through which route, under which policy."""
+"""Release: what is released, through which route, under which policy.
+
+What is of one Deployment stands here; what many share, steps and gates above all, stands in the policy that it names.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`tidegate lint`: what is wrong with Releases and policies before they are applied."""
+"""`tidegate lint`: what is wrong with Releases and policies before they are applied.
+
+It is for the commit that changes them: with a cluster at hand or without, and with Prometheus if that can be asked.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The command line."""
+"""The commands that run the operator and check its configuration; the others are imported only when they are asked for.
+
+What judges, reads Prometheus or draws tables takes long to be imported, and the operator needs none of what draws.
+"""
 
 from __future__ import annotations
 

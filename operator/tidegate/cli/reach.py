@@ -1,4 +1,7 @@
-"""The Kubernetes API for commands that ask a few questions and end."""
+"""The Kubernetes API for commands that ask a few questions and end.
+
+They run with the rights of whoever types them, so each refusal ends the command with the sentence that says which right is missing.
+"""
 
 from __future__ import annotations
 

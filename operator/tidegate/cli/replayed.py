@@ -1,4 +1,7 @@
-"""What a backtest on past data found, for people and for machines."""
+"""What a backtest on past data found, for people and for machines.
+
+A replay may come to another end than the rollout did in fact; why is said here, or the table would be taken for a mistake.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Reads what the API server answers with: lines, JSON, refusals, and nothing at all."""
+"""Reads what the API server answers with: lines, JSON, refusals, and nothing at all.
+
+Between it and us stand proxies and load balancers, whose own pages must end as errors of the same family.
+"""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -1,4 +1,8 @@
-"""From a plan to writes, in the plan's order."""
+"""From a plan to writes, in the plan's order.
+
+The order is part of the decision: to stop after any of the writes, as a crash does, must be safe. So what is to be done, and in
+which order, is decided elsewhere.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The operator, put together: caches, queue, workers, looks, endpoints."""
+"""The operator, put together: caches, queue, workers, looks, endpoints.
+
+Here alone it is decided what is made of what, what starts before what, and in which order it all ends; nothing is decided about
+Releases.
+"""
 
 from __future__ import annotations
 

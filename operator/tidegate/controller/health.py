@@ -1,4 +1,7 @@
-"""What /healthz and /readyz say: how the parts of an operator are."""
+"""What /healthz and /readyz say: how the parts of an operator are.
+
+Only what a new start mends may fail the one, since the kubelet then kills the process; what passes by itself fails the other.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""/healthz and /readyz for probes on one port, /metrics for scrapes on another."""
+"""/healthz and /readyz for probes on one port, /metrics for scrapes on another.
+
+Two ports, since a NetworkPolicy can then let the kubelet in and keep everybody else from the metrics.
+"""
 
 from __future__ import annotations
 

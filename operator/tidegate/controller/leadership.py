@@ -1,4 +1,7 @@
-"""Whether and where this process takes part in a leader election."""
+"""Whether and where this process takes part in a leader election.
+
+That hangs on where it runs, in a pod or on a laptop, and on what its configuration says; the election itself knows neither.
+"""
 
 from __future__ import annotations
 

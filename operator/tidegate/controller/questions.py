@@ -1,4 +1,8 @@
-"""All that is read for one Release, and only while its rollout waits for it."""
+"""All that is read for one Release, and only while its rollout waits for it.
+
+Pods, slices and bound objects are too many to be watched for every Release of a cluster; a rollout that needs them asks for its
+own.
+"""
 
 from __future__ import annotations
 

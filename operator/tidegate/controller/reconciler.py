@@ -1,4 +1,7 @@
-"""One pass over one Release: snapshot, decision, writes, and when to look again."""
+"""One pass over one Release: snapshot, decision, writes, and when to look again.
+
+Whatever woke a Release, the same is done: a pass knows no event, only what is there now.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""When the status of a Release is stored, and how."""
+"""When the status of a Release is stored, and how.
+
+It comes before every other write but those that shut a route: what is not stored has not been decided, should the process die. In a
+burst of breaches statuses wait for the routes of others.
+"""
 
 from __future__ import annotations
 

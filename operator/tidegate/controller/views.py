@@ -1,4 +1,7 @@
-"""Views that are kept for as long as what they were made of is the same."""
+"""Views that are kept for as long as what they were made of is the same.
+
+While a rollout is on, a pass comes with every look, and nearly all of what it sees is what the last one saw.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What is looked at for one Release."""
+"""What is looked at for one Release: its gates under its present versions, and since when.
+
+It is a value, so that looks that are under way can be told from what would be asked now.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What the caches have of the workload of a Release."""
+"""What the caches have of the workload of a Release: its Deployment, the ReplicaSets that count, and what it has left behind.
+
+Which ReplicaSets count is read from owners, labels and the status together, since owners change in the midst of a promotion.
+"""
 
 from __future__ import annotations
 

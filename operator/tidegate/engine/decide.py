@@ -1,4 +1,7 @@
-"""decide(snapshot, now) -> plan: the whole of Tidegate's judgement in one pure function."""
+"""decide(snapshot, now) -> plan: the whole of Tidegate's judgement in one pure function.
+
+The rules stand in one list, in the order in which they count; what a Release does in any situation can be read off it.
+"""
 
 from __future__ import annotations
 

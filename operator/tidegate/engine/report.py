@@ -1,4 +1,8 @@
-"""What the status says: phase, one sentence, conditions."""
+"""What the status says: phase, one sentence, conditions.
+
+All of it follows from the rest of the status and the waits of this pass, and is made at the end of it, so that no rule can forget
+to say what it did.
+"""
 
 from __future__ import annotations
 

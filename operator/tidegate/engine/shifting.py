@@ -1,4 +1,7 @@
-"""From the status to writes on routes and Services, one stage at a time."""
+"""From the status to writes on routes and Services, one stage at a time.
+
+A data plane learns of routes and of clusters on separate streams: a backend must have stood in the route before it gets weight.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How many pods a version gets."""
+"""How many pods a version gets at a step, and how much weight the pods that it has can carry.
+
+Both ways are here, since they must agree: a step that asks for its pods must be able to give them its weight.
+"""
 
 from __future__ import annotations
 

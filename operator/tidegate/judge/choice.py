@@ -1,4 +1,7 @@
-"""Which judge a gate has."""
+"""Which judge a gate has: Evidence wherever its limit can be tested on counts, Limit elsewhere, unless the gate says so.
+
+What is read of Prometheus hangs on it as well, so it is asked before anything is judged.
+"""
 
 from __future__ import annotations
 

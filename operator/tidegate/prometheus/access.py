@@ -1,4 +1,7 @@
-"""Who may ask which connection: namespaces, and whose queries."""
+"""Who may ask which connection: namespaces, and whose queries.
+
+A connection has the operator's credentials, and a tenant's policy decides what is asked with them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""For whom a gate's queries are asked."""
+"""For whom a gate's queries are asked.
+
+Slots of a connection are shared between namespaces, and one is kept for gates that roll back: so every question says whose it is.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a counter of events says."""
+"""What a counter of events says: how many there were, and how many of them were bad.
+
+A tuple, since there is one for each series of each look.
+"""
 
 from __future__ import annotations
 

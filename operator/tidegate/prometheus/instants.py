@@ -1,4 +1,7 @@
-"""Asks for the counters of both versions at one instant."""
+"""Asks for the counters of both versions at one instant.
+
+What is compared must be of the same time, whichever queries had to be asked alone or could be joined into one request.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Reads gates: the queries of one look, asked together at one instant."""
+"""Reads gates: the queries of one look, asked together at one instant.
+
+Here the two ways to read part, counters for Evidence and numbers for Limit; and what both may not be told is asked beside them.
+"""
 
 from __future__ import annotations
 

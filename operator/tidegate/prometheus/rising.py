@@ -1,4 +1,8 @@
-"""From two samples of one series to what was counted between them."""
+"""From two samples of one series to what was counted between them.
+
+Processes restart, replicas of Prometheus answer in turn, and a counter of bad events may not be there before the first one: each is
+told from a fall of the numbers here, and nowhere else.
+"""
 
 from __future__ import annotations
 

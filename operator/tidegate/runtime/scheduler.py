@@ -1,4 +1,7 @@
-"""Due times: one heap for all keys instead of a timer per object."""
+"""Due times: one heap for all keys instead of a timer per object.
+
+A thousand Releases wait for holds, looks and deadlines at once, by times in their statuses that a stepped clock must not lose.
+"""
 
 import asyncio
 import heapq

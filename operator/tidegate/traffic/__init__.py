@@ -1,1 +1,4 @@
-"""Traffic: the operator's two Services, and the routers that shift weight between them."""
+"""Traffic: the operator's two Services, and the routers that shift weight between them.
+
+What the engine wants of routes and Services is turned here into the least change of objects that belong to somebody else.
+"""

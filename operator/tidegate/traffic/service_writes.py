@@ -1,4 +1,8 @@
-"""Writes on the operator's two Services, and on the pin in the user's own."""
+"""Writes on the operator's two Services, and on the pin in the user's own.
+
+The first are ours alone and may be replaced as they were seen; in the second nothing is touched but the selector, which is given
+back.
+"""
 
 from __future__ import annotations
 

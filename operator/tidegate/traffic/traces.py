@@ -1,4 +1,8 @@
-"""Leaving no trace in objects that belong to the user."""
+"""Leaving no trace in objects that belong to the user.
+
+The API server notes who wrote a field last, and would refuse the user's next server-side apply for the sake of a field that is long
+as it was.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The writes on a workload."""
+"""The writes on a workload: each action of the engine on a Deployment or one of its ReplicaSets, as requests with preconditions.
+
+What is sent is made in `bodies.py`; here is what each answer means: done already, seen too late, or never.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""From raw objects to what the engine sees of a workload."""
+"""From raw objects to what the engine sees of a workload.
+
+The engine knows no Kubernetes: what owners, hashes and annotations mean for a rollout is read here, once for each object.
+"""
 
 from __future__ import annotations
 

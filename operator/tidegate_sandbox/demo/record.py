@@ -1,4 +1,7 @@
-"""What was recorded of one act: the material that everything is measured on."""
+"""What was recorded of one act: the material that everything is measured on.
+
+It is kept apart from what is measured and judged, so that these are pure functions of it, and tested without a cluster.
+"""
 
 from __future__ import annotations
 

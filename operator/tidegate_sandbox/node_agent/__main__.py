@@ -1,4 +1,7 @@
-"""Command line of the node agent: ``python -m tidegate_sandbox.node_agent --help``."""
+"""Command line of the node agent: ``python -m tidegate_sandbox.node_agent --help``.
+
+The sandbox starts it as a program of its own, one for all nodes whose pods are processes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Addresses of pods: which are free, and putting them on the loopback interface."""
+"""Addresses of pods: which are free, and putting them on the loopback interface.
+
+Envoy and probes reach a pod by its own address and its own ports, as in a cluster; several pods may listen on the same port.
+"""
 
 from __future__ import annotations
 

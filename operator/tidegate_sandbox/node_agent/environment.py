@@ -1,4 +1,7 @@
-"""A container's environment and command line, as the kubelet composes them."""
+"""A container's environment and command line, as the kubelet composes them.
+
+Services are told apart by their variables, so what `env`, `envFrom` and `$(NAME)` mean must be what it is in a cluster.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Which local program stands for which container image."""
+"""Which local program stands for which container image.
+
+Nothing is pulled: a manifest keeps the image that it would have elsewhere, and a catalogue says what runs for it here.
+"""
 
 from __future__ import annotations
 

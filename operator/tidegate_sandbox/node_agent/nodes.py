@@ -1,4 +1,7 @@
-"""Node objects: registration and heartbeats."""
+"""Node objects: registration and heartbeats.
+
+The scheduler gives pods to Nodes that are Ready, and the node controller takes them from one whose heartbeats have stopped.
+"""
 
 from __future__ import annotations
 

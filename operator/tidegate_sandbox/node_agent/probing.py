@@ -1,4 +1,7 @@
-"""Runs the probes of one container instance."""
+"""Runs the probes of one container instance.
+
+When pods count as ready decides when they get traffic, so probes keep the kubelet's order, delays and thresholds.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Local processes that stand for containers."""
+"""Local processes that stand for containers.
+
+Each is in a session of its own: whatever it has started can be ended with it, as a container's processes end with the container.
+"""
 
 from __future__ import annotations
 

@@ -72,3 +72,22 @@ def test_every_test_can_fail() -> None:
     tests = [module for module in modules() if module.name.startswith("tests/") and "/test_" in module.name]
 
     assert [name for module in tests for name in silent(module)] == []
+
+
+LEAST_WORDS = 14
+"""Fewer than that, the module's own name not counted, say what it is called and not why it is there."""
+
+
+def test_every_module_says_why_it_is_there() -> None:
+    """The docstring of a module of the operator and of the sandbox is a sentence that tells more than its name does."""
+    code = [module for module in modules() if module.name.startswith("operator/")]
+    first = {module.name: module.said.split("\n\n")[0] for module in code}
+
+    assert [name for name, sentence in first.items() if not sentence.endswith(".")] == []
+    assert [module.name for module in code if words_of(module) < LEAST_WORDS] == []
+
+
+def words_of(module: Module) -> int:
+    """How many words its docstring has besides its name and that of its folder."""
+    parts = {part for word in module.name.removesuffix(".py").split("/")[-2:] for part in word.strip("_").split("_")}
+    return sum(1 for word in module.said.split() if (plain := word.strip("`.,:;()").lower()) and plain not in parts)

@@ -1,4 +1,7 @@
-"""What happened between two looks, and what a sequential test makes of it."""
+"""What happened between two looks, and what a sequential test makes of it.
+
+All tests take the same intervals and answer with the same few numbers, so a gate can have several at once.
+"""
 
 from __future__ import annotations
 

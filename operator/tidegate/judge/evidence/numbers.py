@@ -1,4 +1,7 @@
-"""Arithmetic on logarithms and shares that the sequential tests have in common."""
+"""Arithmetic on logarithms and shares that the sequential tests have in common.
+
+Evidence is a product of thousands of factors, which no float holds; its logarithm is a sum.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A gate's verdict by evidence, in words that a tired reader understands."""
+"""A gate's verdict by evidence, in words that a tired reader understands.
+
+Numbers first, then how sure they make it: people act on this sentence without knowing what an e-value is.
+"""
 
 from __future__ import annotations
 
