@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from e2e.program import Program
+from field import otlp
 from field.backends import CONNECTION, SAMPLE, everything
-from field.servers import victoria_metrics
+from field.servers import prometheus, victoria_metrics
 from tidegate.api.gate import Gate
+from tidegate.judge.reading import Tally
 from tidegate.prometheus.answers import MOST_SERIES, Result, Trouble
 from tidegate.prometheus.connections import Connection, ConnectionConfig
-from tidegate.prometheus.copies import copies
+from tidegate.prometheus.copies import Copied, copies
+from tidegate.prometheus.diagnosis import diagnose
 from tidegate.prometheus.presets import Version
 from tidegate.prometheus.promql import Names, pods_of
+from tidegate.prometheus.reader import Reader
 
 pytestmark = [pytest.mark.api, pytest.mark.timeout(500)]
 
@@ -71,8 +75,21 @@ async def filled(store: Program, connection: Connection) -> None:
         await asyncio.sleep(0.5)
 
 
-async def test_what_a_real_store_keeps_twice_is_told(tmp_path: Path) -> None:
-    """By whatever label; what presets take once is not told, nor is a process that began anew, nor what one has read."""
+async def counted(store: Program, namespace: str, now: datetime) -> Tally:
+    """Return what a gate counts in a minute of what was written."""
+    reader = Reader({CONNECTION: Connection(ConnectionConfig(name=CONNECTION, address=store.address))}, collecting=0.0)
+    at = now - timedelta(seconds=90)
+    try:
+        assert await reader.prime(GATE, NAMES[namespace], "c", at) == ""
+        reading = await reader.read(GATE, NAMES[namespace], "c", at + timedelta(seconds=60))
+    finally:
+        reader.close()
+    assert reading.counts is not None, reading
+    return reading.counts.canary
+
+
+async def test_what_a_real_store_keeps_twice_counts_once(tmp_path: Path) -> None:
+    """By whatever label, and is told; what presets take once is not, nor a process that began anew, nor what one has read."""
     async with victoria_metrics(tmp_path / "store", {}) as store:
         connection = Connection(ConnectionConfig(name=CONNECTION, address=store.address))
 
@@ -80,8 +97,33 @@ async def test_what_a_real_store_keeps_twice_is_told(tmp_path: Path) -> None:
             return await connection.alone(query, datetime.now(UTC), MOST_SERIES)
 
         await filled(store, connection)
+        now = datetime.now(UTC)
         said = {name: await copies(ask, GATE, names, Version.CANARY) for name, names in NAMES.items()}
+        once, twice = [await counted(store, name, now) for name in ("once", "copied")]
         connection.close()
 
-    assert said.pop("copied").startswith("requests of the new version count twice: its series are there once for each stored_by; ")
-    assert said == {"merged": "", "restarted": "", "once": ""}
+    assert once.total > 0
+    assert twice == once
+
+    words = "requests of the new version are kept twice, once for each stored_by; each counts once"
+    assert said.pop("copied") == Copied(("stored_by",), words)
+    assert said == dict.fromkeys(("merged", "restarted", "once"), Copied())
+
+
+@pytest.mark.parametrize(("strategy", "name"), [(otlp.DOTTED, f"{otlp.NAME}_seconds"), ("NoTranslation", otlp.NAME)])
+async def test_dotted_names_are_told_with_their_cure(tmp_path: Path, strategy: str, name: str) -> None:
+    """What Prometheus' own receiver keeps under names that the preset does not know."""
+    now, gate = time.time(), Gate.model_validate({"name": "g", "metric": otlp.PRESET, "threshold": {"max": 0.1}})
+    async with prometheus(tmp_path / "store", otlp.accepting(strategy)) as store, aiohttp.ClientSession() as session:
+        await otlp.push(session, store.address, otlp.written("once", "c-aaaaa", now - 60, now, {"200": 99, "500": 1}))
+        connection = Connection(ConnectionConfig(name=CONNECTION, address=store.address))
+
+        async def ask(query: str) -> Result | Trouble:
+            return await connection.alone(query, datetime.now(UTC), MOST_SERIES)
+
+        said = await diagnose(ask, gate, NAMES["once"], Version.CANARY)
+        connection.close()
+
+    cure = f"there is {name}: set otlp.translation_strategy: UnderscoreEscapingWithSuffixes in Prometheus' configuration"
+    assert said.startswith("Prometheus has no metric http_server_request_duration_seconds_count or ")
+    assert cure in said

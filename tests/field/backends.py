@@ -15,9 +15,9 @@ import itertools
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,6 +25,7 @@ import aiohttp
 from aiohttp import web
 
 from e2e.program import Program
+from field import otlp
 from field.servers import prometheus, sidecar, thanos_query, victoria_metrics
 from field.shops import CANARY, Pages, Shop, Tale
 from tidegate.api.gate import Gate
@@ -43,6 +44,8 @@ LEAST, MOST = 0.95, 1.0
 _LABEL, _REPLICA = "written_by", "prometheus_replica"
 _READING = 0.1
 """Seconds that it may take from when a sample is said to be taken until the page is read."""
+_GOES_ON = 180
+"""Seconds that stable must have run for, so that what is kept twice is known before anything counts."""
 _STORING = 2.5
 """Seconds after which what was read can be asked for: it is written to another, and is made searchable each second."""
 
@@ -84,7 +87,8 @@ class BackEnd:
         address: of what is asked.
         readers: who scrapes for it.
         pace: of those.
-        doubled: it keeps what two have read apart by a label that nobody knows: all counts twice, and Tidegate must say so.
+        doubled: it keeps what two have read apart by a label that nobody knows, and Tidegate must say so.
+        metric: of the gate.
     """
 
     name: str
@@ -92,6 +96,7 @@ class BackEnd:
     readers: tuple[str, ...]
     pace: Pace
     doubled: bool = False
+    metric: Mapping[str, object] = field(default_factory=lambda: {"preset": {"source": "HTTP", "measure": "ErrorRate"}})
 
 
 @dataclass(frozen=True)
@@ -146,12 +151,12 @@ class Live:
         self._reader.forget(namespace, release)
 
 
-def policy(pace: Pace) -> RolloutPolicySpec:
+def policy(pace: Pace, metric: Mapping[str, object]) -> RolloutPolicySpec:
     """At most half as many errors again as stable, at two steps and all traffic."""
     hold = f"{pace.hold:g}s"
     gate = {
         "name": "errors",
-        "metric": {"preset": {"source": "HTTP", "measure": "ErrorRate"}},
+        "metric": metric,
         "versusStable": {"maxIncrease": {"percent": 50}},
         "interval": f"{pace.look:g}s",
     }
@@ -167,7 +172,7 @@ async def play(back_end: BackEnd, shop: Shop) -> Told:
     past = Past(shop.names, CANARY, start, start + timedelta(seconds=long * pace.hold))
     reader = Reader({CONNECTION: Connection(ConnectionConfig(name=CONNECTION, address=back_end.address))}, collecting=0.0)
     try:
-        result = await replay(policy(pace), past, Live(reader))
+        result = await replay(policy(pace, back_end.metric), past, Live(reader))
     except ReplayError as error:
         return Told(back_end.name, shop.tale, "not judged", None, None, str(error))
     finally:
@@ -194,11 +199,10 @@ def _told(back_end: BackEnd, shop: Shop, result: Result) -> Told:
         wrong.append(f"shut after {seconds:.0f} s, wanted within {within:.0f} s")
     # Of a version that is shut early, the last that was read is much of all; and it may not be there to be asked for yet.
     least = LEAST * at_least if shop.tale is Tale.WELL else 0.0
-    times = 2 if back_end.doubled else 1
     telemetry = " ".join(one.telemetry for one in result.status.gates)
-    if shop.tale is Tale.WELL and (f"count twice: its series are there once for each {_LABEL}" in telemetry) != back_end.doubled:
+    if shop.tale is Tale.WELL and (f"are kept twice, once for each {_LABEL}; each counts once" in telemetry) != back_end.doubled:
         wrong.append(f"it was said: {telemetry}")
-    if found is None or not least * times <= found.canary_requests <= MOST * times * there_was:
+    if found is None or not least <= found.canary_requests <= MOST * there_was:
         wrong.append(f"counted {counted} of the requests")
     return Told(back_end.name, shop.tale, str(result.outcome), seconds, counted, "; ".join(wrong))
 
@@ -236,7 +240,19 @@ async def _thanos(stack: AsyncExitStack, folder: Path, pair: Sequence[Program], 
     return found
 
 
-async def back_ends(stack: AsyncExitStack, pages: Pages, folder: Path, pace: Pace, rare: Pace | None) -> list[BackEnd]:
+async def _pushed_to(stack: AsyncExitStack, folder: Path, shops: Sequence[Shop], pace: Pace) -> list[BackEnd]:
+    """Start what all pods push to by OTLP, once for each way in which their counters may be named."""
+    found = []
+    for strategy, metric in ((otlp.DEFAULT, otlp.PRESET), (otlp.DOTTED, otlp.counters())):
+        server = await stack.enter_async_context(prometheus(folder / strategy, otlp.accepting(strategy)))
+        await stack.enter_async_context(otlp.pushing(shops, strategy, server.address, pace.scrape))
+        found.append(BackEnd(f"Prometheus by OTLP, {strategy}", server.address, (strategy,), pace, metric=metric))
+    return found
+
+
+async def back_ends(
+    stack: AsyncExitStack, shops: Sequence[Shop], pages: Pages, folder: Path, pace: Pace, rare: Pace | None
+) -> list[BackEnd]:
     """Start all programs; return what is asked."""
 
     async def start(make: Callable[..., Program], name: str, of: Pace, **more: object) -> Program:
@@ -268,6 +284,7 @@ async def back_ends(stack: AsyncExitStack, pages: Pages, folder: Path, pace: Pac
         BackEnd("VictoriaMetrics", victoria.address, ("victoria",), pace),
         BackEnd("VictoriaMetrics, written to by a pair", store.address, ("one", "two"), pace),
     ]
+    found += await _pushed_to(stack, folder, shops, pace)
     if rare is not None:
         found.append(BackEnd("VictoriaMetrics, the same by another label", doubled.address, ("one", "two"), pace, doubled=True))
         found += await _thanos(stack, folder, pair, pace)
@@ -287,11 +304,13 @@ async def everything(pace: Pace, rare: Pace | None = None, tales: Sequence[Tale]
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidegate-backends-")))
         pages = Pages(shops)
         stack.push_async_callback((await pages.start()).cleanup)
-        found = await back_ends(stack, pages, folder, pace, rare)
+        found = await back_ends(stack, shops, pages, folder, pace, rare)
         readers = {reader for one in found for reader in one.readers}
         # Stable has run for a while: everybody has read each page twice.
         for shop, reader in itertools.product(shops, readers):
             await shop.is_read_by(reader, times=2)
+        if any(one.doubled for one in found):
+            await asyncio.sleep(max(0.0, shops[0].opened + _GOES_ON - time.time()))
         now = time.time()
         for shop in shops:
             shop.started, shop.fault = now, float("inf") if shop.tale is Tale.WELL else now + (rare or pace).hold / 2

@@ -24,10 +24,12 @@ def _written(folder: Path, configuration: dict[str, Any]) -> Path:
 
 
 def prometheus(folder: Path, configuration: dict[str, Any]) -> Program:
-    """Return a Prometheus with this configuration."""
+    """Return a Prometheus with this configuration; where that says how, it takes what is pushed to it by OTLP."""
     path = _written(folder, configuration)
     arguments = [f"--config.file={path}", f"--storage.tsdb.path={folder / 'data'}", "--web.listen-address=$ADDRESS"]
-    return _server("prometheus", folder, "/-/ready", arguments)
+    return _server(
+        "prometheus", folder, "/-/ready", [*arguments, *(["--web.enable-otlp-receiver"] if "otlp" in configuration else [])]
+    )
 
 
 def victoria_metrics(folder: Path, configuration: dict[str, Any]) -> Program:

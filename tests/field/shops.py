@@ -84,16 +84,23 @@ class Shop:
     def pods(self) -> list[str]:
         return list(self._pods)
 
-    def page(self, reader: str, name: str) -> str | None:
-        """Return a pod's page as it is now; None where it has none."""
+    def count(self, reader: str, name: str) -> tuple[int, int] | None:
+        """Return how many requests a pod tells of now, and how many bad ones; None where it says nothing."""
         now, pod = time.time(), self._pods[name]
         if self.tale is Tale.GONE and pod.version == CANARY and now >= self.fault:
             return None
         self._count(pod, now)
         self.reads[reader, name].append((now, pod.total))
-        good = pod.total - pod.bad
+        return pod.total, pod.bad
+
+    def page(self, reader: str, name: str) -> str | None:
+        """Return a pod's page as it is now; None where it has none."""
+        counted = self.count(reader, name)
+        if counted is None:
+            return None
+        total, bad = counted
         return (
-            f'http_requests_total{{code="200"}} {good}\nhttp_requests_total{{code="500"}} {pod.bad}\n'
+            f'http_requests_total{{code="200"}} {total - bad}\nhttp_requests_total{{code="500"}} {bad}\n'
             f"process_start_time_seconds {self.opened:.3f}\n"
         )
 

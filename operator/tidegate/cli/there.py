@@ -45,14 +45,18 @@ async def of_releases(connection: Connection, gate: Gate, of: Sequence[Names], a
 
 
 async def of_copies(connection: Connection, gate: Gate, of: Sequence[Names], at: datetime) -> list[tuple[Severity, str]]:
-    """Return for each Release of which requests count more than once that they do, and what helps; see `of_releases`."""
+    """Return for each Release of which requests are kept more than once that they are; a warning where they may count so."""
 
     async def ask(query: str) -> Result | Trouble:
         return await connection.alone(query, at, _MOST)
 
     found = await asyncio.gather(*(copies(ask, gate, one, Version.STABLE) for one in of))
     told = zip(of, found, strict=True)
-    return [(Severity.WARNING, f"Release {one.namespace}/{one.release}: {words}") for one, words in told if words]
+    return [
+        (Severity.NOTE if copied.once else Severity.WARNING, f"Release {one.namespace}/{one.release}: {copied.words}")
+        for one, copied in told
+        if copied is not None and copied.words
+    ]
 
 
 async def _of_release(

@@ -86,7 +86,7 @@ class Shown:
         stable: likewise of the stable version; None where the gate does not compare with it, too.
         telling: in words, how bad events are told from good ones, or that they cannot be; empty where there are none to be told, or
             nobody knows.
-        copies: in words, that requests count more than once; empty where they do not, or nobody knows.
+        copies: in words, that requests are kept more than once; empty where they are not, or nobody knows.
     """
 
     canary: int | None = None

@@ -6,8 +6,10 @@ has as a whole, and since then what stable's series have, each from what it had 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from tidegate.api.base import format_duration
 from tidegate.api.metric import Preset
@@ -79,14 +81,14 @@ def around_queries(preset: Preset, names: Names, ago: timedelta) -> AroundQuerie
     service, stable = places(preset.source, names, Version.ALL), places(preset.source, names, Version.STABLE)
     bad = known.telling(preset.measure).bad
 
-    offset = format_duration(ago)
+    offset, once = format_duration(ago), partial(presets.once, copies=names.copies)
 
     def before(span: timedelta) -> tuple[str, str]:
         window = format_duration(span)
-        each = (_increase(known, service, (one,), window, offset) for one in bad)
-        return _sum(_increase(known, service, (), window, offset)), _sum(*each)
+        each = (once(requests(known, service, (one,), "increase", window, ago=offset)) for one in bad)
+        return _sum(once(requests(known, service, (), "increase", window, ago=offset))), _sum(*each)
 
-    after = _sum(_since(known, stable, (), offset)), _sum(*(_since(known, stable, (one,), offset) for one in bad))
+    after = _sum(_since(known, stable, (), offset, once)), _sum(*(_since(known, stable, (one,), offset, once) for one in bad))
     return AroundQueries(before(BEFORE), before(LATELY), after)
 
 
@@ -95,17 +97,13 @@ def _sum(*series: str) -> str:
     return f"sum({' or '.join(series)}) or vector(0)"
 
 
-def _increase(known: Telemetry, where: tuple[Where, ...], which: Where, window: str, ago: str) -> str:
-    return presets.once(requests(known, where, which, "increase", window, ago=ago))
-
-
-def _since(known: Telemetry, where: tuple[Where, ...], which: Where, offset: str) -> str:
+def _since(known: Telemetry, where: tuple[Where, ...], which: Where, offset: str, once: Callable[[str], str]) -> str:
     """Return the query for how much each series has risen; one that began anew meanwhile says nothing."""
     counters, native = _counters(known, where, which), _histograms(known, where, which)
 
     def at(moment: str) -> str:
         each = (*(f"{one}{moment}" for one in counters), *(f"histogram_count({one}{moment})" for one in native))
-        return presets.once(" or ".join(each))
+        return once(" or ".join(each))
 
     now, then = at(""), at(f" offset {offset}")
     return f"clamp_min({now} - ({then} or {now} * 0), 0)"

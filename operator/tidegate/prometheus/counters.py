@@ -6,6 +6,7 @@ starts from 0 when that process starts anew, and a sum over several processes wo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -115,7 +116,7 @@ def _of_requests(preset: Preset, names: Names, *, versus_stable: bool) -> RawCou
     def version(which: Version) -> VersionCounters:
         where = places(preset.source, names, which)
         births = "" if known.by_service or known.always else _births(where)
-        return replace(ask(known, where, preset.measure), times=_times(known, where, latency=latency), births=births)
+        return replace(ask(known, where, preset.measure, names.copies), times=_times(known, where, latency=latency), births=births)
 
     witnesses = ""
     if known.by_service:
@@ -130,7 +131,7 @@ def _of_requests(preset: Preset, names: Names, *, versus_stable: bool) -> RawCou
     )
 
 
-def _shares(known: Telemetry, where: tuple[Where, ...], measure: Measure) -> VersionCounters:
+def _shares(known: Telemetry, where: tuple[Where, ...], measure: Measure, copies: Sequence[str]) -> VersionCounters:
     told = known.telling(measure)
     bad = " or ".join(_events(known, where, (one,)) for one in told.bad)
     untold = " or ".join(
@@ -140,19 +141,18 @@ def _shares(known: Telemetry, where: tuple[Where, ...], measure: Measure) -> Ver
         )
     )
     return VersionCounters(
-        total=telling.beside(_by_process(_events(known, where)), _by_process(untold)),
-        bad=_by_process(bad),
+        total=telling.beside(_by_process(_events(known, where), copies), _by_process(untold, copies)),
+        bad=_by_process(bad, copies),
     )
 
 
-def _by_process(series: str) -> str:
-    return f"sum by ({_BY_PROCESS}) ({presets.once(series)})"
+def _by_process(series: str, copies: Sequence[str]) -> str:
+    return f"sum by ({_BY_PROCESS}) ({presets.once(series, copies)})"
 
 
-def _histograms(known: Telemetry, where: tuple[Where, ...], _: Measure) -> VersionCounters:
-    classic = f"sum by ({_BY_PROCESS}, le) ({presets.once(_any(f'{known.histogram}_bucket', where))})"
-    # PromQL has no maximum of native histograms: their copies are added up.
-    native = f"sum by ({_BY_PROCESS}) ({_any(known.histogram, where)})"
+def _histograms(known: Telemetry, where: tuple[Where, ...], _: Measure, copies: Sequence[str]) -> VersionCounters:
+    classic = f"sum by ({_BY_PROCESS}, le) ({presets.once(_any(f'{known.histogram}_bucket', where), copies)})"
+    native = f"sum by ({_BY_PROCESS}) ({presets.once(_any(known.histogram, where), copies, native=True)})"
     shapes = ((Shape.CLASSIC, classic), (Shape.NATIVE, native))
     return VersionCounters(buckets=shapes if known.native else shapes[:1])
 
@@ -188,6 +188,11 @@ def _any(metric: str, where: tuple[Where, ...], which: Where = ()) -> str:
     return " or ".join(selector(metric, (*one, *which)) for one in where)
 
 
+def _without(copies: Sequence[str], series: str) -> str:
+    """Return the query for people's own series of which copies are one."""
+    return f"max without ({', '.join(copies)}) (\n{series}\n)" if copies else series
+
+
 def _of_own(counters: Counters, names: Names, window: str, *, versus_stable: bool) -> RawCounters:
     values = variables(names, window)
 
@@ -196,7 +201,10 @@ def _of_own(counters: Counters, names: Names, window: str, *, versus_stable: boo
         # The time of anything else is that of the look, and that of what a rule records is the time of its evaluation, however old
         # the samples are that went into it: taken for times of scrapes, they make a restart of each answer of an older replica.
         dated = all(of_scraped_series(text) for text in (total, bad))
-        return VersionCounters(total=total, bad=bad, times=f"timestamp(\n{total}\n)" if dated else "")
+        if not dated:
+            return VersionCounters(total=total, bad=bad)
+        total_once, bad_once, times = (_without(names.copies, text) for text in (total, bad, f"timestamp(\n{total}\n)"))
+        return VersionCounters(total=total_once, bad=bad_once, times=times)
 
     stable = counters.stable if versus_stable else None
     return RawCounters(Kind.SHARE, version(counters.canary), stable=None if stable is None else version(stable), grouped=False)

@@ -302,6 +302,9 @@ class Accounts:
         account = self._accounts.get((names.namespace, names.release), {}).get(gate.name)
         if account is None or account.revision != revision:
             return None
+        if account.names.copies != names.copies:
+            # What it has counted is of all copies, from which that of one cannot be told.
+            return None
         before, compares = account.gate, (account.gate.versus_stable is None) == (gate.versus_stable is None)
         return account if compares and (before.metric, before.connection) == (gate.metric, gate.connection) else None
 

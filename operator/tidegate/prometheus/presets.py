@@ -5,7 +5,7 @@ Every name was read in the source or the documentation of the project that write
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -254,9 +254,15 @@ TELEMETRY: Mapping[Source, Telemetry] = {
 }
 
 
-def once(series: str) -> str:
-    """Return the query for series of which those that are copies of each other are one: the copy that was read last."""
-    return f"max without ({', '.join(COPIES)}) ({series})"
+def once(series: str, copies: Sequence[str] = (), *, native: bool = False) -> str:
+    """Return the query for series of which those that are copies of each other are one: the copy that was read last.
+
+    Args:
+        series: the expression.
+        copies: labels that tell copies apart, beside those that always do.
+        native: they are native histograms, of which PromQL has no maximum: what lies between the copies is taken.
+    """
+    return f"{'avg' if native else 'max'} without ({', '.join((*COPIES, *copies))}) ({series})"
 
 
 def restarts(where: Where, each: Callable[[str], str] = str) -> str:

@@ -41,6 +41,7 @@ class Names:
         canary_pods: likewise for the pods of the new version.
         service_port: the Service's port that the route names; 0 without a route.
         cluster_policy: whether its gates are those of a ClusterRolloutPolicy, whose author nobody in the namespace need be.
+        copies: labels that tell copies of a gate's series apart, beside those that every preset leaves out (`copies.Copies`).
     """
 
     namespace: str
@@ -52,6 +53,7 @@ class Names:
     canary_pods: str
     service_port: int
     cluster_policy: bool = False
+    copies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ the window on, so the window must span at least two scrapes, and what a series h
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -100,8 +100,8 @@ def _of_preset(preset: Preset, names: Names, window: timedelta, *, versus_stable
     return Queries(
         canary=_value(preset, canary, window),
         stable=None if stable is None else _value(preset, stable, window),
-        canary_samples=_samples(preset, canary, format_duration(window)),
-        stable_samples=None if stable is None else _samples(preset, stable, format_duration(window)),
+        canary_samples=_samples(preset, canary, format_duration(window), names.copies),
+        stable_samples=None if stable is None else _samples(preset, stable, format_duration(window), names.copies),
         newest=newest_of(preset, canary),
         newest_stable=None if stable is None else newest_of(preset, stable),
         series=series_of(preset, canary),
@@ -192,13 +192,13 @@ def _untold(known: Telemetry, where: tuple[Where, ...], measure: Measure, window
     return f"sum({untold}) > {telling.FEW!r} * sum({requests(known, where, (), 'rate', window)})"
 
 
-def _samples(preset: Preset, where: tuple[Where, ...], window: str) -> str | None:
+def _samples(preset: Preset, where: tuple[Where, ...], window: str, copies: Sequence[str]) -> str | None:
     """Return the query for the number of requests that the value rests on."""
     known = TELEMETRY.get(preset.source)
     if known is None:
         return None
     ask = _observed if preset.measure is Measure.LATENCY else requests
-    return f"sum({presets.once(ask(known, where, (), 'increase', window))})"
+    return f"sum({presets.once(ask(known, where, (), 'increase', window), copies)})"
 
 
 def requests(known: Telemetry, where: tuple[Where, ...], which: Where, function: str, window: str, *, ago: str = "") -> str:
@@ -313,7 +313,7 @@ def _of_budget(budget: ErrorBudget, names: Names) -> Queries:
     untold = _untold(known, where, budget.measure, longest)
     return Queries(
         canary=f"max({_apart(pairs)}) and on() group({exists}) unless on() ({untold})",
-        canary_samples=f"sum({presets.once(requests(known, where, (), 'increase', longest))})",
+        canary_samples=f"sum({presets.once(requests(known, where, (), 'increase', longest), names.copies)})",
     )
 
 

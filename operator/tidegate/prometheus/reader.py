@@ -89,8 +89,9 @@ class Reader:
             return ""
         if refusal := self._access.refusal(gate, names):
             return refusal
-        ask = self._counting(self._batchers[gate.connection], gate, names, at)
-        return await self._accounts.prime(ask, gate, names, revision, at)
+        batcher = self._batchers[gate.connection]
+        names = await self._once(batcher, gate, names, at)
+        return await self._accounts.prime(self._counting(batcher, gate, names, at), gate, names, revision, at)
 
     async def resume(self, gate: Gate, names: Names, revision: str, at: datetime) -> str:
         """Go on counting where another process has stopped, so that nothing is lost by its end; the next reading begins there.
@@ -106,12 +107,13 @@ class Reader:
         """
         if self._access.refusal(gate, names) or not choice.by_evidence(gate):
             return ""
-        ask = self._counting(self._batchers[gate.connection], gate, names, at)
-        return await self._accounts.prime(ask, gate, names, revision, at, resumed=True)
+        batcher = self._batchers[gate.connection]
+        names = await self._once(batcher, gate, names, at)
+        return await self._accounts.prime(self._counting(batcher, gate, names, at), gate, names, revision, at, resumed=True)
 
     def primed(self, gate: Gate, names: Names, revision: str) -> bool:
         """Whether a gate's baseline is taken; there is none to take where it is judged by Limit."""
-        return not choice.by_evidence(gate) or self._accounts.primed(gate, names, revision)
+        return not choice.by_evidence(gate) or self._accounts.primed(gate, self._copies.within(gate, names), revision)
 
     async def read(
         self,
@@ -145,6 +147,7 @@ class Reader:
         if refusal := self._access.refusal(gate, names):
             return _troubled(gate, revision, at, refusal)
         batcher = self._batchers[gate.connection]
+        names = await self._once(batcher, gate, names, at)
         if choice.by_evidence(gate):
             return await self._count(batcher, gate, names, revision, at)
         return await self._measure(batcher, gate, names, revision, at, since=since, weight_since=weight_since)
@@ -169,7 +172,7 @@ class Reader:
         if ago <= timedelta(0) or preset is None:
             return Reading(gate=gate.name, revision=revision, at=at)
         try:
-            asked = around_queries(preset, names, ago)
+            asked = around_queries(preset, self._copies.within(gate, names), ago)
         except ValueError as error:
             return _troubled(gate, revision, at, str(error))
         batcher, holder = self._batchers[gate.connection], Holder(names.namespace, names.release, gate.name)
@@ -293,8 +296,13 @@ class Reader:
             shown=self._with_copies(_shown(gate, asked, series, blind=blind) if answered else None, ask, gate, names),
         )
 
+    async def _once(self, batcher: Batcher, gate: Gate, names: Names, at: datetime) -> Names:
+        """Return the names, with what is known of copies of the gate's series; before the first look that is found out."""
+        await self._copies.begin(self._asking(batcher, gate, names, at), gate, names)
+        return self._copies.within(gate, names)
+
     def _with_copies(self, shown: Shown | None, ask: Ask, gate: Gate, names: Names) -> Shown | None:
-        """Return what is shown, with what is known of requests that count more than once."""
+        """Return what is shown, with what is known of requests that are kept more than once."""
         words = self._copies.told(ask, gate, names) if shown is not None and shown.canary else ""
         return replace(shown, copies=words) if shown is not None and words else shown
 

@@ -191,7 +191,7 @@ def test_latencies():
     assert asked.kind is Kind.LATENCY
     assert asked.canary.buckets == (
         (Shape.CLASSIC, f"sum by ({PROCESS}, le) (max without ({COPIES}) ({buckets}))"),
-        (Shape.NATIVE, f"sum by ({PROCESS}) (http_request_duration_seconds{{{PODS}}})"),
+        (Shape.NATIVE, f"sum by ({PROCESS}) (avg without ({COPIES}) (http_request_duration_seconds{{{PODS}}}))"),
     )
 
 
