@@ -16,7 +16,7 @@ from tidegate.api.originals import OriginalRule
 from tidegate.cluster.errors import Conflict
 from tidegate.cluster.resources import HTTP_ROUTES
 from tidegate.engine.plan import ShiftRoute
-from tidegate.engine.snapshot import RouteStage, RouteView
+from tidegate.engine.snapshot import RouteStage, RouteView, Warm
 from tidegate.traffic.router import HTTPRouteRouter
 from tidegate.traffic.traces import erase
 
@@ -26,6 +26,17 @@ Json = dict[str, Any]
 USER, ENTERING, SPLIT = RouteStage
 UP = [(ENTERING, 0), (SPLIT, 0), (SPLIT, 10), (SPLIT, 100)]
 DOWN = [(ENTERING, 0), (USER, 0)]
+WARM_WAY = [
+    (ENTERING, 0, Warm.STABLE),
+    (SPLIT, 0, Warm.USER),
+    (SPLIT, 0, None),
+    (SPLIT, 0, Warm.CANARY),
+    (SPLIT, 10, None),
+    (SPLIT, 100, Warm.STABLE),
+    (SPLIT, 100, Warm.USER),
+    (ENTERING, 0, Warm.CANARY),
+    (USER, 0, None),
+]
 MANIFEST: Json = {
     "apiVersion": "gateway.networking.k8s.io/v1",
     "kind": "HTTPRoute",
@@ -73,11 +84,11 @@ class Routes:
         namespace = self.shop.namespace
         return self.router.observe(route, name=NAME, namespace=namespace, service=NAME, known=self.originals)
 
-    async def shift(self, stage: RouteStage, weight: int, *, seen: Json | None = None) -> bool:
+    async def shift(self, stage: RouteStage, weight: int, warm: Warm | None = None, *, seen: Json | None = None) -> bool:
         """Note the originals and shift, as a pass does."""
         route = seen or await self.read()
         self.originals = self.seen(route).originals
-        action = ShiftRoute(NAME, stage, weight, self.originals)
+        action = ShiftRoute(NAME, stage, weight, self.originals, warm)
         return await self.router.shift(action, route=route, service=NAME, cluster=self.shop.cluster)
 
 
@@ -108,6 +119,23 @@ async def test_way_up_and_down(routes: Routes) -> None:
         view = await routes.view()
         assert (view.stage, view.uniform, view.weight) == (stage, True, weight)
         assert await routes.shift(stage, weight) is False
+
+    after = await routes.read()
+
+    assert after["spec"] == before["spec"]
+    assert managers(after) == {"user"}
+
+
+async def test_warm_way_up_and_down(routes: Routes) -> None:
+    """So is each form in which a backend is warm: 1 in 10,000 of what the Service had, beside another backend with its share."""
+    before = await routes.read()
+    for stage, weight, warm in WARM_WAY:
+        assert await routes.shift(stage, weight, warm)
+        view = await routes.view()
+        assert (view.stage, view.uniform, view.weight, view.warm) == (stage, True, weight, warm)
+        if warm is not None:
+            weights = [entry["weight"] for entry in (await routes.read())["spec"]["rules"][0]["backendRefs"]]
+            assert ([0, 1, 9_999], 30_000) == (sorted(weights[:3]), weights[3])
 
     after = await routes.read()
 

@@ -64,6 +64,7 @@ class Case:
         before: merge patches on the shop's manifests, by kind.
         more: manifests that are there as well.
         then: merge patches on top, by kind, which are applied together: this is the change. A kind may be new.
+        config: what the operator's configuration says besides its connections.
         kubectl: what a person types in place of a change, or after it.
         hands: what others do to the objects all the while; names of functions in `hands`.
         load: requests a second through Envoy; 0 for none.
@@ -86,6 +87,7 @@ class Case:
     before: dict[str, Patch] = field(default_factory=dict)
     more: tuple[Json, ...] = ()
     then: dict[str, Patch] = field(default_factory=dict)
+    config: Json = field(default_factory=dict)
     kubectl: tuple[str, ...] = ()
     hands: tuple[str, ...] = ()
     load: float = 30.0

@@ -45,6 +45,18 @@ async def the_traffic_policy_follows(world: World) -> str:
     return "" if "XBackendTrafficPolicy" in said else "the policy was lost on the operator's Services, and nobody said so"
 
 
+async def each_backend_was_warm(world: World) -> str:
+    """Each of the three had one request in ten thousand before it got all the rest, and after it."""
+    found = []
+    for seen in world.history.versions("HTTPRoute", NAME):
+        weights = {entry["name"]: entry["weight"] for entry in seen.object["spec"]["rules"][0]["backendRefs"]}
+        if 9_999 in weights.values():
+            form = tuple(name.removeprefix(NAME) or "-user" for weight in (9_999, 1) for name in weights if weights[name] == weight)
+            found += [form] if found[-1:] != [form] else []
+    wanted = [("-user", "-stable"), ("-stable", "-user"), ("-stable", "-canary"), ("-canary", "-stable"), ("-canary", "-user")]
+    return "" if found == [*wanted, ("-user", "-canary")] else f"warm were {found}"
+
+
 def _shares(world: World) -> list[float]:
     """Return the new version's shares in the route, one after another."""
     shares = [canary_share(seen.object) for seen in world.history.versions("HTTPRoute", NAME)]
@@ -113,6 +125,7 @@ CHECKS: dict[str, Callable[[World], Awaitable[str]]] = {
         other_pods_keep_their_share,
         requests_are_counted_once,
         the_traffic_policy_follows,
+        each_backend_was_warm,
         it_climbed_anew,
         each_step_was_climbed,
         the_weight_is_what_pods_carry,

@@ -70,7 +70,7 @@ async def corner(ground: Ground, case: Case) -> AsyncIterator[Corner]:
         history = await stack.enter_async_context(History(ground.admin, namespace))
         address = await _prometheus(stack, ground, case, history, folder, namespace)
         connections = [{"name": "default", "address": address, "timeout": "5s"}]
-        operator = Operator(folder, ground.kubeconfig, [namespace], {"connections": connections})
+        operator = Operator(folder, ground.kubeconfig, [namespace], {"connections": connections} | case.config)
         await operator.start()
         stack.push_async_callback(operator.kill)
         world = World(ground.info, ground.admin, namespace, history, operator, StandIn())

@@ -16,6 +16,7 @@ PORT = "endpoints without the port"
 SHARED = "a Service over other pods, too"
 PARENT = "a parent of the route that says nothing"
 SERVICES = "Services unlike the user's"
+LEAVES_OUT = "a data plane that leaves out weight 0"
 
 
 def _tls(version: str) -> Json:
@@ -74,6 +75,8 @@ def _reserved(version: str) -> Json:
     return {"spec": {**found["spec"], "selector": {"matchLabels": {"app": NAME, "machines": "reserved"}}}}
 
 
+_HEADER = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "x-from", "value": "edge"}]}}
+_FILTERED = {"spec": {"rules": [{"backendRefs": [{"name": NAME, "port": 80, "filters": [_HEADER]}]}]}}
 _TWO_PARENTS = {
     "spec": {"parentRefs": [{"name": "contour", "namespace": "projectcontour"}, {"name": "edge", "namespace": "projectcontour"}]}
 }
@@ -203,6 +206,17 @@ CASES = (
         before={"RolloutPolicy": policy(step(50, HELD), step(100), progressDeadline="30s")},
         then={"Deployment": template(container("v2"))},
         hands=("add_a_parent_and_roll_back",),
+    ),
+    Case(
+        "weight-0-is-left-out",
+        LEAVES_OUT,
+        "the operator is told that the data plane leaves out backends of weight 0; the backend has a filter of its own",
+        (End(Outcome.PROMOTED),),
+        before={"HTTPRoute": _FILTERED, "RolloutPolicy": policy(step(20, "4s"), step(100), drain="2s")},
+        then={"Deployment": template(container("v2"))},
+        config={"warmWeights": {"projectcontour.io/gateway-controller": True}},
+        load=100.0,
+        checks=("each_backend_was_warm",),
     ),
     Case(
         "former-controller",

@@ -146,6 +146,18 @@ class Route:
     trouble: str = ""
     mute: str = ""
     """A parent that never says anything of the route."""
+    lost: list[tuple[str, Backends]] = field(default_factory=list)
+    """To which backends requests were lost, since the data plane knew nothing of them or forgot them at once; and in which form."""
+
+    def take(self, leaves_out: bool) -> None:
+        """The data plane takes what is written; one that leaves out weight 0 is told of backends and of routes in two messages."""
+        before, after = dict(self.in_force), dict(self.backends)
+        if leaves_out and self.in_force and before != after:
+            # Whichever message comes first: what one form has and the other has not is lost for a moment.
+            moved = [(one, shares) for shares, other in ((before, after), (after, before)) for one in shares if not other.get(one)]
+            tiny = {id(shares): sum(shares.values()) // 5_000 for shares in (before, after)}
+            self.lost += [(one, self.backends) for one, shares in moved if shares[one] > tiny[id(shares)]]
+        self.in_force = self.backends
 
     def put(self, backends: Backends, now: float) -> None:
         """Write its backends."""
@@ -179,6 +191,8 @@ class Cluster:
         self.router_delay = 0.5
         self.delay = 0.0
         """Seconds by which the data plane may be behind the router's word."""
+        self.warms = False
+        """Whether the data plane leaves out backends of weight 0, and loses requests to one that it has to learn of at once."""
         self.router_works = True
         self.behind: set[str] = set()
         """Services whose slices the controller has not got to yet."""
@@ -405,4 +419,4 @@ class Cluster:
             if route.accepted != route.generation and self.router_works and self.now >= route.changed_at + self.router_delay:
                 route.accepted, route.accepted_at = route.generation, self.now
             if route.accepted == route.generation and self.now >= route.accepted_at + self.delay:
-                route.in_force = route.backends
+                route.take(self.warms)

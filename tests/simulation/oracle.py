@@ -15,7 +15,7 @@ from tidegate.api.names import Cause, Condition, Phase, Verdict
 from tidegate.api.status import Outcome, ReleaseStatus, RevisionStatus
 from tidegate.engine.decide import decide
 from tidegate.engine.plan import PinService, Plan, ShiftRoute
-from tidegate.engine.snapshot import Owner, RouteStage, Snapshot
+from tidegate.engine.snapshot import Owner, RouteStage, Snapshot, Warm
 
 REJECTING = {Cause.GATE, Cause.NO_DATA, Cause.REQUEST, Cause.PODS_LOST}
 """Causes for which a version stays out. What had no pods in time stays out for as long as it is wanted, or until a retry."""
@@ -63,6 +63,7 @@ class Oracle:
         self._breach_is_answered(made)
         self._shut_stays_shut(made, stored=stored)
         self._others_keep_their_share(made)
+        self._warm_is_next_to_nothing(made)
         self._ready_means_done(made)
         self._people_are_called(made)
         self._nothing_ends_with_pods_missing(made)
@@ -71,6 +72,7 @@ class Oracle:
         if made.complete and not self.world.stale:
             self._weight_is_on_ready_pods()
             self._pods_carry_the_weight()
+            self._no_weight_is_next_to_nothing()
             self._warm_pods_help_out()
             self._nobody_can_lead_to_what_is_shut_out(made)
             self.raced = bool(self.world.cluster.owned(Owner.NOBODY)) and self.raced
@@ -265,6 +267,34 @@ class Oracle:
                 assert begun or stages[action.route] is RouteStage.SPLIT, "split, although others would lose by it"
         if False in {service.alone, service.followed}:
             assert made.plan.status.weight <= before.weight, "weight rose at the cost of others"
+
+    def _warm_is_next_to_nothing(self, made: Pass) -> None:
+        """A version is kept warm only on its way up, with pods that are ready, and once that stands in the status."""
+        after, view = made.plan.status, made.snapshot.workload
+        for shift in (one for one in (*made.plan.away, *made.plan.actions) if isinstance(one, ShiftRoute)):
+            if shift.warm is None:
+                continue
+            assert self.world.cluster.warms, "warm, although its data plane needs nothing of that"
+            if shift.warm is not Warm.CANARY or shift.stage is not RouteStage.SPLIT:
+                continue
+            assert (after.rollout, after.candidate, view) != (None, None, None), "warm without a rollout"
+            assert after.rollout.undo is None, "a version that was undone is kept warm"
+            assert after.rollout.warmed_at is not None, "it has requests of which nothing stands in the status"
+            assert after.rollout.paused is None, "paused, and yet it gets requests"
+            assert after.candidate.version not in self.rejected, "a rejected version is kept warm"
+            rs = view.replica_set(after.candidate.revision)
+            assert rs is not None, "warm without pods"
+            assert rs.available > 0, "warm without a ready pod"
+
+    def _no_weight_is_next_to_nothing(self) -> None:
+        """Before its first weight, and after its last, a version has one request in ten thousand at the most."""
+        status = self.world.status
+        if status.weight > 0 or status.phase is Phase.PROMOTING or status.rollout is None:
+            return
+        for route in self.world.cluster.routes.values():
+            if stage_of(route.backends) is RouteStage.SPLIT:
+                most = 0 if status.rollout.undo is not None else 0.01
+                assert weight_of(route.backends) <= most + 1e-9, "more than next to nothing, without a weight in the status"
 
     def _ready_means_done(self, made: Pass) -> None:
         ready = {c.type: c.status == "True" for c in made.plan.status.conditions}

@@ -55,10 +55,13 @@ class Rollouts(RuleBasedStateMachine):
         admission=st.sampled_from([True, True, False]),
         adopted=st.sampled_from([True, True, True, False]),
         delay=st.sampled_from([0.0, 0.0, 0.0, 2.5]),
+        warms=st.sampled_from([False, False, True]),
     )
-    def begin(self, routes: tuple[str, ...], pin: bool, admission: bool, adopted: bool, delay: float = 0.0) -> None:
+    def begin(
+        self, routes: tuple[str, ...], pin: bool, admission: bool, adopted: bool, delay: float = 0.0, warms: bool = False
+    ) -> None:
         self.world = World(POLICY, routes=routes, pin=pin, admission=admission)
-        self.world.cluster.delay = delay
+        self.world.cluster.delay, self.world.cluster.warms = delay, warms
         self.oracle = Oracle(self.world)
         self.asked = 0
         if adopted:

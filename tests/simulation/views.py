@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from simulation.cluster import APP, CANARY, STABLE, USER, Backends, Deployment, ReplicaSet, Route, Service, Template
 from tidegate.api.originals import OriginalRule, PortStatus
 from tidegate.api.status import ReleaseStatus
-from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage, RouteView, ServiceView, TemplateView, WorkloadView
+from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage, RouteView, ServiceView, TemplateView, Warm, WorkloadView
 from tidegate.traffic.targets import ports_for_stable
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -47,11 +47,25 @@ class Said:
     youngest: float | None = None
 
 
+WARM = {USER: Warm.USER, STABLE: Warm.STABLE, CANARY: Warm.CANARY}
+
+
+def warm_of(backends: Backends) -> tuple[str, str] | None:
+    """Return which of the three has all but one in ten thousand, and which one has that; None in any other form."""
+    weights = dict(backends)
+    if not WARM.keys() <= weights.keys():
+        return None
+    none, tiny, rest = sorted((weights[name], name) for name in WARM)
+    return (rest[1], tiny[1]) if none[0] == 0 and tiny[0] > 0 and tiny[0] * 9_999 == rest[0] else None
+
+
 def stage_of(backends: Backends) -> RouteStage:
     """Return how far a route is from what the user wrote."""
     weights = dict(backends)
     if STABLE not in weights:
         return RouteStage.USER
+    if (found := warm_of(backends)) is not None:
+        return RouteStage.ENTERING if found[0] == USER else RouteStage.SPLIT
     if weights.get(USER, 0) > 0:
         return RouteStage.ENTERING
     return RouteStage.SPLIT
@@ -64,12 +78,17 @@ def weight_of(backends: Backends) -> float:
     return 100 * weights.get(CANARY, 0) / ours if ours else 0
 
 
-def shifted(originals: Backends, stage: RouteStage, weight: int) -> Backends:
+def shifted(originals: Backends, stage: RouteStage, weight: int, warm: Warm | None = None) -> Backends:
     """Return the backends of a route at a stage; other backends keep their share."""
     if stage is RouteStage.USER:
         return originals
     found: list[tuple[str, int]] = []
     for name, share in originals:
+        if warm is not None:
+            lead = USER if stage is RouteStage.ENTERING else CANARY if weight == 100 else STABLE
+            parts = [(one, 9_999 * share if one == lead else share if WARM[one] is warm else 0) for one in WARM]
+            found += parts if name == USER else [(name, share * 10_000)]
+            continue
         if name != USER:
             found.append((name, share * 100))
             continue
@@ -79,7 +98,9 @@ def shifted(originals: Backends, stage: RouteStage, weight: int) -> Backends:
     return tuple(found)
 
 
-def route_view(name: str, route: Route | None, known: tuple[OriginalRule, ...], delay: float = 0) -> RouteView:
+def route_view(
+    name: str, route: Route | None, known: tuple[OriginalRule, ...], delay: float = 0, *, warms: bool = False
+) -> RouteView:
     """Return what the engine sees of a route."""
     if route is None:
         return RouteView(name=name, exists=False, matches=False, accepted=False)
@@ -90,11 +111,14 @@ def route_view(name: str, route: Route | None, known: tuple[OriginalRule, ...], 
     originals = tuple(rule for rule in known if rule.route == name)
     if stage is RouteStage.USER and ours:
         originals = (OriginalRule(route=name, rule=0, backend_refs=json.dumps(route.backends)),)
+    lead, warm = warm_of(route.backends) or ("", "")
     return RouteView(
         name=name,
         matches=bool(ours),
         stage=stage,
-        weight=weight_of(route.backends),
+        weight=100.0 * (lead == CANARY) if warm else weight_of(route.backends),
+        warm=WARM.get(warm),
+        warms=warms,
         accepted=accepted,
         since=at(route.accepted_at + delay) if heard else None,
         trouble=route.trouble,

@@ -106,6 +106,8 @@ class World:
         self.status = ReleaseStatus()
         self.blockers: tuple[Blocker, ...] = ()
         self.step_replicas_limit = 0
+        self.never_warm = False
+        """Whether the operator does not know that the data plane leaves out backends of weight 0."""
         self.pods_say = Said()
         self.autoscaler: Callable[[WorkloadView], AutoscalerView | None] = lambda _: None
         self.seen = Seen()
@@ -215,7 +217,13 @@ class World:
             stable_service=own_view(STABLE, seen, self.status) if traffic is not None else None,
             canary_service=own_view(CANARY, seen, self.status) if traffic is not None else None,
             routes=tuple(
-                route_view(name, seen.routes.get(name), self.status.original_rules, self.cluster.delay)
+                route_view(
+                    name,
+                    seen.routes.get(name),
+                    self.status.original_rules,
+                    self.cluster.delay,
+                    warms=self.cluster.warms and not self.never_warm,
+                )
                 for name in (self.route_names if traffic is not None else ())
             ),
             readings=tuple(self.readings),
@@ -325,12 +333,12 @@ class World:
                     raise ConflictError
                 pinned.revision = revision
                 self._show("services", USER)
-            case ShiftRoute(name, stage, weight, originals):
+            case ShiftRoute(name, stage, weight, originals, warm):
                 route, seen = self.cluster.routes.get(name), self.seen.routes.get(name)
                 if route is None or seen is None or route.generation != seen.generation:
                     raise ConflictError
                 noted = json.loads(originals[0].backend_refs) if originals else [[USER, 1]]
-                route.put(shifted(tuple((one, share) for one, share in noted), stage, weight), self.now)
+                route.put(shifted(tuple((one, share) for one, share in noted), stage, weight, warm), self.now)
                 self._show("routes", name)
             case _:
                 assert_never(action)

@@ -195,6 +195,10 @@ class RolloutStatus(Model):
         tuple[Annotated[str, Field(max_length=80)], ...],
         Field(max_length=32, description="Looks that saw enough requests go through the split unharmed."),
     ] = ()
+    warmed_at: Annotated[
+        Time | None,
+        Field(description="When it first got one request in ten thousand, for the data plane to know it before it gets weight."),
+    ] = None
     exposed_at: Annotated[Time | None, Field(description="When the new version first got traffic.")] = None
     route_awaited: Annotated[
         Time | None,

@@ -161,5 +161,6 @@ async def _perform(action: Action, around: Surroundings, *, cluster: Cluster, ro
 def _words(action: Action) -> str:
     """Name an action without what stands in the objects."""
     if isinstance(action, ShiftRoute):
-        return f"ShiftRoute({action.route}, {action.stage.name}, {action.weight}%)"
+        warm = f", {action.warm} warm" if action.warm is not None else ""
+        return f"ShiftRoute({action.route}, {action.stage.name}, {action.weight}%{warm})"
     return repr(action)

@@ -125,7 +125,7 @@ class App:
         turns = self._suspects.turns
         self._looks = Looks(clock=clock, telemetry=self._reader, arrived=self._queue.add, turns=turns)
         self._questions = Questions(self._cluster, clock=clock, arrived=self._queue.add)
-        router = HTTPRouteRouter()
+        router = HTTPRouteRouter(config.warm_weights)
         self._gatherer = self._gatherer_of(clock, router)
         self._reconciler = self._reconciler_of(clock, router)
         self._workers = self._workers_of(clock)

@@ -90,6 +90,8 @@ class Config(BaseModel):
         workers: how many Releases are worked on at once.
         warm_up: how long a backend stands in a route at weight 0 before it gets weight; longer for slow data planes.
         data_plane_delays: how long data planes may be behind the word of their controllers, by the controllers' names.
+        warm_weights: whether data planes leave out backends of weight 0, by their controllers' names: each backend then gets one
+            request in ten thousand before it gets weight.
         step_replicas_limit: pods that a step may ask for although its Deployment has fewer; a step always gets as many as that has.
         status_heartbeat: how often the numbers of gates are written into a status in which nothing else has changed.
         log_level: how much is logged.
@@ -110,6 +112,7 @@ class Config(BaseModel):
     workers: Annotated[int, Field(ge=1, le=64)] = 8
     warm_up: Duration = timedelta(seconds=1.5)
     data_plane_delays: dict[Controller, Duration] = {}
+    warm_weights: dict[Controller, bool] = {}
     step_replicas_limit: Annotated[int, Field(ge=0, le=10_000)] = 0
     status_heartbeat: Duration = timedelta(seconds=60)
     log_level: LogLevel = LogLevel.INFO

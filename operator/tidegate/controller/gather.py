@@ -304,7 +304,7 @@ class Gatherer:
         view = self._view(around.release, f"route {name}", (around.spec, mark(route), known), status, observed)
         # Of one route, Releases of several Services each see their own rules.
         forms = self._forms.setdefault(route["metadata"]["uid"], {})
-        form = (view.stage, view.weight, view.uniform, view.accepted)
+        form = (view.stage, view.weight, view.warm, view.uniform, view.accepted)
         if not view.in_force:
             forms.pop(service, None)
             return view

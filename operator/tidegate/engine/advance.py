@@ -10,9 +10,10 @@ from tidegate.api.policy import DeadlineAction
 from tidegate.api.status import StepStatus
 from tidegate.engine import gates
 from tidegate.engine.barriers import Rise, barrier
-from tidegate.engine.draft import Draft, carries, silence
+from tidegate.engine.draft import Draft, carries, leans, silence
 from tidegate.engine.scoring import Result
 from tidegate.engine.sizing import canary_size, cut_from
+from tidegate.engine.snapshot import Warm
 from tidegate.engine.turns import reject, trouble
 from tidegate.engine.waits import CHANGED, Ruling, Wait, Waiting
 
@@ -39,6 +40,9 @@ def first_step_begins(draft: Draft) -> Ruling:
         return None
     if draft.replicas == 0:
         return Waiting(Wait.SCALED_UP, "for the Deployment to be scaled up from 0")
+    if _went_through_the_split(draft):
+        draft.set_rollout(split_at=draft.now)
+        return CHANGED
     if not draft.routes_carry(0):
         waiting = [r for r in draft.snap.routes if not (r.exists and r.matches and r.accepted and carries(r, 0))]
         named = (
@@ -51,6 +55,14 @@ def first_step_begins(draft: Draft) -> Ruling:
         draft.set_rollout(split_at=draft.now)
     draft.begin_step(0)
     return CHANGED
+
+
+def _went_through_the_split(draft: Draft) -> bool:
+    """Whether requests take the operator's Services already, while the user's backend is still kept warm; it is to be noted."""
+    warm = any(route.warm is Warm.USER for route in draft.routes)
+    if not warm or draft.rollout.split_at is not None:
+        return False
+    return all(route.accepted and leans(route, 0) and (route.since or draft.now) <= draft.now for route in draft.routes)
 
 
 def missing_pods_are_noted(draft: Draft) -> Ruling:
@@ -179,14 +191,15 @@ def _missing(draft: Draft) -> str:
 
 def weight_is_given(draft: Draft) -> Ruling:
     """Enough pods of the new version are available: it gets the weight of its step, or gets it back."""
-    step, before, lost = draft.step, draft.status.weight, draft.rollout.lost if draft.active else None
+    step, before = draft.step, draft.status.weight
     if not draft.climbing or step is None or before == step.weight or draft.rollout.paused is not None:
         return None
-    if not _pods_ready(draft):
-        return _pods(draft)
-    if lost is not None and lost.unexplained:
-        return Waiting(Wait.LOSS_EXPLAINED, f"to know why {draft.candidate.version} lost pods")
-    if (waiting := barrier(draft, Rise.WEIGHT)) is not None:
+    if (waiting := _not_yet(draft)) is not None:
+        return waiting
+    if before == 0 and any(route.warms for route in draft.routes) and not draft.rollout.warmed_at:
+        draft.set_rollout(warmed_at=draft.now)
+        return CHANGED
+    if before == 0 and (waiting := _warms_up(draft)) is not None:
         return waiting
     draft.set(weight=step.weight)
     draft.set_step(given=step.weight, pods=needed(draft))
@@ -198,6 +211,33 @@ def weight_is_given(draft: Draft) -> Ruling:
         f"Weight of {draft.candidate.version} from {before}% to {step.weight}% ({place}){_why(draft)}",
     )
     return CHANGED
+
+
+def _not_yet(draft: Draft) -> Waiting | None:
+    """Return what keeps the new version from the weight of its step, whatever its route is like; None where nothing does."""
+    lost = draft.rollout.lost
+    if not _pods_ready(draft):
+        return _pods(draft)
+    if lost is not None and lost.unexplained:
+        return Waiting(Wait.LOSS_EXPLAINED, f"to know why {draft.candidate.version} lost pods")
+    return barrier(draft, Rise.WEIGHT)
+
+
+def is_next(draft: Draft) -> bool:
+    """Whether the new version, which has no weight, is to get some as soon as all data planes know it."""
+    step = draft.step
+    if not draft.climbing or step is None or draft.status.weight > 0 or step.weight == 0 or draft.rollout.paused is not None:
+        return False
+    return draft.rollout.warmed_at is not None and _not_yet(draft) is None
+
+
+def _warms_up(draft: Draft) -> Waiting | None:
+    """Return that a data plane which leaves out backends of weight 0 may not know the new version yet; None where all do."""
+    cold = [route for route in draft.routes if route.warms]
+    if all(route.warm is Warm.CANARY and draft.warmed_up(route) for route in cold):
+        return None
+    words = f"for the data plane to know {draft.candidate.version}, which gets one request in 10,000 meanwhile"
+    return Waiting(Wait.WARMED, silence(cold) or words)
 
 
 def more_pods_have_it(draft: Draft) -> Ruling:

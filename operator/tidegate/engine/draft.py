@@ -12,7 +12,7 @@ from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.status import ReleaseStatus, RevisionStatus, RolloutStatus, StepStatus
 from tidegate.engine.judging import clip
 from tidegate.engine.plan import EventType, Notice, Unjudged
-from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage, RouteView, Snapshot, WorkloadView
+from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage, RouteView, Snapshot, Warm, WorkloadView
 from tidegate.engine.waits import Inquiry, Wait, Waiting
 
 HANDBACK_PATIENCE = timedelta(seconds=60)
@@ -231,6 +231,11 @@ class Draft:
             return route.since
         return self.snap.release.deleting if self.patience_is_over() else None
 
+    def warmed_up(self, route: RouteView) -> bool:
+        """Return whether a route has been in force as it is for as long as data planes need."""
+        seen = self.route_seen(route)
+        return seen is not None and self.reached(seen + timedelta(seconds=self.snap.warm_up))
+
     def arrives(self, what: str) -> Waiting | None:
         """Return that the data planes of some routes do not have them as they are yet; None where all do, as far as is known.
 
@@ -264,5 +269,10 @@ def silence(routes: Iterable[RouteView]) -> str:
 
 
 def carries(route: RouteView, weight: int) -> bool:
-    """Whether a route as it is written gives the canary this weight, in whole percent."""
+    """Whether a route as it is written gives the canary this weight, in whole percent, and stable the rest."""
+    return leans(route, weight) and route.warm in {None, Warm.STABLE}
+
+
+def leans(route: RouteView, weight: int) -> bool:
+    """Whether a route as it is written gives the canary this weight, in whole percent, whatever is warm besides."""
     return route.stage is RouteStage.SPLIT and route.uniform and abs(route.weight - weight) < 0.5

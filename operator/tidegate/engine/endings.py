@@ -7,7 +7,7 @@ from datetime import datetime
 from tidegate.api.names import Cause, EventReason, Phase, Verdict
 from tidegate.api.status import GateStatus, LastRollout, Outcome, RevisionStatus
 from tidegate.engine.draft import Draft, silence
-from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage
+from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage, Warm
 from tidegate.engine.targets import off_course, targets_of_candidate
 from tidegate.engine.waits import CHANGED, MOMENT, Ruling, Wait, Waiting
 
@@ -35,10 +35,25 @@ def adoption_waits(draft: Draft) -> Waiting | None:
             Wait.ALL_PODS,
             f"for all pods of the new version to be available ({canary.available} of {workload.replicas})",
         ),
-        (not draft.routes_carry(100), Wait.FULL_ROUTE, silence(draft.snap.routes) or "for the route to carry 100%"),
+        (
+            not draft.routes_carry(100) or any(route.warm is not None for route in draft.routes),
+            Wait.FULL_ROUTE,
+            silence(draft.snap.routes) or "for the route to carry 100%",
+        ),
+        (
+            not _stable_drained(draft),
+            Wait.STABLE_DRAINED,
+            f"for the last requests of {draft.stable.version} to end: one in 10,000 was kept for it until now",
+        ),
         (unpinned, Wait.SERVICE_PINNED, "for the Service to select the new version"),
     )
     return next((Waiting(wait, words) for missing, wait, words in conditions if missing), None)
+
+
+def _stable_drained(draft: Draft) -> bool:
+    """Whether requests have ended that came to stable while it was kept warm beside all the traffic of the new version."""
+    seen = [draft.route_seen(route) for route in draft.routes if route.warms]
+    return all(moment is not None and draft.reached(moment + draft.spec.drain) for moment in seen)
 
 
 def _same(draft: Draft, canary: ReplicaSetView) -> set[str]:
@@ -127,12 +142,12 @@ def _router_silent(draft: Draft) -> Waiting | None:
 def drained(draft: Draft) -> datetime | None:
     """Return from when on pods that are to have no traffic may stop; None while a router has not taken the weight away."""
     began = draft.rollout.undo_since or draft.rollout.started_at
-    if not draft.routed or draft.rollout.exposed_at is None:
+    if not draft.routed or (draft.rollout.exposed_at is None and draft.rollout.warmed_at is None):
         return began
     moments = [began]
     for route in draft.routes:
         seen = draft.route_seen(route)
-        if seen is None or (route.weight > 0 and route.stage is RouteStage.SPLIT):
+        if seen is None or ((route.weight > 0 or route.warm is Warm.CANARY) and route.stage is RouteStage.SPLIT):
             return None
         moments.append(seen)
     # A tool may write a route back for ever: whichever way it leads then, it does not lead to them.

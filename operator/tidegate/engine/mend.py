@@ -23,7 +23,7 @@ def moved(status: ReleaseStatus, by: timedelta) -> ReleaseStatus:
     """
     if status.rollout is None:
         return status
-    rollout = _later(status.rollout, by, "started_at", "split_at", "exposed_at", "undo_since")
+    rollout = _later(status.rollout, by, "started_at", "split_at", "warmed_at", "exposed_at", "undo_since")
     paused = _later(rollout.paused, by, "since") if rollout.paused is not None else None
     lost = _later(rollout.lost, by, "at") if rollout.lost is not None else None
     return status.model_copy(
@@ -57,7 +57,8 @@ def _moments(status: ReleaseStatus) -> Iterator[datetime | None]:
     """Yield what has come to pass, as the status has it."""
     if status.rollout is not None:
         rollout = status.rollout
-        yield from (rollout.started_at, rollout.exposed_at, rollout.undo_since, rollout.paused.since if rollout.paused else None)
+        yield from (rollout.started_at, rollout.warmed_at, rollout.exposed_at, rollout.undo_since)
+        yield rollout.paused.since if rollout.paused else None
         yield rollout.lost.at if rollout.lost else None
     if status.step is not None:
         yield from (status.step.entered, status.step.since, status.step.missing)

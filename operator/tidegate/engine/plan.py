@@ -10,7 +10,7 @@ from enum import Enum, StrEnum
 from tidegate.api.names import EventReason
 from tidegate.api.originals import OriginalRule
 from tidegate.api.status import EventStatus, ReleaseStatus
-from tidegate.engine.snapshot import RouteStage
+from tidegate.engine.snapshot import RouteStage, Warm
 from tidegate.engine.waits import Inquiry, Waiting
 
 
@@ -132,13 +132,14 @@ class PinService:
 class ShiftRoute:
     """Bring a route to a stage with a weight of the canary in percent.
 
-    `originals` is what the user's backends were, needed at every stage.
+    `originals` is what the user's backends were, needed at every stage; `warm`, whose backend is to have next to nothing besides.
     """
 
     route: str
     stage: RouteStage
     weight: int
     originals: tuple[OriginalRule, ...]
+    warm: Warm | None = None
 
 
 Action = (

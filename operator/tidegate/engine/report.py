@@ -21,7 +21,7 @@ from tidegate.engine.snapshot import Blocker, RouteStage
 from tidegate.engine.standing import is_native, obstacles
 from tidegate.engine.targets import off_course
 from tidegate.engine.turns import rejection, whom_it_asks
-from tidegate.engine.waits import FOR_A_PERSON, Bound, Waiting
+from tidegate.engine.waits import FOR_A_PERSON, Bound, Wait, Waiting
 
 _ON_ITS_WAY = frozenset(
     {
@@ -238,7 +238,8 @@ def _step_words(draft: Draft) -> str:
     alone = f", no pod of {draft.stable.version} is ready" if draft.stable_set is None or draft.stable_set.ready == 0 else ""
     weight = f"{step.weight}%"
     if draft.status.weight != step.weight:
-        weight = f"{draft.status.weight}%, {step.weight}% once its pods are there"
+        once = "the data plane knows it" if draft.told is not None and draft.told.wait is Wait.WARMED else "its pods are there"
+        weight = f"{draft.status.weight}%, {step.weight}% once {once}"
     return f"step {step.index + 1} of {len(draft.spec.steps)}, weight {weight}{held}{cut(draft)}{alone}{lost_words(draft)}"
 
 

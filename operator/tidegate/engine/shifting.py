@@ -6,21 +6,22 @@ A data plane learns of routes and of clusters on separate streams: a backend mus
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
 
 from tidegate.api.names import Cause, EventReason, Reason
 from tidegate.engine import gates, losses
-from tidegate.engine.draft import Draft, carries
+from tidegate.engine.advance import is_next
+from tidegate.engine.draft import Draft, leans
 from tidegate.engine.endings import has_pods
 from tidegate.engine.plan import Action, EnsureService, PinService, Role, ShiftRoute
-from tidegate.engine.snapshot import Owner, RouteStage, RouteView, ServiceView
+from tidegate.engine.snapshot import Owner, RouteStage, RouteView, ServiceView, Warm
 from tidegate.engine.standing import is_native, pins
 from tidegate.engine.targets import off_course
 from tidegate.engine.waits import CHANGED, MOMENT, Inquiry, Ruling, Wait, Waiting
 
 Write = Action | Waiting | Inquiry
 """What a stage comes to: a write, what it waits for in place of one, or what has to be read for it."""
-Move = tuple[RouteStage, int]
+Move = tuple[RouteStage, int, Warm | None]
+"""A stage, the canary's weight, and whose backend is warm besides."""
 
 
 def route_actions(draft: Draft) -> Iterator[Write]:
@@ -29,8 +30,9 @@ def route_actions(draft: Draft) -> Iterator[Write]:
     for route in draft.routes:
         for step in _towards_split(draft, route) if split else _towards_user(draft, route):
             if isinstance(step, tuple):
+                stage, weight, warm = step
                 originals = tuple(rule for rule in draft.status.original_rules if rule.route == route.name)
-                yield ShiftRoute(route.name, *step, originals)
+                yield ShiftRoute(route.name, stage, weight, originals, warm)
             else:
                 yield step
 
@@ -39,7 +41,12 @@ def away(draft: Draft, writes: Iterable[Action]) -> tuple[ShiftRoute, ...]:
     """Return those of the writes that take traffic from the new version."""
     routes = {route.name: route for route in draft.routes}
     shifts = (write for write in writes if isinstance(write, ShiftRoute))
-    return tuple(shift for shift in shifts if shift.stage is RouteStage.SPLIT and shift.weight < routes[shift.route].weight)
+    return tuple(shift for shift in shifts if shift.stage is RouteStage.SPLIT and _takes(shift, routes[shift.route]))
+
+
+def _takes(shift: ShiftRoute, route: RouteView) -> bool:
+    cools = route.warm is Warm.CANARY and shift.warm is not Warm.CANARY
+    return shift.weight < route.weight or (cools and shift.weight <= route.weight)
 
 
 def split_wanted(draft: Draft) -> bool:
@@ -71,22 +78,22 @@ def _towards_split(draft: Draft, route: RouteView) -> Iterator[Move | Waiting | 
         yield from losses.inquiries(draft)
         if (waiting := _unlooked(draft)) is not None:
             yield waiting
-        yield RouteStage.SPLIT, draft.status.weight if waiting is None else 0
+        yield RouteStage.SPLIT, draft.status.weight if waiting is None else 0, None
     elif off_course(draft):
         # The user's backend reaches nobody: there is nothing to lose by haste.
-        yield RouteStage.SPLIT, 0
+        yield RouteStage.SPLIT, 0, None
     elif route.stage is RouteStage.USER or not route.uniform:
-        yield RouteStage.ENTERING, 0
-    elif _warmed_up(draft, route):
-        yield RouteStage.SPLIT, 0
+        yield RouteStage.ENTERING, 0, Warm.STABLE if route.warms and _stable_answers(draft) else None
+    elif draft.warmed_up(route):
+        yield RouteStage.SPLIT, 0, Warm.USER if route.warms else None
 
 
 def _towards_weight(draft: Draft, route: RouteView) -> Iterator[Move | Waiting | Inquiry]:
     """Yield the weight for a route that is split; it falls at once, and rises only by what this process knows."""
-    weight = draft.status.weight
+    weight, warm = draft.status.weight, _warm_in_split(draft, route)
     if not route.uniform:
         _notice_correction(draft, route)
-    if carries(route, weight):
+    if leans(route, weight) and route.warm is warm:
         return
     if weight > route.weight:
         yield from losses.inquiries(draft)
@@ -95,7 +102,27 @@ def _towards_weight(draft: Draft, route: RouteView) -> Iterator[Move | Waiting |
             return
         if not selects_pods(draft):
             return
-    yield RouteStage.SPLIT, weight
+    yield RouteStage.SPLIT, weight, warm
+
+
+def _warm_in_split(draft: Draft, route: RouteView) -> Warm | None:
+    """Return whose backend is to be known to a data plane that leaves out those of weight 0: what gets weight next, or may.
+
+    Only what has ready endpoints is kept warm, and a version that is undone never.
+    """
+    if not route.warms or not draft.climbing:
+        return None
+    if draft.status.weight == 100:
+        return Warm.STABLE if _stable_answers(draft) else None
+    if draft.step is None:
+        # The way in: the user's backend is let go of once the data plane has what has taken its place.
+        return Warm.USER if route.warm is Warm.USER and not draft.warmed_up(route) else None
+    return Warm.CANARY if is_next(draft) and selects_pods(draft) else None
+
+
+def _stable_answers(draft: Draft) -> bool:
+    service = draft.snap.stable_service
+    return service is not None and service.endpoints > 0 and _selects(service, draft.stable.revision)
 
 
 def overwriting_is_noted(draft: Draft) -> Ruling:
@@ -134,29 +161,40 @@ def _notice_correction(draft: Draft, route: RouteView) -> None:
 
 
 def _towards_user(draft: Draft, route: RouteView) -> Iterator[Move | Waiting | Inquiry]:
-    if route.stage is RouteStage.SPLIT and draft.active and not carries(route, draft.status.weight):
-        yield RouteStage.SPLIT, draft.status.weight
+    at_rest = leans(route, draft.status.weight) and route.warm in {None, Warm.USER}
+    if route.stage is RouteStage.SPLIT and draft.active and not at_rest:
+        yield RouteStage.SPLIT, draft.status.weight, None
         return
     match route.stage:
         case RouteStage.USER | RouteStage.ENTERING if not route.uniform:
             # A hand has put some of its rules back. At 16 backends a rule has no room for ours.
             to = RouteStage.USER if draft.patience_is_over() else RouteStage.ENTERING
-            yield from _to_the_user(draft, to)
+            yield from _to_the_user(draft, (to, 0, None))
         case RouteStage.USER:
             if route.traces:
-                yield RouteStage.USER, 0
+                yield RouteStage.USER, 0, None
         case RouteStage.SPLIT if not route.uniform:
             # The user's backend may be missing: it comes back without weight first.
-            yield RouteStage.SPLIT, round(route.weight)
+            yield RouteStage.SPLIT, round(route.weight), None
         case RouteStage.SPLIT:
-            if _warmed_up(draft, route):
-                yield from _to_the_user(draft, RouteStage.ENTERING)
+            if draft.warmed_up(route):
+                yield from _to_the_user(draft, _out_of_split(draft, route))
         case RouteStage.ENTERING:
-            if _warmed_up(draft, route):
-                yield RouteStage.USER, 0
+            if draft.warmed_up(route):
+                yield RouteStage.USER, 0, None
 
 
-def _to_the_user(draft: Draft, stage: RouteStage) -> Iterator[Move | Waiting | Inquiry]:
+def _out_of_split(draft: Draft, route: RouteView) -> Move:
+    """Return the form by which the user's backend gets its weight back, or that by which its data plane knows it before."""
+    at_once = draft.patience_is_over() or (draft.undoing and draft.rollout.undo is Cause.SPLIT)
+    if not route.warms or at_once:
+        return RouteStage.ENTERING, 0, None
+    if route.warm is not Warm.USER:
+        return RouteStage.SPLIT, round(route.weight), Warm.USER
+    return RouteStage.ENTERING, 0, Warm.CANARY if route.weight >= 50 else Warm.STABLE
+
+
+def _to_the_user(draft: Draft, move: Move) -> Iterator[Move | Waiting | Inquiry]:
     """Yield the way back to the user's Service, or what it waits for: it has to be there and to have the endpoints that serve."""
     if (waiting := _user_service_waits(draft)) is not None:
         yield waiting
@@ -168,14 +206,7 @@ def _to_the_user(draft: Draft, stage: RouteStage) -> Iterator[Move | Waiting | I
         if (waiting := _endpoints_wait(draft, draft.snap.user_service)) is not None:
             yield waiting
             return
-    yield stage, 0
-
-
-def _warmed_up(draft: Draft, route: RouteView) -> bool:
-    seen = draft.route_seen(route)
-    if seen is None:
-        return False
-    return draft.reached(seen + timedelta(seconds=draft.snap.warm_up))
+    yield move
 
 
 def _user_service_waits(draft: Draft) -> Waiting | None:

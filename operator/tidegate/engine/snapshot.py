@@ -230,6 +230,17 @@ class RouteStage(IntEnum):
     """The operator's two have the weight, the user's backend is there with none."""
 
 
+class Warm(StrEnum):
+    """Whose backend has next to nothing, beside the one that has all the rest.
+
+    A data plane that leaves out backends of weight 0 has it ready for what it gets next, or may get at any time.
+    """
+
+    USER = "user"
+    STABLE = "stable"
+    CANARY = "canary"
+
+
 @dataclass(frozen=True)
 class RouteView:
     """One route.
@@ -240,7 +251,9 @@ class RouteView:
         matches: whether a rule of it names the user's Service or the operator's two.
         stage: its stage; the lowest over its matching rules.
         uniform: whether all matching rules are at one stage with one weight and in the form that the operator writes.
-        weight: the canary's share in percent at the stage SPLIT; 0 otherwise.
+        weight: the canary's share in percent at the stage SPLIT; 0 otherwise. What a warm backend has does not count.
+        warm: whose backend has next to nothing so that the data plane knows it; None where none has.
+        warms: its data plane leaves out backends of weight 0, so that each has to be warm before it gets weight.
         accepted: every parent says Accepted and ResolvedRefs for the current generation.
         since: from when on it has been seen in this form and accepted by those parents that speak, and their data planes have it as
             far as is known: that may be to come. None while it is not accepted.
@@ -260,6 +273,8 @@ class RouteView:
     stage: RouteStage = RouteStage.USER
     uniform: bool = True
     weight: float = 0
+    warm: Warm | None = None
+    warms: bool = False
     accepted: bool = True
     since: datetime | None = None
     trouble: str = ""

@@ -86,6 +86,7 @@ class Wait(Enum):
     DATA_PLANE = Terms("time: how long a controller's data plane may be behind its word", Bound.SECONDS)
     OWN_SERVICES = Terms("the controller of EndpointSlices, or stable's pods", Bound.ROUTE)
     PODS = Terms("the pods of the new version", Bound.PODS)
+    WARMED = Terms("each of the route's parents, then time: the warm-up", Bound.ROUTE)
     LOSS_EXPLAINED = Terms("the pods' own words", Bound.SECONDS)
     REMOVAL = Terms(
         "whatever the reason names", why="the reason says whether a person is called; nobody gets more traffic meanwhile"
@@ -103,6 +104,7 @@ class Wait(Enum):
     TWIN = Terms("the operator, which deletes the second ReplicaSet", why=_BOTH)
     ALL_PODS = Terms("pods that a scaling has asked for, or that were lost", why=_BOTH)
     FULL_ROUTE = Terms("each of the route's parents", why=_BOTH)
+    STABLE_DRAINED = Terms("time: the policy's drain", Bound.SECONDS)
     SERVICE_PINNED = Terms("the operator, which pins the Service", why=_BOTH)
     # From the adoption on.
     ADOPTED = Terms("the Deployment controller", why=_FORWARD)

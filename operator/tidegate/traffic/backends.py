@@ -3,12 +3,14 @@
 The user's Service may stand in a rule more than once, say with two ports. Each of its entries that carries weight is replaced
 by a pair of its own, in its place and with its port and filters, and stays there without weight. An entry of the user's with
 weight 0 beside others carries no traffic: it gets no pair.
+
+In a warm form one of the three, the user's entry and its pair, has all but one in ten thousand, and another one has that.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from fractions import Fraction
@@ -17,7 +19,7 @@ from itertools import pairwise
 from typing import Any, TypeAlias
 
 from tidegate.engine.plan import Role
-from tidegate.engine.snapshot import RouteStage
+from tidegate.engine.snapshot import RouteStage, Warm
 
 Json: TypeAlias = dict[str, Any]
 Backends: TypeAlias = list[Json]
@@ -28,6 +30,8 @@ MAX_BACKENDS = 16
 """Most backends of a rule in Gateway API."""
 WHOLE = 100
 """Weight that a pair has together where nothing else in the rule carries weight: then weights read as percentages."""
+WARM_WHOLE = 10_000
+"""Of so much a warm backend has one: enough for a data plane to know it, and as good as nothing for whoever sends requests."""
 
 
 class Whose(Enum):
@@ -81,11 +85,13 @@ class Form:
         stage: its stage.
         share: the canary's part of the weight that the user's and the operator's entries have, 0 to 1.
         proper: whether the operator would write it like this.
+        warm: whose entries have one in ten thousand beside the others' rest, of which `share` speaks; None where none have.
     """
 
     stage: RouteStage
     share: Fraction
     proper: bool
+    warm: Warm | None = None
 
 
 def own_name(service: str, role: Role) -> str:
@@ -109,6 +115,9 @@ def form_of(backends: Sequence[Json], names: Names) -> Form | None:
     with_user = sum(map(weight_of, users))
     if not own:
         return Form(RouteStage.USER, Fraction(0), proper=True) if with_user else None
+    triples = _triples(backends, names)
+    if triples is not None and (form := _warm_form(triples, with_user)) is not None:
+        return form
     canaries = [entry for entry in own if names.whose(entry) is Whose.CANARY]
     with_own, with_canary = sum(map(weight_of, own)), sum(map(weight_of, canaries))
     total = with_user + with_own
@@ -117,25 +126,49 @@ def form_of(backends: Sequence[Json], names: Names) -> Form | None:
         stage, proper = RouteStage.ENTERING, with_own == 0
     else:
         stage, proper = RouteStage.SPLIT, with_own > 0
-    return Form(stage, share, proper and _well_paired(backends, names, share))
+    return Form(stage, share, proper and triples is not None and _evenly_split(triples, share))
 
 
-def _well_paired(backends: Sequence[Json], names: Names, share: Fraction) -> bool:
-    """Whether each stable entry stands between a user's and a canary entry that are its like, with the same share in each pair."""
-    rest = list(backends)
+def _triples(backends: Sequence[Json], names: Names) -> list[tuple[Json, Json, Json]] | None:
+    """Return each user's entry with its pair; None unless each of the operator's entries stands in a pair behind its like."""
+    rest, found = list(backends), []
     for at, entry in enumerate(backends):
         if names.whose(entry) is not Whose.STABLE:
             continue
         pair = backends[at : at + 2]
         leader = backends[at - 1] if at else None
         if len(pair) < 2 or names.whose(pair[1]) is not Whose.CANARY or _signature(pair[1]) != _signature(entry):
-            return False
+            return None
         if leader is None or names.whose(leader) is not Whose.USER or _signature(leader) != _signature(entry):
-            return False
-        if weight_of(pair[1]) != share * sum(map(weight_of, pair)):
-            return False
+            return None
+        found.append((leader, entry, pair[1]))
         rest = [other for other in rest if other is not entry and other is not pair[1]]
-    return all(names.whose(entry) not in {Whose.STABLE, Whose.CANARY} for entry in rest)
+    return found if all(names.whose(entry) not in {Whose.STABLE, Whose.CANARY} for entry in rest) else None
+
+
+def _evenly_split(triples: Iterable[tuple[Json, Json, Json]], share: Fraction) -> bool:
+    """Whether the canary has the same share in each pair."""
+    return all(weight_of(canary) == share * (weight_of(stable) + weight_of(canary)) for _, stable, canary in triples)
+
+
+_ROLES = (Warm.USER, Warm.STABLE, Warm.CANARY)
+
+
+def _warm_form(triples: Iterable[tuple[Json, Json, Json]], with_user: int) -> Form | None:
+    """Return the form of a rule in which one of three has all but one in ten thousand, and another one that, in each triple."""
+    found, led = set(), 0
+    for triple in triples:
+        weights = [weight_of(entry) for entry in triple]
+        none, tiny, _ = sorted(weights)
+        if none or not tiny or tiny * WARM_WHOLE != sum(weights):
+            return None
+        led += weights[0]
+        found.add((_ROLES[weights.index(max(weights))], _ROLES[weights.index(tiny)]))
+    if len(found) != 1 or led != with_user:
+        return None
+    ((lead, warm),) = found
+    stage = RouteStage.ENTERING if lead is Warm.USER else RouteStage.SPLIT
+    return Form(stage, Fraction(lead is Warm.CANARY), proper=True, warm=warm)
 
 
 def _signature(entry: Mapping[str, Any]) -> Json:
@@ -143,7 +176,7 @@ def _signature(entry: Mapping[str, Any]) -> Json:
     return {key: value for key, value in entry.items() if key not in {"name", "weight"}}
 
 
-def written(original: Sequence[Json], names: Names, *, stage: RouteStage, weight: int) -> Backends:
+def written(original: Sequence[Json], names: Names, *, stage: RouteStage, weight: int, warm: Warm | None = None) -> Backends:
     """Return the backends of a rule in the form of a stage.
 
     Args:
@@ -151,40 +184,72 @@ def written(original: Sequence[Json], names: Names, *, stage: RouteStage, weight
         names: the names of the Services.
         stage: the stage.
         weight: the canary's share of the user's weight in percent; matters at SPLIT only.
+        warm: whose entries get one in ten thousand, where another's get all the rest; None for nobody's. Where the rule's other
+            weights leave no room for that, nobody's do.
     """
     if stage is RouteStage.USER:
         return list(original)
+    warm = warm if warm is not None and has_room(original, names) else None
     split = stage is not RouteStage.ENTERING
-    factor, totals = _weights(original, names, weight) if split else (1, iter(()))
+    unit = WARM_WHOLE if warm is not None else 100 // math.gcd(weight, 100)
+    factor, totals = _weights(original, names, unit) if split or warm is not None else (1, iter(()))
     backends: Backends = []
     for entry in original:
         if names.whose(entry) is not Whose.USER:
             backends.append(_weighted(entry, factor))
         elif not weight_of(entry):
             backends.append(entry)
+        elif not split and warm is None:
+            backends += [entry, *({**entry, "name": name, "weight": 0} for name in (names.stable, names.canary))]
         else:
-            total = next(totals) if split else 0
-            backends.append({**entry, "weight": 0} if split else entry)
-            canary = total * weight // 100
-            backends.append({**entry, "name": names.stable, "weight": total - canary})
-            backends.append({**entry, "name": names.canary, "weight": canary})
+            parts = _parts(next(totals), stage, weight, warm)
+            backends += [
+                {**entry, "name": name, "weight": part}
+                for name, part in zip((names.service, names.stable, names.canary), parts, strict=True)
+            ]
     return backends
 
 
-def _weights(original: Sequence[Json], names: Names, weight: int) -> tuple[int, Iterator[int]]:
+def _parts(total: int, stage: RouteStage, weight: int, warm: Warm | None) -> tuple[int, int, int]:
+    """Return what the user's entry, stable's and the canary's get of a weight."""
+    if warm is None:
+        canary = total * weight // 100
+        return 0, total - canary, canary
+    lead = Warm.USER if stage is RouteStage.ENTERING else Warm.CANARY if weight == 100 else Warm.STABLE
+    tiny = total // WARM_WHOLE
+    user, stable, canary = (total - tiny if role is lead else tiny if role is warm else 0 for role in _ROLES)
+    return user, stable, canary
+
+
+def has_room(original: Sequence[Json], names: Names) -> bool:
+    """Whether each of the user's entries can give one in ten thousand, with weights that Gateway API allows and all shares kept."""
+    users, others = _own_weights(original, names)
+    alone = len(users) == 1 and not any(others)
+    return alone or _factor(users, WARM_WHOLE) * max([*users, *others, 1]) <= MAX_WEIGHT
+
+
+def _own_weights(original: Sequence[Json], names: Names) -> tuple[list[int], list[int]]:
+    """Return the weights of the user's entries that have some, and those of all others."""
+    users = [weight_of(entry) for entry in original if names.whose(entry) is Whose.USER and weight_of(entry)]
+    return users, [weight_of(entry) for entry in original if names.whose(entry) is not Whose.USER]
+
+
+def _factor(users: Iterable[int], unit: int) -> int:
+    return math.lcm(*(unit // math.gcd(own, unit) for own in users))
+
+
+def _weights(original: Sequence[Json], names: Names, unit: int) -> tuple[int, Iterator[int]]:
     """Return the factor for all weights of the rule, and for each entry of the user's what its pair has together.
 
-    The factor is the smallest that lets each pair be split exactly into whole numbers, so that every other backend keeps its
-    share. Where it would take a weight beyond what Gateway API allows, the greatest factor that does not is taken and the
+    The factor is the smallest that lets each pair be split exactly into whole parts of a unit, so that every other backend keeps
+    its share. Where it would take a weight beyond what Gateway API allows, the greatest factor that does not is taken and the
     pair's sum is rounded to the next number that can be split: the canary's share stays exact, the others' move by less than
     one percent of the user's share.
     """
-    users = [weight_of(entry) for entry in original if names.whose(entry) is Whose.USER and weight_of(entry)]
-    others = [weight_of(entry) for entry in original if names.whose(entry) is not Whose.USER]
+    users, others = _own_weights(original, names)
     if len(users) == 1 and not any(others):
-        return 1, iter([WHOLE])
-    unit = 100 // math.gcd(weight, 100)
-    factor = math.lcm(*(unit // math.gcd(own, unit) for own in users))
+        return 1, iter([max(unit, WHOLE)])
+    factor = _factor(users, unit)
     most = max([*users, *others, 1])
     if factor * most <= MAX_WEIGHT:
         return factor, iter([own * factor for own in users])
@@ -210,12 +275,13 @@ def original_of(backends: Sequence[Json], names: Names, recalled: Callable[[], S
         recalled: earlier readings of this rule and of others of its route, the likeliest first; called where they are needed.
     """
     form = form_of(backends, names)
-    if form is None or (form.stage is not RouteStage.SPLIT and not _carried_by_a_pair(backends, names)):
+    moved = form is not None and (form.stage is RouteStage.SPLIT or form.warm is not None)
+    if form is None or not (moved or _carried_by_a_pair(backends, names)):
         return [entry for entry in backends if names.whose(entry) not in {Whose.STABLE, Whose.CANARY}]
     known, percent = recalled(), form.share * 100
     if percent.denominator == 1:
         for candidate in known:
-            if written(candidate, names, stage=form.stage, weight=percent.numerator) == list(backends):
+            if written(candidate, names, stage=form.stage, weight=percent.numerator, warm=form.warm) == list(backends):
                 return candidate
     whole, users = joined(backends, names)
     like = [candidate for candidate in known if _users_like(candidate, users, names)]

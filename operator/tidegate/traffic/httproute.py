@@ -17,8 +17,8 @@ from typing import Any
 
 from tidegate.api.base import plain
 from tidegate.api.originals import OriginalRule
-from tidegate.engine.snapshot import RouteStage, RouteView
-from tidegate.traffic.backends import MAX_BACKENDS, Backends, Form, Json, Names, Whose, form_of, original_of, written
+from tidegate.engine.snapshot import RouteStage, RouteView, Warm
+from tidegate.traffic.backends import MAX_BACKENDS, Backends, Form, Json, Names, Whose, form_of, has_room, original_of, written
 from tidegate.traffic.notes import note, read, recall
 from tidegate.traffic.traces import marked
 
@@ -26,6 +26,9 @@ MESSAGE_LIMIT = 500
 """Characters of a router's words that are passed on."""
 ORIGINAL_LIMIT = 8192
 """Characters of one rule's backends that the status of a Release can hold."""
+LEAVE_OUT_FILTERED = frozenset({"gateway.envoyproxy.io/gatewayclass-controller"})
+"""Controllers whose data planes leave out backends of weight 0 where a backendRef has filters: Envoy Gateway makes a cluster of
+each then. It always does with EnvoyProxy.spec.mergeBackends, which is not seen here."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ def observe(
     namespace: str,
     service: str,
     known: Sequence[OriginalRule] = (),
+    warm_weights: Mapping[str, bool] | None = None,
 ) -> RouteView:
     """Return what the engine sees of an HTTPRoute; `since` is left to the caller, who knows the time.
 
@@ -63,6 +67,8 @@ def observe(
         namespace: its namespace.
         service: name of the user's Service.
         known: what was noted of rules earlier, of this route and of others.
+        warm_weights: of which controllers the data planes leave out backends of weight 0, by the controllers' names; of those that
+            are not named, what is known counts (see `leaves_out`).
 
     Returns:
         The view. Its `originals` are complete: one for each rule that is a concern of ours, under its present index. If rules
@@ -81,15 +87,13 @@ def observe(
     return RouteView(
         name=name,
         stage=stage,
-        uniform=all(form.proper for form in forms) and len({(form.stage, form.share) for form in forms}) == 1,
+        uniform=_are_alike(forms),
         weight=float(max(form.share for form in forms) * 100),
+        warm=next((form.warm for form in forms if form.warm is not None), None),
+        warms=leaves_out(route, originals.values(), warm_weights or {}) and all(has_room(one, names) for one in originals.values()),
         accepted=accepted,
         trouble=trouble or _unfit(originals, names),
-        originals=tuple(
-            OriginalRule(route=name, rule=index, backend_refs=text)
-            for index, original in originals.items()
-            if len(text := note(original)) <= ORIGINAL_LIMIT
-        ),
+        originals=tuple(_noted(name, originals)),
         traces=stage is RouteStage.USER and marked(route) and not _shifted(route),
         ports=frozenset(_ports(route, names)),
         silent=said.silent,
@@ -98,8 +102,24 @@ def observe(
     )
 
 
+def _are_alike(forms: Sequence[Form]) -> bool:
+    return all(form.proper for form in forms) and len({(form.stage, form.share, form.warm) for form in forms}) == 1
+
+
+def _noted(name: str, originals: Mapping[int, Backends]) -> Iterator[OriginalRule]:
+    for index, original in originals.items():
+        if len(text := note(original)) <= ORIGINAL_LIMIT:
+            yield OriginalRule(route=name, rule=index, backend_refs=text)
+
+
 def render(
-    route: Mapping[str, Any], *, stage: RouteStage, weight: int, originals: Sequence[OriginalRule], service: str
+    route: Mapping[str, Any],
+    *,
+    stage: RouteStage,
+    weight: int,
+    originals: Sequence[OriginalRule],
+    service: str,
+    warm: Warm | None = None,
 ) -> list[Json] | None:
     """Return the JSON patch that brings every rule that is a concern of ours to a stage; None where nothing changes.
 
@@ -111,12 +131,13 @@ def render(
         weight: the canary's share in percent, 0 to 100; matters at SPLIT only.
         originals: what was noted of the rules; what the user has written since goes first.
         service: name of the user's Service.
+        warm: whose backend gets next to nothing beside the one that has all the rest; None for nobody's.
     """
     metadata = route["metadata"]
     names = Names(metadata["namespace"], service)
     changes: list[Json] = []
     for index, backends, original in _originals(route, names, originals):
-        wanted = written(original, names, stage=stage, weight=weight)
+        wanted = written(original, names, stage=stage, weight=weight, warm=warm)
         if wanted != backends:
             changes.append({"op": "replace", "path": f"/spec/rules/{index}/backendRefs", "value": wanted})
     if not changes:
@@ -174,6 +195,25 @@ def _unfit(originals: Mapping[int, Backends], names: Names) -> str:
         if len(note(original)) > ORIGINAL_LIMIT:
             return f"the backends of rule {index} are longer than the {ORIGINAL_LIMIT} characters that can be remembered"
     return ""
+
+
+def leaves_out(route: Mapping[str, Any], originals: Iterable[Backends], told: Mapping[str, bool]) -> bool:
+    """Whether the data plane of a parent leaves out backends of weight 0, by what was told and what is known.
+
+    It is asked of whoever has ever spoken of a present parent: what speaks of the present generation only would forget it with each
+    write.
+
+    Args:
+        route: the raw object.
+        originals: the backends of its rules as the user wrote them.
+        told: what the operator's configuration says of controllers, by their names.
+    """
+    spec, parents = route.get("spec") or {}, (route.get("status") or {}).get("parents") or ()
+    namespace = route["metadata"]["namespace"]
+    wanted = {_parent_key(reference, namespace) for reference in spec.get("parentRefs") or ()}
+    names = {str(one.get("controllerName")) for one in parents if _parent_key(one["parentRef"], namespace) in wanted}
+    filtered = any(entry.get("filters") for backends in originals for entry in backends)
+    return any(told.get(name, filtered and name in LEAVE_OUT_FILTERED) for name in names)
 
 
 def acceptance(route: Mapping[str, Any]) -> Acceptance:

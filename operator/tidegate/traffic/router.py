@@ -50,9 +50,16 @@ class Router(Protocol):
 
 
 class HTTPRouteRouter:
-    """HTTPRoutes of Gateway API v1."""
+    """HTTPRoutes of Gateway API v1.
+
+    Args:
+        warm_weights: of which controllers the data planes leave out backends of weight 0, by the controllers' names.
+    """
 
     resource = HTTP_ROUTES
+
+    def __init__(self, warm_weights: Mapping[str, bool] | None = None) -> None:
+        self._warm_weights = warm_weights or {}
 
     def observe(
         self,
@@ -64,7 +71,8 @@ class HTTPRouteRouter:
         known: Sequence[OriginalRule] = (),
     ) -> RouteView:
         """Return what the engine sees of an HTTPRoute (see `httproute.observe`)."""
-        return httproute.observe(route, name=name, namespace=namespace, service=service, known=known)
+        told = self._warm_weights
+        return httproute.observe(route, name=name, namespace=namespace, service=service, known=known, warm_weights=told)
 
     async def shift(self, action: ShiftRoute, *, route: Json, service: str, cluster: Cluster) -> bool:
         """Bring an HTTPRoute to a stage, and return whether anything was written.
@@ -101,7 +109,8 @@ class HTTPRouteRouter:
 
 
 async def _send(action: ShiftRoute, route: Json, service: str, path: str, cluster: Cluster) -> Json | None:
-    patch = httproute.render(route, stage=action.stage, weight=action.weight, originals=action.originals, service=service)
+    stage, weight, warm = action.stage, action.weight, action.warm
+    patch = httproute.render(route, stage=stage, weight=weight, warm=warm, originals=action.originals, service=service)
     return await cluster.json_patch(path, patch) if patch else None
 
 

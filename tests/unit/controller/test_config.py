@@ -199,6 +199,15 @@ def test_delays_of_data_planes(tmp_path):
     assert config.load(path).delays == {"example.com/gateway": 30, "traefik.io/gateway-controller": 0.5}
 
 
+def test_data_planes_that_leave_out_backends_of_weight_0(tmp_path):
+    """They are told by the names of their controllers, or told not to be."""
+    path = tmp_path / "config.yaml"
+    path.write_text("warmWeights: {example.com/gateway: true, gateway.envoyproxy.io/gatewayclass-controller: false}")
+
+    found = {"example.com/gateway": True, "gateway.envoyproxy.io/gatewayclass-controller": False}
+    assert (config.Config().warm_weights, config.load(path).warm_weights) == ({}, found)
+
+
 @pytest.mark.parametrize("timeout", ["0s", "50ms", "2m"])
 def test_timeouts_have_bounds(problem, timeout):
     """Neither never nor for ever."""

@@ -14,7 +14,7 @@ from tidegate.api.status import ReleaseStatus, RevisionStatus
 from tidegate.controller.gather import Gatherer, Surroundings
 from tidegate.controller.questions import Answers
 from tidegate.controller.stored import stored_status
-from tidegate.engine.snapshot import Owner, RouteStage, ServiceView, Snapshot, Verb
+from tidegate.engine.snapshot import Owner, RouteStage, RouteView, ServiceView, Snapshot, Verb, Warm
 from tidegate.runtime.errors import Terminal
 from tidegate.traffic.router import HTTPRouteRouter
 from unit.controller import objects
@@ -284,6 +284,27 @@ async def test_route_is_in_force_when_its_data_plane_has_it(stage: Stage) -> Non
     stage.gatherer = Gatherer(stage.store, HTTPRouteRouter(), clock=stage.clock, warm_up=1.5, delays={"x": 2.5})
 
     assert snapshot(stage).routes[0].since == NOW + timedelta(seconds=2.5)
+
+
+async def test_a_warm_backend_makes_another_form(stage: Stage) -> None:
+    """Given a route that is split, when a backend is made warm, then it counts as seen from then on, at the same weight."""
+    stage.adopted()
+    path = f"/apis/gateway.networking.k8s.io/v1/namespaces/{NAMESPACE}/httproutes/{NAME}"
+    stored = stage.api.objects[path]
+
+    def with_weights(*weights: int) -> RouteView:
+        names = (NAME, f"{NAME}-stable", f"{NAME}-canary")
+        backends = [{"name": name, "port": 80, "weight": weight} for name, weight in zip(names, weights, strict=True)]
+        stage.add({**stage.api.objects[path], "spec": {**stored["spec"], "rules": [{"backendRefs": backends}]}})
+        return snapshot(stage, now=NOW).routes[0]
+
+    split = with_weights(0, 10_000, 0)
+    stage.clock.advance(2)
+    warm = with_weights(0, 9_999, 1)
+
+    assert (None, Warm.CANARY) == (split.warm, warm.warm)
+    assert split.weight == warm.weight == 0
+    assert split.since == warm.since == NOW
 
 
 async def test_route_of_two_services_has_a_form_for_each(stage: Stage) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 import tidegate.engine
-from simulation.cluster import STRANGER, USER, Template
+from simulation.cluster import CANARY, STABLE, STRANGER, USER, Template
 from simulation.policies import at_weight, condition, events, finish, gate, idle, policy, reach, step
-from simulation.views import stage_of
+from simulation.views import warm_of
 from simulation.world import World
 from tidegate.api.names import Cause, Phase, Reason
 from tidegate.engine.plan import Adopt, Hold, PinService, Scale, SetImages, TakeOver
-from tidegate.engine.snapshot import Blocker, Owner, RouteStage
+from tidegate.engine.snapshot import Blocker, Owner
 from tidegate.engine.waits import Bound, Wait
 
 ENGINE = Path(tidegate.engine.__file__).parent
@@ -200,6 +200,17 @@ def pods_that_do_not_start() -> World:
     return world
 
 
+@of(Wait.WARMED)
+def a_parent_that_never_speaks_again_while_a_backend_is_warm() -> World:
+    world = idle(policy(*STEPS))
+    world.cluster.warms = True
+    world.apply("v2")
+    assert world.crank(30, until=lambda: warm_of(world.cluster.routes["web"].backends) == (STABLE, CANARY))
+    world.cluster.router_works = False
+    world.crank(20)
+    return world
+
+
 @of(Wait.LOSS_EXPLAINED)
 def pods_that_crash() -> World:
     world = at_weight(50, policy(*LONG))
@@ -374,6 +385,15 @@ def a_router_that_goes_away_amid_the_promotion() -> World:
     return world
 
 
+@of(Wait.STABLE_DRAINED)
+def requests_of_stable_that_was_warm() -> World:
+    world = idle(policy(step(100), bake="3s"))
+    world.cluster.warms = True
+    world.apply("v2")
+    finish(world)
+    return world
+
+
 @of(Wait.SERVICE_PINNED)
 def a_pin_that_is_refused() -> World:
     world = idle(policy(step(100), bake="3s"), pin=True)
@@ -534,64 +554,3 @@ def test_no_rule_waits_for_anything_else():
 def is_call_of(node: ast.AST, method: str) -> bool:
     """Tell whether a node calls a method of that name."""
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method
-
-
-def test_preparation_that_nobody_ends_is_over_in_time():
-    """Given a parent whose controller never says a word, the deadline takes the rollout back, names it, and a retry is offered."""
-    world = a_parent_that_never_speaks()
-    finish(world, Phase.ROLLED_BACK, seconds=120)
-
-    message = world.status.message
-    assert "its route was not in force within 1m; it waited for Gateway internal to accept HTTPRoute web" in message
-    assert "this is no verdict on it: annotate the Release with tidegate.dev/request=retry/<id>" in message
-    assert stage_of(world.cluster.routes["web"].backends) is RouteStage.USER
-
-    world.cluster.routes["web"].mute = ""
-    world.ask("retry/1")
-    reach(world, 50)
-
-
-def test_preparation_waits_on_where_the_policy_says_so():
-    """With onDeadline Wait it is told once, in a Warning, and ends as soon as the parent speaks."""
-    world = idle(policy(*STEPS, onDeadline="Wait"))
-    world.cluster.routes["web"].mute = MUTE
-    world.apply("v2")
-    world.crank(200)
-
-    told = events(world, "ProgressDeadlineExceeded")
-    why = "its route was not in force within 1m; it waited for Gateway internal to accept HTTPRoute web"
-    assert told == [f"v2 waits on at 0%, as onDeadline says: {why}"]
-    assert "to accept HTTPRoute web; progressDeadline (1m) has passed, and onDeadline is Wait" in world.status.message
-
-    world.cluster.routes["web"].mute = ""
-    reach(world, 50)
-    assert world.status.rollout.route_awaited is None
-
-
-@pytest.mark.parametrize("what", ["paused", "called"])
-def test_time_of_people_does_not_count(what: str):
-    """A pause, or what only a person can mend, is not held against the route: its time is counted from when that is over."""
-    world = a_parent_that_never_speaks()
-    if what == "paused":
-        world.ask("pause/1")
-    else:
-        world.blockers = (Blocker(Reason.NO_PERMISSION, "list pods: forbidden"),)
-    world.crank(90)
-    world.blockers = ()
-    if what == "paused":
-        world.ask("resume/2")
-    world.crank(50)
-    assert world.status.phase is Phase.PROGRESSING
-
-    world.crank(15)
-    assert events(world, "RollingBack")
-
-
-def test_time_without_an_operator_does_not_count():
-    """Part of what a route waits for is the operator's to do, so one that starts gives it the whole time."""
-    world = a_parent_that_never_speaks()
-    world.die()
-    world.cluster.now += 500
-    world.crank(50)
-
-    assert world.status.phase is Phase.PROGRESSING

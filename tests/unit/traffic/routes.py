@@ -8,7 +8,7 @@ from typing import Any
 import jsonpatch
 
 from tidegate.api.originals import OriginalRule
-from tidegate.engine.snapshot import RouteStage, RouteView
+from tidegate.engine.snapshot import RouteStage, RouteView, Warm
 from tidegate.traffic.httproute import observe, render
 
 Json = dict[str, Any]
@@ -52,10 +52,12 @@ def seen(obj: Json | None, known: tuple[OriginalRule, ...] = ()) -> RouteView:
     return observe(obj, name="checkout", namespace="shop", service="checkout", known=known)
 
 
-def shifted(obj: Json, stage: RouteStage, weight: int = 0, known: tuple[OriginalRule, ...] | None = None) -> Json:
+def shifted(
+    obj: Json, stage: RouteStage, weight: int = 0, known: tuple[OriginalRule, ...] | None = None, warm: Warm | None = None
+) -> Json:
     """The route after the patch that brings it to a stage, with what was noted of it, or with nothing."""
     noted = seen(obj).originals if known is None else known
-    patch = render(obj, stage=stage, weight=weight, originals=noted, service="checkout")
+    patch = render(obj, stage=stage, weight=weight, warm=warm, originals=noted, service="checkout")
     return copy.deepcopy(obj) if patch is None else jsonpatch.apply_patch(obj, patch)
 
 

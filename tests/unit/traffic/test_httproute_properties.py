@@ -8,10 +8,11 @@ from fractions import Fraction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tidegate.engine.snapshot import RouteStage
-from tidegate.traffic.backends import MAX_WEIGHT
+from tidegate.engine.snapshot import RouteStage, Warm
+from tidegate.traffic.backends import MAX_WEIGHT, Names, has_room
 from unit.traffic.routes import Json, backend, route, rule, seen, shifted
 
+NAMES = Names("shop", "checkout")
 unhurried = settings(suppress_health_check=[HealthCheck.too_slow])
 HEADER = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "x", "value": "y"}]}}
 SHIFTED = [RouteStage.ENTERING, RouteStage.SPLIT]
@@ -21,6 +22,17 @@ ports = st.sampled_from([80, 8080])
 filters = st.sampled_from([{}, {"filters": [HEADER]}])
 percentages = st.integers(0, 100)
 stages = st.sampled_from(list(RouteStage))
+warm_forms = st.sampled_from(
+    [
+        (RouteStage.ENTERING, 0, Warm.STABLE),
+        (RouteStage.ENTERING, 0, Warm.CANARY),
+        (RouteStage.SPLIT, 0, Warm.USER),
+        (RouteStage.SPLIT, 0, Warm.CANARY),
+        (RouteStage.SPLIT, 100, Warm.USER),
+        (RouteStage.SPLIT, 100, Warm.STABLE),
+    ]
+)
+forms = st.one_of(warm_forms, st.tuples(stages, percentages, st.none()))
 
 
 @st.composite
@@ -49,18 +61,23 @@ def near_the_limit(obj: Json, index: int) -> bool:
     return any(entry.get("weight", 1) * 100 > MAX_WEIGHT for entry in obj["spec"]["rules"][index]["backendRefs"])
 
 
+def concerns(one: Json) -> bool:
+    """Whether a rule of the user's gives weight to their Service."""
+    return any(entry["name"] == "checkout" and entry.get("weight", 1) for entry in one["backendRefs"])
+
+
 def share(obj: Json, index: int, *names: str) -> Fraction:
     found = [(entry["name"], entry.get("weight", 1)) for entry in obj["spec"]["rules"][index]["backendRefs"]]
     return Fraction(sum(weight for name, weight in found if name in names), sum(weight for _, weight in found) or 1)
 
 
 @unhurried
-@given(routes(), st.lists(st.tuples(stages, percentages), min_size=1, max_size=4))
-def test_after_any_way_the_user_has_what_the_user_wrote(before: Json, way: list[tuple[RouteStage, int]]):
+@given(routes(), st.lists(forms, min_size=1, max_size=4))
+def test_after_any_way_the_user_has_what_the_user_wrote(before: Json, way: list[tuple[RouteStage, int, Warm | None]]):
     """However a route was shifted, putting it back gives exactly what was there."""
     known, obj = seen(before).originals, before
-    for stage, weight in way:
-        obj = shifted(obj, stage, weight, known)
+    for stage, weight, warm in way:
+        obj = shifted(obj, stage, weight, known, warm)
 
     assert shifted(obj, RouteStage.USER, 0, known) == before
 
@@ -76,6 +93,43 @@ def test_what_was_written_is_what_is_seen(before: Json, stage: RouteStage, weigh
     assert (view.stage, view.uniform) == (stage, True)
     assert view.weight == (0 if stage is RouteStage.ENTERING else weight)
     assert view.originals == known
+
+
+@unhurried
+@given(routes(), warm_forms)
+def test_a_warm_form_is_seen_as_what_was_written(before: Json, form: tuple[RouteStage, int, Warm]):
+    """A warm form is seen as one, with the weight of the one that has all the rest; where a rule has no room, as the plain one."""
+    stage, weight, warm = form
+    known = seen(before).originals
+    roomy = all(has_room(rule["backendRefs"], NAMES) for rule in before["spec"]["rules"] if concerns(rule))
+
+    after = shifted(before, stage, weight, known, warm)
+
+    view = seen(after, known)
+    assert (view.stage, view.weight, view.originals) == (stage, weight, known)
+    if roomy:
+        assert (view.warm, view.uniform) == (warm, True)
+    for index, rule_after in enumerate(after["spec"]["rules"]):
+        was, now = (share(obj, index, "payment", "legacy") for obj in (before, after))
+        assert now == was or not has_room(before["spec"]["rules"][index]["backendRefs"], NAMES)
+        assert all(0 <= entry.get("weight", 1) <= MAX_WEIGHT for entry in rule_after["backendRefs"])
+
+
+@unhurried
+@given(routes(), warm_forms)
+def test_what_is_warm_has_next_to_nothing(before: Json, form: tuple[RouteStage, int, Warm]):
+    """It has one in ten thousand of what the user's Service had, or nothing where a rule has no room; the third one has nothing."""
+    stage, weight, warm = form
+    after = shifted(before, stage, weight, None, warm)
+
+    of = {Warm.USER: "checkout", Warm.STABLE: "checkout-stable", Warm.CANARY: "checkout-canary"}
+    for index, original in enumerate(before["spec"]["rules"]):
+        if not concerns(original):
+            continue
+        mine = share(after, index, *of.values())
+        expected = mine / 10_000 if has_room(original["backendRefs"], NAMES) else 0
+        assert share(after, index, of[warm]) == expected
+        assert min(share(after, index, name) for name in of.values()) == 0
 
 
 @unhurried
@@ -138,10 +192,11 @@ def test_nothing_gets_weight_by_entering(before: Json):
 
 
 @unhurried
-@given(routes(), st.sampled_from(SHIFTED), percentages)
-def test_without_memory_shares_come_back(before: Json, stage: RouteStage, weight: int):
+@given(routes(), st.one_of(warm_forms, st.tuples(st.sampled_from(SHIFTED), percentages, st.none())))
+def test_without_memory_shares_come_back(before: Json, form: tuple[RouteStage, int, Warm | None]):
     """Even if what was noted is lost, the user's Service and the others get the shares that they had."""
-    after = shifted(shifted(before, stage, weight), RouteStage.USER, 0, ())
+    stage, weight, warm = form
+    after = shifted(shifted(before, stage, weight, None, warm), RouteStage.USER, 0, ())
 
     for index in range(len(before["spec"]["rules"])):
         was, now = (share(obj, index, "checkout") for obj in (before, after))
