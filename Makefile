@@ -12,7 +12,7 @@ WORKERS ?= 4
 
 SIMULATED := --policy examples/policy-seed.yaml --fault 5 --onset 30m --runs 10
 
-.PHONY: help sbom simulate demo demo-programs test lint types layers unit cluster-tests audit fuzz crds image-check bench soak bench-handover bench-large bench-judge bench-batching bench-budgets bench-fairness faults field autoscaler lock clean
+.PHONY: help sbom simulate demo demo-programs test lint types layers unit cluster-tests audit fuzz crds messages image-check bench soak bench-handover bench-large bench-judge bench-batching bench-budgets bench-fairness faults field autoscaler lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -74,6 +74,9 @@ fuzz: $(READY) ## The fuzz tests with a hundred times as many examples, the simu
 crds: $(READY) ## Write crds/ and docs/reference.md from the models
 	$(BIN)/python -m tidegate.api.crds crds charts/tidegate/files/crds
 	$(BIN)/python -m tidegate.api.reference docs/reference.md
+
+messages: $(READY) ## Write the catalogue of all sentences that users see, tests/messages/*.txt, to be read as a diff
+	PYTHONPATH=operator:tests $(BIN)/python -m messages
 
 image-check: $(READY) ## Run the Dockerfile's own commands in clean folders
 	TIDEGATE_IMAGE_CHECK=1 $(BIN)/pytest tests/api/test_image.py

@@ -134,6 +134,8 @@ class World:
         self.last: Pass | None = None
         self.words: dict[Wait, str] = {}
         """All that people were told that the Release waits for."""
+        self.told: dict[str, ReleaseStatus] = {}
+        """The status that people read, by its sentence: the first of each."""
         self.after_write: Callable[[str], None] = lambda _: None
         self.refused: tuple[type[Action], ...] = ()
         """Writes that the API server refuses."""
@@ -255,6 +257,7 @@ class World:
             plan = decide(snapshot, at(self.now))
         self.last = made = Pass(snapshot, plan)
         self.words |= {waiting.wait: waiting.words for waiting in plan.waits[:1]}
+        self.told.setdefault(plan.status.message, plan.status)
         lost = plan.status.rollout.lost if plan.status.rollout is not None else None
         found = {Inquiry.PODS} if lost is not None and lost.unexplained > 0 else set()
         asked = plan.inquiries & {Inquiry.ENDPOINTS}

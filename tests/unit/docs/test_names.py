@@ -139,7 +139,9 @@ def test_every_command_and_option_is_listed() -> None:
     text = text_of("docs/operations.md") + text_of("docs/cli.md")
     group: Any = typer.main.get_command(app)
     missing = []
-    for name, command in group.commands.items():
+    context = group.make_context("tidegate", [], resilient_parsing=True)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         missing += [] if f"`tidegate {name}`" in text else [name]
         options = [option for parameter in command.params for option in parameter.opts if option.startswith("--")]
         missing += [f"{name} {option}" for option in options if option != "--help" and f"`{option}`" not in text]

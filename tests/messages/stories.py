@@ -1,0 +1,425 @@
+"""Stories in which an operator tells what there is to be told: what the waits do not come across already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from simulation.cluster import USER, Template
+from simulation.policies import at_weight, finish, gate, idle, policy, reach, step
+from simulation.views import Said, at
+from simulation.world import World
+from tidegate.api.names import Phase, Reason
+from tidegate.engine.decide import decide
+from tidegate.engine.plan import Adopt
+from tidegate.engine.snapshot import AutoscalerView, Blocker, Owner, PodTrouble
+from tidegate.judge.reading import Around, Reading, Tally
+
+LONG = (step(10, "1h"), step(100))
+COUNTED: dict[str, Any] = {
+    "name": "errors",
+    "metric": {"preset": {"source": "Envoy", "measure": "ErrorRate"}},
+    "versusStable": {"maxIncrease": {"points": 1}},
+    "interval": "2s",
+}
+STORIES: list[Callable[[], World | list[World]]] = []
+
+
+def story(told: Callable[[], World | list[World]]) -> Callable[[], World | list[World]]:
+    STORIES.append(told)
+    return told
+
+
+def breached(on_breach: str, seconds: float = 20, **more: Any) -> World:
+    """v2 has 10% of the traffic, and its gate is beyond the limit from now on."""
+    world = at_weight(10, policy(step(10, "5s"), step(100, "20s"), gates=(gate(onBreach=on_breach, **more),)))
+    world.quality["errors"] = 0.5
+    world.crank(seconds)
+    return world
+
+
+# Rollouts that end as they should, or not.
+
+
+@story
+def a_rollout_by_all_its_steps() -> World:
+    world = idle(policy(step(0, "2s", replicas=1), step(10, "2s"), step(100), gates=(gate(),)))
+    world.apply("v2")
+    finish(world)
+    return world
+
+
+@story
+def a_rollout_without_a_route() -> World:
+    world = idle(policy(step(100), bake="3s"), routes=())
+    world.apply("v2")
+    finish(world)
+    return world
+
+
+@story
+def a_breach_that_rolls_back() -> World:
+    return breached("Rollback")
+
+
+@story
+def a_breach_that_pauses_and_a_person_who_resumes() -> World:
+    world = breached("Pause", ask=["payments", "sre"])
+    world.quality.clear()
+    world.ask("resume/1")
+    world.crank(2)
+    return world
+
+
+@story
+def breaches_that_roll_nothing_back() -> list[World]:
+    return [breached("Warn"), breached("Rollback", dryRun=True), breached("Hold")]
+
+
+@story
+def a_gate_without_data() -> World:
+    world = at_weight(10, policy(step(10, "2s"), step(100), gates=(gate(onNoData={"then": "Fail", "after": "20s"}),)))
+    world.quality["errors"] = None
+    world.crank(40)
+    return world
+
+
+@story
+def a_gate_whose_prometheus_is_away() -> World:
+    world = at_weight(10, policy(step(10, "2s"), step(100), gates=(gate(onNoData={"then": "Hold"}),)))
+    world.prometheus_trouble = "Prometheus connection default: no answer from http://prometheus:9090 within 5s"
+    world.crank(140)
+    return world
+
+
+@story
+def a_score_that_warns_and_one_that_fails() -> World:
+    gates = (gate("errors", failureLimit=2, of=2, weight=3), gate("latency", failureLimit=2, of=2, weight=1))
+    world = at_weight(10, policy(step(10, "4s"), step(100, "30s"), gates=gates, scoring={"pass": 90, "warn": 70}))
+    world.quality["latency"] = 0.5
+    world.crank(20)
+    world.quality["errors"] = 0.5
+    world.crank(20)
+    return world
+
+
+@story
+def pods_that_never_start() -> World:
+    world = idle(policy(*LONG))
+    world.cluster.start_up["v2"] = None
+    world.pods_say = Said(
+        trouble='pod checkout-v2-1: container app keeps exiting (CrashLoopBackOff), last exit code 1: "no such file"'
+    )
+    world.apply("v2")
+    finish(world, Phase.ROLLED_BACK)
+    return world
+
+
+@story
+def a_deadline_that_only_warns() -> World:
+    world = idle(policy(*LONG, onDeadline="Wait"))
+    world.cluster.start_up["v2"] = None
+    world.apply("v2")
+    world.crank(90)
+    return world
+
+
+@story
+def a_router_that_refuses() -> World:
+    world = idle(policy(*LONG))
+    world.apply("v2")
+    assert world.crank(30, until=lambda: world.status.weight == 10)
+    world.cluster.routes["web"].trouble = "Gateway edge: Accepted is False (NoMatchingParent): no listener takes it"
+    world.crank(90)
+    return world
+
+
+@story
+def pods_that_are_lost_twice() -> World:
+    world = at_weight(100, policy(step(10), step(100), bake="1h"))
+    world.crash("v2")
+    world.crank(0.5)
+    reach(world, 100)
+    world.crash("v2", pods=2)
+    world.crank(3)
+    world.crash("v2")
+    finish(world, Phase.ROLLED_BACK)
+    return world
+
+
+@story
+def pods_that_are_evicted() -> World:
+    world = at_weight(100, policy(step(10), step(100), bake="1h"))
+    world.evict("v2")
+    world.crank(5)
+    return world
+
+
+@story
+def a_split_that_does_harm() -> World:
+    world = idle(policy(step(10, "60s"), step(100), gates=(COUNTED,), bake="5s"))
+    world.apply("v2")
+    assert world.crank(60, until=lambda: world.status.weight == 10)
+    around = Around(
+        Tally(3000, 0), Tally(600, 0), Tally(100, 97), since=world.status.rollout.split_at, seconds=10, seconds_before=300
+    )
+    world.readings.append(Reading(gate="errors/split", revision=world.status.candidate.revision, at=at(world.now), around=around))
+    world.crank(60)
+    return world
+
+
+# People and their tools.
+
+
+@story
+def requests_that_are_carried_out() -> World:
+    world = at_weight(10, policy(*LONG))
+    for request in ("pause/1", "resume/2", "rollback-and-hold/3"):
+        world.ask(request)
+        world.crank(2)
+    finish(world, Phase.ROLLED_BACK)
+    for request in ("resume/4", "retry/5"):
+        world.ask(request)
+        world.crank(2)
+    reach(world, 10)
+    world.ask("promote/6")
+    finish(world)
+    return world
+
+
+@story
+def promotion_without_gates() -> World:
+    world = breached("Hold")
+    world.ask("promote/1")
+    world.crank(1)
+    finish(world)
+    return world
+
+
+@story
+def requests_that_are_refused() -> World:
+    world = idle(policy(*LONG))
+    for request in ("promote/1", "retry/2", "resume/3", "dance/4"):
+        world.ask(request)
+        world.crank(1)
+    world.apply("v2")
+    reach(world, 10)
+    for request in ("resume/5", "retry/6", "pause/7", "pause/8", "rollback/9", "pause/10"):
+        world.ask(request)
+        world.crank(0.5)
+    return world
+
+
+@story
+def another_version_comes() -> World:
+    world = at_weight(10, policy(*LONG))
+    world.apply("v3")
+    world.crank(20)
+    world.apply("v1")
+    finish(world)
+    return world
+
+
+@story
+def a_rejected_version_comes_again() -> World:
+    world = at_weight(10, policy(*LONG))
+    world.ask("rollback/1")
+    finish(world, Phase.ROLLED_BACK)
+    world.apply("v3")
+    reach(world, 10)
+    world.apply("v2")
+    finish(world, Phase.ROLLED_BACK)
+    return world
+
+
+@story
+def a_deployment_scaled_to_nothing_amid_a_rollout() -> World:
+    world = at_weight(10, policy(*LONG))
+    world.cluster.scale(0)
+    world.crank(60)
+    return world
+
+
+@story
+def a_deployment_that_goes_back_by_itself() -> World:
+    world = at_weight(100, policy(step(100), bake="3s"))
+    world.cluster.start_up["v2"] = None
+    assert world.crank(60, until=lambda: bool(world.cluster.owned(Owner.NOBODY)))
+    for rs in world.cluster.owned(Owner.NOBODY):
+        for pod in rs.pods:
+            pod.down = True
+    world.cluster.scale(8)
+    world.crank(60)
+    return world
+
+
+@story
+def a_version_that_was_rolled_out_without_tidegate() -> World:
+    world = idle(policy(*LONG))
+    world.apply("v2")
+    world.cluster.set_paused(False)
+    for _ in range(20):
+        world.cluster.now += 0.5
+        world.cluster.tick()
+    world.crank(10)
+    return world
+
+
+@story
+def a_restart() -> World:
+    world = idle(policy(*LONG))
+    world.apply("v1", "now")
+    finish(world)
+    return world
+
+
+@story
+def a_pause_while_nothing_is_on() -> World:
+    world = idle(policy(*LONG))
+    world.cluster.set_paused(True)
+    world.crank(5)
+    return world
+
+
+@story
+def a_release_that_is_deleted_amid_a_rollout() -> World:
+    world = at_weight(10, policy(*LONG))
+    world.delete()
+    world.crank(30, until=lambda: world.gone)
+    return world
+
+
+@story
+def a_release_that_is_deleted_after_a_rollback() -> World:
+    world = breached("Rollback", 60)
+    world.delete()
+    world.crank(30, until=lambda: world.gone)
+    return world
+
+
+@story
+def an_autoscaler_that_does_not_see_the_load() -> World:
+    world = at_weight(0, policy(step(0, "30s", replicas="100%"), step(100)))
+    world.autoscaler = lambda _: AutoscalerView("checkout", 5.3, 20, 0.1)
+    world.crank(5)
+    return world
+
+
+@story
+def a_limit_on_pods_of_a_step() -> World:
+    world = idle(policy(step(10, "5s", replicas="100%"), step(100)))
+    world.step_replicas_limit = 2
+    world.apply("v2")
+    world.crank(20)
+    return world
+
+
+# What is in the way.
+
+
+@story
+def things_that_are_missing() -> World:
+    world = idle(policy(*LONG))
+    world.policy = None
+    world.crank(2)
+    world.policy = idle(policy(*LONG)).policy
+    world.apply("v2")
+    world.blockers = (Blocker(Reason.NO_PERMISSION, "list pods in namespace shop: pods is forbidden"),)
+    world.crank(2)
+    world.blockers = ()
+    world.shared = True
+    world.crank(2)
+    world.shared, world.unfollowed = False, True
+    world.crank(2)
+    return world
+
+
+@story
+def a_new_release_before_its_objects() -> World:
+    world = World(policy(*LONG))
+    world.created, world.policy = world.now, None
+    world.crank(30)
+    return world
+
+
+@story
+def an_object_that_goes_amid_a_rollout() -> World:
+    world = at_weight(10, policy(*LONG))
+    del world.cluster.routes["web"]
+    world.crank(5)
+    return world
+
+
+@story
+def a_route_that_names_another_service() -> World:
+    world = idle(policy(*LONG))
+    world.cluster.routes["web"].put((("ledger", 1),), world.now)
+    world.apply("v2")
+    world.crank(5)
+    return world
+
+
+@story
+def traffic_that_is_taken_out() -> World:
+    world = at_weight(10, policy(*LONG))
+    world.traffic_gone = True
+    world.crank(5)
+    return world
+
+
+@story
+def a_service_that_leads_to_nobody() -> World:
+    world = World(policy(*LONG))
+    world.cluster.services[USER].version = "v1"
+    world.crank(80)
+    world.cluster.services[USER].version = "v2"
+    world.crank(5)
+    world.apply("v2")
+    world.crank(2)
+    reach(world, 10)
+    world.crank(5)
+    return world
+
+
+@story
+def stable_that_does_not_get_its_pods() -> World:
+    world = idle(policy(*LONG))
+    (rs,) = world.cluster.replica_sets.values()
+    rs.pods[0].down = True
+    world.crank(1)
+    seen = world.snapshot()
+    words = 'pod checkout-v1-1: container app: CreateContainerConfigError: configmap "settings" not found'
+    plan = decide(replace(seen, workload=replace(seen.workload, stable_trouble=PodTrouble(words))), at(world.now))
+    world.told[plan.status.message] = plan.status
+    world.notices += plan.notices
+    return world
+
+
+@story
+def a_deployment_that_is_resumed_before_its_adoption() -> World:
+    world = at_weight(10, policy(*LONG))
+    world.refused = (Adopt,)
+    world.resume()
+    world.crank(3)
+    return world
+
+
+@story
+def a_rejected_template_that_is_let_go() -> World:
+    world = breached("Rollback", 60)
+    world.cluster.set_paused(False)
+    world.operate()
+    return world
+
+
+@story
+def nothing_has_served_yet() -> World:
+    world = World(policy(*LONG))
+    world.cluster.start_up["bad"] = None
+    world.cluster.create_deployment(Template("bad"), 4)
+    world.cluster.replica_sets.clear()
+    world.crank(5)
+    world.delete()
+    world.crank(5)
+    return world
