@@ -228,7 +228,7 @@ async def test_traffic_that_changes_during_a_rollout_counts_afterwards(scene: Sc
         await scene.until(lambda status: status.get("weight") == 50 and bool((status.get("step") or {}).get("since")))
         path = RELEASES.path(scene.namespace, NAME)
         await scene.admin.merge_patch(path, {"spec": {"traffic": traffic}})
-        words = "spec.traffic has changed and counts once the routes are back"
+        words = "spec.traffic has changed and takes effect once the routes are restored"
         await scene.until(lambda status: words in status["message"])
         meanwhile = await scene.weights()
         await scene.admin.merge_patch(path, {"metadata": {"annotations": {"tidegate.dev/request": "rollback/1"}}})

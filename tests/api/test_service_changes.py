@@ -105,6 +105,6 @@ async def test_target_port_that_changes_with_the_version(scene: Scene) -> None:
 
     assert [8080, 9090] == targets
     assert {NAME: 0, f"{NAME}-stable": 100, f"{NAME}-canary": 0} == stays
-    assert "its port 80 leads to 9090, and they answer on 8080" in told["message"]
+    assert "its port 80 targets 9090, they listen on 8080" in told["message"]
     route = await scene.admin.get(HTTP_ROUTES.path(scene.namespace, NAME))
     assert [NAME] == [backend["name"] for backend in route["spec"]["rules"][0]["backendRefs"]]

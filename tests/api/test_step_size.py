@@ -42,6 +42,6 @@ async def test_step_of_60_pods_on_a_deployment_of_2(scene: Scene, allowed: int, 
 
     assert [2, expected] == await sizes(scene)
     assert (
-        f"cut to {expected} of the 60 pods that the step asks for (the Deployment has 2, and the operator's stepReplicasLimit is "
+        f"limited to {expected} of the 60 pods that the step wants (the Deployment has 2, and the operator's stepReplicasLimit is "
         f"{allowed})"
     ) in told["message"]

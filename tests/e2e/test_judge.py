@@ -107,7 +107,7 @@ async def test_slower_by_15_percent_pauses_and_only_a_person_resumes(
     await when.the_image_becomes("v2", LATENCY_FACTOR="1.15", **slow)
 
     await decided(world, "Paused")
-    await then.the_status_says("gate p99-latency", "less than 10% above stable", "asks sre to resume, promote or roll back")
+    await then.the_status_says("gate p99-latency", "less than 10% above stable", "waits for sre to resume, promote or roll back")
     (tmp_path / "well").touch()
     await world.stays("paused", lambda: world.status["phase"] == "Paused", seconds=4)
     assert 1 == len(world.history.events("GateBreached"))

@@ -168,7 +168,7 @@ CASES = (
     _lost(
         "crash-once",
         "the new version's containers crash once while it has half of the traffic",
-        End(Outcome.PROMOTED, ("begins anew", "exit code 7", "cannot open the ledger")),
+        End(Outcome.PROMOTED, ("starts again", "exit code 7", "cannot open the ledger")),
         "crash_once",
         checks=("it_climbed_anew", "the_route_is_as_it_was"),
         sample=True,

@@ -21,7 +21,7 @@ def catalogue() -> dict[str, list[str]]:
 def untold(found: dict[str, list[str]]) -> list[str]:
     """Return the sentences of the engine that no story comes to: a new one had better not be among them."""
     told_ones = "\n".join(line for name in ("status", "events", "waits", "conditions") for line in found[name])
-    return [line for line in found["source-engine"] if not re.search(_expression(line.split(": ", 1)[1]), told_ones)]
+    return [line for line in found["source-engine"] if not re.search(_expression(line), told_ones)]
 
 
 def _expression(template: str) -> str:

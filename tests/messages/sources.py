@@ -17,14 +17,14 @@ OPERATOR = Path(tidegate.__file__).parent
 PROSE = re.compile(r"[A-Za-z{}'%]{2,}[,;:)]? [a-z({]")
 """Two words, of which the second is no name."""
 NOT_TOLD = {
-    "api/crds.py": "for who changes the API",
-    "api/reference.py": "docs/reference.md is itself read as a diff",
-    "api/schema.py": "for who changes the API",
-    "engine/waits.py": "what holds for a wait is for who reads the rules; what is told of it stands in the rules",
-    "traffic/followed.py": "the table is for docs/concepts.md, which a test compares",
-    "cli/plot.py": "drawings",
-    "prometheus/dialects.py": "what servers answer",
-    "workloads/masking.py": "expressions",
+    "crds.py": "for who changes the API",
+    "reference.py": "docs/reference.md is itself read as a diff",
+    "schema.py": "for who changes the API",
+    "waits.py": "what holds for a wait is for who reads the rules; what is told of it stands in the rules",
+    "followed.py": "the table is for docs/concepts.md, which a test compares",
+    "plot.py": "drawings",
+    "dialects.py": "what servers answer",
+    "masking.py": "expressions",
 }
 QUERY = re.compile(
     r"^\(*(\{\w+\} or label_replace|sum|max|min|count|topk|label_replace|histogram_\w+|timestamp|clamp_min|group|rate)"
@@ -47,18 +47,15 @@ LOGGED = frozenset({"debug", "info", "warning", "error", "exception", "critical"
 
 
 def sentences() -> dict[str, list[str]]:
-    """Return the templates of sentences by package, in the order of modules and of the source; the log's as `log`."""
-    found: dict[str, list[str]] = {}
+    """Return the templates of sentences by package, sorted, so that a module may move; the log's as `log`."""
+    found: dict[str, set[str]] = {}
     for path in sorted(OPERATOR.rglob("*.py")):
-        module = path.relative_to(OPERATOR).as_posix()
-        if module in NOT_TOLD or "/" not in module:
+        module = path.relative_to(OPERATOR)
+        if path.name in NOT_TOLD or len(module.parts) == 1:
             continue
         for text, logged in _told(ast.parse(path.read_text(encoding="utf-8"))):
-            package = "log" if logged else module.split("/")[0]
-            lines = found.setdefault(package, [])
-            if (line := f"{module.removeprefix(package + '/')}: {text}") not in lines:
-                lines.append(line)
-    return found
+            found.setdefault("log" if logged else module.parts[0], set()).add(text)
+    return {package: sorted(texts) for package, texts in found.items()}
 
 
 def _told(tree: ast.Module) -> Iterator[tuple[str, bool]]:
@@ -80,6 +77,8 @@ def _silent(node: ast.AST) -> list[ast.AST]:
     if isinstance(node, ast.FormattedValue) and node.format_spec is not None:
         return [*ast.walk(node.format_spec)]
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"Field", "Column", "Kind", "cast"}:
+        return [*ast.walk(node)]
+    if isinstance(node, ast.ClassDef) and node.name in {"Rise", "Bound"}:
         return [*ast.walk(node)]
     if isinstance(node, ast.AnnAssign | ast.arg) and node.annotation is not None:
         return [part for part in ast.walk(node.annotation) if not isinstance(part, ast.Call)]
@@ -108,7 +107,7 @@ def _name(node: ast.AST) -> str:
         case ast.Name(name):
             return name.lstrip("_")
         case ast.Attribute(value, attr):
-            return f"{_name(value)}.{attr}" if attr in {"version", "name", "message", "words", "weight", "value"} else attr
+            return f"{_name(value)}.{attr}" if attr in {"version", "name"} else attr
         case ast.Call(ast.Name(name)) | ast.Call(ast.Attribute(_, name)):
             return name.lstrip("_")
         case _:

@@ -190,8 +190,8 @@ def user_view(seen: Seen, read: Service | None, status: ReleaseStatus, wanted: s
         selects=user.app == APP and user.version in ("", wanted),
         misses=frozenset(rs.revision for rs in missed),
         targets=(PortStatus(port=80, protocol="TCP", target=user.target),),
-        astray=f"it selects version={user.version}, and they have version={stable.template.image}" if stable in missed else "",
-        diverted=f"its port 80 leads to {user.target}, and they answer on {held}" if held != user.target else "",
+        astray=f"it selects version={user.version}, they have version={stable.template.image}" if stable in missed else "",
+        diverted=f"its port 80 leads to {user.target}, they listen on {held}" if held != user.target else "",
     )
     if read is None:
         return view

@@ -117,7 +117,7 @@ def undo_in_time(draft: Draft, message: str) -> None:
 
 def tell_that_it_waits_on(draft: Draft, message: str) -> None:
     """Say in an Event that the progressDeadline has passed, and that the policy wants it to be no end."""
-    words = f"{draft.candidate.version} waits on at {draft.status.weight}%, as onDeadline says: {message}"
+    words = f"{draft.candidate.version} keeps waiting at {draft.status.weight}% (onDeadline: Wait): {message}"
     draft.notice(EventReason.DEADLINE, words, warn=True)
 
 
@@ -146,7 +146,7 @@ def cut(draft: Draft) -> str:
     if asks is None:
         return ""
     why = f"the Deployment has {draft.replicas}, and the operator's stepReplicasLimit is {limit}"
-    return f", cut to {needed(draft)} of the {asks} pods that the step asks for ({why})"
+    return f", limited to {needed(draft)} of the {asks} pods that the step wants ({why})"
 
 
 def _pods_ready(draft: Draft) -> bool:

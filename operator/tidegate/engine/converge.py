@@ -143,9 +143,9 @@ def _hold(draft: Draft) -> Iterator[Action]:
         if _was_at_rest(draft):
             draft.notice(
                 EventReason.HELD,
-                "The Deployment was paused while no rollout is on (kubectl rollout pause?), and is resumed: a pause there keeps "
-                "nothing back, for each changed template is a rollout. To make several changes at once, apply them in one go; to "
-                "stop a rollout where it is, annotate the Release with tidegate.dev/request=pause/<id>",
+                "The Deployment was paused while no rollout is on (kubectl rollout pause?), and is resumed; pausing it does not "
+                "collect changes, since each changed template starts a rollout. To make several changes at once, apply them "
+                "together; to stop a rollout where it is, annotate the Release with tidegate.dev/request=pause/<id>",
                 warn=True,
             )
         yield from _set_free(draft, draft.stable_set)

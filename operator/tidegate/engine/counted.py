@@ -187,7 +187,7 @@ def lacking(gate: Gate, state: GateStatus, since: datetime) -> str:
     newest = state.newest
     age = f"; the newest sample of the new version is {words.age(state.at - newest)} old" if newest is not None else ""
     if newest is not None and newest < since:
-        return f"no sample of the new version is from after {since:%H:%M:%S} UTC, when it got this weight{age}"
+        return f"no sample of the new version is newer than {since:%H:%M:%S} UTC, when it got this weight{age}"
     return _too_few(gate, state, since, age) or _late(gate, state, age)
 
 
@@ -196,7 +196,7 @@ def _too_few(gate: Gate, state: GateStatus, since: datetime, age: str) -> str:
     if state.weight_requests is None and not choice.by_evidence(gate):
         spans = min(gate.window, _seconds(state.usual_gap))
         young = newest is not None and newest < since + spans
-        return f"the new version needs samples that are younger by {words.age(spans)} than its weight{age}" if young else ""
+        return f"the new version has no sample from {words.age(spans)} or more after it got this weight{age}" if young else ""
     counted = state.weight_requests or 0.0
     if preset is not None and preset.measure is Measure.RESTARTS:
         return "" if counted > 0 else f"no pod of the new version was seen since it got this weight{age}"

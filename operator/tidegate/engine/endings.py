@@ -27,9 +27,9 @@ def adoption_waits(draft: Draft) -> Waiting | None:
     conditions = (
         (strange, Wait.OTHERS_SERVICE, f"for Service {user.name if user else ''} to select the Deployment's pods"),
         (not workload.paused, Wait.HELD_FOR_ADOPTION, "for the Deployment to be held"),
-        (not workload.observed, Wait.OBSERVED, "for the Deployment controller to see the Deployment"),
+        (not workload.observed, Wait.OBSERVED, "for the Deployment controller to observe the Deployment"),
         (not draft.own_is(canary.revision), Wait.TEMPLATE_WRITTEN, "for the Deployment to have the template of the new version"),
-        (bool(twins), Wait.TWIN, "for a second ReplicaSet of the same template to go"),
+        (bool(twins), Wait.TWIN, "for a duplicate ReplicaSet of the same template to be deleted"),
         (
             canary.wanted != workload.replicas or canary.available < workload.replicas,
             Wait.ALL_PODS,
@@ -96,7 +96,7 @@ def _why_promoted(draft: Draft) -> str:
         f"{state.name} ({state.verdict})" for state in draft.status.gates if state.verdict is not Verdict.PASS and not state.clear
     ]
     said = f"; not passed: {', '.join(unconvinced)}" if unconvinced else ""
-    return f"full promotion was requested{by}, so steps and gates were not waited for{said}"
+    return f"full promotion was requested{by}, which skips steps and gates{said}"
 
 
 def undo_is_done(draft: Draft) -> Ruling:
@@ -127,7 +127,7 @@ def routes_return(draft: Draft) -> Waiting | None:
     waiting = [route.name for route in draft.routes if route.stage is not RouteStage.USER or not route.uniform]
     if not waiting:
         return None
-    return _router_silent(draft) or Waiting(Wait.ROUTES_BACK, f"for HTTPRoute {', '.join(waiting)} to be put back")
+    return _router_silent(draft) or Waiting(Wait.ROUTES_BACK, f"for HTTPRoute {', '.join(waiting)} to be restored")
 
 
 def _router_silent(draft: Draft) -> Waiting | None:

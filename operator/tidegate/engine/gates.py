@@ -34,7 +34,9 @@ def unlooked(draft: Draft) -> Waiting | None:
     A process before this one may have shut a route for a breach, and died before it could say so: no weight rises until then.
     """
     gate = _unlooked(draft)
-    return Waiting(Wait.FIRST_LOOK, f"for the first look of gate {gate} since the operator restarted") if gate is not None else None
+    return (
+        Waiting(Wait.FIRST_LOOK, f"for the first check of gate {gate} since the operator restarted") if gate is not None else None
+    )
 
 
 def _unlooked(draft: Draft) -> str | None:
@@ -164,7 +166,7 @@ def _inaction(draft: Draft, gate: Gate) -> str:
     if gate.on_breach is BreachAction.WARN:
         return "warning only"
     if gate.on_breach is BreachAction.HOLD:
-        return "no weight rises until it is over"
+        return "the weight does not rise until it is over"
     if gate.on_breach is BreachAction.PAUSE and draft.rollout.skip_to_end:
         return "full promotion was requested"
     return "" if _acts_alone(draft, gate) else "it counts towards the score"
@@ -210,9 +212,9 @@ def _first(found: Iterable[Waiting | None]) -> Waiting | None:
 def _unmet(draft: Draft, gate: Gate, since: datetime | None) -> Waiting | None:
     state = next((state for state in draft.status.gates if state.name == gate.name), None)
     if state is None or (since is not None and state.at < since):
-        return Waiting(Wait.GATE, f"for the first look of gate {gate.name} at this weight")
+        return Waiting(Wait.GATE, f"for the first check of gate {gate.name} at this weight")
     if state.at < draft.now - 2 * gate.interval - AWAY:
-        return Waiting(Wait.GATE, f"for a fresh look of gate {gate.name}")
+        return Waiting(Wait.GATE, f"for a new check of gate {gate.name}")
     scored = draft.spec.scoring is not None and not gate.key_objective and state.undecided_since is None
     decided = state.verdict is not Verdict.UNDECIDED or state.clear
     if _passed(gate, state) or (scored and decided):

@@ -157,7 +157,7 @@ def _message(gate: Gate, reading: Reading, judgement: Judgement, seen: counted.S
         reason = judgement.message if judgement.starved else counted.why(seen, reading)
         return f"{counted.in_words(gate, seen, reading)}: {reason}"
     if judgement.anew:
-        return f"{judgement.message}; what was stored of its evidence cannot be read, so that it has begun anew"
+        return f"{judgement.message}; its stored evidence cannot be read, so it starts again from zero"
     return judgement.message
 
 
@@ -178,7 +178,7 @@ def _sound(judgement: Judgement) -> Judgement:
 
 def _not_judged(gate: Gate, reading: Reading, before: GateStatus | None, error: Exception) -> GateStatus:
     words = " ".join(f"{type(error).__name__}: {error}".split())[:_WORDS]
-    anew = "its evidence begins anew with the next look" if choice.by_evidence(gate) else "the next look is judged again"
+    anew = "its evidence starts again with the next check" if choice.by_evidence(gate) else "it is judged again at the next check"
     known = GateStatus(name=gate.name, verdict=Verdict.UNDECIDED, at=reading.at) if before is None else before
     return known.model_copy(
         update={
@@ -186,8 +186,8 @@ def _not_judged(gate: Gate, reading: Reading, before: GateStatus | None, error: 
             "stable": None,
             "canary": None,
             "samples": None,
-            "message": f"{gate.name} could not be judged, which is a mistake of Tidegate's own ({words}); {anew}, no weight rises "
-            "until it can be judged, and the operator's log says more",
+            "message": f"{gate.name} could not be judged because of a bug in Tidegate ({words}); {anew}, and the weight does not "
+            "rise until then; the operator's log has the details",
             "at": reading.at,
             "telemetry": clip(telemetry.in_words(gate, reading)),
             "looks": _letters(gate, before, Verdict.UNDECIDED),

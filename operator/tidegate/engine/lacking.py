@@ -12,9 +12,9 @@ STARTING = timedelta(seconds=60)
 """For so long a pod that was made is starting, whatever it says of itself."""
 
 _CURES = (
-    (("configmap", "not found"), "restore it, and keep it from being pruned until no version needs it"),
-    (("secret", "not found"), "restore it, and keep it from being pruned until no version needs it"),
-    (("is being created",), "`kubectl describe pod` says what it waits for, such as a ConfigMap of a volume that was pruned"),
+    (("configmap", "not found"), "restore it, and do not prune it while a version needs it"),
+    (("secret", "not found"), "restore it, and do not prune it while a version needs it"),
+    (("is being created",), "`kubectl describe pod` shows what it waits for, such as a pruned ConfigMap of a volume"),
 )
 """What helps, by what the words have in them."""
 
@@ -29,7 +29,7 @@ def note_lacking(draft: Draft) -> str:
     if not words:
         return ""
     count = f"{before.ready} of {before.replicas} pods of {draft.stable.version} are ready"
-    lacking = f"{count}, and no more start: {words}{_cure(words)}"
+    lacking = f"{count}, the others do not start: {words}{_cure(words)}"
     if not before.trouble:
         draft.notice(EventReason.STABLE_LACKS_PODS, lacking, warn=True)
     return f"; {lacking}"

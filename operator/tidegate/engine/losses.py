@@ -17,7 +17,7 @@ PATIENCE = timedelta(seconds=10)
 """How long the reason of a loss is waited for. Pods are read only when somebody waits for them, and nothing goes up meanwhile."""
 JUST_BEFORE = timedelta(seconds=2)
 """A pod that takes the place of a deleted one is made before that one is missed, and both clocks are not quite the same."""
-REPLACED = "pods of it were deleted or evicted, and others made in their place"
+REPLACED = "its pods were deleted or evicted, and replaced"
 _TIMES = ("", "once", "twice", "three times")
 
 
@@ -68,7 +68,7 @@ def unlooked(draft: Draft) -> Waiting | None:
         return None
     if draft.now >= start + PATIENCE:
         return None
-    words = f"to know whether {draft.candidate.version} has lost pods, as its route has less than it was given"
+    words = f"to know whether {draft.candidate.version} lost pods, since its route carries less than it was given"
     return Waiting(Wait.LOSS_EXPLAINED, words, cause=True, until=start + PATIENCE)
 
 
@@ -134,8 +134,8 @@ def _silence(draft: Draft) -> str:
     """Say that pods give no reason, and what it may be: of a probe that has failed for a moment nothing is left to be read."""
     canary = draft.canary_set
     if canary is not None and draft.step is not None and canary.available >= max(1, needed(draft)):
-        return "its pods are ready again and do not say why; does a readiness probe fail now and then?"
-    return "its pods do not say why"
+        return "its pods are ready again and give no reason; does a readiness probe fail now and then?"
+    return "its pods give no reason"
 
 
 def _outside(draft: Draft) -> bool:
@@ -179,7 +179,7 @@ def loss_is_explained(draft: Draft) -> Ruling:
 
 
 def _roll_back(draft: Draft, count: int, words: str) -> None:
-    message = f"it lost its pods {_times(count)} after it had traffic: {words}"
+    message = f"it lost its pods {_times(count)} under traffic: {words}"
     reject(draft, Cause.PODS_LOST, message)
     draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}", warn=True)
     draft.begin_undo(Cause.PODS_LOST, message)
@@ -188,10 +188,10 @@ def _roll_back(draft: Draft, count: int, words: str) -> None:
 def _begin_anew(draft: Draft, words: str) -> None:
     left = draft.spec.tolerated_losses - (draft.rollout.lost.count if draft.rollout.lost else 0)
     again = "once more" if left == 0 else f"{left + 1} more times"
-    message = f"{draft.candidate.version} begins anew at step 1, since it lost its pods: {words}; if it loses them {again}, "
+    message = f"{draft.candidate.version} starts again at step 1 because it lost its pods: {words}; if it loses them {again}, "
     draft.notice(EventReason.PODS_LOST, f"{message}it is rolled back", warn=True)
     if draft.status.weight > 0:
-        give_back(draft, f"as many pods as had it were lost ({words})")
+        give_back(draft, f"as many pods as carried it were lost ({words})")
     draft.begin_step(0)
 
 
@@ -201,7 +201,7 @@ def lost_words(draft: Draft) -> str:
     if lost is None or not lost.message:
         return ""
     times = f" {_times(lost.count)}" if lost.count else ""
-    return f", has lost pods{times} after it had traffic ({lost.message})"
+    return f"; lost pods{times} under traffic: {lost.message}"
 
 
 def _times(count: int) -> str:

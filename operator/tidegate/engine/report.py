@@ -77,12 +77,12 @@ def _off_course(draft: Draft) -> list[Blocker]:
         return []
     split = bool(draft.routes) and all(route.stage is RouteStage.SPLIT and route.in_force for route in draft.routes)
     if not draft.active:
-        found = f"the route stays with {service.name}-stable" if split else "requests find nobody"
-        words += f"; {found} until the Service is put back, or a version comes that it leads to"
+        found = f"the route stays with {service.name}-stable" if split else "requests fail"
+        words += f"; {found} until the Service is corrected, or a version that it reaches is rolled out"
     elif not split:
-        words += f"; requests find nobody until the route names {service.name}-stable"
+        words += f"; requests fail until the route names {service.name}-stable"
     elif service.revision is not None and not draft.undoing:
-        words += f"; who calls it past the route finds nobody until {draft.candidate.version} takes over"
+        words += f"; callers that bypass the route get no answer until {draft.candidate.version} takes over"
     else:
         return []
     return [Blocker(Reason.SERVICE_ASTRAY, words)]
@@ -151,13 +151,15 @@ def _counted(draft: Draft, version: RevisionStatus | None) -> RevisionStatus | N
 def _sentence(draft: Draft, blockers: list[Blocker]) -> str:
     waits = f"; waits {draft.told.words}{_late(draft, draft.told)}" if draft.told is not None else ""
     if draft.deleting:
-        return f"The Release is being deleted; its Deployment keeps serving as it does and is handed back{waits}"
+        return f"The Release is being deleted; its Deployment keeps serving and is handed back{waits}"
     trouble = "; ".join(blocker.message for blocker in blockers)
     shifted = draft.snap.release.traffic_later and draft.status.original_rules
-    later = "; spec.traffic has changed and counts once the routes are back" if shifted else ""
+    later = "; spec.traffic has changed and takes effect once the routes are restored" if shifted else ""
     if not draft.active:
-        kept = f"; {_wanted(draft)} waits for that, {draft.stable.version} serves" if draft.status.phase is Phase.WAITING else ""
-        soon = "; the Release is new, so it is waited for" if _arriving(draft, blockers) else ""
+        kept = (
+            f"; until then {_wanted(draft)} waits and {draft.stable.version} serves" if draft.status.phase is Phase.WAITING else ""
+        )
+        soon = "; the Release is new, so this may still arrive" if _arriving(draft, blockers) else ""
         return (trouble + soon + kept or _idle_sentence(draft, waits)) + later
     return (f"{trouble}; " if trouble else "") + _rollout_sentence(draft, _blind(draft) + waits) + later
 
@@ -202,7 +204,7 @@ def _rollout_sentence(draft: Draft, waits: str) -> str:
         case Phase.BAKING:
             share = "all traffic" if draft.routed else "half of the pods"
             if draft.status.weight < 100:
-                share = f"{draft.status.weight}% of the traffic, 100% once its pods are there"
+                share = f"{draft.status.weight}% of the traffic (100% once its pods are there)"
             return f"{new} has {share} and {old} is kept warm{lost_words(draft)}{waits}"
         case _:
             return f"{new} over {old}: {_step_words(draft)}{waits}"
@@ -217,13 +219,14 @@ def _idle_sentence(draft: Draft, waits: str) -> str:
         tried = RevisionStatus(revision=rejected.revision, version=rejected.version)
         why = f"{apart(tried, stable).version} was rolled back, {apart(stable, tried).version} serves: {rejected.message}"
         if rejected.cause is Cause.DEADLINE:
-            return f"{why}; this is no verdict on it: annotate the Release with tidegate.dev/request=retry/<id> to try it again"
+            cure = "to try it again, annotate the Release with tidegate.dev/request=retry/<id>"
+            return f"{why}; the version itself was not judged; {cure}"
         then = f"; held until a request to resume: {draft.status.held.message}" if draft.status.held is not None else ""
         return f"{why}; waits for a new template or a request to retry{then}"
     if not _guarded(draft):
         waits = waits or "; waits for changes of the Deployment to be held"
     if draft.workload is not None and draft.replicas == 0:
-        return f"{draft.stable.version} is in force and serves nothing, since the Deployment is scaled to 0{waits}"
+        return f"{draft.stable.version} is in force, but the Deployment is scaled to 0{waits}"
     return f"{draft.stable.version} serves{waits}"
 
 
@@ -234,12 +237,12 @@ def _step_words(draft: Draft) -> str:
     if step is None:
         return "the route is being prepared" if draft.routed else "being prepared"
     hold = draft.spec.steps[step.index].hold
-    held = f" for at least {format_duration(hold)}" if hold and not draft.rollout.skip_to_end else ""
+    held = f", held for at least {format_duration(hold)}" if hold and not draft.rollout.skip_to_end else ""
     alone = f", no pod of {draft.stable.version} is ready" if draft.stable_set is None or draft.stable_set.ready == 0 else ""
     weight = f"{step.weight}%"
     if draft.status.weight != step.weight:
         once = "the data plane knows it" if draft.told is not None and draft.told.wait is Wait.WARMED else "its pods are there"
-        weight = f"{draft.status.weight}%, {step.weight}% once {once}"
+        weight = f"{draft.status.weight}% ({step.weight}% once {once})"
     return f"step {step.index + 1} of {len(draft.spec.steps)}, weight {weight}{held}{cut(draft)}{alone}{lost_words(draft)}"
 
 

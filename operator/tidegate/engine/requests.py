@@ -28,7 +28,7 @@ def request_is_carried_out(draft: Draft) -> Ruling:
     refusal = (
         _HANDLERS[request.verb](draft, text)
         if request.verb
-        else "it must be promote, rollback, rollback-and-hold, pause, resume or retry, then /<id>"
+        else "it must be <verb>/<id>, with promote, rollback, rollback-and-hold, pause, resume or retry as the verb"
     )
     if refusal:
         draft.notice(EventReason.REQUEST_REFUSED, f"Request {text} was not carried out: {refusal}", warn=True)
@@ -39,7 +39,7 @@ def _no_rollout(draft: Draft) -> str:
     if not draft.active:
         return "no rollout is on"
     if draft.undoing:
-        return "the rollout is being undone already"
+        return "the rollout is being rolled back already"
     if draft.committed:
         return "the new version has been promoted already"
     return ""

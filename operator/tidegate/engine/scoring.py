@@ -178,6 +178,6 @@ def _result(scoring: Scoring, percent: float, best: float, *, held: bool) -> Res
 
 def _sentence(scoring: Scoring, percent: float, gates: tuple[GateScore, ...]) -> str:
     """The numbers come first: a message in the status may be cut."""
-    wanted = f"{words.number(scoring.pass_at)}% wanted, {words.number(scoring.warn_at)}% at least"
+    wanted = f"pass at {words.number(scoring.pass_at)}%, warn at {words.number(scoring.warn_at)}%"
     parts = ", ".join(gate.words for gate in gates)
-    return f"score {words.number(percent)}% ({wanted}){f': {parts}' if parts else ''}"
+    return f"score {words.number(percent)}% ({wanted}){f'; {parts}' if parts else ''}"

@@ -215,12 +215,12 @@ def _user_service_waits(draft: Draft) -> Waiting | None:
     if (away := off_course(draft)) and not draft.patience_is_over():
         return Waiting(Wait.SERVICE_ASTRAY, f"for the Service or the template to be changed: {away}", cause=True)
     if user is None and not draft.deleting:
-        return Waiting(Wait.SERVICE_GONE, "for the Service to be there", cause=True)
+        return Waiting(Wait.SERVICE_GONE, "for the Service to be created again", cause=True)
     if user is None or not is_to_be_pinned(draft, user):
         return None
     serving = _serving(draft)
     if user.revision != serving and serving is not None and not _finds_pods(draft, user, serving):
-        return Waiting(Wait.PINNABLE, f"for pods that Service {user.name} can be pinned to", cause=True)
+        return Waiting(Wait.PINNABLE, f"for ready pods that Service {user.name} can be pinned to", cause=True)
     return None
 
 
@@ -243,8 +243,12 @@ def _endpoints_wait(draft: Draft, user: ServiceView) -> Waiting | None:
         at_once = draft.patience_is_over() or (draft.undoing and draft.rollout.undo is Cause.SPLIT)
         if at_once or not (user.ending or (draft.committed and _reaches_the_old(draft))):
             return None
-        whose = "the pods" if not draft.active else f"the pods of {(draft.stable if draft.committed else draft.candidate).version}"
-        words = f"for Service {user.name} to be without {whose}, which are being stopped"
+        whose = (
+            "the stopping pods"
+            if not draft.active
+            else f"the stopping pods of {(draft.stable if draft.committed else draft.candidate).version}"
+        )
+        words = f"for {whose} to leave the endpoints of Service {user.name}"
         return Waiting(Wait.OLD_ENDPOINTS, words, cause=True)
     why = f": {user.gap}" if user.gap else ""
     words = f"for Service {user.name} to have the endpoints that serve{why}"

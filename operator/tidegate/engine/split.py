@@ -124,9 +124,9 @@ def _take_back(draft: Draft, finding: str) -> None:
     service = draft.snap.user_service.name if draft.snap.user_service is not None else "the Service"
     old, new = draft.stable.version, draft.candidate.version
     message = (
-        f"requests of {old} have failed since the route was split: {finding}. {new} is not to blame. Unless {old} still fails, "
-        f"and so has another trouble, look for what is bound to Service {service} by its name (policies of the gateway or mesh) "
-        f"or differs in its ports, have it name {service}-stable and {service}-canary too, then ask for retry"
+        f"splitting the route made requests of {old} fail, and {new} is not to blame; {finding}. Find what is bound to Service "
+        f"{service} by its name (policies of the gateway or mesh) or differs in its ports, make it cover {service}-stable and "
+        f"{service}-canary too, then request retry. If {old} still fails, the cause is another one"
     )
     reject(draft, Cause.SPLIT, message)
     draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}", warn=True)

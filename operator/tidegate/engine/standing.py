@@ -47,7 +47,7 @@ def _selection(draft: Draft, *, asks: frozenset[Inquiry]) -> Waiting | None:
     service = draft.snap.user_service
     if service is None or not service.selects or service.alone is not None:
         return None
-    return Waiting(Wait.SELECTION, f"for the pods that Service {service.name} selects to be read", asks=asks)
+    return Waiting(Wait.SELECTION, f"to read the pods that Service {service.name} selects", asks=asks)
 
 
 def _binding(draft: Draft) -> Waiting | None:
@@ -55,7 +55,7 @@ def _binding(draft: Draft) -> Waiting | None:
     service = draft.snap.user_service
     if service is None or not service.selects or service.followed is not None:
         return None
-    return Waiting(Wait.BINDING, f"for what is bound to Service {service.name} by its name to be read", asks=_BESIDE)
+    return Waiting(Wait.BINDING, f"to read what is bound to Service {service.name} by its name", asks=_BESIDE)
 
 
 def _revision(rs: ReplicaSetView) -> RevisionStatus:
@@ -211,12 +211,12 @@ def rollout_starts(draft: Draft) -> Ruling:
         words = f"for a request to resume before {workload.template.version} is rolled out: {draft.status.held.message}"
         return Waiting(Wait.RESUME, words)
     if draft.snap.release.traffic_later:
-        return Waiting(Wait.TRAFFIC_LATER, "for the routes to be put back before a rollout starts")
+        return Waiting(Wait.TRAFFIC_LATER, "for the routes to be restored before a rollout starts")
     if not workload.paused and not draft.own_is(draft.stable.revision):
         return Waiting(Wait.DEPLOYMENT_HELD, "for the Deployment to be held")
     if workload.replicas == 0:
         # Whatever comes while nothing serves is judged as soon as something does, by whatever it is scaled up.
-        words = f"for the Deployment to be scaled up from 0, when {workload.template.version} is rolled out by its steps"
+        words = f"for the Deployment to be scaled up from 0; {workload.template.version} is then rolled out step by step"
         return Waiting(Wait.SCALED_UP, words)
     if (waiting := _binding(draft) or _selection(draft, asks=_BESIDE)) is not None:
         return waiting
@@ -235,7 +235,7 @@ def rollout_starts(draft: Draft) -> Ruling:
     )
     words = f"Rollout of {draft.candidate.version} over {draft.stable.version} starts under {policy.label}"
     if draft.snap.user_service is not None and draft.snap.user_service.unread:
-        words += f"; what names its Service could not all be looked at: {', '.join(draft.snap.user_service.unread)}"
+        words += f"; not everything that names its Service could be checked: {', '.join(draft.snap.user_service.unread)}"
     draft.notice(EventReason.ROLLOUT_STARTED, words)
     return CHANGED
 

@@ -63,4 +63,4 @@ def off_course(draft: Draft) -> str:
     why = service.astray
     if not why and (draft.active or not draft.wants(draft.stable.revision)):
         why = service.diverted
-    return f"Service {service.name} does not lead to pods of {draft.stable.version}: {why}" if why else ""
+    return f"Service {service.name} does not reach the pods of {draft.stable.version}: {why}" if why else ""

@@ -88,9 +88,9 @@ def template_changed(draft: Draft) -> Ruling:
         draft.notice(EventReason.ROLLING_BACK, f"Rolling back {old}: {message}")
         draft.begin_undo(Cause.REVERTED, message)
         return CHANGED
-    message = f"{template.version} takes its place"
+    message = f"{template.version} replaces it"
     if rejection(draft) is not None:
-        message = f"{template.version} is wanted in its place, which was rejected before"
+        message = f"{template.version} is wanted instead, and was rejected before"
     draft.notice(EventReason.SUPERSEDED, f"Rolling back {old}: {message}")
     draft.begin_undo(Cause.SUPERSEDED, message)
     return CHANGED
@@ -155,7 +155,7 @@ def pause(draft: Draft, paused: PauseStatus) -> None:
 def whom_it_asks(paused: PauseStatus) -> str:
     """Return what a pause waits for, in words."""
     if paused.ask:
-        return f"asks {' and '.join(paused.ask)} to resume, promote or roll back"
+        return f"waits for {' and '.join(paused.ask)} to resume, promote or roll back"
     return "waits for a request to resume, promote or roll back"
 
 

@@ -74,9 +74,9 @@ def in_words(measure: str, around: Around) -> str:
     before, after = around.before, around.after
     span = words.age(timedelta(seconds=around.seconds_before))
     return (
-        f"{measure} of stable is {_share(after)} ({round(after.bad):,} of {words.requests(after.total)}) since the route was split "
-        f"at {around.since:%H:%M:%S} UTC, and was {_share(before)} ({round(before.bad):,} of {round(before.total):,}) of the same "
-        f"pods in the {span} before"
+        f"{measure} of stable {_share(after)} ({round(after.bad):,} of {words.requests(after.total)}) since the split at "
+        f"{around.since:%H:%M:%S} UTC, {_share(before)} ({round(before.bad):,} of {round(before.total):,}) of the same pods in the "
+        f"{span} before"
     )
 
 

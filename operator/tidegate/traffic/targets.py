@@ -88,7 +88,7 @@ def astray(service: Mapping[str, Any], pods: Pods, revision: str) -> str:
     if not wanted or labels is None or selects(wanted, labels):
         return ""
     key = next(key for key in sorted(wanted) if labels.get(key) != wanted[key])
-    return f"it selects {key}={wanted[key]}, and they have {f'{key}={labels[key]}' if key in labels else f'no {key}'}"
+    return f"it selects {key}={wanted[key]}, they have {f'{key}={labels[key]}' if key in labels else f'no {key}'}"
 
 
 def diverted(ports: Iterable[Json], held: Iterable[Json], named: frozenset[int]) -> str:
@@ -101,5 +101,5 @@ def diverted(ports: Iterable[Json], held: Iterable[Json], named: frozenset[int])
     """
     for now, before in zip(ports, held, strict=True):
         if now.get("targetPort") != before.get("targetPort") and (not named or now["port"] in named):
-            return f"its port {now['port']} leads to {now.get('targetPort')}, and they answer on {before.get('targetPort')}"
+            return f"its port {now['port']} targets {now.get('targetPort')}, they listen on {before.get('targetPort')}"
     return ""

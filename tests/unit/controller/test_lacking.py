@@ -13,7 +13,7 @@ from unit.controller.objects import NAMESPACE, Json
 from unit.controller.stage import KEY, Stage
 
 WORDS = 'pod checkout-aaaa-2: container app: CreateContainerConfigError: configmap "settings-1" not found'
-CURE = "restore it, and keep it from being pruned until no version needs it"
+CURE = "restore it, and do not prune it while a version needs it"
 PRUNED = {"reason": "CreateContainerConfigError", "message": 'configmap "settings-1" not found'}
 REPLICA_SET = f"/apis/apps/v1/namespaces/{NAMESPACE}/replicasets/checkout-aaaa"
 
@@ -67,7 +67,7 @@ async def test_a_config_map_that_stable_needs_and_is_gone_is_named(stage: Stage)
     whole(stage)
     await stage.passes()
 
-    assert said == f"v1 serves; 1 of 2 pods of v1 are ready, and no more start: {WORDS}; {CURE}"
+    assert said == f"v1 serves; 1 of 2 pods of v1 are ready, the others do not start: {WORDS}; {CURE}"
     assert told == again == [said.partition("; ")[2]]
     assert "trouble" not in stage.status["stable"]
     assert stage.status["message"] == "v1 serves"
@@ -81,7 +81,7 @@ async def test_it_is_told_amid_a_rollout(stage: Stage) -> None:
     await read(stage)
 
     assert stage.status["message"].startswith("v2 over v1: step 1 of 2, weight 10%")
-    assert stage.status["message"].endswith(f"; 1 of 2 pods of v1 are ready, and no more start: {WORDS}; {CURE}")
+    assert stage.status["message"].endswith(f"; 1 of 2 pods of v1 are ready, the others do not start: {WORDS}; {CURE}")
     assert 1 == len(warnings(stage))
 
 
@@ -118,7 +118,7 @@ async def test_pods_that_are_starting_are_no_trouble(stage: Stage) -> None:
     assert early == "v1 serves"
     assert due is not None
     assert (
-        "container app is being created (ContainerCreating); `kubectl describe pod` says what it waits for"
+        "container app is being created (ContainerCreating); `kubectl describe pod` shows what it waits for"
         in stage.status["message"]
     )
 

@@ -11,7 +11,7 @@ import yaml
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
-PAGES = sorted([*DOCS.rglob("*.md"), *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"))])
+PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
 BY_HAND = [page for page in PAGES if page.name != "reference.md"]
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -11,7 +11,7 @@ from tidegate.engine.waits import Wait
 # The stories are played once, and not by each worker.
 pytestmark = pytest.mark.xdist_group("messages")
 
-FILES = sorted(path.stem for path in FOLDER.glob("*.txt"))
+FILES = sorted(path.stem for path in FOLDER.glob("*.txt") if path.stem != "allowed")
 ANEW = "run `make messages` (PYTHONPATH=operator:tests python -m messages) and read the diff as its readers will"
 ELSEWHERE = {
     Reason.API_ABSENT: "tests/api",

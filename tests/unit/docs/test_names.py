@@ -25,7 +25,7 @@ SAID = (
     "waits for a request to resume, promote or roll back",
     "waits for a new template or a request to retry",
     "no rollout is on",
-    "for the first look of gate",
+    "for the first check of gate",
     "for the operator's own Services to have endpoints",
     "for the Deployment to be scaled up from 0",
     "for pods that were rolled out without Tidegate to stop before a rollout starts",

@@ -187,9 +187,9 @@ def test_what_is_missing_stalls_and_recovers_alone(what: str, expected: Reason, 
     world.apply("v2")
     world.crank(3)
     assert (reason(world), condition(world, "Stalled"), ready(world)) == (expected, True, False)
-    assert world.status.message == f"{words}; v2 waits for that, v1 serves"
+    assert world.status.message == f"{words}; until then v2 waits and v1 serves"
     assert world.status.phase is Phase.WAITING
-    assert events(world, "Blocked") == [f"{words}; v2 waits for that, v1 serves"]
+    assert events(world, "Blocked") == [f"{words}; until then v2 waits and v1 serves"]
     assert world.status.candidate is None
 
     world.policy, world.cluster.services, world.cluster.routes, world.blockers = *kept, ()
@@ -207,7 +207,7 @@ def test_first_install_that_arrives_in_any_order_stalls_nothing():
     world.crank(3)
     assert (reason(world), condition(world, "Reconciling"), ready(world)) == (Reason.MISSING_POLICY, True, False)
     assert world.status.message == (
-        "spec.policyRef: RolloutPolicy production was not found or is not valid; the Release is new, so it is waited for"
+        "spec.policyRef: RolloutPolicy production was not found or is not valid; the Release is new, so this may still arrive"
     )
 
     world.policy = kept
@@ -266,13 +266,13 @@ def test_a_version_that_comes_while_scaled_to_zero_is_judged_when_it_is_scaled_u
     world = idle(policy(step(5, "5s"), step(100), gates=(gate(),)), admission=admission, routes=routes)
     world.cluster.scale(0)
     world.crank(5)
-    assert world.status.message == "v1 is in force and serves nothing, since the Deployment is scaled to 0"
+    assert world.status.message == "v1 is in force, but the Deployment is scaled to 0"
     world.apply("v2")
     world.crank(30)
     assert world.status.stable.version == "v1"
     assert world.status.message == (
-        "v1 is in force and serves nothing, since the Deployment is scaled to 0; "
-        "waits for the Deployment to be scaled up from 0, when v2 is rolled out by its steps"
+        "v1 is in force, but the Deployment is scaled to 0; "
+        "waits for the Deployment to be scaled up from 0; v2 is then rolled out step by step"
     )
     assert reason(world) == Reason.SCALED_TO_ZERO
     assert not any(rs.pods for rs in world.cluster.replica_sets.values())

@@ -65,7 +65,7 @@ def test_no_rollout_starts_before_it_is_known():
     world.readable = True
 
     assert waits[0] is None
-    assert "to be read" in waits[1]
+    assert "to read" in waits[1]
     finish(world)
 
 

@@ -100,7 +100,7 @@ def test_pause_is_answered_and_evidence_begins_anew():
         world.crank(1)
     assert world.status.phase is Phase.PAUSED
     assert world.status.rollout.paused.ask == ("architect", "qa")
-    assert "asks architect and qa to resume" in world.status.message
+    assert "waits for architect and qa to resume" in world.status.message
 
     world.ask("resume/1")
     world.operate()
@@ -201,7 +201,7 @@ def test_spent_error_budget_keeps_the_weight():
     world.crank(120)
 
     assert (carried(world), world.status.phase) == (25, Phase.PROGRESSING)
-    assert any("no weight rises until it is over" in message for message in events(world, "GateBreached"))
+    assert any("the weight does not rise until it is over" in message for message in events(world, "GateBreached"))
 
 
 SCORED = ({**gate("a"), "weight": 2}, {**gate("b"), "weight": 1}, {**gate("c"), "weight": 1})
@@ -214,7 +214,7 @@ def test_score_lets_a_step_end_though_a_gate_fails():
 
     reach(world, 100)
 
-    assert any("score 75% (90% wanted, 75% at least)" in message for message in events(world, "GateBreached"))
+    assert any("score 75% (pass at 90%, warn at 75%)" in message for message in events(world, "GateBreached"))
 
 
 def test_score_too_low_rolls_back_when_the_step_would_end():

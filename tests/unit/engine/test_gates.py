@@ -170,7 +170,7 @@ def test_step_waits_for_a_look_at_its_own_weight():
     world.crank(5)
 
     assert world.status.weight == 25
-    assert "waits for the first look of gate errors at this weight" in world.status.message
+    assert "waits for the first check of gate errors at this weight" in world.status.message
     reach(world, 100)
 
 
@@ -284,7 +284,7 @@ def test_old_look_does_not_raise_the_weight():
     world.operate()
 
     assert world.status.step.index == 0
-    assert "waits for a fresh look of gate errors" in world.status.message
+    assert "waits for a new check of gate errors" in world.status.message
 
 
 def test_a_prometheus_that_is_away_is_told_during_a_hold():

@@ -33,9 +33,7 @@ def test_deleted_at_any_moment_of_a_rollout(after: float, pin: bool):
 
     world.delete()
     world.crank(0.5)
-    assert world.status.message.startswith(
-        "The Release is being deleted; its Deployment keeps serving as it does and is handed back"
-    )
+    assert world.status.message.startswith("The Release is being deleted; its Deployment keeps serving and is handed back")
     handed_back(world)
 
     deployment = world.cluster.deployment

@@ -20,7 +20,7 @@ def with_history() -> World:
 
 
 def test_older_version_in_place_of_a_rollout_is_taken_from_the_history():
-    """Given v3 under way, v1's template takes its place: its own ReplicaSet is rolled out, no other is made of it."""
+    """Given v3 under way, v1's template replaces it: its own ReplicaSet is rolled out, no other is made of it."""
     world = with_history()
     world.apply("v3")
     reach(world, 50)

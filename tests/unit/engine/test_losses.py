@@ -37,7 +37,7 @@ def test_a_version_that_crashes_after_it_had_traffic_climbs_anew_from_the_first_
     assert (world.status.rollout.lost.count, world.status.rollout.lost.pods) == (1, 0)
     assert WORDS in events(world, "PodsLost")[0]
     assert "if it loses them once more, it is rolled back" in events(world, "PodsLost")[0]
-    assert "v2 has all traffic and v1 is kept warm, has lost pods once after it had traffic (pod " in world.status.message
+    assert "v2 has all traffic and v1 is kept warm; lost pods once under traffic: pod " in world.status.message
 
 
 def test_the_second_loss_rolls_back_with_the_containers_own_words():
@@ -53,7 +53,7 @@ def test_the_second_loss_rolls_back_with_the_containers_own_words():
 
     assert world.weights == [0, 5, 50, 100, 0, 5, 50, 100, 0]
     assert world.status.last_rollout.cause is Cause.PODS_LOST
-    assert world.status.message.startswith("v2 was rolled back, v1 serves: it lost its pods twice after it had traffic: pod ")
+    assert world.status.message.startswith("v2 was rolled back, v1 serves: it lost its pods twice under traffic: pod ")
     assert WORDS in world.status.message
 
 
@@ -111,7 +111,7 @@ def test_nothing_rises_while_the_reason_is_not_known():
 
     assert world.crank(10, until=lambda: world.status.weight > 0)
 
-    assert "its pods are ready again and do not say why; does a readiness probe fail now and then?" in events(world, "PodsLost")[0]
+    assert "its pods are ready again and give no reason; does a readiness probe fail now and then?" in events(world, "PodsLost")[0]
 
 
 def test_what_is_no_fault_of_the_version_does_not_count():
@@ -141,7 +141,7 @@ def test_pods_that_are_deleted_or_evicted_are_no_fault_of_the_version():
         said = world.status.message
     finish(world)
 
-    assert "(pods of it were deleted or evicted, and others made in their place)" in said
+    assert "its pods were deleted or evicted, and replaced" in said
     assert world.status.stable.version == "v2"
     assert events(world, "PodsLost") == []
 
@@ -167,7 +167,7 @@ def test_pods_that_are_left_carry_what_they_can_and_no_bake_ends():
 
     world.crank(15)
     assert (world.status.weight, world.status.phase) == (25, Phase.BAKING)
-    assert world.status.message.startswith("v2 has 25% of the traffic, 100% once its pods are there and v1 is kept warm")
+    assert world.status.message.startswith("v2 has 25% of the traffic (100% once its pods are there) and v1 is kept warm")
     assert "waits for pods of v2 to be ready (1 of 4 pods)" in world.status.message
     words = "Weight of v2 from 100% to 25%: 1 of 4 pods that it was given for are available"
     assert words in events(world, "WeightChanged")[-1]
@@ -334,7 +334,7 @@ def test_a_loss_that_could_not_be_noted_is_found_again_by_the_pods_own_words():
     finish(world, Phase.ROLLED_BACK)
 
     assert world.status.last_rollout.cause is Cause.PODS_LOST
-    assert "it lost its pods twice after it had traffic" in world.status.message
+    assert "it lost its pods twice under traffic" in world.status.message
 
 
 def test_some_of_the_pods_of_such_a_loss_are_known_as_some():
@@ -375,7 +375,7 @@ def test_nothing_rises_before_the_pods_have_been_read():
 
     world.crank(9)
     assert (world.status.weight, route_of(world)) == (100, 0)
-    assert "waits to know whether v2 has lost pods, as its route has less than it was given" in world.status.message
+    assert "waits to know whether v2 lost pods, since its route carries less than it was given" in world.status.message
     world.crank(3)
 
     assert route_of(world) == 100

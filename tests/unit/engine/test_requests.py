@@ -147,7 +147,7 @@ def test_promote_goes_to_the_end_past_holds_and_gates():
     finish(world)
     assert world.status.stable.version == "v2"
     assert world.status.last_rollout.message == (
-        "full promotion was requested (promote/1), so steps and gates were not waited for; not passed: errors (Undecided)"
+        "full promotion was requested (promote/1), which skips steps and gates; not passed: errors (Undecided)"
     )
 
 
@@ -298,7 +298,7 @@ def test_requests_after_adoption_are_refused():
         ("pause/1", "no rollout is on"),
         ("resume/1", "no rollout is on"),
         ("retry/1", "the wanted version has not been rejected"),
-        ("dance/1", "it must be promote, rollback, rollback-and-hold, pause, resume or retry, then /<id>"),
+        ("dance/1", "it must be <verb>/<id>, with promote, rollback, rollback-and-hold, pause, resume or retry as the verb"),
     ],
 )
 def test_request_before_a_rollout_is_refused_once(request_text: str, why: str):
@@ -325,7 +325,7 @@ def test_requests_that_make_no_sense_mid_rollout():
         "Request resume/1 was not carried out: the rollout is not paused",
         "Request retry/2 was not carried out: a rollout is on",
         "Request pause/4 was not carried out: the rollout is paused already",
-        "Request rollback/6 was not carried out: the rollout is being undone already",
+        "Request rollback/6 was not carried out: the rollout is being rolled back already",
     ]
 
 

@@ -18,7 +18,9 @@ def test_preparation_that_nobody_ends_is_over_in_time():
 
     message = world.status.message
     assert "its route was not in force within 1m; it waited for Gateway internal to accept HTTPRoute web" in message
-    assert "this is no verdict on it: annotate the Release with tidegate.dev/request=retry/<id>" in message
+    assert (
+        "the version itself was not judged; to try it again, annotate the Release with tidegate.dev/request=retry/<id>" in message
+    )
     assert stage_of(world.cluster.routes["web"].backends) is RouteStage.USER
 
     world.cluster.routes["web"].mute = ""
@@ -35,7 +37,7 @@ def test_preparation_waits_on_where_the_policy_says_so():
 
     told = events(world, "ProgressDeadlineExceeded")
     why = "its route was not in force within 1m; it waited for Gateway internal to accept HTTPRoute web"
-    assert told == [f"v2 waits on at 0%, as onDeadline says: {why}"]
+    assert told == [f"v2 keeps waiting at 0% (onDeadline: Wait): {why}"]
     assert "to accept HTTPRoute web; progressDeadline (1m) has passed, and onDeadline is Wait" in world.status.message
 
     world.cluster.routes["web"].mute = ""

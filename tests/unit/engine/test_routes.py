@@ -335,7 +335,7 @@ def test_traffic_that_is_taken_out_during_a_rollout_counts_afterwards(end: str):
         world.ask("rollback/1")
 
     world.crank(1)
-    assert world.status.message.endswith("spec.traffic has changed and counts once the routes are back")
+    assert world.status.message.endswith("spec.traffic has changed and takes effect once the routes are restored")
     assert "checkout" == world.status.shifted_service
 
     finish(world, Phase.IDLE if end == "promotion" else Phase.ROLLED_BACK)
@@ -450,4 +450,4 @@ def test_route_does_not_go_back_to_a_service_that_gives_out_pods_that_are_being_
 
     assert stuck
     assert stage is RouteStage.SPLIT
-    assert "waits for Service checkout to be without the pods of v2, which are being stopped" in said
+    assert "waits for the stopping pods of v2 to leave the endpoints of Service checkout" in said

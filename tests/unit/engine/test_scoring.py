@@ -41,7 +41,7 @@ def test_all_pass():
     found = counted(spec, said("error-rate", PASS), said("latency", PASS))
 
     assert (100.0, Result.PASS) == (found.percent, found.result)
-    assert "score 100% (90% wanted, 75% at least): error-rate 3 of 3, latency 1 of 1" == found.words
+    assert "score 100% (pass at 90%, warn at 75%); error-rate 3 of 3, latency 1 of 1" == found.words
 
 
 def test_warning_range_earns_half():
@@ -52,7 +52,7 @@ def test_warning_range_earns_half():
 
     assert (75.0, Result.WARN) == (found.percent, found.result)
     words = "error-rate 2 of 2, p99-latency 1 of 2 (warning: 108 ms, stable 100 ms)"
-    assert f"score 75% (90% wanted, 75% at least): {words}" == found.words
+    assert f"score 75% (pass at 90%, warn at 75%); {words}" == found.words
 
 
 def test_failure_earns_nothing():
@@ -170,7 +170,7 @@ def test_nothing_to_be_earned():
 
     assert (100.0, Result.PASS) == (informed.percent, informed.result)
     assert (100.0, Result.PASS) == (empty.percent, empty.result)
-    assert "score 100% (90% wanted, 75% at least)" == empty.words
+    assert "score 100% (pass at 90%, warn at 75%)" == empty.words
 
 
 def test_key_objective_holds_the_step_whatever_the_score():
@@ -249,4 +249,4 @@ def test_numbers_come_first():
     """However long the gates' own words are, the score stands at the beginning, where no message is cut."""
     found = counted(policy(gate("error-rate")), said("error-rate", FAIL, "x" * 1000))
 
-    assert found.words.startswith("score 0% (90% wanted, 75% at least): error-rate 0 of 1")
+    assert found.words.startswith("score 0% (pass at 90%, warn at 75%); error-rate 0 of 1")

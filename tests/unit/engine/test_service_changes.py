@@ -78,7 +78,7 @@ def test_route_goes_back_only_once_the_old_pods_are_no_endpoints_any_more():
     failed = failures(world, 60, Phase.IDLE)
 
     assert stage is RouteStage.SPLIT
-    assert "waits for Service checkout to be without the pods of v1, which are being stopped" in said
+    assert "waits for the stopping pods of v1 to leave the endpoints of Service checkout" in said
     assert failed == []
     assert world.status.stable.version == "v2"
 
@@ -113,7 +113,7 @@ def test_after_a_rollback_the_route_stays_with_stable(what: str):
     assert failed_share(world) == 0
     assert stage_of(world.cluster.routes["web"].backends) is RouteStage.SPLIT
     assert (reason(world), condition(world, "Stalled")) == ("ServiceAstray", True)
-    assert "the route stays with checkout-stable until the Service is put back, or a version comes" in world.status.message
+    assert "the route stays with checkout-stable until the Service is corrected, or a version" in world.status.message
 
     user = world.cluster.services[USER]
     user.version, user.target = ("v1" if what == "selector" else ""), ("8080" if what == "number" else "http")
@@ -189,7 +189,7 @@ def test_pinned_service_that_finds_nobody_is_told():
     change(world, "selector")
     reach(world, 50)
 
-    assert "who calls it past the route finds nobody until v2 takes over" in world.status.message
+    assert "callers that bypass the route get no answer until v2 takes over" in world.status.message
     assert failed_share(world) == 0
 
 
@@ -202,7 +202,7 @@ def test_before_the_split_it_is_told_that_requests_find_nobody():
     world.crank(5)
 
     told = world.status.message
-    assert "Service checkout does not lead to pods of v1: it selects version=v2, and they have version=v1" in told
+    assert "Service checkout does not reach the pods of v1: it selects version=v2, they have version=v1" in told
 
 
 def test_release_that_is_deleted_does_not_wait_for_the_service_for_ever():

@@ -348,7 +348,7 @@ def test_newest_sample_is_older_than_the_weight(hidden: int):
     assert first == hidden // 5
     assert counted_[first - 1 : first + 1] == [0, 100]
     assert told[0] == (
-        "no sample of the new version is from after 12:01:40 UTC, when it got this weight; "
+        "no sample of the new version is newer than 12:01:40 UTC, when it got this weight; "
         f"the newest sample of the new version is {hidden} s old"
     )
 

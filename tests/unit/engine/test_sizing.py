@@ -54,8 +54,8 @@ def test_number_above_the_deployment_is_cut_and_said():
 
     assert 2 == pods(world)
     assert (
-        "v2 over v1: step 1 of 2, weight 1% for at least 1m, cut to 2 of the 60 pods that the step asks for (the Deployment has 2, "
-        "and the operator's stepReplicasLimit is 0); waits until"
+        "v2 over v1: step 1 of 2, weight 1%, held for at least 1m, limited to 2 of the 60 pods that the step wants (the Deployment "
+        "has 2, and the operator's stepReplicasLimit is 0); waits until"
     ) in world.status.message
 
 
@@ -75,7 +75,7 @@ def test_cut_is_said_while_paused():
     world.operate()
 
     assert "is paused at 1%: " in world.status.message
-    assert "cut to 2 of the 60 pods" in world.status.message
+    assert "limited to 2 of the 60 pods" in world.status.message
 
 
 def test_cut_follows_the_deployment():
@@ -88,8 +88,8 @@ def test_cut_follows_the_deployment():
     world.crank(20)
 
     assert (5, 3) == (grown, pods(world))
-    assert "cut to" not in said
-    assert "cut to 3 of the 5 pods" in world.status.message
+    assert "limited to" not in said
+    assert "limited to 3 of the 5 pods" in world.status.message
 
 
 def test_operator_may_allow_more():
@@ -102,8 +102,9 @@ def test_operator_may_allow_more():
     world.operate()
 
     assert 10 == pods(world)
-    assert "cut to 10 of the 60 pods that the step asks for (the Deployment has 2, and the operator's stepReplicasLimit is 10)" in (
-        world.status.message
+    assert (
+        "limited to 10 of the 60 pods that the step wants (the Deployment has 2, and the operator's stepReplicasLimit is 10)"
+        in (world.status.message)
     )
     finish(world)
     assert "v2" == world.status.stable.version

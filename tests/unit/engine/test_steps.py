@@ -50,7 +50,7 @@ def test_message_and_conditions_while_it_goes_on():
     assert (condition(world, "Ready"), condition(world, "Reconciling"), reason(world)) == (False, True, Reason.PROGRESSING)
     until = world.status.step.until
     assert world.status.message == (
-        f"v2 over v1: step 1 of 3, weight 5% for at least 10s; waits until {until:%H:%M:%S} UTC (hold of step 1)"
+        f"v2 over v1: step 1 of 3, weight 5%, held for at least 10s; waits until {until:%H:%M:%S} UTC (hold of step 1)"
     )
     assert world.last.plan.due == until
 
@@ -169,7 +169,7 @@ def test_deadline_rolls_back_with_the_pods_own_reason():
     assert world.status.last_rollout.cause is Cause.DEADLINE
     assert world.status.message == (
         "v2 was rolled back, v1 serves: its pods did not become ready within 20s: ImagePullBackOff: no such image; "
-        "this is no verdict on it: annotate the Release with tidegate.dev/request=retry/<id> to try it again"
+        "the version itself was not judged; to try it again, annotate the Release with tidegate.dev/request=retry/<id>"
     )
 
 
@@ -203,7 +203,8 @@ def test_on_deadline_wait_keeps_the_weight_and_says_so_once():
     world.crank(90)
     assert world.status.weight == 5
     assert len(events(world, "ProgressDeadlineExceeded")) == 1
-    told = "v2 waits on at 5%, as onDeadline says: its pods did not become ready within 20s: Unschedulable: 0/3 nodes are available"
+    why = "its pods did not become ready within 20s: Unschedulable: 0/3 nodes are available"
+    told = f"v2 keeps waiting at 5% (onDeadline: Wait): {why}"
     assert events(world, "ProgressDeadlineExceeded") == [told]
     words = "waits for pods of v2 to be ready (1 of 4 pods) (Unschedulable: 0/3 nodes are available); progressDeadline (20s) has"
     assert words in world.status.message

@@ -49,7 +49,7 @@ def test_gate_that_cannot_be_judged_is_undecided(name: str):
 
     found = state(world, name)
     assert (found.verdict, found.clear, found.evidence) == (Verdict.UNDECIDED, False, None)
-    assert found.message.startswith(f"{name} could not be judged, which is a mistake of Tidegate's own (TypeError: ")
+    assert found.message.startswith(f"{name} could not be judged because of a bug in Tidegate (TypeError: ")
     assert found.undecided_since == found.at
     assert [one.gate for one in world.last.plan.unjudged] == [name]
     assert "Traceback" in world.last.plan.unjudged[0].error
@@ -180,11 +180,11 @@ def test_stored_evidence_that_cannot_be_read_begins_anew_with_a_word(text: str):
     first = state(world)
     world.crank(2)
 
-    told = [words for words in events(world, "GateUndecided") if "has begun anew" in words]
-    assert first.message.endswith("what was stored of its evidence cannot be read, so that it has begun anew")
+    told = [words for words in events(world, "GateUndecided") if "starts again from zero" in words]
+    assert first.message.endswith("its stored evidence cannot be read, so it starts again from zero")
     assert (first.clear, first.evidence.canary_requests) == (False, 50)
     assert len(told) == 1
-    assert "has begun anew" not in state(world).message
+    assert "starts again from zero" not in state(world).message
 
 
 def test_times_far_away_do_not_keep_gates_from_being_judged():

@@ -37,7 +37,7 @@ def test_newer_version_supersedes():
     world.apply("v3")
     world.crank(0.5)
     assert (world.status.phase, world.status.weight) == (Phase.ROLLING_BACK, 0)
-    assert world.status.message.startswith("Rolling back v2, v1 serves: v3 takes its place")
+    assert world.status.message.startswith("Rolling back v2, v1 serves: v3 replaces it")
 
     assert world.crank(30, until=lambda: world.status.candidate.version == "v3")
     assert (world.status.last_rollout.version, world.status.last_rollout.outcome) == ("v2", Outcome.SUPERSEDED)
@@ -83,7 +83,7 @@ def test_rejected_version_is_wanted_in_place_of_another():
     world.apply("v2")
     finish(world, Phase.ROLLED_BACK)
 
-    assert world.status.last_rollout.message == "v2 is wanted in its place, which was rejected before"
+    assert world.status.last_rollout.message == "v2 is wanted instead, and was rejected before"
     assert world.status.stable.version == "v1"
     assert world.cluster.routes["web"].backends == (("checkout", 1),)
 
@@ -471,7 +471,7 @@ def test_a_version_that_waits_for_a_broken_route_is_not_idle():
     world.crank(10)
 
     assert world.status.phase is Phase.WAITING
-    assert world.status.message == "HTTPRoute web: Gateway contour: listener is gone; v2 waits for that, v1 serves"
+    assert world.status.message == "HTTPRoute web: Gateway contour: listener is gone; until then v2 waits and v1 serves"
     assert condition(world, "Stalled")
     assert not condition(world, "Ready")
 

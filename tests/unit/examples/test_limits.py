@@ -149,7 +149,7 @@ def paused(shop: Shop, limit: Limit) -> None:
     assert shop.status.rollout.paused.gate == limit.gate
     assert limit.ask == shop.status.rollout.paused.ask
     (alert,) = events(shop, "GateBreached")
-    assert not limit.ask or f"asks {' and '.join(limit.ask)} to resume, promote or roll back" in alert
+    assert not limit.ask or f"waits for {' and '.join(limit.ask)} to resume, promote or roll back" in alert
 
 
 def held(shop: Shop, limit: Limit) -> None:

@@ -53,7 +53,7 @@ def test_failed_check_rolls_back_at_once():
     shop.rolls_out(10)
     shop.numbers["error-rate"] = Share(0.3)
     assert shop.crank(120, until=lambda: shop.status.phase is Phase.PAUSED)
-    assert "asks architect to resume, promote or roll back" in shop.status.message
+    assert "waits for architect to resume, promote or roll back" in shop.status.message
 
     shop.numbers["data-integrity"] = Number(1)
 
@@ -96,7 +96,7 @@ def test_score_of_a_slower_version_ends_the_step_with_a_warning():
     assert shop.crank(3600, until=lambda: shop.carried == 50, every=10), shop.status.message
 
     (warning,) = events(shop, "GateBreached")
-    assert warning.startswith("Step 1 ends with a warning: score 85% (90% wanted, 75% at least): error-rate 4 of 4, ")
+    assert warning.startswith("Step 1 ends with a warning: score 85% (pass at 90%, warn at 75%); error-rate 4 of 4, ")
     assert "p95-latency 1.5 of 3 (warning: " in warning
 
 
@@ -111,7 +111,7 @@ def test_score_that_is_too_low_rolls_back_at_the_end_of_the_step():
     assert shop.crank(900, until=lambda: shop.status.weight == 0, every=10)
 
     message = shop.status.rejected[-1].message
-    assert message.startswith("score 50% (90% wanted, 75% at least): error-rate 4 of 4, p95-latency 0 of 3 (beyond the limit: ")
+    assert message.startswith("score 50% (pass at 90%, warn at 75%); error-rate 4 of 4, p95-latency 0 of 3 (beyond the limit: ")
     assert "availability 0 of 2 (beyond the limit: " in message
 
 

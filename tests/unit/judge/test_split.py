@@ -119,6 +119,6 @@ def test_the_sentence_has_both_sides_and_the_moment():
     found = around((1000, 1), (100, 90))
 
     assert in_words("error rate", found) == (
-        "error rate of stable is 90% (90 of 100 requests) since the route was split at 12:03:10 UTC, and was 0.1% (1 of 1,000) of "
-        "the same pods in the 5 min before"
+        "error rate of stable 90% (90 of 100 requests) since the split at 12:03:10 UTC, 0.1% (1 of 1,000) of the same pods in the "
+        "5 min before"
     )

@@ -111,9 +111,7 @@ def test_selector_of_the_new_version_finds_stable_all_the_same():
 
     assert stable == {"app": "checkout", "pod-template-hash": OLD}
     assert canary == {"app": "checkout", "version": "v2", "pod-template-hash": NEW}
-    assert led_astray(user_view(given.user, given.pods), given, OLD, {80}).astray == (
-        "it selects version=v2, and they have version=v1"
-    )
+    assert led_astray(user_view(given.user, given.pods), given, OLD, {80}).astray == ("it selects version=v2, they have version=v1")
 
 
 def test_port_of_the_new_version_is_not_stables():
@@ -126,7 +124,7 @@ def test_port_of_the_new_version_is_not_stables():
 
     assert (stable, canary) == ([port("http")], [port("web")])
     assert led_astray(user_view(given.user, given.pods), given, OLD, {80}).diverted == (
-        "its port 80 leads to web, and they answer on http"
+        "its port 80 targets web, they listen on http"
     )
 
 
