@@ -66,6 +66,7 @@ class Oracle:
         self._warm_is_next_to_nothing(made)
         self._ready_means_done(made)
         self._people_are_called(made)
+        self._what_passes_decides_nothing(made.plan)
         self._nothing_ends_with_pods_missing(made)
         if stored:
             self._judged_pods_live_on(before, after)
@@ -306,6 +307,12 @@ class Oracle:
             assert not made.plan.looks
             assert made.plan.due is None
         assert len(made.plan.status.message) <= 1024
+
+    @staticmethod
+    def _what_passes_decides_nothing(plan: Plan) -> None:
+        """A status that may be stored later, or never, is none that anything rests on."""
+        rests = bool(plan.away or plan.actions or plan.notices)
+        assert not (plan.passing and rests), "something rests on a status that may never be stored"
 
     def _people_are_called(self, made: Pass) -> None:
         """Where nobody but a person can end what is told to be waited for, the Release is Stalled, unless it is being deleted."""

@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 COUNTS_SECONDS = 10.0
 """How long a status may wait to be stored in which only numbers of pods have changed: most often there is news by then."""
+PASSING_SECONDS = 1.0
+"""How long a status may wait to be stored in which there is nothing new but what passes by itself."""
 CLOCK_STEP = 2.0
 """Seconds by which the wall clock must have gained or lost at once to have been stepped."""
 PERSISTENT = 6
@@ -48,6 +50,8 @@ class Memory:
         postponed: it has been put off, and is to be stored as soon as nothing more urgent waits.
         written: when the status was stored last, on the monotonic clock; by another process: how its gates say it, the last look.
         counted: since when only numbers of pods differ from what is stored, likewise; None where they do not, or more does.
+        passing: what was decided last is no more than that something is waited for that is over in a moment.
+        passed: since when nothing but what passes differs from what is stored, on the monotonic clock; None where more does.
         trouble: why the last pass could not write what it wanted, as far as people have to know.
         failures: passes in a row in which something could not be written.
         offset: of the wall clock against the monotonic one when the status was last decided on, in seconds; None before that.
@@ -64,6 +68,8 @@ class Memory:
     postponed: bool = False
     written: float = float("-inf")
     counted: float | None = None
+    passing: bool = False
+    passed: float | None = None
     trouble: Blocker | None = None
     failures: int = 0
     offset: float | None = None
@@ -97,6 +103,15 @@ class Memory:
         self.status, self.sent, self.stored, self.since = _shared(stored_status(release)), None, fingerprint(current), now
         return self.status
 
+    def decide(self, status: ReleaseStatus, *, passing: bool = False) -> None:
+        """Note what was decided.
+
+        Args:
+            status: the status.
+            passing: it says no more than that something is waited for that is over in a moment.
+        """
+        self.status, self.passing = status, passing
+
     def stepped(self, offset: float) -> float:
         """Return by how many seconds the wall clock was stepped since the last decision; 0 where it only went on.
 
@@ -119,6 +134,9 @@ class Memory:
             now: the time, on the monotonic clock.
         """
         weight = self._weight(release)
+        if weight is Weight.DECISION and self.passing and not self.unsaved:
+            weight = Weight.PASSING
+        self.passed = (now if self.passed is None else self.passed) if weight is Weight.PASSING else None
         self.counted = (now if self.counted is None else self.counted) if weight is Weight.COUNTS else None
         match weight:
             case Weight.NONE:
@@ -129,6 +147,9 @@ class Memory:
             case Weight.COUNTS:
                 assert self.counted is not None
                 return self.counted + COUNTS_SECONDS
+            case Weight.PASSING:
+                assert self.passed is not None
+                return self.passed + PASSING_SECONDS
             case Weight.DECISION:
                 return now
 

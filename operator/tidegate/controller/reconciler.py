@@ -212,7 +212,7 @@ class Reconciler:
         plan = decide(snapshot, now.wall)
         self._note_unjudged(key, plan)
         # From here on the decision stands, whether it can be stored at once or not.
-        memory.status = plan.status
+        memory.decide(plan.status, passing=plan.passing)
         self._looks.decided(key)
         if _undone(plan.status) is Cause.GATE and _undone(before) is None:
             memory.breached = min((arrival.at for arrival in arrivals if arrival.beyond), default=None)
@@ -264,6 +264,9 @@ class Reconciler:
             if shutting is not None:
                 may_wait = not memory.unsaved
                 await asyncio.wait({shutting}, timeout=STORE_PATIENCE if may_wait and self._pressing() else HEAD_START)
+                if _succeeded(shutting) and plan.left != plan.status.carried:
+                    # The status tells of it, and need not be written once more for that.
+                    memory.status = plan.status.model_copy(update={"carried": plan.left})
                 if may_wait and self._pressing() and _succeeded(shutting):
                     self._note_stable(memory)
                     self._postpone(key, memory)
@@ -328,8 +331,9 @@ class Reconciler:
         status = refused(before, blockers, release, now)
         news = status.message != before.message
         notices = (Notice(EventReason.BLOCKED, status.message, EventType.WARNING),) if news else ()
-        memory.status = noted(status, notices, now)
-        self._metrics.show(*key, memory.status)
+        status = noted(status, notices, now)
+        memory.decide(status)
+        self._metrics.show(*key, status)
         self._notices.tell(release, notices, now)
         if (unsaved := await self._statuses.store(key, memory)) is not None:
             raise unsaved

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -23,6 +23,10 @@ NUMBERS = frozenset(
 """Fields of a gate's status that change at every look."""
 COUNTS = frozenset({"replicas", "ready"})
 """Fields of a version's status that change with every pod."""
+PASSING = frozenset({"carried"})
+"""Fields that change while a write of the operator's own takes effect, mostly just before a decision that is stored anyway."""
+PASSING_OF_ROLLOUT = frozenset({"routeAwaited"})
+"""Likewise of a rollout. A new process counts a wait on a route from its own start at the earliest, so nothing is lost with it."""
 
 
 class Weight(IntEnum):
@@ -33,7 +37,9 @@ class Weight(IntEnum):
     """What changes at every look of a gate: values, and the sentences that quote them."""
     COUNTS = 2
     """How many pods there are."""
-    DECISION = 3
+    PASSING = 3
+    """What is over within a second, as a rule, and then stored with what comes of it."""
+    DECISION = 4
     """All else: it is stored before anything is done."""
 
 
@@ -58,27 +64,25 @@ def weigh(before: Mapping[str, Any], after: Mapping[str, Any]) -> Weight:
 
     Events that are kept weigh nothing: they come with the transition that they tell of, and go with the next write.
     """
-    for weight, one, other in zip(Weight, _degrees(before), _degrees(after), strict=False):
-        if one == other:
-            return weight
-    return Weight.DECISION
+    return _heaviest(_divided(before), _divided(after))
 
 
 class Gist(NamedTuple):
-    """What is remembered of a status in its wire form to weigh others against it: a fingerprint for each weight."""
+    """What is remembered of a status in its wire form to weigh others against it: a fingerprint of what has each weight."""
 
-    all: int
-    but_numbers: int
-    but_counts: int
+    decided: int
+    passing: int
+    counts: int
+    numbers: int
 
     @classmethod
     def of(cls, status: Mapping[str, Any]) -> Gist:
         """Return that of a status."""
-        return cls(*map(fingerprint, _degrees(status)))
+        return cls(*map(fingerprint, _divided(status)))
 
     def weigh(self, other: Gist) -> Weight:
         """Weigh the difference to another one, as `weigh` does; both of our own types, for JSON knows 1 and 1.0 for one number."""
-        return next((weight for weight, one, two in zip(Weight, self, other, strict=False) if one == two), Weight.DECISION)
+        return _heaviest(self, other)
 
 
 def fingerprint(status: Mapping[str, Any]) -> int:
@@ -86,33 +90,38 @@ def fingerprint(status: Mapping[str, Any]) -> int:
     return hash(orjson.dumps(status, option=orjson.OPT_SORT_KEYS))
 
 
-def _degrees(status: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield what must be equal for each weight, the least first."""
-    yield (whole := _without(status, {"lastEvents"}))
-    yield (quiet := _without_numbers(whole))
-    yield _without_counts(quiet)
+def _heaviest(one: Sequence[object], other: Sequence[object]) -> Weight:
+    """Return the weight of the heaviest part in which two statuses differ."""
+    weights = (Weight.DECISION, Weight.PASSING, Weight.COUNTS, Weight.NUMBERS)
+    return next((weight for weight, a, b in zip(weights, one, other, strict=True) if a != b), Weight.NONE)
 
 
-def _without_numbers(status: Mapping[str, Any]) -> dict[str, Any]:
-    rest = _without(status, {"message"})
+def _divided(status: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """Divide a status by what a change of it weighs, the heaviest first; each value is in one part, and is looked at once."""
+    decided = _without(status, {"lastEvents", "message", *PASSING})
+    passing, counts, numbers = _only(status, PASSING), dict[str, Any](), _only(status, {"message"})
     for name, quiet in (("gates", NUMBERS), ("conditions", {"message"})):
         items = status.get(name) or []
         # What a hand has written may be no list, or one of anything.
         listed = items if isinstance(items, list) else [items]
-        rest[name] = [_without(item, quiet) if isinstance(item, Mapping) else item for item in listed]
-    return rest
-
-
-def _without_counts(status: Mapping[str, Any]) -> dict[str, Any]:
-    rest = dict(status)
-    for version in ("stable", "candidate"):
-        if isinstance(rest.get(version), Mapping):
-            rest[version] = _without(rest[version], COUNTS)
-    return rest
+        decided[name] = [_without(item, quiet) if isinstance(item, Mapping) else item for item in listed]
+        numbers[name] = [_only(item, quiet) for item in listed if isinstance(item, Mapping)]
+    for name, part, apart in (
+        ("stable", counts, COUNTS),
+        ("candidate", counts, COUNTS),
+        ("rollout", passing, PASSING_OF_ROLLOUT),
+    ):
+        if isinstance(item := status.get(name), Mapping):
+            decided[name], part[name] = _without(item, apart), _only(item, apart)
+    return decided, passing, counts, numbers
 
 
 def _without(value: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
     return {name: member for name, member in value.items() if name not in names}
+
+
+def _only(value: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value[name] for name in names if name in value}
 
 
 async def write_status(cluster: Cluster, release: Object, status: Mapping[str, Any]) -> Object:

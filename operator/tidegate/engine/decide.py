@@ -12,7 +12,7 @@ from tidegate.engine import advance, converge, endings, gates, losses, patience,
 from tidegate.engine.draft import Draft
 from tidegate.engine.mend import mended
 from tidegate.engine.plan import Action, Plan, noted
-from tidegate.engine.report import report
+from tidegate.engine.report import carried, report
 from tidegate.engine.snapshot import Snapshot
 from tidegate.engine.waits import CHANGED, Inquiry, Ruling, Waiting
 
@@ -72,7 +72,8 @@ def decide(snap: Snapshot, now: datetime) -> Plan:
         snap: everything around the Release.
         now: the time, with zone.
     """
-    draft = Draft(snap, now, mended(snap.status, now))
+    before = mended(snap.status, now)
+    draft = Draft(snap, now, before)
     gates.take_readings(draft)
     for _ in range(MOST_TURNS):
         draft.begin_turn()
@@ -86,16 +87,19 @@ def decide(snap: Snapshot, now: datetime) -> Plan:
     looks = gates.next_looks(draft)
     for moment in gates.patience_ends(draft):
         draft.wake(moment)
+    passing = not writes and draft.told is not None and draft.told.wait.terms.brief and draft.status == before
     report(draft, busy=bool(writes) or snap.release.traffic_later)
     return Plan(
         status=noted(draft.status, draft.notices, now),
         away=away,
+        left=carried(draft, away),
         actions=tuple(write for write in writes if write not in away),
         notices=tuple(draft.notices),
         looks=looks,
         split_looks=split.next_looks(draft, looks),
         due=min(draft.dues, default=None),
         inquiries=frozenset(draft.inquiries | shifting.watched(draft)),
+        passing=passing and not draft.notices,
         unjudged=tuple(draft.unjudged),
         waits=tuple(draft.waits),
     )

@@ -224,23 +224,27 @@ class Plan:
     Attributes:
         status: the status to store, before any of the actions.
         away: writes that take traffic from the new version: nothing comes before them, not even the status.
+        left: share of the traffic that the routes give the new version once `away` is done, in percent.
         actions: all other writes, in the order in which they are safe.
         notices: Events, after the actions.
         looks: next look of each gate that is watched.
         split_looks: next looks at what the split of the routes has done.
         due: when to decide again at the latest, if nothing changes before; None to wait for a change.
         inquiries: what is to be read from the API server.
+        passing: nothing is decided, to be done or to be told, but that something is waited for which is over in a moment.
         unjudged: looks that could not be judged, for want of a judge that works.
         waits: what the Release waits for; the first is told.
     """
 
     status: ReleaseStatus
     away: tuple[ShiftRoute, ...] = ()
+    left: int = 0
     actions: tuple[Action, ...] = ()
     notices: tuple[Notice, ...] = ()
     looks: tuple[Look, ...] = ()
     split_looks: tuple[Look, ...] = ()
     due: datetime | None = None
     inquiries: frozenset[Inquiry] = frozenset()
+    passing: bool = False
     unjudged: tuple[Unjudged, ...] = ()
     waits: tuple[Waiting, ...] = ()

@@ -6,6 +6,7 @@ to say what it did.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -17,6 +18,7 @@ from tidegate.engine.draft import Draft, apart
 from tidegate.engine.judging import clip
 from tidegate.engine.lacking import note_lacking
 from tidegate.engine.losses import lost_words
+from tidegate.engine.plan import ShiftRoute
 from tidegate.engine.snapshot import Blocker, RouteStage
 from tidegate.engine.standing import is_native, obstacles
 from tidegate.engine.targets import off_course
@@ -61,7 +63,7 @@ def report(draft: Draft, *, busy: bool) -> None:
     blockers = [*obstacles(draft), *_off_course(draft)]
     draft.set(observed_generation=draft.snap.release.generation, phase=_phase(draft))
     draft.set(stable=_counted(draft, draft.status.stable), candidate=_counted(draft, draft.status.candidate))
-    draft.set(carried=_carried(draft), progress=_progress(draft))
+    draft.set(carried=carried(draft), progress=_progress(draft))
     lacking = note_lacking(draft)
     draft.set(message=clip(_sentence(draft, blockers) + lacking))
     state = _state(draft, blockers, busy=busy)
@@ -107,10 +109,17 @@ def _phase(draft: Draft) -> Phase:
     return Phase.BAKING if baking else Phase.PROGRESSING
 
 
-def _carried(draft: Draft) -> int:
+def carried(draft: Draft, done: Iterable[ShiftRoute] = ()) -> int:
+    """Return the share of the traffic that the routes give the new version, in percent; of several routes the highest.
+
+    Args:
+        draft: the decision.
+        done: writes that are thought of as done.
+    """
     if not draft.routed:
         return draft.status.weight
-    return round(max((route.weight for route in draft.routes), default=0))
+    given = {route.name: route.weight for route in draft.routes} | {shift.route: shift.weight for shift in done}
+    return round(max(given.values(), default=0))
 
 
 def _progress(draft: Draft) -> str:
@@ -142,7 +151,8 @@ def _counted(draft: Draft, version: RevisionStatus | None) -> RevisionStatus | N
         return version
     rs = draft.workload.replica_set(version.revision)
     counts = {"replicas": rs.wanted, "ready": rs.ready} if rs else {"replicas": 0, "ready": 0}
-    return version.model_copy(update=counts)
+    same = (version.replicas, version.ready) == (counts["replicas"], counts["ready"])
+    return version if same else version.model_copy(update=counts)
 
 
 # The sentence

@@ -49,12 +49,14 @@ class Terms:
         bound: by when it has ended.
         why: why there is no deadline; empty where there is one.
         person: nobody but a person can end it, so the Release is Stalled as long as it is what the Release waits for.
+        brief: it is over in a moment, as a rule, so that it is told where it is not.
     """
 
     ends: str
     bound: Bound = Bound.NONE
     why: str = ""
     person: bool = False
+    brief: bool = False
 
 
 _SERVES = "what has served serves on, and nothing is lost but time"
@@ -68,8 +70,8 @@ class Wait(Enum):
 
     # Before a rollout.
     FIRST_VERSION = Terms("the pods of the Deployment", why="there is nothing to go back to")
-    SELECTION = Terms("the API server's answer to a list of pods", why=f"it is asked again by itself; {_SERVES}")
-    BINDING = Terms("the API server's answer to lists of policies", why=f"it is asked again by itself; {_SERVES}")
+    SELECTION = Terms("the API server's answer to a list of pods", why=f"it is asked again by itself; {_SERVES}", brief=True)
+    BINDING = Terms("the API server's answer to lists of policies", why=f"it is asked again by itself; {_SERVES}", brief=True)
     NATIVE_RESTART = Terms("the Deployment controller", why="the Deployment rolls by itself, under its own deadline")
     RESUME = Terms("a request to resume", why="a person has asked for just that", person=True)
     TRAFFIC_LATER = Terms("the routes, on their way back", why=_SERVES)

@@ -51,6 +51,18 @@ async def test_breach_reaches_the_route_though_the_status_cannot_be_stored(stage
     assert 0 == stage.weights[f"{NAME}-canary"]
 
 
+async def test_verdict_tells_what_the_route_gives_by_then(stage: Stage) -> None:
+    """The route is shut before the status is sent, so it says so, and is not written once more for that."""
+    stage.at_ten_percent()
+    await stage.passes()
+    carried = stage.status["carried"]
+    await stage.breach()
+
+    await stage.reconciler.reconcile(KEY)
+
+    assert (10, 0, BREACH) == (carried, stage.status["carried"], stage.undone)
+
+
 async def test_breach_that_was_not_stored_is_not_forgotten(stage: Stage) -> None:
     """Given a breach whose status could not be stored, and a status that somebody else writes meanwhile, the breach counts."""
     await breach_that_is_not_stored(stage)

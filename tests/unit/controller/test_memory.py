@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tidegate.api.names import Reason
-from tidegate.api.status import GateStatus, ReleaseStatus, RevisionStatus
+from tidegate.api.status import ConditionStatus, GateStatus, ReleaseStatus, RevisionStatus
 from tidegate.cluster.errors import ApiError, error_of
-from tidegate.controller.memory import COUNTS_SECONDS, PERSISTENT, Memory, refused, trouble_of
+from tidegate.controller.memory import COUNTS_SECONDS, PASSING_SECONDS, PERSISTENT, Memory, refused, trouble_of
 from tidegate.engine.snapshot import Blocker
 from tidegate.runtime.errors import Retry, Terminal
 from tidegate.runtime.shelf import Key
@@ -43,6 +43,12 @@ def kept(memory: Memory, decided: ReleaseStatus) -> Json:
     stored = release(decided)
     memory.kept(stored, 100.0)
     return stored
+
+
+def condition(value: str) -> ConditionStatus:
+    return ConditionStatus(
+        type="Ready", status=value, reason="Restarting", message="", last_transition_time=NOW, observed_generation=1
+    )
 
 
 def test_first_decision_rests_on_what_is_stored() -> None:
@@ -99,11 +105,15 @@ GATE = GateStatus(name="errors", verdict="Pass", at=NOW, looks="P")  # type: ign
         (status(), status(message="other words"), HEARTBEAT),
         (status(gates=(GATE,)), status(gates=(GATE.model_copy(update={"at": NOW + timedelta(seconds=2)}),)), HEARTBEAT),
         (status(), ReleaseStatus(stable=RevisionStatus(revision="aaaa", version="v1", ready=1)), COUNTS_SECONDS),
+        (status(carried=10), status(carried=0), PASSING_SECONDS),
     ],
-    ids=["equal", "decision", "words", "numbers", "counts"],
+    ids=["equal", "decision", "words", "numbers", "counts", "passing"],
 )
 def test_status_may_wait_by_what_is_new_in_it(before: ReleaseStatus, after: ReleaseStatus, lag: float | None) -> None:
-    """Decisions are stored at once, numbers of pods within some seconds, what changes at every look within a heartbeat."""
+    """Decisions are stored at once, numbers of pods within some seconds, what changes at every look within a heartbeat.
+
+    What passes by itself is stored where it lasts for a second.
+    """
     memory = Memory("one")
     stored = kept(memory, before)
     memory.status = after
@@ -136,6 +146,22 @@ def test_numbers_of_pods_wait_from_when_they_changed() -> None:
         found.append(memory.due(stored, HEARTBEAT, now))
 
     assert [200.0 + COUNTS_SECONDS, 200.0 + COUNTS_SECONDS, None, 210.0 + COUNTS_SECONDS] == found
+
+
+def test_what_passes_is_stored_with_what_comes_of_it() -> None:
+    """What is over in a moment is told after a second; what is decided then, or could not be stored before, is told at once."""
+    memory = Memory("one")
+    stored = kept(memory, status())
+    waits = status(conditions=(condition("False"),))
+    found = []
+    for now, passing in ((200.0, True), (200.5, True), (200.6, False)):
+        memory.decide(waits, passing=passing)
+        found.append(memory.due(stored, HEARTBEAT, now))
+    memory.unsaved = True
+    memory.decide(waits, passing=True)
+
+    assert [200.0 + PASSING_SECONDS, 200.0 + PASSING_SECONDS, 200.6] == found
+    assert 300.0 == memory.due(stored, HEARTBEAT, 300.0)
 
 
 def test_what_the_api_server_leaves_out_is_not_sent_again() -> None:

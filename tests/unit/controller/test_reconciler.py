@@ -12,6 +12,7 @@ from tidegate.api.names import LABEL_RELEASE, Reason
 from tidegate.api.status import ReleaseStatus, RevisionStatus
 from tidegate.cluster.errors import ApiError, Forbidden, NotFound, Unavailable
 from tidegate.controller import reconciler
+from tidegate.controller.memory import PASSING_SECONDS
 from tidegate.controller.outside import Outside
 from tidegate.engine.snapshot import Blocker
 from tidegate.runtime.spare import ROOM, Spare
@@ -71,6 +72,27 @@ async def test_nothing_is_done_before_the_decision_is_stored(stage: Stage) -> No
 
     assert [] == others
     assert "v2" == stage.status["candidate"]["version"]
+
+
+async def test_start_of_a_rollout_is_one_write(stage: Stage) -> None:
+    """What is read around the Service before is there in a moment: the status tells of it only where it is not."""
+    stage.adopted()
+    await stage.passes()
+    stage.api.requests.clear()
+    stage.api.bodies.clear()
+    stage.add(objects.deployment("checkout:v2", paused=True, labels={LABEL_RELEASE: NAME}))
+
+    await stage.reconciler.reconcile(KEY)
+    before = list(stage.api.requests)
+    stage.clock.advance(PASSING_SECONDS)
+    await stage.reconciler.reconcile(KEY)
+    late = stage.status["message"]
+    await stage.passes()
+    first = next(body["status"] for body in stage.api.written(f"{PATH}/status") if "rollout" in body["status"])
+
+    assert [] == before
+    assert "to be read" in late
+    assert "v2" == first["candidate"]["version"]
 
 
 async def test_notices_are_told_once_whatever_fails(stage: Stage) -> None:

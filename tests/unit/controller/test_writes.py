@@ -56,6 +56,8 @@ STATUS: dict[str, Any] = {
     "phase": "Progressing",
     "message": "waits",
     "weight": 10,
+    "carried": 10,
+    "rollout": {"startedAt": "then", "routeAwaited": "then"},
     "stable": {"revision": "aaaa", "replicas": 3, "ready": 3},
     "candidate": {"revision": "bbbb", "replicas": 1, "ready": 1},
     "gates": [{**GATE, "stable": 0.1, "canary": 0.2, "samples": 9, "message": "error rate 20%"}],
@@ -84,6 +86,9 @@ def changed(path: str, value: object) -> dict[str, Any]:
         ("gates.0.samples", 10, Weight.NUMBERS),
         ("stable.ready", 2, Weight.COUNTS),
         ("candidate.replicas", 2, Weight.COUNTS),
+        ("carried", 0, Weight.PASSING),
+        ("rollout.routeAwaited", "now", Weight.PASSING),
+        ("rollout.startedAt", "now", Weight.DECISION),
         ("gates.0.verdict", "Fail", Weight.DECISION),
         ("gates.0.looks", "PPF", Weight.DECISION),
         ("weight", 0, Weight.DECISION),
@@ -97,7 +102,10 @@ def changed(path: str, value: object) -> dict[str, Any]:
     ],
 )
 def test_differences_are_weighed(path: str, value: object, weight: Weight) -> None:
-    """What people or a restarted operator must know is a decision; what changes at every look, or with every pod, is not."""
+    """What people or a restarted operator must know is a decision; what changes at every look, or with every pod, is not.
+
+    Nor is what the routes give while a write takes effect, nor since when one is waited for, which a new process counts anew.
+    """
     assert weight is weigh(STATUS, changed(path, value))
     assert weight is weigh(changed(path, value), STATUS)
     assert weight is Gist.of(STATUS).weigh(Gist.of(changed(path, value)))
