@@ -32,7 +32,9 @@ _AGO = ("", " offset 30s", " offset 1m", " offset 2m")
 _AT = "tidegate_at"
 _ALIKE, _ENOUGH = 0.8, 10.0
 """Share that what copies count has in common at least, and requests from which on that says something."""
-_AT_ONCE = 2
+AT_ONCE = 32
+"""Gates for which copies are looked for at once. Each asks for no more than its own pods' series, and what is asked for those that
+are looked at together goes out together: in one request, and not in one for each."""
 _BY_JOBS = frozenset({"job", "service", "endpoint"})
 _DEDUPLICATE = "have the store deduplicate by it (Thanos: --query.replica-label)"
 _SEVERAL = 2
@@ -83,7 +85,7 @@ class Copies:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._known: dict[tuple[str, str], dict[str, _Known]] = {}
-        self._aside = Aside(_AT_ONCE)
+        self._aside = Aside(AT_ONCE)
 
     def within(self, gate: Gate, names: Names) -> Names:
         """Return the names, with the labels by which copies of a gate's series are known to be told apart."""
@@ -136,7 +138,8 @@ class Copies:
     @staticmethod
     async def _find(ask: Ask, gate: Gate, names: Names, known: _Known) -> None:
         versions = (Version.CANARY, *((Version.STABLE,) if gate.versus_stable is not None else ()))
-        found = [one for version in versions if (one := await copies(ask, gate, names, version)) is not None]
+        all_of_them = await asyncio.gather(*(copies(ask, gate, names, version) for version in versions))
+        found = [one for one in all_of_them if one is not None]
         if found:
             known.take(next((one for one in found if one.words), found[0]))
 
@@ -158,19 +161,19 @@ async def copies(ask: Ask, gate: Gate, names: Names, version: Version) -> Copied
         # What kube-state-metrics and kubelets say of a container is taken once, whoever says it.
         return Copied()
     whose = {Version.CANARY: "the new version", Version.STABLE: "stable", Version.ALL: "the service"}[version]
-    for selection in selections(gate, names, version):
-        for metric in selection.metrics:
-            found = await _of_metric(ask, list(_selectors(selection, metric)))
-            if found is None:
-                return None
-            labels = found.labels
-            if found.readers < _SEVERAL or (preset is not None and set(labels) <= set(COPIES)):
-                continue
-            if found.surely and (preset is not None or _plain(gate)):
-                beyond = tuple(label for label in labels if preset is None or label not in COPIES)
-                return Copied(beyond, f"{_kept(whose, found)}; each counts once")
-            words = f"{_kept(whose, found)}, and may count as often; {_cure(labels, own=preset is None)}"
-            return Copied(words=words, once=False)
+    asked = [list(_selectors(selection, metric)) for selection in selections(gate, names, version) for metric in selection.metrics]
+    # Side by side, so that what is asked first of each way to count goes out in one request.
+    for found in await asyncio.gather(*(_of_metric(ask, selectors) for selectors in asked)):
+        if found is None:
+            return None
+        labels = found.labels
+        if found.readers < _SEVERAL or (preset is not None and set(labels) <= set(COPIES)):
+            continue
+        if found.surely and (preset is not None or _plain(gate)):
+            beyond = tuple(label for label in labels if preset is None or label not in COPIES)
+            return Copied(beyond, f"{_kept(whose, found)}; each counts once")
+        words = f"{_kept(whose, found)}, and may count as often; {_cure(labels, own=preset is None)}"
+        return Copied(words=words, once=False)
     return Copied()
 
 

@@ -17,7 +17,7 @@ from tidegate.api.gate import Gate
 from tidegate.judge.reading import Reading, Shown
 from tidegate.judge.telemetry import in_words
 from tidegate.prometheus.answers import Result, Trouble
-from tidegate.prometheus.copies import EVERY, FIRST, Copied, Copies, apart, copies, of_one
+from tidegate.prometheus.copies import AT_ONCE, EVERY, FIRST, Copied, Copies, apart, copies, of_one
 from tidegate.prometheus.counters import raw_counters
 from tidegate.prometheus.presets import Version
 from tidegate.prometheus.promql import Names
@@ -234,6 +234,34 @@ def test_what_tells_copies_apart_is_left_out_of_every_query() -> None:
     assert all("without (job, prometheus_replica, replica, written_by)" in text for text in texts)
     assert (own.total, own.bad) == ('max without (written_by) (\nn{x="1"}\n)', "max without (written_by) (\nb{}\n)")
     assert own.times == 'max without (written_by) (\ntimestamp(\nn{x="1"}\n)\n)'
+
+
+async def test_releases_that_are_looked_at_together_are_asked_about_together() -> None:
+    """What is asked first of both versions, and of each way to count, needs no answer to anything else: all goes out at once."""
+    now, held = 0.0, asyncio.Event()
+    store, known = Store([]), Copies(lambda: now)
+
+    async def ask(query: str) -> Result | Trouble:
+        answer = await store.ask(query)
+        await held.wait()
+        return answer
+
+    def look() -> None:
+        for number in range(20):
+            for measure in ("ErrorRate", "Latency"):
+                asked = gate(measure=measure).model_copy(update={"name": measure})
+                known.told(ask, asked, replace(NAMES, release=f"checkout-{number}"))
+
+    look()
+    now = FIRST
+    look()
+    for _ in range(8):
+        await asyncio.sleep(0)
+    waiting = len(store.asked)
+    held.set()
+    await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+
+    assert (AT_ONCE // 2) * 2 * (1 + 2) == waiting == len(store.asked)
 
 
 def test_it_stands_first_in_the_telemetry() -> None:
