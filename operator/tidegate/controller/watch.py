@@ -80,7 +80,8 @@ def watch_of(around: Surroundings, status: ReleaseStatus, begun: datetime) -> Wa
         service_port=_port(status, service),
         cluster_policy=status.rollout.policy.startswith(f"{PolicyKind.CLUSTER}/"),
     )
-    gates = {gate.name: gate for gate in (*status.rollout.spec.gates, *split.gates_of(status.rollout.spec))}
+    spec = status.rollout.spec
+    gates = {gate.name: gate for gate in (*spec.gates, *split.gates_of(spec, status.rollout.split_harmless))}
     return Watch(
         gates,
         names,

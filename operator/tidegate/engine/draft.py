@@ -37,7 +37,8 @@ class Draft:
 
     def set(self, **changes: Any) -> None:
         """Replace fields of the status."""
-        self.status = self.status.model_copy(update=changes)
+        if any(getattr(self.status, name) is not value for name, value in changes.items()):
+            self.status = self.status.model_copy(update=changes)
 
     def set_rollout(self, **changes: Any) -> None:
         """Replace fields of the rollout that is on."""
@@ -100,18 +101,19 @@ class Draft:
     @property
     def undoing(self) -> bool:
         """Whether the rollout that is on is being undone."""
-        return self.active and self.rollout.undo is not None
+        rollout = self.status.rollout
+        return rollout is not None and rollout.undo is not None and self.status.candidate is not None
 
     @property
     def promoting(self) -> bool:
         """Whether all steps have passed and the Deployment takes the new version over."""
-        return self.active and not self.undoing and self.status.phase is Phase.PROMOTING
+        return self.status.phase is Phase.PROMOTING and self.active and not self.undoing
 
     @property
     def committed(self) -> bool:
         """Whether the new version belongs to the Deployment already: from here on a rollout only goes forward."""
-        canary = self.canary_set
-        return self.promoting and canary is not None and canary.owner in {Owner.DEPLOYMENT, Owner.NOBODY}
+        canary = self.canary_set if self.promoting else None
+        return canary is not None and canary.owner in {Owner.DEPLOYMENT, Owner.NOBODY}
 
     @property
     def climbing(self) -> bool:

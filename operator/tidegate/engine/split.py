@@ -6,7 +6,7 @@ has traffic. Not latency: a gateway that goes through other Services opens new c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 
 from tidegate.api.gate import Gate, Judge
@@ -30,15 +30,24 @@ _SUFFIX = "/split"
 _MEASURES = frozenset({Measure.ERROR_RATE, Measure.AVAILABILITY})
 
 
-def gates_of(spec: RolloutPolicySpec) -> tuple[Gate, ...]:
-    """Return what is looked at, as gates with names of their own: one for each source and measure."""
-    found: dict[tuple[object, ...], Gate] = {}
+def gates_of(spec: RolloutPolicySpec, harmless: Collection[str] = ()) -> tuple[Gate, ...]:
+    """Return what is looked at, as gates with names of their own: one for each source and measure.
+
+    Args:
+        spec: the policy.
+        harmless: names of those that are not looked at any more.
+    """
+    first: dict[tuple[object, ...], Gate] = {}
     for gate in spec.gates:
         preset = gate.metric.preset
         if preset is not None and preset.measure in _MEASURES:
-            update = {"name": f"{gate.name}{_SUFFIX}", "judge": Judge.LIMIT, "interval": min(gate.interval, LONGEST)}
-            found.setdefault((gate.connection, preset.source, preset.measure), gate.model_copy(update=update))
-    return tuple(found.values())
+            first.setdefault((gate.connection, preset.source, preset.measure), gate)
+    named = ((f"{gate.name}{_SUFFIX}", gate) for gate in first.values())
+    return tuple(
+        gate.model_copy(update={"name": name, "judge": Judge.LIMIT, "interval": min(gate.interval, LONGEST)})
+        for name, gate in named
+        if name not in harmless
+    )
 
 
 def is_of_split(gate: Gate) -> bool:
@@ -62,7 +71,7 @@ def _watched(draft: Draft) -> tuple[Gate, ...]:
     since = watched_since(draft.status)
     # With all traffic on the new version there is nothing left to be compared.
     on = draft.climbing and draft.routed and since is not None and draft.now < since + WATCHED and draft.status.weight < 100
-    return tuple(gate for gate in gates_of(draft.spec) if gate.name not in draft.rollout.split_harmless) if on else ()
+    return gates_of(draft.spec, draft.rollout.split_harmless) if on else ()
 
 
 def next_looks(draft: Draft, looks: Iterable[Look]) -> tuple[Look, ...]:

@@ -131,7 +131,7 @@ class Batcher:
             late = await asyncio.gather(*(self._ask(chunk, collection) for chunk in chunks))
         finally:
             # Nobody waits for ever, whatever went wrong here.
-            for answer in collection.waiting.values():
+            for answer in (one for one in collection.waiting.values() if not one.done()):
                 _tell(answer, self.connection.trouble("the answers could not be told apart"))
         # Where no request of several came back in time, it is not for what one of them asked.
         if len(chunks) == 1 or not all(late):

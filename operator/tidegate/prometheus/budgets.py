@@ -81,6 +81,8 @@ class _Held:
         before, after = self.gates.pop(holder, Size(0, 0)), size or Size(0, 0)
         if size is not None:
             self.gates[holder] = size
+        if before == (size or (0, 0)):
+            return
         for group in ((), holder[:1], holder[:2]):
             total = self.sums.get(group, Size(0, 0))
             total = Size(total.series - before.series + after.series, total.bytes - before.bytes + after.bytes)
@@ -113,11 +115,14 @@ class Holdings:
 
     def room(self, holder: Holder) -> Size:
         """Return how much a gate may hold now, given what others hold."""
-        left = [(bound.most.series - bound.others.series, bound.most.bytes - bound.others.bytes) for bound in self._bounds(holder)]
-        return Size(max(0, min(series for series, _ in left)), max(0, min(size for _, size in left)))
+        series, size = self._left(holder)
+        return Size(max(0, series), max(0, size))
 
     def refusal(self, holder: Holder, wanted: Size) -> str:
         """Return in words why a gate may not hold this much, and what helps; empty where it may."""
+        series, size = self._left(holder)
+        if wanted.series <= series and wanted.bytes <= size:
+            return ""
         for bound in self._bounds(holder):
             if bound.others.series + wanted.series > bound.most.series:
                 what, most, name = f"{wanted.series:,} series", f"{bound.most.series:,}", bound.fields[0]
@@ -139,6 +144,27 @@ class Holdings:
         """The gates of a Release hold nothing any more."""
         for holder in of_release(self._held.gates, namespace, release):
             self._held.put(holder, None)
+
+    def _left(self, holder: Holder) -> tuple[int, int]:
+        """Return how many series, and how many bytes, the narrowest of a gate's budgets leaves it; below 0 where others have more.
+
+        It is what `_bounds` says, without the words: every look of every gate asks for it.
+        """
+        given, held = self.budgets, self._held
+        release, namespace, whole = (held.others(holder, group) for group in (holder[:2], holder[:1], ()))
+        series = (
+            given.series_per_gate,
+            given.series_per_release - release.series,
+            given.series // _SHARE - namespace.series,
+            given.series - whole.series,
+        )
+        size = (
+            given.bytes_per_gate,
+            given.bytes_per_release - release.bytes,
+            given.bytes // _SHARE - namespace.bytes,
+            given.bytes - whole.bytes,
+        )
+        return min(series), min(size)
 
     def _bounds(self, holder: Holder) -> Iterator[_Bound]:
         given, others = self.budgets, self._held.others

@@ -74,6 +74,8 @@ class _Account:
     ledger: Ledger
     untold: Untold
     shapes: frozenset[Shape] = field(default=frozenset(Shape))
+    texts: int = 0
+    """Bytes of its queries."""
     together: bool = True
     """Whether the queries of a version can be joined, which those of people need not be."""
 
@@ -85,7 +87,8 @@ class _Account:
     @classmethod
     def new(cls, gate: Gate, names: Names, revision: str, asked: RawCounters) -> _Account:
         """Return one in which nothing is counted yet."""
-        return cls(gate, names, revision, asked, Ledger(by_service=asked.by_service), Untold(by_service=asked.by_service))
+        ledger, untold = Ledger(by_service=asked.by_service), Untold(by_service=asked.by_service)
+        return cls(gate, names, revision, asked, ledger, untold, texts=_length(asked))
 
     def queries(self, gate: Gate, names: Names) -> RawCounters:
         """Return the queries, as they were made before where nothing has changed.
@@ -95,6 +98,7 @@ class _Account:
         """
         if gate is not self.gate or names != self.names:
             self.asked = raw_counters(gate, names)
+            self.texts = _length(self.asked)
             self.gate, self.names = gate, names
         return self.asked
 
@@ -102,8 +106,7 @@ class _Account:
     def size(self) -> Size:
         """What is remembered."""
         held = self.ledger.size
-        texts = sum(len(text) for text in texts_of(self.asked))
-        return Size(held.series, held.bytes + self.untold.counters * COUNTER + texts)
+        return Size(held.series, held.bytes + self.untold.counters * COUNTER + self.texts)
 
 
 @dataclass(frozen=True)
@@ -201,7 +204,11 @@ class Accounts:
         return replace(seen[-1], earlier=earlier, newest=account.ledger.newest)
 
     async def _looks(self, ask: AskAt, account: _Account, asked: RawCounters, instants: Sequence[datetime]) -> list[Tallied]:
-        found = await asyncio.gather(*(also(partial(self._sample, ask(instant), account, asked)) for instant in instants))
+        if len(instants) == 1:
+            # Nearly all looks are: a task of its own would cost each of them more than its numbers do.
+            found = [await self._sample(ask(instants[0]), account, asked)]
+        else:
+            found = await asyncio.gather(*(also(partial(self._sample, ask(instant), account, asked)) for instant in instants))
         return [self._count(account, asked, samples, instant) for samples, instant in zip(found, instants, strict=True)]
 
     async def _sample(self, ask: AskCounters, account: _Account, asked: RawCounters) -> Samples | str:
@@ -269,8 +276,8 @@ class Accounts:
         Raises:
             TooMuchError: samples cannot be taken in.
         """
-        texts = sum(len(text) for text in texts_of(account.asked))
-        wanted = Size(samples.size.series, samples.size.bytes + texts)
+        size, texts = samples.size, account.texts
+        wanted = Size(size.series, size.bytes + texts)
         if refusal := self._holdings.refusal(account.holder, wanted):
             raise TooMuchError(refusal)
         room, counters = self._holdings.room(account.holder), account.untold.counters * COUNTER
@@ -307,6 +314,10 @@ class Accounts:
             return None
         before, compares = account.gate, (account.gate.versus_stable is None) == (gate.versus_stable is None)
         return account if compares and (before.metric, before.connection) == (gate.metric, gate.connection) else None
+
+
+def _length(asked: RawCounters) -> int:
+    return sum(len(text) for text in texts_of(asked))
 
 
 def _worth_asking(stored: Sequence[frozenset[Shape]]) -> frozenset[Shape]:

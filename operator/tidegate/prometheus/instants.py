@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar
 
 from tidegate.prometheus.answers import AskCounters, Cause, Result, Trouble
@@ -18,7 +17,6 @@ from tidegate.prometheus.counters import RawCounters, Shape, VersionCounters
 from tidegate.prometheus.presets import Version
 from tidegate.prometheus.samples import PARTS, Compact, CountError, Form, Part, Seen, compact, seen
 from tidegate.prometheus.telling import Told
-from tidegate.runtime.turns import also
 
 COUNTER = 160
 """Bytes of a counter that is followed to see what cannot be told."""
@@ -99,32 +97,53 @@ async def ask_all(
 async def _ask_versions(
     ask: AskCounters, versions: Sequence[VersionCounters], form: Form, shapes: frozenset[Shape], *, together: bool
 ) -> list[Seen] | Trouble:
-    asking = (partial(_ask_version, ask, version, form, shapes, together=together) for version in versions)
-    found = await asyncio.gather(*(also(one) for one in asking))
+    begun = [_begin(ask, version, form, shapes, together=together) for version in versions]
+    # All are under way: to await them one by one needs no tasks, which would cost each look more than its numbers do.
+    answers = [[await answer for answer in one.answers] for one in begun]
+    found = [_finish(form, one, some) for one, some in zip(begun, answers, strict=True)]
     trouble = next((one for one in found if isinstance(one, Trouble)), None)
     return trouble or [one for one in found if isinstance(one, Seen)]
 
 
-async def _ask_version(
-    ask: AskCounters, version: VersionCounters, form: Form, shapes: frozenset[Shape], *, together: bool
-) -> Seen | Trouble:
+@dataclass(frozen=True)
+class _Begun:
+    """What is asked of one version.
+
+    Attributes:
+        parts: which of its queries.
+        answers: to them, in this order; one where they were joined.
+        joined: whether they were.
+    """
+
+    parts: tuple[Part, ...]
+    answers: tuple[asyncio.Future[Result | Trouble], ...]
+    joined: bool
+
+
+def _begin(ask: AskCounters, version: VersionCounters, form: Form, shapes: frozenset[Shape], *, together: bool) -> _Begun:
     buckets = [(PARTS[shape], text) for shape, text in version.buckets if shape in shapes]
     texts = [(Part.TOTAL, version.total), (Part.BAD, version.bad), *buckets]
     together = together and version.joinable
     if together:
         texts += [(Part.TIMES, version.times), (Part.BIRTHS, version.births)]
     given = [(which, text) for which, text in texts if text]
+    parts = tuple(which for which, _ in given)
     if together and len(given) > 1:
-        answer = await ask(join([text for _, text in given], _PART, _PART), Together(form, tuple(which for which, _ in given)))
-        if isinstance(answer, Trouble):
-            return answer
-        return Trouble(str(answer.data), Cause.QUERY) if isinstance(answer.data, ApartError) else _told(answer, Seen)
-    answers = await asyncio.gather(*(ask(text, Single(form, which)) for which, text in given))
+        asked = [ask(join([text for _, text in given], _PART, _PART), Together(form, parts))]
+    else:
+        asked = [ask(text, Single(form, which)) for which, text in given]
+    return _Begun(parts, tuple(map(asyncio.ensure_future, asked)), joined=together and len(given) > 1)
+
+
+def _finish(form: Form, begun: _Begun, answers: Sequence[Result | Trouble]) -> Seen | Trouble:
     trouble = next((one for one in answers if isinstance(one, Trouble)), None)
     if trouble is not None:
         return trouble
-    read = [_told(one, Compact) for one in answers if isinstance(one, Result)]
-    return seen(form, dict(zip((which for which, _ in given), read, strict=True)))
+    results = [one for one in answers if isinstance(one, Result)]
+    if begun.joined:
+        data = results[0].data
+        return Trouble(str(data), Cause.QUERY) if isinstance(data, ApartError) else _told(results[0], Seen)
+    return seen(form, dict(zip(begun.parts, (_told(one, Compact) for one in results), strict=True)))
 
 
 class ApartError(CountError):

@@ -47,12 +47,13 @@ class Question:
     @cached_property
     def length(self) -> int:
         """Bytes that it takes in a request with others."""
-        return len(self.promql.encode(errors="replace")) + _AROUND
+        text = self.promql
+        return (len(text) if text.isascii() else len(text.encode(errors="replace"))) + _AROUND
 
     @cached_property
     def mark(self) -> bytes:
         """What it is remembered by, in place of its text; one that is asked again and again about a fixed moment is the same."""
-        text = _OFFSET.sub(" offset", self.promql)
+        text = _OFFSET.sub(" offset", self.promql) if " offset " in self.promql else self.promql
         return blake2b(f"{self.most} {text}".encode(errors="replace"), digest_size=16).digest()
 
 

@@ -319,10 +319,16 @@ class Reader:
         return lambda promql: batcher.ask(promql, at, MOST_ANSWERED, asker=asker_of(gate, names))
 
     def _counting(self, batcher: Batcher, gate: Gate, names: Names, at: datetime) -> AskCounters:
-        async def ask(promql: str, read: Read) -> Result | Trouble:
-            result = await batcher.ask(promql, at, MOST_ANSWERED, asker=asker_of(gate, names), read=read)
-            self._rests.cost(Holder(names.namespace, names.release, gate.name), result.seconds)
-            return result
+        asker, holder = asker_of(gate, names), Holder(names.namespace, names.release, gate.name)
+
+        def cost(answer: asyncio.Future[Result | Trouble]) -> None:
+            if not answer.cancelled():
+                self._rests.cost(holder, answer.result().seconds)
+
+        def ask(promql: str, read: Read) -> asyncio.Future[Result | Trouble]:
+            answer = batcher.ask(promql, at, MOST_ANSWERED, asker=asker, read=read)
+            answer.add_done_callback(cost)
+            return answer
 
         return ask
 
