@@ -246,7 +246,7 @@ def _running(name: str) -> tuple[Layout, dict[str, Any]]:
 
 @contextmanager
 def _claimed(name: str, layout: Layout) -> Iterator[None]:
-    """Hold a sandbox's name while its directory is made anew."""
+    """Hold a sandbox's name while its directory is recreated."""
     layout.directory.parent.mkdir(parents=True, exist_ok=True)
     with layout.directory.with_name(f".{name}.lock").open("w") as claim:
         fcntl.flock(claim, fcntl.LOCK_EX)

@@ -239,5 +239,5 @@ def test_lint_has_prometheus_read_the_queries(past: Remembered, tmp_path: Path) 
     done = CliRunner().invoke(app, ("lint", str(file), "--prometheus", past.address), env={"TIDEGATE_CONFIG": None})
 
     assert 1 == done.exit_code
-    assert "spec.gates[0].metric.promql.canary: Prometheus connection default: Prometheus says: " in done.stdout
+    assert "spec.gates[0].metric.promql.canary: Prometheus connection default: Prometheus reports: " in done.stdout
     assert "parse error: unclosed left parenthesis" in done.stdout

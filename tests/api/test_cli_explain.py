@@ -133,4 +133,4 @@ def test_a_name_that_the_server_refuses_is_an_error(place: str, tmp_path: Path) 
     done = tidegate("lint", str(file), "--server", "-n", place)
 
     assert 1 == done.exit_code
-    assert "error: RolloutPolicy/Bad_Name: metadata.name: the API server says: " in done.stdout
+    assert "error: RolloutPolicy/Bad_Name: metadata.name: refused by the API server: " in done.stdout

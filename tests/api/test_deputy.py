@@ -75,8 +75,11 @@ def test_releaser_may_not_name_what_they_may_not_patch(releaser: Person) -> None
     done = releaser.create(release(images={"app": "mine:1"}))
 
     assert done.returncode != 0
-    assert "spec.targetRef: releaser may not patch Deployment pay, and so may not have a Release do it: " in done.stderr
-    assert f"give this account the verb patch on deployments.apps in {releaser.namespace}, or let one that has it" in done.stderr
+    assert "spec.targetRef: releaser may not patch Deployment pay, so may not write a Release that does; " in done.stderr
+    assert (
+        f"give this account the verb patch on deployments.apps in {releaser.namespace}, or have an account with that right"
+        in done.stderr
+    )
 
 
 def test_right_on_the_one_deployment_is_enough(place: str) -> None:
@@ -95,7 +98,7 @@ def test_images_take_the_right_to_create_replica_sets(place: str) -> None:
 
     passes(lambda: patcher.create(release()))
     passes(lambda: patcher.create(release(images={})))
-    refused(lambda: patcher.create(imaged), "spec.images: patcher may not create ReplicaSets, and so may not have a Release run")
+    refused(lambda: patcher.create(imaged), "spec.images: patcher may not create ReplicaSets, so may not write a Release that runs")
     passes(lambda: maker.create(imaged))
 
 
@@ -106,7 +109,7 @@ def test_built_in_edit_may_release_but_not_by_a_route(place: str) -> None:
     assert not person.may("patch", "httproutes.gateway.networking.k8s.io/pay")
 
     passes(lambda: person.create(release(images={"app": "pay:2"})))
-    words = "spec.traffic.gatewayAPI: editor may not patch HTTPRoute pay, and so may not have a Release do it"
+    words = "spec.traffic.gatewayAPI: editor may not patch HTTPRoute pay, so may not write a Release that does"
     refused(lambda: person.create(routed), words)
 
     of_role("editor", place, httproutes())

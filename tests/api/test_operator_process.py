@@ -131,7 +131,7 @@ async def test_watch_that_cannot_go_on_ends_it(scene: Scene) -> None:
 
     assert 1 == await operator.ended(within=PATIENCE)
     last = operator.lines()[-1]
-    assert "a part of the operator has ended; the process ends and is to be started again" == last["event"]
+    assert "a part of the operator has ended; exiting, so that Kubernetes restarts this replica" == last["event"]
     assert "the watch of Releases has ended" in str(last["exception"])
 
 

@@ -378,7 +378,7 @@ async def test_a_mistake_is_told_in_the_words_of_prometheus(connection: Connecti
     answer = await connection.query("sum(rate(x[1m])", now())
 
     assert isinstance(answer, Trouble)
-    assert answer.message.startswith("Prometheus connection default: Prometheus says: ")
+    assert answer.message.startswith("Prometheus connection default: Prometheus reports: ")
     assert "parse error: unclosed left parenthesis" in answer.message
 
 

@@ -152,9 +152,7 @@ async def test_service_of_other_pods_too_is_neither_pinned_nor_split(scene: Scen
     await scene.create(TLS_POLICIES, "tls", spec=holds_for(NAME))
     await scene.admin.delete(PODS.path(scene.namespace, "spare"))
     told = await scene.until(lambda status: condition(status, "Stalled")[:2] == ("True", "BoundByName"), within=120)
-    assert (
-        f"BackendTLSPolicy tls holds for Service {NAME} by its name, and not for {NAME}-stable and {NAME}-canary" in told["message"]
-    )
+    assert f"BackendTLSPolicy tls applies to Service {NAME} by name, but not to {NAME}-stable and {NAME}-canary" in told["message"]
     assert "rollout" not in await scene.status()
     all_three = {"spec": holds_for(NAME, f"{NAME}-stable", f"{NAME}-canary")}
     await scene.admin.merge_patch(TLS_POLICIES.path(scene.namespace, "tls"), all_three, manager="kubectl")

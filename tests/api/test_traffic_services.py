@@ -226,12 +226,12 @@ async def test_service_is_deleted_once(shelf: Shelf) -> None:
 
 
 async def test_users_service_becomes_headless(shelf: Shelf) -> None:
-    """Given a user's Service that was made anew as a headless one, ours is made anew, too: it cannot change."""
+    """Given a user's Service that was recreated as a headless one, ours is recreated, too: it cannot change."""
     await shelf.perform(EnsureService(Role.STABLE, "abc"))
     shelf.shop.kubectl("delete", "service", NAME)
     assert shelf.apply(service_body(clusterIP="None")) == ""
 
-    with pytest.raises(Retry, match="is made anew"):
+    with pytest.raises(Retry, match="is recreated"):
         await shelf.perform(EnsureService(Role.STABLE, "abc"))
     assert await shelf.perform(EnsureService(Role.STABLE, "abc"))
 

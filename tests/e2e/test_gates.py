@@ -89,7 +89,7 @@ async def test_no_answer_is_no_verdict(given: Given, when: When, then: Then, wor
 
     said = {
         Mood.REFUSES: "Prometheus connection stand-in: Connection refused",
-        Mood.ERROR: "Prometheus connection stand-in: Prometheus says: the query engine is on fire (HTTP 500)",
+        Mood.ERROR: "Prometheus connection stand-in: Prometheus reports: the query engine is on fire (HTTP 500)",
         Mood.HANGS: "Prometheus connection stand-in: no answer from",
         Mood.NAN: "the query gave no number",
         Mood.SEVERAL: "Prometheus connection stand-in: the query gave 2 series, expected 1",
@@ -194,7 +194,7 @@ async def test_secret_of_a_connection_is_seen_nowhere(
     assert f"Bearer {token}" in world.stand_in.credentials
 
     await when.prometheus_is(Mood.TELLTALE)
-    await then.the_gate_says("errors", "Undecided", "Prometheus says: I do not know")
+    await then.the_gate_says("errors", "Undecided", "Prometheus reports: I do not know")
     await then.event("GateUndecided", "errors")
     await when.prometheus_is(Mood.NUMBERS)
     await when.prometheus_shows(canary=0.2)

@@ -45,7 +45,7 @@ ROLE_NAMES = {Role.STABLE: STABLE, Role.CANARY: CANARY}
 STRANGE = Blocker(Reason.INVALID_SPEC, "spec.traffic.service: Service checkout selects app=ledger")
 BOUND = Blocker(
     Reason.BOUND_BY_NAME,
-    "spec.traffic.service: BackendTLSPolicy tls holds for Service checkout by its name, and not for checkout-stable",
+    "spec.traffic.service: BackendTLSPolicy tls applies to Service checkout by name, but not to checkout-stable",
 )
 SHARED = Blocker(Reason.SHARED_SERVICE, "spec.traffic.service: Service checkout also selects pods of Deployment spot")
 KINDS = ("deployment", "replica_sets", "services", "routes")

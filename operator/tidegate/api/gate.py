@@ -155,8 +155,8 @@ class Gate(Model):
         Judge | None,
         Field(
             description=(
-                "Evidence: a sequential test on counts, valid at every look. Limit: each value against the limit. "
-                "Default: Evidence where the metric gives counts and the limit is one that can be tested on them, else Limit."
+                "Evidence: a sequential test on counts, valid at every check. Limit: each value is compared with the limit. "
+                "Default: Evidence if the metric gives counts and the limit can be tested on them, else Limit."
             )
         ),
     ] = None
@@ -164,26 +164,24 @@ class Gate(Model):
         bool,
         Field(
             description=(
-                "Judge Evidence: the weight rises only once the new version is shown to be within the limit, and not as soon as "
-                "nothing speaks against it on at least minSamples requests. Default: false."
+                "Judge Evidence: the weight rises only once the new version is shown to be within the limit; otherwise it rises "
+                "once at least minSamples requests give no evidence against it. Default: false."
             )
         ),
     ] = False
-    dry_run: Annotated[bool, Field(description="The verdict is recorded, and nothing is done or waited for. Default: false.")] = (
-        False
-    )
+    dry_run: Annotated[bool, Field(description="The verdict is recorded, and nothing acts on it. Default: false.")] = False
     on_breach: Annotated[
         BreachAction,
         Field(
             description=(
                 "Rollback: all traffic back to stable at once. Pause: keep the weight, alert, wait for a person. "
-                "Hold: start no rollout and raise no weight until it is over. Warn: say so and go on. Default: Rollback."
+                "Hold: start no rollout and raise no weight until it is over. Warn: write a warning and go on. Default: Rollback."
             )
         ),
     ] = BreachAction.ROLLBACK
     ask: Annotated[
         tuple[Name, ...],
-        Field(max_length=8, description="Roles that a pause by this gate asks to decide; the message names them. Default: none."),
+        Field(max_length=8, description="Roles that decide about a pause by this gate; the message names them. Default: none."),
         K8s(list_set=True),
     ] = ()
     weight: Annotated[
@@ -194,7 +192,7 @@ class Gate(Model):
     ] = False
     interval: Annotated[
         Duration,
-        Field(description="Time between two looks, at least 1s. Default: 30s."),
+        Field(description="Time between two checks, at least 1s. Default: 30s."),
         AT_LEAST_1S,
     ] = timedelta(seconds=30)
     window: Annotated[
@@ -209,11 +207,11 @@ class Gate(Model):
     ] = timedelta(minutes=1)
     initial_delay: Annotated[
         Duration,
-        Field(description="Warm-up: no look before the new version has had traffic for this long. Default: 0s."),
+        Field(description="Warm-up: the first check is this long after the new version first got traffic. Default: 0s."),
     ] = timedelta(0)
     active_for: Annotated[
         Duration | None,
-        Field(description="The gate is looked at only for this long after the new version first got traffic. Default: all along."),
+        Field(description="The gate is checked only for this long after the new version first got traffic. Default: all along."),
         AT_LEAST_1S,
     ] = None
     failure_limit: Annotated[
@@ -221,7 +219,7 @@ class Gate(Model):
         Field(
             ge=1,
             le=20,
-            description="Judge Limit: so many of the last `of` looks beyond the limit are a breach. Default: 1.",
+            description="Judge Limit: this many of the last `of` checks beyond the limit are a breach. Default: 1.",
         ),
     ] = 1
     of: Annotated[
@@ -229,7 +227,7 @@ class Gate(Model):
         Field(
             ge=1,
             le=20,
-            description="How many looks failureLimit counts over. Default: 1.",
+            description="How many checks failureLimit counts over. Default: 1.",
         ),
     ] = 1
     min_samples: Annotated[

@@ -51,7 +51,10 @@ class TargetsStatus(Model):
     ] = ()
     next_ports: Annotated[
         tuple[PortStatus, ...] | None,
-        Field(max_length=MOST_PORTS, description="What it says since; counts for stable, too, once it has stood for a minute."),
+        Field(
+            max_length=MOST_PORTS,
+            description="Its ports since then; they count for stable, too, once they have stood for a minute.",
+        ),
         K8s(list_map_keys=("port", "protocol")),
     ] = None
-    changed_at: Annotated[Time | None, Field(description="Since when it says so.")] = None
+    changed_at: Annotated[Time | None, Field(description="Since when.")] = None

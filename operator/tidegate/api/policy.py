@@ -104,8 +104,8 @@ class RolloutPolicySpec(Model):
             ge=0.5,
             le=0.999999,
             description=(
-                "Judge Evidence: the chance that a version within all limits is never rolled back or paused, over all gates of a "
-                "rollout together and however often they look. Default: 0.99."
+                "Judge Evidence: the least chance that a version within all limits is never rolled back or paused, for all gates "
+                "and all checks of a rollout together. Default: 0.99."
             ),
         ),
     ] = 0.99
@@ -146,9 +146,9 @@ class RolloutPolicySpec(Model):
         DeadlineAction,
         Field(
             description=(
-                "What the progressDeadline does: Undo takes the rollout back, without a verdict on the version, which is tried "
-                "again by the request retry, or when it is applied after another one; Wait says so once in a Warning Event, keeps "
-                "the weight and waits on. Default: Undo."
+                "What the progressDeadline does. Undo: roll back without a verdict on the version; it is tried again by the "
+                "request retry, or when it is applied after another one. Wait: write one Warning Event, keep the weight and keep "
+                "waiting. Default: Undo."
             )
         ),
     ] = DeadlineAction.UNDO
@@ -158,9 +158,9 @@ class RolloutPolicySpec(Model):
             ge=0,
             le=10,
             description=(
-                "How often the new version may lose its pods after it has had traffic, by crashes or failing probes (0 to 10). "
-                "After each time the steps begin anew; one more, and it is rolled back with the pods' own words. What is no fault "
-                "of it, such as an eviction, does not count. Default: 1."
+                "How often the new version may lose its pods under traffic, by crashes or failing probes (0 to 10). After each "
+                "time the steps start again from the first; one more loss rolls it back, with the reason that the pods give. What "
+                "is not its fault, such as an eviction, does not count. Default: 1."
             ),
         ),
     ] = 1

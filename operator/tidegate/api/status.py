@@ -43,12 +43,10 @@ class StepStatus(Model):
     entered: Annotated[Time, Field(description="When the step began to be prepared.")]
     since: Annotated[Time | None, Field(description="When the route carried the weight; the hold counts from here.")] = None
     until: Annotated[Time | None, Field(description="When the hold ends.")] = None
-    given: Annotated[
-        int, Field(ge=0, le=100, description="The weight that was given last, for as many available pods as `pods` says.")
-    ] = 0
-    pods: Annotated[Count, Field(description="Available pods that it was given for. Fewer of them carry less.")] = 0
+    given: Annotated[int, Field(ge=0, le=100, description="The weight that was given last, for `pods` available pods.")] = 0
+    pods: Annotated[Count, Field(description="Available pods that the weight was given for; fewer pods carry less.")] = 0
     missing: Annotated[Time | None, Field(description="Since when fewer pods are available than the step needs.")] = None
-    overdue: Annotated[bool | None, Field(description="Whether the progressDeadline has passed, where onDeadline is Wait.")] = None
+    overdue: Annotated[bool | None, Field(description="Whether the progressDeadline has passed, with onDeadline Wait.")] = None
 
 
 class LossStatus(Model):
@@ -58,7 +56,7 @@ class LossStatus(Model):
         Count, Field(description="How often as many as had the traffic were lost, by what may be the version's own fault.")
     ] = 0
     pods: Annotated[Count, Field(description="Pods that were lost since the steps began last, by the same.")] = 0
-    unexplained: Annotated[Count, Field(description="Pods that were lost of which the reason is not known yet.")] = 0
+    unexplained: Annotated[Count, Field(description="Lost pods whose reason is not known yet.")] = 0
     message: Annotated[Sentence, Field(description="The reason of the last loss, in the pods' own words.")] = ""
     at: Annotated[Time, Field(description="When pods were lost last.")]
 
@@ -66,10 +64,10 @@ class LossStatus(Model):
 class EvidenceStatus(Model):
     """What the judge Evidence knows of one gate: counts, how they compare, and how strong the evidence is."""
 
-    since: Annotated[Time, Field(description="From when on requests have been counted.")]
+    since: Annotated[Time, Field(description="Since when requests are counted.")]
     until: Annotated[
         Time | None,
-        Field(description="Until when; requests since then are counted once both versions' pods have been scraped again."),
+        Field(description="When counting ended; later requests are counted once the pods of both versions were scraped again."),
     ] = None
     canary_requests: Annotated[float, Field(description="Requests of the new version so far; for Restarts its pod-hours.")] = 0
     canary_bad: Annotated[float | None, Field(description="Bad ones among them: errors, slow requests, restarts.")] = None
@@ -82,7 +80,7 @@ class EvidenceStatus(Model):
             "availability: requests not answered); for latency, how many times as long it takes."
         ),
     ] = None
-    ratio_low: Annotated[float | None, Field(description="Lower end of the ratio's interval, valid at every look.")] = None
+    ratio_low: Annotated[float | None, Field(description="Lower end of the ratio's interval, valid at every check.")] = None
     ratio_high: Annotated[float | None, Field(description="Upper end of the ratio's interval.")] = None
     confidence: Annotated[float, Field(description="Confidence of this gate's verdict and of the interval.")] = 0.99
     harm: Annotated[
@@ -90,7 +88,7 @@ class EvidenceStatus(Model):
         Field(description="Evidence that the limit is exceeded, as a power of ten: 2 means 100 times likelier than by chance."),
     ] = 0
     proof: Annotated[float, Field(description="Evidence that the limit is kept, as a power of ten.")] = 0
-    needed: Annotated[float, Field(description="The evidence that is enough for a verdict, as a power of ten.")] = 2
+    needed: Annotated[float, Field(description="The evidence that a verdict needs, as a power of ten.")] = 2
     bursts: Annotated[
         float,
         Field(
@@ -101,13 +99,13 @@ class EvidenceStatus(Model):
         float | None, Field(description="Requests of the new version that are likely still needed for a verdict.")
     ] = None
     minutes_needed: Annotated[float | None, Field(description="Minutes that this takes at the present rate.")] = None
-    towards: Annotated[Verdict | None, Field(description="The verdict that they lead to, if it goes on so: Pass or Fail.")] = None
+    towards: Annotated[Verdict | None, Field(description="The verdict that they are heading for: Pass or Fail.")] = None
     history_step: Annotated[float, Field(description="Seconds between two points of history.")] = 0
     history: Annotated[
         tuple[float, ...], Field(max_length=64, description="Evidence of harm over time from `since` on, as powers of ten.")
     ] = ()
     state: Annotated[
-        str, Field(max_length=16384, description="What the test goes on from after a restart of the operator; not for people.")
+        str, Field(max_length=16384, description="What the test continues from after a restart of the operator; not for people.")
     ] = ""
 
 
@@ -121,32 +119,32 @@ class GateStatus(Model):
     limit: Annotated[Sentence, Field(description="The limit in words.")] = ""
     samples: Annotated[float | None, Field(description="Requests of the new version in the window.")] = None
     message: Annotated[Sentence, Field(description="The verdict in words, with its numbers.")] = ""
-    at: Annotated[Time, Field(description="When the gate looked last.")]
+    at: Annotated[Time, Field(description="Time of the last check.")]
     looks: Annotated[
         str,
-        Field(max_length=20, description="The last looks, oldest first: P within the limit, F beyond it, U undecided."),
+        Field(max_length=20, description="The last checks, oldest first: P within the limit, F beyond it, U undecided."),
     ] = ""
     telemetry: Annotated[
         Sentence,
         Field(
-            description="What the last look found: how much of each version, how old it is, and whether bad events are told apart."
+            description="What the last check found: how much of each version, how old, and whether bad events can be identified."
         ),
     ] = ""
     undecided_since: Annotated[Time | None, Field(description="Since when the gate has had too little data.")] = None
     clear: Annotated[
         bool,
-        Field(description="Enough requests were seen and nothing speaks against the new version, whether that is proven or not."),
+        Field(description="Enough requests were seen without evidence against the new version, whether proven or not."),
     ] = False
     blind: Annotated[
         bool,
-        Field(description="The last look has failed: Prometheus gave no answer, or none that makes sense. The message says why."),
+        Field(description="The last check failed: Prometheus gave no usable answer. The message has the reason."),
     ] = False
     warned: Annotated[bool, Field(description="With scoring: the value is beyond the gate's warning limit.")] = False
     newest: Annotated[
         Time | None,
-        Field(description="Time of the newest sample of the new version that Prometheus has shown, where the metric can tell."),
+        Field(description="Time of the newest sample of the new version that Prometheus has shown, if the metric can tell."),
     ] = None
-    newest_stable: Annotated[Time | None, Field(description="Likewise for stable, where the gate compares with it.")] = None
+    newest_stable: Annotated[Time | None, Field(description="Likewise for stable, if the gate compares with it.")] = None
     weight_requests: Annotated[
         float | None,
         Field(
@@ -155,12 +153,12 @@ class GateStatus(Model):
         ),
     ] = None
     quiet_since: Annotated[
-        Time | None, Field(description="When the last request of the new version was counted, or from when on they are counted.")
+        Time | None, Field(description="When the last request of the new version was counted, or since when requests are counted.")
     ] = None
     usual_gap: Annotated[
         float, Field(description="Seconds that usually lie between two looks that find something new; 0 until it is known.")
     ] = 0
-    evidence: Annotated[EvidenceStatus | None, Field(description="Set where the judge is Evidence.")] = None
+    evidence: Annotated[EvidenceStatus | None, Field(description="Set if the judge is Evidence.")] = None
     kept: Annotated[
         str, Field(max_length=32768, description=_KEPT.format("all but name, verdict, values, message, looks, at and telemetry,"))
     ] = ""
@@ -172,7 +170,7 @@ class PauseStatus(Model):
     cause: Annotated[Cause, Field(description="GateBreached or Requested.")]
     gate: Annotated[str | None, Field(max_length=63, description="The gate that was breached.")] = None
     message: Annotated[Sentence, Field(description="The reason in words.")] = ""
-    ask: Annotated[tuple[Name, ...], Field(max_length=8, description="Roles that are asked to decide.")] = ()
+    ask: Annotated[tuple[Name, ...], Field(max_length=8, description="Roles that are to decide.")] = ()
     since: Annotated[Time, Field(description="When the pause began.")]
 
 
@@ -188,37 +186,33 @@ class RolloutStatus(Model):
         ),
     ]
     started_at: Annotated[Time, Field(description="When it started.")]
-    split_at: Annotated[
-        Time | None, Field(description="From when on the routes went through the operator's Services; nothing may fail since.")
-    ] = None
+    split_at: Annotated[Time | None, Field(description="When the routes began to go through the operator's Services.")] = None
     split_harmless: Annotated[
         tuple[Annotated[str, Field(max_length=80)], ...],
-        Field(max_length=32, description="Looks that saw enough requests go through the split unharmed."),
+        Field(max_length=32, description="Checks that saw enough requests go through the split without harm."),
     ] = ()
     warmed_at: Annotated[
         Time | None,
-        Field(description="When it first got one request in ten thousand, for the data plane to know it before it gets weight."),
+        Field(description="When it first got one request in ten thousand, so that the data plane knows it before it gets weight."),
     ] = None
     exposed_at: Annotated[Time | None, Field(description="When the new version first got traffic.")] = None
     route_awaited: Annotated[
         Time | None,
         Field(description="Since when the rollout waits for its routes to be in force; progressDeadline counts from here."),
     ] = None
-    route_overdue: Annotated[
-        bool | None, Field(description="Whether the progressDeadline has passed meanwhile, where onDeadline is Wait.")
-    ] = None
+    route_overdue: Annotated[bool | None, Field(description="Whether the progressDeadline has passed, with onDeadline Wait.")] = (
+        None
+    )
     written_over: Annotated[
         bool | None,
-        Field(description="Whether somebody has written over a split route: your Service is then pinned during an undo."),
+        Field(description="Whether a split route was overwritten: your Service is then pinned during a rollback."),
     ] = None
-    skip_to_end: Annotated[bool, Field(description="A person asked for full promotion: holds and gates are not waited for.")] = (
-        False
-    )
-    lost: Annotated[LossStatus | None, Field(description="Set once pods were lost that had traffic.")] = None
+    skip_to_end: Annotated[bool, Field(description="A person requested full promotion, which skips holds and gates.")] = False
+    lost: Annotated[LossStatus | None, Field(description="Set after pods with traffic were lost.")] = None
     paused: Annotated[PauseStatus | None, Field(description="Set while the rollout is paused.")] = None
-    undo: Annotated[Cause | None, Field(description="Why the rollout is being undone.")] = None
+    undo: Annotated[Cause | None, Field(description="Why the rollout is being rolled back.")] = None
     undo_message: Annotated[Sentence, Field(description="The reason in words, with its numbers.")] = ""
-    undo_since: Annotated[Time | None, Field(description="When the undoing began.")] = None
+    undo_since: Annotated[Time | None, Field(description="When the rollback began.")] = None
 
 
 class HoldStatus(Model):
@@ -248,7 +242,7 @@ class Outcome(StrEnum):
 
 
 class LastRollout(Model):
-    """How the last rollout went."""
+    """How the last rollout ended."""
 
     version: Annotated[str, Field(max_length=128, description="Name of the version for people.")]
     revision: Annotated[str, Field(max_length=63, description="Value of the label pod-template-hash on its pods.")]
@@ -259,7 +253,7 @@ class LastRollout(Model):
     finished_at: Annotated[Time, Field(description="When it ended.")]
     gates: Annotated[
         tuple[GateStatus, ...],
-        Field(max_length=20, description="What each gate said last."),
+        Field(max_length=20, description="The last verdict of each gate."),
         K8s(list_map_keys=("name",)),
     ] = ()
     kept: Annotated[str, Field(max_length=524288, description=_KEPT.format("`gates`"))] = ""
@@ -275,7 +269,7 @@ class ConditionStatus(Model):
     last_transition_time: Annotated[Time, Field(description="When status changed last.")]
     observed_generation: Annotated[
         int | None,
-        Field(description="Generation of the spec that this speaks of.", json_schema_extra={"format": "int64"}),
+        Field(description="Generation of the spec that the condition describes.", json_schema_extra={"format": "int64"}),
     ] = None
 
 
@@ -298,7 +292,7 @@ class ReleaseStatus(Model):
 
     observed_generation: Annotated[
         int,
-        Field(description="Generation of the spec that this status speaks of.", json_schema_extra={"format": "int64"}),
+        Field(description="Generation of the spec that the status describes.", json_schema_extra={"format": "int64"}),
     ] = 0
     phase: Annotated[Phase, Field(description="Where the Release is.")] = Phase.PENDING
     message: Annotated[Sentence, Field(description="What is happening and what it waits for, in one sentence.")] = ""
@@ -320,13 +314,13 @@ class ReleaseStatus(Model):
     step: Annotated[StepStatus | None, Field(description="The step that the rollout is at.")] = None
     gates: Annotated[
         tuple[GateStatus, ...],
-        Field(max_length=20, description="What each gate said last."),
+        Field(max_length=20, description="The last verdict of each gate."),
         K8s(list_map_keys=("name",)),
     ] = ()
     rollout: Annotated[RolloutStatus | None, Field(description="The rollout that is on.")] = None
     original_rules: Annotated[
         tuple[OriginalRule, ...],
-        Field(max_length=128, description="What the routes are put back to after the rollout."),
+        Field(max_length=128, description="What the routes are restored to after the rollout."),
         K8s(list_map_keys=("route", "rule")),
     ] = ()
     shifted_service: Annotated[
@@ -354,20 +348,18 @@ class ReleaseStatus(Model):
         tuple[RejectedStatus, ...],
         Field(
             max_length=10,
-            description="Revisions that get no traffic until their template changes or a person says retry.",
+            description="Revisions that get no traffic until their template changes or a person requests retry.",
         ),
         K8s(list_map_keys=("revision",)),
     ] = ()
-    last_rollout: Annotated[LastRollout | None, Field(description="How the last rollout went.")] = None
-    held: Annotated[
-        HoldStatus | None, Field(description="Set while no next version is rolled out, since a person asked for it.")
-    ] = None
+    last_rollout: Annotated[LastRollout | None, Field(description="How the last rollout ended.")] = None
+    held: Annotated[HoldStatus | None, Field(description="Set while a person holds back the next version.")] = None
     handled_request: Annotated[str | None, Field(max_length=256, description="The last request that was carried out.")] = None
     last_events: Annotated[
         tuple[EventStatus, ...],
         Field(
             max_length=3,
-            description="Events that may not be written yet; an operator that starts anew sees to it that they are.",
+            description="Events that may not be written yet; after a restart the operator writes them.",
         ),
     ] = ()
     conditions: Annotated[

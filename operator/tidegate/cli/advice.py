@@ -57,13 +57,11 @@ def _of_policy(spec: RolloutPolicySpec) -> Iterator[Finding]:
     if counted:
         share = f"1 of {round(1 / alpha_of(spec)):,}"
         text = (
-            f"the confidence {spec.confidence:g} is shared by {len(counted)} gates"
+            f"{len(counted)} gates share the confidence {spec.confidence:g}"
             if len(counted) > 1
-            else f"the confidence {spec.confidence:g} is all for one gate"
+            else f"one gate has all of the confidence {spec.confidence:g}"
         )
-        yield Finding(
-            Severity.NOTE, ("spec", "confidence"), f"{text}: a gate stops at most {share} healthy versions, as an upper bound"
-        )
+        yield Finding(Severity.NOTE, ("spec", "confidence"), f"{text}: a gate stops at most {share} healthy versions")
     if spec.advance_on_proof and not any(choice.by_evidence(gate) for gate in spec.gates):
         yield _warning(("advanceOnProof",), "has no effect: no gate is judged by Evidence, so there is no proof")
     yield from _of_steps(spec)
@@ -76,17 +74,17 @@ def _of_steps(spec: RolloutPolicySpec) -> Iterator[Finding]:
         names = ", ".join(spec.gates[index].name for index in compared)
         where = ("gates", compared[0], "versusStable")
         yield _warning(
-            where, f"{names}: the first traffic is all of it, so stable has no requests to compare with; give a threshold"
+            where, f"{names}: the first step has all traffic, so stable has no requests to compare with; give a threshold"
         )
     waited_for = [gate for gate in spec.gates if acts(gate)]
     latest = max((max(gate.interval, gate.initial_delay) for gate in waited_for), default=timedelta(0))
     for index, step in enumerate(spec.steps):
         if step is first and step.weight < 100 and step.hold < latest:
             hold, look = format_duration(step.hold), format_duration(latest)
-            message = f"a hold of {hold} is over before every gate has looked once; the step waits for that, about {look}"
+            message = f"a hold of {hold} ends before the first check of every gate; the step waits for that, about {look}"
             yield _warning(("steps", index, "hold"), message)
     if spec.bake < latest and spec.gates:
-        message = f"a bake of {format_duration(spec.bake)} ends with the first looks at weight 100: most faults show later"
+        message = f"a bake of {format_duration(spec.bake)} ends with the first checks at weight 100: most faults show later"
         yield _warning(("bake",), message)
 
 
@@ -96,11 +94,11 @@ def _of_gate(gate: Gate, written: dict[str, Any], spec: RolloutPolicySpec) -> It
     yield from _of_queries(gate)
     first = max(gate.interval, gate.initial_delay)
     if gate.active_for is not None and gate.active_for < first:
-        yield ("activeFor",), f"ends before the first look, which is {format_duration(first)} after the first traffic"
+        yield ("activeFor",), f"ends before the first check, which is {format_duration(first)} after the first traffic"
     if gate.metric.error_budget is not None and gate.on_breach is BreachAction.ROLLBACK:
         yield (
             ("onBreach",),
-            "an error budget is that of the whole service, and mostly spent by stable: Hold is what keeps rollouts back",
+            "an error budget belongs to the whole service and is mostly spent by stable; onBreach: Hold keeps rollouts back",
         )
 
 
@@ -123,7 +121,7 @@ def _of_limit(gate: Gate, written: dict[str, Any]) -> Iterator[tuple[Place, str]
     if acts(gate) and noisy and gate.failure_limit == 1 and gate.metric.error_budget is None:
         yield (
             ("failureLimit",),
-            "one look beyond the limit is a breach, and noise alone does that; failureLimit: 2, of: 3 forgives one",
+            "a single value beyond the limit is a breach, which noise alone can cause; failureLimit: 2, of: 3 tolerates one",
         )
     threshold, preset = gate.threshold, gate.metric.preset
     if preset is not None and preset.measure is Measure.AVAILABILITY and threshold is not None and threshold.min is not None:
@@ -156,7 +154,7 @@ def _without_effect(gate: Gate, written: dict[str, Any], spec: RolloutPolicySpec
             if field in written:
                 yield (field,), "has no effect without spec.scoring"
     if gate.ask and gate.on_breach is not BreachAction.PAUSE:
-        yield ("ask",), "has no effect: only a gate with onBreach: Pause asks anybody"
+        yield ("ask",), "has no effect: only onBreach: Pause waits for a decision"
     if gate.on_no_data.then is NoDataVerdict.HOLD and "after" in (written.get("onNoData") or {}):
         yield ("onNoData", "after"), "has no effect with then: Hold, which waits for as long as it takes"
 
@@ -169,7 +167,7 @@ def _of_queries(gate: Gate) -> Iterator[tuple[Place, str]]:
                 if found := _RATES.search(getattr(pair, name)):
                     yield (
                         ("metric", "counters", arm, name),
-                        f"{found[1]}() is not a raw counter: Tidegate takes the increases itself",
+                        f"{found[1]}() is not a raw counter: give the counter itself, Tidegate computes its increase",
                     )
     promql = gate.metric.promql
     if promql is not None:
@@ -178,6 +176,6 @@ def _of_queries(gate: Gate) -> Iterator[tuple[Place, str]]:
 
 def _of_promql(promql: PromQL) -> Iterator[tuple[Place, str]]:
     if promql.stable is not None and " ".join(promql.stable.split()) == " ".join(promql.canary.split()):
-        yield ("metric", "promql", "stable"), "asks the same as canary: both are always alike"
+        yield ("metric", "promql", "stable"), "is the same query as canary, so both values are always equal"
     elif promql.stable is not None and not _VARIABLE.search(promql.canary):
         yield ("metric", "promql", "canary"), "does not tell the new version from stable: use {{canaryPods}} or {{canaryService}}"

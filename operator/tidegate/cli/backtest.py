@@ -35,14 +35,14 @@ PolicyFiles = Annotated[
 Output = Annotated[Format, typer.Option("--output", "-o", help="text, or json for machines.")]
 Releases = Annotated[
     list[str] | None,
-    typer.Option(metavar="[NS/]NAME", help="Release whose last rollout is looked at; may be repeated.", rich_help_panel=_REAL),
+    typer.Option(metavar="[NS/]NAME", help="Release whose last rollout is replayed; may be repeated.", rich_help_panel=_REAL),
 ]
 From = Annotated[
     str | None,
     typer.Option(
         "--from",
         metavar="TIME",
-        help="When the new version first got traffic: RFC 3339, or how long ago (2h). Default: as the Release's status says.",
+        help="When the new version first got traffic: RFC 3339, or how long ago (2h). Default: from the Release's status.",
         rich_help_panel=_REAL,
     ),
 ]
@@ -115,13 +115,13 @@ def backtest(
 ) -> None:
     """Run policies over past data as if they had been live, or over generated traffic.
 
-    Past data: each look of each gate is asked of Prometheus for the instant at which it would have been taken, and decided by the
-    operator's own engine: when the policy would have rolled back, paused, warned or promoted. Names and times come from the Release
-    in the cluster, or from options; nothing is written anywhere.
+    Past data: each check of each gate queries Prometheus for the instant at which it would have run, and the operator's own engine
+    decides: when the policy would have rolled back, paused, warned or promoted. Names and times come from the Release in the
+    cluster, or from options; nothing is written anywhere.
 
     Generated traffic: how often healthy versions are stopped, and how soon a faulty one is.
 
-    Ends with 0 whatever comes out, and with 2 if it could not be run.
+    Exits with 0 whatever comes out, and with 2 if it could not run.
     """
     policies = [one for path in policy for one in manifests.policies(path)]
     if simulate:
@@ -158,11 +158,11 @@ def _pasts(
     now = utc_now()
     if given.enough:
         if len(releases) > 1:
-            output.fail("--service and --canary-pods speak of one Release: give --release at most once")
+            output.fail("--service and --canary-pods describe one Release: give --release at most once")
         place, name = _split(releases[0] if releases else "backtest", namespace or "default")
         return [from_flags(given, namespace=place, release=name, now=now)]
     if not releases:
-        output.fail("say what to look at: --release, or --service or --canary-pods with --from")
+        output.fail("choose a rollout: --release, or --from with --service or --canary-pods")
     default = namespace or reach.namespace_of(kubeconfig, context)
 
     async def read(_: object, cluster: Any) -> list[Past]:

@@ -61,12 +61,12 @@ def explain(
     kubeconfig: reach.Kubeconfig = None,
     context: reach.Context = None,
 ) -> None:
-    """Explain what each gate of a Release says, and why.
+    """Explain the verdict of each gate of a Release.
 
-    Of a rollout that is on, the gates as they are now; otherwise of the last one, as they were when it ended. For each gate: the
+    During a rollout, the gates as they are now; otherwise those of the last rollout, as they were when it ended. For each gate: the
     verdict, what was counted, how strong the evidence is, what is still needed, and the evidence over time.
 
-    Ends with 0, or with 2 if there is nothing to be read.
+    Exits with 0, or with 2 if there is nothing to read.
     """
     if plot_file is not None and plot_file.suffix.lower() != ".svg":
         output.fail(f"--plot writes SVG: name the file {plot_file.with_suffix('.svg').name}")
@@ -195,9 +195,9 @@ def _text(subject: Subject, series: dict[str, plot.Series]) -> list[str]:
             lines += ["", "  Evidence of harm over time; the line is what a verdict needs:", *drawn]
     waiting = [name for name in subject.policy if name not in {state.name for state in subject.gates}]
     if waiting and status.rollout is not None:
-        lines += ["", f"Not looked at yet: {', '.join(waiting)}."]
+        lines += ["", f"Not checked yet: {', '.join(waiting)}."]
     elif not subject.gates:
-        lines += ["", "No gate has looked at it."]
+        lines += ["", "No gate has checked it."]
     return lines
 
 

@@ -197,8 +197,8 @@ async def _answer(connection: Connection, gate: Gate, of: Sequence[Names]) -> li
         found.append((Severity.WARNING, ("metric",), message))
     elif tellable.unreadable(gate):
         message = (
-            "`or vector(0)` takes no series for no bad events, and without a selector for all events beside that for the bad ones "
-            "nobody can see whether the label that tells them is there: see in Prometheus that a bad event shows, or use counters"
+            "`or vector(0)` counts a missing series as 0 bad events, and this query has no selector of all events to check its "
+            "label against; see in Prometheus that a bad event appears, or use counters"
         )
         found.append((Severity.WARNING, ("metric", "promql"), message))
     return found
@@ -208,7 +208,7 @@ async def _of_server(connection: Any, manifests: Sequence[Manifest], namespace: 
     found = []
     for manifest in manifests:
         for place, message in await reach.refusals(connection, manifest.document, namespace):
-            found.append(Located(manifest, Finding(Severity.ERROR, place, f"the API server says: {message}")))
+            found.append(Located(manifest, Finding(Severity.ERROR, place, f"refused by the API server: {message}")))
     return found
 
 

@@ -94,8 +94,8 @@ def run(
 ) -> None:
     """Run the operator.
 
-    It ends with 0 when it was told to (SIGTERM, SIGINT), with 1 when a part of it has ended, and with 2 when it cannot serve.
-    An API server that is away is waited for.
+    Exits with 0 after SIGTERM or SIGINT, with 1 when a part of it has ended, and with 2 when it cannot serve. It waits for an API
+    server that is away.
     """
     options: dict[str, object] = {"watchNamespaces": namespace or None, "httpPort": port, "probePort": probe_port}
     chosen = _with_options(_loaded(config), options)
@@ -168,7 +168,7 @@ async def _serve(config: Config, kubeconfig: str | None) -> int:
         log.error("lost leadership; exiting, so that Kubernetes restarts this replica", cause=str(error))  # noqa: TRY400 - as above
         return 1
     except Exception:
-        log.exception("a part of the operator has ended; the process ends and is to be started again")
+        log.exception("a part of the operator has ended; exiting, so that Kubernetes restarts this replica")
         return 1
     log.info("ended")
     return 0

@@ -73,7 +73,7 @@ def moment(text: str | None, now: datetime) -> datetime | None:
 def from_flags(given: Given, *, namespace: str, release: str, now: datetime) -> Past:
     """Return the past as the command line alone has it; the command ends where that is too little."""
     if given.start is None:
-        fail("give --from: without a Release in the cluster nobody knows when the rollout was")
+        fail("give --from: the time of a rollout is only known from a Release in the cluster")
     names = _names(
         namespace=namespace,
         release=release,
@@ -137,7 +137,7 @@ def _rollout(label: str, status: ReleaseStatus, now: datetime) -> tuple[str, dat
         return status.candidate.revision, began, now, status.candidate.version
     last = status.last_rollout
     if last is None:
-        fail(f"no rollout of {label} is known: say with --from, --to and --service or --canary-pods what to look at")
+        fail(f"no rollout of {label} is known: choose one with --from, --to and --service or --canary-pods")
     # What its gates have counted began with the first traffic, which may have been long after the rollout did.
     counted = [state.evidence.since for state in last.gates if state.evidence is not None]
     return last.revision, min(counted, default=last.started_at), last.finished_at, last.version

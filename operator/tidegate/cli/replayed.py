@@ -143,8 +143,8 @@ def differences(one: Replayed) -> Iterator[str]:
         bad = "the same counts, so the policies differ" if counts[0] == counts[1] else f"it counts {counts[1]} here"
         yield f"Gate {state.name} had counted {counts[0]} requests of the new version as bad when it ended; {bad}."
     yield (
-        "A replay looks at instants of its own, sees what Prometheus has now, and knows nothing of the time before the first "
-        "traffic: near the limit that decides otherwise."
+        "A replay checks at other instants, uses what Prometheus has now, and knows nothing of the time before the first "
+        "traffic: near the limit its verdict may differ."
     )
 
 
@@ -167,6 +167,6 @@ def _story(one: Replayed) -> list[str]:
         if looks and starved == looks:
             state = next((state for state in result.status.gates if state.name == gate.name), None)
             why = f": {state.message}" if state is not None else ""
-            text = f"  gate {gate.name}: none of its {looks} looks had enough data{why}"
+            text = f"  gate {gate.name}: none of its {looks} checks had enough data{why}"
             lines += textwrap.wrap(text, width, subsequent_indent="  ", break_on_hyphens=False)
     return lines

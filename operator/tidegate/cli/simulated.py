@@ -78,7 +78,7 @@ def run(label: str, spec: RolloutPolicySpec, setting: Setting, bar: Progress) ->
     """Judge generated rollouts under a policy; the command ends where none of its gates can be simulated."""
     left_out = tuple(gate.name for gate in spec.gates if not can_simulate(gate))
     if len(left_out) == len(spec.gates):
-        output.fail(f"{label}: none of its gates looks at what is generated (errors, answers, response times)")
+        output.fail(f"{label}: none of its gates measures what is generated (errors, answers, response times)")
     traffic = _traffic(spec, setting)
     kinds = 1 + setting.fault.any
     task = bar.add_task(label, total=setting.runs * kinds)
@@ -109,7 +109,7 @@ def tell(found: Sequence[tuple[str, Simulated]], setting: Setting, form: Format)
     tables.write(headings, rows)
     for label, one in found:
         if one.left_out:
-            typer.echo(f"{label}: left out, since generated traffic says nothing about them: {', '.join(one.left_out)}", err=True)
+            typer.echo(f"{label}: left out, since generated traffic cannot test them: {', '.join(one.left_out)}", err=True)
 
 
 def _traffic(spec: RolloutPolicySpec, setting: Setting) -> Traffic:
@@ -141,7 +141,7 @@ def _setting(setting: Setting) -> str:
     if setting.fault.slower > 1:
         faults.append(f"is {words.number(setting.fault.slower)} times slower")
     begins = f" from {_span(setting.fault.onset)} on" if setting.fault.onset else " from the start"
-    return f"{text}, and {setting.runs} of one that {' and '.join(faults)}{begins}."
+    return f"{text}, and {setting.runs} of a version that {' and '.join(faults)}{begins}."
 
 
 def _faulty(summary: Summary | None) -> list[str]:

@@ -72,5 +72,5 @@ async def _of_source(ask: Ask, source: Source, telling: Telling) -> str:
     if not some or isinstance(told, Trouble) or told.data:
         return ""
     beside = {matcher.label for matcher in known.always} | {label for labels in known.places for label in labels}
-    cause = f"bad answers cannot be told from good ones: no series {metric} says by the label {telling.label} which they were"
-    return f"{cause}; {instead(source, telling.label, some, beside)}; every look will be Undecided"
+    cause = f"bad answers cannot be told from good ones: no series {metric} has a known value of the label {telling.label}"
+    return f"{cause}; {instead(source, telling.label, some, beside)}; every check will be Undecided"

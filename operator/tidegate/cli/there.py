@@ -98,7 +98,7 @@ async def _of_metrics(
 
     cure = await there_instead(ask, preset.source, metrics)
     words = f"{NO_METRIC} {' or '.join(metrics)}"
-    return Severity.WARNING, f"{words}; {cure}" if cure else f"{words}: until it has, every look is Undecided"
+    return Severity.WARNING, f"{words}; {cure}" if cure else f"{words}: until it has, every check is Undecided"
 
 
 def unseen(gate: Gate) -> str:
@@ -108,8 +108,8 @@ def unseen(gate: Gate) -> str:
         return ""
     who = "Traefik" if preset.source is Source.TRAEFIK else "Envoy Gateway (not Contour)"
     return (
-        f"{who} counts nowhere what it answers itself, as 503 where a version has no pod that is ready: "
-        "this is the availability of what reached a pod"
+        f"{who} does not count what it answers itself, such as 503 if a version has no ready pod: "
+        "this is the availability of requests that reached a pod"
     )
 
 

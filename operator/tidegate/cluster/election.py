@@ -227,7 +227,7 @@ class Election:
         self._heard = self._clock.monotonic()
         if self._paused and self.remaining():
             self._paused = False
-            log.info("has the lease still, which nobody else has taken, and goes on", lease=str(self._place))
+            log.info("still holds the lease, which no other replica has taken, and continues", lease=str(self._place))
         if self.remaining() and not held:
             self.note, self.kept = found, self._annotations(KEPT)
             log.info("took the lease", lease=str(self._place), identity=self._candidate.identity)

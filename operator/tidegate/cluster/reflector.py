@@ -32,7 +32,7 @@ SILENCES = 5
 """Watches in a row without a sign of life after which a list is made: after a restore of etcd the server accepts a
 version from the future and stays silent until history gets there."""
 QUIET = 0.1
-"""Seconds without an event after which a watch that was made anew has told what there was to tell."""
+"""Seconds without an event after which a watch that was recreated has told what there was to tell."""
 SHORT_WATCH = 1.0
 """Seconds: a watch that ends sooner without an event has failed, whatever the server says."""
 

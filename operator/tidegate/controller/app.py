@@ -193,7 +193,7 @@ class App:
     async def _catch_up(self) -> None:
         """See what the leader before has done: its last writes may not have come in by the watches, which may be dead, too.
 
-        What has been decided stands in the statuses, so these are listed. Of everything else each watch is made anew, which tells
+        What has been decided stands in the statuses, so these are listed. Of everything else each watch is recreated, which tells
         what was missed; a write that rests on less is refused by the tests that it carries. Neither is waited for where the leader
         has left word by which everything is known already.
         """

@@ -156,7 +156,7 @@ def warn(config: Config) -> None:
     for one in config.connections:
         if one.in_clear:
             log.warning(
-                "a Prometheus connection is plain http: whoever is on its way can read it and lie to its gates; use https",
+                "a Prometheus connection is plain http: anyone between can read it and forge answers to its gates; use https",
                 connection=one.name,
                 address=one.address,
             )

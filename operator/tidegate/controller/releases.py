@@ -24,7 +24,7 @@ RETRY_SECONDS = 5.0
 SWEEP_SECONDS = 600.0
 """Between lists while nothing calls for one: a backstop against events that were lost without a trace."""
 WATCH_LIMIT = 360.0
-"""A watch is made anew after 150 s, or 300 s at the latest; if none was for this long, nobody follows Releases any more."""
+"""A watch is recreated after 150 s, or 300 s at the latest; if none was for this long, nobody follows Releases any more."""
 
 
 class Releases:

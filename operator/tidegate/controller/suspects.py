@@ -171,7 +171,7 @@ class Suspects:
             mark = MarkFile(path)
         except (OSError, UnicodeDecodeError) as error:
             cause = getattr(error, "strerror", None) or type(error).__name__
-            log.warning("what is under way cannot be written down: if the process dies, the next does not know of it", cause=cause)
+            log.warning("work in progress cannot be recorded: if this process dies, the next one does not know of it", cause=cause)
             return None
         for work in mark.left:
             where = {"release": work.release, "namespace": work.namespace, "gate": work.gate or None}

@@ -44,7 +44,7 @@ class _Mark(StrEnum):
     WARNED = "warning"
     FAILED = "beyond the limit"
     WAITING = "undecided"
-    UNSEEN = "not looked at yet"
+    UNSEEN = "not checked yet"
 
 
 _OPEN = frozenset({_Mark.WAITING, _Mark.UNSEEN})

@@ -15,7 +15,7 @@ _BESIDE = frozenset({Inquiry.SELECTED, Inquiry.BOUND})
 
 
 def stable_is_taken_on(draft: Draft) -> Ruling:
-    """At first sight, and when the Deployment was made anew: what serves now is the stable version."""
+    """At first sight, and when the Deployment was recreated: what serves now is the stable version."""
     workload = draft.workload
     if workload is None or draft.active or draft.deleting or not workload.observed:
         return None

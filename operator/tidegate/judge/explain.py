@@ -183,12 +183,12 @@ def _weighed(state: GateStatus, found: EvidenceStatus) -> str:
     enough, harm, proof = odds(found.needed), odds(found.harm), odds(found.proof)
     if state.verdict is Verdict.FAIL:
         if found.harm >= found.needed:
-            return f"The chance that a version within the limit ever looks this bad is at most {harm}; {enough} is enough."
-        return f"It fails at once: what was seen needs no further evidence (as a test it stands at {harm}, {enough} is needed)."
+            return f"The chance that a version within the limit ever looks this bad is at most {harm}; it fails at {enough}."
+        return f"It fails at once: so many failures need no further evidence (the test alone: {harm}, it fails at {enough})."
     if state.verdict is Verdict.PASS:
         if found.proof >= found.needed:
-            return f"The chance that a version beyond the limit ever looks this good is at most {proof}; {enough} is enough."
-        return f"Nothing speaks against it: it stands at {harm}, and {enough} would fail it."
+            return f"The chance that a version beyond the limit ever looks this good is at most {proof}; it passes at {enough}."
+        return f"No evidence against it: it stands at {harm}, and it fails at {enough}."
     if state.undecided_since is not None:
         since = f"{state.undecided_since:%H:%M:%S} UTC"
         return f"It cannot be judged since {since}: {(state.message or 'there is too little data').rstrip('.')}."
@@ -196,9 +196,9 @@ def _weighed(state: GateStatus, found: EvidenceStatus) -> str:
     if found.harm >= _SAYS_NOTHING:
         parts.append(f"the chance that a version within the limit looks this bad is {harm}")
     if found.proof >= _SAYS_NOTHING:
-        parts.append(f"the chance that one beyond the limit looks this good is {proof}")
+        parts.append(f"the chance that a version beyond the limit looks this good is {proof}")
     if not parts:
-        return f"The counts say neither yes nor no yet; {enough} is needed for a verdict."
+        return f"The counts do not decide it yet; {enough} is needed for a verdict."
     return f"Not decided yet: {', '.join(parts)}; {enough} is needed for a verdict."
 
 
@@ -231,7 +231,7 @@ def _limit_sentences(state: GateStatus, gate: Gate | None) -> Iterator[str]:
     if not state.looks:
         return
     beyond = state.looks.count("F")
-    text = f"Looks, oldest first: {state.looks}; {beyond} beyond the limit"
+    text = f"Checks, oldest first: {state.looks}; {beyond} beyond the limit"
     if gate is not None:
         text += f", {gate.failure_limit} of {gate.of} are a breach"
     yield f"{text}."
@@ -245,14 +245,14 @@ def _consequences(state: GateStatus, gate: Gate | None) -> Iterator[str]:
         yield "Dry run: the verdict is recorded, and nothing acts on it."
         return
     if state.verdict is Verdict.FAIL:
-        asked = f" and asks {', '.join(gate.ask)}" if gate.ask and gate.on_breach is BreachAction.PAUSE else ""
+        asked = f" until {', '.join(gate.ask)} decide" if gate.ask and gate.on_breach is BreachAction.PAUSE else ""
         yield f"A breach {_FIRST[gate.on_breach]}{asked}."
     elif state.verdict is Verdict.UNDECIDED and state.undecided_since is not None:
         after = format_duration(gate.on_no_data.after)
         yield f"onNoData: {gate.on_no_data.then.value} after {after}."
     elif state.verdict is Verdict.UNDECIDED and gate.on_breach is not BreachAction.WARN:
         if state.clear and not gate.require_proof:
-            yield "The weight may rise meanwhile: too little speaks against the new version to hold it."
+            yield "The weight may rise meanwhile: the evidence against the new version is too weak to hold it."
         elif gate.require_proof and state.clear:
             yield "The weight waits for the proof (requireProof)."
         else:

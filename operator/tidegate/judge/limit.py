@@ -23,7 +23,7 @@ MESSAGE_LENGTH = 1024
 
 FAILING = 0.5
 """Share of bad requests from which on stable is nothing to be compared with: as bad as that is no good."""
-NOTHING_TO_COMPARE = "stable itself is failing, so being no worse proves nothing: mend what takes both versions down"
+NOTHING_TO_COMPARE = "stable itself is failing, so a comparison with it proves nothing; fix what takes both versions down"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TOLERANCE = 1e-9

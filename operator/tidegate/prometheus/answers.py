@@ -175,5 +175,5 @@ def _number(pair: object) -> Answer:
     except ValueError:
         return Trouble("the query gave a text, expected one number")
     if math.isnan(number):
-        return NoData("the value is NaN: as a rule a division by zero requests")
+        return NoData("the value is NaN, usually from a division by zero requests")
     return Value(number)

@@ -330,7 +330,7 @@ class Connection:
     def _no_turn(self, asker: Asker) -> str:
         own = self._turns.busy(asker.namespace) if asker.namespace else 0
         whose = f", {own} of them for namespace {asker.namespace}" if own else ""
-        return f"all {self.config.concurrency} queries that may be under way at once are waiting for an answer{whose}"
+        return f"all {self.config.concurrency} concurrent queries are waiting for an answer{whose}"
 
     def _no_connection(self) -> str:
         return f"no connection to {self.config.address} within {format_duration(self.config.timeout)}"

@@ -264,7 +264,7 @@ class Accounts:
         """
         asker = asker_of(gate, names)
         if not await self._turns.take(asker, _PATIENCE):
-            raise CountError(f"{_AT_ONCE} gates with many series are being read already: the next look is the next try")
+            raise CountError(f"{_AT_ONCE} gates with many series are being read already; the next check tries again")
         try:
             yield
         finally:

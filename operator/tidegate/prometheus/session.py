@@ -249,7 +249,7 @@ def _refusal(response: Response, body: bytes) -> RefusedError:
         of_query = status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
         slow = document.get("errorType") == "timeout"
         cause = Cause.QUERY if of_query else Cause.TIME if slow else _CAUSES.get(status, Cause.OTHER)
-        return RefusedError(f"Prometheus says: {str(document['error'])[:_LONGEST_SAID]}", cause, status)
+        return RefusedError(f"Prometheus reports: {str(document['error'])[:_LONGEST_SAID]}", cause, status)
     cause = _CAUSES.get(status, Cause.OTHER)
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return RefusedError(f"the server refuses the credentials (HTTP {status})", cause)

@@ -105,7 +105,7 @@ def _pairs(gate: Gate, names: Names) -> tuple[tuple[str, str], tuple[str, str] |
         stable = counters.stable if gate.versus_stable is not None else None
         return filled(counters.canary), None if stable is None else filled(stable)
     if promql is None:
-        msg = "the gate has no queries of its own"
+        msg = "the gate has no custom queries"
         raise ValueError(msg)
     canary = fill(promql.canary, values)
     other = fill(promql.stable, values) if promql.stable is not None and gate.versus_stable is not None else None

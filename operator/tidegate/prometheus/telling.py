@@ -59,15 +59,15 @@ def in_words(gate: Gate, version: Version, share: float | None = None) -> str:
     label = found[2].label
     cannot = f"bad answers of {whose} cannot be told from good ones"
     if share is not None and share >= _ALL:
-        return f"{cannot}: none of its requests says by the label {label} which it was"
+        return f"{cannot}: the label {label} identifies them on none of its requests"
     much = f"more than {words.number(FEW * 100)}%" if share is None else f"{words.number(share * 100, 2)}%"
-    return f"{cannot}: {much} of its requests do not say by the label {label} which they were"
+    return f"{cannot}: {much} of its requests have no known value of the label {label}"
 
 
 def known_by(gate: Gate) -> str:
     """Say how bad events are told from good ones; empty where there are none, or where people's own queries tell them."""
     found = what_tells(gate)
-    return "" if found is None else f"bad events are told by the label {found[2].label}"
+    return "" if found is None else f"bad events are identified by the label {found[2].label}"
 
 
 @dataclass(frozen=True)

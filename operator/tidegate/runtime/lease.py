@@ -136,7 +136,7 @@ class Candidate:
             now: when the answer had come in.
         """
         if claim is None:
-            taken = "nobody: it was removed" if self.paused(now) else self.taken
+            taken = "no replica: it was removed" if self.paused(now) else self.taken
             return replace(self, claim=None, known=True, changed=now, left=0.0, taken=taken)
         changed = now if claim != self.claim else self.changed
         others = claim.holder not in {"", self.identity}
@@ -144,7 +144,7 @@ class Candidate:
         taken = claim.holder if others and claim.holder != VACANT and self.renewed is not None else self.taken
         if self.paused(now) and claim.holder != self.identity:
             # Somebody else may have led meanwhile, and have given it up since.
-            taken = claim.holder or "another, who has given it up"
+            taken = claim.holder or "another replica, which has released it"
         return replace(self, claim=claim, known=True, changed=changed, left=claim.duration if others else 0.0, taken=taken)
 
     def won(self, claim: Claim, begun: float, now: float) -> Candidate:

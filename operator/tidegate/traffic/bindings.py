@@ -150,9 +150,9 @@ def unfollowed(service: str, found: Sequence[Mapping[str, Any]]) -> Blocker | No
     told = [_called(one) for one, _ in others[: MOST_TOLD - 1]]
     told += [f"{len(others) - len(told)} more"] if len(others) > len(told) else []
     words = (
-        f"spec.traffic.service: {_called(first)} holds for Service {service} by its name, and not for {names}, which "
+        f"spec.traffic.service: {_called(first)} applies to Service {service} by name, but not to {names}, which "
         f"{'carry' if len(missing) > 1 else 'carries'} requests during a rollout: {cure}"
-        + (f"; so it is with {' and '.join(told)}" if told else "")
+        + (f"; the same goes for {' and '.join(told)}" if told else "")
     )
     return Blocker(Reason.BOUND_BY_NAME, words)
 

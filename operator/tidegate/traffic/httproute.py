@@ -123,7 +123,7 @@ def render(
 ) -> list[Json] | None:
     """Return the JSON patch that brings every rule that is a concern of ours to a stage; None where nothing changes.
 
-    The patch fails if the route was made anew or its spec has changed since it was read.
+    The patch fails if the route was recreated or its spec has changed since it was read.
 
     Args:
         route: the raw object.

@@ -59,7 +59,7 @@ async def _ensure(services: Services, role: Role, revision: str, cluster: Cluste
     if is_headless(existing) != is_headless(wanted):
         # The API keeps clusterIP for the life of a Service: only a new one can follow the user's.
         await cluster.delete(_path(services, role), uid=existing["metadata"]["uid"])
-        raise Retry(f"Service {wanted['metadata']['name']} is made anew", after=0.0)
+        raise Retry(f"Service {wanted['metadata']['name']} is recreated", after=0.0)
     try:
         await cluster.json_patch(_path(services, role), patch)
     except NotFound:

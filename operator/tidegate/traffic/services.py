@@ -213,7 +213,8 @@ def clash(services: Services, role: Role) -> str:
         )
     return (
         f"spec.traffic.service: Service {name} exists and is not of Release {services.release}, which needs one of that name "
-        f"beside Service {services.name}: let what uses it use a Service of another name first, then the Release goes on by itself"
+        f"beside Service {services.name}: move what uses it to a Service of another name and delete this one; the Release then "
+        "continues"
     )
 
 

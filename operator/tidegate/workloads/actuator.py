@@ -179,7 +179,7 @@ async def _read_held(workload: Workload, cluster: Cluster) -> Workload:
     """
     deployment = await cluster.get(DEPLOYMENTS.path(workload.namespace, workload.name))
     if deployment["metadata"]["uid"] != workload.deployment["metadata"]["uid"]:
-        raise Retry(f"Deployment {workload.name} was made anew", reason=Reason.CONFLICT)
+        raise Retry(f"Deployment {workload.name} was recreated", reason=Reason.CONFLICT)
     if deployment["metadata"].get("deletionTimestamp"):
         raise Retry(f"Deployment {workload.name} is being deleted", reason=Reason.CONFLICT)
     if not deployment["spec"].get("paused"):

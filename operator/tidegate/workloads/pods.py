@@ -177,7 +177,7 @@ def _condition_causes(pod: str, conditions: Mapping[str, Mapping[str, Any]]) -> 
         return
     # With all containers ready and no gate that says no, it is the node's controller that has written so.
     of_node = containers is not None and containers["status"] == "True" and ready.get("reason") != "ReadinessGatesNotReady"
-    words = ready.get("message") or ready.get("reason") or ("its node is not heard of" if of_node else "it does not say why")
+    words = ready.get("message") or ready.get("reason") or ("its node does not report" if of_node else "it does not say why")
     yield _Cause(_Rank.CONDITION, pod, _clip(f"it is not ready: {words}"), of_node)
 
 
@@ -186,7 +186,7 @@ def _init_causes(pod: str, container: Mapping[str, Any]) -> Iterator[_Cause]:
     ended = state.get("terminated")
     if "running" in state:
         again = _again(container)
-        yield _Cause(_Rank.NOT_READY, pod, f"{who} runs and has not ended, which the other containers wait for{again}")
+        yield _Cause(_Rank.NOT_READY, pod, f"{who} is still running, and the other containers wait for it{again}")
     elif state.get("waiting") is not None or (ended is not None and ended.get("exitCode")):
         yield from _stopped_causes(pod, container, who)
 

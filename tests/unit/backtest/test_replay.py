@@ -212,8 +212,8 @@ async def test_a_prometheus_that_is_away_for_a_moment_is_waited_for() -> None:
 
 async def test_a_prometheus_that_never_answers_ends_it() -> None:
     """The past does not get better by waiting: three looks of a gate without an answer are an error that names the gate."""
-    with pytest.raises(ReplayError, match="gate errors: Prometheus says: parse error"):
-        await replayed(policy(EVIDENCE), Memory(trouble=lambda passed: "Prometheus says: parse error"))
+    with pytest.raises(ReplayError, match="gate errors: Prometheus reports: parse error"):
+        await replayed(policy(EVIDENCE), Memory(trouble=lambda passed: "Prometheus reports: parse error"))
 
 
 async def test_progress_is_told_and_never_beyond_the_end() -> None:

@@ -197,7 +197,7 @@ def test_what_was_otherwise_in_fact_is_told(
     assert ("Promoted", "RolledBack") == (document["outcome"], document["fact"]["outcome"])
     assert document["from"] == "2026-11-21T12:05:00.000Z"
     assert "In fact it was RolledBack at 12:30:00 UTC: gate orders: too many" in said
-    assert "A replay looks at instants of its own" in said
+    assert "A replay checks at other instants" in said
 
 
 def test_a_rollback_that_no_gate_has_caused_is_not_replayed(
@@ -230,9 +230,7 @@ def test_a_release_that_never_rolled_out_has_no_past(
     )
 
     assert 2 == done.exit_code
-    assert (
-        "no rollout of shop/checkout is known: say with --from, --to and --service or --canary-pods what to look at" in done.stderr
-    )
+    assert "no rollout of shop/checkout is known: choose one with --from, --to and --service or --canary-pods" in done.stderr
 
 
 def test_no_data_at_all_is_no_result(tidegate: Tidegate, tmp_path: Path, serve: Callable[..., Server]) -> None:
@@ -243,7 +241,7 @@ def test_no_data_at_all_is_no_result(tidegate: Tidegate, tmp_path: Path, serve: 
 
     told = " ".join(done.stdout.split())
     assert 2 == done.exit_code
-    assert "gate errors: none of its 10 looks had enough data: no request of the new version has been counted since 12:" in told
+    assert "gate errors: none of its 10 checks had enough data: no request of the new version has been counted since 12:" in told
     assert "error rate of the new version is not known: Prometheus has no metric http_requests_total" in told
 
 
@@ -269,20 +267,20 @@ def test_a_query_that_prometheus_refuses_ends_it_in_its_words(
     done = tidegate("backtest", "-p", policy(tmp_path, OWN), "--prometheus", serve(answer).address, *AT_NOON, *PODS)
 
     assert 2 == done.exit_code
-    assert "tidegate: gate orders: Prometheus connection default: Prometheus says: parse error: no (HTTP 400)" in done.stderr
+    assert "tidegate: gate orders: Prometheus connection default: Prometheus reports: parse error: no (HTTP 400)" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ([*AT_NOON, *PODS], "there is no Prometheus connection default: give --prometheus or --config"),
-        (["--prometheus", "http://x"], "say what to look at: --release, or --service or --canary-pods with --from"),
-        (["--prometheus", "http://x", *PODS], "give --from: without a Release in the cluster nobody knows when the rollout was"),
+        (["--prometheus", "http://x"], "choose a rollout: --release, or --from with --service or --canary-pods"),
+        (["--prometheus", "http://x", *PODS], "give --from: the time of a rollout is only known from a Release in the cluster"),
         (["--prometheus", "http://x", "--from", "yesterday", *PODS], "'yesterday' is no time: write 2026-11-21T12:00:00Z"),
         (["--prometheus", "http://x", "--from", "1h", "--to", "2h", *PODS], "is not before --to"),
         (
             ["--prometheus", "http://x", *AT_NOON, *PODS, "--release", "a", "--release", "b"],
-            "--service and --canary-pods speak of one Release",
+            "--service and --canary-pods describe one Release",
         ),
         (["--simulate", "--fault", "0.5"], "--fault: give a number above 1, such as 5, or `all`"),
         (["--simulate", "--fault", "much"], "--fault: give a number above 1, such as 5, or `all`"),
@@ -367,7 +365,7 @@ def test_a_version_that_fails_all_is_told_as_such(tidegate: Tidegate, tmp_path: 
 
     done = tidegate("backtest", "-p", policy(tmp_path, COUNTED), *arguments)
 
-    assert "and 2 of one that fails every request from the start." in done.stdout
+    assert "and 2 of a version that fails every request from the start." in done.stdout
     assert "2 of 2 (100%)" in done.stdout
 
 
@@ -376,4 +374,4 @@ def test_a_policy_that_says_nothing_about_generated_traffic_is_refused(tidegate:
     done = tidegate("backtest", "-p", policy(tmp_path, OWN), "--simulate")
 
     assert 2 == done.exit_code
-    assert "RolloutPolicy/p: none of its gates looks at what is generated" in done.stderr
+    assert "RolloutPolicy/p: none of its gates measures what is generated" in done.stderr

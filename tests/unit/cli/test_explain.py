@@ -128,8 +128,8 @@ def test_a_rollout_that_is_on_is_explained_gate_by_gate(tidegate: Tidegate, tmp_
     assert "Rollout of v2 under RolloutPolicy/production, started 2026-11-21 11:49:00 UTC, at 10% (step 1 of 2, hold until" in told
     assert "error-rate: Undecided Error rate of the new version is 1.5% (45 of 3,010 requests), stable's is 1% (270 of" in told
     assert "It moves towards Fail, which needs about 4,000 more requests of the new version, 13 min at the present rate." in told
-    assert "p99: Pass P99 latency is 200 ms. Looks, oldest first: P; 0 beyond the limit, 1 of 1 are a breach." in told
-    assert "Not looked at yet: later." in told
+    assert "p99: Pass P99 latency is 200 ms. Checks, oldest first: P; 0 beyond the limit, 1 of 1 are a breach." in told
+    assert "Not checked yet: later." in told
     assert 1 == done.stdout.count("Evidence of harm over time")
     assert "1 in 300 |-----" in done.stdout
     assert "\x1b" not in done.stdout
@@ -189,7 +189,7 @@ def test_a_rollout_that_is_over_is_explained_from_what_was_kept(
     told = " ".join(done.stdout.split())
     assert "Last rollout: v2 RolledBack (GateBreached), 2026-11-21 11:49:00 to 2026-11-21 12:00:00 UTC." in told
     assert "error-rate: Fail Error rate of the new version is 1.5%" in told
-    assert "The chance that a version within the limit ever looks this bad is at most 1 in 13,000; 1 in 300 is enough." in told
+    assert "The chance that a version within the limit ever looks this bad is at most 1 in 13,000; it fails at 1 in 300." in told
 
 
 def test_without_its_policy_a_rollout_that_is_over_is_still_explained(
@@ -245,7 +245,7 @@ def test_a_release_without_a_rollout_has_nothing_to_tell(tidegate: Tidegate, tmp
 
     assert 0 == done.exit_code
     assert "No rollout of it is known." in done.stdout
-    assert "No gate has looked at it." in done.stdout
+    assert "No gate has checked it." in done.stdout
 
 
 def test_stdin_is_read(tidegate: Tidegate) -> None:

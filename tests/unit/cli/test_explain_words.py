@@ -56,7 +56,7 @@ def test_a_failure_says_counts_rates_ratio_and_how_sure_it_is() -> None:
     )
     assert told.sentences == (
         counted,
-        "The chance that a version within the limit ever looks this bad is at most 1 in 13,000; 1 in 300 is enough.",
+        "The chance that a version within the limit ever looks this bad is at most 1 in 13,000; it fails at 1 in 300.",
     )
     assert ("A breach takes all traffic back.",) == told.notes
     assert (Judge.EVIDENCE, None) == (told.judge, told.drift)
@@ -67,8 +67,7 @@ def test_a_failure_before_the_evidence_is_complete_is_said_to_be_one() -> None:
     told = explain(state(Verdict.FAIL, evidence(harm=1.0)), gate())
 
     assert (
-        "It fails at once: what was seen needs no further evidence (as a test it stands at 1 in 10, 1 in 300 is needed)."
-        in told.text
+        "It fails at once: so many failures need no further evidence (the test alone: 1 in 10, it fails at 1 in 300)." in told.text
     )
 
 
@@ -76,7 +75,9 @@ def test_a_proof_says_what_was_shown() -> None:
     """Given a pass, then the evidence is that for the limit being kept."""
     told = explain(state(Verdict.PASS, evidence(harm=-3, proof=3.2)), gate())
 
-    assert "The chance that a version beyond the limit ever looks this good is at most 1 in 1,600; 1 in 300 is enough." in told.text
+    assert (
+        "The chance that a version beyond the limit ever looks this good is at most 1 in 1,600; it passes at 1 in 300." in told.text
+    )
     assert () == told.notes
 
 
@@ -84,16 +85,21 @@ def test_a_pass_without_proof_claims_none() -> None:
     """Where nothing was shown, nothing but that is said."""
     told = explain(state(Verdict.PASS, evidence(harm=0.5, proof=0.4)), gate())
 
-    assert "Nothing speaks against it: it stands at 1 in 3, and 1 in 300 would fail it." in told.text
+    assert "No evidence against it: it stands at 1 in 3, and it fails at 1 in 300." in told.text
 
 
 @pytest.mark.parametrize(
     ("harm", "proof", "drift", "words"),
     [
         (1.5, 0.0, Verdict.FAIL, "the chance that a version within the limit looks this bad is 1 in 32; 1 in 300 is needed"),
-        (0.0, 1.5, Verdict.PASS, "the chance that one beyond the limit looks this good is 1 in 32; 1 in 300 is needed"),
-        (0.45, 0.9, Verdict.PASS, "looks this bad is 1 in 3, the chance that one beyond the limit looks this good is 1 in 8;"),
-        (0.1, 0.2, None, "The counts say neither yes nor no yet; 1 in 300 is needed for a verdict."),
+        (0.0, 1.5, Verdict.PASS, "the chance that a version beyond the limit looks this good is 1 in 32; 1 in 300 is needed"),
+        (
+            0.45,
+            0.9,
+            Verdict.PASS,
+            "looks this bad is 1 in 3, the chance that a version beyond the limit looks this good is 1 in 8;",
+        ),
+        (0.1, 0.2, None, "The counts do not decide it yet; 1 in 300 is needed for a verdict."),
     ],
 )
 def test_an_open_verdict_says_which_way_it_goes(harm: float, proof: float, drift: Verdict | None, words: str) -> None:
@@ -151,7 +157,7 @@ def test_too_little_data_is_said_with_the_reason_and_what_it_leads_to() -> None:
 @pytest.mark.parametrize(
     ("fields", "clear", "words"),
     [
-        ({}, True, "The weight may rise meanwhile: too little speaks against the new version to hold it."),
+        ({}, True, "The weight may rise meanwhile: the evidence against the new version is too weak to hold it."),
         ({"requireProof": True}, True, "The weight waits for the proof (requireProof)."),
         ({}, False, "The weight waits for it."),
     ],
@@ -164,7 +170,7 @@ def test_an_open_verdict_says_whether_the_weight_waits(fields: dict[str, Any], c
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"onBreach": "Pause", "ask": ["sre", "product"]}, "A breach pauses the rollout and asks sre, product."),
+        ({"onBreach": "Pause", "ask": ["sre", "product"]}, "A breach pauses the rollout until sre, product decide."),
         ({"onBreach": "Hold"}, "A breach keeps the weight from rising."),
         ({"onBreach": "Warn"}, "A breach warns."),
         ({"dryRun": True}, "Dry run: the verdict is recorded, and nothing acts on it."),
@@ -270,7 +276,7 @@ def test_a_limit_is_told_by_its_looks() -> None:
 
     assert told.sentences == (
         "Error rate of the new version is 5.12%, limit at most 1%.",
-        "Looks, oldest first: PFF; 2 beyond the limit, 2 of 3 are a breach.",
+        "Checks, oldest first: PFF; 2 beyond the limit, 2 of 3 are a breach.",
     )
     assert (Judge.LIMIT, ("A breach takes all traffic back.",)) == (told.judge, told.notes)
 

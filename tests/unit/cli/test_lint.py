@@ -62,9 +62,7 @@ def test_a_sound_policy_has_nothing_but_notes(tidegate: Tidegate, tmp_path: Path
     done = tidegate("lint", file, "--strict")
 
     assert 0 == done.exit_code
-    assert (
-        "spec.confidence: the confidence 0.99 is shared by 2 gates: a gate stops at most 1 of 200 healthy versions" in done.stdout
-    )
+    assert "spec.confidence: 2 gates share the confidence 0.99: a gate stops at most 1 of 200 healthy versions" in done.stdout
     assert "tidegate: 1 object: 0 errors, 0 warnings\n" == done.stderr
 
 
@@ -97,7 +95,7 @@ def test_warnings_count_when_it_is_strict(tidegate: Tidegate, tmp_path: Path) ->
         ((gate(failureLimit=2, of=2),), {}, "spec.gates[0].failureLimit", "has no effect with the judge Evidence"),
         ((gate(window="5m"),), {}, "spec.gates[0].window", "has no effect with the judge Evidence"),
         ((gate(judge="Limit", requireProof=True),), {}, "spec.gates[0].requireProof", "has no effect with the judge Limit"),
-        ((gate(judge="Limit"),), {}, "spec.gates[0].failureLimit", "one look beyond the limit is a breach"),
+        ((gate(judge="Limit"),), {}, "spec.gates[0].failureLimit", "a single value beyond the limit is a breach"),
         ((promql(),), {"advanceOnProof": True}, "spec.advanceOnProof", "has no effect: no gate is judged by Evidence"),
         ((promql(minSamples=50),), {}, "spec.gates[0].minSamples", "has no effect without metric.promql.samples"),
         (
@@ -121,22 +119,22 @@ def test_warnings_count_when_it_is_strict(tidegate: Tidegate, tmp_path: Path) ->
             "divided by the number of pods: with this limit fewer than 12 pods allow none at all",
         ),
         ((gate(weight=2),), {}, "spec.gates[0].weight", "has no effect without spec.scoring"),
-        ((gate(ask=["sre"]),), {}, "spec.gates[0].ask", "only a gate with onBreach: Pause asks anybody"),
+        ((gate(ask=["sre"]),), {}, "spec.gates[0].ask", "only onBreach: Pause waits for a decision"),
         ((gate(onNoData={"after": "1m"}),), {}, "spec.gates[0].onNoData.after", "has no effect with then: Hold"),
-        ((gate(activeFor="10s"),), {}, "spec.gates[0].activeFor", "ends before the first look, which is 30s after"),
+        ((gate(activeFor="10s"),), {}, "spec.gates[0].activeFor", "ends before the first check, which is 30s after"),
         ((gate(),), {"steps": [{"weight": 100}]}, "spec.gates[0].versusStable", "stable has no requests to compare with"),
         (
             (gate(),),
             {"steps": [{"weight": 5, "hold": "10s"}, {"weight": 100}]},
             "spec.steps[0].hold",
-            "a hold of 10s is over before every gate has looked once; the step waits for that, about 30s",
+            "a hold of 10s ends before the first check of every gate; the step waits for that, about 30s",
         ),
-        ((gate(),), {"bake": "5s"}, "spec.bake", "ends with the first looks at weight 100"),
+        ((gate(),), {"bake": "5s"}, "spec.bake", "ends with the first checks at weight 100"),
         (
             (gate(metric={"errorBudget": {"source": "HTTP", "objective": 0.999}}, versusStable=None, threshold={"max": 1}),),
             {},
             "spec.gates[0].onBreach",
-            "an error budget is that of the whole service",
+            "an error budget belongs to the whole service",
         ),
         (
             (gate(metric={"counters": {"canary": {"bad": "rate(x[1m])", "total": "y"}, "stable": {"bad": "x", "total": "y"}}}),),
@@ -148,7 +146,7 @@ def test_warnings_count_when_it_is_strict(tidegate: Tidegate, tmp_path: Path) ->
             (promql(versusStable={"maxIncrease": {"points": 1}}, metric={"stable": OWN}),),
             {},
             "spec.gates[0].metric.promql.stable",
-            "asks the same as canary",
+            "is the same query as canary",
         ),
         (
             (promql("vector(1)", versusStable={"maxIncrease": {"points": 1}}, metric={"stable": "vector(2)"}),),
@@ -234,7 +232,7 @@ def test_prometheus_says_what_is_wrong_with_a_query(tidegate: Tidegate, tmp_path
     done = tidegate("lint", file, "--prometheus", server.address)
 
     assert 1 == done.exit_code
-    assert "spec.gates[0].metric.promql.canary: Prometheus connection default: Prometheus says: 1:5: parse error" in done.stdout
+    assert "spec.gates[0].metric.promql.canary: Prometheus connection default: Prometheus reports: 1:5: parse error" in done.stdout
     assert "gates[1].metric" not in done.stdout
 
 
@@ -290,9 +288,9 @@ def test_a_label_that_no_series_has_is_a_warning(tidegate: Tidegate, tmp_path: P
     found = findings(tidegate, policy(tmp_path, budget, errors), "--prometheus", server.address)
 
     message = (
-        "bad answers cannot be told from good ones: no series http_requests_total says by the label code which they were; "
+        "bad answers cannot be told from good ones: no series http_requests_total has a known value of the label code; "
         "its series have no label code, but status (200, 500): "
-        "use counters of your own (metric.counters), or relabel it to code when it is scraped; every look will be Undecided"
+        "use counters of your own (metric.counters), or relabel it to code when it is scraped; every check will be Undecided"
     )
     assert [("warning", f"spec.gates[{number}].metric", message) for number in (0, 1)] == [
         one for one in found if one[0] == "warning"
@@ -314,7 +312,7 @@ def test_a_label_of_ones_own_that_no_series_has_is_a_warning(
     words = "bad events cannot be told from good ones: no series x_total has a label result (there are state)"
     warnings = {field: message for severity, field, message in found if severity == "warning"}
     assert words == warnings["spec.gates[0].metric"] == warnings["spec.gates[1].metric"]
-    assert "`or vector(0)` takes no series for no bad events" in warnings["spec.gates[2].metric.promql"]
+    assert "`or vector(0)` counts a missing series as 0 bad events" in warnings["spec.gates[2].metric.promql"]
 
 
 def has(**values: str) -> Callable[[str, str, dict[str, str], str], tuple[int, Json]]:
@@ -342,7 +340,7 @@ def has(**values: str) -> Callable[[str, str, dict[str, str], str], tuple[int, J
                 "exposed or relabelled, or count with counters of your own (metric.counters)"
             ),
         ),
-        ({}, "warning", "Prometheus has no metric http_requests_total: until it has, every look is Undecided"),
+        ({}, "warning", "Prometheus has no metric http_requests_total: until it has, every check is Undecided"),
     ],
 )
 def test_what_prometheus_has_is_told(
@@ -409,7 +407,9 @@ def test_answers_that_a_gateway_counts_nowhere_are_told(tidegate: Tidegate, tmp_
     """Availability is of what reached a pod there."""
     found = findings(tidegate, policy(tmp_path, gate(metric={"preset": {"source": source, "measure": "Availability"}})))
 
-    assert any(severity == "note" and words.startswith(f"{who} counts nowhere") for severity, _, words in found)
+    assert any(
+        severity == "note" and words.startswith(f"{who} does not count what it answers itself") for severity, _, words in found
+    )
 
 
 def test_a_prometheus_that_is_not_there_ends_it(tidegate: Tidegate, tmp_path: Path) -> None:
@@ -468,7 +468,7 @@ def test_the_api_server_has_the_last_word(
     done = tidegate("lint", policy(tmp_path, gate()), "--server", "--kubeconfig", kubeconfig)
 
     assert 1 == done.exit_code
-    assert "error: RolloutPolicy/p: spec.gates[0].metric: the API server says: not today" in done.stdout
+    assert "error: RolloutPolicy/p: spec.gates[0].metric: refused by the API server: not today" in done.stdout
     expected = {"fieldManager": "tidegate-lint", "force": "true", "dryRun": "All", "fieldValidation": "Strict"}
     assert [("PATCH", path, expected)] == server.asked
 

@@ -251,7 +251,7 @@ async def test_leader_that_could_not_renew_ends_if_another_has_led_meanwhile(api
         part.clock.advance(1.0 if part.clock.sleepers else 0.0)
         await asyncio.sleep(0.001)
 
-    with pytest.raises(Deposed, match="the lease was taken by another, who has given it up"):
+    with pytest.raises(Deposed, match="the lease was taken by another replica, which has released it"):
         await part.running
 
 

@@ -103,7 +103,7 @@ async def test_metrics_can_be_scraped(endpoints: Endpoints) -> None:
 
 
 async def test_metrics_are_rendered_once_a_second(endpoints: Endpoints, clock: ManualClock) -> None:
-    """However many ask, the text is made anew only when a second has passed."""
+    """However many ask, the text is recreated only when a second has passed."""
     at_once = [await get(endpoints, "/metrics") for _ in range(5)]
     clock.advance(0.75)
     soon = await get(endpoints, "/metrics")

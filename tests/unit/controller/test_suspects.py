@@ -154,7 +154,7 @@ async def test_folder_that_cannot_be_written_is_told_once(tmp_path: Path) -> Non
     with capture_logs() as logs:
         life = Life(tmp_path / "missing")
 
-    assert ["what is under way cannot be written down: if the process dies, the next does not know of it"] == [
+    assert ["work in progress cannot be recorded: if this process dies, the next one does not know of it"] == [
         one["event"] for one in logs
     ]
     assert [BAD, GOOD] == [key for key, _ in life.added]

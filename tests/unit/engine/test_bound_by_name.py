@@ -31,7 +31,7 @@ def test_rollout_does_not_start_before_it_follows():
     assert world.status.rollout is None
     assert condition(world, "Stalled")
     assert "BoundByName" == reason(world)
-    assert world.status.message.startswith("spec.traffic.service: BackendTLSPolicy tls holds for Service checkout by its name")
+    assert world.status.message.startswith("spec.traffic.service: BackendTLSPolicy tls applies to Service checkout by name")
     assert 1 == len(events(world, "Blocked"))
 
     world.unfollowed = False
@@ -80,7 +80,7 @@ def test_policy_that_comes_in_mid_rollout_stops_the_weight():
     finish(world)
 
     assert 25 == held[0]
-    assert "BackendTLSPolicy tls holds for Service checkout" in held[1]
+    assert "BackendTLSPolicy tls applies to Service checkout" in held[1]
     assert world.status.stable.version == "v2"
 
 

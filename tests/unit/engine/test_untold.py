@@ -9,7 +9,7 @@ import pytest
 from simulation.policies import at_weight, carried, events, policy, step
 from tidegate.api.names import Phase, Verdict
 
-UNTOLD = "bad answers of the new version cannot be told from good ones: none of its requests says by the label code which it was"
+UNTOLD = "bad answers of the new version cannot be told from good ones: the label code identifies them on none of its requests"
 
 
 @pytest.mark.parametrize("measure", ["ErrorRate", "Availability"])

@@ -11,7 +11,7 @@ from tidegate.judge.reading import Reading, Shown
 from tidegate.judge.telemetry import in_words
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
-BY_CODE = "bad events are told by the label code"
+BY_CODE = "bad events are identified by the label code"
 
 
 def gate(*, stable: bool = True, **metric: object) -> Gate:

@@ -162,7 +162,7 @@ class TestMistakes:
         *good, bad = await asking.ask(*names(*range(20)), "bad")
 
         assert good == [str(number) for number in range(20)]
-        assert Trouble("Prometheus connection default: Prometheus says: no such function (HTTP 400)") == bad
+        assert Trouble("Prometheus connection default: Prometheus reports: no such function (HTTP 400)") == bad
 
     async def test_it_costs_others_nothing_from_then_on(self, asking):
         """It is asked alone."""

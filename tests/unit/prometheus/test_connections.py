@@ -49,7 +49,9 @@ class TestAnswers:
         """0/0 is what a rate over an idle window gives."""
         prometheus.gives_value("NaN")
 
-        assert NoData("the value is NaN: as a rule a division by zero requests") == await connect(prometheus.address).query("q", AT)
+        assert NoData("the value is NaN, usually from a division by zero requests") == await connect(prometheus.address).query(
+            "q", AT
+        )
 
     @pytest.mark.parametrize(
         ("told", "words"),
@@ -153,7 +155,7 @@ class TestTrouble:
         """Its own words help most."""
         prometheus.refuses('invalid parameter "query": 1:5: parse error: unexpected\nend of input', status)
 
-        expected = f'Prometheus says: invalid parameter "query": 1:5: parse error: unexpected end of input (HTTP {status})'
+        expected = f'Prometheus reports: invalid parameter "query": 1:5: parse error: unexpected end of input (HTTP {status})'
         assert trouble(expected) == await connect(prometheus.address).query("sum(", AT)
 
     @pytest.mark.parametrize(
@@ -177,7 +179,9 @@ class TestTrouble:
 
         answer = await connect(prometheus.address).query("q", AT)
 
-        words = f"{f'Prometheus says: {told}'.rstrip()}... (it names series: the operator's log has the rest at debug) (HTTP 422)"
+        words = (
+            f"{f'Prometheus reports: {told}'.rstrip()}... (it names series: the operator's log has the rest at debug) (HTTP 422)"
+        )
         assert trouble(words) == answer
         assert "vault" not in words
         assert [logging.DEBUG] == [record.levelno for record in caplog.records if "vault" in record.getMessage()]
@@ -187,7 +191,7 @@ class TestTrouble:
         """Errors of grammar quote the query's own text."""
         prometheus.refuses(said, 400)
 
-        assert trouble(f"Prometheus says: {said} (HTTP 400)") == await connect(prometheus.address).query("q", AT)
+        assert trouble(f"Prometheus reports: {said} (HTTP 400)") == await connect(prometheus.address).query("q", AT)
 
     async def test_an_error_is_not_tried_again(self, prometheus, connect):
         """The next look is the next try: a thread that waits and retries blocks the others."""
@@ -331,7 +335,7 @@ class TestHanging:
 
         assert time.monotonic() - started < 5
         assert {type(answer) for answer in answers} == {Trouble}
-        busy = trouble("all 1 queries that may be under way at once are waiting for an answer")
+        busy = trouble("all 1 concurrent queries are waiting for an answer")
         assert answers.count(busy) >= 83
 
     async def test_it_recovers(self, prometheus, connect):
@@ -455,7 +459,7 @@ class TestCredentials:
 
         answer = await connection.query("q", AT)
 
-        assert answer == trouble("Prometheus says: *** *** h=*** (HTTP 400)")
+        assert answer == trouble("Prometheus reports: *** *** h=*** (HTTP 400)")
         for text in (caplog.text, repr(connection.config), str(connection.config)):
             assert "hunter22" not in text
             assert "swordfish" not in text
@@ -476,7 +480,7 @@ class TestCredentials:
 
         answer = await connect(prometheus.address).query("q", AT)
 
-        assert answer == trouble("Prometheus says: one two \ufffd[2Jthree\ufffd (HTTP 400)")
+        assert answer == trouble("Prometheus reports: one two \ufffd[2Jthree\ufffd (HTTP 400)")
 
 
 class TestTLS:

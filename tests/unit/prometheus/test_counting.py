@@ -94,7 +94,7 @@ class TestCounting:
         reading = await reader.read(gate(), NAMES, "abc", at(20))
 
         assert failed.counts is None
-        assert failed.trouble == "Prometheus connection default: Prometheus says: no such function (HTTP 400)"
+        assert failed.trouble == "Prometheus connection default: Prometheus reports: no such function (HTTP 400)"
         assert reading.counts == Counts(at(0), Tally(60.0, 3.0), Tally(500.0, 5.0), until=at(20))
 
     async def test_an_instant_that_has_been_looked_at(self, prometheus, reader):
@@ -301,7 +301,7 @@ class TestBaselines:
 
         trouble = await reader.prime(gate(), NAMES, "abc", at(0))
 
-        assert trouble == "Prometheus connection default: Prometheus says: too busy (HTTP 503)"
+        assert trouble == "Prometheus connection default: Prometheus reports: too busy (HTTP 503)"
         assert not reader.primed(gate(), NAMES, "abc")
 
     async def test_what_is_forgotten(self, prometheus, reader):

@@ -170,7 +170,7 @@ async def test_the_reason_is_told_and_not_the_query(prometheus, connect):
     answer = await connect(prometheus.address).query(f'histogram_count({"x" * 2000}{{a="b"}})', AT)
 
     assert isinstance(answer, Trouble)
-    assert answer.message == 'Prometheus connection default: Prometheus says: unsupported function "histogram_count" (HTTP 400)'
+    assert answer.message == 'Prometheus connection default: Prometheus reports: unsupported function "histogram_count" (HTTP 400)'
 
 
 def test_words_without_a_query_stay():

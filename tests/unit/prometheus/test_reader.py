@@ -55,7 +55,7 @@ async def test_presets_count_the_requests_of_both(prometheus, reader):
     reading = await reader.read(preset, NAMES, "abc", AT)
 
     first = datetime.fromtimestamp(1, UTC)
-    shown = Shown(1, 1, "bad events are told by the label envoy_response_code")
+    shown = Shown(1, 1, "bad events are identified by the label envoy_response_code")
     known = {"canary": 1.0, "stable": 1.0, "canary_samples": 1.0, "stable_samples": 1.0}
     assert reading == Reading("errors", "abc", AT, **known, newest=first, newest_stable=first, shown=shown)
 
@@ -100,7 +100,7 @@ async def test_trouble_leaves_the_values_that_there_are(prometheus, reader):
 
     reading = await reader.read(gate(), NAMES, "abc", AT)
 
-    trouble = "Prometheus connection default: Prometheus says: no such function (HTTP 400)"
+    trouble = "Prometheus connection default: Prometheus reports: no such function (HTTP 400)"
     assert reading == Reading("errors", "abc", AT, canary=0.2, canary_samples=300.0, trouble=trouble)
 
 

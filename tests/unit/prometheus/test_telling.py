@@ -16,7 +16,7 @@ from tidegate.prometheus.telling import MOST, UNTOLD, Told, Untold, beside
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 NAMES = Names("shop", "checkout", "checkout", "checkout-stable", "checkout-canary", "s", "c", 80)
 NONE = (
-    "bad answers of the new version cannot be told from good ones: none of its requests says by the label code which it was; "
+    "bad answers of the new version cannot be told from good ones: the label code identifies them on none of its requests; "
     "its series have no label code, but status (200, 500): "
     "use counters of your own (metric.counters), or relabel it to code when it is scraped"
 )
@@ -126,7 +126,9 @@ class TestEvidence:
         reading = await reader.read(errors(), NAMES, "abc", at(10))
 
         assert reading.counts is None
-        assert reading.trouble.startswith("bad answers of stable cannot be told from good ones: none of its requests says")
+        assert reading.trouble.startswith(
+            "bad answers of stable cannot be told from good ones: the label code identifies them on none"
+        )
         assert "status (200)" in reading.trouble
 
     async def test_stable_does_not_matter_where_it_is_not_compared_with(self, prometheus, reader):
@@ -153,7 +155,7 @@ class TestEvidence:
         shop.says((100_300, 12), (1000, None))
         few = await reader.read(errors(), NAMES, "abc", at(30))
 
-        assert "12% of its requests do not say by the label code which they were" in some.trouble
+        assert "12% of its requests have no known value of the label code" in some.trouble
         assert some.counts is None
         assert "5.9% of its requests" in fewer.trouble
         assert (few.trouble, few.counts is None) == ("", False)
@@ -213,8 +215,8 @@ class TestLimit:
 
         assert reading.canary is None
         assert reading.trouble == (
-            "bad answers of the new version cannot be told from good ones: more than 0.1% of its requests do not say by the label "
-            "code which they were; its series have no label code, but status (2xx): "
+            "bad answers of the new version cannot be told from good ones: more than 0.1% of its requests have no known value of "
+            "the label code; its series have no label code, but status (2xx): "
             "use counters of your own (metric.counters), or relabel it to code when it is scraped"
         )
 

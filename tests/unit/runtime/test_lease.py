@@ -103,9 +103,9 @@ def test_leader_that_could_not_renew_goes_on_if_nobody_else_has_led() -> None:
     ("claim", "words"),
     [
         (THEIRS, "the lease was taken by other"),
-        (Claim("", 1.0, "9"), "the lease was taken by another, who has given it up"),
+        (Claim("", 1.0, "9"), "the lease was taken by another replica, which has released it"),
         (Claim(VACANT, 15.0, "9"), f"the lease was taken by {VACANT}"),
-        (None, "the lease was taken by nobody: it was removed"),
+        (None, "the lease was taken by no replica: it was removed"),
     ],
 )
 def test_leader_that_could_not_renew_ends_if_somebody_else_may_have_led(claim: Claim | None, words: str) -> None:

@@ -82,7 +82,7 @@ def test_policy_that_names_the_service_alone_is_in_the_way() -> None:
     assert found is not None
     assert found.reason == "BoundByName"
     assert found.message == (
-        "spec.traffic.service: BackendTLSPolicy tls holds for Service checkout by its name, and not for checkout-stable and "
+        "spec.traffic.service: BackendTLSPolicy tls applies to Service checkout by name, but not to checkout-stable and "
         "checkout-canary, which carry requests during a rollout: add checkout-stable and checkout-canary to its spec.targetRefs"
     )
 
@@ -99,7 +99,7 @@ def test_half_of_it_is_not_enough() -> None:
     found = unfollowed("checkout", [tls("checkout", "checkout-stable")])
 
     assert found is not None
-    assert "and not for checkout-canary, which carries requests" in found.message
+    assert "but not to checkout-canary, which carries requests" in found.message
 
 
 def test_kinds_that_name_one_service_take_one_object_for_each() -> None:
@@ -128,7 +128,7 @@ def test_many_are_told_by_a_few() -> None:
     found = unfollowed("checkout", [tls("checkout", name=name) for name in "abcde"])
 
     assert found is not None
-    assert found.message.endswith("to its spec.targetRefs; so it is with BackendTLSPolicy b and BackendTLSPolicy c and 2 more")
+    assert found.message.endswith("to its spec.targetRefs; the same goes for BackendTLSPolicy b and BackendTLSPolicy c and 2 more")
 
 
 def test_only_what_is_about_the_service_is_kept() -> None:

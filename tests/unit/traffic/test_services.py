@@ -173,7 +173,7 @@ def test_service_of_somebody_else_is_not_ours():
     assert blocker.reason is Reason.CONFLICT
     assert blocker.message == (
         "spec.traffic.service: Service checkout-stable exists and is not of Release checkout, which needs one of that name beside "
-        "Service checkout: let what uses it use a Service of another name first, then the Release goes on by itself"
+        "Service checkout: move what uses it to a Service of another name and delete this one; the Release then continues"
     )
 
 
@@ -269,7 +269,7 @@ def test_correction_that_comes_late_fits_no_more():
 
 
 def test_corrected_service_is_what_it_is_to_be():
-    """Given a user's Service that was made anew with another port, affinity and annotation, ours leaves nothing behind."""
+    """Given a user's Service that was recreated with another port, affinity and annotation, ours leaves nothing behind."""
     before = user_service(sessionAffinity="ClientIP", sessionAffinityConfig={"clientIP": {"timeoutSeconds": 60}})
     before["metadata"]["annotations"] = {"projectcontour.io/upstream-protocol.h2c": "80"}
     before["metadata"]["labels"] = {"istio.io/use-waypoint": "gate"}

@@ -115,7 +115,7 @@ def sidecar(started: bool) -> dict:
         (
             [{"name": "migrate", "ready": False, "state": {"running": {}}}],
             BEING_MADE,
-            "init container migrate runs and has not ended, which the other containers wait for",
+            "init container migrate is still running, and the other containers wait for it",
         ),
         ([sidecar(started=False)], BEING_MADE, "sidecar proxy runs, but its startup probe does not pass"),
         ([sidecar(started=True)], READY, "sidecar proxy runs, but its readiness probe does not pass"),
@@ -153,10 +153,10 @@ def test_a_readiness_gate_is_named():
 
 
 def test_a_pod_of_a_lost_node_is_no_fault_of_the_version():
-    """All containers are ready, there is no gate, and the pod is not ready: its node is not heard of."""
+    """All containers are ready, there is no gate, and the pod is not ready: its node does not report."""
     status = {"conditions": conditions(), "containerStatuses": [READY]}
 
-    assert pod_trouble([pod("p", **status)]) == Trouble("pod p: it is not ready: its node is not heard of", outside=True, pod="p")
+    assert pod_trouble([pod("p", **status)]) == Trouble("pod p: it is not ready: its node does not report", outside=True, pod="p")
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ def _unknown(gate: Gate, reading: Reading, trial: Trial) -> str:
     if reading.hint:
         return reading.hint
     if trial.limits.of_latency and trial.tested == 0:
-        return f"it is counted anew, now that stable has shown which buckets tell its quantile{_wanted(gate)}"
+        return f"counting starts again from zero, now that stable has shown which buckets hold its quantile{_wanted(gate)}"
     return "Prometheus has no new counts"
 
 

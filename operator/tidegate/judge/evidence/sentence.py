@@ -51,7 +51,7 @@ def too_few(gate: Gate, trial: Trial) -> str:
     measure = trial.limits.name
     more, since = gate.min_samples - trial.tested, "so far"
     if trial.tested < trial.samples:
-        since = "since stable has shown which buckets tell its quantile"
+        since = "since stable has shown which buckets hold its quantile"
     text = f"{measure} cannot be judged yet: {words.requests(trial.tested)} of the new version {since}, "
     text += f"{gate.min_samples:,} needed"
     rate = trial.per_minute
@@ -95,9 +95,9 @@ def _undecided(trial: Trial, harm: str, proof: str, needed: str) -> str:
     time = f" ({_minutes(requests / rate)} at this rate)" if rate > 0 else ""
     way = "beyond" if fails else "within"
     if trial.limits.measure is Measure.RESTARTS:
-        return f"{text}; about {words.number(requests, 2)} more pod-hours like these{time} would show it {way} the limit"
+        return f"{text}; about {words.number(requests, 2)} more pod-hours like these{time} would show that it is {way} the limit"
     about = f"{float(f'{requests:.1e}'):,.0f}"
-    return f"{text}; about {about} more requests like these{time} would show it {way} the limit"
+    return f"{text}; about {about} more requests like these{time} would show that it is {way} the limit"
 
 
 def _so_far(harm: str, proof: str) -> str:
@@ -124,5 +124,5 @@ def _bursts(trial: Trial) -> str:
         return ""
     what = "slow requests" if trial.limits.of_latency else "bad requests"
     if trial.bursts_known:
-        return f"; {what} come in bursts, {words.number(factor, 1)} times as uneven as by chance, and count less"
+        return f"; {what} come in bursts, {words.number(factor, 1)} times as uneven as by chance, so they count less"
     return f"; {what} count less until it is known whether they come in bursts"

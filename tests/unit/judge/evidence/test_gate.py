@@ -484,11 +484,11 @@ class TestBoundsThatAreChosen:
         looks = self.few(rollout, 30)
 
         clear = [number for number, one in enumerate(looks, 1) if one.clear]
-        anew = next(number for number, one in enumerate(looks, 1) if "counted anew" in one.message and number > 1)
+        anew = next(number for number, one in enumerate(looks, 1) if "again from zero" in one.message and number > 1)
         assert 10 <= anew <= 13
         assert min(one for one in clear if one > anew) == anew + 10
         assert [one for one in clear if one < anew] == list(range(11, anew))
-        assert "120 requests of the new version since stable has shown which buckets tell its quantile" in looks[anew + 5].message
+        assert "120 requests of the new version since stable has shown which buckets hold its quantile" in looks[anew + 5].message
         assert looks[anew].starved
 
 
