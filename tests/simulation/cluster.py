@@ -146,6 +146,8 @@ class Route:
     trouble: str = ""
     mute: str = ""
     """A parent that never says anything of the route."""
+    applied: bool = False
+    """Whether a tool that may apply it again at any time has left its mark on it."""
     lost: list[tuple[str, Backends]] = field(default_factory=list)
     """To which backends requests were lost, since the data plane knew nothing of them or forgot them at once; and in which form."""
 

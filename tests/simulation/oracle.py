@@ -349,12 +349,13 @@ class Oracle:
                 assert old is None or stable.version in ("", old.template.image), "stable's Service selects another version"
 
     def _nobody_can_lead_to_what_is_shut_out(self, made: Pass) -> None:
-        """While a version is undone whose route somebody has written over, the user's Service finds none of its pods."""
+        """While a version is undone whose route somebody writes over, or may, the user's Service finds none of its pods."""
         status, user = made.plan.status, made.snapshot.user_service
         new, old, services = self._of(status.candidate), self._of(status.stable), self.world.cluster.services
         if status.rollout is None or status.rollout.undo is None or self.world.deleting is not None or USER not in services:
             return
         corrected = status.rollout.written_over or any("was written over" in notice.message for notice in made.plan.notices)
+        corrected = corrected or any(route.applied for route in made.snapshot.routes)
         if not corrected or user is None or not user.selects or not user.alone or new is None or old is None or not new.pods:
             return
         if old.ready(self.world.now) and old.revision not in user.misses:

@@ -56,12 +56,22 @@ class Rollouts(RuleBasedStateMachine):
         adopted=st.sampled_from([True, True, True, False]),
         delay=st.sampled_from([0.0, 0.0, 0.0, 2.5]),
         warms=st.sampled_from([False, False, True]),
+        applied=st.booleans(),
     )
     def begin(
-        self, routes: tuple[str, ...], pin: bool, admission: bool, adopted: bool, delay: float = 0.0, warms: bool = False
+        self,
+        routes: tuple[str, ...],
+        pin: bool,
+        admission: bool,
+        adopted: bool,
+        delay: float = 0.0,
+        warms: bool = False,
+        applied: bool = False,
     ) -> None:
         self.world = World(POLICY, routes=routes, pin=pin, admission=admission)
         self.world.cluster.delay, self.world.cluster.warms = delay, warms
+        for route in self.world.cluster.routes.values():
+            route.applied = applied
         self.oracle = Oracle(self.world)
         self.asked = 0
         if adopted:

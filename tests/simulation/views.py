@@ -126,6 +126,7 @@ def route_view(
         silent=(route.mute,) if route.mute else (),
         heard=heard,
         controllers=frozenset({"example.com/gateway"} if heard else ()),
+        applied=route.applied,
     )
 
 

@@ -265,6 +265,7 @@ class RouteView:
         silent: parents that have said nothing about it as it is now, by kind and name.
         heard: at least one parent has accepted it as it is now.
         controllers: names of the controllers that have.
+        applied: a tool that may apply it again at any time has left its mark on it.
     """
 
     name: str
@@ -284,6 +285,7 @@ class RouteView:
     silent: tuple[str, ...] = ()
     heard: bool = False
     controllers: frozenset[str] = frozenset()
+    applied: bool = False
 
     @property
     def in_force(self) -> bool:

@@ -193,11 +193,13 @@ def pins(draft: Draft, service: ServiceView) -> bool:
 def _shut_out(draft: Draft) -> bool:
     """Whether a version that may get no request has pods, which the user's Service would find, and the routes lead to that.
 
-    They do where the split itself did harm; and at any time where somebody has written over a route, as tools do again and again.
+    They do where the split itself did harm; and may at any time where somebody has written over a route, as tools do again and
+    again, or where a tool has left its mark on one.
     """
     if not draft.undoing or not has_pods(draft.canary_set):
         return False
-    return draft.rollout.undo is Cause.SPLIT or bool(draft.rollout.written_over)
+    applied = any(route.applied for route in draft.routes)
+    return draft.rollout.undo is Cause.SPLIT or bool(draft.rollout.written_over) or applied
 
 
 def rollout_starts(draft: Draft) -> Ruling:

@@ -26,6 +26,16 @@ MESSAGE_LIMIT = 500
 """Characters of a router's words that are passed on."""
 ORIGINAL_LIMIT = 8192
 """Characters of one rule's backends that the status of a Release can hold."""
+MARKS_OF_TOOLS = frozenset(
+    {
+        "argocd.argoproj.io/tracking-id",
+        "argocd.argoproj.io/instance",
+        "kustomize.toolkit.fluxcd.io/name",
+        "helm.toolkit.fluxcd.io/name",
+    }
+)
+"""Labels and annotations by which tools know what they apply again by themselves: Argo CD and Flux. Argo CD may be told to use
+app.kubernetes.io/instance, which Helm uses as well and applies nothing by."""
 LEAVE_OUT_FILTERED = frozenset({"gateway.envoyproxy.io/gatewayclass-controller"})
 """Controllers whose data planes leave out backends of weight 0 where a backendRef has filters: Envoy Gateway makes a cluster of
 each then. It always does with EnvoyProxy.spec.mergeBackends, which is not seen here."""
@@ -79,9 +89,8 @@ def observe(
     names = Names(namespace, service)
     forms = [form for _, _, form in _concerned(route, names)]
     said = acceptance(route)
-    accepted, trouble = said.accepted, said.trouble
     if not forms:
-        return RouteView(name=name, matches=False, accepted=accepted, trouble=trouble)
+        return RouteView(name=name, matches=False, accepted=said.accepted, trouble=said.trouble)
     originals = {index: original for index, _, original in _originals(route, names, known)}
     stage = min(form.stage for form in forms)
     return RouteView(
@@ -91,19 +100,25 @@ def observe(
         weight=float(max(form.share for form in forms) * 100),
         warm=next((form.warm for form in forms if form.warm is not None), None),
         warms=leaves_out(route, originals.values(), warm_weights or {}) and all(has_room(one, names) for one in originals.values()),
-        accepted=accepted,
-        trouble=trouble or _unfit(originals, names),
+        accepted=said.accepted,
+        trouble=said.trouble or _unfit(originals, names),
         originals=tuple(_noted(name, originals)),
         traces=stage is RouteStage.USER and marked(route) and not _shifted(route),
         ports=frozenset(_ports(route, names)),
         silent=said.silent,
         heard=said.heard,
         controllers=said.controllers,
+        applied=_is_applied_again(route["metadata"]),
     )
 
 
 def _are_alike(forms: Sequence[Form]) -> bool:
     return all(form.proper for form in forms) and len({(form.stage, form.share, form.warm) for form in forms}) == 1
+
+
+def _is_applied_again(metadata: Mapping[str, Any]) -> bool:
+    marks = {**(metadata.get("labels") or {}), **(metadata.get("annotations") or {})}
+    return not MARKS_OF_TOOLS.isdisjoint(marks)
 
 
 def _noted(name: str, originals: Mapping[int, Backends]) -> Iterator[OriginalRule]:

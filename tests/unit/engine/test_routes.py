@@ -94,8 +94,25 @@ def test_a_tool_that_writes_the_route_back_reaches_no_version_that_was_shut_out(
     assert world.cluster.services[USER].revision is None
 
 
+def test_what_a_tool_applies_is_pinned_before_its_first_write_back():
+    """Given a route with a tool's mark, when v2 is shut out, then the first write-back of the rollout leads to none of its pods."""
+    world = at_weight(25, policy(*LONG, drain="8s"))
+    world.cluster.routes["web"].applied = True
+    world.ask("rollback/1")
+    world.crank(2)
+    pods = {pod.id for rs in world.cluster.replica_sets.values() if rs.template.image == "v2" for pod in rs.pods}
+
+    world.resync()
+    world.cluster.tick("slices", "router")
+
+    assert pods
+    assert not world.cluster.services[USER].addresses & pods
+    finish(world, Phase.ROLLED_BACK)
+    assert (world.status.pinned_service, world.cluster.services[USER].revision) == (None, None)
+
+
 def test_a_route_that_nobody_writes_over_costs_no_pin():
-    """Without a correction the user's Service is left as it is through a rollback."""
+    """Without a correction, and a mark of a tool, the user's Service is left as it is through a rollback."""
     world = at_weight(25, policy(*LONG))
     world.ask("rollback/1")
     wrote = [world.operate().writes]
