@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -142,13 +142,14 @@ def deployment_body(image: str, *, replicas: int, **spec: Any) -> Json:
     }
 
 
-def install_gateway_api() -> None:
-    """Install HTTPRoute and BackendTLSPolicy, where the cluster came up without a gateway."""
-    once("gateway-api", _install_gateway_api)
+def install_gateway_api(*plurals: str) -> None:
+    """Install kinds of Gateway API, HTTPRoute and BackendTLSPolicy unless others are named, where there is no gateway."""
+    wanted = plurals or ("httproutes", "backendtlspolicies")
+    once("-".join(["gateway-api", *plurals]), lambda: _install_gateway_api(wanted))
 
 
-def _install_gateway_api() -> None:
-    names = [f"{plural}.gateway.networking.k8s.io" for plural in ("httproutes", "backendtlspolicies")]
+def _install_gateway_api(plurals: Iterable[str]) -> None:
+    names = [f"{plural}.gateway.networking.k8s.io" for plural in plurals]
     if run("kubectl", "get", "crd", *names).returncode:
         try:
             files = binaries.files("contour", "crds")

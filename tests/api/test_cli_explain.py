@@ -13,6 +13,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from api.cluster_access import ROOT, apply, install_crds, kubectl, namespace, needs_api, run
+from api.shop import install_gateway_api
 from tidegate.api.names import Phase
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.status import GateStatus, ReleaseStatus, RevisionStatus, RolloutStatus
@@ -122,6 +123,35 @@ def test_the_server_is_asked_about_what_is_sound(place: str, tmp_path: Path) -> 
 
     assert (0, "") == (done.exit_code, done.stderr.replace("tidegate: 1 object: 0 errors, 0 warnings\n", ""))
     assert "" == kubectl("get", "rolloutpolicies", "-n", place, "-o", "name")
+
+
+def test_routes_past_the_steps_are_told_whatever_their_kind(place: str, tmp_path: Path) -> None:
+    """Given routes of three kinds of naming that lead to the Service, then lint tells of each that the Release does not name."""
+    install_gateway_api("httproutes", "grpcroutes")
+    backend = {"name": "checkout", "port": 80}
+    with namespace("tidegate-edge") as edge:
+        for kind, name, where, more in (
+            ("HTTPRoute", "web", place, {}),
+            ("HTTPRoute", "partners", place, {}),
+            ("GRPCRoute", "grpc", place, {}),
+            ("HTTPRoute", "front", edge, {"namespace": place}),
+        ):
+            spec = {"parentRefs": [{"name": "public"}], "rules": [{"backendRefs": [backend | more]}]}
+            metadata = {"name": name, "namespace": where}
+            apply(yaml.safe_dump({"apiVersion": "gateway.networking.k8s.io/v1", "kind": kind, "metadata": metadata, "spec": spec}))
+        traffic = {"service": "checkout", "gatewayAPI": {"httpRoutes": [{"name": "web"}]}}
+        spec = {"targetRef": {"name": "checkout"}, "policyRef": {"name": "production"}, "traffic": traffic}
+        file = tmp_path / "release.yaml"
+        document = {"apiVersion": "tidegate.dev/v1alpha1", "kind": "Release", "metadata": {"name": "checkout"}, "spec": spec}
+        file.write_text(yaml.safe_dump(document))
+        told = json.loads(tidegate("lint", str(file), "--server", "-n", place, "-o", "json").stdout)
+        file.write_text(yaml.safe_dump(document | {"spec": spec | {"traffic": traffic | {"pinService": True}}}))
+        pinned = json.loads(tidegate("lint", str(file), "--server", "-n", place, "-o", "json").stdout)
+
+    found = [one["message"].split(" leads to ")[0] for one in told if one["field"] == "spec.traffic.service"]
+    assert {"GRPCRoute grpc", f"HTTPRoute {edge}/front", "HTTPRoute partners"} == set(found)
+    assert ["warning"] * 3 == [one["severity"] for one in told]
+    assert [] == pinned
 
 
 def test_a_name_that_the_server_refuses_is_an_error(place: str, tmp_path: Path) -> None:

@@ -423,3 +423,12 @@ def nothing_has_served_yet() -> World:
     world.delete()
     world.crank(5)
     return world
+
+
+@story
+def routes_that_the_release_does_not_name() -> World:
+    world = idle(policy(*LONG))
+    world.past = ("api", "legacy", "mobile", "partners")
+    world.apply("v2")
+    world.crank(10)
+    return world

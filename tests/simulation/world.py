@@ -37,7 +37,18 @@ from tidegate.engine.plan import (
     TakeOver,
 )
 from tidegate.engine.routing import traffic_in_force
-from tidegate.engine.snapshot import AutoscalerView, Blocker, Owner, PolicyView, ReleaseView, Request, Snapshot, Verb, WorkloadView
+from tidegate.engine.snapshot import (
+    AutoscalerView,
+    Blocker,
+    Owner,
+    PolicyView,
+    ReleaseView,
+    Request,
+    ServiceView,
+    Snapshot,
+    Verb,
+    WorkloadView,
+)
 from tidegate.engine.waits import Inquiry, Wait
 from tidegate.judge.reading import Counts, Reading, Tally
 
@@ -127,6 +138,8 @@ class World:
         """What the operator that is alive has read as it wants to know it, and the new version's pods where it need not."""
         self.shared = False
         """Whether the user's Service selects pods of another workload, too."""
+        self.past: tuple[str, ...] = ()
+        """HTTPRoutes that lead to the user's Service and that the Release does not name."""
         self.unfollowed = False
         """Whether something is bound to the user's Service by its name, and not to the operator's two."""
         self.readable = True
@@ -204,8 +217,7 @@ class World:
         )
         wanted = self.images.get("app") or (seen.deployment.template.image if seen.deployment else "")
         user = user_view(seen, self.cluster.services.get(USER) if Inquiry.ENDPOINTS in self.read else None, self.status, wanted)
-        user = replace(user, alone=not self.shared if Inquiry.SELECTED in self.read else None) if user is not None else None
-        user = replace(user, followed=not self.unfollowed if Inquiry.BOUND in self.read else None) if user is not None else None
+        user = self._as_read(user) if user is not None else None
         shared = [SHARED] if user is not None and user.alone is False and traffic is not None else []
         shared += [BOUND] if user is not None and user.followed is False and traffic is not None else []
         return Snapshot(
@@ -234,6 +246,11 @@ class World:
             step_replicas_limit=self.step_replicas_limit,
             known_since=None if self.alive_since is None else at(self.alive_since),
         )
+
+    def _as_read(self, user: ServiceView) -> ServiceView:
+        selected, bound = Inquiry.SELECTED in self.read, Inquiry.BOUND in self.read
+        user = replace(user, alone=not self.shared if selected else None)
+        return replace(user, followed=not self.unfollowed if bound else None, past=self.past if bound else ())
 
     def _is_about(self, route: str, service: str) -> bool:
         found = self.seen.routes.get(route)

@@ -20,6 +20,7 @@ from tidegate.cli import buckets, output, reach, telemetry, tellable
 from tidegate.cli.advice import advice
 from tidegate.cli.manifests import Finding, Manifest, ManifestError, Place, Severity, load
 from tidegate.cli.output import Format
+from tidegate.cli.passing import passing
 from tidegate.cli.there import of_copies, of_releases, there
 from tidegate.prometheus.answers import Cause, Trouble
 from tidegate.prometheus.asked import EXAMPLE, own_queries, wrong_queries
@@ -90,7 +91,7 @@ def lint(
         found += _asked(sound, prometheus, config, namespace or "default")
     if server:
         place = namespace or reach.namespace_of(kubeconfig, context)
-        found += reach.ask(kubeconfig, context, lambda connection, _: _of_server(connection, sound, place))
+        found += reach.ask(kubeconfig, context, lambda connection, cluster: _of_server(connection, cluster, sound, place))
     _tell(found, manifests, form)
     bad = {Severity.ERROR, Severity.WARNING} if strict else {Severity.ERROR}
     raise typer.Exit(int(any(one.finding.severity in bad for one in found)))
@@ -204,9 +205,13 @@ async def _answer(connection: Connection, gate: Gate, of: Sequence[Names]) -> li
     return found
 
 
-async def _of_server(connection: Any, manifests: Sequence[Manifest], namespace: str) -> list[Located]:
+async def _of_server(connection: Any, cluster: Any, manifests: Sequence[Manifest], namespace: str) -> list[Located]:
     found = []
     for manifest in manifests:
+        if manifest.kind == "Release":
+            place = manifest.document["metadata"].get("namespace", namespace)
+            past = await passing(cluster, manifest.document, place)
+            found += [Located(manifest, Finding(Severity.WARNING, ("spec", "traffic", "service"), words)) for words in past]
         for place, message in await reach.refusals(connection, manifest.document, namespace):
             found.append(Located(manifest, Finding(Severity.ERROR, place, f"refused by the API server: {message}")))
     return found

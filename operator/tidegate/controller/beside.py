@@ -12,7 +12,7 @@ from tidegate.engine.snapshot import RouteStage, RouteView, ServiceView
 from tidegate.runtime.store import Object, Store
 from tidegate.traffic import services
 from tidegate.traffic.backends import own_name
-from tidegate.traffic.bindings import unfollowed, unread_among
+from tidegate.traffic.bindings import past, unfollowed, unread_among
 from tidegate.traffic.selection import Pods
 
 
@@ -80,6 +80,7 @@ def user_service(
         alone=None if others is None else not [*others],
         followed=None if bound is None else unfollowed(beside.name, bound) is None,
         unread=unread_among(bound or ()),
+        past=past(beside.name, bound or (), {route.name for route in routes}),
     )
     view = services.led_astray(view, beside, stable, ports_of(routes))
     if endpoints is None:

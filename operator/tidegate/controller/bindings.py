@@ -15,7 +15,7 @@ from tidegate.cluster.errors import ApiError, Forbidden, NotFound
 from tidegate.cluster.resources import Resource
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.store import Object
-from tidegate.traffic.bindings import KINDS, Kind, about, slim, unread
+from tidegate.traffic.bindings import KINDS, ROUTES, Kind, about, slim, unread
 
 log = structlog.get_logger(__name__)
 
@@ -93,7 +93,7 @@ class Bindings:
         answer = await self._cluster.get("/apis", accept=DISCOVERY)
         served = {group["metadata"]["name"]: group["versions"] for group in answer.get("items") or ()}
         found: dict[Kind, str] = {}
-        for kind in KINDS:
+        for kind in (*KINDS, ROUTES):
             versions = (one["version"] for one in served.get(kind.group, ()) if _has(one, kind.plural))
             if (version := next(versions, None)) is not None:
                 found[kind] = version

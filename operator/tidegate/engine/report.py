@@ -20,7 +20,7 @@ from tidegate.engine.lacking import note_lacking
 from tidegate.engine.losses import lost_words
 from tidegate.engine.plan import ShiftRoute
 from tidegate.engine.snapshot import Blocker, RouteStage
-from tidegate.engine.standing import is_native, obstacles
+from tidegate.engine.standing import is_native, leads_past, obstacles
 from tidegate.engine.targets import off_course
 from tidegate.engine.turns import rejection, whom_it_asks
 from tidegate.engine.waits import FOR_A_PERSON, Bound, Wait, Waiting
@@ -171,7 +171,7 @@ def _sentence(draft: Draft, blockers: list[Blocker]) -> str:
         )
         soon = "; the Release is new, so this may still arrive" if _arriving(draft, blockers) else ""
         return (trouble + soon + kept or _idle_sentence(draft, waits)) + later
-    return (f"{trouble}; " if trouble else "") + _rollout_sentence(draft, _blind(draft) + waits) + later
+    return (f"{trouble}; " if trouble else "") + _rollout_sentence(draft, _blind(draft) + waits) + later + leads_past(draft)
 
 
 def _late(draft: Draft, told: Waiting) -> str:

@@ -183,6 +183,7 @@ class ServiceView:
         followed: for the user's Service, whether all that is bound to it by its name is bound to the operator's two as well; None
             where that is not known, as it is only where the plan asks for it.
         unread: for the user's Service, kinds of such objects that could not be read, and why.
+        past: for the user's Service, HTTPRoutes that lead to it and that the Release does not name, as far as that was read.
         targets: where its ports lead; None where that is not known.
         astray: for the user's Service, why it selects no pod of the stable version, in words; empty where it does.
         diverted: for the user's Service, where its ports lead other than stable's pods answer on, in words; empty where they
@@ -203,6 +204,7 @@ class ServiceView:
     alone: bool | None = True
     followed: bool | None = True
     unread: tuple[str, ...] = ()
+    past: tuple[str, ...] = ()
     targets: tuple[PortStatus, ...] | None = None
     astray: str = ""
     diverted: str = ""
@@ -231,10 +233,7 @@ class RouteStage(IntEnum):
 
 
 class Warm(StrEnum):
-    """Whose backend has next to nothing, beside the one that has all the rest.
-
-    A data plane that leaves out backends of weight 0 has it ready for what it gets next, or may get at any time.
-    """
+    """Whose backend has next to nothing beside the one that has all the rest, so that a data plane knows it already."""
 
     USER = "user"
     STABLE = "stable"

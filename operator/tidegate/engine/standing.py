@@ -238,8 +238,28 @@ def rollout_starts(draft: Draft) -> Ruling:
     words = f"Rollout of {draft.candidate.version} over {draft.stable.version} starts under {policy.label}"
     if draft.snap.user_service is not None and draft.snap.user_service.unread:
         words += f"; not everything that names its Service could be checked: {', '.join(draft.snap.user_service.unread)}"
-    draft.notice(EventReason.ROLLOUT_STARTED, words)
+    draft.notice(EventReason.ROLLOUT_STARTED, words + leads_past(draft, cure=True))
     return CHANGED
+
+
+MOST_TOLD = 3
+"""Routes that a message names: a status is read in one glance."""
+
+
+def leads_past(draft: Draft, *, cure: bool = False) -> str:
+    """Say which routes lead to the user's Service past the steps; empty where none does, or the Service is kept on what serves.
+
+    Args:
+        draft: the decision.
+        cure: whether to say what helps.
+    """
+    service, traffic = draft.snap.user_service, draft.snap.release.spec.traffic
+    if service is None or traffic is None or traffic.pin_service or not service.past:
+        return ""
+    first, more = service.past[:MOST_TOLD], len(service.past) - MOST_TOLD
+    names = ", ".join(first) + (f" and {more} more" if more > 0 else "")
+    words = f"; HTTPRoute {names} leads to Service {service.name} past the steps, so to pods of both versions"
+    return f"{words}: name it in spec.traffic.gatewayAPI.httpRoutes, or set spec.traffic.pinService" if cure else words
 
 
 def _name_before(draft: Draft) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -47,6 +47,16 @@ def _by_own_name(obj: Mapping[str, Any]) -> Iterator[Named]:
     yield from _by_host(obj["metadata"]["name"], obj["metadata"]["namespace"])
 
 
+def _by_backends(obj: Mapping[str, Any]) -> Iterator[Named]:
+    """Yield the Services of its own namespace that a route gives weight to."""
+    namespace = obj["metadata"].get("namespace")
+    for rule in (obj.get("spec") or {}).get("rules") or ():
+        for ref in rule.get("backendRefs") or ():
+            here = (ref.get("namespace") or namespace) == namespace and not ref.get("group")
+            if here and (ref.get("kind") or "Service") == "Service" and ref.get("weight") != 0:
+                yield str(ref.get("name")), ""
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind whose objects may be bound to a Service by its name.
@@ -87,6 +97,11 @@ KINDS: Final = (
 """All that is looked at. A new one takes its line here, one in the roles (deploy, chart, docs/security.md), and a test."""
 
 
+ROUTES: Final = Kind("gateway.networking.k8s.io", "httproutes", "HTTPRoute", _by_backends)
+"""Read with them for another reason: those that no Release names lead past its steps. Of routes of other kinds the operator has no
+right to know."""
+
+
 def slim(kind: Kind, obj: Mapping[str, Any]) -> Json:
     """Return what is kept of an object: its name, and which Services it names."""
     spec = obj.get("spec") or {}
@@ -120,6 +135,19 @@ def unread_among(found: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(f"{one['kind']} ({one['unread']})" for one in found if "unread" in one)
 
 
+def past(service: str, found: Iterable[Mapping[str, Any]], named: Collection[str]) -> tuple[str, ...]:
+    """Return the names of routes that lead to a Service and are not among those that its Release names.
+
+    Args:
+        service: name of the user's Service.
+        found: the objects of its namespace, as `slim` leaves them.
+        named: names of the Release's own routes.
+    """
+    routes = (one for one in found if "unread" not in one and one["kind"] == ROUTES.kind)
+    leading = {str(one["metadata"]["name"]) for one in routes if any(name == service for name, _ in one["services"])}
+    return tuple(sorted(leading - {*named}))
+
+
 def unfollowed(service: str, found: Sequence[Mapping[str, Any]]) -> Blocker | None:
     """Return what is bound to a Service by its name and not to the operator's two; None where all that is there follows.
 
@@ -129,7 +157,7 @@ def unfollowed(service: str, found: Sequence[Mapping[str, Any]]) -> Blocker | No
         service: name of the user's Service.
         found: the objects of its namespace, as `slim` leaves them.
     """
-    read = [one for one in found if "unread" not in one]
+    read = [one for one in found if "unread" not in one and one["kind"] != ROUTES.kind]
     lacking: list[tuple[Mapping[str, Any], list[str]]] = []
     # By kind, once: whoever may write such objects may write thousands of them.
     by_kind: dict[tuple[str, str], set[tuple[str, str]]] = {}

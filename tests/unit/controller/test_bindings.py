@@ -54,7 +54,7 @@ async def read(bindings: Bindings) -> list[Any]:
 
 async def test_kinds_that_are_not_there_are_not_asked_for(bindings: Bindings, api: ApiServer, asked: list[str]) -> None:
     """One question which kinds there are, a minute long, and not one more where there are none."""
-    installed(api, apps=[version("v1", "deployments")], gateway=[version("v1", "httproutes")])
+    installed(api, apps=[version("v1", "deployments")], gateway=[version("v1", "gatewayclasses")])
 
     assert [] == await read(bindings)
     assert [] == await read(bindings)
@@ -64,7 +64,7 @@ async def test_kinds_that_are_not_there_are_not_asked_for(bindings: Bindings, ap
 
 async def test_kind_is_read_in_the_version_that_has_it(bindings: Bindings, stage: Stage, api: ApiServer, asked: list[str]) -> None:
     """Given a group whose first version lacks the kind, it is read in the one that has it; one that comes later is seen later."""
-    installed(api, gateway=[version("v1", "httproutes"), version("v1alpha3", "backendtlspolicies")])
+    installed(api, gateway=[version("v1", "gateways"), version("v1alpha3", "backendtlspolicies")])
     policy(api, "checkout")
 
     assert ["tls"] == await read(bindings)
@@ -88,6 +88,18 @@ async def test_many_releases_of_a_namespace_share_a_reading(
 
     assert [1, 1, 0] == [len(one) for one in found]
     assert ["/apis", *[f"backendtlspolicies.{GATEWAY}"] * 2] == asked
+
+
+async def test_routes_that_name_the_service_are_read(bindings: Bindings, api: ApiServer) -> None:
+    """With all else: whether a Release names them is for whoever knows the Release."""
+    installed(api, gateway=[version("v1", "httproutes")])
+    for name, service in (("web", "checkout"), ("other", "ledger")):
+        rules = [{"backendRefs": [{"name": service, "port": 80}]}]
+        metadata = {"namespace": "shop", "name": name}
+        path = f"/apis/{GATEWAY}/v1/namespaces/shop/httproutes/{name}"
+        api.objects[path] = {"kind": "HTTPRoute", "metadata": metadata, "spec": {"rules": rules}}
+
+    assert ["web"] == await read(bindings)
 
 
 async def test_kind_that_may_not_be_read_is_told(bindings: Bindings, api: ApiServer) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from simulation.cluster import USER
-from simulation.policies import at_weight, condition, events, finish, idle, policy, ready, reason, step
+from simulation.policies import at_weight, condition, events, finish, idle, policy, reach, ready, reason, step
 from simulation.views import stage_of, weight_of
 from simulation.world import World
 from tidegate.api.names import Phase
@@ -110,3 +110,26 @@ def test_it_is_looked_for_only_while_it_matters():
     assert world.last is not None
     assert not any(asked)
     assert Inquiry.BOUND not in world.last.plan.inquiries
+
+
+def test_routes_past_the_steps_are_told():
+    """Given routes that the Release does not name, then the rollout goes on, and Event and message say where they lead."""
+    world = idle(policy(step(25, "60s"), step(100)))
+    world.past = ("api", "legacy", "mobile", "partners")
+    world.apply("v2")
+    reach(world, 25)
+
+    told = "HTTPRoute api, legacy, mobile and 1 more leads to Service checkout past the steps, so to pods of both versions"
+    assert told in world.status.message
+    (started,) = events(world, "RolloutStarted")
+    assert started.endswith(f"; {told}: name it in spec.traffic.gatewayAPI.httpRoutes, or set spec.traffic.pinService")
+
+
+def test_a_pinned_service_leads_nobody_past_the_steps():
+    """Given a Service that is kept on the version that serves, then such routes are nothing to be told."""
+    world = idle(policy(step(25, "60s"), step(100)), pin=True)
+    world.past = ("api",)
+    world.apply("v2")
+    reach(world, 25)
+
+    assert "past the steps" not in world.status.message + events(world, "RolloutStarted")[0]

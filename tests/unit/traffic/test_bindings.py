@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tidegate.traffic.bindings import KINDS, Kind, about, slim, unfollowed, unread, unread_among
+from tidegate.traffic.bindings import KINDS, ROUTES, Kind, about, past, slim, unfollowed, unread, unread_among
 from unit.docs.pages import text_of
 
 Json = dict[str, Any]
@@ -154,3 +154,19 @@ def test_roles_have_each_kind_and_no_more() -> None:
     }
 
     assert {(kind.group, kind.plural): ["list"] for kind in KINDS} == given
+
+
+def test_routes_that_no_release_names_lead_past_it() -> None:
+    """They are told by name, in order; weight 0, another Service, another namespace and the Release's own routes do not count."""
+
+    def leading(route: str, **ref: object) -> Json:
+        backend = {"group": "", "kind": "Service", "name": "checkout", "port": 80} | ref
+        obj = {"metadata": {"namespace": "shop", "name": route}, "spec": {"rules": [{"backendRefs": [backend]}]}}
+        return slim(ROUTES, obj)
+
+    none = [leading("idle", weight=0), leading("ledger", name="ledger"), leading("abroad", namespace="other")]
+    found = [leading("web"), leading("partners"), leading("app", weight=3), *none, unread(KINDS[0], "no right")]
+
+    assert past("checkout", found, {"web"}) == ("app", "partners")
+    assert past("checkout", found, {"web", "app", "partners"}) == ()
+    assert unfollowed("checkout", found) is None
