@@ -18,6 +18,8 @@ from tidegate.judge.reading import Counts, Reading, Tally
 from tidegate.prometheus.answers import Result, Trouble
 from tidegate.prometheus.batching import Batcher
 from tidegate.prometheus.connections import Connection, ConnectionConfig, Value
+from tidegate.prometheus.diagnosis import diagnose
+from tidegate.prometheus.presets import Version
 from tidegate.prometheus.queries import Names, pods_of
 from tidegate.prometheus.reader import Reader
 
@@ -73,6 +75,7 @@ class Case:
     observed: dict[str, str] = field(default_factory=dict)
 
 
+TRAEFIK = "httproute-shop-checkout-gw-gateways-public-ep-web-0-bfb90576848d62548a79-svc-shop-checkout-{}@kubernetesgateway"
 CASES = [
     Case(
         "Envoy",
@@ -111,7 +114,8 @@ CASES = [
         "Traefik",
         "traefik_service_requests_total",
         "traefik_service_request_duration_seconds",
-        service=("service", "shop-checkout-canary-http-80@kubernetesgateway", "shop-checkout-stable-http-80@kubernetesgateway"),
+        service=("service", TRAEFIK.format("canary-2"), TRAEFIK.format("stable-1")),
+        observed={"code": "200"},
     ),
     Case(
         "OpenTelemetry",
@@ -207,7 +211,8 @@ def everything() -> dict[str, Page]:
         pages[f"native/{pod}"] = NativePage("http_request_duration_seconds")
         pages[f"custom/{pod}"] = Page.recorded("http")
         pages[f"pushed/{pod}"] = Page.recorded("opentelemetry")
-    pages["aside"] = Page.recorded("traefik")
+    pages["aside"] = Page.recorded("traefik-3.7.5")
+    pages["merged"] = Page.recorded("envoy-gateway-default")
     return pages
 
 
@@ -503,6 +508,20 @@ async def test_a_metric_that_is_not_there_is_named(scene, reader):
     assert await eventually(reader, a_gate, names(), at) == "Prometheus has no metric no_such_total"
 
 
+async def test_versions_that_a_gateway_counts_as_one(scene):
+    """Envoy Gateway as it comes: why there is nothing to go by, and the way out."""
+    called = names(service="cart", stable_service="cart-stable", canary_service="cart-canary")
+    at, connection = await scene.scraped(scene.pages["merged"]), Connection(ConnectionConfig(name="scene", address=scene.address))
+    try:
+        said = await diagnose(lambda query: connection.alone(query, at, 100), gate("Envoy", "ErrorRate"), called, Version.CANARY)
+    finally:
+        connection.close()
+
+    assert said.startswith("no series envoy_cluster_upstream_rq has envoy_cluster_name=~")
+    assert "httproute/shop/checkout/rule/0" in said
+    assert "; Envoy Gateway counts both versions as one: use a source that the pods tell, as HTTP, or set EnvoyProxy.spec." in said
+
+
 async def test_counters_of_ones_own(scene, reader):
     """Series as they are, each for itself."""
     page = scene.pages[f"HTTP/{CANARY}"]
@@ -564,7 +583,7 @@ async def test_labels_that_the_scrape_pushed_aside(scene, reader):
 
     def happens():
         service = "shop-checkout-canary-http-80@kubernetesgateway"
-        page.grow("traefik_service_requests_total", 6, code="500", service=service)
+        page.grow("traefik_service_requests_total", 6, code="500", service=service)  # as Traefik says until 3.7.5
 
     called = names(namespace="far")
     reading = await counted(scene, reader, gate("Traefik", "ErrorRate"), called, happens, page)

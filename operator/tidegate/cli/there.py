@@ -14,8 +14,10 @@ from tidegate.judge import telemetry
 from tidegate.prometheus.answers import Result, Trouble, Value
 from tidegate.prometheus.connections import Connection
 from tidegate.prometheus.copies import copies
+from tidegate.prometheus.cures import of_clusters
 from tidegate.prometheus.diagnosis import NO_METRIC, diagnose, metrics_of, there_instead
-from tidegate.prometheus.presets import Version, places
+from tidegate.prometheus.presets import TELEMETRY, Version, clusters, places
+from tidegate.prometheus.promql import like, selector
 from tidegate.prometheus.queries import Names, newest_of, series_of
 
 _MOST = 100
@@ -66,7 +68,7 @@ async def _of_release(
         where = places(preset.source, names, Version.STABLE)
     except ValueError:
         # Which port of the Service the route names stands in no Release.
-        return None
+        return await _of_gateway(connection, preset.source, names, at)
     number, newest = await asyncio.gather(*(connection.query(one(preset, where), at) for one in (series_of, newest_of)))
     whose = f"Release {names.namespace}/{names.release}"
     if isinstance(number, Value) and number.value > 0:
@@ -79,6 +81,19 @@ async def _of_release(
     why = "" if isinstance(number, Trouble) else await diagnose(ask, gate, names, Version.STABLE)
     # A metric that nobody has is told of once, and not of each Release.
     return (Severity.WARNING, f"{whose}: {why}") if why and not why.startswith(NO_METRIC) else None
+
+
+async def _of_gateway(connection: Connection, source: Source, names: Names, at: datetime) -> tuple[Severity, str] | None:
+    """Return that a gateway counts both versions of a Release as one, if it does."""
+    if source is not Source.ENVOY or not names.service:
+        return None
+    metric, apart = TELEMETRY[source].counter, like("envoy_cluster_name", "|".join(clusters(names.namespace, names.service)))
+    (as_one,) = of_clusters(names.namespace)
+    found = await asyncio.gather(*(connection.query(f"count({one})", at) for one in (selector(metric, (apart,)), as_one.series)))
+    told_apart, together = (one.value if isinstance(one, Value) else 0 for one in found)
+    if any(isinstance(one, Trouble) for one in found) or told_apart or not together:
+        return None
+    return Severity.ERROR, f"Release {names.namespace}/{names.release}: {as_one.words}"
 
 
 async def _of_metrics(

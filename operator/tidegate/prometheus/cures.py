@@ -29,7 +29,11 @@ _PROMOTE = "add k8s.namespace.name and k8s.pod.name to otlp.promote_resource_att
 _TRANSLATE = "set otlp.translation_strategy: UnderscoreEscapingWithSuffixes in Prometheus' configuration"
 _OTLP = ("http.server.request.duration_seconds", "http.server.request.duration", "http_server_request_duration")
 """What the other translation strategies call the histogram of HTTP servers."""
-_MERGE = "Envoy Gateway counts both versions as one: set EnvoyProxy.spec.mergeBackends, or use a source that the pods tell, as HTTP"
+MERGED = (
+    "Envoy Gateway counts both versions as one: use a source that the pods tell, as HTTP, or set EnvoyProxy.spec.mergeBackends "
+    "(in vain where the route has a BackendTrafficPolicy, sessionPersistence, or filters at its backends)"
+)
+"""As its 1.9.0 decides which backends are merged (internal/gatewayapi/route.go of envoyproxy/gateway, shouldMergeBackend)."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def of_pods(source: Source, metric: str, way: Where) -> Iterator[Cure]:
 def of_clusters(namespace: str) -> Iterator[Cure]:
     """Yield how else Envoy may name what it sends requests to."""
     rules = like("envoy_cluster_name", f"httproute/{literally(namespace)}/.*")
-    yield Cure(selector(TELEMETRY[Source.ENVOY].counter, (rules,)), _MERGE)
+    yield Cure(selector(TELEMETRY[Source.ENVOY].counter, (rules,)), MERGED)
 
 
 def cures(source: Source, metric: str, way: Where, namespace: str) -> Iterator[Cure]:

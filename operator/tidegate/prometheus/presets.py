@@ -5,6 +5,7 @@ Every name was read in the source or the documentation of the project that write
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -306,10 +307,9 @@ def _place(source: Source, known: Telemetry, labels: tuple[str, ...], names: Nam
     }[version]
     match known.by:
         case _By.CLUSTER:
-            of_contour = (f"{names.namespace}_{service}_{names.service_port}" for service in services)
-            of_envoy_gateway = (f"service/{names.namespace}/{service}/{names.service_port}/" for service in services)
-            clusters = (*map(literally, of_contour), *(f"{literally(start)}.*" for start in of_envoy_gateway))
-            return (like(labels[0], "|".join(clusters)),)
+            # Contour's first, then Envoy Gateway's.
+            named = zip(*(clusters(names.namespace, service, names.service_port) for service in services), strict=True)
+            return (like(labels[0], "|".join(itertools.chain(*named))),)
         case _By.SERVICE:
             return equal(labels[0], names.namespace), _one_of(labels[1], *services)
         case _:
@@ -319,6 +319,18 @@ def _place(source: Source, known: Telemetry, labels: tuple[str, ...], names: Nam
             backend = f"{namespace}-{some}-(?:http-)?{names.service_port}@kubernetes(?:gateway|crd)?"
             newer = f"httproute-.*-svc-{namespace}-{some}-[0-9]+@kubernetesgateway"
             return (like(labels[0], f"{backend}|{newer}"),)
+
+
+def clusters(namespace: str, service: str, port: int = 0) -> tuple[str, str]:
+    """Return the expressions of the clusters of a Service, as Contour names them and Envoy Gateway that merges backends.
+
+    Args:
+        namespace: of the Service.
+        service: its name.
+        port: its port; 0 for any.
+    """
+    number = str(port) if port else "[0-9]+"
+    return literally(f"{namespace}_{service}_") + number, literally(f"service/{namespace}/{service}/") + f"{number}/.*"
 
 
 def _one_of(label: str, *values: str) -> Matcher:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -400,6 +401,32 @@ def test_what_prometheus_has_of_a_release_is_told(
     found = findings(tidegate, tmp_path, "--prometheus", serve(answer).address)
 
     assert any(one == severity and words in said and "Release shop/checkout" in said for one, _, said in found), found
+
+
+@pytest.mark.parametrize(
+    ("clusters", "refused"),
+    [(("httproute/shop/checkout/rule/0",), True), (("httproute/shop/cart/rule/0", "service/shop/checkout/80/http"), False)],
+)
+def test_versions_that_a_gateway_counts_as_one_are_refused(
+    tidegate: Tidegate, tmp_path: Path, serve: Callable[..., Server], clusters: tuple[str, ...], refused: bool
+) -> None:
+    """Envoy Gateway does, unless it merges backends: what nobody could judge is no policy for this Release."""
+
+    def answer(method: str, path: str, parameters: dict[str, str], body: str) -> tuple[int, Json]:
+        asked = re.fullmatch(r'count\(envoy_cluster_upstream_rq\{envoy_cluster_name=~"(.*)"\}\)', parameters["query"])
+        number = sum(re.fullmatch(asked[1], one) is not None for one in clusters) if asked else 0
+        result: list[Json] = [{"metric": {}, "value": [0, str(number)]}] if number else []
+        return 200, {"status": "success", "data": {"resultType": "vector", "result": result}}
+
+    policy(tmp_path, gate(metric={"preset": {"source": "Envoy", "measure": "ErrorRate"}}))
+    (tmp_path / "release.yaml").write_text(
+        f"{RELEASE}  traffic:\n    service: checkout\n    gatewayAPI: {{httpRoutes: [{{name: r}}]}}\n"
+    )
+
+    found = findings(tidegate, tmp_path, "--prometheus", serve(answer).address)
+
+    words = "Release shop/checkout: Envoy Gateway counts both versions as one: use a source that the pods tell, as HTTP"
+    assert any(severity == "error" and said.startswith(words) for severity, _, said in found) == refused, found
 
 
 @pytest.mark.parametrize(("source", "who"), [("Traefik", "Traefik"), ("Envoy", "Envoy Gateway (not Contour)")])
