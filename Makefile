@@ -99,7 +99,7 @@ bench-judge: $(READY) ## Measure the judge: false alarms, detection, speed (20 m
 faults: $(READY) ## Over a thousand faults on a local cluster, the operator killed at every write; under an hour; writes build/faults.json
 	$(BIN)/tidegate-sandbox run --parts api,controllers,kwok -- env PYTHONPATH=tests $(BIN)/python -m faults --side-by-side 8 --report build/faults.json --summary bench/results/faults.json
 
-field: $(READY) ## What teams have met in the field, on a cluster with real pods, gateway and Prometheus, and back ends of metrics (35 minutes); writes build/field.json
+field: $(READY) ## What teams have met in the field, on a cluster with real pods, gateway and Prometheus, and back ends of metrics (40 minutes); writes build/field.json
 	$(BIN)/tidegate-sandbox run -- env PYTHONPATH=tests $(BIN)/python -m field $(if $(ONLY),--only '$(ONLY)')
 	$(if $(ONLY),,$(BIN)/tidegate-sandbox build thanos)
 	$(if $(ONLY),,PYTHONPATH=tests $(BIN)/python -m field.backends)

@@ -519,7 +519,10 @@ async def test_versions_that_a_gateway_counts_as_one(scene):
 
     assert said.startswith("no series envoy_cluster_upstream_rq has envoy_cluster_name=~")
     assert "httproute/shop/checkout/rule/0" in said
-    assert "; Envoy Gateway counts both versions as one: use a source that the pods tell, as HTTP, or set EnvoyProxy.spec." in said
+    assert (
+        "; Envoy Gateway counts both versions as one: use a source that comes from the pods, such as HTTP, or set EnvoyProxy.spec."
+        in said
+    )
 
 
 async def test_counters_of_ones_own(scene, reader):

@@ -1,6 +1,6 @@
 """Where metrics are kept, as teams have it: each back end with its real program, and shops that are judged by what it says.
 
-PYTHONPATH=tests python -m field.backends            # ten minutes, at the pace of real scrapes
+PYTHONPATH=tests python -m field.backends            # a quarter of an hour, at the pace of real scrapes
 PYTHONPATH=tests python -m field.backends --sample   # a minute, all five times as fast
 
 All shops of all back ends are played side by side: what takes time is waiting for scrapes. The operator's own reader asks and its

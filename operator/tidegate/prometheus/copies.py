@@ -32,6 +32,8 @@ _AGO = ("", " offset 30s", " offset 1m", " offset 2m")
 _AT = "tidegate_at"
 _ALIKE, _ENOUGH = 0.8, 10.0
 """Share that what copies count has in common at least, and requests from which on that says something."""
+_SOME = 16
+"""Processes that several read, of which the busiest is looked at."""
 AT_ONCE = 32
 """Gates for which copies are looked for at once. Each asks for no more than its own pods' series, and what is asked for those that
 are looked at together goes out together: in one request, and not in one for each."""
@@ -103,7 +105,10 @@ class Copies:
         known = self._of(gate, names)
         if known.begun:
             return
-        found = await copies(ask, gate, names, Version.ALL)
+        preset = gate.metric.preset
+        gateway = preset is not None and preset.source in TELEMETRY and TELEMETRY[preset.source].by_service
+        # The Services of both versions are new to a gateway; pods of stable have served for a while.
+        found = await copies(ask, gate, names, Version.ALL if gateway else Version.STABLE)
         if found is not None:
             known.begun = True
             known.take(found)
@@ -228,14 +233,18 @@ def _going_on(selectors: Sequence[str]) -> str:
 
 async def _of_metric(ask: Ask, selectors: Sequence[tuple[str, str]]) -> _Found | None:
     """Return how a process is read whose series are those of a metric; None where nobody answers."""
-    by = ", ".join(PROCESS)
-    crowd = await _series(ask, f'topk(1, count by ({by}) (count_values by ({by}) ("{_AT}", {_going_on(_each(selectors))})))')
-    if crowd is None:
+    by, each = ", ".join(PROCESS), _each(selectors)
+    crowd = await _series(ask, f'topk({_SOME}, count by ({by}) (count_values by ({by}) ("{_AT}", {_going_on(each)})))')
+    crowd = None if crowd is None else [one for one in crowd if _number(one) >= _SEVERAL]
+    # Of one that counts little nothing can be said.
+    busy = await _series(ask, f"sum by ({by}) ({' or '.join(each)})") if crowd else crowd
+    if crowd is None or busy is None:
         return None
-    if not crowd or _number(crowd[0]) < _SEVERAL:
+    if not crowd:
         return _Found()
-    process = {name: value for name, value in crowd[0].get("metric", {}).items() if name in PROCESS}
-    texts = _each(selectors, ",".join(f"{name}={quoted(value)}" for name, value in process.items()))
+    counted = {_key(one): _number(one) for one in busy}
+    process = max((_key(one) for one in crowd), key=lambda key: counted.get(key, 0.0))
+    texts = _each(selectors, ",".join(f"{name}={quoted(value)}" for name, value in process if name in PROCESS))
     series = await _series(ask, _going_on(texts))
     labels = apart([(one.get("metric", {}), _number(one)) for one in series or ()])
     if not labels:

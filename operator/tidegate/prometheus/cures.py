@@ -30,8 +30,9 @@ _TRANSLATE = "set otlp.translation_strategy: UnderscoreEscapingWithSuffixes in P
 _OTLP = ("http.server.request.duration_seconds", "http.server.request.duration", "http_server_request_duration")
 """What the other translation strategies call the histogram of HTTP servers."""
 MERGED = (
-    "Envoy Gateway counts both versions as one: use a source that the pods tell, as HTTP, or set EnvoyProxy.spec.mergeBackends "
-    "(in vain where the route has a BackendTrafficPolicy, sessionPersistence, or filters at its backends)"
+    "Envoy Gateway counts both versions as one: use a source that comes from the pods, such as HTTP, or set "
+    "EnvoyProxy.spec.mergeBackends (no effect where the route has a BackendTrafficPolicy, sessionPersistence, or filters on its "
+    "backends)"
 )
 """As its 1.9.0 decides which backends are merged (internal/gatewayapi/route.go of envoyproxy/gateway, shouldMergeBackend)."""
 

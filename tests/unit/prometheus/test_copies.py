@@ -26,6 +26,7 @@ from unit.prometheus.test_counting import at
 
 NAMES = Names("shop", "checkout", "checkout", "checkout-stable", "checkout-canary", "s-[a-z0-9]{5}", "c-[a-z0-9]{5}", 80)
 POD = {"namespace": "shop", "pod": "c-abcde", "instance": "10.0.0.1:8080"}
+IDLE = {"namespace": "shop", "pod": "c-zzzzz", "instance": "10.0.0.2:8080"}
 OWN = {"counters": {"canary": {"bad": "b{}", "total": 'n{x="1"}'}, "stable": {"bad": "b{}", "total": 'n{x="2"}'}}}
 ADDED_UP = {"counters": {"canary": {"bad": "sum(b{})", "total": 'sum(n{x="1"})'}, "stable": {"bad": "b{}", "total": "n{}"}}}
 Counter = Callable[[float], float]
@@ -41,7 +42,7 @@ def gate(source: str = "HTTP", measure: str = "ErrorRate", **metric: Any) -> Gat
 
 
 class Store:
-    """One process, as it is kept by several who read it every 15 s."""
+    """One process, as it is kept by several who read it every 15 s, and perhaps another that has not counted anything."""
 
     def __init__(self, series: list[Series], *, native: bool = False) -> None:
         self._series, self._native = series, native
@@ -54,7 +55,11 @@ class Store:
             now = 1000.0
         at = [now - (now - phase) % 15 for _, phase, _ in self._series]
         if query.startswith("topk"):
-            return Result([{"metric": POD, "value": [0, str(len(set(at)))]}] if self._series else [])
+            times = str(len(set(at)))
+            return Result([{"metric": one, "value": [0, times]} for one in (IDLE, POD)] if self._series else [])
+        if query.startswith("sum by"):
+            return Result([{"metric": IDLE, "value": [0, "0"]}, {"metric": POD, "value": [0, "9"]}])
+        assert self._series == [] or POD["pod"] in query
         if query.startswith("timestamp"):
             return Result(
                 [{"metric": {**POD, **one[0]}, "value": [0, str(time)]} for one, time in zip(self._series, at, strict=True)]

@@ -231,7 +231,7 @@ def pods_by(namespace: str, pod: str) -> str:
                 "envoy_cluster_upstream_rq": 1,
                 'envoy_cluster_upstream_rq{envoy_cluster_name=~"httproute/shop/.*"}': 1,
             },
-            "; Envoy Gateway counts both versions as one: use a source that the pods tell, as HTTP, or set EnvoyProxy.spec.merge",
+            "; Envoy Gateway counts both versions as one: use a source that comes from the pods, such as HTTP, or set Env",
         ),
         (
             "Kubernetes",
