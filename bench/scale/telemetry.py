@@ -137,6 +137,9 @@ class Telemetry:
         self.queries += 1
         parts = [(found["query"], {**tag, _PART: found["tag"]}) for found in _PARTS.finditer(text)] or [(text, tag)]
         for query, tags in parts:
+            if "timestamp(" in query:
+                # Nobody tells when samples were taken.
+                continue
             if " offset " in query:
                 yield {"metric": tags, "value": [at, str(_around(query))]}
             else:
@@ -165,7 +168,7 @@ class Telemetry:
         if found is not None:
             service = (found["namespace"], found["service"])
             kind = "bad" if found["bad"] else "buckets" if found["metric"].endswith("_bucket") else "total"
-            if not found["metric"].endswith(("_total", "_bucket")) or "timestamp(" in text:
+            if not found["metric"].endswith(("_total", "_bucket")):
                 kind = "none"
             question = _Question(service, found["revision"], kind)
         self._known[text] = question

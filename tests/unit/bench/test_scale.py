@@ -24,8 +24,10 @@ from tidegate.prometheus.answers import Read, Result, Trouble
 from tidegate.prometheus.batching import Batcher, join
 from tidegate.prometheus.config import ConnectionConfig
 from tidegate.prometheus.connections import Connection
+from tidegate.prometheus.copies import Copied, copies
 from tidegate.prometheus.counters import Shape, raw_counters
 from tidegate.prometheus.instants import Samples, ask_all
+from tidegate.prometheus.presets import Version
 from tidegate.prometheus.promql import Names, pods_of
 from tidegate.prometheus.reader import Reader
 from tidegate.prometheus.samples import Form
@@ -104,6 +106,17 @@ async def test_a_look_is_answered_in_parts(telemetry: Telemetry) -> None:
     assert [1, 1] == [len(version.sightings) for version in found.versions]
     assert all(one.at is None for version in found.versions for one in version.sightings.values())
     assert 2 == telemetry.queries
+
+
+async def test_nothing_is_kept_twice(telemetry: Telemetry) -> None:
+    """Whether series are copies is asked by the times of their samples: nobody tells them, and one question is enough."""
+    batcher = Batcher(Connection(ConnectionConfig(name="stand-in", address=telemetry.address)))
+    gate, at = Gate.model_validate(seed_gates(5.0)[0]), datetime.now(UTC)
+
+    found = await copies(lambda promql: batcher.ask(promql, at, 100), gate, NAMES, Version.CANARY)
+    batcher.connection.close()
+
+    assert (Copied(), 1) == (found, telemetry.queries)
 
 
 async def test_a_split_does_no_harm(telemetry: Telemetry) -> None:
