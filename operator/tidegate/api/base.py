@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, PlainSerializer, WithJsonSchema
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
@@ -22,6 +22,11 @@ _UNITS = {
     "s": timedelta(seconds=1),
     "ms": timedelta(milliseconds=1),
 }
+
+
+SENTENCE = 1024
+"""Characters that a sentence in a status may have."""
+Sentence = Annotated[str, Field(max_length=SENTENCE)]
 
 
 class Model(BaseModel):
@@ -112,7 +117,12 @@ def plain(text: str, most: int) -> str:
     """Return a text from outside as one line that can be shown anywhere: no control characters, no more than so many characters."""
     line = " ".join(text.split())
     shown = line if line.isprintable() else "".join(one if one.isprintable() else "\ufffd" for one in line)
-    return shown if len(shown) <= most else shown[: most - 1] + "\u2026"
+    return clip(shown, most)
+
+
+def clip(text: str, most: int = SENTENCE) -> str:
+    """Return a text with no more than so many characters; one that had more ends with the sign for it."""
+    return text if len(text) <= most else text[: most - 1] + "\u2026"
 
 
 def parse_time(value: object) -> datetime:

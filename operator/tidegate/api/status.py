@@ -8,14 +8,13 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from tidegate.api.base import K8s, Model, Time
+from tidegate.api.base import K8s, Model, Sentence, Time
 from tidegate.api.gate import Name
 from tidegate.api.kept import opened
 from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.originals import OriginalRule, TargetsStatus
 from tidegate.api.policy import RolloutPolicySpec
 
-Sentence = Annotated[str, Field(max_length=1024)]
 Count = Annotated[int, Field(ge=0, le=2_147_483_647)]
 _KEPT = (
     "What the operator keeps for itself, {} in one text (JSON, deflate, base64), which `tidegate explain` reads. It is in fields "

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 import structlog
 
 from tidegate.api.kept import opened
-from tidegate.api.names import Condition, Reason
+from tidegate.api.names import Reason
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.status import ConditionStatus, ReleaseStatus
+from tidegate.api.status import ReleaseStatus
 from tidegate.cluster.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid
 from tidegate.controller.stored import stored_status
 from tidegate.controller.writes import Gist, Weight, fingerprint, weigh
@@ -31,8 +30,6 @@ CLOCK_STEP = 2.0
 """Seconds by which the wall clock must have gained or lost at once to have been stepped."""
 PERSISTENT = 6
 """Passes in a row that fail, over some three seconds, before what another try may mend is told in the status."""
-MESSAGE_LENGTH = 1024
-"""Characters of the status's message."""
 
 
 @dataclass(slots=True)
@@ -223,30 +220,3 @@ def trouble_of(error: Exception | None, failures: int) -> Blocker | None:
     if isinstance(error, Terminal) or (isinstance(error, Retry) and lasting):
         return Blocker(Reason(error.reason) if error.reason in {*Reason} else Reason.CONFLICT, error.message)
     return None
-
-
-def refused(status: ReleaseStatus, blockers: tuple[Blocker, ...], release: Object, now: datetime) -> ReleaseStatus:
-    """Return a status that says why nothing is decided; whatever is on stays as it is.
-
-    Args:
-        status: the status so far.
-        blockers: why.
-        release: the Release.
-        now: the time, with zone.
-    """
-    message = "; ".join(blocker.message for blocker in blockers)[:MESSAGE_LENGTH]
-    generation = release["metadata"].get("generation", 0)
-    told = {Condition.READY: "False", Condition.RECONCILING: "False", Condition.STALLED: "True", Condition.PROMOTED: "Unknown"}
-    before = {condition.type: condition for condition in status.conditions}
-    conditions = tuple(
-        ConditionStatus(
-            type=kind,
-            status=value,
-            reason=blockers[0].reason,
-            message=message,
-            last_transition_time=before[kind].last_transition_time if kind in before and before[kind].status == value else now,
-            observed_generation=generation,
-        )
-        for kind, value in told.items()
-    )
-    return status.model_copy(update={"conditions": conditions, "message": message, "observed_generation": generation})

@@ -20,7 +20,7 @@ from tidegate.cluster.events import Recorder
 from tidegate.controller import act
 from tidegate.controller.gather import Gatherer, Surroundings
 from tidegate.controller.looks import Looks
-from tidegate.controller.memory import Memory, refused
+from tidegate.controller.memory import Memory
 from tidegate.controller.metrics import Metrics
 from tidegate.controller.notices import Notices
 from tidegate.controller.outside import Outside
@@ -29,6 +29,7 @@ from tidegate.controller.references import ReleaseKey
 from tidegate.controller.statuses import Statuses
 from tidegate.controller.watch import watch_of
 from tidegate.controller.whole import with_whole
+from tidegate.engine.conditions import refused
 from tidegate.engine.decide import decide
 from tidegate.engine.mend import moved
 from tidegate.engine.plan import Action, EventType, Notice, Plan, noted
@@ -328,7 +329,7 @@ class Reconciler:
             ApiError: it could not be stored.
         """
         before, now = self._known(memory, release), self._clock.now()
-        status = refused(before, blockers, release, now)
+        status = refused(before, blockers, generation=release["metadata"].get("generation", 0), now=now)
         news = status.message != before.message
         notices = (Notice(EventReason.BLOCKED, status.message, EventType.WARNING),) if news else ()
         status = noted(status, notices, now)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from tidegate.api.base import clip
 from tidegate.api.names import Cause, EventReason, Phase
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.status import ReleaseStatus, RevisionStatus, RolloutStatus, StepStatus
-from tidegate.engine.judging import clip
 from tidegate.engine.plan import EventType, Notice, Unjudged
 from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage, RouteView, Snapshot, Warm, WorkloadView
 from tidegate.engine.waits import Inquiry, Wait, Waiting

@@ -10,7 +10,7 @@ import traceback
 from dataclasses import dataclass
 from datetime import datetime
 
-from tidegate.api.base import format_duration
+from tidegate.api.base import clip, format_duration
 from tidegate.api.gate import BreachAction, Gate, NoDataVerdict
 from tidegate.api.names import Cause, Verdict
 from tidegate.api.policy import RolloutPolicySpec
@@ -22,7 +22,6 @@ from tidegate.judge.evidence import gate as evidence
 from tidegate.judge.reading import Judgement, Reading
 
 LETTERS = {Verdict.PASS: "P", Verdict.FAIL: "F", Verdict.UNDECIDED: "U"}
-MESSAGE_LENGTH = 1024
 _WORDS = 200
 """Most characters of an exception's own words in a message."""
 
@@ -177,7 +176,7 @@ def _sound(judgement: Judgement) -> Judgement:
 
 
 def _not_judged(gate: Gate, reading: Reading, before: GateStatus | None, error: Exception) -> GateStatus:
-    words = " ".join(f"{type(error).__name__}: {error}".split())[:_WORDS]
+    words = clip(" ".join(f"{type(error).__name__}: {error}".split()), _WORDS)
     anew = "its evidence starts again with the next check" if choice.by_evidence(gate) else "it is judged again at the next check"
     known = GateStatus(name=gate.name, verdict=Verdict.UNDECIDED, at=reading.at) if before is None else before
     return known.model_copy(
@@ -217,11 +216,6 @@ def breach_of(gate: Gate, state: GateStatus | None, now: datetime) -> Breach | N
         after = format_duration(gate.on_no_data.after)
         return Breach(gate, Cause.NO_DATA, f"gate {gate.name} was undecided for {after}, which counts as a breach: {state.message}")
     return None
-
-
-def clip(text: str) -> str:
-    """Cut a text to what a message in the status may hold."""
-    return text if len(text) <= MESSAGE_LENGTH else text[: MESSAGE_LENGTH - 1] + "…"
 
 
 def _judgement(gate: Gate, reading: Reading, before: GateStatus | None, *, alpha: float, alone: bool) -> Judgement:

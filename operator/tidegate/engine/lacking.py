@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from tidegate.api.base import clip
 from tidegate.api.names import EventReason
 from tidegate.engine.draft import Draft
-from tidegate.engine.judging import clip
 
 STARTING = timedelta(seconds=60)
 """For so long a pod that was made is starting, whatever it says of itself."""

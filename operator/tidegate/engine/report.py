@@ -6,16 +6,16 @@ to say what it did.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tidegate.api.base import format_duration
+from tidegate.api.base import clip, format_duration
 from tidegate.api.names import Cause, Condition, EventReason, Phase, Reason
-from tidegate.api.status import ConditionStatus, RevisionStatus
+from tidegate.api.status import RevisionStatus
 from tidegate.engine.advance import cut
+from tidegate.engine.conditions import Told, conditions
 from tidegate.engine.draft import Draft, apart
-from tidegate.engine.judging import clip
 from tidegate.engine.lacking import note_lacking
 from tidegate.engine.losses import lost_words
 from tidegate.engine.plan import ShiftRoute
@@ -69,7 +69,8 @@ def report(draft: Draft, *, busy: bool) -> None:
     state = _state(draft, blockers, busy=busy)
     if state.stalled and blockers and not _said(draft, state):
         draft.notice(EventReason.BLOCKED, draft.status.message, warn=True)
-    draft.set(conditions=_conditions(draft, state))
+    told = _told(draft, state)
+    draft.set(conditions=conditions(draft.status, told, generation=draft.snap.release.generation, now=draft.now))
 
 
 def _off_course(draft: Draft) -> list[Blocker]:
@@ -297,31 +298,18 @@ def _said(draft: Draft, state: State) -> bool:
     return any(c.type == Condition.STALLED and c.status == "True" and c.reason == state.reason for c in draft.status.conditions)
 
 
-def _conditions(draft: Draft, state: State) -> tuple[ConditionStatus, ...]:
+def _told(draft: Draft, state: State) -> Iterator[Told]:
     serves = not draft.active and draft.status.stable is not None and draft.wants(draft.stable.revision)
-    return (
-        _condition(draft, Condition.READY, state.reason, value=state.ready),
-        _condition(draft, Condition.RECONCILING, state.reason, value=state.reconciling),
-        _condition(draft, Condition.STALLED, state.reason, value=state.stalled),
-        _condition(draft, Condition.PROMOTED, Reason.PROMOTED if serves else state.reason, value=serves),
-    )
+    yield Told(Condition.READY, state.ready, state.reason, draft.status.message)
+    yield Told(Condition.RECONCILING, state.reconciling, state.reason, draft.status.message if state.reconciling else "")
+    yield Told(Condition.STALLED, state.stalled, state.reason, draft.status.message if state.stalled else "")
+    yield Told(Condition.PROMOTED, serves, Reason.PROMOTED if serves else state.reason, _of_promoted(draft, serves=serves))
 
 
-def _condition(draft: Draft, kind: Condition, reason: Reason, *, value: bool) -> ConditionStatus:
-    status = "True" if value else "False"
-    words = draft.status.message if value or kind in {Condition.READY, Condition.PROMOTED} else ""
-    if kind == Condition.PROMOTED and draft.workload is not None:
-        # Whoever reads it right after a change sees by this whether the operator has seen the change.
-        template = draft.workload.template
-        wanted = f"{template.version} (revision {template.revision}) is wanted"
-        words = f"{wanted}, and in force" if value else f"{wanted}; {words}"
-    before = next((c for c in draft.status.conditions if c.type == kind), None)
-    same = before is not None and before.status == status
-    return ConditionStatus(
-        type=kind,
-        status=status,
-        reason=reason,
-        message=words,
-        last_transition_time=before.last_transition_time if same and before else draft.now,
-        observed_generation=draft.snap.release.generation,
-    )
+def _of_promoted(draft: Draft, *, serves: bool) -> str:
+    if draft.workload is None:
+        return draft.status.message
+    # Whoever reads it right after a change sees by this whether the operator has seen the change.
+    template = draft.workload.template
+    wanted = f"{template.version} (revision {template.revision}) is wanted"
+    return f"{wanted}, and in force" if serves else f"{wanted}; {draft.status.message}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from tidegate.api.base import clip
 from tidegate.api.gate import BreachAction
 from tidegate.api.names import Cause, EventReason
 from tidegate.api.status import GateStatus, HoldStatus, PauseStatus
 from tidegate.engine.counted import begun_anew
 from tidegate.engine.draft import Draft
-from tidegate.engine.judging import clip
 from tidegate.engine.snapshot import Verb
 from tidegate.engine.turns import reject, rejection
 from tidegate.engine.waits import CHANGED, Ruling, Wait, Waiting

@@ -5,12 +5,12 @@ Each rule looks at the draft, changes it if it applies, and says what it comes t
 
 from __future__ import annotations
 
+from tidegate.api.base import clip
 from tidegate.api.gate import BreachAction
 from tidegate.api.names import Cause, EventReason, Phase
 from tidegate.api.status import PauseStatus, RejectedStatus
 from tidegate.engine import gates
 from tidegate.engine.draft import Draft
-from tidegate.engine.judging import clip
 from tidegate.engine.scoring import Result
 from tidegate.engine.snapshot import Owner, ReplicaSetView, WorkloadView
 from tidegate.engine.waits import CHANGED, Ruling

@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tidegate.api.base import format_duration
+from tidegate.api.base import clip, format_duration
 from tidegate.api.gate import Change, Gate
 from tidegate.api.metric import Measure, Unit
 from tidegate.api.names import Verdict
 from tidegate.judge import choice, words
 from tidegate.judge.reading import Judgement, Reading
 
-MESSAGE_LENGTH = 1024
 """Longest message, in characters: the limit of the status field."""
 
 FAILING = 0.5
@@ -73,8 +72,8 @@ def judge(gate: Gate, reading: Reading) -> Judgement:
     verdict, message = _look(gate, reading)
     return Judgement(
         verdict=verdict,
-        limit=_shorten(limit_in_words(gate)),
-        message=_shorten(message),
+        limit=clip(limit_in_words(gate)),
+        message=clip(message),
         canary=reading.canary,
         stable=reading.stable,
         samples=reading.canary_samples,
@@ -324,7 +323,3 @@ def _known(value: float | None) -> float | None:
 
 def _count(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
-
-
-def _shorten(message: str) -> str:
-    return message if len(message) <= MESSAGE_LENGTH else f"{message[: MESSAGE_LENGTH - 3]}..."

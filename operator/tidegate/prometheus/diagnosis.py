@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tidegate.api.base import format_duration
+from tidegate.api.base import clip, format_duration
 from tidegate.api.gate import Gate
 from tidegate.api.metric import Counters, Measure, Preset, Source
 from tidegate.prometheus import cures, presets
@@ -172,7 +172,7 @@ async def _wrong_value(
         return f"{words}: none of them has a label {condition.label}"
     # What others call their Services and pods is no concern of people who may read this status.
     own = (f"{namespace}_", f"service/{namespace}/", f"httproute/{namespace}/") if source is not None else ()
-    examples = [_shortened(value) for value in values if value and (within or value.startswith(own))]
+    examples = [clip(value, _LONGEST_EXAMPLE) for value in values if value and (within or value.startswith(own))]
     known = f" (e.g. {', '.join(sorted(examples))})" if examples else ""
     return f"{words}: the metric exists with other values of {condition.label}{known}"
 
@@ -234,7 +234,3 @@ def _of_own(counters: Counters, values: dict[str, str], version: Version) -> Ite
 
 def _condition(matcher: Matcher) -> Condition:
     return Condition(matcher.label, matcher.operator, quoted(matcher.value))
-
-
-def _shortened(value: str) -> str:
-    return value if len(value) <= _LONGEST_EXAMPLE else f"{value[:_LONGEST_EXAMPLE]}..."

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from tidegate.api.base import clip
 from tidegate.api.gate import Gate
 from tidegate.api.metric import Source
 from tidegate.prometheus.answers import Ask, Result, Trouble
@@ -211,5 +212,5 @@ def _values(series: Iterable[Mapping[str, str]], label: str) -> list[str]:
 
 
 def _some(texts: Sequence[str]) -> str:
-    shown = [text if len(text) <= _LONGEST_SAID else f"{text[:_LONGEST_SAID]}..." for text in texts[:_MOST_SAID]]
-    return ", ".join((*shown, *(["..."] if len(texts) > _MOST_SAID else [])))
+    shown = [clip(text, _LONGEST_SAID) for text in texts[:_MOST_SAID]]
+    return ", ".join((*shown, *(["\u2026"] if len(texts) > _MOST_SAID else [])))

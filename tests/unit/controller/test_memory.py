@@ -10,8 +10,7 @@ import pytest
 from tidegate.api.names import Reason
 from tidegate.api.status import ConditionStatus, GateStatus, ReleaseStatus, RevisionStatus
 from tidegate.cluster.errors import ApiError, error_of
-from tidegate.controller.memory import COUNTS_SECONDS, PASSING_SECONDS, PERSISTENT, Memory, refused, trouble_of
-from tidegate.engine.snapshot import Blocker
+from tidegate.controller.memory import COUNTS_SECONDS, PASSING_SECONDS, PERSISTENT, Memory, trouble_of
 from tidegate.runtime.errors import Retry, Terminal
 from tidegate.runtime.shelf import Key
 from tidegate.runtime.store import Change
@@ -224,17 +223,3 @@ def test_trouble_is_noted_once_and_goes_away() -> None:
     forbidden = error(403, "Forbidden")
 
     assert [True, False, True, False] == [memory.note(failed) for failed in (forbidden, forbidden, None, None)]
-
-
-def test_refusal_keeps_all_but_the_conditions() -> None:
-    """A status that says why nothing is decided leaves what is on as it is, and its conditions change only when they do."""
-    blockers = (Blocker(Reason.INVALID_SPEC, "spec.x: bad"), Blocker(Reason.CONFLICT, "y"))
-    first = refused(status(weight=10), blockers, release(generation=3), NOW)
-    second = refused(first, blockers, release(generation=4), NOW + timedelta(hours=1))
-
-    assert (10, "spec.x: bad; y", 3) == (first.weight, first.message, first.observed_generation)
-    assert {"Ready": "False", "Reconciling": "False", "Stalled": "True", "Promoted": "Unknown"} == {
-        condition.type: condition.status for condition in first.conditions
-    }
-    assert {NOW} == {condition.last_transition_time for condition in second.conditions}
-    assert 4 == second.observed_generation

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidegate.api.base import SENTENCE
 from tidegate.api.gate import Gate
 from tidegate.api.names import Verdict
-from tidegate.judge.limit import MESSAGE_LENGTH, breached, judge, limit_in_words, measure_in_words
+from tidegate.judge.limit import breached, judge, limit_in_words, measure_in_words
 from tidegate.judge.reading import Judgement, Reading
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -352,8 +353,8 @@ class TestWords:
         """Status fields are bounded, and Prometheus' words are not."""
         judgement = look(up_to_points(1), canary=None, trouble="x" * 5000)
 
-        assert len(judgement.message) == MESSAGE_LENGTH
-        assert judgement.message.endswith("...")
+        assert len(judgement.message) == SENTENCE
+        assert judgement.message.endswith("…")
 
 
 ANY = st.none() | st.floats()
@@ -380,8 +381,8 @@ def test_every_look_has_a_verdict_in_words(metric, versus, threshold, canary, st
 
     judgement = look(a_gate, canary, stable, samples, stable_samples=stable_samples, trouble=trouble)
 
-    assert 1 <= len(judgement.message) <= MESSAGE_LENGTH
-    assert 1 <= len(judgement.limit) <= MESSAGE_LENGTH
+    assert 1 <= len(judgement.message) <= SENTENCE
+    assert 1 <= len(judgement.limit) <= SENTENCE
     if canary is None or math.isnan(canary):
         assert Verdict.UNDECIDED is judgement.verdict
 

@@ -124,7 +124,7 @@ async def test_without_names_the_whole_metric_counts():
         ([{"method": "GET"}], "no label code (there are method): let the application count by it"),
         ([{}], "no label code: let the application count by it"),
         ([{"code": "OK"}], "its values are OK, which Tidegate does not know from the source HTTP"),
-        ([{"code": "x" * 500}], "its values are " + "x" * 40 + "..., which"),
+        ([{"code": "x" * 500}], "its values are " + "x" * 39 + "…, which"),
     ],
 )
 def test_what_there_is_instead(series, words):

@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 from datetime import timedelta
 
+from tidegate.api.base import clip
 from tidegate.api.gate import Gate
 from tidegate.api.metric import Measure
 from tidegate.api.names import Verdict
@@ -63,10 +64,10 @@ def judge(gate: Gate, reading: Reading, before: GateStatus | None, *, alpha: flo
         said = ""
     return Judgement(
         verdict=verdict,
-        limit=trial.limits.in_words[: limit.MESSAGE_LENGTH],
-        message=(
+        limit=clip(trial.limits.in_words),
+        message=clip(
             said or _message(gate, _Look(reading, verdict, weights, trouble), trial, found) + _nothing_to_compare(verdict, failing)
-        )[: limit.MESSAGE_LENGTH],
+        ),
         canary=found.canary,
         stable=found.stable,
         samples=trial.samples,
@@ -162,8 +163,8 @@ def _nothing(gate: Gate, reading: Reading) -> Judgement:
     reason = reading.trouble or reading.hint or "it has had no requests yet"
     return Judgement(
         verdict=Verdict.UNDECIDED,
-        limit=limit.limit_in_words(gate)[: limit.MESSAGE_LENGTH],
-        message=f"{limit.measure_in_words(gate)} of the new version is not known: {reason}{_wanted(gate)}"[: limit.MESSAGE_LENGTH],
+        limit=clip(limit.limit_in_words(gate)),
+        message=clip(f"{limit.measure_in_words(gate)} of the new version is not known: {reason}{_wanted(gate)}"),
         starved=True,
     )
 
