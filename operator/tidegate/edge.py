@@ -199,5 +199,7 @@ async def watch_releases(
         for task in tasks:
             task.cancel()
         done, _ = await asyncio.wait(tasks, timeout=STOP_SECONDS)
+        # One whose error nobody has taken would have it logged when it is collected.
         for task in done:
-            _ = task.cancelled() or task.exception()
+            if not task.cancelled():
+                task.exception()

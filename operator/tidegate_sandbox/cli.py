@@ -22,8 +22,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from tidegate_sandbox import binaries, isolation, preflight, state, toolchain
-from tidegate_sandbox.cluster import PARTS, ClusterSpec, Layout
-from tidegate_sandbox.launch import FAILED
+from tidegate_sandbox.cluster import FAILED, PARTS, ClusterSpec, Layout
 from tidegate_sandbox.state import Plan
 
 app = typer.Typer(

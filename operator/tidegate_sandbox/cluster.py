@@ -29,6 +29,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+FAILED = 125
+"""Exit status of a sandbox that did not come up; a command's own status is passed on."""
 PARTS = ("api", "controllers", "kwok", "process-nodes", "gateway", "prometheus")
 """What a caller may choose from. ``api`` is part of every sandbox."""
 

@@ -20,10 +20,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tidegate_sandbox import isolation, relay, state
-from tidegate_sandbox.cluster import API_PORT, GATEWAY_PORT, PROMETHEUS_PORT, Layout
-
-FAILED = 125
-"""Exit status of a sandbox that did not come up; a command's own status is passed on."""
+from tidegate_sandbox.cluster import API_PORT, FAILED, GATEWAY_PORT, PROMETHEUS_PORT, Layout
 
 
 def main() -> int:

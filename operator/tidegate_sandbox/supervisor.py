@@ -17,12 +17,12 @@ from tidegate_sandbox.cluster import (
     API_PORT,
     CONTROL_PORT,
     ENVOY_ADMIN_PORT,
+    FAILED,
     GATEWAY_PORT,
     PROMETHEUS_PORT,
     ClusterInfo,
     Layout,
 )
-from tidegate_sandbox.launch import FAILED
 from tidegate_sandbox.programs import PartError, Program
 from tidegate_sandbox.sandbox import API_URL, Sandbox
 from tidegate_sandbox.state import READY, Plan, State

@@ -17,6 +17,7 @@ from tidegate.cli import reach
 from tidegate.cli.output import fail
 from tidegate.cluster.errors import ApiError
 from tidegate.cluster.resources import HTTP_ROUTES
+from tidegate.engine.plan import Role, own_name
 from tidegate.prometheus.promql import Names, pods_of
 
 if TYPE_CHECKING:
@@ -122,8 +123,8 @@ def _names(*, namespace: str, release: str, service: str, canary_pods: str, stab
         namespace=namespace,
         release=release,
         service=service,
-        stable_service=f"{service}-stable" if service else "",
-        canary_service=f"{service}-canary" if service else "",
+        stable_service=own_name(service, Role.STABLE),
+        canary_service=own_name(service, Role.CANARY),
         stable_pods=stable_pods,
         canary_pods=canary_pods,
         service_port=port,
@@ -174,7 +175,7 @@ async def _port(cluster: Cluster, namespace: str, spec: ReleaseSpec, status: Rel
 
 
 def _port_of(backends: Iterable[Mapping[str, Any]], service: str) -> int:
-    return next((int(one.get("port") or 0) for one in backends if one.get("name") in {service, f"{service}-stable"}), 0)
+    return next((int(one.get("port") or 0) for one in backends if one.get("name") in {service, own_name(service, Role.STABLE)}), 0)
 
 
 def utc_now() -> datetime:

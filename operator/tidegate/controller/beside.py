@@ -7,11 +7,10 @@ from dataclasses import replace
 
 from tidegate.api.originals import TargetsStatus
 from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
-from tidegate.engine.plan import Role
+from tidegate.engine.plan import Role, own_name
 from tidegate.engine.snapshot import RouteStage, RouteView, ServiceView
 from tidegate.runtime.store import Object, Store
 from tidegate.traffic import services
-from tidegate.traffic.backends import own_name
 from tidegate.traffic.bindings import past, unfollowed, unread_among
 from tidegate.traffic.selection import Pods
 

@@ -99,7 +99,10 @@ class CachedCluster(Cluster):
         metadata = obj["metadata"]
         gone = metadata.get("deletionTimestamp") and not metadata.get("finalizers") and kind == "Release"
         # The API server removes an object in the very write that takes its last finalizer.
-        _ = self._store.remove(kind, obj) if gone else self._store.upsert(kind, obj)
+        if gone:
+            self._store.remove(kind, obj)
+        else:
+            self._store.upsert(kind, obj)
         return obj
 
 

@@ -19,7 +19,7 @@ from tidegate.controller.specs import Specs
 from tidegate.controller.stored import request_of
 from tidegate.controller.views import Views, mark
 from tidegate.controller.workloads import orphans_of, pods_of, strangers_among, workload_around
-from tidegate.engine.plan import Role
+from tidegate.engine.plan import Role, own_name
 from tidegate.engine.routing import traffic_in_force
 from tidegate.engine.snapshot import (
     Blocker,
@@ -33,7 +33,6 @@ from tidegate.judge.reading import Reading
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.store import Object, Store
 from tidegate.traffic import services
-from tidegate.traffic.backends import own_name
 from tidegate.traffic.bindings import unfollowed
 from tidegate.traffic.router import Router
 from tidegate.traffic.selection import Pods, shared

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tidegate.api.names import LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE
+from tidegate.engine.plan import Role, own_name
 from tidegate.runtime.shelf import Key
 from tidegate.runtime.store import Change, Object
 from tidegate.workloads import autoscaling
@@ -108,7 +109,7 @@ def _names(key: ReleaseKey, release: Mapping[str, Any]) -> Iterator[tuple[str, s
     for service in {
         str(name) for name in (traffic.get("service"), status.get("shiftedService"), status.get("pinnedService")) if name
     }:
-        for name in (service, f"{service}-stable", f"{service}-canary"):
+        for name in (service, *(own_name(service, role) for role in Role)):
             yield ("Service", key.namespace, name)
     for route in _items(_map(traffic.get("gatewayAPI")).get("httpRoutes")):
         yield ("HTTPRoute", key.namespace, str(_map(route).get("name")))

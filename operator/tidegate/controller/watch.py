@@ -16,6 +16,7 @@ from tidegate.controller.gather import Surroundings
 from tidegate.engine import split
 from tidegate.engine.counted import weight_since
 from tidegate.engine.judging import alpha_of
+from tidegate.engine.plan import Role, own_name
 from tidegate.prometheus.queries import Names, pods_of
 from tidegate.traffic import notes
 from tidegate.workloads.observe import revision_of
@@ -73,8 +74,8 @@ def watch_of(around: Surroundings, status: ReleaseStatus, begun: datetime) -> Wa
         namespace=release.namespace,
         release=release.name,
         service=service,
-        stable_service=f"{service}-stable" if service else "",
-        canary_service=f"{service}-canary" if service else "",
+        stable_service=own_name(service, Role.STABLE),
+        canary_service=own_name(service, Role.CANARY),
         stable_pods=pods_of([stable] if stable else []),
         canary_pods=pods_of([canary] if canary else []),
         service_port=_port(status, service),

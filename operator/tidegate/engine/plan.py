@@ -21,6 +21,17 @@ class Role(StrEnum):
     CANARY = "canary"
 
 
+def own_name(service: str, role: Role) -> str:
+    """Return the name of the operator's Service of a role beside a user's Service; empty where there is none."""
+    return f"{service}-{role.value}" if service else ""
+
+
+def users_name(own: str, role: Role) -> str:
+    """Return the name of the user's Service beside which the operator's of a role is called so; empty where none can be."""
+    user, _, ending = own.rpartition("-")
+    return user if ending == role.value else ""
+
+
 @dataclass(frozen=True)
 class SetFinalizer:
     """Add the operator's finalizer to the Release, or remove it."""

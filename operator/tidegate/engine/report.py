@@ -18,7 +18,7 @@ from tidegate.engine.conditions import Told, conditions
 from tidegate.engine.draft import Draft, apart
 from tidegate.engine.lacking import note_lacking
 from tidegate.engine.losses import lost_words
-from tidegate.engine.plan import ShiftRoute
+from tidegate.engine.plan import Role, ShiftRoute, own_name
 from tidegate.engine.snapshot import Blocker, RouteStage
 from tidegate.engine.standing import is_native, leads_past, obstacles
 from tidegate.engine.targets import off_course
@@ -80,10 +80,10 @@ def _off_course(draft: Draft) -> list[Blocker]:
         return []
     split = bool(draft.routes) and all(route.stage is RouteStage.SPLIT and route.in_force for route in draft.routes)
     if not draft.active:
-        found = f"the route stays with {service.name}-stable" if split else "requests fail"
+        found = f"the route stays with {own_name(service.name, Role.STABLE)}" if split else "requests fail"
         words += f"; {found} until the Service is corrected, or a version that it reaches is rolled out"
     elif not split:
-        words += f"; requests fail until the route names {service.name}-stable"
+        words += f"; requests fail until the route names {own_name(service.name, Role.STABLE)}"
     elif service.revision is not None and not draft.undoing:
         words += f"; callers that bypass the route get no answer until {draft.candidate.version} takes over"
     else:

@@ -121,11 +121,13 @@ def name_is_followed(draft: Draft) -> Ruling:
     if draft.workload is None or draft.undoing:
         return None
     name = draft.workload.template.version
-    versions = {"candidate": draft.status.candidate, "stable": draft.status.stable}
-    for role, version in versions.items():
-        if version is not None and draft.wants(version.revision) and version.version != name:
-            draft.set(**{role: version.model_copy(update={"version": name})})
-            return CHANGED
+    candidate, stable = draft.status.candidate, draft.status.stable
+    if candidate is not None and draft.wants(candidate.revision) and candidate.version != name:
+        draft.set(candidate=candidate.model_copy(update={"version": name}))
+        return CHANGED
+    if stable is not None and draft.wants(stable.revision) and stable.version != name:
+        draft.set(stable=stable.model_copy(update={"version": name}))
+        return CHANGED
     return None
 
 

@@ -18,7 +18,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any, TypeAlias
 
-from tidegate.engine.plan import Role
+from tidegate.engine.plan import Role, own_name
 from tidegate.engine.snapshot import RouteStage, Warm
 
 Json: TypeAlias = dict[str, Any]
@@ -92,11 +92,6 @@ class Form:
     share: Fraction
     proper: bool
     warm: Warm | None = None
-
-
-def own_name(service: str, role: Role) -> str:
-    """Return the name of the operator's Service of a role beside a user's Service."""
-    return f"{service}-{role.value}"
 
 
 def weight_of(entry: Mapping[str, Any]) -> int:
@@ -350,10 +345,12 @@ def _scaled_back(whole: Backends, users: Backends, known: Backends, names: Names
     before = [entry for entry in known if names.whose(entry) is Whose.OTHER]
     result: Backends = []
     for entry in whole:
+        if rest and entry is rest[0]:
+            result.append(next(before_them))
+            rest.pop(0)
+            continue
         if names.whose(entry) is Whose.USER:
-            theirs = bool(rest) and entry is rest[0]
-            result.append(next(before_them) if theirs else entry)
-            rest = rest[theirs:]
+            result.append(entry)
             continue
         now = {**entry, "weight": int(weight_of(entry) / factor)}
         same = [one for one in before if {**one, "weight": weight_of(one)} == now]

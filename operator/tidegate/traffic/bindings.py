@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tidegate.api.names import Reason
-from tidegate.engine.plan import Role
+from tidegate.engine.plan import Role, own_name
 from tidegate.engine.snapshot import Blocker
-from tidegate.traffic.backends import Json, own_name
+from tidegate.traffic.backends import Json
 
 Named = tuple[str, str]
 """Name of a Service of the object's own namespace, and of the port that is meant; empty for all of its ports."""

@@ -17,6 +17,7 @@ from typing import Any
 
 from tidegate.api.base import plain
 from tidegate.api.originals import OriginalRule
+from tidegate.engine.plan import Role, own_name, users_name
 from tidegate.engine.snapshot import RouteStage, RouteView, Warm
 from tidegate.traffic.backends import MAX_BACKENDS, Backends, Form, Json, Names, Whose, form_of, has_room, original_of, written
 from tidegate.traffic.notes import note, read, recall
@@ -183,7 +184,8 @@ def _shifted(route: Mapping[str, Any]) -> bool:
     """Whether a rule is shifted for any Service, perhaps by another Release: our entry in managedFields is then none too many."""
     for rule in (route.get("spec") or {}).get("rules") or ():
         named = {str(backend.get("name")) for backend in rule.get("backendRefs") or ()}
-        if any(name.endswith("-canary") and f"{name.removesuffix('-canary')}-stable" in named for name in named):
+        users = filter(None, (users_name(name, Role.CANARY) for name in named))
+        if any(own_name(user, Role.STABLE) in named for user in users):
             return True
     return False
 

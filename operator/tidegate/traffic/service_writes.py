@@ -12,9 +12,9 @@ from tidegate.api.names import Reason
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import NotFound
 from tidegate.cluster.resources import SERVICES
-from tidegate.engine.plan import DeleteService, EnsureService, PinService, Role
+from tidegate.engine.plan import DeleteService, EnsureService, PinService, Role, own_name
 from tidegate.runtime.errors import Retry, Terminal
-from tidegate.traffic.backends import Json, own_name
+from tidegate.traffic.backends import Json
 from tidegate.traffic.services import Services, body, clash, correction, is_headless, pin_patch
 from tidegate.traffic.traces import leave_none
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from tidegate.api.names import API_VERSION, LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE, LABEL_ROLE, Reason
 from tidegate.api.originals import TargetsStatus
-from tidegate.engine.plan import Role
+from tidegate.engine.plan import Role, own_name
 from tidegate.engine.snapshot import Blocker, ServiceView
-from tidegate.traffic.backends import Json, own_name
+from tidegate.traffic.backends import Json
 from tidegate.traffic.endpoints import reach_of
 from tidegate.traffic.followed import COPIED, annotations_of, labels_of, of_others
 from tidegate.traffic.selection import Pods, selector_of, selects, stranger

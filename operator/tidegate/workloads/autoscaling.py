@@ -8,11 +8,11 @@ has doubled looks like 1. So what the pods that serve must carry is computed her
 
 from __future__ import annotations
 
-import math
-import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
+
+from tidegate.workloads.quantities import quantity
 
 TOLERANCE: Final = 0.1
 """By so much usage / target may differ from 1 (--horizontal-pod-autoscaler-tolerance)."""
@@ -27,7 +27,6 @@ _KINDS: Final = {"Resource": "resource", "ContainerResource": "containerResource
 version, or are not averages."""
 _PROCESSOR: Final = "cpu"
 _RESOURCES: Final = {"Resource", "ContainerResource"}
-_QUANTITY: Final = re.compile(r"([+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?)([numkMGTPE]|[KMGTPE]i)?")
 
 
 def target_of(autoscaler: Mapping[str, Any]) -> str | None:
@@ -80,17 +79,7 @@ def tolerance(autoscaler: Mapping[str, Any]) -> float:
     """Return by how much of its target usage may be above it before the autoscaler scales up."""
     rules = ((autoscaler.get("spec") or {}).get("behavior") or {}).get("scaleUp") or {}
     own = quantity(rules.get("tolerance"))
-    return TOLERANCE if own is None else own
-
-
-def quantity(value: object) -> float | None:
-    """Read a quantity such as `500m`, `2`, `1e3` or `128Mi`; None where it is none.
-
-    As in https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/.
-    """
-    read = _QUANTITY.fullmatch(str(value)) if value is not None else None
-    number = float(read[1]) * _SUFFIXES[read[2] or ""] if read else math.inf
-    return number if math.isfinite(number) else None
+    return TOLERANCE if own is None else float(own)
 
 
 class Average:
@@ -172,7 +161,7 @@ def _share(wanted: Mapping[str, Any], current: Mapping[str, Any]) -> float | Non
     for field in ("averageUtilization", "averageValue"):
         aim, value = quantity(target.get(field)), quantity(now.get(field))
         if aim and value is not None:
-            return max(0.0, value / aim)
+            return max(0.0, float(value / aim))
     return None
 
 
@@ -186,17 +175,3 @@ def _limit(policy: Mapping[str, Any], least_within: Callable[[float], int]) -> i
             return -(-before * (100 + value) // 100)
         case _:
             return None
-
-
-def _suffixes(letters: Iterable[str], base: int, end: str) -> dict[str, float]:
-    return {f"{letter}{end}": float(base**power) for power, letter in enumerate(letters, 1)}
-
-
-_SUFFIXES: Final[Mapping[str, float]] = {
-    "": 1.0,
-    "n": 1e-9,
-    "u": 1e-6,
-    "m": 1e-3,
-    **_suffixes("kMGTPE", 1000, ""),
-    **_suffixes("KMGTPE", 1024, "i"),
-}

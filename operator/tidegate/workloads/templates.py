@@ -9,11 +9,11 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from typing import Any, TypeAlias
 
 from tidegate.api.base import plain
 from tidegate.api.names import ANNOTATION_RESTARTED_AT, LABEL_POD_TEMPLATE_HASH
+from tidegate.workloads.quantities import quantity
 
 Json: TypeAlias = dict[str, Any]
 
@@ -29,25 +29,7 @@ _STRUCTS = frozenset({"metadata", "resources"})
 """Fields that the API always has, whether a manifest gives them or not."""
 _QUANTITY_MAPS = frozenset({"limits", "requests", "overhead"})
 _QUANTITIES = frozenset({"divisor", "sizeLimit"})
-_SUFFIXES: Mapping[str, Decimal] = {
-    "n": Decimal("1e-9"),
-    "u": Decimal("1e-6"),
-    "m": Decimal("1e-3"),
-    "k": Decimal("1e3"),
-    "M": Decimal("1e6"),
-    "G": Decimal("1e9"),
-    "T": Decimal("1e12"),
-    "P": Decimal("1e15"),
-    "E": Decimal("1e18"),
-    "Ki": Decimal(2**10),
-    "Mi": Decimal(2**20),
-    "Gi": Decimal(2**30),
-    "Ti": Decimal(2**40),
-    "Pi": Decimal(2**50),
-    "Ei": Decimal(2**60),
-}
 _DIGEST_DIGITS = 12
-_MOST_DIGITS = 40
 _LONGEST_VERSION = 128
 """Characters of a version's name that the status can hold; the API server sets an image's name no limit."""
 
@@ -85,15 +67,8 @@ def _absent(key: str, value: object) -> bool:
 
 
 def _quantity(value: object) -> str:
-    text = str(value)
-    number = text.rstrip("numkMGTPEi")
-    suffix = text[len(number) :]
-    try:
-        amount = Decimal(number) * (_SUFFIXES[suffix] if suffix else 1)
-    except (ArithmeticError, KeyError):
-        return text  # no quantity: nothing that the API server lets through, so nothing to fail over
-    # Written out, a number with a large exponent would be as long as that; the API server's own end at 2**63.
-    return f"{amount.normalize():f}" if amount.is_finite() and abs(amount.adjusted()) < _MOST_DIGITS else text
+    amount = quantity(value)
+    return f"{amount.normalize():f}" if amount is not None else str(value)
 
 
 def same_template(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:

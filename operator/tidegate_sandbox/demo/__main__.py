@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from tidegate_sandbox import binaries, preflight, toolchain
+from tidegate_sandbox.cluster import FAILED
 from tidegate_sandbox.demo import programs, scenario
-from tidegate_sandbox.launch import FAILED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

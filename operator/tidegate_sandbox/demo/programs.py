@@ -6,8 +6,7 @@ It needs nothing but Python's own library.
 import sys
 
 from tidegate_sandbox import binaries, preflight, toolchain
-from tidegate_sandbox.cluster import ClusterSpec
-from tidegate_sandbox.launch import FAILED
+from tidegate_sandbox.cluster import FAILED, ClusterSpec
 
 PARTS = ("api", "controllers", "process-nodes", "gateway", "prometheus")
 """Of the demo's cluster."""

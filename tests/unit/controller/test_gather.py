@@ -89,7 +89,7 @@ async def test_service_of_another_workload_is_in_the_way(stage: Stage) -> None:
 
     seen = snapshot(stage)
 
-    misses, why = frozenset({"aaaa", "bbbb"}), "it selects app=ledger, and they have app=checkout"
+    misses, why = frozenset({"aaaa", "bbbb"}), "it selects app=ledger, they have app=checkout"
     unread = ServiceView(NAME, "aaaa", selects=False, misses=misses, alone=None, followed=None, targets=LEADS, astray=why)
     assert unread == seen.user_service
     assert [Reason.INVALID_SPEC] == [blocker.reason for blocker in seen.blockers]

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from tidegate.api.metric import Measure
-from tidegate.judge.evidence import bursts, latency, outlook, pooling, ratio_interval, state
+from tidegate.judge.evidence import bursts, header, latency, outlook, pooling, ratio_interval, state
+from tidegate.judge.evidence.header import Header
 from tidegate.judge.evidence.interval import Interval
 from tidegate.judge.evidence.limits import COMPARING, TEMPERED, Limits
 from tidegate.judge.evidence.numbers import bounded, countable, log_mean, never_rising, rising
@@ -27,9 +28,6 @@ _FADING = 120.0
 """Seconds over which the present rate of requests is averaged."""
 _HARDLY = 1e-9
 """Requests in that time that are none: after a day of silence what fades is too little to divide by."""
-
-_ORIGIN, _END, _N_C, _E_C, _N_B, _E_B, _RECENT, _SECONDS, _SHOWN, _LOW, _HIGH, _TARGET, _DRIFT = range(13)
-_HEADER = 13
 
 
 @dataclass(frozen=True)
@@ -63,22 +61,22 @@ class Trial:
         self._harm: float | None = None
         self._proof: float | None = None
         interval = ratio_interval.FLOATS if limits.compares and not limits.of_latency else 0
-        lengths = (_HEADER, bursts.FLOATS, bursts.FLOATS, interval, 0, *limits.lengths)
+        lengths = (header.FLOATS, bursts.FLOATS, bursts.FLOATS, interval, 0, *limits.lengths)
         found = state.decode(text, limits.fingerprint, lengths) if text else None
         self.resumed = found is not None
         if found is None:
-            header = [0.0] * _HEADER
-            header[_ORIGIN], header[_SHOWN], header[_LOW], header[_TARGET] = origin.timestamp(), -1.0, -1.0, -1.0
-            header[_HIGH] = -1.0
-            found = [header, bursts.begin(), bursts.begin(), [0.0] * interval, pooling.begin()]
-            found += [test.begin() for test in limits.tests]
-        if abs(found[0][_ORIGIN] - origin.timestamp()) > _ROUNDED:
-            found[0][_ORIGIN] = origin.timestamp()
-        self.header, self.stable_spread, self.own_spread, self.ratios, self.waiting, *self.states = found
+            began = Header(origin.timestamp())
+            rest = [bursts.begin(), bursts.begin(), [0.0] * interval, pooling.begin(), *(test.begin() for test in limits.tests)]
+        else:
+            began, rest = Header.of_floats(found[0]), found[1:]
+        if abs(began.origin - origin.timestamp()) > _ROUNDED:
+            began.origin = origin.timestamp()
+        self._header = began
+        self.stable_spread, self.own_spread, self.ratios, self.waiting, *self.states = rest
 
     def text(self) -> str:
         """Return what the next look goes on from."""
-        stretches = (self.header, self.stable_spread, self.own_spread, self.ratios, self.waiting, *self.states)
+        stretches = (self._header.to_floats(), self.stable_spread, self.own_spread, self.ratios, self.waiting, *self.states)
         return state.encode(self.limits.fingerprint, stretches)
 
     @property
@@ -92,17 +90,17 @@ class Trial:
     @property
     def since(self) -> datetime:
         """From when on requests have been counted."""
-        return datetime.fromtimestamp(self.header[_ORIGIN], UTC)
+        return datetime.fromtimestamp(self._header.origin, UTC)
 
     @property
     def until(self) -> datetime:
         """Until when they have been; what came later is still to be handed in."""
-        return datetime.fromtimestamp(self.header[_ORIGIN] + self.header[_END], UTC)
+        return datetime.fromtimestamp(self._header.origin + self._header.end, UTC)
 
     @property
     def elapsed(self) -> float:
         """Seconds from then to the end of the last interval."""
-        return self.header[_END]
+        return self._header.end
 
     def take(self, counts: Counts, at: datetime, *, alone: bool) -> str:
         """Take a look's counts into the tests.
@@ -115,11 +113,11 @@ class Trial:
         Returns:
             Why the counts cannot be used; empty where they were.
         """
-        origin = self.header[_ORIGIN]
+        origin = self._header.origin
         start, end = counts.since.timestamp() - origin, (counts.until or at).timestamp() - origin
         if counts.until is not None and counts.until <= counts.since:
             return ""
-        if end <= start or start < self.header[_END] - OVERLAP:
+        if end <= start or start < self._header.end - OVERLAP:
             return "what was counted overlaps with what has been counted before"
         interval = _interval(counts, max(0.0, start), end, poisson=self.limits.measure is Measure.RESTARTS, alone=alone)
         if interval is None:
@@ -155,17 +153,17 @@ class Trial:
             ratio_interval.add(self.ratios, canary.total, canary.bad, stable.total, stable.bad)
 
     def _add_up(self, interval: Interval) -> None:
-        header, canary, stable = self.header, interval.canary, interval.stable
-        header[_END] = interval.end
-        header[_N_C] += canary.total
-        header[_E_C] += canary.bad
+        known, canary, stable = self._header, interval.canary, interval.stable
+        known.end = interval.end
+        known.canary_requests += canary.total
+        known.canary_bad += canary.bad
         if stable is not None:
-            header[_N_B] += stable.total
-            header[_E_B] += stable.bad
+            known.stable_requests += stable.total
+            known.stable_bad += stable.bad
         seconds = interval.end - interval.start
         fading = math.exp(-seconds / _FADING)
-        header[_RECENT] = header[_RECENT] * fading + canary.total
-        header[_SECONDS] = header[_SECONDS] * fading + seconds
+        known.recent = known.recent * fading + canary.total
+        known.seconds = known.seconds * fading + seconds
         self._totals = None
 
     def harm(self) -> float:
@@ -211,7 +209,7 @@ class Trial:
     @property
     def samples(self) -> float:
         """Requests of the new version so far; pod-hours where restarts are counted."""
-        return self.header[_N_C]
+        return self._header.canary_requests
 
     @property
     def tested(self) -> float:
@@ -226,19 +224,21 @@ class Trial:
         return self._totals
 
     def _counted(self) -> Totals:
-        header = self.header
+        known = self._header
         if not self.limits.of_latency:
-            return Totals(Tally(header[_N_C], header[_E_C]), Tally(header[_N_B], header[_E_B]))
+            return Totals(Tally(known.canary_requests, known.canary_bad), Tally(known.stable_requests, known.stable_bad))
         slower = outlook.telling(self.limits, self.states)
         if slower is None:
-            return Totals(*latency.requests(self.states[0])) if self.states else Totals(Tally(header[_N_C]), Tally(header[_N_B]))
+            if self.states:
+                return Totals(*latency.requests(self.states[0]))
+            return Totals(Tally(known.canary_requests), Tally(known.stable_requests))
         return Totals(slower.canary, slower.stable, slower.bound)
 
     @property
     def per_minute(self) -> float:
         """Requests of the new version per minute, lately; 0 where it has been silent for so long that no rate can be told."""
-        header = self.header
-        return 60 * header[_RECENT] / header[_SECONDS] if header[_SECONDS] > 0 and header[_RECENT] > _HARDLY else 0.0
+        known = self._header
+        return 60 * known.recent / known.seconds if known.seconds > 0 and known.recent > _HARDLY else 0.0
 
     def show(self, alpha: float, *, now: bool) -> bool:
         """Compute the ratio's interval and how many requests are still needed, if they are old, or now; return whether it did.
@@ -247,43 +247,43 @@ class Trial:
             alpha: chance that the interval fails; what is needed is 1 / alpha.
             now: even if they are not old.
         """
-        header = self.header
-        if not now and header[_END] < header[_SHOWN] + min(SELDOM, _GROWN * max(0.0, header[_SHOWN])):
+        known = self._header
+        if not now and known.end < known.shown + min(SELDOM, _GROWN * max(0.0, known.shown)):
             return False
-        header[_SHOWN] = header[_END]
+        known.shown = known.end
         if self.ratios:
             ends = ratio_interval.interval(self.ratios, alpha, self.bursts)
-            header[_LOW], header[_HIGH] = (-1.0 if end is None else end for end in ends)
+            known.low, known.high = (-1.0 if end is None else end for end in ends)
         found = outlook.outlook(
             self.limits, self.states, self.averages(), self.samples, now=(self.harm(), self.proof()), needed=-math.log(alpha)
         )
-        header[_TARGET] = -1.0 if found is None else self.samples + found.requests
-        header[_DRIFT] = 0.0 if found is None else 1.0 if found.harm else -1.0
+        known.target = -1.0 if found is None else self.samples + found.requests
+        known.drift = 0.0 if found is None else 1.0 if found.harm else -1.0
         return True
 
     def averages(self) -> Interval:
         """Return what an interval with one request of the new version holds on average."""
-        header = self.header
-        n = max(header[_N_C], 1e-12)
-        canary, stable = Tally(1.0, header[_E_C] / n), Tally(header[_N_B] / n, header[_E_B] / n)
+        known = self._header
+        n = max(known.canary_requests, 1e-12)
+        canary, stable = Tally(1.0, known.canary_bad / n), Tally(known.stable_requests / n, known.stable_bad / n)
         bounds: tuple[float, ...] = ()
         if self.limits.of_latency and self.states:
-            bounds, canary, stable = outlook.latencies(self.states[0], header[_N_B] / n)
-        return Interval(canary, stable, header[_END], header[_END] + 1.0, bounds, bursts.careful(self.weights))
+            bounds, canary, stable = outlook.latencies(self.states[0], known.stable_requests / n)
+        return Interval(canary, stable, known.end, known.end + 1.0, bounds, bursts.careful(self.weights))
 
     @property
     def ratio_ends(self) -> tuple[float | None, float | None]:
         """Both ends of the interval of the ratio of bad shares."""
-        low, high = self.header[_LOW], self.header[_HIGH]
+        low, high = self._header.low, self._header.high
         return (low if low >= 0 else None), (high if high >= 0 else None)
 
     @property
     def needed(self) -> tuple[float, bool] | None:
         """Requests of the new version still needed, and whether for Fail; None where the counts move towards no verdict."""
-        header = self.header
-        if header[_DRIFT] == 0:
+        known = self._header
+        if known.drift == 0:
             return None
-        return max(1.0, header[_TARGET] - header[_N_C]), header[_DRIFT] > 0
+        return max(1.0, known.target - known.canary_requests), known.drift > 0
 
     def _learn_bursts(self, interval: Interval) -> None:
         """Learn from stable's counts; from the new version's own where it is asked as well, or stable is not, or cannot tell."""
