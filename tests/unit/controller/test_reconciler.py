@@ -91,7 +91,7 @@ async def test_start_of_a_rollout_is_one_write(stage: Stage) -> None:
     first = next(body["status"] for body in stage.api.written(f"{PATH}/status") if "rollout" in body["status"])
 
     assert [] == before
-    assert "to be read" in late
+    assert "waits to read" in late
     assert "v2" == first["candidate"]["version"]
 
 
