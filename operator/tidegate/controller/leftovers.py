@@ -222,7 +222,7 @@ class Leftovers:
             log.info("collected what a Release has left behind", release=key.name, namespace=key.namespace, writes=len(todo))
         elif (left.replica_sets or left.services) and key not in self._told:
             self._told.add(key)
-            words = "put your own backend back into the routes that name its Services, and it is collected"
+            words = "restore your own backend in the routes that name its Services, and it is collected"
             log.warning("a Release has left behind what still serves", release=key.name, namespace=key.namespace, cure=words)
         return bool(left.replica_sets or left.services or left.deployments)
 
