@@ -120,7 +120,7 @@ def test_gate_that_was_not_looked_at_waits():
     found = counted(policy(gate("error-rate"), gate("latency")), said("error-rate", PASS))
 
     assert (Result.WAIT, ("latency",)) == (found.result, found.waiting)
-    assert found.words.endswith("latency 0 of 1 (not looked at yet)")
+    assert found.words.endswith("latency 0 of 1 (not checked yet)")
 
 
 def test_what_nothing_can_save_is_not_waited_for():
