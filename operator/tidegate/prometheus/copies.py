@@ -105,10 +105,7 @@ class Copies:
         known = self._of(gate, names)
         if known.begun:
             return
-        preset = gate.metric.preset
-        gateway = preset is not None and preset.source in TELEMETRY and TELEMETRY[preset.source].by_service
-        # The Services of both versions are new to a gateway; pods of stable have served for a while.
-        found = await copies(ask, gate, names, Version.ALL if gateway else Version.STABLE)
+        found = await copies(ask, gate, names, Version.ALL)
         if found is not None:
             known.begun = True
             known.take(found)
