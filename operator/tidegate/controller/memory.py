@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from tidegate.api.edits import edited
 from tidegate.api.kept import opened
 from tidegate.api.names import Reason
 from tidegate.api.policy import RolloutPolicySpec
@@ -195,8 +196,7 @@ def _first_of(spec: RolloutPolicySpec) -> RolloutPolicySpec:
 def _shared(status: ReleaseStatus) -> ReleaseStatus:
     if status.rollout is None:
         return status
-    rollout = status.rollout.model_copy(update={"spec": _first_of(status.rollout.spec)})
-    return status.model_copy(update={"rollout": rollout})
+    return edited(status, rollout=edited(status.rollout, spec=_first_of(status.rollout.spec)))
 
 
 def _rest(release: Object) -> dict[str, Any]:

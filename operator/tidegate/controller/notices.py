@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from tidegate.api.edits import edited
 from tidegate.api.status import EventStatus, ReleaseStatus
 from tidegate.cluster.events import EventType, Recorder
 from tidegate.engine.plan import Notice
@@ -53,7 +54,7 @@ class Notices:
         kept = tuple(
             event for event in self._fresh(status) if not self._recorder.written(release, _type(event), event.reason, event.message)
         )
-        return status if kept == status.last_events else status.model_copy(update={"last_events": kept})
+        return status if kept == status.last_events else edited(status, last_events=kept)
 
     def _fresh(self, status: ReleaseStatus) -> tuple[EventStatus, ...]:
         if not status.last_events:

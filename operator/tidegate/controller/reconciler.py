@@ -12,6 +12,7 @@ from datetime import timedelta
 
 import structlog
 
+from tidegate.api.edits import edited
 from tidegate.api.names import Cause, EventReason, Reason
 from tidegate.api.status import ReleaseStatus
 from tidegate.cluster.client import Cluster
@@ -267,7 +268,7 @@ class Reconciler:
                 await asyncio.wait({shutting}, timeout=STORE_PATIENCE if may_wait and self._pressing() else HEAD_START)
                 if _succeeded(shutting) and plan.left != plan.status.carried:
                     # The status tells of it, and need not be written once more for that.
-                    memory.status = plan.status.model_copy(update={"carried": plan.left})
+                    memory.status = edited(plan.status, carried=plan.left)
                 if may_wait and self._pressing() and _succeeded(shutting):
                     self._note_stable(memory)
                     self._postpone(key, memory)

@@ -20,8 +20,6 @@ from tidegate.engine.waits import CHANGED, Ruling, Wait, Waiting
 
 def originals_are_noted(draft: Draft) -> Ruling:
     """Whatever a person wrote into a route last is what the route is put back to."""
-    if not draft.active:
-        return None
     written = {route.name: route.originals for route in draft.routes if route.originals}
     kept = (rule for rule in draft.status.original_rules if rule.route not in written)
     fresh = (*kept, *(rule for rules in written.values() for rule in rules))
@@ -36,7 +34,7 @@ def originals_are_noted(draft: Draft) -> Ruling:
 
 def first_step_begins(draft: Draft) -> Ruling:
     """The routes go through the operator's own Services: pods of the new version may come up without getting stray requests."""
-    if not draft.climbing or draft.step is not None:
+    if draft.step is not None:
         return None
     if draft.replicas == 0:
         return Waiting(Wait.SCALED_UP, "for the Deployment to be scaled up from 0")
@@ -68,7 +66,7 @@ def _went_through_the_split(draft: Draft) -> bool:
 def missing_pods_are_noted(draft: Draft) -> Ruling:
     """Once a step's weight was given, it is noted since when pods are missing: it cannot end, and its deadline counts from then."""
     step = draft.step
-    if not draft.climbing or step is None or draft.rollout.paused is not None or draft.workload is None:
+    if step is None or draft.workload is None:
         return None
     lacks = _was_given(step) and draft.replicas > 0 and not _pods_ready(draft)
     if lacks == (step.missing is not None):
@@ -84,7 +82,7 @@ def _was_given(step: StepStatus) -> bool:
 def deadline_passes(draft: Draft) -> Ruling:
     """The pods of the new version did not become ready in time: the rollout is undone, with the pods' own reason."""
     step = draft.step
-    if not draft.climbing or step is None or draft.rollout.paused is not None or draft.workload is None or _pods_ready(draft):
+    if step is None or draft.workload is None or _pods_ready(draft):
         return None
     if draft.canary_set is None:
         return _time_does_not_count(draft, step)
@@ -192,7 +190,7 @@ def _missing(draft: Draft) -> str:
 def weight_is_given(draft: Draft) -> Ruling:
     """Enough pods of the new version are available: it gets the weight of its step, or gets it back."""
     step, before = draft.step, draft.status.weight
-    if not draft.climbing or step is None or before == step.weight or draft.rollout.paused is not None:
+    if step is None or before == step.weight:
         return None
     if (waiting := _not_yet(draft)) is not None:
         return waiting
@@ -243,7 +241,7 @@ def _warms_up(draft: Draft) -> Waiting | None:
 def more_pods_have_it(draft: Draft) -> Ruling:
     """The Deployment was scaled, and the new version with it: its weight is carried by so many pods from now on."""
     step = draft.step
-    if not draft.climbing or step is None or draft.status.weight != step.weight or step.weight == 0 or draft.replicas == 0:
+    if step is None or draft.status.weight != step.weight or step.weight == 0 or draft.replicas == 0:
         return None
     if step.pods == needed(draft) or not _pods_ready(draft):
         return None
@@ -261,7 +259,7 @@ def _why(draft: Draft) -> str:
 def hold_begins(draft: Draft) -> Ruling:
     """The route carries the weight of the step: its hold is counted from here."""
     step = draft.step
-    if not draft.climbing or step is None or step.since is not None or draft.status.weight != step.weight:
+    if step is None or step.since is not None or draft.status.weight != step.weight:
         return None
     if not draft.routes_carry(step.weight):
         return _route(draft, f"for the route to carry {step.weight}%")
@@ -291,7 +289,7 @@ def _proven(draft: Draft, step: StepStatus) -> bool:
 def step_ends(draft: Draft) -> Ruling:
     """The hold is over and every gate has passed at this weight: the next step, or promotion after the last."""
     step = draft.step
-    if not draft.climbing or step is None or step.since is None or step.until is None or draft.rollout.paused is not None:
+    if step is None or step.since is None or step.until is None:
         return None
     if draft.now < step.until and not _proven(draft, step):
         what = "bake" if step.weight == 100 else f"hold of step {step.index + 1}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tidegate.api.base import clip
+from tidegate.api.edits import edited
 from tidegate.api.names import Condition, Reason
 from tidegate.api.status import ConditionStatus, ReleaseStatus
 from tidegate.engine.snapshot import Blocker
@@ -70,5 +71,5 @@ def refused(status: ReleaseStatus, blockers: tuple[Blocker, ...], *, generation:
     message, reason = clip("; ".join(blocker.message for blocker in blockers)), blockers[0].reason
     values = {Condition.READY: False, Condition.RECONCILING: False, Condition.STALLED: True, Condition.PROMOTED: None}
     told = [Told(kind, value, reason, message) for kind, value in values.items()]
-    changes = {"conditions": conditions(status, told, generation=generation, now=now), "message": message}
-    return status.model_copy(update={**changes, "observed_generation": generation})
+    made = conditions(status, told, generation=generation, now=now)
+    return edited(status, conditions=made, message=message, observed_generation=generation)

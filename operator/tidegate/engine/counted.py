@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from tidegate.api.edits import edited
 from tidegate.api.gate import Gate
 from tidegate.api.metric import Measure
 from tidegate.api.status import GateStatus, ReleaseStatus
@@ -173,7 +174,7 @@ def first_weight(status: ReleaseStatus) -> bool:
 
 def begun_anew(state: GateStatus) -> GateStatus:
     """Return what a gate said without the requests that count for a weight, if they were known."""
-    return state if state.weight_requests is None else state.model_copy(update={"weight_requests": 0.0})
+    return state if state.weight_requests is None else edited(state, weight_requests=0.0)
 
 
 def lacking(gate: Gate, state: GateStatus, since: datetime) -> str:

@@ -6,55 +6,77 @@ The rules stand in one list, in the order in which they count; what a Release do
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tidegate.engine import advance, converge, endings, gates, losses, patience, requests, shifting, split, standing, targets, turns
-from tidegate.engine.draft import Draft
+from tidegate.engine.draft import Draft, Stage
 from tidegate.engine.mend import mended
 from tidegate.engine.plan import Action, Plan, noted
 from tidegate.engine.report import carried, report
 from tidegate.engine.snapshot import Snapshot
 from tidegate.engine.waits import CHANGED, Inquiry, Ruling, Waiting
 
-RULES: tuple[Callable[[Draft], Ruling], ...] = (
+_ALWAYS = frozenset(Stage)
+_ROLLOUT = _ALWAYS - {Stage.IDLE}
+_NONE = frozenset({Stage.IDLE})
+_CLIMBING = frozenset({Stage.CLIMBING})
+_STEPS = frozenset({Stage.CLIMBING, Stage.PAUSED})
+_REVERSIBLE = frozenset({Stage.CLIMBING, Stage.PAUSED, Stage.PROMOTING})
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule, and when it is asked.
+
+    Attributes:
+        ask: looks at the draft, changes it if it applies, and says what it comes to.
+        during: the stages at which it is asked.
+    """
+
+    ask: Callable[[Draft], Ruling]
+    during: frozenset[Stage]
+
+
+RULES: tuple[Rule, ...] = (
     # What takes traffic away comes first, in every phase.
-    split.split_is_judged,
-    turns.breach_rolls_back,
-    turns.deletion_undoes,
-    turns.deployment_went_back,
-    standing.facts_are_accepted,
-    requests.request_is_carried_out,
-    turns.template_changed,
-    turns.scaled_to_zero,
-    losses.loss_is_found_again,
-    losses.pods_were_lost,
-    losses.loss_is_explained,
-    turns.breach_pauses,
-    turns.score_is_too_low,
-    advance.missing_pods_are_noted,
-    advance.deadline_passes,
+    Rule(split.split_is_judged, _STEPS),
+    Rule(turns.breach_rolls_back, _REVERSIBLE),
+    Rule(turns.deletion_undoes, _REVERSIBLE),
+    Rule(turns.deployment_went_back, frozenset({Stage.COMMITTED})),
+    Rule(standing.facts_are_accepted, _ALWAYS),
+    Rule(requests.request_is_carried_out, _ALWAYS),
+    Rule(turns.template_changed, _REVERSIBLE),
+    Rule(turns.scaled_to_zero, _REVERSIBLE),
+    Rule(losses.loss_is_found_again, _REVERSIBLE),
+    Rule(losses.pods_were_lost, _REVERSIBLE),
+    Rule(losses.loss_is_explained, _REVERSIBLE),
+    Rule(turns.breach_pauses, _REVERSIBLE),
+    Rule(turns.score_is_too_low, _CLIMBING),
+    Rule(advance.missing_pods_are_noted, _CLIMBING),
+    Rule(advance.deadline_passes, _CLIMBING),
     # Then what ends a rollout.
-    endings.undo_is_done,
-    endings.promotion_is_done,
+    Rule(endings.undo_is_done, frozenset({Stage.UNDOING})),
+    Rule(endings.promotion_is_done, frozenset({Stage.PROMOTING, Stage.COMMITTED})),
     # Then what takes it forward.
-    advance.originals_are_noted,
-    advance.first_step_begins,
-    advance.weight_is_given,
-    advance.hold_begins,
-    advance.more_pods_have_it,
-    advance.step_ends,
-    standing.name_is_followed,
+    Rule(advance.originals_are_noted, _ROLLOUT),
+    Rule(advance.first_step_begins, _STEPS),
+    Rule(advance.weight_is_given, _CLIMBING),
+    Rule(advance.hold_begins, _STEPS),
+    Rule(advance.more_pods_have_it, _STEPS),
+    Rule(advance.step_ends, _CLIMBING),
+    Rule(standing.name_is_followed, _ALWAYS - {Stage.UNDOING}),
     # Then what concerns a Release without one.
-    standing.stable_is_taken_on,
-    standing.native_change_is_done,
-    standing.rejections_are_forgotten,
-    standing.originals_are_dropped,
-    shifting.overwriting_is_noted,
-    standing.pin_is_noted,
-    targets.targets_are_noted,
-    standing.rollout_starts,
+    Rule(standing.stable_is_taken_on, _NONE),
+    Rule(standing.native_change_is_done, _NONE),
+    Rule(standing.rejections_are_forgotten, _ALWAYS),
+    Rule(standing.originals_are_dropped, _NONE),
+    Rule(shifting.overwriting_is_noted, _ROLLOUT - {Stage.COMMITTED}),
+    Rule(standing.pin_is_noted, _ALWAYS),
+    Rule(targets.targets_are_noted, _ALWAYS),
+    Rule(standing.rollout_starts, _NONE),
     # When all that is waited for is known.
-    patience.route_is_waited_for,
+    Rule(patience.route_is_waited_for, _STEPS),
 )
 """In the order in which they count. The first that applies changes the draft, then all are asked again until none applies."""
 SOON = timedelta(milliseconds=100)
@@ -107,8 +129,9 @@ def decide(snap: Snapshot, now: datetime) -> Plan:
 
 def _changes(draft: Draft) -> bool:
     """Ask the rules in their order until one changes something; note what those before it wait for."""
+    stage = draft.stage
     for rule in RULES:
-        outcome = rule(draft)
+        outcome = rule.ask(draft) if stage in rule.during else None
         if outcome is CHANGED:
             return True
         if isinstance(outcome, Waiting):

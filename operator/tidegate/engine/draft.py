@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from enum import Enum, auto
+from typing import Unpack
 
 from tidegate.api.base import clip
+from tidegate.api.edits import ReleaseEdit, RolloutEdit, StepEdit, edited
 from tidegate.api.names import Cause, EventReason, Phase
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.status import ReleaseStatus, RevisionStatus, RolloutStatus, StepStatus
@@ -17,6 +19,23 @@ from tidegate.engine.waits import Inquiry, Wait, Waiting
 
 HANDBACK_PATIENCE = timedelta(seconds=60)
 """After this long, a Release that is being deleted no longer waits for a router that says nothing, nor for endpoints."""
+
+
+class Stage(Enum):
+    """Where a Release is: at exactly one of these."""
+
+    IDLE = auto()
+    """No rollout is on."""
+    CLIMBING = auto()
+    """The rollout that is on goes up its steps."""
+    PAUSED = auto()
+    """It stays at a step until a person says otherwise."""
+    PROMOTING = auto()
+    """All steps have passed, and the Deployment is to take the new version over; there is a way back."""
+    COMMITTED = auto()
+    """The new version belongs to the Deployment: it only goes forward from here."""
+    UNDOING = auto()
+    """The rollout is being undone."""
 
 
 @dataclass
@@ -35,20 +54,19 @@ class Draft:
     unjudged: list[Unjudged] = field(default_factory=list)
     """Looks that a gate's own judging has failed over."""
 
-    def set(self, **changes: Any) -> None:
+    def set(self, **changes: Unpack[ReleaseEdit]) -> None:
         """Replace fields of the status."""
-        if any(getattr(self.status, name) is not value for name, value in changes.items()):
-            self.status = self.status.model_copy(update=changes)
+        self.status = edited(self.status, **changes)
 
-    def set_rollout(self, **changes: Any) -> None:
+    def set_rollout(self, **changes: Unpack[RolloutEdit]) -> None:
         """Replace fields of the rollout that is on."""
-        self.set(rollout=self.rollout.model_copy(update=changes))
+        self.set(rollout=edited(self.rollout, **changes))
 
-    def set_step(self, **changes: Any) -> None:
+    def set_step(self, **changes: Unpack[StepEdit]) -> None:
         """Replace fields of the step that the rollout is at."""
         step = self.status.step
         assert step is not None
-        self.set(step=step.model_copy(update=changes))
+        self.set(step=edited(step, **changes))
 
     def notice(self, reason: EventReason, message: str, *, warn: bool = False) -> None:
         """Add an Event."""
@@ -83,8 +101,8 @@ class Draft:
     def begin_step(self, index: int) -> None:
         """Begin to prepare a step of the policy; what was given so far stays given."""
         before, step = self.status.step, self.spec.steps[index]
-        kept = {"given": before.given, "pods": before.pods} if before is not None else {}
-        self.set(step=StepStatus(index=index, weight=step.weight, entered=self.now, **kept))
+        given, pods = (before.given, before.pods) if before is not None else (0, 0)
+        self.set(step=StepStatus(index=index, weight=step.weight, entered=self.now, given=given, pods=pods))
 
     def begin_undo(self, cause: Cause, message: str) -> None:
         """Take all traffic from the new version; everything else of a rollback follows."""
@@ -94,6 +112,20 @@ class Draft:
     # The rollout that is on.
 
     @property
+    def stage(self) -> Stage:
+        """Where the Release is; every rule says at which of these it is asked."""
+        rollout = self.status.rollout
+        if rollout is None or self.status.candidate is None:
+            return Stage.IDLE
+        if rollout.undo is not None:
+            return Stage.UNDOING
+        if self.status.phase is not Phase.PROMOTING:
+            return Stage.CLIMBING if rollout.paused is None else Stage.PAUSED
+        canary = self.canary_set
+        adopted = canary is not None and canary.owner in {Owner.DEPLOYMENT, Owner.NOBODY}
+        return Stage.COMMITTED if adopted else Stage.PROMOTING
+
+    @property
     def active(self) -> bool:
         """Whether a rollout is on."""
         return self.status.candidate is not None and self.status.rollout is not None
@@ -101,24 +133,22 @@ class Draft:
     @property
     def undoing(self) -> bool:
         """Whether the rollout that is on is being undone."""
-        rollout = self.status.rollout
-        return rollout is not None and rollout.undo is not None and self.status.candidate is not None
+        return self.stage is Stage.UNDOING
 
     @property
     def promoting(self) -> bool:
         """Whether all steps have passed and the Deployment takes the new version over."""
-        return self.status.phase is Phase.PROMOTING and self.active and not self.undoing
+        return self.stage in {Stage.PROMOTING, Stage.COMMITTED}
 
     @property
     def committed(self) -> bool:
         """Whether the new version belongs to the Deployment already: from here on a rollout only goes forward."""
-        canary = self.canary_set if self.promoting else None
-        return canary is not None and canary.owner in {Owner.DEPLOYMENT, Owner.NOBODY}
+        return self.stage is Stage.COMMITTED
 
     @property
     def climbing(self) -> bool:
-        """Whether the rollout that is on goes up its steps."""
-        return self.active and not self.undoing and not self.promoting
+        """Whether the rollout that is on goes up its steps, or is paused at one."""
+        return self.stage in {Stage.CLIMBING, Stage.PAUSED}
 
     @property
     def rollout(self) -> RolloutStatus:
@@ -261,7 +291,7 @@ def apart(version: RevisionStatus, other: RevisionStatus | None) -> RevisionStat
     """Return a version with its revision in its name, where that of another is the same: the same tag may come with another env."""
     if other is None or other.version != version.version or other.revision == version.revision:
         return version
-    return version.model_copy(update={"version": f"{version.version} (revision {version.revision})"})
+    return edited(version, version=f"{version.version} (revision {version.revision})")
 
 
 def silence(routes: Iterable[RouteView]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from tidegate.api.edits import edited
 from tidegate.api.names import Cause, EventReason, Phase, Verdict
 from tidegate.api.status import GateStatus, LastRollout, Outcome, RevisionStatus
 from tidegate.engine.draft import Draft, silence
@@ -66,8 +67,6 @@ def _same(draft: Draft, canary: ReplicaSetView) -> set[str]:
 def promotion_is_done(draft: Draft) -> Ruling:
     """The Deployment has adopted the pods, the old ones are gone, and the routes are as the user wrote them."""
     workload, canary, old = draft.workload, draft.canary_set, draft.stable_set
-    if not draft.promoting:
-        return None
     if workload is None or not draft.committed or canary is None:
         return adoption_waits(draft) or _ADOPTED
     if canary.owner is not Owner.DEPLOYMENT:
@@ -101,8 +100,6 @@ def _why_promoted(draft: Draft) -> str:
 
 def undo_is_done(draft: Draft) -> Ruling:
     """The pods of the new version are gone; the routes are as the user wrote them, unless a newer version needs them at once."""
-    if not draft.undoing:
-        return None
     canary, undo = draft.canary_set, draft.rollout.undo
     assert undo is not None
     if has_pods(canary):
@@ -164,7 +161,7 @@ def _at_the_end(state: GateStatus) -> GateStatus:
     """Return a gate as people want to read it afterwards: no test goes on from here."""
     if state.evidence is None:
         return state
-    return state.model_copy(update={"evidence": state.evidence.model_copy(update={"state": ""})})
+    return edited(state, evidence=edited(state.evidence, state=""))
 
 
 _OUTCOMES = {

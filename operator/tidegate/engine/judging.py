@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tidegate.api.base import clip, format_duration
+from tidegate.api.edits import edited
 from tidegate.api.gate import BreachAction, Gate, NoDataVerdict
 from tidegate.api.names import Cause, Verdict
 from tidegate.api.policy import RolloutPolicySpec
@@ -179,22 +180,21 @@ def _not_judged(gate: Gate, reading: Reading, before: GateStatus | None, error: 
     words = clip(" ".join(f"{type(error).__name__}: {error}".split()), _WORDS)
     anew = "its evidence starts again with the next check" if choice.by_evidence(gate) else "it is judged again at the next check"
     known = GateStatus(name=gate.name, verdict=Verdict.UNDECIDED, at=reading.at) if before is None else before
-    return known.model_copy(
-        update={
-            "verdict": Verdict.UNDECIDED,
-            "stable": None,
-            "canary": None,
-            "samples": None,
-            "message": f"{gate.name} could not be judged because of a bug in Tidegate ({words}); {anew}, and the weight does not "
-            "rise until then; the operator's log has the details",
-            "at": reading.at,
-            "telemetry": clip(telemetry.in_words(gate, reading)),
-            "looks": _letters(gate, before, Verdict.UNDECIDED),
-            "undecided_since": known.undecided_since or reading.at,
-            "clear": False,
-            "warned": False,
-            "evidence": None,
-        }
+    return edited(
+        known,
+        verdict=Verdict.UNDECIDED,
+        stable=None,
+        canary=None,
+        samples=None,
+        message=f"{gate.name} could not be judged because of a bug in Tidegate ({words}); {anew}, and the weight does not "
+        "rise until then; the operator's log has the details",
+        at=reading.at,
+        telemetry=clip(telemetry.in_words(gate, reading)),
+        looks=_letters(gate, before, Verdict.UNDECIDED),
+        undecided_since=known.undecided_since or reading.at,
+        clear=False,
+        warned=False,
+        evidence=None,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tidegate.api.base import clip
+from tidegate.api.edits import edited
 from tidegate.api.names import EventReason
 from tidegate.engine.draft import Draft
 
@@ -25,7 +26,7 @@ def note_lacking(draft: Draft) -> str:
     if before is None or draft.deleting:
         return ""
     words = _words(draft)
-    draft.set(stable=before.model_copy(update={"trouble": clip(words) or None}))
+    draft.set(stable=edited(before, trouble=clip(words) or None))
     if not words:
         return ""
     count = f"{before.ready} of {before.replicas} pods of {draft.stable.version} are ready"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 
+from tidegate.api.edits import edited
 from tidegate.api.names import Cause, EventReason
 from tidegate.api.status import LossStatus
 from tidegate.engine.advance import needed
@@ -24,7 +25,7 @@ _TIMES = ("", "once", "twice", "three times")
 def pods_were_lost(draft: Draft) -> Ruling:
     """Fewer pods are available than had the weight: it goes down to what they can carry, without waiting for a reason."""
     step = draft.step
-    if not draft.active or draft.undoing or draft.committed or draft.workload is None or step is None or draft.replicas == 0:
+    if draft.workload is None or step is None or draft.replicas == 0:
         return None
     before, have = draft.status.weight, draft.canary_set.available if draft.canary_set else 0
     # Scaled down, fewer pods are meant to have it.
@@ -79,7 +80,7 @@ def inquiries(draft: Draft) -> frozenset[Inquiry]:
 
 def loss_is_found_again(draft: Draft) -> Ruling:
     """The operator before this one has shut a route for lost pods, and could not note it: their containers tell when they ended."""
-    left, workload, step, exposed = _left(draft), draft.workload, draft.step, draft.rollout.exposed_at if draft.active else None
+    left, workload, step, exposed = _left(draft), draft.workload, draft.step, draft.rollout.exposed_at
     if left is None or workload is None or step is None or exposed is None or draft.replicas == 0:
         return None
     ends = [end for end in workload.endings or () if end >= exposed.replace(microsecond=0)]
@@ -149,7 +150,7 @@ def _outside(draft: Draft) -> bool:
 
 def _note(draft: Draft, pods: int) -> None:
     lost = draft.rollout.lost or LossStatus(at=draft.now)
-    draft.set_rollout(lost=lost.model_copy(update={"unexplained": lost.unexplained + pods, "at": draft.now}))
+    draft.set_rollout(lost=edited(lost, unexplained=lost.unexplained + pods, at=draft.now))
 
 
 def loss_is_explained(draft: Draft) -> Ruling:
@@ -157,20 +158,19 @@ def loss_is_explained(draft: Draft) -> Ruling:
 
     Single pods that come and go are no reason to begin anew, but as many as have the weight are, one after another or at once.
     """
-    if not draft.active or draft.undoing or draft.committed or (lost := draft.rollout.lost) is None or not lost.unexplained:
+    if (lost := draft.rollout.lost) is None or not lost.unexplained:
         return None
     words = _words(draft) if draft.workload is not None else ""
     if not words and not draft.reached(lost.at + PATIENCE):
         return None
     message = words or _silence(draft)
     if draft.workload is not None and _outside(draft):
-        draft.set_rollout(lost=lost.model_copy(update={"unexplained": 0, "message": message}))
+        draft.set_rollout(lost=edited(lost, unexplained=0, message=message))
         return CHANGED
     step = draft.step
     pods, count = lost.pods + lost.unexplained, lost.count
     whole = pods >= max(1, step.pods if step is not None else 1)
-    after = {"unexplained": 0, "message": message, "pods": 0 if whole else pods, "count": count + whole}
-    draft.set_rollout(lost=lost.model_copy(update=after))
+    draft.set_rollout(lost=edited(lost, unexplained=0, message=message, pods=0 if whole else pods, count=count + whole))
     if whole and count + 1 > draft.spec.tolerated_losses:
         _roll_back(draft, count + 1, message)
     elif whole:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
 from tidegate.api.base import Model
+from tidegate.api.edits import ReleaseEdit, edited
 from tidegate.api.names import Phase
 from tidegate.api.status import GateStatus, ReleaseStatus
 
@@ -26,19 +27,18 @@ def moved(status: ReleaseStatus, by: timedelta) -> ReleaseStatus:
     rollout = _later(status.rollout, by, "started_at", "split_at", "warmed_at", "exposed_at", "undo_since")
     paused = _later(rollout.paused, by, "since") if rollout.paused is not None else None
     lost = _later(rollout.lost, by, "at") if rollout.lost is not None else None
-    return status.model_copy(
-        update={
-            "rollout": rollout.model_copy(update={"paused": paused, "lost": lost}),
-            "step": _later(status.step, by, "entered", "since", "until", "missing") if status.step is not None else None,
-            "gates": tuple(_gate_moved(state, by) for state in status.gates),
-        }
+    return edited(
+        status,
+        rollout=edited(rollout, paused=paused, lost=lost),
+        step=_later(status.step, by, "entered", "since", "until", "missing") if status.step is not None else None,
+        gates=tuple(_gate_moved(state, by) for state in status.gates),
     )
 
 
 def _gate_moved(state: GateStatus, by: timedelta) -> GateStatus:
     evidence = _later(state.evidence, by, "since") if state.evidence is not None else None
     moments = ("at", "undecided_since", "quiet_since", "newest", "newest_stable")
-    return _later(state, by, *moments).model_copy(update={"evidence": evidence})
+    return edited(_later(state, by, *moments), evidence=evidence)
 
 
 def _later(part: M, by: timedelta, *names: str) -> M:
@@ -87,14 +87,14 @@ def mended(status: ReleaseStatus, now: datetime) -> ReleaseStatus:
     lowered = weight > 0 and rollout.lost is not None
     if step is not None and step.since is not None and step.weight != weight and rollout.undo is None and not lowered:
         # The hold of a weight that is not there has not begun, unless pods were lost that had it.
-        step = step.model_copy(update={"since": None, "until": None})
+        step = edited(step, since=None, until=None)
     if weight > 0 and rollout.exposed_at is None:
-        rollout = rollout.model_copy(update={"exposed_at": now})
+        rollout = edited(rollout, exposed_at=now)
     lost = status.phase is Phase.PROMOTING and (step is None or weight < 100)
     phase = Phase.PROGRESSING if lost else status.phase
     return _changed(status, step=step, weight=weight, rollout=rollout, phase=phase)
 
 
-def _changed(status: ReleaseStatus, **fields: object) -> ReleaseStatus:
-    same = all(getattr(status, name) == value for name, value in fields.items())
-    return status if same else status.model_copy(update=fields)
+def _changed(status: ReleaseStatus, **changes: Unpack[ReleaseEdit]) -> ReleaseStatus:
+    same = all(getattr(status, name) == value for name, value in changes.items())
+    return status if same else edited(status, **changes)

@@ -16,9 +16,7 @@ def route_is_waited_for(draft: Draft) -> Ruling:
     It is asked last, when all that is waited for is known. Time in which a person is called for, or has paused the rollout, does
     not count; nor does time in which no operator was there, for part of what a route waits for is the operator's to do.
     """
-    waiting, since = _awaited(draft), draft.rollout.route_awaited if draft.active else None
-    if not draft.climbing:
-        return None
+    waiting, since = _awaited(draft), draft.rollout.route_awaited
     if waiting is None:
         if since is None:
             return None
@@ -35,7 +33,7 @@ def route_is_waited_for(draft: Draft) -> Ruling:
 def _awaited(draft: Draft) -> Waiting | None:
     """Return what the rollout waits for on its route; None where it does not, or where that is not timed."""
     called = any(blocker.reason in FOR_A_PERSON for blocker in obstacles(draft))
-    if not draft.climbing or draft.rollout.paused is not None or called:
+    if draft.rollout.paused is not None or called:
         return None
     return next((waiting for waiting in draft.waits if waiting.wait.terms.bound is Bound.ROUTE), None)
 

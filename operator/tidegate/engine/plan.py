@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, StrEnum
 
+from tidegate.api.edits import edited
 from tidegate.api.names import EventReason
 from tidegate.api.originals import OriginalRule
 from tidegate.api.status import EventStatus, ReleaseStatus
@@ -202,7 +203,7 @@ def noted(status: ReleaseStatus, notices: Sequence[Notice], now: datetime) -> Re
     if not notices:
         return status
     fresh = (EventStatus(reason=one.reason, type=one.type.value, message=one.message, at=now) for one in notices)
-    return status.model_copy(update={"last_events": (*status.last_events, *fresh)[-NOTED:]})
+    return edited(status, last_events=(*status.last_events, *fresh)[-NOTED:])
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from tidegate.api.base import clip, format_duration
+from tidegate.api.edits import edited
 from tidegate.api.names import Cause, Condition, EventReason, Phase, Reason
 from tidegate.api.status import RevisionStatus
 from tidegate.engine.advance import cut
@@ -151,9 +152,7 @@ def _counted(draft: Draft, version: RevisionStatus | None) -> RevisionStatus | N
     if version is None or draft.workload is None:
         return version
     rs = draft.workload.replica_set(version.revision)
-    counts = {"replicas": rs.wanted, "ready": rs.ready} if rs else {"replicas": 0, "ready": 0}
-    same = (version.replicas, version.ready) == (counts["replicas"], counts["ready"])
-    return version if same else version.model_copy(update=counts)
+    return edited(version, replicas=rs.wanted if rs else 0, ready=rs.ready if rs else 0)
 
 
 # The sentence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tidegate.api.base import clip
+from tidegate.api.edits import edited
 from tidegate.api.gate import BreachAction
 from tidegate.api.names import Cause, EventReason
 from tidegate.api.status import GateStatus, HoldStatus, PauseStatus
@@ -107,7 +108,7 @@ def _resume(draft: Draft, request: str) -> str:
 def _go_on(draft: Draft) -> None:
     if draft.rollout.paused is not None and draft.step is not None:
         # The time of the pause is not counted against pods that are waited for.
-        draft.set_step(missing=None, **({"entered": draft.now} if draft.step.since is None else {}))
+        draft.set_step(missing=None, entered=draft.now if draft.step.since is None else draft.step.entered)
     if draft.rollout.paused is not None and draft.rollout.paused.cause is Cause.GATE and draft.rollout.paused.gate is None:
         # What the score was made of has been answered: the hold begins anew, and counts new looks only.
         draft.set_step(since=None, until=None)
@@ -117,13 +118,15 @@ def _go_on(draft: Draft) -> None:
 def _answered(draft: Draft) -> tuple[GateStatus, ...]:
     """Return the gates without the looks that led to a pause: only new ones can pause again, and only on new evidence."""
     pausing = {gate.name: gate for gate in draft.spec.gates if gate.on_breach is BreachAction.PAUSE}
-    anew: dict[str, object] = {"looks": "", "undecided_since": None, "quiet_since": None}
     return tuple(
-        state
-        if (gate := pausing.get(state.name)) is None
-        else begun_anew(state).model_copy(update=anew | ({"evidence": None, "clear": False} if breached(state.looks, gate) else {}))
+        _looked_at_anew(state, breached=breached(state.looks, pausing[state.name])) if state.name in pausing else state
         for state in draft.status.gates
     )
+
+
+def _looked_at_anew(state: GateStatus, *, breached: bool) -> GateStatus:
+    anew = edited(begun_anew(state), looks="", undecided_since=None, quiet_since=None)
+    return edited(anew, evidence=None, clear=False) if breached else anew
 
 
 def _retry(draft: Draft, request: str) -> str:

@@ -127,7 +127,7 @@ def _stable_answers(draft: Draft) -> bool:
 
 def overwriting_is_noted(draft: Draft) -> Ruling:
     """Somebody has written over a route that was split: whoever has done so once may do it while the version is shut out."""
-    if not draft.active or draft.committed or draft.rollout.written_over or (draft.step is None and not draft.undoing):
+    if draft.rollout.written_over or (draft.step is None and not draft.undoing):
         return None
     if not split_wanted(draft) or all(route.stage is RouteStage.SPLIT and route.uniform for route in draft.routes):
         return None

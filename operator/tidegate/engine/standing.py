@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tidegate.api.edits import edited
 from tidegate.api.names import Cause, Condition, EventReason, Phase, Reason
 from tidegate.api.status import RevisionStatus, RolloutStatus
 from tidegate.engine.draft import Draft
@@ -17,7 +18,7 @@ _BESIDE = frozenset({Inquiry.SELECTED, Inquiry.BOUND})
 def stable_is_taken_on(draft: Draft) -> Ruling:
     """At first sight, and when the Deployment was recreated: what serves now is the stable version."""
     workload = draft.workload
-    if workload is None or draft.active or draft.deleting or not workload.observed:
+    if workload is None or draft.deleting or not workload.observed:
         return None
     if draft.status.stable is not None and (workload.replicas == 0 or draft.stable_set is not None):
         return None
@@ -118,17 +119,18 @@ def facts_are_accepted(draft: Draft) -> Ruling:
 
 def name_is_followed(draft: Draft) -> Ruling:
     """What the wanted template is called is for the Release to say, also after it has begun to be rolled out or to serve."""
-    if draft.workload is None or draft.undoing:
+    if draft.workload is None:
         return None
     name = draft.workload.template.version
-    candidate, stable = draft.status.candidate, draft.status.stable
-    if candidate is not None and draft.wants(candidate.revision) and candidate.version != name:
-        draft.set(candidate=candidate.model_copy(update={"version": name}))
-        return CHANGED
-    if stable is not None and draft.wants(stable.revision) and stable.version != name:
-        draft.set(stable=stable.model_copy(update={"version": name}))
-        return CHANGED
-    return None
+    candidate, stable = (_named(draft, version, name) for version in (draft.status.candidate, draft.status.stable))
+    if (candidate, stable) == (draft.status.candidate, draft.status.stable):
+        return None
+    draft.set(candidate=candidate, stable=stable)
+    return CHANGED
+
+
+def _named(draft: Draft, version: RevisionStatus | None, name: str) -> RevisionStatus | None:
+    return edited(version, version=name) if version is not None and draft.wants(version.revision) else version
 
 
 def rejections_are_forgotten(draft: Draft) -> Ruling:
@@ -153,7 +155,7 @@ def rejections_are_forgotten(draft: Draft) -> Ruling:
 
 def originals_are_dropped(draft: Draft) -> Ruling:
     """No rollout is on and every route is as the user wrote it: there is nothing to put back any more."""
-    if draft.active or not draft.status.original_rules:
+    if not draft.status.original_rules:
         return None
     if (waiting := routes_return(draft)) is not None:
         return waiting
@@ -207,7 +209,7 @@ def _shut_out(draft: Draft) -> bool:
 def rollout_starts(draft: Draft) -> Ruling:
     """The wanted template is not the stable one and was not rejected: its rollout starts."""
     workload, policy = draft.workload, draft.snap.policy
-    if draft.active or draft.status.stable is None or workload is None or draft.deleting or policy is None:
+    if draft.status.stable is None or workload is None or draft.deleting or policy is None:
         return None
     if draft.wants(draft.stable.revision) or is_native(draft) or rejection(draft) is not None or obstacles(draft):
         return None
@@ -228,7 +230,7 @@ def rollout_starts(draft: Draft) -> Ruling:
         words = "for pods that were rolled out without Tidegate to stop before a rollout starts"
         return Waiting(Wait.STRAYS, words, asks=_BESIDE)
     if draft.stable.version == workload.template.version:
-        draft.set(stable=draft.stable.model_copy(update={"version": _name_before(draft)}))
+        draft.set(stable=edited(draft.stable, version=_name_before(draft)))
     draft.set(
         candidate=RevisionStatus(revision=workload.template.revision, version=workload.template.version),
         rollout=RolloutStatus(policy=policy.label, spec=policy.spec, started_at=draft.now),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from tidegate.api.edits import edited
 from tidegate.api.originals import PortStatus, TargetsStatus
 from tidegate.engine.draft import Draft
 from tidegate.engine.waits import CHANGED, Ruling
@@ -38,7 +39,7 @@ def _settled(draft: Draft, known: TargetsStatus, now: tuple[PortStatus, ...]) ->
         return _plain(known, known.ports)
     if now == known.next_ports:
         return known
-    return known.model_copy(update={"next_ports": now, "changed_at": draft.now})
+    return edited(known, next_ports=now, changed_at=draft.now)
 
 
 def _plain(known: TargetsStatus, ports: tuple[PortStatus, ...]) -> TargetsStatus:

@@ -6,6 +6,7 @@ Each rule looks at the draft, changes it if it applies, and says what it comes t
 from __future__ import annotations
 
 from tidegate.api.base import clip
+from tidegate.api.edits import edited
 from tidegate.api.gate import BreachAction
 from tidegate.api.names import Cause, EventReason, Phase
 from tidegate.api.status import PauseStatus, RejectedStatus
@@ -32,7 +33,7 @@ def breach_rolls_back(draft: Draft) -> Ruling:
 
 def deletion_undoes(draft: Draft) -> Ruling:
     """The Release is being deleted: a rollout that is on is undone, so that what served before serves on."""
-    if not draft.deleting or not draft.active or draft.undoing or draft.committed:
+    if not draft.deleting:
         return None
     message = "the Release is being deleted"
     draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}")
@@ -48,7 +49,7 @@ def deployment_went_back(draft: Draft) -> Ruling:
     few pods to the one that has the traffic.
     """
     workload, old, canary = draft.workload, draft.stable_set, draft.canary_set
-    if not draft.committed or workload is None or old is None or canary is None or old.wanted == 0 or old.ready == 0:
+    if workload is None or old is None or canary is None or old.wanted == 0 or old.ready == 0:
         return None
     taken_back = draft.own_is(draft.stable.revision) and old.ready >= workload.replicas
     died = canary.ready == 0 and canary.owner is Owner.DEPLOYMENT
@@ -80,7 +81,7 @@ def _scaled_amid_adoption(workload: WorkloadView, old: ReplicaSetView, canary: R
 
 def template_changed(draft: Draft) -> Ruling:
     """The wanted template is no longer the candidate's: a newer version supersedes it, or stable's own template is back."""
-    if not draft.active or draft.undoing or draft.committed or draft.workload is None or draft.wants(draft.candidate.revision):
+    if draft.workload is None or draft.wants(draft.candidate.revision):
         return None
     template, old = draft.workload.template, draft.candidate.version
     if draft.wants(draft.stable.revision) or draft.stable.revision in template.restart_of:
@@ -98,7 +99,7 @@ def template_changed(draft: Draft) -> Ruling:
 
 def scaled_to_zero(draft: Draft) -> Ruling:
     """The Deployment is to have no pods: nothing can be judged, and the steps begin anew once it is scaled up."""
-    if not draft.active or draft.undoing or draft.committed or draft.step is None or draft.workload is None or draft.replicas > 0:
+    if draft.step is None or draft.workload is None or draft.replicas > 0:
         return None
     give_back(draft, "the Deployment is scaled to 0")
     draft.set(step=None)
@@ -113,13 +114,12 @@ def give_back(draft: Draft, reason: str, *, weight: int = 0) -> None:
     draft.set(weight=weight, phase=Phase.PROGRESSING)
     if weight == 0:
         # Time without traffic is no time in which a gate was undecided.
-        unknown = {"undecided_since": None, "quiet_since": None}
-        draft.set(gates=tuple(state.model_copy(update=unknown) for state in draft.status.gates))
+        draft.set(gates=tuple(edited(state, undecided_since=None, quiet_since=None) for state in draft.status.gates))
 
 
 def breach_pauses(draft: Draft) -> Ruling:
     """A breached gate with the action Pause: the weight stays, and a person is asked, unless one has asked for full promotion."""
-    if not draft.active or draft.undoing or draft.rollout.paused is not None or draft.rollout.skip_to_end:
+    if draft.rollout.paused is not None or draft.rollout.skip_to_end:
         return None
     found = gates.breaches(draft, BreachAction.PAUSE)
     if not found:
@@ -131,7 +131,7 @@ def breach_pauses(draft: Draft) -> Ruling:
 
 def score_is_too_low(draft: Draft) -> Ruling:
     """A step would end, and the gates together did not earn enough."""
-    if not draft.active or (scoring := draft.spec.scoring) is None:
+    if (scoring := draft.spec.scoring) is None:
         return None
     score = gates.score_now(draft)
     if score is None or score.result is not Result.BREACH:
@@ -147,7 +147,7 @@ def score_is_too_low(draft: Draft) -> Ruling:
 
 def pause(draft: Draft, paused: PauseStatus) -> None:
     """Keep the weight and ask people, the roles that the gate names first."""
-    draft.set_rollout(paused=paused.model_copy(update={"message": clip(paused.message)}))
+    draft.set_rollout(paused=edited(paused, message=clip(paused.message)))
     words = f"Paused {draft.candidate.version} at {draft.status.weight}%: {paused.message}; {whom_it_asks(paused)}"
     draft.notice(EventReason.GATE_BREACHED, words, warn=True)
 

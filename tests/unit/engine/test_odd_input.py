@@ -28,7 +28,8 @@ from tidegate.api.status import (
     StepStatus,
 )
 from tidegate.engine import decide as decide_module
-from tidegate.engine.decide import decide
+from tidegate.engine.decide import Rule, decide
+from tidegate.engine.draft import Stage
 from tidegate.engine.mend import mended
 from tidegate.engine.snapshot import (
     Blocker,
@@ -240,7 +241,7 @@ def test_mending_is_done_once(status: ReleaseStatus):
 def test_turns_are_bounded(monkeypatch: pytest.MonkeyPatch):
     """Rules that would go on for ever cannot hang the operator."""
     world = idle()
-    monkeypatch.setattr(decide_module, "RULES", (lambda _: CHANGED,))
+    monkeypatch.setattr(decide_module, "RULES", (Rule(lambda _: CHANGED, frozenset(Stage)),))
 
     assert world.operate().plan.status.stable == world.status.stable
 

@@ -1,0 +1,216 @@
+"""Changes of a status that a type checker sees: no field that does not exist, no value of another type.
+
+`model_copy(update=...)` takes anything: a misspelt name would be a silent loss in the one object that must survive a crash.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, TypedDict, Unpack, overload
+
+from tidegate.api.base import Model
+from tidegate.api.names import Cause, Phase, Verdict
+from tidegate.api.originals import OriginalRule, PortStatus, TargetsStatus
+from tidegate.api.policy import RolloutPolicySpec
+from tidegate.api.status import (
+    ConditionStatus,
+    EventStatus,
+    EvidenceStatus,
+    GateStatus,
+    HoldStatus,
+    LastRollout,
+    LossStatus,
+    PauseStatus,
+    RejectedStatus,
+    ReleaseStatus,
+    RevisionStatus,
+    RolloutStatus,
+    StepStatus,
+)
+
+
+class ReleaseEdit(TypedDict, total=False):
+    """What may change in a `ReleaseStatus`."""
+
+    observed_generation: int
+    phase: Phase
+    message: str
+    weight: int
+    carried: int
+    progress: str
+    stable: RevisionStatus | None
+    candidate: RevisionStatus | None
+    step: StepStatus | None
+    gates: tuple[GateStatus, ...]
+    rollout: RolloutStatus | None
+    original_rules: tuple[OriginalRule, ...]
+    shifted_service: str | None
+    pinned_service: str | None
+    stable_targets: TargetsStatus | None
+    rejected: tuple[RejectedStatus, ...]
+    last_rollout: LastRollout | None
+    held: HoldStatus | None
+    handled_request: str | None
+    last_events: tuple[EventStatus, ...]
+    conditions: tuple[ConditionStatus, ...]
+
+
+class RolloutEdit(TypedDict, total=False):
+    """What may change in a `RolloutStatus`."""
+
+    policy: str
+    kept: str
+    spec: RolloutPolicySpec
+    started_at: datetime
+    split_at: datetime | None
+    split_harmless: tuple[str, ...]
+    warmed_at: datetime | None
+    exposed_at: datetime | None
+    route_awaited: datetime | None
+    route_overdue: bool | None
+    written_over: bool | None
+    skip_to_end: bool
+    lost: LossStatus | None
+    paused: PauseStatus | None
+    undo: Cause | None
+    undo_message: str
+    undo_since: datetime | None
+
+
+class StepEdit(TypedDict, total=False):
+    """What may change in a `StepStatus`."""
+
+    index: int
+    weight: int
+    entered: datetime
+    since: datetime | None
+    until: datetime | None
+    given: int
+    pods: int
+    missing: datetime | None
+    overdue: bool | None
+
+
+class GateEdit(TypedDict, total=False):
+    """What may change in a `GateStatus`."""
+
+    name: str
+    verdict: Verdict
+    stable: float | None
+    canary: float | None
+    limit: str
+    samples: float | None
+    message: str
+    at: datetime
+    looks: str
+    telemetry: str
+    undecided_since: datetime | None
+    clear: bool
+    blind: bool
+    warned: bool
+    newest: datetime | None
+    newest_stable: datetime | None
+    weight_requests: float | None
+    quiet_since: datetime | None
+    usual_gap: float
+    evidence: EvidenceStatus | None
+    kept: str
+
+
+class EvidenceEdit(TypedDict, total=False):
+    """What may change in a `EvidenceStatus`."""
+
+    since: datetime
+    until: datetime | None
+    canary_requests: float
+    canary_bad: float | None
+    stable_requests: float
+    stable_bad: float | None
+    ratio: float | None
+    ratio_low: float | None
+    ratio_high: float | None
+    confidence: float
+    harm: float
+    proof: float
+    needed: float
+    bursts: float
+    requests_needed: float | None
+    minutes_needed: float | None
+    towards: Verdict | None
+    history_step: float
+    history: tuple[float, ...]
+    state: str
+
+
+class LossEdit(TypedDict, total=False):
+    """What may change in a `LossStatus`."""
+
+    count: int
+    pods: int
+    unexplained: int
+    message: str
+    at: datetime
+
+
+class RevisionEdit(TypedDict, total=False):
+    """What may change in a `RevisionStatus`."""
+
+    revision: str
+    version: str
+    replicas: int
+    ready: int
+    trouble: str | None
+
+
+class PauseEdit(TypedDict, total=False):
+    """What may change in a `PauseStatus`."""
+
+    cause: Cause
+    gate: str | None
+    message: str
+    ask: tuple[str, ...]
+    since: datetime
+
+
+class TargetsEdit(TypedDict, total=False):
+    """What may change in a `TargetsStatus`."""
+
+    service: str
+    ports: tuple[PortStatus, ...]
+    next_ports: tuple[PortStatus, ...] | None
+    changed_at: datetime | None
+
+
+@overload
+def edited(model: ReleaseStatus, /, **changes: Unpack[ReleaseEdit]) -> ReleaseStatus: ...
+@overload
+def edited(model: RolloutStatus, /, **changes: Unpack[RolloutEdit]) -> RolloutStatus: ...
+@overload
+def edited(model: StepStatus, /, **changes: Unpack[StepEdit]) -> StepStatus: ...
+@overload
+def edited(model: GateStatus, /, **changes: Unpack[GateEdit]) -> GateStatus: ...
+@overload
+def edited(model: EvidenceStatus, /, **changes: Unpack[EvidenceEdit]) -> EvidenceStatus: ...
+@overload
+def edited(model: LossStatus, /, **changes: Unpack[LossEdit]) -> LossStatus: ...
+@overload
+def edited(model: RevisionStatus, /, **changes: Unpack[RevisionEdit]) -> RevisionStatus: ...
+@overload
+def edited(model: PauseStatus, /, **changes: Unpack[PauseEdit]) -> PauseStatus: ...
+@overload
+def edited(model: TargetsStatus, /, **changes: Unpack[TargetsEdit]) -> TargetsStatus: ...
+def edited(model: Model, /, **changes: Any) -> Model:
+    """Return a part of a status with some of its fields replaced; the part itself where they have these values already.
+
+    Args:
+        model: what it is now; it stays as it is.
+        changes: new values by field.
+
+    Raises:
+        TypeError: there is no such field, from where no type checker has looked.
+    """
+    if unknown := changes.keys() - type(model).model_fields.keys():
+        raise TypeError(f"{type(model).__name__} has no field {', '.join(sorted(unknown))}")
+    # Most edits of a pass change nothing, and a copy costs more than all of them.
+    same = all(getattr(model, name) is value for name, value in changes.items())
+    return model if same else model.model_copy(update=changes)
