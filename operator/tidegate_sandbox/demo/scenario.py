@@ -104,7 +104,7 @@ ACTS = (
         image={"ERROR_RATE": "0.05"},
         evidence=20.0,
     ),
-    Act("v4", "slower by half", Outcome.ROLLED_BACK, Cause.REQUEST, P99, pauses=True, image={"LATENCY_FACTOR": "1.5"}),
+    Act("v4", "twice as slow", Outcome.ROLLED_BACK, Cause.REQUEST, P99, pauses=True, image={"LATENCY_FACTOR": "2"}),
     Act("v5", "good", Outcome.PROMOTED, Cause.PROMOTED),
     Act("v6", "answers nothing but errors", Outcome.ROLLED_BACK, Cause.GATE, ERROR_RATE, image={"ERROR_RATE": "1"}),
 )
