@@ -80,7 +80,7 @@ RULES: tuple[Rule, ...] = (
 )
 """In the order in which they count. The first that applies changes the draft, then all are asked again until none applies."""
 SOON = timedelta(milliseconds=100)
-"""When a decision that has ended the old traffic is followed by one on what the spec names."""
+"""When a decision that has ended the old traffic, or has put another version in force, is followed by one on what is seen then."""
 MOST_TURNS = 32
 """More changes than a single decision can need; a bound, so that a mistake in the rules cannot hang the operator."""
 
@@ -102,8 +102,8 @@ def decide(snap: Snapshot, now: datetime) -> Plan:
         if not _changes(draft):
             break
     writes = tuple(_carried_out(draft))
-    if snap.release.traffic_later and not draft.status.original_rules:
-        # From the next decision on, what the spec names counts.
+    if (snap.release.traffic_later and not draft.status.original_rules) or targets.is_new_in_force(draft):
+        # From the next decision on, what the spec names counts, and what is seen speaks of the version that is in force now.
         draft.wake(now + SOON)
     away = shifting.away(draft, writes)
     looks = gates.next_looks(draft)

@@ -53,13 +53,19 @@ def targets_of_candidate(draft: Draft) -> TargetsStatus | None:
     return TargetsStatus(service=user.name, ports=ports) if user is not None and ports is not None else None
 
 
+def is_new_in_force(draft: Draft) -> bool:
+    """Whether stable has changed in this decision: what was seen of the Service speaks of the version before."""
+    seen, stable = draft.snap.status.stable, draft.status.stable
+    return stable is not None and (seen is None or seen.revision != stable.revision)
+
+
 def off_course(draft: Draft) -> str:
     """Return why the user's Service does not lead to stable's pods, in words; empty where it does, or is meant to lead elsewhere.
 
     Where the template is stable's, what the Service says is what its people want of stable.
     """
     service = draft.snap.user_service
-    if service is None or draft.status.stable is None or draft.committed:
+    if service is None or draft.status.stable is None or draft.committed or is_new_in_force(draft):
         return ""
     why = service.astray
     if not why and (draft.active or not draft.wants(draft.stable.revision)):

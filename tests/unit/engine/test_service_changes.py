@@ -227,3 +227,22 @@ def test_what_is_known_of_ports_follows_the_version_that_serves():
     assert [port.target for port in world.status.stable_targets.ports] == ["9090"]
     idle_again = idle()
     assert idle_again.status.stable_targets is not None
+
+
+@pytest.mark.parametrize("what", ["selector", "number", "name"])
+def test_nobody_is_called_as_the_new_version_becomes_the_one_in_force(what: str):
+    """What was seen of the Service speaks of the version that was in force until then: it is no trouble of the new one."""
+    world = before(what)
+    change(world, what)
+    stalled = []
+    assert world.crank(60, until=lambda: world.status.phase is Phase.PROMOTING), world.status.message
+
+    def look() -> bool:
+        if condition(world, "Stalled"):
+            stalled.append(world.status.message)
+        return world.status.phase is Phase.IDLE and not world.last.writes
+
+    assert world.crank(120, until=look), world.status.message
+    assert [] == stalled
+    assert [] == [notice.message for notice in world.notices if notice.reason == "Blocked"]
+    assert world.status.stable.version == "v2"
