@@ -95,7 +95,7 @@ class Copies:
         return replace(names, copies=known.labels) if known is not None and known.labels else names
 
     async def begin(self, ask: Ask, gate: Gate, names: Names) -> None:
-        """Look once before anything is counted, at what has been there for a while.
+        """Look once before anything is counted, at what has been there for a while; unanswered, it is asked again beside a look.
 
         Args:
             ask: evaluates queries.
@@ -106,9 +106,12 @@ class Copies:
         if known.begun:
             return
         found = await copies(ask, gate, names, Version.ALL)
+        known.begun = True
         if found is not None:
-            known.begun = True
             known.take(found)
+        else:
+            # No look waits for this a second time: a store that answers all but this must not keep a breach from being seen.
+            known.since = self._clock() - FIRST
 
     def told(self, ask: Ask, gate: Gate, names: Names) -> str:
         """Return that requests of a version are there more than once; empty where that is not known (yet).

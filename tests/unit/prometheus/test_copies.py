@@ -228,6 +228,24 @@ async def test_it_is_looked_for_before_anything_counts_and_on_the_side_once_seri
     assert asked == once
 
 
+async def test_no_look_waits_twice_for_a_store_that_does_not_say() -> None:
+    """Given a store to which this question is too much, the first look goes on without, and it is asked again beside the next."""
+    store, known, asked = Store(twice("cluster_replica")), Copies(lambda: 5.0), []
+
+    async def too_much(query: str) -> Result | Trouble:
+        asked.append(query)
+        return Trouble("query processing would load too many samples into memory")
+
+    await known.begin(too_much, gate(), NAMES)
+    await known.begin(too_much, gate(), NAMES)
+    once = len(asked)
+    known.told(store.ask, gate(), NAMES)
+    await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+
+    assert once == 1
+    assert known.within(gate(), NAMES).copies == ("cluster_replica",)
+
+
 def test_what_tells_copies_apart_is_left_out_of_every_query() -> None:
     """Of presets for both judges, and of people's own counters."""
     names = replace(NAMES, copies=("written_by",))
