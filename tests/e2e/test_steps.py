@@ -111,7 +111,7 @@ async def test_full_promotion_by_request_keeps_its_gates(given: Given, when: Whe
     request = await when.asked_to("promote")
 
     await then.the_phase_is("Baking")
-    await then.event("Resumed", "Full promotion of v2 was requested", request)
+    await then.event("PromotionRequested", "Full promotion of v2 was requested", request)
     then.weights_were(10, 100)
 
     await when.prometheus_shows(canary=0.2)

@@ -31,7 +31,7 @@ from faults.standing import (
 )
 from tidegate.api.names import ANNOTATION_HANDED_BACK, FIELD_MANAGER, LABEL_RELEASE
 
-ENDS = {"GateBreached", "RollingBack", "RolledBack", "Superseded", "Promoted", "Promoting"}
+ENDS = {"GateBreached", "RollingBack", "RolledBack", "Superseded", "Reverted", "Promoted", "Promoting"}
 """Reasons of Events that tell why a version has no weight any more."""
 REJECTING = {"GateBreached", "Requested", "ProgressDeadlineExceeded", "NoData", "PodsLost"}
 TOLERATED_LOSSES = 1

@@ -321,7 +321,7 @@ class _Run:
         for notice in self.plan.notices:
             warning = notice.type is EventType.WARNING
             self.timeline.append(Entry(self.now, self.status.weight, notice.reason.value, notice.message, warning))
-            if notice.reason is EventReason.GATE_BREACHED and not stopped:
+            if notice.reason in {EventReason.GATE_BREACHED, EventReason.SCORE_WARNING} and not stopped:
                 self.warnings.append(notice.message)
 
     def _note_verdicts(self, before: ReleaseStatus) -> None:

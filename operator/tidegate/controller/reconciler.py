@@ -13,7 +13,7 @@ from datetime import timedelta
 import structlog
 
 from tidegate.api.edits import edited
-from tidegate.api.names import Cause, EventReason, Reason
+from tidegate.api.names import Cause, Reason
 from tidegate.api.status import ReleaseStatus
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import ApiError
@@ -33,8 +33,9 @@ from tidegate.controller.whole import with_whole
 from tidegate.engine.conditions import refused
 from tidegate.engine.decide import decide
 from tidegate.engine.mend import moved
-from tidegate.engine.plan import Action, EventType, Notice, Plan, noted
+from tidegate.engine.plan import Action, Plan, noted, notice_of
 from tidegate.engine.snapshot import Blocker
+from tidegate.engine.transitions import Blocked
 from tidegate.runtime.clock import Clock, Moment
 from tidegate.runtime.errors import Terminal
 from tidegate.runtime.queue import Lane
@@ -332,7 +333,7 @@ class Reconciler:
         before, now = self._known(memory, release), self._clock.now()
         status = refused(before, blockers, generation=release["metadata"].get("generation", 0), now=now)
         news = status.message != before.message
-        notices = (Notice(EventReason.BLOCKED, status.message, EventType.WARNING),) if news else ()
+        notices = (notice_of(Blocked(status.message)),) if news else ()
         status = noted(status, notices, now)
         memory.decide(status)
         self._metrics.show(*key, status)

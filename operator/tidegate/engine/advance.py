@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tidegate.api.base import format_duration
-from tidegate.api.names import Cause, EventReason, Phase
+from tidegate.api.names import Cause, Phase
 from tidegate.api.policy import DeadlineAction
 from tidegate.api.status import StepStatus
 from tidegate.engine import gates
+from tidegate.engine import transitions as happened
 from tidegate.engine.barriers import Rise, barrier
 from tidegate.engine.draft import Draft, carries, leans, silence
 from tidegate.engine.scoring import Result
@@ -109,14 +110,13 @@ def deadline_passes(draft: Draft) -> Ruling:
 def undo_in_time(draft: Draft, message: str) -> None:
     """Take back a rollout that its progressDeadline has ended: no verdict on the version, which waits for a retry."""
     reject(draft, Cause.DEADLINE, message)
-    draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}", warn=True)
+    draft.note(happened.RollingBack(draft.candidate.version, Cause.DEADLINE, message))
     draft.begin_undo(Cause.DEADLINE, message)
 
 
 def tell_that_it_waits_on(draft: Draft, message: str) -> None:
     """Say in an Event that the progressDeadline has passed, and that the policy wants it to be no end."""
-    words = f"{draft.candidate.version} keeps waiting at {draft.status.weight}% (onDeadline: Wait): {message}"
-    draft.notice(EventReason.DEADLINE, words, warn=True)
+    draft.note(happened.DeadlinePassed(draft.candidate.version, draft.status.weight, message))
 
 
 def _time_does_not_count(draft: Draft, step: StepStatus) -> Ruling:
@@ -203,11 +203,8 @@ def weight_is_given(draft: Draft) -> Ruling:
     draft.set_step(given=step.weight, pods=needed(draft))
     if draft.rollout.exposed_at is None:
         draft.set_rollout(exposed_at=draft.now)
-    place = f"step {step.index + 1} of {len(draft.spec.steps)}"
-    draft.notice(
-        EventReason.WEIGHT_CHANGED,
-        f"Weight of {draft.candidate.version} from {before}% to {step.weight}% ({place}){_why(draft)}",
-    )
+    place = step.index + 1, len(draft.spec.steps)
+    draft.note(happened.WeightRaised(draft.candidate.version, before, step.weight, *place, _why(draft)))
     return CHANGED
 
 
@@ -271,8 +268,7 @@ def hold_begins(draft: Draft) -> Ruling:
     if step.weight == 100:
         hold = max(hold, draft.spec.bake)
         share = "all traffic" if draft.routed else f"as many pods as {draft.stable.version}"
-        words = f"{draft.candidate.version} has {share}; {draft.stable.version} stays warm for {format_duration(hold)}"
-        draft.notice(EventReason.BAKING, words)
+        draft.note(happened.Baking(draft.candidate.version, draft.stable.version, share, hold))
     elif draft.rollout.skip_to_end:
         hold = timedelta(0)
     draft.set_step(since=draft.now, until=draft.now + hold)
@@ -301,11 +297,11 @@ def step_ends(draft: Draft) -> Ruling:
     if (waiting := barrier(draft, Rise.STEP_END)) is not None:
         return waiting
     if (total := gates.score_now(draft)) is not None and total.result is Result.WARN:
-        draft.notice(EventReason.GATE_BREACHED, f"Step {step.index + 1} ends with a warning: {total.words}", warn=True)
+        draft.note(happened.ScoreWarns(step.index + 1, total.words))
     last = len(draft.spec.steps) - 1
     if step.index < last:
         draft.begin_step(last if draft.rollout.skip_to_end else step.index + 1)
     else:
         draft.set(phase=Phase.PROMOTING)
-        draft.notice(EventReason.PROMOTING, f"{draft.candidate.version} takes over in the Deployment{_why(draft)}")
+        draft.note(happened.Promoting(draft.candidate.version, _why(draft)))
     return CHANGED

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator
 from datetime import UTC
 
-from tidegate.api.names import Condition, EventReason
+from tidegate.api.names import Condition
+from tidegate.engine import transitions as happened
 from tidegate.engine.advance import needed
 from tidegate.engine.draft import Draft
 from tidegate.engine.endings import adoption_waits, drained, has_pods
@@ -30,6 +31,7 @@ from tidegate.engine.snapshot import Owner, ReplicaSetView
 from tidegate.engine.standing import is_native, rolls_natively, strays
 from tidegate.engine.turns import rejection, rolls_on
 from tidegate.engine.waits import Wait, Waiting
+from tidegate.engine.words import words
 
 _ROUNDING = 1e-6
 
@@ -86,11 +88,7 @@ def _load(draft: Draft) -> Iterator[Action]:
         return
     wanted = min(math.ceil(scaler.load - _ROUNDING), scaler.most)
     if scaler.load > workload.replicas * (1 + scaler.tolerance) and wanted > workload.replicas:
-        draft.notice(
-            EventReason.SCALED,
-            f"Deployment scaled from {workload.replicas} to {wanted}: the metrics of HorizontalPodAutoscaler "
-            f"{scaler.name} imply {scaler.load:.1f} pods at its target; idle pods of the other version hid that load from it",
-        )
+        draft.note(happened.Scaled(workload.replicas, wanted, scaler.name, scaler.load))
         yield ScaleWorkload(wanted)
 
 
@@ -133,21 +131,13 @@ def _hold(draft: Draft) -> Iterator[Action]:
     images_wanted = draft.promoting and workload.template.overlaid and draft.wants(draft.candidate.revision)
     if not workload.paused and (not own_is_stable or images_wanted or _to_be_taken_over(draft) or draft.snap.keep_held):
         if not own_is_stable:
-            draft.notice(
-                EventReason.HELD, f"The Deployment was resumed before its template was released, and is paused again; {_way(draft)}"
-            )
+            draft.note(happened.HeldAgain(_verb(draft)))
         yield Hold(paused=True)
     if images_wanted:
         yield SetImages()
     if workload.paused and own_is_stable and not draft.active and not draft.snap.keep_held:
         if _was_at_rest(draft):
-            draft.notice(
-                EventReason.HELD,
-                "The Deployment was paused while no rollout is on (kubectl rollout pause?), and is resumed; pausing it does not "
-                "collect changes, since each changed template starts a rollout. To make several changes at once, apply them "
-                "together; to stop a rollout where it is, annotate the Release with tidegate.dev/request=pause/<id>",
-                warn=True,
-            )
+            draft.note(happened.PauseUndone())
         yield from _set_free(draft, draft.stable_set)
 
 
@@ -156,10 +146,9 @@ def _was_at_rest(draft: Draft) -> bool:
     return any(c.type == Condition.READY and c.status == "True" for c in draft.status.conditions)
 
 
-def _way(draft: Draft) -> str:
-    """Return how a person gets what resuming the Deployment was meant to bring."""
-    verb = "retry" if not draft.active and rejection(draft) is not None else "promote"
-    return f"to go on, annotate the Release with tidegate.dev/request={verb}/<id>"
+def _verb(draft: Draft) -> str:
+    """Return the request by which a person gets what resuming the Deployment was meant to bring."""
+    return "retry" if not draft.active and rejection(draft) is not None else "promote"
 
 
 def _hold_while_adopted(draft: Draft) -> Iterator[Action]:
@@ -332,23 +321,21 @@ def _hand_deployment_back(draft: Draft) -> Iterator[Action]:
     workload, stable = draft.workload, draft.status.stable
     assert workload is not None
     stays = workload.paused and stable is not None and not draft.own_is(stable.revision)
-    words = _left_paused(draft) if stays else ""
+    left = _left_paused(draft) if stays else None
     if workload.labelled:
         # The Event is on a Release that is gone soon: whoever wonders why nothing rolls out looks at the Deployment.
-        yield LabelWorkload(present=False, note=f"{words} (Release {draft.snap.release.name}, {_minute(draft)})" if stays else "")
+        of = f" (Release {draft.snap.release.name}, {_minute(draft)})"
+        yield LabelWorkload(present=False, note=words(left) + of if left is not None else "")
     if workload.paused and not stays:
         yield from _set_free(draft, draft.stable_set)
-    elif stays and workload.labelled:
-        draft.notice(EventReason.HANDED_BACK, words, warn=True)
+    elif left is not None and workload.labelled:
+        draft.note(left)
 
 
-def _left_paused(draft: Draft) -> str:
-    """Say that the Deployment stays paused, why, and what to do."""
-    rejected, serving = rejection(draft), draft.stable.version
-    cure = "resume it to roll its template out"
-    if rejected is not None:
-        cure = f"set the template of {serving} back before you resume it: its own was rolled back ({rejected.message})"
-    return f"The Deployment stays paused, since its template is not that of {serving}, which serves; {cure}"
+def _left_paused(draft: Draft) -> happened.HandedBack:
+    """Return that the Deployment stays paused, and why."""
+    rejected = rejection(draft)
+    return happened.HandedBack(draft.stable.version, rejected.message if rejected is not None else "")
 
 
 def _minute(draft: Draft) -> str:

@@ -10,11 +10,12 @@ from typing import Unpack
 
 from tidegate.api.base import clip
 from tidegate.api.edits import ReleaseEdit, RolloutEdit, StepEdit, edited
-from tidegate.api.names import Cause, EventReason, Phase
+from tidegate.api.names import Cause, Phase
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.status import ReleaseStatus, RevisionStatus, RolloutStatus, StepStatus
-from tidegate.engine.plan import EventType, Notice, Unjudged
+from tidegate.engine.plan import Notice, Unjudged, notice_of
 from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage, RouteView, Snapshot, Warm, WorkloadView
+from tidegate.engine.transitions import Transition
 from tidegate.engine.waits import Inquiry, Wait, Waiting
 
 HANDBACK_PATIENCE = timedelta(seconds=60)
@@ -68,9 +69,9 @@ class Draft:
         assert step is not None
         self.set(step=edited(step, **changes))
 
-    def notice(self, reason: EventReason, message: str, *, warn: bool = False) -> None:
-        """Add an Event."""
-        self.notices.append(Notice(reason, clip(message), EventType.WARNING if warn else EventType.NORMAL))
+    def note(self, transition: Transition) -> None:
+        """Note what happens with this decision: people read of it in an Event."""
+        self.notices.append(notice_of(transition))
 
     def begin_turn(self) -> None:
         """Ask all rules again: what is waited for, and until when, is said anew."""

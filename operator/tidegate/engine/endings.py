@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from tidegate.api.edits import edited
-from tidegate.api.names import Cause, EventReason, Phase, Verdict
+from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.status import GateStatus, LastRollout, Outcome, RevisionStatus
+from tidegate.engine import transitions as happened
 from tidegate.engine.draft import Draft, silence
 from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage, Warm
 from tidegate.engine.targets import off_course, targets_of_candidate
@@ -165,18 +166,16 @@ def _at_the_end(state: GateStatus) -> GateStatus:
 
 
 _OUTCOMES = {
-    Cause.PROMOTED: (Outcome.PROMOTED, EventReason.PROMOTED),
-    Cause.SUPERSEDED: (Outcome.SUPERSEDED, EventReason.SUPERSEDED),
-    Cause.REVERTED: (Outcome.REVERTED, EventReason.ROLLED_BACK),
+    Cause.PROMOTED: Outcome.PROMOTED,
+    Cause.SUPERSEDED: Outcome.SUPERSEDED,
+    Cause.REVERTED: Outcome.REVERTED,
 }
 
 
 def record_end(draft: Draft, cause: Cause, message: str) -> None:
     """Write into the status how the rollout that is on ended, and that none is on any more."""
     rollout, candidate = draft.rollout, draft.candidate
-    outcome, reason = _OUTCOMES.get(cause, (Outcome.ROLLED_BACK, EventReason.ROLLED_BACK))
-    promoted = outcome is Outcome.PROMOTED
-    text = f"{candidate.version} is promoted" if promoted else f"{candidate.version} is gone, {draft.stable.version} serves"
+    outcome = _OUTCOMES.get(cause, Outcome.ROLLED_BACK)
     assert draft.status.candidate is not None
     last = LastRollout(
         version=draft.status.candidate.version,
@@ -188,5 +187,5 @@ def record_end(draft: Draft, cause: Cause, message: str) -> None:
         finished_at=draft.now,
         gates=tuple(_at_the_end(state) for state in draft.status.gates),
     )
-    draft.notice(reason, f"{text}: {message}", warn=outcome is Outcome.ROLLED_BACK)
+    draft.note(happened.Ended(candidate.version, draft.stable.version, outcome, cause, message))
     draft.set(last_rollout=last, rollout=None, candidate=None, step=None, weight=0, gates=(), phase=Phase.IDLE)

@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from tidegate.api.gate import BreachAction, Gate, NoDataVerdict
-from tidegate.api.names import EventReason, Verdict
+from tidegate.api.names import Verdict
 from tidegate.api.status import GateStatus
+from tidegate.engine import transitions as happened
 from tidegate.engine.counted import AWAY, begun_anew, first_weight, lacking, weight_since
 from tidegate.engine.draft import Draft
 from tidegate.engine.judging import Breach, Taken, alpha_of, breach_of, take
@@ -144,10 +145,10 @@ def _tell(draft: Draft, gate: Gate, before: GateStatus | None, found: Taken, *, 
         draft.unjudged.append(found.unjudged)
         changed = before is None or before.message != after.message
     if (starved and changed) or found.anew or (not trouble and _blind_from_the_first(draft, gate, before, after)):
-        draft.notice(EventReason.GATE_UNDECIDED, f"Gate {gate.name} is undecided: {after.message}", warn=True)
+        draft.note(happened.GateUndecided(gate.name, after.message))
     inaction = _inaction(draft, gate)
     if inaction and breach_of(gate, after, draft.now) and not breach_of(gate, before, draft.now):
-        draft.notice(EventReason.GATE_BREACHED, f"Gate {gate.name} is breached ({inaction}): {after.message}", warn=True)
+        draft.note(happened.BreachTold(gate.name, inaction, after.message))
 
 
 def _blind_from_the_first(draft: Draft, gate: Gate, before: GateStatus | None, after: GateStatus) -> bool:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from tidegate.api.base import clip
 from tidegate.api.edits import edited
-from tidegate.api.names import EventReason
+from tidegate.engine import transitions as happened
 from tidegate.engine.draft import Draft
 
 STARTING = timedelta(seconds=60)
@@ -32,7 +32,7 @@ def note_lacking(draft: Draft) -> str:
     count = f"{before.ready} of {before.replicas} pods of {draft.stable.version} are ready"
     lacking = f"{count}, the others do not start: {words}{_cure(words)}"
     if not before.trouble:
-        draft.notice(EventReason.STABLE_LACKS_PODS, lacking, warn=True)
+        draft.note(happened.StableLacksPods(lacking))
     return f"; {lacking}"
 
 

@@ -6,8 +6,9 @@ import math
 from datetime import datetime, timedelta
 
 from tidegate.api.edits import edited
-from tidegate.api.names import Cause, EventReason
+from tidegate.api.names import Cause
 from tidegate.api.status import LossStatus
+from tidegate.engine import transitions as happened
 from tidegate.engine.advance import needed
 from tidegate.engine.draft import Draft
 from tidegate.engine.sizing import carried
@@ -181,15 +182,13 @@ def loss_is_explained(draft: Draft) -> Ruling:
 def _roll_back(draft: Draft, count: int, words: str) -> None:
     message = f"it lost its pods {_times(count)} under traffic: {words}"
     reject(draft, Cause.PODS_LOST, message)
-    draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}", warn=True)
+    draft.note(happened.RollingBack(draft.candidate.version, Cause.PODS_LOST, message))
     draft.begin_undo(Cause.PODS_LOST, message)
 
 
 def _begin_anew(draft: Draft, words: str) -> None:
     left = draft.spec.tolerated_losses - (draft.rollout.lost.count if draft.rollout.lost else 0)
-    again = "once more" if left == 0 else f"{left + 1} more times"
-    message = f"{draft.candidate.version} starts again at step 1 because it lost its pods: {words}; if it loses them {again}, "
-    draft.notice(EventReason.PODS_LOST, f"{message}it is rolled back", warn=True)
+    draft.note(happened.StepsRestarted(draft.candidate.version, words, left))
     if draft.status.weight > 0:
         give_back(draft, f"as many pods as carried it were lost ({words})")
     draft.begin_step(0)

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, StrEnum
 
+from tidegate.api.base import clip
 from tidegate.api.edits import edited
 from tidegate.api.names import EventReason
 from tidegate.api.originals import OriginalRule
 from tidegate.api.status import EventStatus, ReleaseStatus
 from tidegate.engine.snapshot import RouteStage, Warm
+from tidegate.engine.transitions import Transition
 from tidegate.engine.waits import Inquiry, Waiting
+from tidegate.engine.words import words
 
 
 class Role(StrEnum):
@@ -181,11 +184,25 @@ class EventType(Enum):
 
 @dataclass(frozen=True)
 class Notice:
-    """An Event to be written on the Release."""
+    """An Event to be written on the Release.
+
+    Attributes:
+        reason: in one word.
+        message: for people.
+        type: whether somebody should look.
+        transition: what has happened, for who need not read it.
+    """
 
     reason: EventReason
     message: str
     type: EventType = EventType.NORMAL
+    transition: Transition | None = None
+
+
+def notice_of(transition: Transition) -> Notice:
+    """Return the Event by which people read of a transition."""
+    type_ = EventType.WARNING if transition.warns else EventType.NORMAL
+    return Notice(transition.event_reason, clip(words(transition)), type_, transition)
 
 
 NOTED = 3

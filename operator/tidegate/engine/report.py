@@ -12,8 +12,9 @@ from datetime import timedelta
 
 from tidegate.api.base import clip, format_duration
 from tidegate.api.edits import edited
-from tidegate.api.names import Cause, Condition, EventReason, Phase, Reason
+from tidegate.api.names import Cause, Condition, Phase, Reason
 from tidegate.api.status import RevisionStatus
+from tidegate.engine import transitions as happened
 from tidegate.engine.advance import cut
 from tidegate.engine.conditions import Told, conditions
 from tidegate.engine.draft import Draft, apart
@@ -69,7 +70,7 @@ def report(draft: Draft, *, busy: bool) -> None:
     draft.set(message=clip(_sentence(draft, blockers) + lacking))
     state = _state(draft, blockers, busy=busy)
     if state.stalled and blockers and not _said(draft, state):
-        draft.notice(EventReason.BLOCKED, draft.status.message, warn=True)
+        draft.note(happened.Blocked(draft.status.message))
     told = _told(draft, state)
     draft.set(conditions=conditions(draft.status, told, generation=draft.snap.release.generation, now=draft.now))
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from tidegate.api.base import clip
 from tidegate.api.edits import edited
 from tidegate.api.gate import BreachAction
-from tidegate.api.names import Cause, EventReason
+from tidegate.api.names import Cause
 from tidegate.api.status import GateStatus, HoldStatus, PauseStatus
+from tidegate.engine import transitions as happened
 from tidegate.engine.counted import begun_anew
 from tidegate.engine.draft import Draft
 from tidegate.engine.snapshot import Verb
@@ -32,7 +33,7 @@ def request_is_carried_out(draft: Draft) -> Ruling:
         else "it must be <verb>/<id>, with promote, rollback, rollback-and-hold, pause, resume or retry as the verb"
     )
     if refusal:
-        draft.notice(EventReason.REQUEST_REFUSED, f"Request {text} was not carried out: {refusal}", warn=True)
+        draft.note(happened.RequestRefused(text, refusal))
     return CHANGED
 
 
@@ -53,7 +54,7 @@ def _promote(draft: Draft, request: str) -> str:
     _go_on(draft)
     if draft.step is not None and draft.step.until is not None:
         draft.set_step(until=min(draft.now, draft.step.until))
-    draft.notice(EventReason.RESUMED, f"Full promotion of {draft.candidate.version} was requested ({request})")
+    draft.note(happened.PromotionRequested(draft.candidate.version, request))
     return ""
 
 
@@ -64,7 +65,7 @@ def _rollback(draft: Draft, request: str) -> str:
     if draft.rollout.paused is not None and draft.rollout.paused.gate:
         message += f" after {draft.rollout.paused.message}"
     reject(draft, Cause.REQUEST, message)
-    draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}", warn=True)
+    draft.note(happened.RollingBack(draft.candidate.version, Cause.REQUEST, message))
     draft.begin_undo(Cause.REQUEST, message)
     return ""
 
@@ -75,7 +76,7 @@ def _rollback_and_hold(draft: Draft, request: str) -> str:
         return refusal
     message = f"a hold was requested ({request})"
     draft.set(held=HoldStatus(message=clip(message), since=draft.now))
-    draft.notice(EventReason.PAUSED, f"No next version is rolled out until a request to resume: {message}")
+    draft.note(happened.NextHeld(message))
     return ""
 
 
@@ -86,14 +87,14 @@ def _pause(draft: Draft, request: str) -> str:
         return "the rollout is paused already"
     message = f"pause was requested ({request})"
     draft.set_rollout(paused=PauseStatus(cause=Cause.REQUEST, message=clip(message), since=draft.now))
-    draft.notice(EventReason.PAUSED, f"Paused {draft.candidate.version} at {draft.status.weight}%: {message}")
+    draft.note(happened.Paused(draft.candidate.version, draft.status.weight, request))
     return ""
 
 
 def _resume(draft: Draft, request: str) -> str:
     if draft.status.held is not None:
         draft.set(held=None)
-        draft.notice(EventReason.RESUMED, f"The next version is rolled out again ({request})")
+        draft.note(happened.NextReleased(request))
         return ""
     if refusal := _no_rollout(draft):
         return refusal
@@ -101,7 +102,7 @@ def _resume(draft: Draft, request: str) -> str:
         return "the rollout is not paused"
     _go_on(draft)
     draft.set(gates=_answered(draft))
-    draft.notice(EventReason.RESUMED, f"Resumed {draft.candidate.version} at {draft.status.weight}% ({request})")
+    draft.note(happened.Resumed(draft.candidate.version, draft.status.weight, request))
     return ""
 
 
@@ -138,7 +139,7 @@ def _retry(draft: Draft, request: str) -> str:
     # The same template may have been rejected under more than one name.
     while (entry := rejection(draft)) is not None:
         draft.set(rejected=tuple(one for one in draft.status.rejected if one is not entry))
-    draft.notice(EventReason.RESUMED, f"{rejected.version} is tried again ({request})")
+    draft.note(happened.Retried(rejected.version, request))
     return ""
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from tidegate.api.names import Cause, EventReason, Reason
+from tidegate.api.names import Cause, Reason
 from tidegate.engine import gates, losses
+from tidegate.engine import transitions as happened
 from tidegate.engine.advance import is_next
 from tidegate.engine.draft import Draft, leans
 from tidegate.engine.endings import has_pods
@@ -152,12 +153,7 @@ def _split_would_harm(service: ServiceView | None) -> bool:
 
 
 def _notice_correction(draft: Draft, route: RouteView) -> None:
-    draft.notice(
-        EventReason.ROUTE_CORRECTED,
-        f"HTTPRoute {route.name}: spec.rules[].backendRefs was overwritten during the rollout and has been restored; "
-        "configure your GitOps tool to ignore that field",
-        warn=True,
-    )
+    draft.note(happened.RouteCorrected(route.name))
 
 
 def _towards_user(draft: Draft, route: RouteView) -> Iterator[Move | Waiting | Inquiry]:

@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 
 from tidegate.api.gate import Gate, Judge
 from tidegate.api.metric import Measure
-from tidegate.api.names import Cause, EventReason
+from tidegate.api.names import Cause
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.status import ReleaseStatus
+from tidegate.engine import transitions as happened
 from tidegate.engine.draft import Draft
 from tidegate.engine.plan import Look
 from tidegate.engine.turns import reject
@@ -138,5 +139,5 @@ def _take_back(draft: Draft, finding: str) -> None:
         f"{service}-canary too, then request retry. If {old} still fails, the cause is another one"
     )
     reject(draft, Cause.SPLIT, message)
-    draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}", warn=True)
+    draft.note(happened.RollingBack(draft.candidate.version, Cause.SPLIT, message))
     draft.begin_undo(Cause.SPLIT, message)

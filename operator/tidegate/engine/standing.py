@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tidegate.api.edits import edited
-from tidegate.api.names import Cause, Condition, EventReason, Phase, Reason
+from tidegate.api.names import Cause, Condition, Phase, Reason
 from tidegate.api.status import RevisionStatus, RolloutStatus
+from tidegate.engine import transitions as happened
 from tidegate.engine.draft import Draft
 from tidegate.engine.endings import has_pods, record_end, routes_return
 from tidegate.engine.snapshot import Blocker, Owner, ReplicaSetView, ServiceView, WorkloadView
@@ -30,7 +31,7 @@ def stable_is_taken_on(draft: Draft) -> Ruling:
         return waiting
     draft.set(stable=_revision(serving), stable_targets=None)
     name = draft.snap.release.spec.target_ref.name
-    draft.notice(EventReason.ADOPTED, f"Deployment {name} is managed from now on; {serving.version} serves")
+    draft.note(happened.Adopted(name, serving.version))
     return CHANGED
 
 
@@ -91,7 +92,7 @@ def native_change_is_done(draft: Draft) -> Ruling:
     done = workload.settled and not workload.paused and not workload.template.overlaid
     if not done or fresh is None or fresh.owner is not Owner.DEPLOYMENT:
         return Waiting(Wait.NATIVE_RESTART, "for the Deployment to restart its pods by itself")
-    draft.notice(EventReason.RESTARTED, f"The Deployment has restarted the pods of {fresh.version}, by itself")
+    draft.note(happened.Restarted(fresh.version))
     draft.set(stable=_revision(fresh))
     return CHANGED
 
@@ -107,8 +108,7 @@ def facts_are_accepted(draft: Draft) -> Ruling:
     biggest = max(others, key=lambda rs: (rs.ready, rs.number), default=None)
     if biggest is None or any(biggest.ready <= rs.ready or biggest.wanted <= rs.wanted for rs in rightful) or biggest.ready == 0:
         return None
-    message = f"{biggest.version} was rolled out without Tidegate and serves on {biggest.ready} pods; it is now the stable version"
-    draft.notice(EventReason.HELD, message, warn=True)
+    draft.note(happened.Bypassed(biggest.version, biggest.ready))
     if draft.active and draft.candidate.revision == biggest.revision:
         record_end(draft, Cause.PROMOTED, "it was rolled out without Tidegate")
     elif draft.active and not draft.undoing:
@@ -239,10 +239,9 @@ def rollout_starts(draft: Draft) -> Ruling:
         weight=0,
         gates=(),
     )
-    words = f"Rollout of {draft.candidate.version} over {draft.stable.version} starts under {policy.label}"
-    if draft.snap.user_service is not None and draft.snap.user_service.unread:
-        words += f"; not everything that names its Service could be checked: {', '.join(draft.snap.user_service.unread)}"
-    draft.notice(EventReason.ROLLOUT_STARTED, words + leads_past(draft, cure=True))
+    unread = tuple(draft.snap.user_service.unread) if draft.snap.user_service is not None else ()
+    versions = draft.candidate.version, draft.stable.version
+    draft.note(happened.RolloutStarted(*versions, policy.label, unread, leads_past(draft, cure=True)))
     return CHANGED
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from tidegate.api.base import clip
 from tidegate.api.edits import edited
 from tidegate.api.gate import BreachAction
-from tidegate.api.names import Cause, EventReason, Phase
+from tidegate.api.names import Cause, Phase
 from tidegate.api.status import PauseStatus, RejectedStatus
 from tidegate.engine import gates
+from tidegate.engine import transitions as happened
 from tidegate.engine.draft import Draft
 from tidegate.engine.scoring import Result
 from tidegate.engine.snapshot import Owner, ReplicaSetView, WorkloadView
@@ -26,7 +27,8 @@ def breach_rolls_back(draft: Draft) -> Ruling:
         return None
     message = "; ".join(breach.message for breach in found)
     reject(draft, found[0].cause, message)
-    draft.notice(EventReason.GATE_BREACHED, f"Rolling back {draft.candidate.version}: {message}", warn=True)
+    gates_ = tuple(breach.gate.name for breach in found)
+    draft.note(happened.BreachRollsBack(draft.candidate.version, gates_, message))
     draft.begin_undo(found[0].cause, message)
     return CHANGED
 
@@ -36,7 +38,7 @@ def deletion_undoes(draft: Draft) -> Ruling:
     if not draft.deleting:
         return None
     message = "the Release is being deleted"
-    draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}")
+    draft.note(happened.RollingBack(draft.candidate.version, Cause.DELETED, message, wanted=True))
     draft.begin_undo(Cause.DELETED, message)
     return CHANGED
 
@@ -62,7 +64,7 @@ def deployment_went_back(draft: Draft) -> Ruling:
     elif scaled:
         left = f"{canary.wanted} of {workload.replicas} pods"
         message = f"the Deployment was scaled during the promotion, which left the new version {left}"
-    draft.notice(EventReason.ROLLING_BACK, f"Rolling back {draft.candidate.version}: {message}", warn=True)
+    draft.note(happened.RollingBack(draft.candidate.version, Cause.REVERTED, message))
     draft.begin_undo(Cause.REVERTED, message)
     return CHANGED
 
@@ -86,13 +88,13 @@ def template_changed(draft: Draft) -> Ruling:
     template, old = draft.workload.template, draft.candidate.version
     if draft.wants(draft.stable.revision) or draft.stable.revision in template.restart_of:
         message = f"the template of {draft.stable.version} is back"
-        draft.notice(EventReason.ROLLING_BACK, f"Rolling back {old}: {message}")
+        draft.note(happened.RollingBack(old, Cause.REVERTED, message, wanted=True))
         draft.begin_undo(Cause.REVERTED, message)
         return CHANGED
     message = f"{template.version} replaces it"
     if rejection(draft) is not None:
         message = f"{template.version} is wanted instead, and was rejected before"
-    draft.notice(EventReason.SUPERSEDED, f"Rolling back {old}: {message}")
+    draft.note(happened.RollingBack(old, Cause.SUPERSEDED, message, wanted=True))
     draft.begin_undo(Cause.SUPERSEDED, message)
     return CHANGED
 
@@ -109,8 +111,7 @@ def scaled_to_zero(draft: Draft) -> Ruling:
 def give_back(draft: Draft, reason: str, *, weight: int = 0) -> None:
     """Take weight from the new version without a verdict on it: all of it, or down to what it can carry."""
     if draft.status.weight > weight:
-        words = f"Weight of {draft.candidate.version} from {draft.status.weight}% to {weight}%: {reason}"
-        draft.notice(EventReason.WEIGHT_CHANGED, words, warn=True)
+        draft.note(happened.WeightLowered(draft.candidate.version, draft.status.weight, weight, reason))
     draft.set(weight=weight, phase=Phase.PROGRESSING)
     if weight == 0:
         # Time without traffic is no time in which a gate was undecided.
@@ -140,7 +141,7 @@ def score_is_too_low(draft: Draft) -> Ruling:
         pause(draft, PauseStatus(cause=Cause.GATE, message=score.words, since=draft.now))
         return CHANGED
     reject(draft, Cause.GATE, score.words)
-    draft.notice(EventReason.GATE_BREACHED, f"Rolling back {draft.candidate.version}: {score.words}", warn=True)
+    draft.note(happened.BreachRollsBack(draft.candidate.version, (), score.words))
     draft.begin_undo(Cause.GATE, score.words)
     return CHANGED
 
@@ -148,8 +149,8 @@ def score_is_too_low(draft: Draft) -> Ruling:
 def pause(draft: Draft, paused: PauseStatus) -> None:
     """Keep the weight and ask people, the roles that the gate names first."""
     draft.set_rollout(paused=edited(paused, message=clip(paused.message)))
-    words = f"Paused {draft.candidate.version} at {draft.status.weight}%: {paused.message}; {whom_it_asks(paused)}"
-    draft.notice(EventReason.GATE_BREACHED, words, warn=True)
+    place = draft.candidate.version, draft.status.weight
+    draft.note(happened.BreachPauses(*place, paused.gate or "", paused.message, whom_it_asks(paused)))
 
 
 def whom_it_asks(paused: PauseStatus) -> str:

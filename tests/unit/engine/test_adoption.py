@@ -49,7 +49,7 @@ def test_a_pause_by_a_person_is_answered():
 
     world.crank(5)
 
-    (message,) = events(world, "Held")
+    (message,) = events(world, "PauseUndone")
     assert "kubectl rollout pause" in message
     assert "tidegate.dev/request=pause/<id>" in message
     assert not world.cluster.deployment.paused
@@ -319,5 +319,5 @@ def test_what_was_rolled_out_past_the_hold_is_accepted():
     finish(world)
 
     assert world.status.stable.version == "v2"
-    assert events(world, "Held")[-1] == "v2 was rolled out without Tidegate and serves on 4 pods; it is now the stable version"
+    assert events(world, "Bypassed")[-1] == "v2 was rolled out without Tidegate and serves on 4 pods; it is now the stable version"
     assert world.cluster.owned(Owner.RELEASE) == []

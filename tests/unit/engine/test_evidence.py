@@ -214,7 +214,7 @@ def test_score_lets_a_step_end_though_a_gate_fails():
 
     reach(world, 100)
 
-    assert any("score 75% (pass at 90%, warn at 75%)" in message for message in events(world, "GateBreached"))
+    assert any("score 75% (pass at 90%, warn at 75%)" in message for message in events(world, "ScoreWarning"))
 
 
 def test_score_too_low_rolls_back_when_the_step_would_end():

@@ -31,7 +31,7 @@ def test_rollback_and_retry():
     reach(world, 5)
 
     assert world.status.rejected == ()
-    assert events(world, "Resumed") == ["v2 is tried again (retry/1)"]
+    assert events(world, "Retried") == ["v2 is tried again (retry/1)"]
 
 
 def test_rollback_and_hold_keeps_what_comes_next():

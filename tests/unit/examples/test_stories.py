@@ -95,7 +95,7 @@ def test_score_of_a_slower_version_ends_the_step_with_a_warning():
 
     assert shop.crank(3600, until=lambda: shop.carried == 50, every=10), shop.status.message
 
-    (warning,) = events(shop, "GateBreached")
+    (warning,) = events(shop, "ScoreWarning")
     assert warning.startswith("Step 1 ends with a warning: score 85% (pass at 90%, warn at 75%); error-rate 4 of 4, ")
     assert "p95-latency 1.5 of 3 (warning: " in warning
 

@@ -1,0 +1,209 @@
+"""The sentences of Events: each transition in words, verdict first, numbers behind, and the cure where there is one."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+
+from tidegate.api.base import format_duration
+from tidegate.api.status import Outcome
+from tidegate.engine import transitions as happened
+
+
+@singledispatch
+def words(transition: happened.Transition) -> str:
+    """Return what people read of a transition.
+
+    Raises:
+        NotImplementedError: nobody has found words for it.
+    """
+    raise NotImplementedError(type(transition).__name__)
+
+
+# Before a rollout, and without one.
+
+
+@words.register
+def _(it: happened.Adopted) -> str:
+    return f"Deployment {it.deployment} is managed from now on; {it.version} serves"
+
+
+@words.register
+def _(it: happened.Restarted) -> str:
+    return f"The Deployment has restarted the pods of {it.version}, by itself"
+
+
+@words.register
+def _(it: happened.Bypassed) -> str:
+    return f"{it.version} was rolled out without Tidegate and serves on {it.pods} pods; it is now the stable version"
+
+
+@words.register
+def _(it: happened.HeldAgain) -> str:
+    return (
+        "The Deployment was resumed before its template was released, and is paused again; to go on, annotate the Release with "
+        f"tidegate.dev/request={it.verb}/<id>"
+    )
+
+
+@words.register
+def _(_: happened.PauseUndone) -> str:
+    return (
+        "The Deployment was paused while no rollout is on (kubectl rollout pause?), and is resumed; pausing it does not "
+        "collect changes, since each changed template starts a rollout. To make several changes at once, apply them "
+        "together; to stop a rollout where it is, annotate the Release with tidegate.dev/request=pause/<id>"
+    )
+
+
+@words.register
+def _(it: happened.HandedBack) -> str:
+    cure = "resume it to roll its template out"
+    if it.rejected:
+        cure = f"set the template of {it.serving} back before you resume it: its own was rolled back ({it.rejected})"
+    return f"The Deployment stays paused, since its template is not that of {it.serving}, which serves; {cure}"
+
+
+@words.register
+def _(it: happened.Blocked) -> str:
+    return it.message
+
+
+@words.register
+def _(it: happened.StableLacksPods) -> str:
+    return it.message
+
+
+@words.register
+def _(it: happened.Scaled) -> str:
+    return (
+        f"Deployment scaled from {it.before} to {it.after}: the metrics of HorizontalPodAutoscaler {it.autoscaler} imply "
+        f"{it.load:.1f} pods at its target; idle pods of the other version hid that load from it"
+    )
+
+
+# The way up.
+
+
+@words.register
+def _(it: happened.RolloutStarted) -> str:
+    unread = f"; not everything that names its Service could be checked: {', '.join(it.unread)}" if it.unread else ""
+    return f"Rollout of {it.version} over {it.over} starts under {it.policy}{unread}{it.past}"
+
+
+@words.register
+def _(it: happened.WeightRaised) -> str:
+    return f"Weight of {it.version} from {it.before}% to {it.after}% (step {it.step} of {it.steps}){it.why}"
+
+
+@words.register
+def _(it: happened.WeightLowered) -> str:
+    return f"Weight of {it.version} from {it.before}% to {it.after}%: {it.why}"
+
+
+@words.register
+def _(it: happened.Baking) -> str:
+    return f"{it.version} has {it.share}; {it.stable} stays warm for {format_duration(it.time)}"
+
+
+@words.register
+def _(it: happened.Promoting) -> str:
+    return f"{it.version} takes over in the Deployment{it.why}"
+
+
+@words.register
+def _(it: happened.RouteCorrected) -> str:
+    return (
+        f"HTTPRoute {it.route}: spec.rules[].backendRefs was overwritten during the rollout and has been restored; "
+        "configure your GitOps tool to ignore that field"
+    )
+
+
+@words.register
+def _(it: happened.StepsRestarted) -> str:
+    again = "once more" if it.left == 0 else f"{it.left + 1} more times"
+    return f"{it.version} starts again at step 1 because it lost its pods: {it.why}; if it loses them {again}, it is rolled back"
+
+
+@words.register
+def _(it: happened.DeadlinePassed) -> str:
+    return f"{it.version} keeps waiting at {it.weight}% (onDeadline: Wait): {it.message}"
+
+
+# Gates.
+
+
+@words.register
+def _(it: happened.GateUndecided) -> str:
+    return f"Gate {it.gate} is undecided: {it.message}"
+
+
+@words.register
+def _(it: happened.BreachTold) -> str:
+    return f"Gate {it.gate} is breached ({it.inaction}): {it.message}"
+
+
+@words.register
+def _(it: happened.BreachPauses) -> str:
+    return f"Paused {it.version} at {it.weight}%: {it.message}; {it.asks}"
+
+
+@words.register
+def _(it: happened.BreachRollsBack) -> str:
+    return f"Rolling back {it.version}: {it.message}"
+
+
+@words.register
+def _(it: happened.ScoreWarns) -> str:
+    return f"Step {it.step} ends with a warning: {it.message}"
+
+
+# What people ask for.
+
+
+@words.register
+def _(it: happened.RequestRefused) -> str:
+    return f"Request {it.request} was not carried out: {it.why}"
+
+
+@words.register
+def _(it: happened.Paused) -> str:
+    return f"Paused {it.version} at {it.weight}%: pause was requested ({it.request})"
+
+
+@words.register
+def _(it: happened.Resumed) -> str:
+    return f"Resumed {it.version} at {it.weight}% ({it.request})"
+
+
+@words.register
+def _(it: happened.PromotionRequested) -> str:
+    return f"Full promotion of {it.version} was requested ({it.request})"
+
+
+@words.register
+def _(it: happened.NextHeld) -> str:
+    return f"No next version is rolled out until a request to resume: {it.message}"
+
+
+@words.register
+def _(it: happened.NextReleased) -> str:
+    return f"The next version is rolled out again ({it.request})"
+
+
+@words.register
+def _(it: happened.Retried) -> str:
+    return f"{it.version} is tried again ({it.request})"
+
+
+# The way back, and the end.
+
+
+@words.register
+def _(it: happened.RollingBack) -> str:
+    return f"Rolling back {it.version}: {it.message}"
+
+
+@words.register
+def _(it: happened.Ended) -> str:
+    if it.outcome is Outcome.PROMOTED:
+        return f"{it.version} is promoted: {it.message}"
+    return f"{it.version} is gone, {it.stable} serves: {it.message}"
