@@ -22,9 +22,9 @@ from bench import stand_in
 from bench.measure import Figure, publish
 
 from tidegate.api.gate import Gate
-from tidegate.controller.looks import Looks
-from tidegate.controller.references import ReleaseKey
-from tidegate.controller.watch import Watch
+from tidegate.controller.looks.looks import Looks
+from tidegate.controller.looks.subject import Watch
+from tidegate.controller.observe.references import ReleaseKey
 from tidegate.engine.plan import Look
 from tidegate.prometheus.connections import Connection, ConnectionConfig
 from tidegate.prometheus.promql import Names

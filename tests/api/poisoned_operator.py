@@ -10,8 +10,8 @@ import signal
 from typing import Any
 
 from tidegate.cli.main import app
-from tidegate.controller.reconciler import Reconciler
-from tidegate.controller.references import ReleaseKey
+from tidegate.controller.observe.references import ReleaseKey
+from tidegate.controller.reconcile.reconciler import Reconciler
 from tidegate.judge.reading import Reading
 from tidegate.prometheus.reader import Reader
 

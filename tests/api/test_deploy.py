@@ -13,7 +13,7 @@ import yaml
 from api.cluster_access import kubectl, run
 from api.manifests import CHART, DEPLOY, HELM, Key, by_name, comparable, helm, helm_documents, kustomize, needs_helm, needs_kubectl
 from tidegate.api.names import HOLD_POLICY
-from tidegate.controller import config as configuration
+from tidegate.controller.process import config as configuration
 
 
 @needs_kubectl

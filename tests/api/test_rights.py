@@ -17,7 +17,7 @@ from api.cluster_access import ROOT, needs_api, run
 from api.operator_access import NAME, Json, Scene, account_with, install, router_of, scene_in
 from tidegate.cluster.errors import NotFound
 from tidegate.cluster.resources import DEPLOYMENTS, HTTP_ROUTES, RELEASES, SERVICES, Resource
-from tidegate.controller.bindings import Bindings
+from tidegate.controller.observe.bindings import Bindings
 from tidegate.runtime.clock import SystemClock
 from tidegate.traffic.bindings import KINDS
 

@@ -20,7 +20,7 @@ from faults.place import Place
 from faults.wire import Written
 from faults.writes import Asked
 from tidegate.api.names import FIELD_MANAGER, LABEL_RELEASE, Cause
-from tidegate.controller.app import URGENT_WORKERS
+from tidegate.controller.process.app import URGENT_WORKERS
 
 SERVICES = 20
 WORKERS = 1

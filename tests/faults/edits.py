@@ -24,7 +24,7 @@ from faults.runner import Result, differences
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.cluster.errors import ApiError, Forbidden, Invalid
 from tidegate.cluster.resources import CLUSTER_ROLLOUT_POLICIES, RELEASES, ROLLOUT_POLICIES
-from tidegate.controller.stored import stored_status
+from tidegate.controller.observe.parsing import stored_status
 
 SEQUENCES = 24
 LENGTH = 8

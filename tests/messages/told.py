@@ -18,7 +18,7 @@ from messages.stories import STORIES
 from simulation.world import World
 from tidegate.api.names import Condition
 from tidegate.cli.main import app
-from tidegate.controller import config
+from tidegate.controller.process import config
 from tidegate.runtime.errors import Terminal
 from unit.engine.test_waits import STORIES as WAITS
 

@@ -15,7 +15,7 @@ from typing import Any
 from simulation.cluster import CANARY, STABLE, USER, Pod, ReplicaSet
 from simulation.views import at
 from simulation.world import World
-from tidegate.controller.autoscalers import Autoscalers
+from tidegate.controller.observe.autoscalers import Autoscalers
 from tidegate.engine.snapshot import AutoscalerView, WorkloadView
 from tidegate.runtime.store import Store
 

@@ -19,9 +19,9 @@ from pydantic import ValidationError
 from typer.core import TyperGroup
 
 from tidegate import __version__
-from tidegate.controller import config as configuration
-from tidegate.controller import logs
-from tidegate.controller.config import Config
+from tidegate.controller.process import config as configuration
+from tidegate.controller.process import logs
+from tidegate.controller.process.config import Config
 from tidegate.runtime import allocator
 from tidegate.runtime.errors import Terminal
 
@@ -138,7 +138,7 @@ async def _serve(config: Config, kubeconfig: str | None) -> int:
     from tidegate import edge
     from tidegate.cluster.connection import Connection, connect
     from tidegate.cluster.election import Deposed
-    from tidegate.controller.app import Answered, App
+    from tidegate.controller.process.app import Answered, App
     from tidegate.runtime.store import Store
 
     log = structlog.get_logger(__name__)

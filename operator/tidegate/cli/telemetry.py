@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from tidegate.cli.output import fail
-from tidegate.controller import config as configuration
+from tidegate.controller.process import config as configuration
 from tidegate.prometheus.answers import Trouble
 from tidegate.prometheus.config import ConnectionConfig, QueriesOf
 from tidegate.prometheus.connections import Connection

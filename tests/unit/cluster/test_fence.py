@@ -16,7 +16,7 @@ from tidegate.cluster.connection import Connection
 from tidegate.cluster.errors import Fenced, ServerTimeout, Unavailable
 from tidegate.cluster.fence import Sockets
 from tidegate.cluster.resources import PODS
-from tidegate.controller.cached import CachedCluster
+from tidegate.controller.observe.write_through import CachedCluster
 from tidegate.runtime.clock import ManualClock
 from tidegate.runtime.errors import Outcome, outcome_of
 from tidegate.runtime.store import Store

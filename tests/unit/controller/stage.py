@@ -15,15 +15,15 @@ from tidegate.api.originals import OriginalRule
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.status import ReleaseStatus, RevisionStatus, RolloutStatus, StepStatus
 from tidegate.cluster.events import Recorder
-from tidegate.controller.cached import CachedCluster
-from tidegate.controller.gather import Gatherer
-from tidegate.controller.inquiries import BOUND, SELECTED
-from tidegate.controller.looks import Looks
+from tidegate.controller.looks.looks import Looks
 from tidegate.controller.metrics import Metrics
-from tidegate.controller.outside import Outside
-from tidegate.controller.questions import Questions
-from tidegate.controller.reconciler import Reconciler
-from tidegate.controller.references import SERVICE_OF_SLICE, References, ReleaseKey
+from tidegate.controller.observe.gather import Gatherer
+from tidegate.controller.observe.informers import Prerequisites
+from tidegate.controller.observe.on_demand import BOUND, SELECTED
+from tidegate.controller.observe.questions import Questions
+from tidegate.controller.observe.references import SERVICE_OF_SLICE, References, ReleaseKey
+from tidegate.controller.observe.write_through import CachedCluster
+from tidegate.controller.reconcile.reconciler import Reconciler
 from tidegate.engine.plan import Role
 from tidegate.judge.reading import Reading
 from tidegate.prometheus.queries import Names
@@ -61,7 +61,7 @@ class Stage:
         self.looks = Looks(clock=self.clock, telemetry=self, arrived=self.queue.add)
         self.questions = Questions(self.cluster, clock=self.clock, arrived=self.queue.add)
         self.pods, self.endpoints = self.questions.reasons, self.questions.endpoints
-        self.outside = Outside()
+        self.outside = Prerequisites()
         self.keep_held, self.pressing, self.ending = False, False, False
         router = HTTPRouteRouter()
         self.gatherer = Gatherer(self.store, router, clock=self.clock, warm_up=1.5)
@@ -77,7 +77,7 @@ class Stage:
             clock=self.clock,
             due=self.due,
             heartbeat=timedelta(seconds=30),
-            outside=lambda _: self.outside,
+            prerequisites=lambda _: self.outside,
             keep_held=lambda: self.keep_held,
             again=self.queue.add,
             pressing=lambda: self.pressing,

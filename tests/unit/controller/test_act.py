@@ -9,10 +9,10 @@ import pytest
 
 from tidegate.api.status import ReleaseStatus, RevisionStatus
 from tidegate.cluster.errors import Unavailable
-from tidegate.controller import act
-from tidegate.controller.act import Done
-from tidegate.controller.gather import Surroundings
-from tidegate.controller.stored import stored_status
+from tidegate.controller.observe.gather import ReleaseObjects
+from tidegate.controller.observe.parsing import stored_status
+from tidegate.controller.reconcile import act
+from tidegate.controller.reconcile.act import Done
 from tidegate.engine.plan import (
     Action,
     CreateCanary,
@@ -58,17 +58,17 @@ def shift(stage: Stage, name: str) -> ShiftRoute:
     return ShiftRoute(name, RouteStage.SPLIT, 0, status.original_rules)
 
 
-def look_round(stage: Stage) -> Surroundings:
-    around = stage.gatherer.look_round(KEY, ROLLING)
+def collect(stage: Stage) -> ReleaseObjects:
+    around = stage.gatherer.collect(KEY, ROLLING)
     assert around is not None
     return around
 
 
-async def carry_out(stage: Stage, *actions: Action, interrupted: bool = False, decided: Surroundings | None = None) -> Done:
+async def carry_out(stage: Stage, *actions: Action, interrupted: bool = False, decided: ReleaseObjects | None = None) -> Done:
     return await act.carry_out(
         actions,
-        decided or look_round(stage),
-        lambda: stage.gatherer.look_round(KEY, ROLLING),
+        decided or collect(stage),
+        lambda: stage.gatherer.collect(KEY, ROLLING),
         interrupted=lambda: interrupted,
         cluster=stage.cluster,
         router=HTTPRouteRouter(),
@@ -152,7 +152,7 @@ async def test_object_that_went_in_between_is_worth_another_try(
 
 async def test_release_that_went_in_between_ends_the_pass(rolling: Stage, api: ApiServer) -> None:
     """Given a Release that has gone since the decision, nothing is written for it any more."""
-    decided = look_round(rolling)
+    decided = collect(rolling)
     rolling.store.remove("Release", api.objects[PATH])
 
     assert Done() == await carry_out(rolling, LABEL, shift(rolling, NAME), decided=decided)
@@ -162,7 +162,7 @@ async def test_release_that_went_in_between_ends_the_pass(rolling: Stage, api: A
 @pytest.mark.parametrize("action", [Hold(paused=False), CreateCanary("cccc", 1)], ids=["release", "canary"])
 async def test_what_was_decided_on_another_template_is_not_done(rolling: Stage, api: ApiServer, action: Action) -> None:
     """Given a template that changes between the decision and the write, it is neither let go nor given pods unjudged."""
-    decided = look_round(rolling)
+    decided = collect(rolling)
     stored = api.objects[DEPLOYMENT_PATH]
     changed = json.loads(json.dumps(stored))
     changed["spec"]["template"]["spec"]["containers"][0]["image"] = "registry.example/checkout:v9"
@@ -185,7 +185,7 @@ async def test_service_that_was_led_astray_since_is_written_by_no_old_decision(
     pinned = objects.service()
     pinned["spec"]["selector"] |= {"pod-template-hash": "bbbb"}
     rolling.add(pinned)
-    decided = look_round(rolling)
+    decided = collect(rolling)
     strange = objects.service()
     strange["spec"]["selector"] = {"app": "ledger", "pod-template-hash": "bbbb"}
     rolling.add(strange)

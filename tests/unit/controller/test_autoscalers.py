@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tidegate.controller.autoscalers import Autoscalers
+from tidegate.controller.observe.autoscalers import Autoscalers
 from tidegate.engine.snapshot import AutoscalerView, Owner, ReplicaSetView
 from tidegate.runtime.clock import ManualClock
 from tidegate.runtime.store import Store

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tidegate.cluster.errors import ApiError
-from tidegate.controller.bindings import FRESH_SECONDS, INSTALLED_SECONDS, MOST_FAILURES, Bindings
+from tidegate.controller.observe.bindings import FRESH_SECONDS, INSTALLED_SECONDS, MOST_FAILURES, Bindings
 from unit.controller.api_server import ApiServer
 from unit.controller.stage import Stage
 

@@ -10,9 +10,9 @@ import pytest
 from tidegate.api.names import LABEL_RELEASE
 from tidegate.api.status import ReleaseStatus
 from tidegate.cluster.errors import Unavailable
-from tidegate.controller import reconciler, statuses
-from tidegate.controller.gather import Surroundings
-from tidegate.controller.references import ReleaseKey
+from tidegate.controller.observe.gather import ReleaseObjects
+from tidegate.controller.observe.references import ReleaseKey
+from tidegate.controller.reconcile import reconciler, statuses
 from tidegate.runtime.queue import Lane
 from tidegate.runtime.spare import ROOM, Spare
 from unit.controller import objects
@@ -227,11 +227,11 @@ async def test_verdict_is_stored_though_shutting_fails_by_a_bug(stage: Stage, mo
     stage.pressing = True
     decided = stage.reconciler._look_round
 
-    def breaks(key: ReleaseKey, status: ReleaseStatus) -> Surroundings | None:
+    def breaks(key: ReleaseKey, status: ReleaseStatus) -> ReleaseObjects | None:
         monkeypatch.setattr(stage.reconciler, "_look_round", breaks_later)
         return decided(key, status)
 
-    def breaks_later(key: ReleaseKey, status: ReleaseStatus) -> Surroundings | None:
+    def breaks_later(key: ReleaseKey, status: ReleaseStatus) -> ReleaseObjects | None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(stage.reconciler, "_look_round", breaks)

@@ -52,7 +52,7 @@ def test_help_names_commands_and_options(arguments: list[str], told: list[str]) 
 
 def test_operator_does_without_what_other_commands_need() -> None:
     """To load the command line, and with it the operator, takes none of what only `lint`, `explain` and `backtest` need."""
-    listed = "import sys, tidegate.cli.main, tidegate.controller.app, tidegate.edge; print(*sorted(sys.modules))"
+    listed = "import sys, tidegate.cli.main, tidegate.controller.process.app, tidegate.edge; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", listed], capture_output=True, text=True, check=True).stdout.split()
 
     assert [] == [name for name in ("cel", "prompt_toolkit", "tidegate.cli.lint", "tidegate.backtest.replay") if name in loaded]

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tidegate.api.base import parse_time
-from tidegate.controller.looks import Looks
+from tidegate.controller.looks.looks import Looks
 from unit.controller.api_server import settled
 from unit.controller.objects import NAME
 from unit.controller.stage import KEY, Stage

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tidegate.controller import config
+from tidegate.controller.process import config
 from tidegate.prometheus.config import ConnectionConfig
 from tidegate.runtime.errors import Terminal
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from tidegate.controller.door import Bounds, Door
+from tidegate.controller.process.door import Bounds, Door
 
 GET = b"GET /text HTTP/1.1\r\nHost: x\r\n\r\n"
 PATIENCE = 60.0

@@ -11,9 +11,9 @@ import pytest
 from tidegate.api.names import LABEL_RELEASE, Reason
 from tidegate.api.originals import OriginalRule, PortStatus
 from tidegate.api.status import ReleaseStatus, RevisionStatus
-from tidegate.controller.gather import Gatherer, Surroundings
-from tidegate.controller.questions import Answers
-from tidegate.controller.stored import stored_status
+from tidegate.controller.observe.gather import Gatherer, ReleaseObjects
+from tidegate.controller.observe.parsing import stored_status
+from tidegate.controller.observe.questions import Answers
 from tidegate.engine.snapshot import Owner, RouteStage, RouteView, ServiceView, Snapshot, Verb, Warm
 from tidegate.runtime.errors import Terminal
 from tidegate.traffic.router import HTTPRouteRouter
@@ -32,14 +32,14 @@ def status_of(candidate: str | None, *routes: str) -> ReleaseStatus:
     return ReleaseStatus(candidate=version, original_rules=rules)
 
 
-def look_round(stage: Stage) -> Surroundings:
-    around = stage.gatherer.look_round(KEY, ReleaseStatus())
+def collect(stage: Stage) -> ReleaseObjects:
+    around = stage.gatherer.collect(KEY, ReleaseStatus())
     assert around is not None
     return around
 
 
 def snapshot(stage: Stage, *, now: datetime = NOW, status: ReleaseStatus | None = None) -> Snapshot:
-    around = look_round(stage)
+    around = collect(stage)
     known = status or stored_status(around.release)
     return stage.gatherer.snapshot(around, now=now, status=known, readings=(), blockers=(), keep_held=False)
 
@@ -68,7 +68,7 @@ async def test_users_service_is_to_have_the_endpoints_that_have_weight(stage: St
     pairs = zip(("stable", "canary"), weights, strict=True)
     stage.add(objects.route(NAME, *({"name": f"{NAME}-{role}", "port": 80, "weight": weight} for role, weight in pairs)))
     read = [{"endpoints": [{"addresses": ["10.0.0.1"], "targetRef": {"uid": "stable"}}], "ports": [{"name": "", "port": 8080}]}]
-    around = look_round(stage)
+    around = collect(stage)
 
     def seen(endpoints: list[Json] | None) -> ServiceView | None:
         status = stored_status(around.release)
@@ -101,14 +101,14 @@ async def test_route_that_the_spec_no_longer_names_counts_until_it_is_put_back(s
     stage.at_ten_percent()
     stage.add(objects.route("former"))
 
-    around = stage.gatherer.look_round(KEY, status_of("bbbb", "former", "deleted"))
+    around = stage.gatherer.collect(KEY, status_of("bbbb", "former", "deleted"))
 
     assert [NAME, "former"] == list(around.routes if around else ())
 
 
 async def test_nothing_is_seen_of_a_release_that_is_not_there(stage: Stage) -> None:
     """There is no snapshot of a Release that has gone."""
-    assert stage.gatherer.look_round(KEY, ReleaseStatus()) is None
+    assert stage.gatherer.collect(KEY, ReleaseStatus()) is None
 
 
 async def test_what_is_missing_is_not_seen(stage: Stage) -> None:
@@ -129,7 +129,7 @@ async def test_replica_set_between_two_owners_is_seen(stage: Stage) -> None:
     stage.add(orphan)
 
     def names(status: ReleaseStatus) -> list[str]:
-        around = stage.gatherer.look_round(KEY, status)
+        around = stage.gatherer.collect(KEY, status)
         return [rs["metadata"]["name"] for rs in around.workload.replica_sets] if around and around.workload else []
 
     assert ["checkout-aaaa"] == names(ReleaseStatus())
@@ -175,7 +175,7 @@ async def test_invalid_spec_is_told_by_field_and_cause(stage: Stage, spec: dict[
     stage.add(objects.release(**spec))
 
     with pytest.raises(Terminal, match=cause) as raised:
-        look_round(stage)
+        collect(stage)
 
     assert Reason.INVALID_SPEC == raised.value.reason
 
@@ -183,7 +183,7 @@ async def test_invalid_spec_is_told_by_field_and_cause(stage: Stage, spec: dict[
 async def test_last_valid_spec_counts_until_the_next(stage: Stage) -> None:
     """Given a spec that becomes invalid, the one before counts, and what is wrong stands in the way of anything new."""
     stage.adopted()
-    look_round(stage)
+    collect(stage)
     stored = stage.api.objects[f"/apis/tidegate.dev/v1alpha1/namespaces/{NAMESPACE}/releases/{NAME}"]
     stage.add({**stored, "spec": {"targetRef": {}}, "metadata": {**stored["metadata"], "generation": 2}})
 
@@ -196,7 +196,7 @@ async def test_last_valid_spec_counts_until_the_next(stage: Stage) -> None:
 async def test_invalid_policy_is_told_unless_a_rollout_is_on(stage: Stage) -> None:
     """A policy that cannot be read is none, and its fault is named; a rollout goes on with the policy that it began with."""
     stage.at_ten_percent()
-    during = stored_status(look_round(stage).release)
+    during = stored_status(collect(stage).release)
     stage.add(objects.policy(steps=[{"weight": 300}]) | {"metadata": {"namespace": "shop", "name": "production", "generation": 2}})
 
     idle, rolling = snapshot(stage, status=ReleaseStatus()), snapshot(stage, status=during)
@@ -320,7 +320,7 @@ async def test_route_of_two_services_has_a_form_for_each(stage: Stage) -> None:
     key = KEY._replace(name="other")
 
     def since(second: float, which: Any) -> datetime | None:
-        around = stage.gatherer.look_round(which, ReleaseStatus())
+        around = stage.gatherer.collect(which, ReleaseStatus())
         assert around is not None
         now = NOW + timedelta(seconds=second)
         stage.clock.advance((now - stage.clock.now()).total_seconds())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tidegate.cluster.election import NOTE
-from tidegate.controller.handover import knows, note
+from tidegate.controller.process.handover import knows, note
 from tidegate.runtime.clock import ManualClock
 from tidegate.runtime.store import Store
 

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.parser import text_string_to_metric_families
 
-from tidegate.controller.http import Check, Endpoints
+from tidegate.controller.process.http import Check, Endpoints
 from tidegate.runtime.clock import ManualClock
 from tidegate.runtime.errors import Terminal
 

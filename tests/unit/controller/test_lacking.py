@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from tidegate.controller.inquiries import STABLE_REASONS
+from tidegate.controller.observe.on_demand import STABLE_REASONS
 from tidegate.engine.lacking import STARTING
 from unit.controller import objects
 from unit.controller.api_server import settled

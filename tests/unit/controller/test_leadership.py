@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tidegate.cluster.election import Place
-from tidegate.controller import config
-from tidegate.controller.config import LeaderElection
-from tidegate.controller.leadership import instance, place_of
+from tidegate.controller.process import config
+from tidegate.controller.process.config import LeaderElection
+from tidegate.controller.process.leadership import instance, place_of
 from tidegate.runtime.errors import Terminal
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from tidegate.api.names import ANNOTATION_RELEASE_UID, FIELD_MANAGER, LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE
 from tidegate.cluster.client import Cluster
-from tidegate.controller.leftovers import SWEEP_SECONDS, Left, Leftovers, steps
-from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
+from tidegate.controller.observe.references import SERVICE_OF_SLICE, ReleaseKey
+from tidegate.controller.reconcile.leftovers import SWEEP_SECONDS, Left, Leftovers, steps
 from tidegate.runtime.clock import ManualClock
 from tidegate.runtime.store import Store
 from unit.controller import objects

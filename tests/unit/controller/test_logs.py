@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import structlog
 
-from tidegate.controller import logs
-from tidegate.controller.config import LogLevel
+from tidegate.controller.process import logs
+from tidegate.controller.process.config import LogLevel
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -40,12 +40,12 @@ def test_line_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
     """A line carries event, level, logger, time in UTC and what was said beside; whatever that is, it can be written."""
     logs.configure(LogLevel.INFO)
 
-    structlog.get_logger("tidegate.controller.app").info(
+    structlog.get_logger("tidegate.controller.process.app").info(
         "two\nlines", release="shop/checkout", odd={1, 2}, when=datetime.min.replace(tzinfo=UTC)
     )
 
     (line,) = said(capsys)
-    assert ("two\nlines", "info", "tidegate.controller.app") == (line["event"], line["level"], line["logger"])
+    assert ("two\nlines", "info", "tidegate.controller.process.app") == (line["event"], line["level"], line["logger"])
     assert "shop/checkout" == line["release"]
     assert datetime.fromisoformat(line["timestamp"]).tzinfo is not None
 

@@ -14,9 +14,9 @@ import pytest
 from tidegate.api.gate import BreachAction, Gate
 from tidegate.api.names import Verdict
 from tidegate.api.status import GateStatus
-from tidegate.controller.looks import Looks, _in_turn, _instant
-from tidegate.controller.references import ReleaseKey
-from tidegate.controller.watch import Watch
+from tidegate.controller.looks.looks import Looks, _in_turn, _instant
+from tidegate.controller.looks.subject import Subject
+from tidegate.controller.observe.references import ReleaseKey
 from tidegate.engine.plan import Look
 from tidegate.judge.reading import Reading
 from tidegate.prometheus.queries import Names
@@ -112,7 +112,7 @@ async def looks(clock: ManualClock, prometheus: Prometheus, arrived: list[tuple[
 def plan(looks: Looks, clock: ManualClock, *gates: Gate, after: float = 5, revision: str = "bbbb") -> None:
     """Ask for the next look of some gates."""
     at = clock.now() + timedelta(seconds=after)
-    watch = Watch({gate.name: gate for gate in gates}, NAMES, revision, None)
+    watch = Subject({gate.name: gate for gate in gates}, NAMES, revision, None)
     looks.plan(KEY, [Look(gate.name, at) for gate in gates], watch if gates else None, Moment.of(clock))
 
 
@@ -343,7 +343,7 @@ async def test_a_look_at_the_split_goes_with_that_of_its_gate(
     """Wherever the gate has its turn, both are asked at the same instant."""
     beside = ERRORS.model_copy(update={"name": "errors/split"})
     state = GateStatus(name="errors", verdict=Verdict.PASS, limit="", samples=0, message="", at=clock.now())
-    watch = Watch({"errors": ERRORS, beside.name: beside}, NAMES, "bbbb", None, states={"errors": state})
+    watch = Subject({"errors": ERRORS, beside.name: beside}, NAMES, "bbbb", None, states={"errors": state})
     at = clock.now() + timedelta(seconds=10)
     looks.plan(KEY, [Look("errors", at), Look(beside.name, at)], watch, Moment.of(clock))
     clock.advance(10)
@@ -380,7 +380,7 @@ async def test_nothing_is_kept_of_a_release_that_is_gone(
     await settled(lambda: len(arrived) == 2)
     looks.forget(KEY)
 
-    kept = (looks._watches, looks._wanted, looks._arrivals, looks._flying)
+    kept = (looks._subjects, looks._wanted, looks._arrivals, looks._flying)
     assert ({}, {}, {}, {}) == kept
     assert 0 == len(looks._scheduler)
 
@@ -401,7 +401,7 @@ async def test_counters_are_read_first_as_soon_as_they_count(
     """Given a gate on counters, its first reading comes when the warm-up is over, and is no look."""
     prometheus.unprimed.add("counted")
     began = clock.now()
-    watch = Watch({"counted": COUNTED}, NAMES, "bbbb", began)
+    watch = Subject({"counted": COUNTED}, NAMES, "bbbb", began)
     looks.plan(KEY, [Look("counted", began + timedelta(seconds=30))], watch, Moment.of(clock))
 
     clock.advance(2)
@@ -413,10 +413,10 @@ async def test_counters_are_read_first_as_soon_as_they_count(
     assert [(at - began).total_seconds() > 30 for _, _, at in prometheus.asked] == [False, True]
 
 
-def left(at: datetime, began: datetime) -> Watch:
+def left(at: datetime, began: datetime) -> Subject:
     """A rollout under a gate on counters that was looked at by an operator before this one."""
     state = GateStatus(name="counted", verdict=Verdict.PASS, limit="", samples=0, message="", at=at)
-    return Watch({"counted": COUNTED}, NAMES, "bbbb", began, states={"counted": state})
+    return Subject({"counted": COUNTED}, NAMES, "bbbb", began, states={"counted": state})
 
 
 async def test_counting_goes_on_where_an_operator_before_has_stopped(

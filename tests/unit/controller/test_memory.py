@@ -10,7 +10,7 @@ import pytest
 from tidegate.api.names import Reason
 from tidegate.api.status import ConditionStatus, GateStatus, ReleaseStatus, RevisionStatus
 from tidegate.cluster.errors import ApiError, error_of
-from tidegate.controller.memory import COUNTS_SECONDS, PASSING_SECONDS, PERSISTENT, Memory, trouble_of
+from tidegate.controller.reconcile.memory import COUNTS_SECONDS, PASSING_SECONDS, PERSISTENT, Memory, trouble_of
 from tidegate.runtime.errors import Retry, Terminal
 from tidegate.runtime.shelf import Key
 from tidegate.runtime.store import Change

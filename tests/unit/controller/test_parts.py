@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tidegate.controller.parts import Parts
+from tidegate.controller.process.parts import Parts
 
 
 @pytest.fixture

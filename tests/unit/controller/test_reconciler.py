@@ -11,9 +11,9 @@ import pytest
 from tidegate.api.names import LABEL_RELEASE, Reason
 from tidegate.api.status import ReleaseStatus, RevisionStatus
 from tidegate.cluster.errors import ApiError, Forbidden, NotFound, Unavailable
-from tidegate.controller import reconciler
-from tidegate.controller.memory import PASSING_SECONDS
-from tidegate.controller.outside import Outside
+from tidegate.controller.observe.informers import Prerequisites
+from tidegate.controller.reconcile import reconciler
+from tidegate.controller.reconcile.memory import PASSING_SECONDS
 from tidegate.engine.snapshot import Blocker
 from tidegate.runtime.spare import ROOM, Spare
 from tidegate.runtime.workers import Workers
@@ -371,7 +371,7 @@ async def test_blind_operator_decides_nothing(stage: Stage) -> None:
         replica_set = stage.store.kept("ReplicaSet", "shop", name)
         assert replica_set is not None
         stage.store.remove("ReplicaSet", replica_set)
-    stage.outside = Outside((Blocker(Reason.NO_PERMISSION, "list replicasets.apps: forbidden"),), blind=True)
+    stage.outside = Prerequisites((Blocker(Reason.NO_PERMISSION, "list replicasets.apps: forbidden"),), blind=True)
 
     await stage.passes()
 

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tidegate.api.names import LABEL_RELEASE
-from tidegate.controller.references import References, ReleaseKey
+from tidegate.controller.observe.references import References, ReleaseKey
 from tidegate.runtime.shelf import Key
 from tidegate.runtime.store import Change
 from unit.controller import objects

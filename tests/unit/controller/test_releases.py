@@ -9,7 +9,7 @@ import pytest
 
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.reflector import State
-from tidegate.controller.releases import RETRY_SECONDS, SWEEP_SECONDS, WATCH_LIMIT, Releases
+from tidegate.controller.observe.releases import RETRY_SECONDS, SWEEP_SECONDS, WATCH_LIMIT, Releases
 from tidegate.runtime.clock import ManualClock
 from tidegate.runtime.errors import Terminal
 from tidegate.runtime.store import Store

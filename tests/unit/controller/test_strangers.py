@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tidegate.api.status import ReleaseStatus
-from tidegate.controller.gather import Surroundings
-from tidegate.controller.questions import Answers
-from tidegate.controller.workloads import strangers_among
+from tidegate.controller.observe.gather import ReleaseObjects
+from tidegate.controller.observe.questions import Answers
+from tidegate.controller.observe.workloads import strangers_among
 from tidegate.traffic.selection import selection_of, shared
 from unit.controller import objects
 from unit.controller.objects import NAME, NAMESPACE, Json
@@ -25,8 +25,8 @@ def owner(kind: str, name: str, uid: str = "") -> Json:
     return {"kind": kind, "name": name, "uid": uid or f"uid-of-{name}"}
 
 
-def around(stage: Stage) -> Surroundings:
-    found = stage.gatherer.look_round(KEY, ReleaseStatus())
+def around(stage: Stage) -> ReleaseObjects:
+    found = stage.gatherer.collect(KEY, ReleaseStatus())
     assert found is not None
     return found
 

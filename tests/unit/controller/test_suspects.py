@@ -10,8 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from tidegate.controller.metrics import Metrics
-from tidegate.controller.references import ReleaseKey
-from tidegate.controller.suspects import NOTE, SURVIVED_SECONDS, Suspects, folder_of
+from tidegate.controller.observe.references import ReleaseKey
+from tidegate.controller.process.suspects import NOTE, SURVIVED_SECONDS, Suspects, folder_of
 from tidegate.runtime.clock import ManualClock
 from tidegate.runtime.mark import MarkFile
 from tidegate.runtime.queue import Lane

@@ -13,7 +13,7 @@ import yaml
 from tidegate.api import crds
 from tidegate.api.names import API_VERSION
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.controller import config
+from tidegate.controller.process import config
 from unit.docs.pages import BY_HAND, documents, text_of, tidegate_objects
 
 KINDS = {kind.name: kind for kind in crds.KINDS}

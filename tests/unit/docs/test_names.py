@@ -15,8 +15,8 @@ from tidegate.api.gate import BreachAction, NoDataVerdict
 from tidegate.api.metric import Measure, Source
 from tidegate.api.names import Cause, Condition, EventReason, Phase, Reason
 from tidegate.cli.main import app
-from tidegate.controller import config
 from tidegate.controller.metrics import Metrics
+from tidegate.controller.process import config
 from tidegate.engine.snapshot import Verb
 from tidegate.prometheus.config import TLS, BasicAuth, ConnectionConfig, FromFile
 from unit.docs.pages import BY_HAND, ROOT, text_of

@@ -14,7 +14,7 @@ import yaml
 from hypothesis import example, given
 
 from tidegate.cluster.connection import connect
-from tidegate.controller.config import load
+from tidegate.controller.process.config import load
 from tidegate.prometheus.config import ConnectionConfig
 from tidegate.prometheus.session import CredentialError, Credentials
 from tidegate.runtime.errors import Terminal

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from tidegate.api.names import LABEL_RELEASE
 from tidegate.api.status import ReleaseStatus
-from tidegate.controller.references import References
+from tidegate.controller.observe.references import References
 from tidegate.runtime.errors import Outcome, outcome_of
 from unit.controller import objects
 from unit.controller.api_server import ApiServer

@@ -14,8 +14,8 @@ from hypothesis import example, given
 from simulation.policies import at_weight, gate, policy, step
 from simulation.world import World
 from tidegate.api.status import ReleaseStatus
-from tidegate.controller.stored import stored_status
-from tidegate.controller.writes import difference, weigh
+from tidegate.controller.observe.parsing import stored_status
+from tidegate.controller.reconcile.status_patch import difference, weigh
 from tidegate.engine.decide import decide
 from tidegate.engine.mend import mended, moved
 from tidegate.engine.snapshot import Snapshot

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from tidegate.controller.door import Bounds, Door
+from tidegate.controller.process.door import Bounds, Door
 from tidegate.runtime.clock import Clock
 
 STOP_SECONDS = 0.5

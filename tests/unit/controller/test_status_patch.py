@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.api.kept import packed
-from tidegate.controller.writes import Gist, Weight, difference, weigh, write_finalizer, write_status
+from tidegate.controller.reconcile.status_patch import Gist, Weight, difference, weigh, write_finalizer, write_status
 from tidegate.runtime.spare import ROOM, Spare
 from tidegate.runtime.store import Object
 from unit.controller import objects

@@ -15,8 +15,8 @@ from tidegate.api.names import Reason
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.status import ReleaseStatus
 from tidegate.cluster.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid
-from tidegate.controller.stored import stored_status
-from tidegate.controller.writes import Gist, Weight, fingerprint, weigh
+from tidegate.controller.observe.parsing import stored_status
+from tidegate.controller.reconcile.status_patch import Gist, Weight, fingerprint, weigh
 from tidegate.engine.snapshot import Blocker
 from tidegate.runtime.errors import Retry, Terminal
 from tidegate.runtime.store import Change, Object

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.resources import RELEASES
-from tidegate.controller.outside import WATCHED
+from tidegate.controller.observe.informers import WATCHED
 from tidegate.runtime.shelf import BareError, Key
 from tidegate.runtime.store import Store
 

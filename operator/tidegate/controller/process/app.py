@@ -22,23 +22,23 @@ from tidegate.cluster.connection import Connection
 from tidegate.cluster.events import Recorder
 from tidegate.cluster.reflector import State
 from tidegate.cluster.resources import RELEASES, Target
-from tidegate.controller.cached import CachedCluster
-from tidegate.controller.config import Config, warn
-from tidegate.controller.gather import Gatherer
-from tidegate.controller.handover import knows, note
-from tidegate.controller.health import alive, ready
-from tidegate.controller.http import Endpoints
-from tidegate.controller.leadership import election_of, instance
-from tidegate.controller.leftovers import Leftovers
-from tidegate.controller.looks import Looks
+from tidegate.controller.looks.looks import Looks
 from tidegate.controller.metrics import Metrics
-from tidegate.controller.outside import WATCHED, World
-from tidegate.controller.parts import Parts
-from tidegate.controller.questions import Questions
-from tidegate.controller.reconciler import Reconciler
-from tidegate.controller.references import SERVICE_OF_SLICE, References, ReleaseKey
-from tidegate.controller.releases import Releases
-from tidegate.controller.suspects import Suspects, folder_of
+from tidegate.controller.observe.gather import Gatherer
+from tidegate.controller.observe.informers import WATCHED, Informers
+from tidegate.controller.observe.questions import Questions
+from tidegate.controller.observe.references import SERVICE_OF_SLICE, References, ReleaseKey
+from tidegate.controller.observe.releases import Releases
+from tidegate.controller.observe.write_through import CachedCluster
+from tidegate.controller.process.config import Config, warn
+from tidegate.controller.process.handover import knows, note
+from tidegate.controller.process.health import alive, ready
+from tidegate.controller.process.http import Endpoints
+from tidegate.controller.process.leadership import election_of, instance
+from tidegate.controller.process.parts import Parts
+from tidegate.controller.process.suspects import Suspects, folder_of
+from tidegate.controller.reconcile.leftovers import Leftovers
+from tidegate.controller.reconcile.reconciler import Reconciler
 from tidegate.prometheus import budgets, connections, reader
 from tidegate.runtime.clock import Clock, SystemClock
 from tidegate.runtime.errors import Outcome
@@ -110,7 +110,7 @@ class App:
         self._queue: KeyedQueue[ReleaseKey] = KeyedQueue(clock, jitter=spread)
         self._due: Scheduler[ReleaseKey] = Scheduler(clock)
         self._releases = Releases(self._cluster, store, clock=clock, namespaces=config.watch_namespaces)
-        self._world = self._world_of(clock, spread)
+        self._informers = self._informers_of(clock, spread)
         self._leftovers = Leftovers(self._cluster, store, clock=clock, trusted=self._knows_releases)
         self._recorder = Recorder(self._cluster, clock=clock, instance=instance(), on_drop=self._dropped)
         self._reader = self._reader_of()
@@ -159,14 +159,14 @@ class App:
         """Fill the caches, and keep them; whether this process works or stands by."""
         # First: of what no Release names little is kept.
         await self._releases.first()
-        for reflector in self._world.reflectors:
+        for reflector in self._informers.reflectors:
             self._parts.start(f"watch of {reflector.resource.qualified}", reflector.run())
-        await self._world.first()
+        await self._informers.first()
         # What was imported and listed stays: the garbage collector, which stops everything, need not go through it again and again.
         gc.collect()
         gc.freeze()
         self._parts.start("lists of Releases", self._releases.run())
-        self._parts.start("surroundings", self._world.run())
+        self._parts.start("surroundings", self._informers.run())
         self._parts.start("watch of Releases", self._edge(store=self._store, connection=self._connection, answered=self._answered))
         if self._election is not None:
             self._campaign = self._parts.start("leader election", self._election.run())
@@ -187,8 +187,8 @@ class App:
         self._first_of_all()
         self._workers.start()
         served = ", ".join(self._config.watch_namespaces) or "all"
-        elected = self._election is not None
-        log.info("serving", namespaces=served, workers=self._config.workers, keepHeld=self._world.keep_held, leaderElection=elected)
+        held, elected = self._informers.keep_held, self._election is not None
+        log.info("serving", namespaces=served, workers=self._config.workers, keepHeld=held, leaderElection=elected)
 
     async def _catch_up(self) -> None:
         """See what the leader before has done: its last writes may not have come in by the watches, which may be dead, too.
@@ -208,7 +208,7 @@ class App:
     async def _look_round(self) -> None:
         began = asyncio.get_running_loop().time()
         told = {State.ABSENT, State.FORBIDDEN}
-        watches = [reflector for reflector in self._world.reflectors if reflector.health.state not in told]
+        watches = [reflector for reflector in self._informers.reflectors if reflector.health.state not in told]
         renewed, _ = await asyncio.gather(
             asyncio.gather(*(reflector.renew(CATCH_UP_SECONDS) for reflector in watches)), self._releases.first()
         )
@@ -249,8 +249,8 @@ class App:
         elif self._leads:
             log.warning("a write was cut short and may still be on its way: the lease is left to run out")
 
-    def _world_of(self, clock: Clock, spread: random.Random) -> World:
-        return World(
+    def _informers_of(self, clock: Clock, spread: random.Random) -> Informers:
+        return Informers(
             self._cluster,
             self._store,
             clock=clock,
@@ -294,8 +294,8 @@ class App:
             clock=clock,
             due=self._due,
             heartbeat=self._config.status_heartbeat,
-            outside=self._world.outside,
-            keep_held=lambda: self._world.keep_held,
+            prerequisites=self._informers.prerequisites,
+            keep_held=lambda: self._informers.keep_held,
             again=self._queue.add,
             pressing=lambda: not self._workers.stopping and self._queue.fresh(Lane.URGENT),
             ending=lambda: self._workers.stopping,
@@ -317,7 +317,7 @@ class App:
             port=self._config.http_port,
             probe_port=self._config.probe_port,
             alive=lambda: alive(self._workers, self._releases),
-            ready=lambda: ready(self._workers, self._queue, self._releases, self._world, self._election),
+            ready=lambda: ready(self._workers, self._queue, self._releases, self._informers, self._election),
             registry=self._metrics.registry,
             refresh=self._refresh,
             clock=clock,
@@ -393,6 +393,6 @@ class App:
         self._metrics.leader.set(1.0 if self._works and self._leads else 0.0)
         self._metrics.queue_depth.set(self._queue.depth())
         self._metrics.queue_age.set(self._queue.oldest_age())
-        ages = {RELEASES.qualified: self._releases.health.age, **self._world.ages()}
+        ages = {RELEASES.qualified: self._releases.health.age, **self._informers.ages()}
         for resource, age in ages.items():
             self._metrics.watch_age.labels(resource).set(age)

@@ -14,8 +14,8 @@ from itertools import groupby
 import structlog
 
 from tidegate.cluster.client import Cluster
-from tidegate.controller.gather import Surroundings
-from tidegate.controller.writes import write_finalizer
+from tidegate.controller.observe.gather import ReleaseObjects
+from tidegate.controller.reconcile.status_patch import write_finalizer
 from tidegate.engine.plan import (
     Action,
     CreateCanary,
@@ -54,8 +54,8 @@ class Done:
 
 async def carry_out(
     actions: Sequence[Action],
-    decided: Surroundings,
-    look_round: Callable[[], Surroundings | None],
+    decided: ReleaseObjects,
+    collect: Callable[[], ReleaseObjects | None],
     *,
     interrupted: Callable[[], bool],
     cluster: Cluster,
@@ -69,7 +69,7 @@ async def carry_out(
     Args:
         actions: what is to be done, in order.
         decided: the raw objects that this was decided on.
-        look_round: reads the raw objects anew, so that each write rests on what the one before it left.
+        collect: reads the raw objects anew, so that each write rests on what the one before it left.
         interrupted: whether the pass is to be cut short before the next write.
         cluster: the API.
         router: shifts routes.
@@ -78,7 +78,7 @@ async def carry_out(
     shifted = True
     for routes, group in groupby(actions, lambda action: isinstance(action, ShiftRoute)):
         if routes:
-            met = await asyncio.gather(*(_attempt(action, decided, look_round, cluster, router) for action in group))
+            met = await asyncio.gather(*(_attempt(action, decided, collect, cluster, router) for action in group))
             errors = [error for error in met if error is not None]
             failed, shifted = failed or next(iter(errors), None), not errors
             continue
@@ -87,14 +87,14 @@ async def carry_out(
                 break
             if interrupted():
                 return Done(shifted=shifted, interrupted=True)
-            failed = await _attempt(action, decided, look_round, cluster, router)
+            failed = await _attempt(action, decided, collect, cluster, router)
     return Done(failed, shifted)
 
 
 async def _attempt(
-    action: Action, decided: Surroundings, look_round: Callable[[], Surroundings | None], cluster: Cluster, router: Router
+    action: Action, decided: ReleaseObjects, collect: Callable[[], ReleaseObjects | None], cluster: Cluster, router: Router
 ) -> Exception | None:
-    around = look_round()
+    around = collect()
     if around is None:
         return None
     try:
@@ -107,7 +107,7 @@ async def _attempt(
     return None
 
 
-def _same_template(action: Action, decided: Surroundings, around: Surroundings) -> None:
+def _same_template(action: Action, decided: ReleaseObjects, around: ReleaseObjects) -> None:
     """What lets a template go, or makes pods of it, is meant for the template that was decided on.
 
     Raises:
@@ -123,7 +123,7 @@ def _same_template(action: Action, decided: Surroundings, around: Surroundings) 
         raise Retry(f"the pod template of Deployment {now.name} has changed meanwhile")
 
 
-def _same_selector(action: Action, decided: Surroundings, around: Surroundings) -> None:
+def _same_selector(action: Action, decided: ReleaseObjects, around: ReleaseObjects) -> None:
     """What leads a Service to pods is meant for the selector that was decided on: by another, it may be another workload's pods.
 
     Raises:
@@ -135,7 +135,7 @@ def _same_selector(action: Action, decided: Surroundings, around: Surroundings) 
         raise Retry(f"the selector of Service {now.name} has changed meanwhile")
 
 
-async def _perform(action: Action, around: Surroundings, *, cluster: Cluster, router: Router) -> bool:
+async def _perform(action: Action, around: ReleaseObjects, *, cluster: Cluster, router: Router) -> bool:
     match action:
         case SetFinalizer(present):
             await write_finalizer(cluster, around.release, present=present)

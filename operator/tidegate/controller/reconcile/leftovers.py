@@ -13,7 +13,7 @@ from tidegate.api.names import ANNOTATION_RELEASE_UID, LABEL_RELEASE, LABEL_ROLE
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import ApiError, NotFound
 from tidegate.cluster.resources import DEPLOYMENTS, HTTP_ROUTES, REPLICA_SETS, SERVICES, Resource
-from tidegate.controller.references import ReleaseKey, target_of
+from tidegate.controller.observe.references import ReleaseKey, target_of
 from tidegate.engine.snapshot import Owner
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.shelf import BareError

@@ -12,7 +12,7 @@ from datetime import datetime
 from tidegate.api.gate import Gate
 from tidegate.api.release import PolicyKind
 from tidegate.api.status import GateStatus, ReleaseStatus
-from tidegate.controller.gather import Surroundings
+from tidegate.controller.observe.gather import ReleaseObjects
 from tidegate.engine import split
 from tidegate.engine.counted import weight_since
 from tidegate.engine.judging import alpha_of
@@ -23,7 +23,7 @@ from tidegate.workloads.observe import revision_of
 
 
 @dataclass(frozen=True)
-class Watch:
+class Subject:
     """What is looked at for one Release.
 
     Attributes:
@@ -56,7 +56,7 @@ class Watch:
         return max((moment for moment in (self.since, self.begun) if moment is not None), default=None)
 
 
-def watch_of(around: Surroundings, status: ReleaseStatus, begun: datetime) -> Watch | None:
+def subject_of(around: ReleaseObjects, status: ReleaseStatus, begun: datetime) -> Subject | None:
     """Return what is to be looked at for a Release; None where no rollout is on.
 
     Args:
@@ -83,7 +83,7 @@ def watch_of(around: Surroundings, status: ReleaseStatus, begun: datetime) -> Wa
     )
     spec = status.rollout.spec
     gates = {gate.name: gate for gate in (*spec.gates, *split.gates_of(spec, status.rollout.split_harmless))}
-    return Watch(
+    return Subject(
         gates,
         names,
         status.candidate.revision,

@@ -11,14 +11,14 @@ from tidegate.api.base import parse_time
 from tidegate.api.names import ANNOTATION_REQUEST, FINALIZER, Reason
 from tidegate.api.release import ReleaseSpec, Traffic
 from tidegate.api.status import ReleaseStatus
-from tidegate.controller.autoscalers import Autoscalers
-from tidegate.controller.beside import own_service, ports_of, services_around, user_service
-from tidegate.controller.questions import NOTHING, Answers
-from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
-from tidegate.controller.specs import Specs
-from tidegate.controller.stored import request_of
-from tidegate.controller.views import Views, mark
-from tidegate.controller.workloads import orphans_of, pods_of, strangers_among, workload_around
+from tidegate.controller.observe.autoscalers import Autoscalers
+from tidegate.controller.observe.beside import own_service, ports_of, services_around, user_service
+from tidegate.controller.observe.parsing import request_of
+from tidegate.controller.observe.questions import NOTHING, Answers
+from tidegate.controller.observe.references import SERVICE_OF_SLICE, ReleaseKey
+from tidegate.controller.observe.specs import Specs
+from tidegate.controller.observe.views import Views, mark
+from tidegate.controller.observe.workloads import orphans_of, pods_of, strangers_among, workload_around
 from tidegate.engine.plan import Role, own_name
 from tidegate.engine.routing import traffic_in_force
 from tidegate.engine.snapshot import (
@@ -42,7 +42,7 @@ V = TypeVar("V")
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class ReleaseObjects:
     """The raw objects around one Release at one instant, for the writes.
 
     Attributes:
@@ -99,14 +99,14 @@ class Gatherer:
         self._forms: dict[str, dict[str, tuple[tuple[object, ...], float]]] = {}
         self._views = Views(store)
 
-    def look_round(
+    def collect(
         self,
         key: ReleaseKey,
         status: ReleaseStatus,
         *,
         pods: Iterable[Object] | None = None,
         stable_pods: Iterable[Object] | None = None,
-    ) -> Surroundings | None:
+    ) -> ReleaseObjects | None:
         """Return what is around a Release.
 
         Args:
@@ -129,7 +129,7 @@ class Gatherer:
         traffic = self._traffic(key, asked, status)
         spec = asked.model_copy(update={"traffic": traffic}) if traffic is not asked.traffic else asked
         workload = workload_around(self._store, key, release=release, spec=spec, status=status, pods=pods, stable_pods=stable_pods)
-        return Surroundings(
+        return ReleaseObjects(
             key=key,
             release=release,
             spec=spec,
@@ -159,7 +159,7 @@ class Gatherer:
 
     def snapshot(
         self,
-        around: Surroundings,
+        around: ReleaseObjects,
         *,
         now: datetime,
         status: ReleaseStatus,
@@ -205,7 +205,7 @@ class Gatherer:
         )
 
     def _blockers(
-        self, around: Surroundings, status: ReleaseStatus, answers: Answers, others: tuple[str, ...] | None, wrong: str
+        self, around: ReleaseObjects, status: ReleaseStatus, answers: Answers, others: tuple[str, ...] | None, wrong: str
     ) -> Iterator[Blocker]:
         """Yield what stands in the way by what the objects say; `wrong` is what is wrong with the policy."""
         beside, workload, bound = around.services, around.workload, answers.bound
@@ -220,7 +220,7 @@ class Gatherer:
         )
         yield from (blocker for blocker in found if blocker is not None)
 
-    def _workload_view(self, around: Surroundings, status: ReleaseStatus) -> WorkloadView:
+    def _workload_view(self, around: ReleaseObjects, status: ReleaseStatus) -> WorkloadView:
         workload = around.workload
         assert workload is not None
         asked = workload.stable, workload.pods is None, workload.stable_pods is None
@@ -236,7 +236,7 @@ class Gatherer:
 
     def _user_service(
         self,
-        around: Surroundings,
+        around: ReleaseObjects,
         routes: tuple[RouteView, ...],
         status: ReleaseStatus,
         answers: Answers,
@@ -258,7 +258,7 @@ class Gatherer:
         return self._view(around.release, "user's Service", made_of, status, made)
 
     def _own_service(
-        self, around: Surroundings, routes: tuple[RouteView, ...], status: ReleaseStatus, role: Role
+        self, around: ReleaseObjects, routes: tuple[RouteView, ...], status: ReleaseStatus, role: Role
     ) -> ServiceView | None:
         beside = around.services
         if beside is None:
@@ -290,7 +290,7 @@ class Gatherer:
         return {name: route for name, route in found.items() if route is not None or name in named}
 
     def _route_view(
-        self, name: str, around: Surroundings, route: Object | None, status: ReleaseStatus, *, now: datetime
+        self, name: str, around: ReleaseObjects, route: Object | None, status: ReleaseStatus, *, now: datetime
     ) -> RouteView:
         assert around.spec.traffic is not None
         service, known = around.spec.traffic.service, status.original_rules
@@ -317,13 +317,13 @@ def _of_workload(workload: Workload) -> tuple[object, ...]:
     return tuple(mark(obj) for obj in (workload.deployment, *workload.replica_sets))
 
 
-def _of_services(around: Surroundings, beside: services.Services) -> tuple[object, ...]:
+def _of_services(around: ReleaseObjects, beside: services.Services) -> tuple[object, ...]:
     """Return what the views of Services are made of, but for routes and endpoints."""
     found = (beside.user, beside.stable, beside.canary)
     return (*map(mark, found), beside.targets, *(_of_workload(around.workload) if around.workload else ()))
 
 
-def _release_view(around: Surroundings) -> ReleaseView:
+def _release_view(around: ReleaseObjects) -> ReleaseView:
     metadata = around.release["metadata"]
     deleting, created = metadata.get("deletionTimestamp"), metadata.get("creationTimestamp")
     return ReleaseView(

@@ -18,18 +18,18 @@ from tidegate.api.status import ReleaseStatus
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import ApiError
 from tidegate.cluster.events import Recorder
-from tidegate.controller import act
-from tidegate.controller.gather import Gatherer, Surroundings
-from tidegate.controller.looks import Looks
-from tidegate.controller.memory import Memory
+from tidegate.controller.looks.looks import Looks
+from tidegate.controller.looks.subject import subject_of
 from tidegate.controller.metrics import Metrics
-from tidegate.controller.notices import Notices
-from tidegate.controller.outside import Outside
-from tidegate.controller.questions import Questions
-from tidegate.controller.references import ReleaseKey
-from tidegate.controller.statuses import Statuses
-from tidegate.controller.watch import watch_of
-from tidegate.controller.whole import with_whole
+from tidegate.controller.observe.gather import Gatherer, ReleaseObjects
+from tidegate.controller.observe.informers import Prerequisites
+from tidegate.controller.observe.questions import Questions
+from tidegate.controller.observe.references import ReleaseKey
+from tidegate.controller.observe.whole import with_whole
+from tidegate.controller.reconcile import act
+from tidegate.controller.reconcile.memory import Memory
+from tidegate.controller.reconcile.notices import Notices
+from tidegate.controller.reconcile.statuses import Statuses
 from tidegate.engine.conditions import refused
 from tidegate.engine.decide import decide
 from tidegate.engine.mend import moved
@@ -64,7 +64,7 @@ SETTLE_SECONDS = 1.0
 class Decision:
     """What a pass has decided, and on what."""
 
-    around: Surroundings
+    around: ReleaseObjects
     before: ReleaseStatus
     plan: Plan
     at: Moment
@@ -85,7 +85,7 @@ class Reconciler:
         clock: the time.
         due: brings a Release back to the queue.
         heartbeat: how often numbers alone are written.
-        outside: what is outside a Release and in its way.
+        prerequisites: what is in the way of a Release, and is none of its own objects.
         keep_held: whether Deployments stay paused between rollouts.
         again: brings a Release back to the queue at once.
         pressing: whether other Releases wait to have traffic taken from a bad version.
@@ -106,7 +106,7 @@ class Reconciler:
         clock: Clock,
         due: Scheduler[ReleaseKey],
         heartbeat: timedelta,
-        outside: Callable[[Object], Outside],
+        prerequisites: Callable[[Object], Prerequisites],
         keep_held: Callable[[], bool],
         again: Callable[[ReleaseKey], None],
         pressing: Callable[[], bool],
@@ -117,7 +117,7 @@ class Reconciler:
         self._notices = Notices(recorder, clock=clock)
         self._clock, self._due = clock, due
         self._statuses = Statuses(store, cluster, clock=clock, heartbeat=heartbeat)
-        self._outside, self._keep_held = outside, keep_held
+        self._prerequisites, self._keep_held = prerequisites, keep_held
         self._again, self._pressing, self._ending = again, pressing, ending
         self._memory: dict[ReleaseKey, Memory] = {}
 
@@ -177,12 +177,12 @@ class Reconciler:
         return memory
 
     async def _decide_or_refuse(self, key: ReleaseKey, memory: Memory, release: Object) -> Decision | None:
-        outside = self._outside(release)
-        if outside.blind:
-            await self._refuse(key, memory, release, outside.blockers)
+        prerequisites = self._prerequisites(release)
+        if prerequisites.blind:
+            await self._refuse(key, memory, release, prerequisites.blockers)
             return None
         try:
-            return await with_whole(self._cluster, self._store, lambda: self._decide(key, memory, release, outside))
+            return await with_whole(self._cluster, self._store, lambda: self._decide(key, memory, release, prerequisites))
         except (ApiError, BareError):
             # What is around it could not be read, and is not guessed.
             raise
@@ -195,7 +195,7 @@ class Reconciler:
             await self._refuse(key, memory, release, (Blocker(Reason.INTERNAL_ERROR, words),))
             raise
 
-    def _decide(self, key: ReleaseKey, memory: Memory, release: Object, outside: Outside) -> Decision | None:
+    def _decide(self, key: ReleaseKey, memory: Memory, release: Object, prerequisites: Prerequisites) -> Decision | None:
         now = Moment.of(self._clock)
         before = self._before(key, memory, release, now)
         around = self._look_round(key, before)
@@ -207,7 +207,7 @@ class Reconciler:
             now=now.wall,
             status=before,
             readings=tuple(arrival.reading for arrival in arrivals),
-            blockers=(*outside.blockers, *([memory.trouble] if memory.trouble else ())),
+            blockers=(*prerequisites.blockers, *([memory.trouble] if memory.trouble else ())),
             keep_held=self._keep_held(),
             answers=self._questions.answers(key, around.services),
             known_since=now.wall_at(memory.since),
@@ -247,11 +247,11 @@ class Reconciler:
         self._looks.recount(key)
         return memory.status
 
-    def _look_round(self, key: ReleaseKey, status: ReleaseStatus) -> Surroundings | None:
+    def _look_round(self, key: ReleaseKey, status: ReleaseStatus) -> ReleaseObjects | None:
         candidate = status.candidate.revision if status.candidate else None
         stable = status.stable.revision if status.stable else None
         pods, stable_pods = self._questions.pods(key, candidate), self._questions.stable_pods(key, stable)
-        return self._gatherer.look_round(key, status, pods=pods, stable_pods=stable_pods)
+        return self._gatherer.collect(key, status, pods=pods, stable_pods=stable_pods)
 
     async def _carry_out(self, key: ReleaseKey, memory: Memory, decision: Decision) -> tuple[ApiError | None, act.Done]:
         """Store the status and do what the plan asks for; return what kept the status from being stored, and how the rest went.
@@ -317,7 +317,7 @@ class Reconciler:
         release = self._store.get("Release", *key)
         if release is None:
             return None
-        decision = self._decide(key, memory, release, self._outside(release))
+        decision = self._decide(key, memory, release, self._prerequisites(release))
         if decision is None:
             return None
         unsaved = await self._statuses.store(key, memory)
@@ -354,7 +354,7 @@ class Reconciler:
         # By the clock that was decided by: if it has been stepped since, the next pass is to notice, and not to come an hour late.
         status, at, now = decision.plan.status, decision.at, self._clock.monotonic()
         looks = (*decision.plan.looks, *decision.plan.split_looks)
-        self._looks.plan(key, looks, watch_of(decision.around, status, at.wall_at(memory.since)), at)
+        self._looks.plan(key, looks, subject_of(decision.around, status, at.wall_at(memory.since)), at)
         waits = [self._statuses.store_in(key, memory, now), *([POSTPONED_SECONDS] if memory.postponed else [])]
         waits += self._questions.ask(key, decision.plan, decision.around.services)
         if settling:

@@ -16,9 +16,9 @@ from pathlib import Path
 import structlog
 
 from tidegate.cluster.election import KEPT
-from tidegate.controller.leadership import instance
 from tidegate.controller.metrics import Metrics
-from tidegate.controller.references import ReleaseKey
+from tidegate.controller.observe.references import ReleaseKey
+from tidegate.controller.process.leadership import instance
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.mark import MarkFile
 from tidegate.runtime.queue import Lane

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from tidegate.api.names import Reason
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import PolicyKind, PolicyRef, ReleaseSpec
-from tidegate.controller.stored import in_words
+from tidegate.controller.observe.parsing import in_words
 from tidegate.engine.snapshot import Blocker, PolicyView
 from tidegate.prometheus.asked import unaskable
 from tidegate.runtime.errors import Terminal

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from tidegate.cluster.election import NOTE
 from tidegate.cluster.resources import RELEASES
-from tidegate.controller.cached import KEPT
+from tidegate.controller.observe.write_through import KEPT
 from tidegate.runtime.shelf import version_of
 from tidegate.runtime.store import Store
 

@@ -11,7 +11,7 @@ import pytest
 
 from tidegate.api.names import HOLD_POLICY, Reason
 from tidegate.cluster.client import Cluster
-from tidegate.controller.outside import World
+from tidegate.controller.observe.informers import Informers
 from tidegate.runtime.clock import ManualClock
 from tidegate.runtime.errors import Terminal
 from tidegate.runtime.store import Store
@@ -27,7 +27,7 @@ class Places:
     def __init__(self, api: ApiServer, cluster: Cluster, namespaces: list[str], *, cluster_policies: bool = True) -> None:
         self.api, self.clock, self.again = api, ManualClock(), 0
         self.store = Store(self.clock, labels=())
-        self.world = World(
+        self.world = Informers(
             cluster,
             self.store,
             clock=self.clock,
@@ -41,7 +41,7 @@ class Places:
         self.again += 1
 
     def reasons(self, **what: object) -> list[Reason]:
-        return [blocker.reason for blocker in self.world.outside(objects.release(**what)).blockers]  # type: ignore[arg-type]
+        return [blocker.reason for blocker in self.world.prerequisites(objects.release(**what)).blockers]  # type: ignore[arg-type]
 
 
 @asynccontextmanager
@@ -68,7 +68,7 @@ async def test_all_is_well(api: ApiServer) -> None:
         await known(places)
 
         assert [] == places.reasons()
-        assert not places.world.outside(objects.release()).blind
+        assert not places.world.prerequisites(objects.release()).blind
         assert all(ok for _, ok, _ in places.world.report())
 
 
@@ -77,7 +77,7 @@ async def test_before_anything_is_known_nothing_can_be_decided(api: ApiServer) -
     async with Cluster(api.connection()) as cluster:
         places = Places(api, cluster, [])
 
-        assert places.world.outside(objects.release()).blind
+        assert places.world.prerequisites(objects.release()).blind
         assert {Reason.API_ERROR} == set(places.reasons())
         assert not any(ok for _, ok, _ in places.world.report())
 
@@ -89,7 +89,7 @@ async def test_absent_router_concerns_releases_with_a_route(api: ApiServer) -> N
         await known(places)
 
         assert [Reason.API_ABSENT] == places.reasons()
-        assert not places.world.outside(objects.release()).blind
+        assert not places.world.prerequisites(objects.release()).blind
         assert [] == places.reasons(route=False)
 
 
@@ -100,7 +100,7 @@ async def test_what_may_not_be_seen_may_be_there(api: ApiServer, resource: str, 
     async with followed(api) as places:
         await known(places)
 
-        found = places.world.outside(objects.release())
+        found = places.world.prerequisites(objects.release())
         assert [Reason.NO_PERMISSION] == [blocker.reason for blocker in found.blockers]
         assert f"list or watch {resource}" in found.blockers[0].message
         assert blind is found.blind
@@ -122,7 +122,7 @@ async def test_cluster_policies_that_are_not_served_are_not_asked_for(api: ApiSe
     async with followed(api, namespaces=["shop"], cluster_policies=False) as places:
         await known(places)
 
-        found = places.world.outside(objects.release(policyRef={"kind": "ClusterRolloutPolicy", "name": "all"}))
+        found = places.world.prerequisites(objects.release(policyRef={"kind": "ClusterRolloutPolicy", "name": "all"}))
         assert [] == places.reasons()
         assert [Reason.MISSING_POLICY] == [blocker.reason for blocker in found.blockers]
         assert "reads no ClusterRolloutPolicy" in found.blockers[0].message
@@ -138,7 +138,7 @@ async def test_namespace_without_rights_concerns_its_own_releases(api: ApiServer
         closed["metadata"]["namespace"] = "closed"
 
         assert [] == places.reasons()
-        assert [Reason.NO_PERMISSION] == [blocker.reason for blocker in places.world.outside(closed).blockers]
+        assert [Reason.NO_PERMISSION] == [blocker.reason for blocker in places.world.prerequisites(closed).blockers]
 
 
 async def test_kind_of_policies_that_is_missing_ends_the_operator(api: ApiServer) -> None:

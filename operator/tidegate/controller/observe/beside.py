@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from tidegate.api.originals import TargetsStatus
-from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
+from tidegate.controller.observe.references import SERVICE_OF_SLICE, ReleaseKey
 from tidegate.engine.plan import Role, own_name
 from tidegate.engine.snapshot import RouteStage, RouteView, ServiceView
 from tidegate.runtime.store import Object, Store

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from tidegate.api.names import LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE
 from tidegate.api.release import ReleaseSpec
 from tidegate.api.status import ReleaseStatus
-from tidegate.controller.references import ReleaseKey, target_of
+from tidegate.controller.observe.references import ReleaseKey, target_of
 from tidegate.runtime.store import Object, Store
 from tidegate.traffic.selection import Pods
 from tidegate.traffic.targets import declared_ports

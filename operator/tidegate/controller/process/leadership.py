@@ -14,7 +14,7 @@ from tidegate.cluster.client import Cluster
 from tidegate.cluster.connection import Connection
 from tidegate.cluster.election import Election, Place
 from tidegate.cluster.sending import Observer
-from tidegate.controller.config import LeaderElection
+from tidegate.controller.process.config import LeaderElection
 from tidegate.runtime.clock import BootClock
 from tidegate.runtime.lease import Timing
 

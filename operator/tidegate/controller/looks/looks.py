@@ -14,8 +14,8 @@ from typing import Protocol
 import structlog
 
 from tidegate.api.gate import BreachAction, Gate
-from tidegate.controller.references import ReleaseKey
-from tidegate.controller.watch import Watch
+from tidegate.controller.looks.subject import Subject
+from tidegate.controller.observe.references import ReleaseKey
 from tidegate.engine.judging import fails
 from tidegate.engine.plan import Look
 from tidegate.engine.split import is_of_split, origin_of
@@ -106,13 +106,13 @@ class Looks:
         self._telemetry = telemetry
         self._arrived = arrived
         self._scheduler: Scheduler[tuple[ReleaseKey, str]] = Scheduler(clock)
-        self._watches: dict[ReleaseKey, Watch] = {}
+        self._subjects: dict[ReleaseKey, Subject] = {}
         self._wanted: dict[ReleaseKey, frozenset[str]] = {}
         self._flying: dict[tuple[ReleaseKey, str], asyncio.Task[None]] = {}
         self._arrivals: dict[ReleaseKey, list[Arrival]] = {}
         self._taken: dict[ReleaseKey, set[str]] = {}
 
-    def plan(self, key: ReleaseKey, looks: Iterable[Look], watch: Watch | None, reckoned: Moment) -> None:
+    def plan(self, key: ReleaseKey, looks: Iterable[Look], subject: Subject | None, reckoned: Moment) -> None:
         """Take these looks of a Release from now on, and no others.
 
         A gate that is being looked at is not looked at a second time: what it finds brings the Release back, and with it the
@@ -121,52 +121,52 @@ class Looks:
         Args:
             key: the Release.
             looks: what to look at, and when.
-            watch: what is looked at; None for nothing.
+            subject: what is looked at; None for nothing.
             reckoned: the moment that the looks' times were reckoned from.
         """
-        wanted = {look.gate: look.at for look in looks} if watch is not None else {}
+        wanted = {look.gate: look.at for look in looks} if subject is not None else {}
         for gate in self._wanted.pop(key, frozenset()) - set(wanted):
             self._scheduler.drop((key, gate))
-        if watch is None or not wanted:
+        if subject is None or not wanted:
             self._taken.pop(key, None)
-            if self._watches.pop(key, None) is not None:
+            if self._subjects.pop(key, None) is not None:
                 self._telemetry.forget(*key)
             return
-        self._watches[key], self._wanted[key] = watch, frozenset(wanted)
-        arrivals = (arrival.reading for arrival in self.waiting(key) if arrival.reading.revision == watch.revision)
+        self._subjects[key], self._wanted[key] = subject, frozenset(wanted)
+        arrivals = (arrival.reading for arrival in self.waiting(key) if arrival.reading.revision == subject.revision)
         seen = {reading.gate: reading.at for reading in arrivals}
         for gate, at in wanted.items():
             if (key, gate) not in self._flying:
                 # A look at the split goes with that of the gate that it comes from.
                 origin = origin_of(gate) if wanted.get(origin_of(gate)) == at else gate
-                interval = watch.gates[origin].interval
+                interval = subject.gates[origin].interval
                 due = max(at, seen[origin] + interval) if origin in seen else at
-                looked = origin in seen or origin in watch.states
+                looked = origin in seen or origin in subject.states
                 # One that comes sooner than the interval says does so because it must: it waits for no turn.
-                soon = origin in watch.states and due < watch.states[origin].at + interval
+                soon = origin in subject.states and due < subject.states[origin].at + interval
                 due = _in_turn(key, due, interval) if looked and not soon else _aligned(due, interval)
                 now = reckoned.wall_at(self._clock.monotonic())
-                self._scheduler.set((key, gate), self._first(key, watch, gate, due, now), reckoned)
+                self._scheduler.set((key, gate), self._first(key, subject, gate, due, now), reckoned)
 
-    def _first(self, key: ReleaseKey, watch: Watch, name: str, at: datetime, now: datetime) -> datetime:
+    def _first(self, key: ReleaseKey, subject: Subject, name: str, at: datetime, now: datetime) -> datetime:
         """Return when a gate is to be looked at: counters are first read as soon as they count, to know from where they rise."""
-        gate = watch.gates[name]
-        if watch.since is None or self._telemetry.primed(gate, watch.names, watch.revision):
+        gate = subject.gates[name]
+        if subject.since is None or self._telemetry.primed(gate, subject.names, subject.revision):
             return at
-        if self._left_at(key, gate, watch, now) is not None:
+        if self._left_at(key, gate, subject, now) is not None:
             # What was counted before is asked for as of then: there is time to ask for all Releases together.
             return min(at, _aligned(now, gate.interval))
-        return min(at, max(now, watch.since + gate.initial_delay))
+        return min(at, max(now, subject.since + gate.initial_delay))
 
-    def _left_at(self, key: ReleaseKey, gate: Gate, watch: Watch, now: datetime) -> datetime | None:
+    def _left_at(self, key: ReleaseKey, gate: Gate, subject: Subject, now: datetime) -> datetime | None:
         """Return until when a process before this one has counted, if counting goes on from there; None where it begins anew."""
-        state = watch.states.get(gate.name)
-        if state is None or watch.since is None or gate.name in self._taken.get(key, ()):
+        state = subject.states.get(gate.name)
+        if state is None or subject.since is None or gate.name in self._taken.get(key, ()):
             return None
-        if not watch.since < state.at < now <= state.at + RESUMED_WITHIN:
+        if not subject.since < state.at < now <= state.at + RESUMED_WITHIN:
             return None
         known = state.evidence.until if state.evidence is not None else None
-        return known if known is not None and watch.since <= known <= state.at else state.at
+        return known if known is not None and subject.since <= known <= state.at else state.at
 
     def waiting(self, key: ReleaseKey) -> tuple[Arrival, ...]:
         """Return what has come in and has not been decided on, oldest first."""
@@ -200,8 +200,8 @@ class Looks:
 
     def _start(self, slot: tuple[ReleaseKey, str]) -> None:
         key, name = slot
-        watch = self._watches.get(key)
-        if watch is None or name not in watch.gates or slot in self._flying:
+        subject = self._subjects.get(key)
+        if subject is None or name not in subject.gates or slot in self._flying:
             return
         rest = self._telemetry.rest(*key, name)
         if rest > 0:
@@ -209,31 +209,31 @@ class Looks:
             now = Moment.of(self._clock)
             self._scheduler.set(slot, now.wall + timedelta(seconds=rest), now)
         else:
-            look = partial(self._look, key, watch.gates[name], watch)
+            look = partial(self._look, key, subject.gates[name], subject)
             measured = look() if self._turns is None else self._turns.of(Work(*key, name), look)
             self._flying[slot] = asyncio.create_task(measured, name=f"look {key} {name}")
 
-    async def _primed(self, key: ReleaseKey, gate: Gate, watch: Watch, at: datetime) -> bool:
+    async def _primed(self, key: ReleaseKey, gate: Gate, subject: Subject, at: datetime) -> bool:
         """Whether the counters of a gate count already; where another process has counted, they do from its last look on."""
-        primed = self._telemetry.primed(gate, watch.names, watch.revision)
-        left = None if primed else self._left_at(key, gate, watch, at)
+        primed = self._telemetry.primed(gate, subject.names, subject.revision)
+        left = None if primed else self._left_at(key, gate, subject, at)
         self._taken.setdefault(key, set()).add(gate.name)
         if left is None:
             return primed
-        await self._telemetry.resume(gate, watch.names, watch.revision, left)
-        return self._telemetry.primed(gate, watch.names, watch.revision)
+        await self._telemetry.resume(gate, subject.names, subject.revision, left)
+        return self._telemetry.primed(gate, subject.names, subject.revision)
 
-    async def _look(self, key: ReleaseKey, gate: Gate, watch: Watch) -> None:
+    async def _look(self, key: ReleaseKey, gate: Gate, subject: Subject) -> None:
         now, failed, new = Moment.of(self._clock), False, True
-        at = _instant(now.wall, gate.interval, watch.earliest)
+        at = _instant(now.wall, gate.interval, subject.earliest)
         try:
-            new = not await self._primed(key, gate, watch, at)
-            reading = await self._reading(gate, watch, at)
-            failed = _fails(key, gate, reading, watch)
+            new = not await self._primed(key, gate, subject, at)
+            reading = await self._reading(gate, subject, at)
+            failed = _fails(key, gate, reading, subject)
         except Exception as error:  # a bug in one look must not end the looks of all others
             log.exception("look failed", release=str(key), gate=gate.name)
             # A look that found nothing still counts as one: the next is due an interval later, and not at once.
-            reading = Reading(gate=gate.name, revision=watch.revision, at=at, trouble=f"the look failed ({type(error).__name__})")
+            reading = Reading(gate=gate.name, revision=subject.revision, at=at, trouble=f"the look failed ({type(error).__name__})")
         finally:
             del self._flying[key, gate.name]
         if new and reading.counts is None and not reading.trouble:
@@ -256,17 +256,17 @@ class Looks:
         if key in self._arrivals:
             self._arrived(key, Lane.NORMAL)
 
-    async def _reading(self, gate: Gate, watch: Watch, at: datetime) -> Reading:
-        if watch.split_at is not None and is_of_split(gate):
-            return await self._telemetry.around(gate, watch.names, watch.revision, at, watch.split_at)
+    async def _reading(self, gate: Gate, subject: Subject, at: datetime) -> Reading:
+        if subject.split_at is not None and is_of_split(gate):
+            return await self._telemetry.around(gate, subject.names, subject.revision, at, subject.split_at)
         read = self._telemetry.read
-        return await read(gate, watch.names, watch.revision, at, watch.since, weight_since=watch.weight_since)
+        return await read(gate, subject.names, subject.revision, at, subject.since, weight_since=subject.weight_since)
 
 
-def _fails(key: ReleaseKey, gate: Gate, reading: Reading, watch: Watch) -> bool:
+def _fails(key: ReleaseKey, gate: Gate, reading: Reading, subject: Subject) -> bool:
     """Whether a reading is beyond the limit; one that cannot be judged is handed in all the same, for the decision to say so."""
     try:
-        return fails(gate, reading, watch.states.get(gate.name), alpha=watch.alpha, alone=watch.alone)
+        return fails(gate, reading, subject.states.get(gate.name), alpha=subject.alpha, alone=subject.alone)
     except Exception as error:  # noqa: BLE001 - a bug in one gate's judging must not lose what was read
         cause = f"{type(error).__name__}: {error}"
         log.warning("a look could not be judged at once", release=key.name, namespace=key.namespace, gate=gate.name, cause=cause)

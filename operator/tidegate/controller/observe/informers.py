@@ -1,4 +1,4 @@
-"""What is outside of Releases: the caches of everything around them, how far these can be trusted, and the hold policy."""
+"""The caches of everything around Releases, how far these can be trusted, and the hold policy."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ WATCHED = (*WORKLOAD, *SCALED, *ROUTED, *POLICIES.values())
 
 
 @dataclass(frozen=True)
-class Outside:
-    """What is outside of a Release and in its way.
+class Prerequisites:
+    """What is in the way of a Release, and is none of its own objects.
 
     Attributes:
         blockers: what is absent, forbidden or not known.
@@ -66,7 +66,7 @@ class Outside:
     blind: bool = False
 
 
-class World:
+class Informers:
     """Everything around Releases.
 
     Args:
@@ -148,8 +148,8 @@ class World:
                 before = now
                 self._changed()
 
-    def outside(self, release: Object) -> Outside:
-        """Return what is outside of a Release and in its way."""
+    def prerequisites(self, release: Object) -> Prerequisites:
+        """Return what has to be there before anything can be decided on a Release, as far as it is in the way."""
         blockers, blind = [], False
         if not self._cluster_policies and _policy_of(release) is CLUSTER_ROLLOUT_POLICIES:
             words = "spec.policyRef: this operator reads no ClusterRolloutPolicy (clusterPolicies: false): name a RolloutPolicy"
@@ -167,7 +167,7 @@ class World:
                     words = health.message or "not listed yet"
                     blockers.append(Blocker(Reason.API_ERROR, f"list {resource.qualified}: {words}"))
             blind = blind or (never_seen and resource not in POLICIES.values())
-        return Outside(tuple(blockers), blind)
+        return Prerequisites(tuple(blockers), blind)
 
     def ages(self) -> dict[str, float]:
         """Return for how many seconds nothing has been heard of a resource, in any namespace."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tidegate.controller.inquiries import REASONS, SELECTED
+from tidegate.controller.observe.on_demand import REASONS, SELECTED
 from unit.controller.api_server import ApiServer, settled
 from unit.controller.objects import NAME
 from unit.controller.stage import KEY, Stage

@@ -8,7 +8,7 @@ import sys
 import orjson
 import structlog
 
-from tidegate.controller.config import LogLevel
+from tidegate.controller.process.config import LogLevel
 
 
 def configure(level: LogLevel) -> None:

@@ -13,7 +13,7 @@ from tidegate.api.names import LABEL_POD_TEMPLATE_HASH
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import ApiError, Forbidden
 from tidegate.cluster.resources import ENDPOINT_SLICES, PODS, Resource
-from tidegate.controller.references import SERVICE_OF_SLICE, ReleaseKey
+from tidegate.controller.observe.references import SERVICE_OF_SLICE, ReleaseKey
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.store import Object
 
@@ -70,7 +70,7 @@ USER_ENDPOINTS = Matter("endpoints", ENDPOINT_SLICES, SERVICE_OF_SLICE, patience
 SELECTED = Matter("selected pods", PODS, "", patience=1.0, at_once=True, longest=30.0, optional=True, owners_alone=True)
 """The pods that the user's Service selects, whoever they belong to."""
 BOUND = Matter("objects bound to a Service by name", None, "", patience=1.0, at_once=True, longest=60.0)
-"""What names the user's Service, see `controller/bindings.py`."""
+"""What names the user's Service, see `controller/observe/bindings.py`."""
 
 
 @dataclass

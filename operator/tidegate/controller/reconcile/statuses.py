@@ -14,9 +14,9 @@ import structlog
 
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import ApiError, Conflict, NotFound
-from tidegate.controller.memory import Memory
-from tidegate.controller.references import ReleaseKey
-from tidegate.controller.writes import write_status
+from tidegate.controller.observe.references import ReleaseKey
+from tidegate.controller.reconcile.memory import Memory
+from tidegate.controller.reconcile.status_patch import write_status
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.store import Store
 

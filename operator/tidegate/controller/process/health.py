@@ -8,10 +8,10 @@ from __future__ import annotations
 from tidegate.cluster.election import Election
 from tidegate.cluster.reflector import State
 from tidegate.cluster.resources import RELEASES
-from tidegate.controller.http import Check
-from tidegate.controller.outside import World
-from tidegate.controller.references import ReleaseKey
-from tidegate.controller.releases import Releases
+from tidegate.controller.observe.informers import Informers
+from tidegate.controller.observe.references import ReleaseKey
+from tidegate.controller.observe.releases import Releases
+from tidegate.controller.process.http import Check
 from tidegate.runtime.queue import KeyedQueue
 from tidegate.runtime.workers import PASS_TIMEOUT, Workers
 
@@ -31,7 +31,7 @@ def alive(workers: Workers[ReleaseKey], releases: Releases) -> list[Check]:
 
 
 def ready(
-    workers: Workers[ReleaseKey], queue: KeyedQueue[ReleaseKey], releases: Releases, world: World, election: Election | None
+    workers: Workers[ReleaseKey], queue: KeyedQueue[ReleaseKey], releases: Releases, informers: Informers, election: Election | None
 ) -> list[Check]:
     """Return whether this process does its work, or could take it over."""
     age, followed = queue.oldest_age(), releases.health
@@ -43,5 +43,5 @@ def ready(
         Check("workers", workers.running or stands_by, works),
         Check("queue", age < STUCK_SECONDS, f"{queue.depth()} waiting, the oldest for {age:.1f} s"),
         *(Check("leader election", one.sound, one.words) for one in elected),
-        *(Check(resource, known, words) for resource, known, words in world.report()),
+        *(Check(resource, known, words) for resource, known, words in informers.report()),
     ]

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from tidegate.api.names import Reason
 from tidegate.api.status import ReleaseStatus
 from tidegate.cluster.client import Cluster
-from tidegate.controller.bindings import Bindings
-from tidegate.controller.inquiries import BOUND, REASONS, SELECTED, STABLE_REASONS, USER_ENDPOINTS, Inquiries
-from tidegate.controller.references import ReleaseKey
+from tidegate.controller.observe.bindings import Bindings
+from tidegate.controller.observe.on_demand import BOUND, REASONS, SELECTED, STABLE_REASONS, USER_ENDPOINTS, Inquiries
+from tidegate.controller.observe.references import ReleaseKey
 from tidegate.engine.plan import Plan
 from tidegate.engine.waits import Inquiry
 from tidegate.runtime.clock import Clock
