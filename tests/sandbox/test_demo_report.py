@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,17 @@ def test_an_act_is_measured_from_what_was_recorded(tmp_path: Path):
     assert [probe[0] for probe in version.trace.probes] == pytest.approx([2.2, 2.4, 2.6])
     assert version.failed_requests_by_version == {"none": 1, "v2": 0, "v3": 1}
     assert (version.gate, version.serves, version.pods_restarted) == ("error-rate", ["v2"], 0)
+
+
+def test_what_no_probe_saw_is_counted_from_the_first_traffic(tmp_path: Path):
+    """Shut before a rate showed the breach, a version took as long as it had traffic at the most; and that is held to the limit."""
+    audit_log = tmp_path / "audit.log"
+    audit_log.write_text("")
+    unseen = replace(record_of_v3(), probes={"error-rate": [Probe(10.2, 0.0, 0.0, 0)]})
+
+    version = report.measured(unseen, POLICY, audit_log)
+
+    assert version.seconds_from_breach_visible_to_stable == pytest.approx(11.9 - 8.0)
 
 
 def test_without_a_terminal_only_changes_are_told():

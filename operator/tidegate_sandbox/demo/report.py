@@ -41,7 +41,7 @@ class Version:
         message: why, in words.
         seconds: from the change of the image until all had settled.
         seconds_from_breach_visible_to_stable: from the first evaluation in which Prometheus showed the breach of its gate
-            to the last request that Envoy sent to it; 0 where the operator had shut it out before Prometheus' rates showed it.
+            to the last request that Envoy sent to it; from its first traffic where no probe showed it before it was shut out.
         seconds_from_breach_visible_to_paused: to the phase Paused; 0 where the operator saw it before the demo's next probe.
         seconds_from_request_to_stable: from the person's request to the last request that Envoy sent to it.
         weights_seen: its shares of the traffic in percent, in the route, in order.
@@ -126,6 +126,9 @@ def measured(record: Record, policy: PolicyTerms, audit_log: Path) -> Version:
     stable_since = stable_since if act.outcome is Outcome.ROLLED_BACK else None
     probes, shut = record.probes.get(act.gate, ()), stable_since is not None
     visible = measure.breach_visible_at(probes, terms, shut=shut) if terms else None
+    if visible is None and act.cause is Cause.GATE:
+        # No probe came between the first sample of the breach and the shut route: counted from its first traffic it took longer.
+        visible = record.exposed_at
     paused_at = next((phase.at for phase in record.phases if phase.phase == "Paused"), None)
     failed = collections.Counter(answer.version for answer in record.answers if answer.failed)
     requests = collections.Counter(answer.version for answer in record.answers)
