@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tidegate.engine import advance, converge, endings, gates, losses, patience, requests, shifting, split, standing, targets, turns
+from tidegate.engine import facts, gates
 from tidegate.engine.draft import Draft, Stage
 from tidegate.engine.mend import mended
 from tidegate.engine.plan import Action, Plan, noted
 from tidegate.engine.report import carried, report
+from tidegate.engine.rules import climb, completion, deadline, idle, losses, requests, reversal, routes, split, targets
 from tidegate.engine.snapshot import Snapshot
 from tidegate.engine.waits import CHANGED, Inquiry, Ruling, Waiting
+from tidegate.engine.writes import converge, shifting
 
 _ALWAYS = frozenset(Stage)
 _ROLLOUT = _ALWAYS - {Stage.IDLE}
@@ -41,42 +43,42 @@ class Rule:
 RULES: tuple[Rule, ...] = (
     # What takes traffic away comes first, in every phase.
     Rule(split.split_is_judged, _STEPS),
-    Rule(turns.breach_rolls_back, _REVERSIBLE),
-    Rule(turns.deletion_undoes, _REVERSIBLE),
-    Rule(turns.deployment_went_back, frozenset({Stage.COMMITTED})),
-    Rule(standing.facts_are_accepted, _ALWAYS),
+    Rule(reversal.breach_rolls_back, _REVERSIBLE),
+    Rule(reversal.deletion_undoes, _REVERSIBLE),
+    Rule(reversal.deployment_went_back, frozenset({Stage.COMMITTED})),
+    Rule(idle.facts_are_accepted, _ALWAYS),
     Rule(requests.request_is_carried_out, _ALWAYS),
-    Rule(turns.template_changed, _REVERSIBLE),
-    Rule(turns.scaled_to_zero, _REVERSIBLE),
+    Rule(reversal.template_changed, _REVERSIBLE),
+    Rule(reversal.scaled_to_zero, _REVERSIBLE),
     Rule(losses.loss_is_found_again, _REVERSIBLE),
     Rule(losses.pods_were_lost, _REVERSIBLE),
     Rule(losses.loss_is_explained, _REVERSIBLE),
-    Rule(turns.breach_pauses, _REVERSIBLE),
-    Rule(turns.score_is_too_low, _CLIMBING),
-    Rule(advance.missing_pods_are_noted, _CLIMBING),
-    Rule(advance.deadline_passes, _CLIMBING),
+    Rule(reversal.breach_pauses, _REVERSIBLE),
+    Rule(reversal.score_is_too_low, _CLIMBING),
+    Rule(climb.missing_pods_are_noted, _CLIMBING),
+    Rule(climb.deadline_passes, _CLIMBING),
     # Then what ends a rollout.
-    Rule(endings.undo_is_done, frozenset({Stage.UNDOING})),
-    Rule(endings.promotion_is_done, frozenset({Stage.PROMOTING, Stage.COMMITTED})),
+    Rule(completion.undo_is_done, frozenset({Stage.UNDOING})),
+    Rule(completion.promotion_is_done, frozenset({Stage.PROMOTING, Stage.COMMITTED})),
     # Then what takes it forward.
-    Rule(advance.originals_are_noted, _ROLLOUT),
-    Rule(advance.first_step_begins, _STEPS),
-    Rule(advance.weight_is_given, _CLIMBING),
-    Rule(advance.hold_begins, _STEPS),
-    Rule(advance.more_pods_have_it, _STEPS),
-    Rule(advance.step_ends, _CLIMBING),
-    Rule(standing.name_is_followed, _ALWAYS - {Stage.UNDOING}),
+    Rule(routes.originals_are_noted, _ROLLOUT),
+    Rule(climb.first_step_begins, _STEPS),
+    Rule(climb.weight_is_given, _CLIMBING),
+    Rule(climb.hold_begins, _STEPS),
+    Rule(climb.more_pods_have_it, _STEPS),
+    Rule(climb.step_ends, _CLIMBING),
+    Rule(idle.name_is_followed, _ALWAYS - {Stage.UNDOING}),
     # Then what concerns a Release without one.
-    Rule(standing.stable_is_taken_on, _NONE),
-    Rule(standing.native_change_is_done, _NONE),
-    Rule(standing.rejections_are_forgotten, _ALWAYS),
-    Rule(standing.originals_are_dropped, _NONE),
-    Rule(shifting.overwriting_is_noted, _ROLLOUT - {Stage.COMMITTED}),
-    Rule(standing.pin_is_noted, _ALWAYS),
+    Rule(idle.stable_is_taken_on, _NONE),
+    Rule(idle.native_change_is_done, _NONE),
+    Rule(idle.rejections_are_forgotten, _ALWAYS),
+    Rule(routes.originals_are_dropped, _NONE),
+    Rule(routes.overwriting_is_noted, _ROLLOUT - {Stage.COMMITTED}),
+    Rule(routes.pin_is_noted, _ALWAYS),
     Rule(targets.targets_are_noted, _ALWAYS),
-    Rule(standing.rollout_starts, _NONE),
+    Rule(idle.rollout_starts, _NONE),
     # When all that is waited for is known.
-    Rule(patience.route_is_waited_for, _STEPS),
+    Rule(deadline.route_is_waited_for, _STEPS),
 )
 """In the order in which they count. The first that applies changes the draft, then all are asked again until none applies."""
 SOON = timedelta(milliseconds=100)
@@ -102,7 +104,7 @@ def decide(snap: Snapshot, now: datetime) -> Plan:
         if not _changes(draft):
             break
     writes = tuple(_carried_out(draft))
-    if (snap.release.traffic_later and not draft.status.original_rules) or targets.is_new_in_force(draft):
+    if (snap.release.traffic_later and not draft.status.original_rules) or facts.is_new_in_force(draft):
         # From the next decision on, what the spec names counts, and what is seen speaks of the version that is in force now.
         draft.wake(now + SOON)
     away = shifting.away(draft, writes)

@@ -15,16 +15,13 @@ from tidegate.api.edits import edited
 from tidegate.api.names import Cause, Condition, Phase, Reason
 from tidegate.api.status import RevisionStatus
 from tidegate.engine import transitions as happened
-from tidegate.engine.advance import cut
 from tidegate.engine.conditions import Told, conditions
 from tidegate.engine.draft import Draft, apart
+from tidegate.engine.facts import is_native, leads_past, obstacles, off_course, rejection, whom_it_asks
 from tidegate.engine.lacking import note_lacking
-from tidegate.engine.losses import lost_words
 from tidegate.engine.plan import Role, ShiftRoute, own_name
+from tidegate.engine.pods import cut, lost_words
 from tidegate.engine.snapshot import Blocker, RouteStage
-from tidegate.engine.standing import is_native, leads_past, obstacles
-from tidegate.engine.targets import off_course
-from tidegate.engine.turns import rejection, whom_it_asks
 from tidegate.engine.waits import FOR_A_PERSON, Bound, Wait, Waiting
 
 _ON_ITS_WAY = frozenset(

@@ -20,7 +20,7 @@ from tidegate.engine.snapshot import Blocker, Owner
 from tidegate.engine.waits import Bound, Wait
 
 ENGINE = Path(tidegate.engine.__file__).parent
-TREES = {path.name: ast.parse(path.read_text()) for path in sorted(ENGINE.glob("*.py"))}
+TREES = {path.name: ast.parse(path.read_text()) for path in sorted(ENGINE.rglob("*.py"))}
 TROUBLESHOOTING = (Path(__file__).parents[3] / "docs/troubleshooting.md").read_text()
 STEPS = (step(50, "5s"), step(100))
 COUNTERS = {"counters": {side: {"bad": "failed", "total": "all"} for side in ("canary", "stable")}}

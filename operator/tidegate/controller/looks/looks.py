@@ -18,7 +18,7 @@ from tidegate.controller.looks.subject import Subject
 from tidegate.controller.observe.references import ReleaseKey
 from tidegate.engine.judging import fails
 from tidegate.engine.plan import Look
-from tidegate.engine.split import is_of_split, origin_of
+from tidegate.engine.rules.split import is_of_split, origin_of
 from tidegate.judge.reading import Reading
 from tidegate.prometheus.queries import Names
 from tidegate.runtime.clock import Clock, Moment

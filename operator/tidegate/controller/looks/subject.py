@@ -13,10 +13,10 @@ from tidegate.api.gate import Gate
 from tidegate.api.release import PolicyKind
 from tidegate.api.status import GateStatus, ReleaseStatus
 from tidegate.controller.observe.gather import ReleaseObjects
-from tidegate.engine import split
 from tidegate.engine.counted import weight_since
 from tidegate.engine.judging import alpha_of
 from tidegate.engine.plan import Role, own_name
+from tidegate.engine.rules import split
 from tidegate.prometheus.queries import Names, pods_of
 from tidegate.traffic import notes
 from tidegate.workloads.observe import revision_of

@@ -21,14 +21,7 @@ from tidegate.controller.observe.views import Views, mark
 from tidegate.controller.observe.workloads import orphans_of, pods_of, strangers_among, workload_around
 from tidegate.engine.plan import Role, own_name
 from tidegate.engine.routing import traffic_in_force
-from tidegate.engine.snapshot import (
-    Blocker,
-    ReleaseView,
-    RouteView,
-    ServiceView,
-    Snapshot,
-    WorkloadView,
-)
+from tidegate.engine.snapshot import Blocker, ReleaseView, RouteView, ServiceView, Snapshot, WorkloadView
 from tidegate.judge.reading import Reading
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.store import Object, Store

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from tidegate.api.base import plain
 from tidegate.api.kept import opened
 from tidegate.api.status import ReleaseStatus
-from tidegate.engine.requests import LONGEST_REQUEST
+from tidegate.engine.rules.requests import LONGEST_REQUEST
 from tidegate.engine.snapshot import Request, Verb
 from tidegate.runtime.store import Object
 

@@ -5,32 +5,18 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tidegate.api.base import format_duration
-from tidegate.api.names import Cause, Phase
+from tidegate.api.names import Phase
 from tidegate.api.policy import DeadlineAction
 from tidegate.api.status import StepStatus
 from tidegate.engine import gates
 from tidegate.engine import transitions as happened
 from tidegate.engine.barriers import Rise, barrier
+from tidegate.engine.changes import tell_that_it_waits_on, undo_in_time
 from tidegate.engine.draft import Draft, carries, leans, silence
+from tidegate.engine.pods import _gap, needed, not_yet, pods_missing, pods_ready
 from tidegate.engine.scoring import Result
-from tidegate.engine.sizing import canary_size, cut_from
 from tidegate.engine.snapshot import Warm
-from tidegate.engine.turns import reject, trouble
 from tidegate.engine.waits import CHANGED, Ruling, Wait, Waiting
-
-
-def originals_are_noted(draft: Draft) -> Ruling:
-    """Whatever a person wrote into a route last is what the route is put back to."""
-    written = {route.name: route.originals for route in draft.routes if route.originals}
-    kept = (rule for rule in draft.status.original_rules if rule.route not in written)
-    fresh = (*kept, *(rule for rules in written.values() for rule in rules))
-    order = tuple(sorted(fresh, key=lambda rule: (rule.route, rule.rule)))
-    traffic = draft.snap.release.spec.traffic
-    service = traffic.service if traffic is not None and order else None
-    if (order, service) == (draft.status.original_rules, draft.status.shifted_service):
-        return None
-    draft.set(original_rules=order, shifted_service=service)
-    return CHANGED
 
 
 def first_step_begins(draft: Draft) -> Ruling:
@@ -69,7 +55,7 @@ def missing_pods_are_noted(draft: Draft) -> Ruling:
     step = draft.step
     if step is None or draft.workload is None:
         return None
-    lacks = _was_given(step) and draft.replicas > 0 and not _pods_ready(draft)
+    lacks = _was_given(step) and draft.replicas > 0 and not pods_ready(draft)
     if lacks == (step.missing is not None):
         return None
     draft.set_step(missing=draft.now if lacks else None, overdue=None)
@@ -83,7 +69,7 @@ def _was_given(step: StepStatus) -> bool:
 def deadline_passes(draft: Draft) -> Ruling:
     """The pods of the new version did not become ready in time: the rollout is undone, with the pods' own reason."""
     step = draft.step
-    if step is None or draft.workload is None or _pods_ready(draft):
+    if step is None or draft.workload is None or pods_ready(draft):
         return None
     if draft.canary_set is None:
         return _time_does_not_count(draft, step)
@@ -107,18 +93,6 @@ def deadline_passes(draft: Draft) -> Ruling:
     return CHANGED
 
 
-def undo_in_time(draft: Draft, message: str) -> None:
-    """Take back a rollout that its progressDeadline has ended: no verdict on the version, which waits for a retry."""
-    reject(draft, Cause.DEADLINE, message)
-    draft.note(happened.RollingBack(draft.candidate.version, Cause.DEADLINE, message))
-    draft.begin_undo(Cause.DEADLINE, message)
-
-
-def tell_that_it_waits_on(draft: Draft, message: str) -> None:
-    """Say in an Event that the progressDeadline has passed, and that the policy wants it to be no end."""
-    draft.note(happened.DeadlinePassed(draft.candidate.version, draft.status.weight, message))
-
-
 def _time_does_not_count(draft: Draft, step: StepStatus) -> Ruling:
     """No pods could be asked for yet, e.g. for want of a permission: that is no word on the version."""
     while_ago = step.entered + draft.spec.progress_deadline / 10
@@ -128,42 +102,6 @@ def _time_does_not_count(draft: Draft, step: StepStatus) -> Ruling:
     return CHANGED
 
 
-def needed(draft: Draft) -> int:
-    """Return the pods that the new version needs at the step that the rollout is at."""
-    assert draft.step is not None
-    step, limit = draft.spec.steps[draft.step.index], draft.snap.step_replicas_limit
-    return canary_size(step, draft.replicas, routed=draft.routed, limit=limit)
-
-
-def cut(draft: Draft) -> str:
-    """Say that the step has fewer pods than its policy asks for; empty where it has as many."""
-    if draft.step is None:
-        return ""
-    limit = draft.snap.step_replicas_limit
-    asks = cut_from(draft.spec.steps[draft.step.index], draft.replicas, limit=limit)
-    if asks is None:
-        return ""
-    why = f"the Deployment has {draft.replicas}, and the operator's stepReplicasLimit is {limit}"
-    return f", limited to {needed(draft)} of the {asks} pods that the step wants ({why})"
-
-
-def _pods_ready(draft: Draft) -> bool:
-    wanted, canary, service = needed(draft), draft.canary_set, draft.snap.canary_service
-    if wanted == 0:
-        return True
-    if canary is None or canary.available < wanted:
-        return False
-    return not draft.routed or (service is not None and service.revision == canary.revision and service.endpoints >= wanted)
-
-
-def _gap(draft: Draft) -> str:
-    """Return why the route reaches no pods of the new version, although enough are ready; empty where that is not so."""
-    service, canary = draft.snap.canary_service, draft.canary_set
-    if service is None or canary is None or canary.available < needed(draft) or service.revision != canary.revision:
-        return ""
-    return service.gap
-
-
 def _route(draft: Draft, words: str) -> Waiting:
     """A weight which was given is not in force; a router that says nothing at all is told from a parent that does not."""
     waiting = [route for route in draft.snap.routes if not route.accepted]
@@ -171,28 +109,12 @@ def _route(draft: Draft, words: str) -> Waiting:
     return Waiting(Wait.ROUTER_AWAY if away else Wait.ROUTE_CARRIES, silence(waiting) or words)
 
 
-def _pods(draft: Draft) -> Waiting:
-    return Waiting(Wait.PODS, _missing(draft))
-
-
-def _missing(draft: Draft) -> str:
-    canary, wanted, version = draft.canary_set, needed(draft), draft.candidate.version
-    ready, available = (canary.ready, canary.available) if canary else (0, 0)
-    if available < wanted <= ready:
-        words = f"({available} of {wanted} pods; a pod is available once it has been ready for the Deployment's minReadySeconds)"
-        return f"for pods of {version} to be available {words}"
-    if gap := _gap(draft):
-        return f"for pods of {version} that the route can reach: {gap}"
-    what = "pods" if available < wanted else "endpoints"
-    return f"for {what} of {version} to be ready ({ready} of {wanted} pods){trouble(draft)}"
-
-
 def weight_is_given(draft: Draft) -> Ruling:
     """Enough pods of the new version are available: it gets the weight of its step, or gets it back."""
     step, before = draft.step, draft.status.weight
     if step is None or before == step.weight:
         return None
-    if (waiting := _not_yet(draft)) is not None:
+    if (waiting := not_yet(draft)) is not None:
         return waiting
     if before == 0 and any(route.warms for route in draft.routes) and not draft.rollout.warmed_at:
         draft.set_rollout(warmed_at=draft.now)
@@ -206,24 +128,6 @@ def weight_is_given(draft: Draft) -> Ruling:
     place = step.index + 1, len(draft.spec.steps)
     draft.note(happened.WeightRaised(draft.candidate.version, before, step.weight, *place, _why(draft)))
     return CHANGED
-
-
-def _not_yet(draft: Draft) -> Waiting | None:
-    """Return what keeps the new version from the weight of its step, whatever its route is like; None where nothing does."""
-    lost = draft.rollout.lost
-    if not _pods_ready(draft):
-        return _pods(draft)
-    if lost is not None and lost.unexplained:
-        return Waiting(Wait.LOSS_EXPLAINED, f"to know why {draft.candidate.version} lost pods")
-    return barrier(draft, Rise.WEIGHT)
-
-
-def is_next(draft: Draft) -> bool:
-    """Whether the new version, which has no weight, is to get some as soon as all data planes know it."""
-    step = draft.step
-    if not draft.climbing or step is None or draft.status.weight > 0 or step.weight == 0 or draft.rollout.paused is not None:
-        return False
-    return draft.rollout.warmed_at is not None and _not_yet(draft) is None
 
 
 def _warms_up(draft: Draft) -> Waiting | None:
@@ -240,7 +144,7 @@ def more_pods_have_it(draft: Draft) -> Ruling:
     step = draft.step
     if step is None or draft.status.weight != step.weight or step.weight == 0 or draft.replicas == 0:
         return None
-    if step.pods == needed(draft) or not _pods_ready(draft):
+    if step.pods == needed(draft) or not pods_ready(draft):
         return None
     draft.set_step(given=step.weight, pods=needed(draft))
     return CHANGED
@@ -262,8 +166,8 @@ def hold_begins(draft: Draft) -> Ruling:
         return _route(draft, f"for the route to carry {step.weight}%")
     if (waiting := draft.arrives(f"{step.weight}%")) is not None:
         return waiting
-    if step.weight == 0 and not _pods_ready(draft):
-        return _pods(draft)
+    if step.weight == 0 and not pods_ready(draft):
+        return pods_missing(draft)
     hold = draft.spec.steps[step.index].hold
     if step.weight == 100:
         hold = max(hold, draft.spec.bake)
@@ -290,8 +194,8 @@ def step_ends(draft: Draft) -> Ruling:
     if draft.now < step.until and not _proven(draft, step):
         what = "bake" if step.weight == 100 else f"hold of step {step.index + 1}"
         return Waiting(Wait.HOLD_ENDS, f"until {step.until:%H:%M:%S} UTC ({what})", until=step.until)
-    if not _pods_ready(draft):
-        return _pods(draft)
+    if not pods_ready(draft):
+        return pods_missing(draft)
     if draft.status.weight != step.weight or not draft.routes_carry(step.weight):
         return _route(draft, f"for the route to carry {step.weight}% again")
     if (waiting := barrier(draft, Rise.STEP_END)) is not None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tidegate.api.base import format_duration
 from tidegate.api.policy import DeadlineAction
-from tidegate.engine.advance import tell_that_it_waits_on, undo_in_time
+from tidegate.engine.changes import tell_that_it_waits_on, undo_in_time
 from tidegate.engine.draft import Draft
-from tidegate.engine.standing import obstacles
+from tidegate.engine.facts import obstacles
 from tidegate.engine.waits import CHANGED, FOR_A_PERSON, Bound, Ruling, Waiting
 
 

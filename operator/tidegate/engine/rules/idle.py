@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from tidegate.api.edits import edited
-from tidegate.api.names import Cause, Condition, Phase, Reason
+from tidegate.api.names import Cause, Phase
 from tidegate.api.status import RevisionStatus, RolloutStatus
 from tidegate.engine import transitions as happened
+from tidegate.engine.changes import record_end
 from tidegate.engine.draft import Draft
-from tidegate.engine.endings import has_pods, record_end, routes_return
-from tidegate.engine.snapshot import Blocker, Owner, ReplicaSetView, ServiceView, WorkloadView
-from tidegate.engine.turns import rejection, trouble
+from tidegate.engine.facts import is_native, leads_past, obstacles, rejection, routes_return, strays
+from tidegate.engine.pods import trouble
+from tidegate.engine.snapshot import Owner, ReplicaSetView, WorkloadView
 from tidegate.engine.waits import CHANGED, Inquiry, Ruling, Wait, Waiting
 
 _BESIDE = frozenset({Inquiry.SELECTED, Inquiry.BOUND})
@@ -62,23 +63,6 @@ def _binding(draft: Draft) -> Waiting | None:
 
 def _revision(rs: ReplicaSetView) -> RevisionStatus:
     return RevisionStatus(revision=rs.revision, version=rs.version)
-
-
-def is_native(draft: Draft) -> bool:
-    """Whether the wanted template is the Deployment's own affair: nothing is to be protected, or it is a restart only."""
-    workload = draft.workload
-    if workload is None or draft.active or draft.deleting:
-        return False
-    if draft.status.stable is None:
-        return workload.labelled and not any(rs.ready > 0 for rs in workload.replica_sets if rs.owner is Owner.DEPLOYMENT)
-    if draft.wants(draft.stable.revision) or rejection(draft) is not None:
-        return False
-    return draft.stable.revision in workload.template.restart_of
-
-
-def rolls_natively(draft: Draft) -> bool:
-    """Whether the Deployment may roll its template out by itself now: no route is bound to the pods that it stops."""
-    return is_native(draft) and draft.routes_back
 
 
 def native_change_is_done(draft: Draft) -> Ruling:
@@ -153,59 +137,6 @@ def rejections_are_forgotten(draft: Draft) -> Ruling:
     return CHANGED
 
 
-def originals_are_dropped(draft: Draft) -> Ruling:
-    """No rollout is on and every route is as the user wrote it: there is nothing to put back any more."""
-    if not draft.status.original_rules:
-        return None
-    if (waiting := routes_return(draft)) is not None:
-        return waiting
-    if draft.traces:
-        return None
-    if draft.snap.release.traffic_later and (draft.snap.stable_service or draft.snap.canary_service):
-        return None  # Nobody would find the operator's Services of the old name any more.
-    draft.set(original_rules=(), shifted_service=None)
-    return CHANGED
-
-
-def pin_is_noted(draft: Draft) -> Ruling:
-    """Which Service is to be pinned stands in the status before it is, and until it is let go of, whatever the spec names."""
-    noted, service = draft.status.pinned_service, draft.snap.user_service
-    pinned = service is not None and pins(draft, service)
-    if noted is None:
-        wanted = service.name if service is not None and pinned else None
-        draft.set(pinned_service=wanted)
-        return CHANGED if wanted is not None else None
-    current = service if service is not None and service.name == noted else draft.snap.former_service
-    let_go = current is None or current.untouched
-    if not let_go or (pinned and service is not None and service.name == noted):
-        return None
-    draft.set(pinned_service=None)
-    return CHANGED
-
-
-def pins(draft: Draft, service: ServiceView) -> bool:
-    """Whether the user's Service, if it is the Deployment's, is to be pinned.
-
-    It is where its user wants that, and where the routes go back to it while pods are there that were shut out.
-    """
-    traffic = draft.snap.release.spec.traffic
-    if traffic is None or draft.deleting or not service.selects:
-        return False
-    return traffic.pin_service or _shut_out(draft)
-
-
-def _shut_out(draft: Draft) -> bool:
-    """Whether a version that may get no request has pods, which the user's Service would find, and the routes lead to that.
-
-    They do where the split itself did harm; and may at any time where somebody has written over a route, as tools do again and
-    again, or where a tool has left its mark on one.
-    """
-    if not draft.undoing or not has_pods(draft.canary_set):
-        return False
-    applied = any(route.applied for route in draft.routes)
-    return draft.rollout.undo is Cause.SPLIT or bool(draft.rollout.written_over) or applied
-
-
 def rollout_starts(draft: Draft) -> Ruling:
     """The wanted template is not the stable one and was not rejected: its rollout starts."""
     workload, policy = draft.workload, draft.snap.policy
@@ -245,77 +176,9 @@ def rollout_starts(draft: Draft) -> Ruling:
     return CHANGED
 
 
-MOST_TOLD = 3
-"""Routes that a message names: a status is read in one glance."""
-
-
-def leads_past(draft: Draft, *, cure: bool = False) -> str:
-    """Say which routes lead to the user's Service past the steps; empty where none does, or the Service is kept on what serves.
-
-    Args:
-        draft: the decision.
-        cure: whether to say what helps.
-    """
-    service, traffic = draft.snap.user_service, draft.snap.release.spec.traffic
-    if service is None or traffic is None or traffic.pin_service or not service.past:
-        return ""
-    first, more = service.past[:MOST_TOLD], len(service.past) - MOST_TOLD
-    names = ", ".join(first) + (f" and {more} more" if more > 0 else "")
-    words = f"; HTTPRoute {names} leads to Service {service.name} past the steps, so to pods of both versions"
-    return f"{words}: name it in spec.traffic.gatewayAPI.httpRoutes, or set spec.traffic.pinService" if cure else words
-
-
 def _name_before(draft: Draft) -> str:
     """Return what stable was called before the Release was given a name that was meant for the template to come."""
     last, rs = draft.status.last_rollout, draft.stable_set
     if last is not None and last.revision == draft.stable.revision:
         return last.version
     return rs.version if rs is not None else draft.stable.version
-
-
-def strays(draft: Draft) -> list[ReplicaSetView]:
-    """Return what a held Deployment began when it was let go past the hold, as far as stable can do without it."""
-    workload, stable = draft.workload, draft.stable_set
-    if workload is None or stable is None or not workload.paused:
-        return []
-    spared = {stable.revision}
-    if draft.active and (draft.undoing or draft.step is not None):
-        spared.add(draft.candidate.revision)  # It may have traffic, and is taken over instead.
-    own = (rs for rs in workload.replica_sets if rs.owner is Owner.DEPLOYMENT and rs.revision not in spared)
-    return [rs for rs in own if (rs.wanted > 0 or rs.current > 0) and stable.ready >= rs.ready]
-
-
-def _told(draft: Draft) -> list[Blocker]:
-    """What was said of harm that a split would do holds until that is read again, as after a restart of the operator."""
-    service = draft.snap.user_service
-    if service is None:
-        return []
-    unknown = {Reason.SHARED_SERVICE: service.alone is None, Reason.BOUND_BY_NAME: service.followed is None}
-    said = (c for c in draft.status.conditions if c.type == Condition.STALLED and c.status == "True")
-    return [Blocker(reason, c.message) for c in said for reason in unknown if c.reason == reason and unknown[reason]]
-
-
-def obstacles(draft: Draft) -> list[Blocker]:
-    """Return what is missing before a rollout can start or a route can be shifted."""
-    snap, spec = draft.snap, draft.snap.release.spec
-    found = list(snap.blockers)
-    if draft.workload is None:
-        found.append(Blocker(Reason.MISSING_WORKLOAD, f"spec.targetRef: Deployment {spec.target_ref.name} was not found"))
-    if snap.policy is None and not draft.active:
-        ref = spec.policy_ref
-        found.append(Blocker(Reason.MISSING_POLICY, f"spec.policyRef: {ref.kind} {ref.name} was not found or is not valid"))
-    if spec.traffic is None:
-        return found
-    found += _told(draft)
-    if snap.user_service is None:
-        where = "status.shiftedService" if snap.release.traffic_later else "spec.traffic.service"
-        found.append(Blocker(Reason.MISSING_SERVICE, f"{where}: Service {spec.traffic.service} was not found"))
-    for route in snap.routes:
-        if not route.exists:
-            found.append(Blocker(Reason.MISSING_ROUTE, f"spec.traffic.gatewayAPI: HTTPRoute {route.name} was not found"))
-        elif not route.matches:
-            words = f"spec.traffic.gatewayAPI: no rule of HTTPRoute {route.name} names Service {spec.traffic.service}"
-            found.append(Blocker(Reason.MISSING_ROUTE, words))
-        elif route.trouble:
-            found.append(Blocker(Reason.ROUTE_NOT_ACCEPTED, f"HTTPRoute {route.name}: {route.trouble}"))
-    return found

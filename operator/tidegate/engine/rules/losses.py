@@ -9,18 +9,15 @@ from tidegate.api.edits import edited
 from tidegate.api.names import Cause
 from tidegate.api.status import LossStatus
 from tidegate.engine import transitions as happened
-from tidegate.engine.advance import needed
+from tidegate.engine.changes import give_back, reject
 from tidegate.engine.draft import Draft
+from tidegate.engine.pods import LOSS_PATIENCE, left_of_weight, needed, times
 from tidegate.engine.sizing import carried
-from tidegate.engine.turns import give_back, reject
-from tidegate.engine.waits import CHANGED, Inquiry, Ruling, Wait, Waiting
+from tidegate.engine.waits import CHANGED, Ruling
 
-PATIENCE = timedelta(seconds=10)
-"""How long the reason of a loss is waited for. Pods are read only when somebody waits for them, and nothing goes up meanwhile."""
 JUST_BEFORE = timedelta(seconds=2)
 """A pod that takes the place of a deleted one is made before that one is missed, and both clocks are not quite the same."""
 REPLACED = "its pods were deleted or evicted, and replaced"
-_TIMES = ("", "once", "twice", "three times")
 
 
 def pods_were_lost(draft: Draft) -> Ruling:
@@ -33,7 +30,7 @@ def pods_were_lost(draft: Draft) -> Ruling:
     given, pods = step.given or before, max(1, min(step.pods, needed(draft)))
     stable = draft.stable_set.available if draft.stable_set else 0
     after = carried(have, given=given, pods=pods, stable=stable, routed=draft.routed)
-    if have < pods and (left := _left(draft)) is not None:
+    if have < pods and (left := left_of_weight(draft)) is not None:
         # The operator before this one has seen more of them missing.
         after = min(after, left)
     if before == 0 or after >= before:
@@ -48,40 +45,9 @@ def pods_were_lost(draft: Draft) -> Ruling:
     return CHANGED
 
 
-def _left(draft: Draft) -> int | None:
-    """Return the weight that routes have, where an operator before this one gave more; None where they have what was given.
-
-    It has shut them for a breach or for lost pods, and was killed before that stood in the status; or before it could open them.
-    """
-    start, step = draft.snap.known_since, draft.step
-    if start is None or step is None or step.entered >= start or not draft.active or draft.undoing or draft.committed:
-        return None
-    least = min((round(route.weight) for route in draft.routes), default=None)
-    return least if least is not None and least < draft.status.weight else None
-
-
-def unlooked(draft: Draft) -> Waiting | None:
-    """Return that it is not known if pods were lost that the operator before this one could not note any more; None where it is.
-
-    Nothing rises until then. A shut route alone tells nothing: it may have been for a breach, which the gates see again.
-    """
-    start = draft.snap.known_since
-    if start is None or _left(draft) is None or (draft.workload is not None and draft.workload.endings is not None):
-        return None
-    if draft.now >= start + PATIENCE:
-        return None
-    words = f"to know whether {draft.candidate.version} lost pods, since its route carries less than it was given"
-    return Waiting(Wait.LOSS_EXPLAINED, words, cause=True, until=start + PATIENCE)
-
-
-def inquiries(draft: Draft) -> frozenset[Inquiry]:
-    """Return that the new version's pods are read as long as its route has less than it was given."""
-    return frozenset({Inquiry.PODS} if _left(draft) is not None else ())
-
-
 def loss_is_found_again(draft: Draft) -> Ruling:
     """The operator before this one has shut a route for lost pods, and could not note it: their containers tell when they ended."""
-    left, workload, step, exposed = _left(draft), draft.workload, draft.step, draft.rollout.exposed_at
+    left, workload, step, exposed = left_of_weight(draft), draft.workload, draft.step, draft.rollout.exposed_at
     if left is None or workload is None or step is None or exposed is None or draft.replicas == 0:
         return None
     ends = [end for end in workload.endings or () if end >= exposed.replace(microsecond=0)]
@@ -162,7 +128,7 @@ def loss_is_explained(draft: Draft) -> Ruling:
     if (lost := draft.rollout.lost) is None or not lost.unexplained:
         return None
     words = _words(draft) if draft.workload is not None else ""
-    if not words and not draft.reached(lost.at + PATIENCE):
+    if not words and not draft.reached(lost.at + LOSS_PATIENCE):
         return None
     message = words or _silence(draft)
     if draft.workload is not None and _outside(draft):
@@ -180,7 +146,7 @@ def loss_is_explained(draft: Draft) -> Ruling:
 
 
 def _roll_back(draft: Draft, count: int, words: str) -> None:
-    message = f"it lost its pods {_times(count)} under traffic: {words}"
+    message = f"it lost its pods {times(count)} under traffic: {words}"
     reject(draft, Cause.PODS_LOST, message)
     draft.note(happened.RollingBack(draft.candidate.version, Cause.PODS_LOST, message))
     draft.begin_undo(Cause.PODS_LOST, message)
@@ -192,16 +158,3 @@ def _begin_anew(draft: Draft, words: str) -> None:
     if draft.status.weight > 0:
         give_back(draft, f"as many pods as carried it were lost ({words})")
     draft.begin_step(0)
-
-
-def lost_words(draft: Draft) -> str:
-    """Say that pods with traffic were lost, how often, and why; empty where none were."""
-    lost = draft.rollout.lost
-    if lost is None or not lost.message:
-        return ""
-    times = f" {_times(lost.count)}" if lost.count else ""
-    return f"; lost pods{times} under traffic: {lost.message}"
-
-
-def _times(count: int) -> str:
-    return _TIMES[count] if count < len(_TIMES) else f"{count} times"

@@ -8,10 +8,11 @@ from tidegate.api.gate import BreachAction
 from tidegate.api.names import Cause
 from tidegate.api.status import GateStatus, HoldStatus, PauseStatus
 from tidegate.engine import transitions as happened
+from tidegate.engine.changes import reject
 from tidegate.engine.counted import begun_anew
 from tidegate.engine.draft import Draft
+from tidegate.engine.facts import rejection
 from tidegate.engine.snapshot import Verb
-from tidegate.engine.turns import reject, rejection
 from tidegate.engine.waits import CHANGED, Ruling, Wait, Waiting
 from tidegate.judge.limit import breached
 

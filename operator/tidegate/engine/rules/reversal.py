@@ -5,19 +5,18 @@ Each rule looks at the draft, changes it if it applies, and says what it comes t
 
 from __future__ import annotations
 
-from tidegate.api.base import clip
-from tidegate.api.edits import edited
 from tidegate.api.gate import BreachAction
-from tidegate.api.names import Cause, Phase
-from tidegate.api.status import PauseStatus, RejectedStatus
+from tidegate.api.names import Cause
+from tidegate.api.status import PauseStatus
 from tidegate.engine import gates
 from tidegate.engine import transitions as happened
+from tidegate.engine.changes import give_back, pause, reject
 from tidegate.engine.draft import Draft
+from tidegate.engine.facts import rejection, rolls_on
+from tidegate.engine.pods import trouble
 from tidegate.engine.scoring import Result
 from tidegate.engine.snapshot import Owner, ReplicaSetView, WorkloadView
 from tidegate.engine.waits import CHANGED, Ruling
-
-KEEP_REJECTED = 10
 
 
 def breach_rolls_back(draft: Draft) -> Ruling:
@@ -69,12 +68,6 @@ def deployment_went_back(draft: Draft) -> Ruling:
     return CHANGED
 
 
-def rolls_on(draft: Draft) -> bool:
-    """Whether the Deployment, which has adopted the new version, is let go and finishes by itself what is left."""
-    canary = draft.canary_set
-    return canary is not None and not draft.snap.keep_held and draft.own_is(canary.revision)
-
-
 def _scaled_amid_adoption(workload: WorkloadView, old: ReplicaSetView, canary: ReplicaSetView) -> bool:
     acted = canary.owner is Owner.DEPLOYMENT and canary.desired == workload.replicas
     # Let go, it stops the old pods next: nobody may be sent to them any more.
@@ -108,16 +101,6 @@ def scaled_to_zero(draft: Draft) -> Ruling:
     return CHANGED
 
 
-def give_back(draft: Draft, reason: str, *, weight: int = 0) -> None:
-    """Take weight from the new version without a verdict on it: all of it, or down to what it can carry."""
-    if draft.status.weight > weight:
-        draft.note(happened.WeightLowered(draft.candidate.version, draft.status.weight, weight, reason))
-    draft.set(weight=weight, phase=Phase.PROGRESSING)
-    if weight == 0:
-        # Time without traffic is no time in which a gate was undecided.
-        draft.set(gates=tuple(edited(state, undecided_since=None, quiet_since=None) for state in draft.status.gates))
-
-
 def breach_pauses(draft: Draft) -> Ruling:
     """A breached gate with the action Pause: the weight stays, and a person is asked, unless one has asked for full promotion."""
     if draft.rollout.paused is not None or draft.rollout.skip_to_end:
@@ -144,47 +127,3 @@ def score_is_too_low(draft: Draft) -> Ruling:
     draft.note(happened.BreachRollsBack(draft.candidate.version, (), score.words))
     draft.begin_undo(Cause.GATE, score.words)
     return CHANGED
-
-
-def pause(draft: Draft, paused: PauseStatus) -> None:
-    """Keep the weight and ask people, the roles that the gate names first."""
-    draft.set_rollout(paused=edited(paused, message=clip(paused.message)))
-    place = draft.candidate.version, draft.status.weight
-    draft.note(happened.BreachPauses(*place, paused.gate or "", paused.message, whom_it_asks(paused)))
-
-
-def whom_it_asks(paused: PauseStatus) -> str:
-    """Return what a pause waits for, in words."""
-    if paused.ask:
-        return f"waits for {' and '.join(paused.ask)} to resume, promote or roll back"
-    return "waits for a request to resume, promote or roll back"
-
-
-def trouble(draft: Draft) -> str:
-    """Return the pods' own reason in brackets; empty where none is known."""
-    return f" ({draft.workload.trouble})" if draft.workload and draft.workload.trouble else ""
-
-
-def rejection(draft: Draft) -> RejectedStatus | None:
-    """Return the rejection of the wanted template, None where it was not rejected.
-
-    A restart does not make another version of it, so a template that differs in nothing but restartedAt stays rejected.
-    """
-    if draft.workload is None:
-        return None
-    template = draft.workload.template
-    names = {template.revision, template.digest, *template.twins}
-    stable = draft.status.stable
-    if stable is None or not (draft.wants(stable.revision) or stable.revision in template.restart_of):
-        names.update(template.restart_of)
-    return next((entry for entry in draft.status.rejected if entry.revision in names), None)
-
-
-def reject(draft: Draft, cause: Cause, message: str) -> None:
-    """Remember the candidate as a revision that gets no traffic again."""
-    assert draft.status.candidate is not None
-    entry = RejectedStatus(
-        revision=draft.candidate.revision, version=draft.status.candidate.version, cause=cause, message=clip(message), at=draft.now
-    )
-    others = tuple(one for one in draft.status.rejected if one.revision != entry.revision)
-    draft.set(rejected=(*others, entry)[-KEEP_REJECTED:])

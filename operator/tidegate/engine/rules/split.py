@@ -15,9 +15,9 @@ from tidegate.api.names import Cause
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.status import ReleaseStatus
 from tidegate.engine import transitions as happened
+from tidegate.engine.changes import reject
 from tidegate.engine.draft import Draft
 from tidegate.engine.plan import Look
-from tidegate.engine.turns import reject
 from tidegate.engine.waits import CHANGED, Ruling
 from tidegate.judge import limit, split
 from tidegate.judge.reading import Around

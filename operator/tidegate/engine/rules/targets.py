@@ -44,30 +44,3 @@ def _settled(draft: Draft, known: TargetsStatus, now: tuple[PortStatus, ...]) ->
 
 def _plain(known: TargetsStatus, ports: tuple[PortStatus, ...]) -> TargetsStatus:
     return TargetsStatus(service=known.service, ports=ports)
-
-
-def targets_of_candidate(draft: Draft) -> TargetsStatus | None:
-    """Return what is to be known of the ports once the new version is stable: what its pods have answered on so far."""
-    user, canary = draft.snap.user_service, draft.snap.canary_service
-    ports = canary.targets if canary is not None and canary.targets is not None else user.targets if user is not None else None
-    return TargetsStatus(service=user.name, ports=ports) if user is not None and ports is not None else None
-
-
-def is_new_in_force(draft: Draft) -> bool:
-    """Whether stable has changed in this decision: what was seen of the Service speaks of the version before."""
-    seen, stable = draft.snap.status.stable, draft.status.stable
-    return stable is not None and (seen is None or seen.revision != stable.revision)
-
-
-def off_course(draft: Draft) -> str:
-    """Return why the user's Service does not lead to stable's pods, in words; empty where it does, or is meant to lead elsewhere.
-
-    Where the template is stable's, what the Service says is what its people want of stable.
-    """
-    service = draft.snap.user_service
-    if service is None or draft.status.stable is None or draft.committed or is_new_in_force(draft):
-        return ""
-    why = service.astray
-    if not why and (draft.active or not draft.wants(draft.stable.revision)):
-        why = service.diverted
-    return f"Service {service.name} does not reach the pods of {draft.stable.version}: {why}" if why else ""

@@ -8,9 +8,8 @@ from datetime import UTC
 
 from tidegate.api.names import Condition
 from tidegate.engine import transitions as happened
-from tidegate.engine.advance import needed
 from tidegate.engine.draft import Draft
-from tidegate.engine.endings import adoption_waits, drained, has_pods
+from tidegate.engine.facts import adoption_waits, drained, has_pods, is_native, rejection, rolls_natively, rolls_on, strays
 from tidegate.engine.plan import (
     Action,
     Adopt,
@@ -26,12 +25,11 @@ from tidegate.engine.plan import (
     SetImages,
     TakeOver,
 )
-from tidegate.engine.shifting import Write, pin_actions, route_actions, service_actions
+from tidegate.engine.pods import needed
 from tidegate.engine.snapshot import Owner, ReplicaSetView
-from tidegate.engine.standing import is_native, rolls_natively, strays
-from tidegate.engine.turns import rejection, rolls_on
 from tidegate.engine.waits import Wait, Waiting
 from tidegate.engine.words import words
+from tidegate.engine.writes.shifting import Write, pin_actions, route_actions, service_actions
 
 _ROUNDING = 1e-6
 

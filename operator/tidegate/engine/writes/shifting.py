@@ -8,16 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from tidegate.api.names import Cause, Reason
-from tidegate.engine import gates, losses
+from tidegate.engine import gates, pods
 from tidegate.engine import transitions as happened
-from tidegate.engine.advance import is_next
 from tidegate.engine.draft import Draft, leans
-from tidegate.engine.endings import has_pods
+from tidegate.engine.facts import is_native, off_course, pins, split_wanted
 from tidegate.engine.plan import Action, EnsureService, PinService, Role, ShiftRoute
-from tidegate.engine.snapshot import Owner, RouteStage, RouteView, ServiceView, Warm
-from tidegate.engine.standing import is_native, pins
-from tidegate.engine.targets import off_course
-from tidegate.engine.waits import CHANGED, MOMENT, Inquiry, Ruling, Wait, Waiting
+from tidegate.engine.pods import is_next
+from tidegate.engine.snapshot import RouteStage, RouteView, ServiceView, Warm
+from tidegate.engine.waits import MOMENT, Inquiry, Wait, Waiting
 
 Write = Action | Waiting | Inquiry
 """What a stage comes to: a write, what it waits for in place of one, or what has to be read for it."""
@@ -50,17 +48,6 @@ def _takes(shift: ShiftRoute, route: RouteView) -> bool:
     return shift.weight < route.weight or (cools and shift.weight <= route.weight)
 
 
-def split_wanted(draft: Draft) -> bool:
-    """Whether the routes have to tell the two versions apart: both have pods, or are about to."""
-    if not draft.active:
-        return False
-    if draft.committed:
-        adopted = draft.canary_set is not None and draft.canary_set.owner is Owner.DEPLOYMENT
-        return not adopted or has_pods(draft.stable_set)
-    # What the split itself does is over only when the routes are as their user wrote them.
-    return has_pods(draft.canary_set) and draft.rollout.undo is not Cause.SPLIT if draft.undoing else True
-
-
 def _towards_split(draft: Draft, route: RouteView) -> Iterator[Move | Waiting | Inquiry]:
     if route.stage is RouteStage.SPLIT:
         yield from _towards_weight(draft, route)
@@ -76,7 +63,7 @@ def _towards_split(draft: Draft, route: RouteView) -> Iterator[Move | Waiting | 
         return
     if draft.step is not None or draft.undoing:
         _notice_correction(draft, route)
-        yield from losses.inquiries(draft)
+        yield from pods.loss_inquiries(draft)
         if (waiting := _unlooked(draft)) is not None:
             yield waiting
         yield RouteStage.SPLIT, draft.status.weight if waiting is None else 0, None
@@ -97,7 +84,7 @@ def _towards_weight(draft: Draft, route: RouteView) -> Iterator[Move | Waiting |
     if leans(route, weight) and route.warm is warm:
         return
     if weight > route.weight:
-        yield from losses.inquiries(draft)
+        yield from pods.loss_inquiries(draft)
         if (waiting := _unlooked(draft)) is not None:
             yield waiting
             return
@@ -126,19 +113,9 @@ def _stable_answers(draft: Draft) -> bool:
     return service is not None and service.endpoints > 0 and _selects(service, draft.stable.revision)
 
 
-def overwriting_is_noted(draft: Draft) -> Ruling:
-    """Somebody has written over a route that was split: whoever has done so once may do it while the version is shut out."""
-    if draft.rollout.written_over or (draft.step is None and not draft.undoing):
-        return None
-    if not split_wanted(draft) or all(route.stage is RouteStage.SPLIT and route.uniform for route in draft.routes):
-        return None
-    draft.set_rollout(written_over=True)
-    return CHANGED
-
-
 def _unlooked(draft: Draft) -> Waiting | None:
     """Return that the process before this one may have shut a route for something that it could not say any more."""
-    return losses.unlooked(draft) or gates.unlooked(draft)
+    return pods.loss_unlooked(draft) or gates.unlooked(draft)
 
 
 def _lasts(draft: Draft) -> bool:

@@ -1,0 +1,89 @@
+"""What more than one rule does to a draft: a version is rejected, loses weight, is paused, and a rollout ends."""
+
+from __future__ import annotations
+
+from tidegate.api.base import clip
+from tidegate.api.edits import edited
+from tidegate.api.names import Cause, Phase
+from tidegate.api.status import (
+    GateStatus,
+    LastRollout,
+    Outcome,
+    PauseStatus,
+    RejectedStatus,
+)
+from tidegate.engine import transitions as happened
+from tidegate.engine.draft import Draft
+from tidegate.engine.facts import whom_it_asks
+
+KEEP_REJECTED = 10
+_OUTCOMES = {
+    Cause.PROMOTED: Outcome.PROMOTED,
+    Cause.SUPERSEDED: Outcome.SUPERSEDED,
+    Cause.REVERTED: Outcome.REVERTED,
+}
+
+
+def reject(draft: Draft, cause: Cause, message: str) -> None:
+    """Remember the candidate as a revision that gets no traffic again."""
+    assert draft.status.candidate is not None
+    entry = RejectedStatus(
+        revision=draft.candidate.revision, version=draft.status.candidate.version, cause=cause, message=clip(message), at=draft.now
+    )
+    others = tuple(one for one in draft.status.rejected if one.revision != entry.revision)
+    draft.set(rejected=(*others, entry)[-KEEP_REJECTED:])
+
+
+def give_back(draft: Draft, reason: str, *, weight: int = 0) -> None:
+    """Take weight from the new version without a verdict on it: all of it, or down to what it can carry."""
+    if draft.status.weight > weight:
+        draft.note(happened.WeightLowered(draft.candidate.version, draft.status.weight, weight, reason))
+    draft.set(weight=weight, phase=Phase.PROGRESSING)
+    if weight == 0:
+        # Time without traffic is no time in which a gate was undecided.
+        draft.set(gates=tuple(edited(state, undecided_since=None, quiet_since=None) for state in draft.status.gates))
+
+
+def pause(draft: Draft, paused: PauseStatus) -> None:
+    """Keep the weight and ask people, the roles that the gate names first."""
+    draft.set_rollout(paused=edited(paused, message=clip(paused.message)))
+    place = draft.candidate.version, draft.status.weight
+    draft.note(happened.BreachPauses(*place, paused.gate or "", paused.message, whom_it_asks(paused)))
+
+
+def record_end(draft: Draft, cause: Cause, message: str) -> None:
+    """Write into the status how the rollout that is on ended, and that none is on any more."""
+    rollout, candidate = draft.rollout, draft.candidate
+    outcome = _OUTCOMES.get(cause, Outcome.ROLLED_BACK)
+    assert draft.status.candidate is not None
+    last = LastRollout(
+        version=draft.status.candidate.version,
+        revision=candidate.revision,
+        outcome=outcome,
+        cause=cause,
+        message=message,
+        started_at=rollout.started_at,
+        finished_at=draft.now,
+        gates=tuple(_at_the_end(state) for state in draft.status.gates),
+    )
+    draft.note(happened.Ended(candidate.version, draft.stable.version, outcome, cause, message))
+    draft.set(last_rollout=last, rollout=None, candidate=None, step=None, weight=0, gates=(), phase=Phase.IDLE)
+
+
+def _at_the_end(state: GateStatus) -> GateStatus:
+    """Return a gate as people want to read it afterwards: no test goes on from here."""
+    if state.evidence is None:
+        return state
+    return edited(state, evidence=edited(state.evidence, state=""))
+
+
+def undo_in_time(draft: Draft, message: str) -> None:
+    """Take back a rollout that its progressDeadline has ended: no verdict on the version, which waits for a retry."""
+    reject(draft, Cause.DEADLINE, message)
+    draft.note(happened.RollingBack(draft.candidate.version, Cause.DEADLINE, message))
+    draft.begin_undo(Cause.DEADLINE, message)
+
+
+def tell_that_it_waits_on(draft: Draft, message: str) -> None:
+    """Say in an Event that the progressDeadline has passed, and that the policy wants it to be no end."""
+    draft.note(happened.DeadlinePassed(draft.candidate.version, draft.status.weight, message))
