@@ -20,7 +20,7 @@ from tidegate_sandbox.demo.show import Row, Show
 from tidegate_sandbox.loadgen import Load
 
 _ACT_SECONDS = 90.0
-_READING_SECONDS = 2.0
+_READING_SECONDS = 1.0
 """How long the person reads before asking for a rollback."""
 _SETTLING_SECONDS = 1.0
 _TABLE_SECONDS = 0.25
