@@ -23,7 +23,7 @@ from bench.measure import Figure, publish
 
 from tidegate.api.gate import Gate
 from tidegate.controller.looks.looks import Looks
-from tidegate.controller.looks.subject import Watch
+from tidegate.controller.looks.subject import Subject
 from tidegate.controller.observe.references import ReleaseKey
 from tidegate.engine.plan import Look
 from tidegate.prometheus.connections import Connection, ConnectionConfig
@@ -72,7 +72,7 @@ class Tenant:
         self.told: Counter[str] = Counter()
         now = self._clock.now()
         self._due = dict.fromkeys(self._gates, now)
-        self._watch = Watch(self._gates, self._names, "new", now - timedelta(hours=1))
+        self._watch = Subject(self._gates, self._names, "new", now - timedelta(hours=1))
         self.running = asyncio.create_task(self._looks.run())
         self._plan()
 

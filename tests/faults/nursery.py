@@ -178,7 +178,7 @@ def _import_everything() -> None:
 
     from tidegate import edge  # noqa: F401
     from tidegate.cli import main  # noqa: F401
-    from tidegate.controller import app  # noqa: F401
+    from tidegate.controller.process import app  # noqa: F401
 
     gc.collect()
     gc.freeze()

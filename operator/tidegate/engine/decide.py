@@ -103,8 +103,8 @@ def decide(snap: Snapshot, now: datetime) -> Plan:
         draft.begin_turn()
         if not _changes(draft):
             break
-    writes = tuple(_carried_out(draft))
-    if (snap.release.traffic_later and not draft.status.original_rules) or facts.is_new_in_force(draft):
+    writes, anew = tuple(_carried_out(draft)), facts.is_to_be_seen_anew(draft)
+    if (snap.release.traffic_later and not draft.status.original_rules) or anew:
         # From the next decision on, what the spec names counts, and what is seen speaks of the version that is in force now.
         draft.wake(now + SOON)
     away = shifting.away(draft, writes)
@@ -112,7 +112,7 @@ def decide(snap: Snapshot, now: datetime) -> Plan:
     for moment in gates.patience_ends(draft):
         draft.wake(moment)
     passing = not writes and draft.told is not None and draft.told.wait.terms.brief and draft.status == before
-    report(draft, busy=bool(writes) or snap.release.traffic_later)
+    report(draft, busy=bool(writes) or snap.release.traffic_later or anew)
     return Plan(
         status=noted(draft.status, draft.notices, now),
         away=away,

@@ -229,6 +229,12 @@ def _is_pinned_to_stable(draft: Draft) -> bool:
     return draft.undoing and user is not None and stable is not None and user.revision == stable.revision
 
 
+def is_to_be_seen_anew(draft: Draft) -> bool:
+    """Whether stable has changed in this decision, and what was seen of the Service had something against the version before."""
+    service = draft.snap.user_service
+    return is_new_in_force(draft) and service is not None and bool(service.astray or service.diverted)
+
+
 def off_course(draft: Draft) -> str:
     """Return why the user's Service does not lead to stable's pods, in words; empty where it does, or is meant to lead elsewhere.
 
