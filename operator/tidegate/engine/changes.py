@@ -77,11 +77,23 @@ def _at_the_end(state: GateStatus) -> GateStatus:
     return edited(state, evidence=edited(state.evidence, state=""))
 
 
-def undo_in_time(draft: Draft, message: str) -> None:
-    """Take back a rollout that its progressDeadline has ended: no verdict on the version, which waits for a retry."""
-    reject(draft, Cause.DEADLINE, message)
-    draft.note(happened.RollingBack(draft.candidate.version, Cause.DEADLINE, message))
-    draft.begin_undo(Cause.DEADLINE, message)
+def roll_back(draft: Draft, cause: Cause, message: str) -> None:
+    """Undo the rollout, and keep the version out until a person asks for a retry or its template changes."""
+    reject(draft, cause, message)
+    undo(draft, cause, message)
+
+
+def undo(draft: Draft, cause: Cause, message: str, *, wanted: bool = False) -> None:
+    """Undo the rollout without a word on the version.
+
+    Args:
+        draft: the decision in the making; a rollout is on.
+        cause: why.
+        message: why, in words.
+        wanted: somebody has changed or deleted things so that it must be; nobody need look.
+    """
+    draft.note(happened.RollingBack(draft.candidate.version, cause, message, wanted=wanted))
+    draft.begin_undo(cause, message)
 
 
 def tell_that_it_waits_on(draft: Draft, message: str) -> None:

@@ -147,6 +147,11 @@ class Draft:
         return self.stage is Stage.COMMITTED
 
     @property
+    def reversible(self) -> bool:
+        """Whether a rollout is on that could still be undone, and is not being undone."""
+        return self.stage in {Stage.CLIMBING, Stage.PAUSED, Stage.PROMOTING}
+
+    @property
     def climbing(self) -> bool:
         """Whether the rollout that is on goes up its steps, or is paused at one."""
         return self.stage in {Stage.CLIMBING, Stage.PAUSED}

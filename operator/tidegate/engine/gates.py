@@ -26,7 +26,7 @@ _BLIND = timedelta(minutes=1)
 
 def watched(draft: Draft) -> bool:
     """Whether gates are looked at: the new version has traffic, and the rollout can still be undone."""
-    return draft.active and draft.status.weight > 0 and not draft.undoing and not draft.committed
+    return draft.status.weight > 0 and draft.reversible
 
 
 def unlooked(draft: Draft) -> Waiting | None:
@@ -61,7 +61,7 @@ def _may_roll_back(draft: Draft, gate: Gate) -> bool:
 
 def guarded(draft: Draft) -> bool:
     """Whether gates that do not speak of the new version are looked at: a rollout is on, and has not been decided."""
-    return draft.active and not draft.undoing and not draft.committed
+    return draft.reversible
 
 
 def take_readings(draft: Draft) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tidegate.engine.barriers import Rise, barrier
-from tidegate.engine.draft import Draft
+from tidegate.engine.draft import Draft, Stage
 from tidegate.engine.sizing import canary_size, cut_from
 from tidegate.engine.waits import Inquiry, Wait, Waiting
 
@@ -77,7 +77,7 @@ def left_of_weight(draft: Draft) -> int | None:
     It has shut them for a breach or for lost pods, and was killed before that stood in the status; or before it could open them.
     """
     start, step = draft.snap.known_since, draft.step
-    if start is None or step is None or step.entered >= start or not draft.active or draft.undoing or draft.committed:
+    if start is None or step is None or step.entered >= start or not draft.reversible:
         return None
     least = min((round(route.weight) for route in draft.routes), default=None)
     return least if least is not None and least < draft.status.weight else None
@@ -131,6 +131,6 @@ def not_yet(draft: Draft) -> Waiting | None:
 def is_next(draft: Draft) -> bool:
     """Whether the new version, which has no weight, is to get some as soon as all data planes know it."""
     step = draft.step
-    if not draft.climbing or step is None or draft.status.weight > 0 or step.weight == 0 or draft.rollout.paused is not None:
+    if draft.stage is not Stage.CLIMBING or step is None or draft.status.weight > 0 or step.weight == 0:
         return False
     return draft.rollout.warmed_at is not None and not_yet(draft) is None

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tidegate.api.base import format_duration
-from tidegate.api.names import Phase
+from tidegate.api.names import Cause, Phase
 from tidegate.api.policy import DeadlineAction
 from tidegate.api.status import StepStatus
 from tidegate.engine import gates
 from tidegate.engine import transitions as happened
 from tidegate.engine.barriers import Rise, barrier
-from tidegate.engine.changes import tell_that_it_waits_on, undo_in_time
+from tidegate.engine.changes import roll_back, tell_that_it_waits_on
 from tidegate.engine.draft import Draft, carries, leans, silence
 from tidegate.engine.pods import _gap, needed, not_yet, pods_missing, pods_ready
 from tidegate.engine.scoring import Result
@@ -84,7 +84,7 @@ def deadline_passes(draft: Draft) -> Ruling:
     what = "could not be reached" if gap else "did not become ready"
     message = f"its pods {what} within {format_duration(draft.spec.progress_deadline)}{reason}"
     if draft.spec.on_deadline is DeadlineAction.UNDO:
-        undo_in_time(draft, message)
+        roll_back(draft, Cause.DEADLINE, message)
         return CHANGED
     if step.overdue:
         return None

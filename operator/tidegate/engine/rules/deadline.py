@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tidegate.api.base import format_duration
+from tidegate.api.names import Cause
 from tidegate.api.policy import DeadlineAction
-from tidegate.engine.changes import tell_that_it_waits_on, undo_in_time
+from tidegate.engine.changes import roll_back, tell_that_it_waits_on
 from tidegate.engine.draft import Draft
 from tidegate.engine.facts import obstacles
 from tidegate.engine.waits import CHANGED, FOR_A_PERSON, Bound, Ruling, Waiting
@@ -43,7 +44,7 @@ def _ends(draft: Draft, waiting: Waiting) -> Ruling:
     within = format_duration(draft.spec.progress_deadline)
     message = f"its route was not in force within {within}; it waited {waiting.words}{f' ({said})' if said else ''}"
     if draft.spec.on_deadline is DeadlineAction.UNDO:
-        undo_in_time(draft, message)
+        roll_back(draft, Cause.DEADLINE, message)
         return CHANGED
     if draft.rollout.route_overdue:
         return None

@@ -9,7 +9,7 @@ from tidegate.api.edits import edited
 from tidegate.api.names import Cause
 from tidegate.api.status import LossStatus
 from tidegate.engine import transitions as happened
-from tidegate.engine.changes import give_back, reject
+from tidegate.engine.changes import give_back, roll_back
 from tidegate.engine.draft import Draft
 from tidegate.engine.pods import LOSS_PATIENCE, left_of_weight, needed, times
 from tidegate.engine.sizing import carried
@@ -147,9 +147,7 @@ def loss_is_explained(draft: Draft) -> Ruling:
 
 def _roll_back(draft: Draft, count: int, words: str) -> None:
     message = f"it lost its pods {times(count)} under traffic: {words}"
-    reject(draft, Cause.PODS_LOST, message)
-    draft.note(happened.RollingBack(draft.candidate.version, Cause.PODS_LOST, message))
-    draft.begin_undo(Cause.PODS_LOST, message)
+    roll_back(draft, Cause.PODS_LOST, message)
 
 
 def _begin_anew(draft: Draft, words: str) -> None:

@@ -8,7 +8,7 @@ from tidegate.api.gate import BreachAction
 from tidegate.api.names import Cause
 from tidegate.api.status import GateStatus, HoldStatus, PauseStatus
 from tidegate.engine import transitions as happened
-from tidegate.engine.changes import reject
+from tidegate.engine.changes import roll_back
 from tidegate.engine.counted import begun_anew
 from tidegate.engine.draft import Draft
 from tidegate.engine.facts import rejection
@@ -65,9 +65,7 @@ def _rollback(draft: Draft, request: str) -> str:
     message = f"rollback was requested ({request})"
     if draft.rollout.paused is not None and draft.rollout.paused.gate:
         message += f" after {draft.rollout.paused.message}"
-    reject(draft, Cause.REQUEST, message)
-    draft.note(happened.RollingBack(draft.candidate.version, Cause.REQUEST, message))
-    draft.begin_undo(Cause.REQUEST, message)
+    roll_back(draft, Cause.REQUEST, message)
     return ""
 
 

@@ -10,7 +10,7 @@ from tidegate.api.names import Cause
 from tidegate.api.status import PauseStatus
 from tidegate.engine import gates
 from tidegate.engine import transitions as happened
-from tidegate.engine.changes import give_back, pause, reject
+from tidegate.engine.changes import give_back, pause, reject, undo
 from tidegate.engine.draft import Draft
 from tidegate.engine.facts import rejection, rolls_on
 from tidegate.engine.pods import trouble
@@ -26,8 +26,8 @@ def breach_rolls_back(draft: Draft) -> Ruling:
         return None
     message = "; ".join(breach.message for breach in found)
     reject(draft, found[0].cause, message)
-    gates_ = tuple(breach.gate.name for breach in found)
-    draft.note(happened.BreachRollsBack(draft.candidate.version, gates_, message))
+    names = tuple(breach.gate.name for breach in found)
+    draft.note(happened.BreachRollsBack(draft.candidate.version, names, message))
     draft.begin_undo(found[0].cause, message)
     return CHANGED
 
@@ -37,8 +37,7 @@ def deletion_undoes(draft: Draft) -> Ruling:
     if not draft.deleting:
         return None
     message = "the Release is being deleted"
-    draft.note(happened.RollingBack(draft.candidate.version, Cause.DELETED, message, wanted=True))
-    draft.begin_undo(Cause.DELETED, message)
+    undo(draft, Cause.DELETED, message, wanted=True)
     return CHANGED
 
 
@@ -63,8 +62,7 @@ def deployment_went_back(draft: Draft) -> Ruling:
     elif scaled:
         left = f"{canary.wanted} of {workload.replicas} pods"
         message = f"the Deployment was scaled during the promotion, which left the new version {left}"
-    draft.note(happened.RollingBack(draft.candidate.version, Cause.REVERTED, message))
-    draft.begin_undo(Cause.REVERTED, message)
+    undo(draft, Cause.REVERTED, message)
     return CHANGED
 
 
@@ -78,17 +76,15 @@ def template_changed(draft: Draft) -> Ruling:
     """The wanted template is no longer the candidate's: a newer version supersedes it, or stable's own template is back."""
     if draft.workload is None or draft.wants(draft.candidate.revision):
         return None
-    template, old = draft.workload.template, draft.candidate.version
+    template = draft.workload.template
     if draft.wants(draft.stable.revision) or draft.stable.revision in template.restart_of:
         message = f"the template of {draft.stable.version} is back"
-        draft.note(happened.RollingBack(old, Cause.REVERTED, message, wanted=True))
-        draft.begin_undo(Cause.REVERTED, message)
+        undo(draft, Cause.REVERTED, message, wanted=True)
         return CHANGED
     message = f"{template.version} replaces it"
     if rejection(draft) is not None:
         message = f"{template.version} is wanted instead, and was rejected before"
-    draft.note(happened.RollingBack(old, Cause.SUPERSEDED, message, wanted=True))
-    draft.begin_undo(Cause.SUPERSEDED, message)
+    undo(draft, Cause.SUPERSEDED, message, wanted=True)
     return CHANGED
 
 

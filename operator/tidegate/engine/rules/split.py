@@ -14,8 +14,7 @@ from tidegate.api.metric import Measure
 from tidegate.api.names import Cause
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.status import ReleaseStatus
-from tidegate.engine import transitions as happened
-from tidegate.engine.changes import reject
+from tidegate.engine.changes import roll_back
 from tidegate.engine.draft import Draft
 from tidegate.engine.plan import Look
 from tidegate.engine.waits import CHANGED, Ruling
@@ -138,6 +137,4 @@ def _take_back(draft: Draft, finding: str) -> None:
         f"{service} by its name (policies of the gateway or mesh) or differs in its ports, make it cover {service}-stable and "
         f"{service}-canary too, then request retry. If {old} still fails, the cause is another one"
     )
-    reject(draft, Cause.SPLIT, message)
-    draft.note(happened.RollingBack(draft.candidate.version, Cause.SPLIT, message))
-    draft.begin_undo(Cause.SPLIT, message)
+    roll_back(draft, Cause.SPLIT, message)

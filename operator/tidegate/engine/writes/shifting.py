@@ -304,7 +304,7 @@ def watched(draft: Draft) -> frozenset[Inquiry]:
     service = draft.snap.user_service
     if service is None or not service.selects or draft.deleting:
         return frozenset()
-    split = draft.active and not draft.committed and not draft.undoing
+    split = draft.reversible
     told = {condition.reason for condition in draft.status.conditions}
     read = {Reason.SHARED_SERVICE: Inquiry.SELECTED, Reason.BOUND_BY_NAME: Inquiry.BOUND}
     return frozenset(inquiry for reason, inquiry in read.items() if split or reason in told)
