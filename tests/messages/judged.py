@@ -101,20 +101,23 @@ def _limits() -> Iterator[tuple[Verdict, str]]:
         yield found.verdict, found.message
 
 
+EVIDENCE: dict[str, Any] = {
+    "since": NOON - timedelta(minutes=10),
+    "canary_requests": 3010,
+    "canary_bad": 154,
+    "stable_requests": 27040,
+    "stable_bad": 27,
+    "ratio": 51.2,
+    "ratio_low": 33.9,
+    "ratio_high": 80.2,
+    "confidence": 0.9967,
+    "needed": 2.477,
+}
+"""Of a gate on errors: the new version fails fifty times as often as stable, and surely so."""
+
+
 def explanations() -> Iterator[str]:
     """What `tidegate explain` says of gates, sentence by sentence."""
-    known: dict[str, Any] = {
-        "since": NOON - timedelta(minutes=10),
-        "canary_requests": 3010,
-        "canary_bad": 154,
-        "stable_requests": 27040,
-        "stable_bad": 27,
-        "ratio": 51.2,
-        "ratio_low": 33.9,
-        "ratio_high": 80.2,
-        "confidence": 0.9967,
-        "needed": 2.477,
-    }
     states = (
         (Verdict.FAIL, {"harm": 4.1}, {}),
         (Verdict.FAIL, {"harm": 1.0}, {}),
@@ -129,7 +132,7 @@ def explanations() -> Iterator[str]:
     more = (counted(versusStable=POINT, onBreach="Hold"), counted(versusStable=POINT, onBreach="Warn", requireProof=True))
     for gate in (*gates, *more):
         for verdict, evidence, fields in states:
-            found = EvidenceStatus(**known, **evidence) if evidence is not None else None
+            found = EvidenceStatus(**EVIDENCE, **evidence) if evidence is not None else None
             state = GateStatus(
                 name="errors", verdict=verdict, at=NOON, canary=0.0512, stable=0.001, limit="x", evidence=found, **fields
             )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from messages.judged import EVIDENCE
 from tidegate.api.gate import Gate, Judge
 from tidegate.api.names import Verdict
 from tidegate.api.status import EvidenceStatus, GateStatus
@@ -26,19 +27,7 @@ def gate(measure: str = "ErrorRate", source: str = "HTTP", **fields: Any) -> Gat
 
 
 def evidence(**fields: Any) -> EvidenceStatus:
-    known: dict[str, Any] = {
-        "since": NOON - timedelta(minutes=10),
-        "canary_requests": 3010,
-        "canary_bad": 154,
-        "stable_requests": 27040,
-        "stable_bad": 27,
-        "ratio": 51.2,
-        "ratio_low": 33.9,
-        "ratio_high": 80.2,
-        "confidence": 0.9967,
-        "needed": 2.477,
-    }
-    return EvidenceStatus(**{**known, **fields})
+    return EvidenceStatus(**{**EVIDENCE, **fields})
 
 
 def state(verdict: Verdict, found: EvidenceStatus | None = None, **fields: Any) -> GateStatus:
