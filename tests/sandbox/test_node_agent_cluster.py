@@ -359,6 +359,9 @@ async def refuses(address: str) -> bool:
         _, writer = await asyncio.open_connection(address, APP_PORT)
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:
+        # The listener ended between its kernel's answer and its own: it is going, and the next one is refused.
+        return False
     writer.close()
     return False
 
