@@ -11,9 +11,13 @@ from simulation.policies import at_weight, finish, gate, idle, policy, reach, st
 from simulation.views import Said, at
 from simulation.world import World
 from tidegate.api.names import Phase, Reason
+from tidegate.api.outbox import KEPT
+from tidegate.api.status import ReleaseStatus
 from tidegate.engine.decide import decide
-from tidegate.engine.plan import Adopt
+from tidegate.engine.outbox import put
+from tidegate.engine.plan import Adopt, notice_of
 from tidegate.engine.snapshot import AutoscalerView, Blocker, Owner, PodTrouble
+from tidegate.engine.transitions import PauseUndone, TransitionsDropped
 from tidegate.judge.reading import Around, Reading, Tally
 
 LONG = (step(10, "1h"), step(100))
@@ -393,6 +397,18 @@ def stable_that_does_not_get_its_pods() -> World:
     plan = decide(replace(seen, workload=replace(seen.workload, stable_trouble=PodTrouble(words))), at(world.now))
     world.told[plan.status.message] = plan.status
     world.notices += plan.notices
+    return world
+
+
+@story
+def events_that_cannot_be_written() -> World:
+    world = idle(policy(*LONG))
+    status, paused = ReleaseStatus(), notice_of(PauseUndone())
+    for _ in range(KEPT + 1):
+        status, fresh = put(status, (paused,), at(world.now), ("events",))
+    dropped = TransitionsDropped("events")
+    assert dropped.id == fresh[-1].id
+    world.notices.append(notice_of(dropped))
     return world
 
 

@@ -11,10 +11,10 @@ from typing import Any, TypedDict, Unpack, overload
 from tidegate.api.base import Model
 from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.originals import OriginalRule, PortStatus, TargetsStatus
+from tidegate.api.outbox import OutboxStatus
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.status import (
     ConditionStatus,
-    EventStatus,
     EvidenceStatus,
     GateStatus,
     HoldStatus,
@@ -51,7 +51,7 @@ class ReleaseEdit(TypedDict, total=False):
     last_rollout: LastRollout | None
     held: HoldStatus | None
     handled_request: str | None
-    last_events: tuple[EventStatus, ...]
+    outbox: OutboxStatus | None
     conditions: tuple[ConditionStatus, ...]
 
 

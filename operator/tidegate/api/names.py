@@ -133,6 +133,7 @@ class EventReason(StrEnum):
     PODS_LOST = "PodsLost"
     STABLE_LACKS_PODS = "StableLacksPods"
     DEADLINE = "ProgressDeadlineExceeded"
+    TRANSITIONS_DROPPED = "TransitionsDropped"
 
 
 class Verdict(StrEnum):

@@ -13,6 +13,7 @@ from tidegate.api.gate import Name
 from tidegate.api.kept import opened
 from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.originals import OriginalRule, TargetsStatus
+from tidegate.api.outbox import OutboxStatus
 from tidegate.api.policy import RolloutPolicySpec
 
 Count = Annotated[int, Field(ge=0, le=2_147_483_647)]
@@ -272,15 +273,6 @@ class ConditionStatus(Model):
     ] = None
 
 
-class EventStatus(Model):
-    """An Event of the operator's about the Release."""
-
-    reason: Annotated[str, Field(min_length=1, max_length=128, description="The reason in one word.")]
-    type: Annotated[str, Field(description="Normal or Warning.", json_schema_extra={"enum": ["Normal", "Warning"]})] = "Normal"
-    message: Annotated[Sentence, Field(description="The reason in words, with its numbers.")] = ""
-    at: Annotated[Time, Field(description="When it was decided.")]
-
-
 class ReleaseStatus(Model):
     """What people and tools read; and all that the operator needs to go on after a restart."""
 
@@ -354,13 +346,10 @@ class ReleaseStatus(Model):
     last_rollout: Annotated[LastRollout | None, Field(description="How the last rollout ended.")] = None
     held: Annotated[HoldStatus | None, Field(description="Set while a person holds back the next version.")] = None
     handled_request: Annotated[str | None, Field(max_length=256, description="The last request that was carried out.")] = None
-    last_events: Annotated[
-        tuple[EventStatus, ...],
-        Field(
-            max_length=3,
-            description="Events that may not be written yet; after a restart the operator writes them.",
-        ),
-    ] = ()
+    outbox: Annotated[
+        OutboxStatus | None,
+        Field(description="What has happened and may not have been told yet, by an Event or otherwise."),
+    ] = None
     conditions: Annotated[
         tuple[ConditionStatus, ...],
         Field(max_length=8, description="Ready, Reconciling, Stalled (kstatus) and Promoted."),

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from tidegate.engine import facts, gates
 from tidegate.engine.draft import Draft, Stage
 from tidegate.engine.mend import mended
-from tidegate.engine.plan import Action, Plan, noted
+from tidegate.engine.plan import Action, Plan
 from tidegate.engine.report import carried, report
 from tidegate.engine.rules import climb, completion, deadline, idle, losses, requests, reversal, routes, split, targets
 from tidegate.engine.snapshot import Snapshot
@@ -114,7 +114,7 @@ def decide(snap: Snapshot, now: datetime) -> Plan:
     passing = not writes and draft.told is not None and draft.told.wait.terms.brief and draft.status == before
     report(draft, busy=bool(writes) or snap.release.traffic_later or anew)
     return Plan(
-        status=noted(draft.status, draft.notices, now),
+        status=draft.status,
         away=away,
         left=carried(draft, away),
         actions=tuple(write for write in writes if write not in away),

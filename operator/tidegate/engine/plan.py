@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, StrEnum
 
 from tidegate.api.base import clip
-from tidegate.api.edits import edited
 from tidegate.api.names import EventReason
 from tidegate.api.originals import OriginalRule
-from tidegate.api.status import EventStatus, ReleaseStatus
+from tidegate.api.status import ReleaseStatus
 from tidegate.engine.snapshot import RouteStage, Warm
 from tidegate.engine.transitions import Transition
 from tidegate.engine.waits import Inquiry, Waiting
@@ -195,32 +193,14 @@ class Notice:
 
     reason: EventReason
     message: str
-    type: EventType = EventType.NORMAL
-    transition: Transition | None = None
+    type: EventType
+    transition: Transition
 
 
 def notice_of(transition: Transition) -> Notice:
     """Return the Event by which people read of a transition."""
     type_ = EventType.WARNING if transition.warns else EventType.NORMAL
     return Notice(transition.event_reason, clip(words(transition)), type_, transition)
-
-
-NOTED = 3
-"""Events that the status keeps until they are written."""
-
-
-def noted(status: ReleaseStatus, notices: Sequence[Notice], now: datetime) -> ReleaseStatus:
-    """Return a status that keeps the last Events, so that a crash between its write and theirs loses none.
-
-    Args:
-        status: the status so far, with Events that may not be written yet.
-        notices: Events of the decision that this status is of.
-        now: when it was made, with zone.
-    """
-    if not notices:
-        return status
-    fresh = (EventStatus(reason=one.reason, type=one.type.value, message=one.message, at=now) for one in notices)
-    return edited(status, last_events=(*status.last_events, *fresh)[-NOTED:])
 
 
 @dataclass(frozen=True)

@@ -290,6 +290,15 @@ class RequestRefused(Alert):
 
 
 @dataclass(frozen=True)
+class TransitionsDropped(Alert):
+    """A sink has not taken transitions for which the status has no room any more."""
+
+    id = "transitions-dropped"
+    reason = EventReason.TRANSITIONS_DROPPED
+    sink: str
+
+
+@dataclass(frozen=True)
 class Paused(Transition):
     """A person has paused the rollout that is on."""
 
@@ -351,11 +360,7 @@ class Retried(Transition):
 
 @dataclass(frozen=True)
 class RollingBack(Transition):
-    """A rollout is undone for another reason than a breach.
-
-    Attributes:
-        wanted: it is what somebody has asked for by changing or deleting things, and nobody need look.
-    """
+    """A rollout is undone for another reason than a breach."""
 
     id = "rolling-back"
     reason = EventReason.ROLLING_BACK
@@ -363,6 +368,7 @@ class RollingBack(Transition):
     cause: Cause
     message: str
     wanted: bool = False
+    """It is what somebody has asked for by changing or deleting things, and nobody need look."""
 
     @property
     def warns(self) -> bool:

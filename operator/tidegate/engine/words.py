@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import singledispatch
 
 from tidegate.api.base import format_duration
+from tidegate.api.outbox import KEPT
 from tidegate.api.status import Outcome
 from tidegate.engine import transitions as happened
 
@@ -154,6 +155,14 @@ def _(it: happened.BreachRollsBack) -> str:
 @words.register
 def _(it: happened.ScoreWarns) -> str:
     return f"Step {it.step} ends with a warning: {it.message}"
+
+
+@words.register
+def _(it: happened.TransitionsDropped) -> str:
+    return (
+        f"Sink {it.sink} is behind and may have missed what happened: the status keeps the last {KEPT} transitions for it; "
+        "status.outbox.sinks counts those dropped, and the operator's log has them all"
+    )
 
 
 # What people ask for.

@@ -56,6 +56,9 @@ class ApiServer:
         requests: method and path of all but reading requests, in order.
         faults: the first that matches counts.
         apis: the groups that it tells of.
+        last: how many writes from now on the one has that it gets as the last, which is not answered, as nothing is after it; None
+            for no end.
+        late: that write is carried out.
     """
 
     objects: dict[str, Json] = field(default_factory=dict)
@@ -64,6 +67,8 @@ class ApiServer:
     faults: list[Fault] = field(default_factory=list)
     apis: list[Json] = field(default_factory=list)
     version: int = 100
+    last: int | None = None
+    late: bool = False
 
     def __post_init__(self) -> None:
         app = web.Application()
@@ -108,6 +113,12 @@ class ApiServer:
         if request.method != "GET":
             self.requests.append((request.method, request.path))
             self.bodies.append(body)
+        if self.last is not None:
+            self.last -= request.method != "GET"
+            if self.last <= 0:
+                if self.last == 0 and self.late and request.method != "GET":
+                    self._act(request, body)
+                return _status(503, "ServiceUnavailable", request.path)
         fault = next((fault for fault in self.faults if fault.meets(request)), None)
         if fault is not None:
             fault.hits += 1

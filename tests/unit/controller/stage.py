@@ -6,6 +6,7 @@ import asyncio
 import copy
 import json
 import random
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,7 +24,10 @@ from tidegate.controller.observe.on_demand import BOUND, SELECTED
 from tidegate.controller.observe.questions import Questions
 from tidegate.controller.observe.references import SERVICE_OF_SLICE, References, ReleaseKey
 from tidegate.controller.observe.write_through import CachedCluster
+from tidegate.controller.reconcile.outbox import Outbox
 from tidegate.controller.reconcile.reconciler import Reconciler
+from tidegate.controller.reconcile.sinks.events import Events
+from tidegate.controller.reconcile.sinks.sink import Sink
 from tidegate.engine.plan import Role
 from tidegate.judge.reading import Reading
 from tidegate.prometheus.queries import Names
@@ -47,7 +51,7 @@ DEPLOYMENT_PATH = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{NAME}"
 class Stage:
     """What a story is played on."""
 
-    def __init__(self, api: ApiServer, spare: Spare | None = None) -> None:
+    def __init__(self, api: ApiServer, spare: Spare | None = None, *, sinks: Sequence[Sink] = ()) -> None:
         self.api, self.clock, self.references = api, ManualClock(), References()
         labels = (SERVICE_OF_SLICE, LABEL_RELEASE, LABEL_POD_TEMPLATE_HASH)
         self.store = Store(self.clock, labels=labels, needed=self.references.need, spare=spare)
@@ -72,7 +76,7 @@ class Stage:
             router=router,
             looks=self.looks,
             questions=self.questions,
-            recorder=self.recorder,
+            outbox=Outbox((Events(self.recorder, clock=self.clock), *sinks)),
             metrics=self.metrics,
             clock=self.clock,
             due=self.due,
@@ -191,9 +195,9 @@ class Stage:
         self.clock.advance(2.5)
         await self.look()
 
-    def restarted(self) -> Stage:
+    def restarted(self, *, sinks: Sequence[Sink] = ()) -> Stage:
         """Return the next life of an operator: all that it knows is what the API server has."""
-        again = Stage(self.api)
+        again = Stage(self.api, sinks=sinks)
         for obj in self.api.objects.values():
             if obj["kind"] != "Event":
                 again.store.upsert(obj["kind"], copy.deepcopy(obj))
@@ -226,6 +230,12 @@ class Stage:
         """The status as the API server has it."""
         status: Json = self.api.objects[PATH].get("status") or {}
         return status
+
+    @property
+    def kept(self) -> list[Json]:
+        """The transitions that the status keeps, as the API server has it."""
+        kept: list[Json] = (self.status.get("outbox") or {}).get("transitions", [])
+        return kept
 
     @property
     def stalled(self) -> tuple[str, str, str]:

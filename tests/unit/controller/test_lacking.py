@@ -52,7 +52,7 @@ async def read(stage: Stage) -> None:
 
 def warnings(stage: Stage) -> list[str]:
     """Events of the kind that are in the status, as the next life of an operator would tell them again."""
-    return [event["message"] for event in stage.status.get("lastEvents", ()) if event["reason"] == "StableLacksPods"]
+    return [event["message"] for event in stage.kept if event["reason"] == "StableLacksPods"]
 
 
 async def test_a_config_map_that_stable_needs_and_is_gone_is_named(stage: Stage) -> None:
@@ -90,7 +90,7 @@ async def test_the_next_operator_goes_on_from_what_was_told(stage: Stage) -> Non
     stage.adopted()
     lacks(stage, PRUNED)
     await read(stage)
-    event = stage.status["lastEvents"]
+    event = stage.kept
 
     again = stage.restarted()
     again.clock.advance(stage.clock.monotonic() - again.clock.monotonic())
@@ -101,7 +101,7 @@ async def test_the_next_operator_goes_on_from_what_was_told(stage: Stage) -> Non
 
     assert WORDS in before["message"]
     assert WORDS in again.status["message"]
-    assert event == again.status["lastEvents"]
+    assert event == again.kept
 
 
 async def test_pods_that_are_starting_are_no_trouble(stage: Stage) -> None:

@@ -118,7 +118,7 @@ async def test_event_that_was_lost_in_a_crash_is_told_by_the_next_life(stage: St
     await stage.knows_what_is_around()
     await stage.reconciler.reconcile(KEY)
     lost = await events(stage, written=False)
-    kept = [event["reason"] for event in stage.status["lastEvents"]]
+    kept = [event["reason"] for event in stage.kept]
 
     again = stage.restarted()
     await again.passes()
@@ -137,10 +137,10 @@ async def test_events_that_are_written_leave_the_status_with_the_next_write(stag
     stage.api.requests.clear()
     await stage.passes()
     later = [path for _, path in stage.api.requests if path == f"{PATH}/status"]
-    kept = stage.status["lastEvents"]
+    kept = stage.kept
     stage.add(objects.deployment("checkout:v1", paused=True, labels={LABEL_RELEASE: NAME}))
     await stage.reconciler.reconcile(KEY)
-    told = [event["reason"] for event in stage.status["lastEvents"]]
+    told = [event["reason"] for event in stage.kept]
 
     assert ([], 1) == (later, len(kept))
     assert "RolloutStarted" not in told
@@ -151,7 +151,8 @@ async def test_events_of_long_ago_are_not_told_again(stage: Stage) -> None:
     stage.adopted()
     stored = stage.api.objects[PATH]
     old = {"reason": "Promoted", "type": "Normal", "message": "v1 serves", "at": "2025-12-31T22:59:00Z"}
-    stage.add({**stored, "status": {**stored["status"], "lastEvents": [old]}})
+    box = {"last": 1, "transitions": [{"number": 1, "id": "ended", **old}], "sinks": [{"name": "events"}]}
+    stage.add({**stored, "status": {**stored["status"], "outbox": box}})
 
     await stage.passes()
 

@@ -62,6 +62,11 @@ STATUS: dict[str, Any] = {
     "candidate": {"revision": "bbbb", "replicas": 1, "ready": 1},
     "gates": [{**GATE, "stable": 0.1, "canary": 0.2, "samples": 9, "message": "error rate 20%"}],
     "conditions": [{"type": "Ready", "status": "False", "reason": "Progressing", "message": "waits"}],
+    "outbox": {
+        "last": 3,
+        "transitions": [{"number": 3, "id": "baking", "reason": "Baking", "at": "then"}],
+        "sinks": [{"name": "events", "taken": 2}, {"name": "pager", "taken": 2}],
+    },
 }
 
 
@@ -98,13 +103,17 @@ def changed(path: str, value: object) -> dict[str, Any]:
         ("conditions.0.reason", "NoPermission", Weight.DECISION),
         ("rollout", {"undo": "GateBreached"}, Weight.DECISION),
         ("observedGeneration", 2, Weight.DECISION),
-        ("lastEvents", [{"reason": "Promoted", "at": "then"}], Weight.NONE),
+        ("outbox.last", 4, Weight.DECISION),
+        ("outbox.transitions", [], Weight.NONE),
+        ("outbox.sinks.0.taken", 3, Weight.NONE),
+        ("outbox.sinks.1.taken", 3, Weight.PASSING),
     ],
 )
 def test_differences_are_weighed(path: str, value: object, weight: Weight) -> None:
     """What people or a restarted operator must know is a decision; what changes at every look, or with every pod, is not.
 
-    Nor is what the routes give while a write takes effect, nor since when one is waited for, which a new process counts anew.
+    Nor is what the routes give while a write takes effect, nor since when one is waited for, which a new process counts anew. That
+    an Event is written need not be known, since it is named after its content; that another sink has taken something must.
     """
     assert weight is weigh(STATUS, changed(path, value))
     assert weight is weigh(changed(path, value), STATUS)

@@ -19,7 +19,6 @@ import structlog
 from tidegate import __version__
 from tidegate.api.names import LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE
 from tidegate.cluster.connection import Connection
-from tidegate.cluster.events import Recorder
 from tidegate.cluster.reflector import State
 from tidegate.cluster.resources import RELEASES, Target
 from tidegate.controller.looks.looks import Looks
@@ -38,7 +37,10 @@ from tidegate.controller.process.leadership import election_of, instance
 from tidegate.controller.process.parts import Parts
 from tidegate.controller.process.suspects import Suspects, folder_of
 from tidegate.controller.reconcile.leftovers import Leftovers
+from tidegate.controller.reconcile.outbox import Outbox
 from tidegate.controller.reconcile.reconciler import Reconciler
+from tidegate.controller.reconcile.sinks.registry import sinks
+from tidegate.controller.reconcile.sinks.sink import Means
 from tidegate.prometheus import budgets, connections, reader
 from tidegate.runtime.clock import Clock, SystemClock
 from tidegate.runtime.errors import Outcome
@@ -112,7 +114,7 @@ class App:
         self._releases = Releases(self._cluster, store, clock=clock, namespaces=config.watch_namespaces)
         self._informers = self._informers_of(clock, spread)
         self._leftovers = Leftovers(self._cluster, store, clock=clock, trusted=self._knows_releases)
-        self._recorder = Recorder(self._cluster, clock=clock, instance=instance(), on_drop=self._dropped)
+        self._outbox = Outbox(sinks(Means(self._cluster, clock, instance(), self._dropped, self._queue.add)))
         self._reader = self._reader_of()
         self._suspects = Suspects(
             clock=clock,
@@ -147,7 +149,7 @@ class App:
             log.info("listening", version=__version__, server=self._connection.server, **self._endpoints.ports)
             warn(self._config)
             self._subscribe()
-            self._recorder.start()
+            self._outbox.start()
             self._parts.start("stop", stop.wait())
             self._parts.start("start", self._begin())
             await self._parts.first_end()
@@ -222,7 +224,7 @@ class App:
             await self._store_postponed()
         await self._questions.stop()
         flush = FLUSH_SECONDS if self._election is None else HURRY_SECONDS
-        await self._recorder.stop(within=0.0 if deposed else flush)
+        await self._outbox.stop(within=0.0 if deposed else flush)
         await self._hand_over(finished=finished)
         await self._parts.close()
         self._suspects.close()
@@ -289,7 +291,7 @@ class App:
             router=router,
             looks=self._looks,
             questions=self._questions,
-            recorder=self._recorder,
+            outbox=self._outbox,
             metrics=self._metrics,
             clock=clock,
             due=self._due,

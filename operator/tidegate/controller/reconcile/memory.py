@@ -53,6 +53,8 @@ class Memory:
         trouble: why the last pass could not write what it wanted, as far as people have to know.
         failures: passes in a row in which something could not be written.
         offset: of the wall clock against the monotonic one when the status was last decided on, in seconds; None before that.
+        numbered: number of the last transition that is stored.
+        handed: number of the last one that was handed to sinks which wait for that.
         breached: when the reading came in, on the monotonic clock, that has rolled back, until the routes are shifted.
     """
 
@@ -71,6 +73,8 @@ class Memory:
     trouble: Blocker | None = None
     failures: int = 0
     offset: float | None = None
+    numbered: int = 0
+    handed: int = 0
     breached: float | None = None
     _wired: tuple[ReleaseStatus | None, dict[str, Any]] | None = None
     _gist: tuple[dict[str, Any], Gist] | None = None
@@ -99,6 +103,7 @@ class Memory:
             metadata = release["metadata"]
             log.warning("the status was changed by somebody else", release=metadata["name"], namespace=metadata["namespace"])
         self.status, self.sent, self.stored, self.since = _shared(stored_status(release)), None, fingerprint(current), now
+        self.numbered = self.status.outbox.last if self.status.outbox is not None else 0
         return self.status
 
     def decide(self, status: ReleaseStatus, *, passing: bool = False) -> None:
@@ -168,6 +173,7 @@ class Memory:
             at: when it was written, on the monotonic clock; None where there was nothing to write.
         """
         self.stored, self.unsaved, self.postponed = fingerprint(release.get("status") or {}), False, False
+        self.numbered = ((self.offered or self.wire).get("outbox") or {}).get("last", 0)
         if at is not None:
             self.sent, self.written = Gist.of(self.offered or {}), at
         self.offered = None

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
 
 from tidegate.api.edits import edited
 from tidegate.api.names import Cause, Reason
+from tidegate.api.outbox import TransitionStatus
 from tidegate.api.status import ReleaseStatus
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import ApiError
-from tidegate.cluster.events import Recorder
 from tidegate.controller.looks.looks import Looks
 from tidegate.controller.looks.subject import subject_of
 from tidegate.controller.metrics import Metrics
@@ -28,12 +28,12 @@ from tidegate.controller.observe.references import ReleaseKey
 from tidegate.controller.observe.whole import with_whole
 from tidegate.controller.reconcile import act
 from tidegate.controller.reconcile.memory import Memory
-from tidegate.controller.reconcile.notices import Notices
+from tidegate.controller.reconcile.outbox import Outbox
 from tidegate.controller.reconcile.statuses import Statuses
 from tidegate.engine.conditions import refused
 from tidegate.engine.decide import decide
 from tidegate.engine.mend import moved
-from tidegate.engine.plan import Action, Plan, noted, notice_of
+from tidegate.engine.plan import Action, Plan, notice_of
 from tidegate.engine.snapshot import Blocker
 from tidegate.engine.transitions import Blocked
 from tidegate.runtime.clock import Clock, Moment
@@ -62,11 +62,20 @@ SETTLE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Decision:
-    """What a pass has decided, and on what."""
+    """What a pass has decided, and on what.
+
+    Attributes:
+        around: the raw objects.
+        before: the status until then.
+        plan: what is to be done; its status keeps what has happened.
+        happened: what has happened with it.
+        at: when.
+    """
 
     around: ReleaseObjects
     before: ReleaseStatus
     plan: Plan
+    happened: tuple[TransitionStatus, ...]
     at: Moment
 
 
@@ -80,7 +89,7 @@ class Reconciler:
         router: shifts routes.
         looks: takes looks of gates.
         questions: reads what is not watched.
-        recorder: writes Events.
+        outbox: tells of what happens.
         metrics: the operator's own.
         clock: the time.
         due: brings a Release back to the queue.
@@ -101,7 +110,7 @@ class Reconciler:
         router: Router,
         looks: Looks,
         questions: Questions,
-        recorder: Recorder,
+        outbox: Outbox,
         metrics: Metrics,
         clock: Clock,
         due: Scheduler[ReleaseKey],
@@ -114,7 +123,7 @@ class Reconciler:
     ) -> None:
         self._store, self._cluster, self._gatherer, self._router = store, cluster, gatherer, router
         self._looks, self._questions, self._metrics = looks, questions, metrics
-        self._notices = Notices(recorder, clock=clock)
+        self._outbox = outbox
         self._clock, self._due = clock, due
         self._statuses = Statuses(store, cluster, clock=clock, heartbeat=heartbeat)
         self._prerequisites, self._keep_held = prerequisites, keep_held
@@ -214,12 +223,13 @@ class Reconciler:
         )
         plan = decide(snapshot, now.wall)
         self._note_unjudged(key, plan)
+        status, happened = self._outbox.put(plan.status, plan.notices, now.wall)
         # From here on the decision stands, whether it can be stored at once or not.
-        memory.decide(plan.status, passing=plan.passing)
+        memory.decide(status, passing=plan.passing)
         self._looks.decided(key)
-        if _undone(plan.status) is Cause.GATE and _undone(before) is None:
+        if _undone(status) is Cause.GATE and _undone(before) is None:
             memory.breached = min((arrival.at for arrival in arrivals if arrival.beyond), default=None)
-        return Decision(around, before, plan, now)
+        return Decision(around, before, replace(plan, status=status) if happened else plan, happened, now)
 
     def _note_unjudged(self, key: ReleaseKey, plan: Plan) -> None:
         """Log and count what gates' own judging has failed over: each is a mistake of the operator's."""
@@ -229,12 +239,12 @@ class Reconciler:
             log.error("a gate could not be judged", **where, exception=one.error, state=one.state)
 
     def _known(self, memory: Memory, release: Object) -> ReleaseStatus:
-        """Return the status as it is known; Events that an earlier life of the operator may have left unwritten are told again."""
+        """Return the status as it is known; what an earlier life of the operator may have left untold is told again."""
         started = memory.status is None
         status = memory.known(release, self._clock.monotonic())
         if started:
-            self._notices.tell_again(release, status)
-        return self._notices.unwritten(release, status)
+            self._outbox.tell_again(release, memory)
+        return self._outbox.settled(release, status)
 
     def _before(self, key: ReleaseKey, memory: Memory, release: Object, now: Moment) -> ReleaseStatus:
         """Return the status to decide on; after a step of the host's clock, with its moments moved along."""
@@ -334,12 +344,13 @@ class Reconciler:
         status = refused(before, blockers, generation=release["metadata"].get("generation", 0), now=now)
         news = status.message != before.message
         notices = (notice_of(Blocked(status.message)),) if news else ()
-        status = noted(status, notices, now)
+        status, happened = self._outbox.put(status, notices, now)
         memory.decide(status)
         self._metrics.show(*key, status)
-        self._notices.tell(release, notices, now)
+        self._outbox.tell(release, happened)
         if (unsaved := await self._statuses.store(key, memory)) is not None:
             raise unsaved
+        self._outbox.tell_stored(release, memory)
 
     def _conclude(self, key: ReleaseKey, memory: Memory, decision: Decision, *, settling: bool) -> None:
         """Arrange what brings the Release back, and tell what was decided."""
@@ -348,7 +359,8 @@ class Reconciler:
         self._metrics.show(*key, plan.status)
         if plan.status.last_rollout is not None and plan.status.last_rollout != before.last_rollout:
             self._metrics.ended(plan.status)
-        self._notices.tell(decision.around.release, plan.notices, decision.at.wall)
+        self._outbox.tell(decision.around.release, decision.happened)
+        self._outbox.tell_stored(decision.around.release, memory)
 
     def _arrange(self, key: ReleaseKey, memory: Memory, decision: Decision, *, settling: bool) -> None:
         # By the clock that was decided by: if it has been stepped since, the next pass is to notice, and not to come an hour late.

@@ -29,6 +29,10 @@ PASSING_OF_ROLLOUT = frozenset({"routeAwaited"})
 """Likewise of a rollout. A new process counts a wait on a route from its own start at the earliest, so nothing is lost with it."""
 
 
+QUIET_SINKS = frozenset({"events"})
+"""Sinks that need not be known to have taken something: told twice, it is told once. How far others are is stored at once."""
+
+
 class Weight(IntEnum):
     """How much a difference between two statuses matters."""
 
@@ -62,7 +66,8 @@ def difference(before: Any, after: Any) -> Any:
 def weigh(before: Mapping[str, Any], after: Mapping[str, Any]) -> Weight:
     """Weigh the difference between two statuses in their wire form.
 
-    Events that are kept weigh nothing: they come with the transition that they tell of, and go with the next write.
+    A transition that is new weighs as a decision, by its number. What is kept of those before weighs nothing, and goes with a later
+    write.
     """
     return _heaviest(_divided(before), _divided(after))
 
@@ -98,7 +103,7 @@ def _heaviest(one: Sequence[object], other: Sequence[object]) -> Weight:
 
 def _divided(status: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
     """Divide a status by what a change of it weighs, the heaviest first; each value is in one part, and is looked at once."""
-    decided = _without(status, {"lastEvents", "message", *PASSING})
+    decided = _without(status, {"outbox", "message", *PASSING})
     passing, counts, numbers = _only(status, PASSING), dict[str, Any](), _only(status, {"message"})
     for name, quiet in (("gates", NUMBERS), ("conditions", {"message"})):
         items = status.get(name) or []
@@ -113,7 +118,15 @@ def _divided(status: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
     ):
         if isinstance(item := status.get(name), Mapping):
             decided[name], part[name] = _without(item, apart), _only(item, apart)
+    if isinstance(box := status.get("outbox"), Mapping):
+        decided["outbox"] = box.get("last")
+        sinks = box.get("sinks")
+        passing["sinks"] = [sink for sink in sinks if not _is_quiet(sink)] if isinstance(sinks, list) else sinks
     return decided, passing, counts, numbers
+
+
+def _is_quiet(sink: Any) -> bool:
+    return isinstance(sink, Mapping) and sink.get("name") in QUIET_SINKS
 
 
 def _without(value: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:

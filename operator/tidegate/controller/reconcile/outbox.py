@@ -1,0 +1,99 @@
+"""From what a status keeps to the sinks that tell of it: each transition once in a life of the operator.
+
+What the status keeps at the start of a life is handed on again: the life before may have ended before a sink had it, or before it
+was stored that it had.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+
+import structlog
+
+from tidegate.api.outbox import TransitionStatus
+from tidegate.api.status import ReleaseStatus
+from tidegate.controller.reconcile.memory import Memory
+from tidegate.controller.reconcile.sinks.sink import Sink
+from tidegate.engine import outbox
+from tidegate.engine.plan import Notice
+from tidegate.engine.transitions import TransitionsDropped
+from tidegate.runtime.store import Object
+
+log = structlog.get_logger(__name__)
+
+
+class Outbox:
+    """Hands what has happened on to sinks.
+
+    Args:
+        sinks: those that are to be told.
+    """
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = {sink.name: sink for sink in sinks}
+
+    def start(self) -> None:
+        """Let all sinks begin to deliver, on the running loop."""
+        for sink in self._sinks.values():
+            sink.start()
+
+    async def stop(self, *, within: float) -> None:
+        """Let all sinks deliver what waits, side by side, for so many seconds."""
+        await asyncio.gather(*(sink.stop(within=within) for sink in self._sinks.values()))
+
+    def put(
+        self, status: ReleaseStatus, notices: Sequence[Notice], at: datetime
+    ) -> tuple[ReleaseStatus, tuple[TransitionStatus, ...]]:
+        """Return a status that keeps what has happened with its decision, and what that is.
+
+        Args:
+            status: the status that was decided.
+            notices: what has happened.
+            at: when it was decided, with zone.
+        """
+        return outbox.put(status, notices, at, self._sinks)
+
+    def tell(self, release: Object, fresh: Sequence[TransitionStatus]) -> None:
+        """Log what a decision has brought about, and hand it on to those who do not wait for the status to be stored.
+
+        Args:
+            release: the Release.
+            fresh: what is new.
+        """
+        metadata = release["metadata"]
+        for one in fresh:
+            say = log.warning if one.id == TransitionsDropped.id else log.info
+            say(one.message, reason=one.reason, release=metadata["name"], namespace=metadata["namespace"])
+            for sink in self._sinks.values():
+                if sink.early:
+                    sink.take(release, one, again=False)
+
+    def tell_stored(self, release: Object, memory: Memory) -> None:
+        """Hand on what the status keeps and is stored: no other life of the operator can give these numbers to something else.
+
+        Args:
+            release: the Release.
+            memory: what is known of it; it notes what is handed on.
+        """
+        handed, memory.handed = memory.handed, max(memory.handed, memory.numbered)
+        if memory.status is None or memory.handed == handed:
+            return
+        for sink in self._sinks.values():
+            if not sink.early:
+                for one in outbox.untaken(memory.status, sink.name):
+                    if handed < one.number <= memory.handed:
+                        sink.take(release, one, again=False)
+
+    def tell_again(self, release: Object, memory: Memory) -> None:
+        """Hand on what the status keeps from an earlier life of the operator; each sink may have it already."""
+        if memory.status is not None:
+            for sink in self._sinks.values():
+                for one in outbox.untaken(memory.status, sink.name):
+                    sink.take(release, one, again=True)
+        memory.handed = memory.numbered
+
+    def settled(self, release: Object, status: ReleaseStatus) -> ReleaseStatus:
+        """Return a status that keeps no more than what a sink may not have taken."""
+        return outbox.settled(status, lambda sink, one: self._sinks[sink].taken(release, one), self._sinks)

@@ -1,0 +1,67 @@
+"""The first sink: Events on the Release, which are what people read with kubectl.
+
+An Event is named after its content, so one that is told twice is one. That is why nothing is ever written to the status for Events
+alone, and why they do not wait for it: people hear of a verdict that could not be stored, too.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tidegate.api.outbox import TransitionStatus
+from tidegate.cluster.events import EventType, Recorder
+from tidegate.controller.reconcile.sinks.sink import Means
+from tidegate.runtime.clock import Clock
+from tidegate.runtime.store import Object
+
+FORGOTTEN = timedelta(hours=1)
+"""How long the API server keeps Events by default: one that is older has been told and forgotten, or is no news any more."""
+
+
+class Events:
+    """Writes Events.
+
+    Args:
+        recorder: writes them.
+        clock: the time.
+    """
+
+    name = "events"
+    early = True
+
+    def __init__(self, recorder: Recorder, *, clock: Clock) -> None:
+        self._recorder, self._clock = recorder, clock
+
+    def take(self, release: Object, transition: TransitionStatus, *, again: bool) -> None:
+        """Record one."""
+        if again and self._old(transition):
+            return
+        one = transition
+        self._recorder.record(release, _type(one), one.reason, one.message, at=one.at, again=again)
+
+    def taken(self, release: Object, transition: TransitionStatus) -> bool:
+        """Whether it is known to be written, or the API server has forgotten it by now."""
+        if self._old(transition):
+            return True
+        return self._recorder.written(release, _type(transition), transition.reason, transition.message)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._recorder.start()
+
+    async def stop(self, *, within: float) -> None:
+        """Write out what waits, for so many seconds."""
+        await self._recorder.stop(within=within)
+
+    def _old(self, transition: TransitionStatus) -> bool:
+        return abs(self._clock.now() - transition.at) >= FORGOTTEN
+
+
+def _type(transition: TransitionStatus) -> EventType:
+    return EventType.WARNING if transition.type == EventType.WARNING.value else EventType.NORMAL
+
+
+def events(means: Means) -> Events:
+    """Make the sink."""
+    recorder = Recorder(means.cluster, clock=means.clock, instance=means.instance, on_drop=means.lost)
+    return Events(recorder, clock=means.clock)
