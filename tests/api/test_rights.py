@@ -20,6 +20,7 @@ from tidegate.cluster.resources import DEPLOYMENTS, HTTP_ROUTES, RELEASES, SERVI
 from tidegate.controller.observe.bindings import Bindings
 from tidegate.runtime.clock import SystemClock
 from tidegate.traffic.bindings import KINDS
+from tidegate.traffic.routers import Routers
 
 pytestmark = [*needs_api, pytest.mark.undeployed]
 
@@ -145,7 +146,7 @@ async def test_every_right_is_used_and_no_other_is_asked_for(scene: Scene) -> No
     unreached = {("watch", "tidegate.dev", "clusterrolloutpolicies")}
     unreached.add(("get", "admissionregistration.k8s.io", "mutatingadmissionpolicybindings"))
     # What may be bound to a Service by its name is asked for where there are such objects.
-    there = await Bindings(scene.admin, clock=SystemClock()).installed()
+    there = await Bindings(scene.admin, clock=SystemClock(), routers=Routers.all()).installed()
     unreached |= {("list", kind.group, kind.plural) for kind in KINDS if kind not in there}
     assert there
     assert sorted(used) == sorted(set(rights(installed())) - unreached)

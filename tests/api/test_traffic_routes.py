@@ -16,8 +16,9 @@ from tidegate.api.originals import OriginalRule
 from tidegate.cluster.errors import Conflict
 from tidegate.cluster.resources import HTTP_ROUTES
 from tidegate.engine.plan import ShiftRoute
+from tidegate.engine.route import RouteRef
 from tidegate.engine.snapshot import RouteStage, RouteView, Warm
-from tidegate.traffic.router import HTTPRouteRouter
+from tidegate.traffic.httproute import KIND, HTTPRouteRouter
 from tidegate.traffic.traces import erase
 
 pytestmark = needs_api
@@ -88,7 +89,7 @@ class Routes:
         """Note the originals and shift, as a pass does."""
         route = seen or await self.read()
         self.originals = self.seen(route).originals
-        action = ShiftRoute(NAME, stage, weight, self.originals, warm)
+        action = ShiftRoute(RouteRef(KIND, NAME), stage, weight, self.originals, warm)
         return await self.router.shift(action, route=route, service=NAME, cluster=self.shop.cluster)
 
 

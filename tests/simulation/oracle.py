@@ -144,7 +144,7 @@ class Oracle:
         if past or not on or after.rollout is None or before.weight == 0 or view.replicas == 0:
             self.unnoted = None
             return
-        weights = {route.name: route.weight for route in made.snapshot.routes}
+        weights = {route.ref: route.weight for route in made.snapshot.routes}
         shifts = [action for action in made.plan.actions if isinstance(action, ShiftRoute)]
         raised = any(shift.weight > weights[shift.route] for shift in shifts if shift.stage is RouteStage.SPLIT)
         waited = self.world.alive_since is not None and self.world.now >= self.world.alive_since + PATIENCE
@@ -235,7 +235,7 @@ class Oracle:
                 bad.add(reading.gate)
         if bad & {gate.name for gate in rollout.spec.gates if gate.on_breach is BreachAction.ROLLBACK}:
             assert after.weight == 0, "a breach kept its weight"
-            carrying = [r.name for r in made.snapshot.routes if r.weight > 0 and r.stage is RouteStage.SPLIT]
+            carrying = [r.ref for r in made.snapshot.routes if r.weight > 0 and r.stage is RouteStage.SPLIT]
             assert set(carrying) <= {shift.route for shift in made.plan.away if shift.weight == 0}, "not the route first"
 
     def _shut_stays_shut(self, made: Pass, *, stored: bool) -> None:
@@ -244,7 +244,7 @@ class Oracle:
         self.untold -= {reading.gate for reading in made.snapshot.readings}
         if before.weight == 0 or after.weight == 0:
             self.untold.clear()
-        weights = {route.name: route.weight for route in made.snapshot.routes}
+        weights = {route.ref: route.weight for route in made.snapshot.routes}
         shifts = [action for action in made.plan.actions if isinstance(action, ShiftRoute)]
         raised = [shift for shift in shifts if shift.stage is RouteStage.SPLIT and shift.weight > weights[shift.route]]
         assert not raised or not self.untold, f"raised though {self.untold} had shut it"
@@ -259,7 +259,7 @@ class Oracle:
         service, before = made.snapshot.user_service, made.snapshot.status
         if service is None or (service.alone is True and service.followed is True):
             return
-        stages = {route.name: route.stage for route in made.snapshot.routes}
+        stages = {route.ref: route.stage for route in made.snapshot.routes}
         for action in made.plan.actions:
             if isinstance(action, PinService) and action.revision is not None:
                 assert service.revision is not None or service.alone, "pinned, although other workloads' pods may be selected"

@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 from simulation.cluster import APP, CANARY, STABLE, USER, Backends, Deployment, ReplicaSet, Route, Service, Template
 from tidegate.api.originals import OriginalRule, PortStatus
 from tidegate.api.status import ReleaseStatus
+from tidegate.engine.route import RouteRef
 from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage, RouteView, ServiceView, TemplateView, Warm, WorkloadView
+from tidegate.traffic.httproute import KIND
 from tidegate.traffic.targets import ports_for_stable
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -103,17 +105,18 @@ def route_view(
 ) -> RouteView:
     """Return what the engine sees of a route."""
     if route is None:
-        return RouteView(name=name, exists=False, matches=False, accepted=False)
+        return RouteView(KIND, name, exists=False, matches=False, accepted=False)
     ours = {USER, STABLE, CANARY} & dict(route.backends).keys()
     heard = route.accepted == route.generation and not route.trouble
     accepted = heard and not route.mute
     stage = stage_of(route.backends)
-    originals = tuple(rule for rule in known if rule.route == name)
+    originals = RouteRef(KIND, name).noted(known)
     if stage is RouteStage.USER and ours:
         originals = (OriginalRule(route=name, rule=0, backend_refs=json.dumps(route.backends)),)
     lead, warm = warm_of(route.backends) or ("", "")
     return RouteView(
-        name=name,
+        KIND,
+        name,
         matches=bool(ours),
         stage=stage,
         weight=100.0 * (lead == CANARY) if warm else weight_of(route.backends),

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, assert_never
 
-from simulation.cluster import CANARY, STABLE, USER, Cluster, ReplicaSet, Service, Template
+from simulation.cluster import CANARY, STABLE, USER, Backends, Cluster, ReplicaSet, Route, Service, Template
 from simulation.views import Said, Seen, at, followed, own_view, route_view, shifted, user_view, workload_view
 from tidegate.api.names import Reason
+from tidegate.api.originals import OriginalRule
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ReleaseSpec
 from tidegate.api.status import ReleaseStatus
@@ -36,6 +37,7 @@ from tidegate.engine.plan import (
     ShiftRoute,
     TakeOver,
 )
+from tidegate.engine.route import RouteRef
 from tidegate.engine.routing import traffic_in_force
 from tidegate.engine.snapshot import (
     AutoscalerView,
@@ -44,6 +46,7 @@ from tidegate.engine.snapshot import (
     PolicyView,
     ReleaseView,
     Request,
+    RouteView,
     ServiceView,
     Snapshot,
     Verb,
@@ -51,6 +54,7 @@ from tidegate.engine.snapshot import (
 )
 from tidegate.engine.waits import Inquiry, Wait
 from tidegate.judge.reading import Counts, Reading, Tally
+from tidegate.traffic.httproute import KIND
 
 ROLE_NAMES = {Role.STABLE: STABLE, Role.CANARY: CANARY}
 STRANGE = Blocker(Reason.INVALID_SPEC, "spec.traffic.service: Service checkout selects app=ledger")
@@ -202,7 +206,7 @@ class World:
         seen, request = self.seen, self.request
         verb, _, name = (request or "").partition("/")
         spec = self.spec()
-        traffic = traffic_in_force(spec, self.status, self._is_about)
+        traffic = traffic_in_force(spec, self.status, routed=spec.traffic is not None, is_about=self._is_about)
         release = ReleaseView(
             namespace="shop",
             name="checkout",
@@ -230,16 +234,7 @@ class World:
             former_service=user if traffic is None and self.status.pinned_service == USER else None,
             stable_service=own_view(STABLE, seen, self.status) if traffic is not None else None,
             canary_service=own_view(CANARY, seen, self.status) if traffic is not None else None,
-            routes=tuple(
-                route_view(
-                    name,
-                    seen.routes.get(name),
-                    self.status.original_rules,
-                    self.cluster.delay,
-                    warms=self.cluster.warms and not self.never_warm,
-                )
-                for name in (self.route_names if traffic is not None else ())
-            ),
+            routes=tuple(self.route_view(name) for name in (self.route_names if traffic is not None else ())),
             readings=tuple(self.readings),
             keep_held=not self.cluster.admission,
             blockers=(*self.blockers, *([STRANGE] if user is not None and not user.selects else []), *shared),
@@ -247,13 +242,27 @@ class World:
             known_since=None if self.alive_since is None else at(self.alive_since),
         )
 
+    def route_view(self, name: str) -> RouteView:
+        """Return what the operator sees of a route."""
+        warms = self.cluster.warms and not self.never_warm
+        return route_view(name, self.seen.routes.get(name), self.status.original_rules, self.cluster.delay, warms=warms)
+
+    def backends_after(self, seen: Route, action: ShiftRoute) -> Backends:
+        """Return the backends that a route has after a write of the operator."""
+        noted = json.loads(action.originals[0].backend_refs) if action.originals else [[USER, 1]]
+        return shifted(tuple((one, share) for one, share in noted), action.stage, action.weight, action.warm)
+
     def _as_read(self, user: ServiceView) -> ServiceView:
         selected, bound = Inquiry.SELECTED in self.read, Inquiry.BOUND in self.read
         user = replace(user, alone=not self.shared if selected else None)
-        return replace(user, followed=not self.unfollowed if bound else None, past=self.past if bound else ())
+        return replace(
+            user,
+            followed=not self.unfollowed if bound else None,
+            past=tuple(RouteRef(KIND, name) for name in self.past) if bound else (),
+        )
 
-    def _is_about(self, route: str, service: str) -> bool:
-        found = self.seen.routes.get(route)
+    def _is_about(self, rule: OriginalRule, service: str) -> bool:
+        found = self.seen.routes.get(rule.route)
         return found is not None and bool({service, STABLE, CANARY} & dict(found.backends).keys())
 
     def operate(self, *, crash_after: int | None = None) -> Pass:
@@ -353,12 +362,11 @@ class World:
                     raise ConflictError
                 pinned.revision = revision
                 self._show("services", USER)
-            case ShiftRoute(name, stage, weight, originals, warm):
+            case ShiftRoute(RouteRef(name=name)):
                 route, seen = self.cluster.routes.get(name), self.seen.routes.get(name)
                 if route is None or seen is None or route.generation != seen.generation:
                     raise ConflictError
-                noted = json.loads(originals[0].backend_refs) if originals else [[USER, 1]]
-                route.put(shifted(tuple((one, share) for one, share in noted), stage, weight, warm), self.now)
+                route.put(self.backends_after(seen, action), self.now)
                 self._show("routes", name)
             case _:
                 assert_never(action)

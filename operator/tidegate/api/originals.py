@@ -11,12 +11,14 @@ from typing import Annotated
 from pydantic import Field
 
 from tidegate.api.base import K8s, Model, Time
+from tidegate.api.release import HTTP_ROUTE
 
 
 class OriginalRule(Model):
     """The backends of one rule of a route as the user wrote them, to be put back afterwards."""
 
-    route: Annotated[str, Field(max_length=253, description="Name of the HTTPRoute.")]
+    kind: Annotated[str | None, Field(max_length=63, description=f"Kind of the route. Default: {HTTP_ROUTE}.")] = None
+    route: Annotated[str, Field(max_length=253, description="Name of the route.")]
     rule: Annotated[int, Field(ge=0, le=1023, description="Number of the rule in the route, from 0.")]
     backend_refs: Annotated[
         str,
@@ -25,6 +27,11 @@ class OriginalRule(Model):
             description="The rule's backendRefs as JSON text: names, ports and weights; of all else a digest that has no values.",
         ),
     ]
+
+    @property
+    def of_kind(self) -> str:
+        """Kind of the route; of the first that there was it is not noted, so that a status of that time reads like one of today."""
+        return self.kind or HTTP_ROUTE
 
 
 MOST_PORTS = 64

@@ -14,6 +14,8 @@ from tidegate.api.base import K8s, Model, Rule
 from tidegate.api.gate import Name
 
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+HTTP_ROUTE = "HTTPRoute"
+"""Kind of the routes of which a status names no kind."""
 CONTAINER_NAMES = Rule(
     "self.all(name, size(name) <= 63 && name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))",
     "keys must be names of containers",

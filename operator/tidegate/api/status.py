@@ -312,7 +312,6 @@ class ReleaseStatus(Model):
     original_rules: Annotated[
         tuple[OriginalRule, ...],
         Field(max_length=128, description="What the routes are restored to after the rollout."),
-        K8s(list_map_keys=("route", "rule")),
     ] = ()
     shifted_service: Annotated[
         str | None,

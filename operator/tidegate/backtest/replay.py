@@ -18,11 +18,12 @@ from typing import Protocol
 from tidegate.api.gate import Gate
 from tidegate.api.names import EventReason, Phase
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.release import GatewayAPI, HTTPRouteRef, PolicyRef, ReleaseSpec, TargetRef, Traffic
+from tidegate.api.release import PolicyRef, ReleaseSpec, TargetRef, Traffic
 from tidegate.api.status import LastRollout, ReleaseStatus, RevisionStatus, RolloutStatus
 from tidegate.engine.counted import weight_since
 from tidegate.engine.decide import decide
 from tidegate.engine.plan import EventType, Look, Plan
+from tidegate.engine.route import RouteKind
 from tidegate.engine.snapshot import (
     Owner,
     ReleaseView,
@@ -44,6 +45,8 @@ VERDICT = "Verdict"
 _PODS = 10_000
 """More pods than any step can ask for: that they come up is not what is replayed."""
 _STABLE, _NAME = "stable", "replay"
+_ROUTE = RouteKind("route", "spec.traffic", "", "")
+"""The past does not say which kind it was."""
 _SETTLES = 8
 """Decisions at one instant: each step takes two, one that gives the weight and one that sees the route carry it."""
 _MOST_TROUBLES = 3
@@ -339,7 +342,7 @@ class _Run:
     def _snapshot(self, readings: tuple[Reading, ...]) -> Snapshot:
         names, weight = self.past.names, self.status.weight
         routed = bool(names.service)
-        route = RouteView(_NAME, stage=RouteStage.SPLIT, weight=weight, since=self.past.start - timedelta(days=1))
+        route = RouteView(_ROUTE, _NAME, stage=RouteStage.SPLIT, weight=weight, since=self.past.start - timedelta(days=1))
         return Snapshot(
             release=ReleaseView(names.namespace, names.release, uid=_NAME, generation=1, spec=_release_spec(names.service)),
             status=self.status,
@@ -353,7 +356,7 @@ class _Run:
 
 
 def _release_spec(service: str) -> ReleaseSpec:
-    traffic = Traffic(service=service, gateway_api=GatewayAPI(http_routes=(HTTPRouteRef(name=_NAME),))) if service else None
+    traffic = Traffic(service=service) if service else None
     return ReleaseSpec(target_ref=TargetRef(name=_NAME), policy_ref=PolicyRef(name=_NAME), traffic=traffic)
 
 

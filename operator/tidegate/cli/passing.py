@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tidegate.cluster.errors import Forbidden, NotFound
@@ -12,13 +13,40 @@ if TYPE_CHECKING:
     from tidegate.cluster.client import Cluster
 
 GROUP = "gateway.networking.k8s.io"
-KINDS = {
-    "httproutes": "HTTPRoute",
-    "grpcroutes": "GRPCRoute",
-    "tlsroutes": "TLSRoute",
-    "tcproutes": "TCPRoute",
-    "udproutes": "UDPRoute",
-}
+OTHERS = {"grpcroutes": "GRPCRoute", "tlsroutes": "TLSRoute", "tcproutes": "TCPRoute", "udproutes": "UDPRoute"}
+"""Kinds of Gateway API that no router shifts, and that lead to Services all the same."""
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of route.
+
+    Attributes:
+        group: of the API.
+        plural: as in paths.
+        kind: as in manifests.
+        led_to: yields namespace and name of the Services that a route leads to.
+        named: names of those that the Release names.
+        field: of a Release that names them; empty for kinds that no router shifts.
+    """
+
+    group: str
+    plural: str
+    kind: str
+    led_to: Callable[[Mapping[str, Any]], Iterator[tuple[str, str]]]
+    named: tuple[str, ...] = ()
+    field: str = ""
+
+
+def _kinds(traffic: Mapping[str, Any]) -> Iterator[_Kind]:
+    from tidegate.traffic.backends import led_to
+    from tidegate.traffic.routers import Routers
+
+    for router in Routers.all():
+        resource, field = router.resource, f"{router.kind.field}.{router.kind.names}"
+        yield _Kind(resource.group, resource.plural, resource.kind, router.led_to, router.named(traffic), field)
+    for plural, kind in OTHERS.items():
+        yield _Kind(GROUP, plural, kind, led_to)
 
 
 async def passing(cluster: Cluster, release: Mapping[str, Any], namespace: str) -> list[str]:
@@ -36,57 +64,51 @@ async def passing(cluster: Cluster, release: Mapping[str, Any], namespace: str) 
     service = traffic.get("service")
     if not service or traffic.get("pinService"):
         return []
-    named = {("HTTPRoute", namespace, route["name"]) for route in (traffic.get("gatewayAPI") or {}).get("httpRoutes") or ()}
     found, unread = [], []
-    for resource in await _installed(cluster):
+    for kind, resource in await _installed(cluster, [*_kinds(traffic)]):
         routes, everywhere = await _routes(cluster, resource, namespace)
-        unread += [] if everywhere else [resource.kind]
-        found += [_words(resource.kind, route, service, namespace) for route in routes if _leads(route, service, namespace, named)]
+        unread += [] if everywhere else [kind.kind]
+        found += [_words(kind, route, service, namespace) for route in routes if _leads(kind, route, service, namespace)]
     if unread:
         found.append(f"you may not list {' and '.join(unread)} of other namespaces, which may lead to Service {service} as well")
     return found
 
 
-async def _installed(cluster: Cluster) -> list[Resource]:
+async def _installed(cluster: Cluster, kinds: Sequence[_Kind]) -> list[tuple[_Kind, Resource]]:
+    """Return those of the kinds that the API server has, each with the first version that has it."""
     from tidegate.cluster.client import DISCOVERY
 
     answer = await cluster.get("/apis", accept=DISCOVERY)
-    versions = next((group["versions"] for group in answer.get("items") or () if group["metadata"]["name"] == GROUP), ())
-    found: dict[str, Resource] = {}
-    for version in versions:
-        for one in version.get("resources") or ():
-            plural = one["resource"]
-            if plural in KINDS and plural not in found:
-                found[plural] = Resource(GROUP, version["version"], plural, KINDS[plural])
-    return [found[plural] for plural in KINDS if plural in found]
+    served = {group["metadata"]["name"]: group["versions"] for group in answer.get("items") or ()}
+    found = []
+    for kind in kinds:
+        versions = (version for version in served.get(kind.group, ()) if _has(version, kind.plural))
+        if (version := next(versions, None)) is not None:
+            found.append((kind, Resource(kind.group, version["version"], kind.plural, kind.kind)))
+    return found
+
+
+def _has(version: Mapping[str, Any], plural: str) -> bool:
+    return any(one["resource"] == plural for one in version.get("resources") or ())
 
 
 async def _routes(cluster: Cluster, resource: Resource, namespace: str) -> tuple[list[dict[str, Any]], bool]:
     """Return routes, and whether they are those of all namespaces."""
     try:
-        return [{**one, "kind": resource.kind} for one in (await cluster.list(resource.path())).items], True
+        return (await cluster.list(resource.path())).items, True
     except Forbidden:
         pass
     try:
-        return [{**one, "kind": resource.kind} for one in (await cluster.list(resource.path(namespace))).items], False
+        return (await cluster.list(resource.path(namespace))).items, False
     except (Forbidden, NotFound):
         return [], False
 
 
-def _leads(route: Mapping[str, Any], service: str, namespace: str, named: set[tuple[str, str, str]]) -> bool:
-    own = route["metadata"]["namespace"]
-    if (route["kind"], own, route["metadata"]["name"]) in named or _is_refused(route):
+def _leads(kind: _Kind, route: Mapping[str, Any], service: str, namespace: str) -> bool:
+    metadata = route["metadata"]
+    if (metadata["namespace"] == namespace and metadata["name"] in kind.named) or _is_refused(route):
         return False
-    return any(
-        ref.get("name") == service and (ref.get("namespace") or own) == namespace and ref.get("weight") != 0 for ref in _refs(route)
-    )
-
-
-def _refs(route: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for rule in (route.get("spec") or {}).get("rules") or ():
-        for ref in rule.get("backendRefs") or ():
-            if not ref.get("group") and (ref.get("kind") or "Service") == "Service":
-                yield ref
+    return (namespace, service) in kind.led_to(route)
 
 
 def _is_refused(route: Mapping[str, Any]) -> bool:
@@ -95,10 +117,10 @@ def _is_refused(route: Mapping[str, Any]) -> bool:
     return any(one.get("reason") == "RefNotPermitted" for one in conditions)
 
 
-def _words(kind: str, route: Mapping[str, Any], service: str, namespace: str) -> str:
+def _words(kind: _Kind, route: Mapping[str, Any], service: str, namespace: str) -> str:
     own, name = route["metadata"]["namespace"], route["metadata"]["name"]
-    called = f"{kind} {name}" if own == namespace else f"{kind} {own}/{name}"
-    cure = "name it in spec.traffic.gatewayAPI.httpRoutes, or set" if kind == "HTTPRoute" and own == namespace else "set"
+    called = f"{kind.kind} {name}" if own == namespace else f"{kind.kind} {own}/{name}"
+    cure = f"name it in {kind.field}, or set" if kind.field and own == namespace else "set"
     return (
         f"{called} leads to Service {service} past the steps, so to pods of both versions, and to a rejected version until its "
         f"pods have stopped: {cure} spec.traffic.pinService, which keeps the Service on the version that serves"

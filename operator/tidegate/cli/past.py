@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +15,6 @@ from tidegate.backtest.replay import Past
 from tidegate.cli import reach
 from tidegate.cli.output import fail
 from tidegate.cluster.errors import ApiError
-from tidegate.cluster.resources import HTTP_ROUTES
 from tidegate.engine.plan import Role, own_name
 from tidegate.prometheus.promql import Names, pods_of
 
@@ -158,24 +156,22 @@ def _own_sets(found: Iterable[Mapping[str, Any]], spec: ReleaseSpec, release: st
 
 async def _port(cluster: Cluster, namespace: str, spec: ReleaseSpec, status: ReleaseStatus, service: str) -> int:
     """Return the port that the route names; 0 where there is no route, or none that can be read."""
-    for rule in status.original_rules:
-        if port := _port_of(json.loads(rule.backend_refs), service):
-            return port
-    if spec.traffic is None or spec.traffic.gateway_api is None:
-        return 0
-    for ref in spec.traffic.gateway_api.http_routes:
+    from tidegate.traffic.notes import port_of
+    from tidegate.traffic.routers import Routers
+
+    if port := port_of(status.original_rules, service):
+        return port
+    routers = Routers.all()
+    for ref in routers.named(spec.traffic):
+        router = routers.shifts(ref)
         try:
-            route = await cluster.get(HTTP_ROUTES.path(namespace, ref.name))
+            route = await cluster.get(router.resource.path(namespace, ref.name))
         except ApiError:
             continue  # A gate that needs the port says so.
-        for rules in (route.get("spec") or {}).get("rules") or ():
-            if port := _port_of(rules.get("backendRefs") or (), service):
-                return port
+        view = router.observe(route, name=ref.name, namespace=namespace, service=service)
+        if port := port_of(view.originals, service):
+            return port
     return 0
-
-
-def _port_of(backends: Iterable[Mapping[str, Any]], service: str) -> int:
-    return next((int(one.get("port") or 0) for one in backends if one.get("name") in {service, own_name(service, Role.STABLE)}), 0)
 
 
 def utc_now() -> datetime:

@@ -302,7 +302,7 @@ def apart(version: RevisionStatus, other: RevisionStatus | None) -> RevisionStat
 
 def silence(routes: Iterable[RouteView]) -> str:
     """Return which parents have said nothing of routes as they are now, in words; empty where all have spoken."""
-    found = [f"{' and '.join(route.silent)} to accept HTTPRoute {route.name}" for route in routes if route.silent]
+    found = [f"{' and '.join(route.silent)} to accept {route.label}" for route in routes if route.silent]
     return f"for {', and for '.join(found)}" if found else ""
 
 

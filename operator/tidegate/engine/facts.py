@@ -11,6 +11,7 @@ from tidegate.api.status import (
     RejectedStatus,
 )
 from tidegate.engine.draft import Draft, silence
+from tidegate.engine.route import labels
 from tidegate.engine.snapshot import Blocker, Owner, ReplicaSetView, RouteStage, ServiceView, Warm
 from tidegate.engine.waits import MOMENT, Wait, Waiting
 
@@ -90,9 +91,10 @@ def leads_past(draft: Draft, *, cure: bool = False) -> str:
     if service is None or traffic is None or traffic.pin_service or not service.past:
         return ""
     first, more = service.past[:MOST_TOLD], len(service.past) - MOST_TOLD
-    names = ", ".join(first) + (f" and {more} more" if more > 0 else "")
-    words = f"; HTTPRoute {names} leads to Service {service.name} past the steps, so to pods of both versions"
-    return f"{words}: name it in spec.traffic.gatewayAPI.httpRoutes, or set spec.traffic.pinService" if cure else words
+    names = labels(first) + (f" and {more} more" if more > 0 else "")
+    words = f"; {names} leads to Service {service.name} past the steps, so to pods of both versions"
+    where = first[0].kind
+    return f"{words}: name it in {where.field}.{where.names}, or set spec.traffic.pinService" if cure else words
 
 
 def strays(draft: Draft) -> list[ReplicaSetView]:
@@ -134,12 +136,12 @@ def obstacles(draft: Draft) -> list[Blocker]:
         found.append(Blocker(Reason.MISSING_SERVICE, f"{where}: Service {spec.traffic.service} was not found"))
     for route in snap.routes:
         if not route.exists:
-            found.append(Blocker(Reason.MISSING_ROUTE, f"spec.traffic.gatewayAPI: HTTPRoute {route.name} was not found"))
+            found.append(Blocker(Reason.MISSING_ROUTE, f"{route.kind.field}: {route.label} was not found"))
         elif not route.matches:
-            words = f"spec.traffic.gatewayAPI: no rule of HTTPRoute {route.name} names Service {spec.traffic.service}"
+            words = f"{route.kind.field}: no rule of {route.label} names Service {spec.traffic.service}"
             found.append(Blocker(Reason.MISSING_ROUTE, words))
         elif route.trouble:
-            found.append(Blocker(Reason.ROUTE_NOT_ACCEPTED, f"HTTPRoute {route.name}: {route.trouble}"))
+            found.append(Blocker(Reason.ROUTE_NOT_ACCEPTED, f"{route.label}: {route.trouble}"))
     return found
 
 
@@ -188,10 +190,10 @@ def _same(draft: Draft, canary: ReplicaSetView) -> set[str]:
 
 def routes_return(draft: Draft) -> Waiting | None:
     """Return that some routes are not as the user wrote them; None where all are."""
-    waiting = [route.name for route in draft.routes if route.stage is not RouteStage.USER or not route.uniform]
+    waiting = [route for route in draft.routes if route.stage is not RouteStage.USER or not route.uniform]
     if not waiting:
         return None
-    return router_silent(draft) or Waiting(Wait.ROUTES_BACK, f"for HTTPRoute {', '.join(waiting)} to be restored")
+    return router_silent(draft) or Waiting(Wait.ROUTES_BACK, f"for {labels(waiting)} to be restored")
 
 
 def router_silent(draft: Draft) -> Waiting | None:

@@ -10,6 +10,7 @@ from tidegate.api.base import clip
 from tidegate.api.names import EventReason
 from tidegate.api.originals import OriginalRule
 from tidegate.api.status import ReleaseStatus
+from tidegate.engine.route import RouteRef
 from tidegate.engine.snapshot import RouteStage, Warm
 from tidegate.engine.transitions import Transition
 from tidegate.engine.waits import Inquiry, Waiting
@@ -148,7 +149,7 @@ class ShiftRoute:
     `originals` is what the user's backends were, needed at every stage; `warm`, whose backend is to have next to nothing besides.
     """
 
-    route: str
+    route: RouteRef
     stage: RouteStage
     weight: int
     originals: tuple[OriginalRule, ...]

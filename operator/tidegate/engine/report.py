@@ -118,7 +118,7 @@ def carried(draft: Draft, done: Iterable[ShiftRoute] = ()) -> int:
     """
     if not draft.routed:
         return draft.status.weight
-    given = {route.name: route.weight for route in draft.routes} | {shift.route: shift.weight for shift in done}
+    given = {route.ref: route.weight for route in draft.routes} | {shift.route: shift.weight for shift in done}
     return round(max(given.values(), default=0))
 
 

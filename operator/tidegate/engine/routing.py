@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tidegate.api.release import GatewayAPI, HTTPRouteRef, ReleaseSpec, Traffic
+from tidegate.api.originals import OriginalRule
+from tidegate.api.release import ReleaseSpec, Traffic
 from tidegate.api.status import ReleaseStatus
 
 
-def traffic_in_force(spec: ReleaseSpec, status: ReleaseStatus, is_about: Callable[[str, str], bool]) -> Traffic | None:
+def traffic_in_force(
+    spec: ReleaseSpec, status: ReleaseStatus, *, routed: bool, is_about: Callable[[OriginalRule, str], bool]
+) -> Traffic | None:
     """Return the traffic that counts.
 
     Who takes `traffic` out of a Release during a rollout, or names another Service, means the time after it: routes that are
@@ -17,14 +20,16 @@ def traffic_in_force(spec: ReleaseSpec, status: ReleaseStatus, is_about: Callabl
     Args:
         spec: as the user wrote it.
         status: knows the routes that are shifted, and for which Service.
-        is_about: whether a route of this name is there, and has backends of this Service or of the operator's two beside it;
-            where a hand has written others, there is nothing to put back.
+        routed: whether the spec names a route.
+        is_about: whether the route that a note is of is there, and has backends of this Service or of the operator's two beside
+            it; where a hand has written others, there is nothing to put back.
+
+    Returns:
+        What the spec has; or the Service of the routes that are shifted, which then are those that the status notes.
     """
     shifted, wanted = status.shifted_service, spec.traffic
-    if shifted is None or (wanted is not None and wanted.service == shifted and wanted.gateway_api is not None):
+    if shifted is None or (wanted is not None and wanted.service == shifted and routed):
         return wanted
-    names = [name for name in dict.fromkeys(rule.route for rule in status.original_rules) if is_about(name, shifted)]
-    if not names:
+    if not any(is_about(rule, shifted) for rule in status.original_rules):
         return wanted
-    routes = GatewayAPI.model_construct(http_routes=tuple(HTTPRouteRef.model_construct(name=name) for name in names))
-    return Traffic.model_construct(service=shifted, pin_service=status.pinned_service == shifted, gateway_api=routes)
+    return Traffic.model_construct(service=shifted, pin_service=status.pinned_service == shifted)

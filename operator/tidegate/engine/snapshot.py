@@ -11,6 +11,7 @@ from tidegate.api.originals import OriginalRule, PortStatus
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ReleaseSpec
 from tidegate.api.status import ReleaseStatus
+from tidegate.engine.route import RouteRef
 from tidegate.judge.reading import Reading
 
 
@@ -183,7 +184,7 @@ class ServiceView:
         followed: for the user's Service, whether all that is bound to it by its name is bound to the operator's two as well; None
             where that is not known, as it is only where the plan asks for it.
         unread: for the user's Service, kinds of such objects that could not be read, and why.
-        past: for the user's Service, HTTPRoutes that lead to it and that the Release does not name, as far as that was read.
+        past: for the user's Service, routes that lead to it and that the Release does not name, as far as that was read.
         targets: where its ports lead; None where that is not known.
         astray: for the user's Service, why it selects no pod of the stable version, in words; empty where it does.
         diverted: for the user's Service, where its ports lead other than stable's pods answer on, in words; empty where they
@@ -204,7 +205,7 @@ class ServiceView:
     alone: bool | None = True
     followed: bool | None = True
     unread: tuple[str, ...] = ()
-    past: tuple[str, ...] = ()
+    past: tuple[RouteRef, ...] = ()
     targets: tuple[PortStatus, ...] | None = None
     astray: str = ""
     diverted: str = ""
@@ -241,11 +242,10 @@ class Warm(StrEnum):
 
 
 @dataclass(frozen=True)
-class RouteView:
-    """One route.
+class RouteView(RouteRef):
+    """One route, as it was seen.
 
     Attributes:
-        name: object name.
         exists: whether it was found.
         matches: whether a rule of it names the user's Service or the operator's two.
         stage: its stage; the lowest over its matching rules.
@@ -267,7 +267,6 @@ class RouteView:
         applied: a tool that may apply it again at any time has left its mark on it.
     """
 
-    name: str
     exists: bool = True
     matches: bool = True
     stage: RouteStage = RouteStage.USER

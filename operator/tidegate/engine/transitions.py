@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from tidegate.api.names import Cause, EventReason
 from tidegate.api.status import Outcome
+from tidegate.engine.route import RouteRef
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ class RouteCorrected(Alert):
 
     id = "route-corrected"
     reason = EventReason.ROUTE_CORRECTED
-    route: str
+    route: RouteRef
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ def _(it: happened.Promoting) -> str:
 @words.register
 def _(it: happened.RouteCorrected) -> str:
     return (
-        f"HTTPRoute {it.route}: spec.rules[].backendRefs was overwritten during the rollout and has been restored; "
+        f"{it.route.label}: {it.route.kind.written} was overwritten during the rollout and has been restored; "
         "configure your GitOps tool to ignore that field"
     )
 

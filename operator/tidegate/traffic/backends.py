@@ -171,6 +171,15 @@ def _signature(entry: Mapping[str, Any]) -> Json:
     return {key: value for key, value in entry.items() if key not in {"name", "weight"}}
 
 
+def led_to(route: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield namespace and name of each Service that a route of Gateway API, of whichever kind, gives weight to."""
+    namespace = route["metadata"].get("namespace")
+    for rule in (route.get("spec") or {}).get("rules") or ():
+        for ref in rule.get("backendRefs") or ():
+            if not ref.get("group") and (ref.get("kind") or "Service") == "Service" and ref.get("weight") != 0:
+                yield str(ref.get("namespace") or namespace), str(ref.get("name"))
+
+
 def written(original: Sequence[Json], names: Names, *, stage: RouteStage, weight: int, warm: Warm | None = None) -> Backends:
     """Return the backends of a rule in the form of a stage.
 

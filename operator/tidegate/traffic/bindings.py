@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from tidegate.api.names import Reason
 from tidegate.engine.plan import Role, own_name
+from tidegate.engine.route import RouteKind, RouteRef
 from tidegate.engine.snapshot import Blocker
 from tidegate.traffic.backends import Json
+from tidegate.traffic.router import Router
 
 Named = tuple[str, str]
 """Name of a Service of the object's own namespace, and of the port that is meant; empty for all of its ports."""
@@ -47,31 +49,23 @@ def _by_own_name(obj: Mapping[str, Any]) -> Iterator[Named]:
     yield from _by_host(obj["metadata"]["name"], obj["metadata"]["namespace"])
 
 
-def _by_backends(obj: Mapping[str, Any]) -> Iterator[Named]:
-    """Yield the Services of its own namespace that a route gives weight to."""
-    namespace = obj["metadata"].get("namespace")
-    for rule in (obj.get("spec") or {}).get("rules") or ():
-        for ref in rule.get("backendRefs") or ():
-            here = (ref.get("namespace") or namespace) == namespace and not ref.get("group")
-            if here and (ref.get("kind") or "Service") == "Service" and ref.get("weight") != 0:
-                yield str(ref.get("name")), ""
-
-
 @dataclass(frozen=True)
 class Kind:
-    """A kind whose objects may be bound to a Service by its name.
+    """A kind whose objects may be bound to a Service by its name, or be routes to it.
 
     Attributes:
         group: of the API.
         plural: as in paths and RBAC rules.
         kind: as in manifests.
         named: yields the Services that an object names.
+        route: what messages call it where it is a kind of route; None for all else.
     """
 
     group: str
     plural: str
     kind: str
     named: Callable[[Mapping[str, Any]], Iterator[Named]] = _by_target
+    route: RouteKind | None = None
 
 
 KINDS: Final = (
@@ -97,9 +91,19 @@ KINDS: Final = (
 """All that is looked at. A new one takes its line here, one in the roles (deploy, chart, docs/security.md), and a test."""
 
 
-ROUTES: Final = Kind("gateway.networking.k8s.io", "httproutes", "HTTPRoute", _by_backends)
-"""Read with them for another reason: those that no Release names lead past its steps. Of routes of other kinds the operator has no
-right to know."""
+def routes_of(router: Router) -> Kind:
+    """Return the kind of a router's routes.
+
+    They are read with the others for another reason: those that no Release names lead past its steps. Of routes that no router
+    shifts the operator has no right to know.
+    """
+    resource = router.resource
+
+    def named(obj: Mapping[str, Any]) -> Iterator[Named]:
+        here = obj["metadata"].get("namespace")
+        return ((service, "") for namespace, service in router.led_to(obj) if namespace == here)
+
+    return Kind(resource.group, resource.plural, resource.kind, named, router.kind)
 
 
 def slim(kind: Kind, obj: Mapping[str, Any]) -> Json:
@@ -108,6 +112,7 @@ def slim(kind: Kind, obj: Mapping[str, Any]) -> Json:
     return {
         "group": kind.group,
         "kind": kind.kind,
+        "route": kind.route,
         "metadata": {"namespace": obj["metadata"].get("namespace"), "name": obj["metadata"]["name"]},
         "several": "targetRefs" in spec,
         "services": [[*one] for one in kind.named(obj)],
@@ -135,17 +140,18 @@ def unread_among(found: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(f"{one['kind']} ({one['unread']})" for one in found if "unread" in one)
 
 
-def past(service: str, found: Iterable[Mapping[str, Any]], named: Collection[str]) -> tuple[str, ...]:
-    """Return the names of routes that lead to a Service and are not among those that its Release names.
+def past(service: str, found: Iterable[Mapping[str, Any]], named: Collection[RouteRef]) -> tuple[RouteRef, ...]:
+    """Return the routes that lead to a Service and are not among those that its Release names.
 
     Args:
         service: name of the user's Service.
         found: the objects of its namespace, as `slim` leaves them.
-        named: names of the Release's own routes.
+        named: the Release's own routes.
     """
-    routes = (one for one in found if "unread" not in one and one["kind"] == ROUTES.kind)
-    leading = {str(one["metadata"]["name"]) for one in routes if any(name == service for name, _ in one["services"])}
-    return tuple(sorted(leading - {*named}))
+    routes = (one for one in found if one.get("route") is not None)
+    leading = (one for one in routes if any(name == service for name, _ in one["services"]))
+    refs = {RouteRef(one["route"], str(one["metadata"]["name"])) for one in leading}
+    return tuple(sorted(refs - {*named}, key=lambda route: (route.kind.label, route.name)))
 
 
 def unfollowed(service: str, found: Sequence[Mapping[str, Any]]) -> Blocker | None:
@@ -157,7 +163,7 @@ def unfollowed(service: str, found: Sequence[Mapping[str, Any]]) -> Blocker | No
         service: name of the user's Service.
         found: the objects of its namespace, as `slim` leaves them.
     """
-    read = [one for one in found if "unread" not in one and one["kind"] != ROUTES.kind]
+    read = [one for one in found if "unread" not in one and one["route"] is None]
     lacking: list[tuple[Mapping[str, Any], list[str]]] = []
     # By kind, once: whoever may write such objects may write thousands of them.
     by_kind: dict[tuple[str, str], set[tuple[str, str]]] = {}

@@ -17,12 +17,29 @@ from typing import Any
 
 from tidegate.api.base import plain
 from tidegate.api.originals import OriginalRule
+from tidegate.cluster.resources import HTTP_ROUTES
 from tidegate.engine.plan import Role, own_name, users_name
+from tidegate.engine.route import RouteKind, RouteRef
 from tidegate.engine.snapshot import RouteStage, RouteView, Warm
-from tidegate.traffic.backends import MAX_BACKENDS, Backends, Form, Json, Names, Whose, form_of, has_room, original_of, written
+from tidegate.traffic.backends import (
+    MAX_BACKENDS,
+    Backends,
+    Form,
+    Json,
+    Names,
+    Whose,
+    form_of,
+    has_room,
+    led_to,
+    original_of,
+    written,
+)
 from tidegate.traffic.notes import note, read, recall
+from tidegate.traffic.router import Router
 from tidegate.traffic.traces import marked
 
+KIND = RouteKind(HTTP_ROUTES.kind, "spec.traffic.gatewayAPI", "httpRoutes", "spec.rules[].backendRefs")
+"""What messages call an HTTPRoute."""
 MESSAGE_LIMIT = 500
 """Characters of a router's words that are passed on."""
 ORIGINAL_LIMIT = 8192
@@ -40,6 +57,50 @@ app.kubernetes.io/instance, which Helm uses as well and applies nothing by."""
 LEAVE_OUT_FILTERED = frozenset({"gateway.envoyproxy.io/gatewayclass-controller"})
 """Controllers whose data planes leave out backends of weight 0 where a backendRef has filters: Envoy Gateway makes a cluster of
 each then. It always does with EnvoyProxy.spec.mergeBackends, which is not seen here."""
+
+
+class HTTPRouteRouter(Router):
+    """HTTPRoutes of Gateway API v1.
+
+    Args:
+        warm_weights: of which controllers the data planes leave out backends of weight 0, by the controllers' names.
+    """
+
+    kind = KIND
+    resource = HTTP_ROUTES
+
+    def __init__(self, warm_weights: Mapping[str, bool] | None = None) -> None:
+        self._warm_weights = warm_weights or {}
+
+    def led_to(self, route: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Yield namespace and name of each Service that an HTTPRoute gives weight to."""
+        return led_to(route)
+
+    def observe(
+        self,
+        route: Mapping[str, Any] | None,
+        *,
+        name: str,
+        namespace: str,
+        service: str,
+        known: Sequence[OriginalRule] = (),
+    ) -> RouteView:
+        """Return what the engine sees of an HTTPRoute (see `observe`)."""
+        told = self._warm_weights
+        return observe(route, name=name, namespace=namespace, service=service, known=known, warm_weights=told)
+
+    def render(
+        self,
+        route: Mapping[str, Any],
+        *,
+        stage: RouteStage,
+        weight: int,
+        originals: Sequence[OriginalRule],
+        service: str,
+        warm: Warm | None = None,
+    ) -> list[Json] | None:
+        """Return the JSON patch that brings an HTTPRoute to a stage (see `render`)."""
+        return render(route, stage=stage, weight=weight, originals=originals, service=service, warm=warm)
 
 
 @dataclass(frozen=True)
@@ -86,16 +147,16 @@ def observe(
         differ, `weight` is the greatest share that the canary has in one of them.
     """
     if route is None:
-        return RouteView(name=name, exists=False, matches=False, accepted=False)
+        return RouteView(KIND, name, exists=False, matches=False, accepted=False)
     names = Names(namespace, service)
     forms = [form for _, _, form in _concerned(route, names)]
     said = acceptance(route)
     if not forms:
-        return RouteView(name=name, matches=False, accepted=said.accepted, trouble=said.trouble)
-    originals = {index: original for index, _, original in _originals(route, names, known)}
-    stage = min(form.stage for form in forms)
+        return RouteView(KIND, name, matches=False, accepted=said.accepted, trouble=said.trouble)
+    originals, stage = {at: original for at, _, original in _originals(route, names, known)}, min(form.stage for form in forms)
     return RouteView(
-        name=name,
+        KIND,
+        name,
         stage=stage,
         uniform=_are_alike(forms),
         weight=float(max(form.share for form in forms) * 100),
@@ -192,7 +253,8 @@ def _shifted(route: Mapping[str, Any]) -> bool:
 
 def _originals(route: Mapping[str, Any], names: Names, known: Sequence[OriginalRule]) -> Iterator[tuple[int, Backends, Backends]]:
     """Yield index, backends as they are and backends as the user wrote them, of each rule that is a concern of ours."""
-    read_back = ((rule.rule, read(rule.backend_refs)) for rule in known if rule.route == route["metadata"]["name"])
+    mine = RouteRef(KIND, route["metadata"]["name"]).noted(known)
+    read_back = ((rule.rule, read(rule.backend_refs)) for rule in mine)
     noted = {number: backends for number, backends in read_back if backends is not None}
     for index, backends, _ in _concerned(route, names):
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tidegate.api.originals import OriginalRule
 from tidegate.traffic.backends import MAX_WEIGHT, Backends, Json, Names, joined
 
 _WHICH = ("group", "kind", "namespace", "name", "port")
@@ -42,6 +43,21 @@ def read(text: str) -> Backends | None:
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, list) and all(map(_is_backend, found)) else None
+
+
+def port_of(rules: Iterable[OriginalRule], service: str) -> int:
+    """Return the port of the user's Service by which routes lead to it; 0 where none names one.
+
+    Args:
+        rules: what was noted of the routes.
+        service: name of the user's Service.
+    """
+    for rule in rules:
+        for backend in read(rule.backend_refs) or ():
+            port = backend.get("port")
+            if backend["name"] == service and isinstance(port, int) and port:
+                return port
+    return 0
 
 
 def _is_backend(entry: object) -> bool:

@@ -167,7 +167,8 @@ def objects_of() -> Json:
         for one in ("aaa", "bbb", "ccc")
     ]
     release = {"kind": "Release", "metadata": {"name": "checkout", "namespace": "shop"}, "spec": spec, "status": status}
-    route = {"spec": {"rules": [{"backendRefs": [{"name": "other", "port": 1}, {"name": "checkout", "port": 8080}]}]}}
+    rule = {"backendRefs": [{"name": "other", "port": 1}, {"name": "checkout", "port": 8080}]}
+    route = {"metadata": {"name": "web", "namespace": "shop"}, "spec": {"rules": [rule]}}
     listed = {"apiVersion": "apps/v1", "kind": "ReplicaSetList", "metadata": {"resourceVersion": "1"}, "items": sets}
     return {
         "/apis/tidegate.dev/v1alpha1/namespaces/shop/releases/checkout": release,

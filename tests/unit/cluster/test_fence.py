@@ -16,10 +16,12 @@ from tidegate.cluster.connection import Connection
 from tidegate.cluster.errors import Fenced, ServerTimeout, Unavailable
 from tidegate.cluster.fence import Sockets
 from tidegate.cluster.resources import PODS
+from tidegate.controller.observe.relations import Relations
 from tidegate.controller.observe.write_through import CachedCluster
 from tidegate.runtime.clock import ManualClock
 from tidegate.runtime.errors import Outcome, outcome_of
 from tidegate.runtime.store import Store
+from tidegate.traffic.routers import Routers
 from unit.cluster.loopback import Loopback, pod, refuse, reply, stream
 
 POD = PODS.path("shop", "a")
@@ -147,7 +149,7 @@ async def test_body_and_its_type_arrive_as_they_are(fenced: Cluster, loopback: L
 async def test_client_with_a_cache_is_fenced_too(loopback: Loopback, gate: Gate) -> None:
     """What decisions are carried out with is behind the fence."""
     gate.left = 0.0
-    async with CachedCluster(loopback.connection(), Store(ManualClock()), fence=gate) as cluster:
+    async with CachedCluster(loopback.connection(), Store(ManualClock()), Relations(Routers.all()), fence=gate) as cluster:
         for how in WAYS:
             with pytest.raises(Fenced):
                 await write(cluster, how)

@@ -22,7 +22,8 @@ from tidegate.controller.observe.gather import Gatherer
 from tidegate.controller.observe.informers import Prerequisites
 from tidegate.controller.observe.on_demand import BOUND, SELECTED
 from tidegate.controller.observe.questions import Questions
-from tidegate.controller.observe.references import SERVICE_OF_SLICE, References, ReleaseKey
+from tidegate.controller.observe.references import References, ReleaseKey
+from tidegate.controller.observe.relations import SERVICE_OF_SLICE, Relations
 from tidegate.controller.observe.write_through import CachedCluster
 from tidegate.controller.reconcile.outbox import Outbox
 from tidegate.controller.reconcile.reconciler import Reconciler
@@ -37,7 +38,7 @@ from tidegate.runtime.scheduler import Scheduler
 from tidegate.runtime.spare import Spare
 from tidegate.runtime.store import Change, Store
 from tidegate.traffic import services
-from tidegate.traffic.router import HTTPRouteRouter
+from tidegate.traffic.routers import Routers
 from unit.controller import objects
 from unit.controller.api_server import ApiServer
 from unit.controller.objects import NAME, NAMESPACE, Json
@@ -51,29 +52,32 @@ DEPLOYMENT_PATH = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{NAME}"
 class Stage:
     """What a story is played on."""
 
-    def __init__(self, api: ApiServer, spare: Spare | None = None, *, sinks: Sequence[Sink] = ()) -> None:
-        self.api, self.clock, self.references = api, ManualClock(), References()
+    def __init__(
+        self, api: ApiServer, spare: Spare | None = None, *, sinks: Sequence[Sink] = (), routers: Routers | None = None
+    ) -> None:
+        routers = routers or Routers.all()
+        relations = Relations(routers)
+        self.api, self.clock, self.references = api, ManualClock(), References(relations)
         labels = (SERVICE_OF_SLICE, LABEL_RELEASE, LABEL_POD_TEMPLATE_HASH)
         self.store = Store(self.clock, labels=labels, needed=self.references.need, spare=spare)
         self.store.on_change("Release", self._learn)
-        self.cluster = CachedCluster(api.connection(), self.store)
+        self.cluster = CachedCluster(api.connection(), self.store, relations)
         self.queue: KeyedQueue[ReleaseKey] = KeyedQueue(self.clock, jitter=random.Random(1))
         self.due: Scheduler[ReleaseKey] = Scheduler(self.clock)
         self.metrics = Metrics()
         self.recorder = Recorder(self.cluster, clock=self.clock, instance="test")
         self.values: dict[str, float | None] = {}
         self.looks = Looks(clock=self.clock, telemetry=self, arrived=self.queue.add)
-        self.questions = Questions(self.cluster, clock=self.clock, arrived=self.queue.add)
+        self.questions = Questions(self.cluster, clock=self.clock, arrived=self.queue.add, routers=routers)
         self.pods, self.endpoints = self.questions.reasons, self.questions.endpoints
         self.outside = Prerequisites()
         self.keep_held, self.pressing, self.ending = False, False, False
-        router = HTTPRouteRouter()
-        self.gatherer = Gatherer(self.store, router, clock=self.clock, warm_up=1.5)
+        self.gatherer = Gatherer(self.store, routers, clock=self.clock, warm_up=1.5)
         self.reconciler = Reconciler(
             store=self.store,
             cluster=self.cluster,
             gatherer=self.gatherer,
-            router=router,
+            routers=routers,
             looks=self.looks,
             questions=self.questions,
             outbox=Outbox((Events(self.recorder, clock=self.clock), *sinks)),

@@ -25,9 +25,11 @@ from tidegate.engine.plan import (
     SetFinalizer,
     ShiftRoute,
 )
+from tidegate.engine.route import RouteRef
 from tidegate.engine.snapshot import RouteStage
 from tidegate.runtime.errors import Retry
-from tidegate.traffic.router import HTTPRouteRouter
+from tidegate.traffic.httproute import KIND
+from tidegate.traffic.routers import Routers
 from unit.controller import objects
 from unit.controller.api_server import ApiServer, settled
 from unit.controller.objects import NAME
@@ -55,7 +57,7 @@ def rolling(stage: Stage) -> Stage:
 
 def shift(stage: Stage, name: str) -> ShiftRoute:
     status = stored_status(stage.api.objects[PATH])
-    return ShiftRoute(name, RouteStage.SPLIT, 0, status.original_rules)
+    return ShiftRoute(RouteRef(KIND, name), RouteStage.SPLIT, 0, status.original_rules)
 
 
 def collect(stage: Stage) -> ReleaseObjects:
@@ -71,7 +73,7 @@ async def carry_out(stage: Stage, *actions: Action, interrupted: bool = False, d
         lambda: stage.gatherer.collect(KEY, ROLLING),
         interrupted=lambda: interrupted,
         cluster=stage.cluster,
-        router=HTTPRouteRouter(),
+        routers=Routers.all(),
     )
 
 

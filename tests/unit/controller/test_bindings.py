@@ -9,6 +9,7 @@ import pytest
 
 from tidegate.cluster.errors import ApiError
 from tidegate.controller.observe.bindings import FRESH_SECONDS, INSTALLED_SECONDS, MOST_FAILURES, Bindings
+from tidegate.traffic.routers import Routers
 from unit.controller.api_server import ApiServer
 from unit.controller.stage import Stage
 
@@ -45,7 +46,7 @@ def asked(stage: Stage) -> list[str]:
 
 @pytest.fixture
 def bindings(stage: Stage) -> Bindings:
-    return Bindings(stage.cluster, clock=stage.clock)
+    return Bindings(stage.cluster, clock=stage.clock, routers=Routers.all())
 
 
 async def read(bindings: Bindings) -> list[Any]:

@@ -16,7 +16,7 @@ from tidegate.controller.observe.parsing import stored_status
 from tidegate.controller.observe.questions import Answers
 from tidegate.engine.snapshot import Owner, RouteStage, RouteView, ServiceView, Snapshot, Verb, Warm
 from tidegate.runtime.errors import Terminal
-from tidegate.traffic.router import HTTPRouteRouter
+from tidegate.traffic.routers import Routers
 from unit.controller import objects
 from unit.controller.objects import NAME, NAMESPACE, Json
 from unit.controller.stage import DEPLOYMENT_PATH, KEY, PATH, Stage
@@ -103,7 +103,25 @@ async def test_route_that_the_spec_no_longer_names_counts_until_it_is_put_back(s
 
     around = stage.gatherer.collect(KEY, status_of("bbbb", "former", "deleted"))
 
-    assert [NAME, "former"] == list(around.routes if around else ())
+    assert [f"HTTPRoute {NAME}", "HTTPRoute former"] == [route.label for route in (around.routes if around else ())]
+
+
+@pytest.mark.parametrize("service", ["shop", None], ids=["another Service", "no traffic"])
+async def test_routes_that_are_shifted_count_for_their_service(stage: Stage, service: str | None) -> None:
+    """Given a spec that has come to mean other traffic, the Service of the shifted routes counts, with those that are there."""
+    stage.at_ten_percent()
+    stage.add(objects.route("former"))
+    routes = {"httpRoutes": [{"name": "elsewhere"}]}
+    traffic = {"traffic": {"service": service, "gatewayAPI": routes}} if service else {}
+    stage.add(objects.release(route=False, **traffic))
+    status = status_of("bbbb", NAME, "former", "deleted").model_copy(update={"shifted_service": NAME})
+
+    around = stage.gatherer.collect(KEY, status)
+
+    assert around is not None
+    assert around.traffic_later
+    assert NAME == (around.spec.traffic.service if around.spec.traffic else None)
+    assert [f"HTTPRoute {NAME}", "HTTPRoute former"] == [route.label for route in around.routes]
 
 
 async def test_nothing_is_seen_of_a_release_that_is_not_there(stage: Stage) -> None:
@@ -281,7 +299,7 @@ async def test_route_is_known_since_it_took_its_form(stage: Stage) -> None:
 async def test_route_is_in_force_when_its_data_plane_has_it(stage: Stage) -> None:
     """Given a controller that is known to speak before its data plane has a route, that has it so much later."""
     stage.at_ten_percent()
-    stage.gatherer = Gatherer(stage.store, HTTPRouteRouter(), clock=stage.clock, warm_up=1.5, delays={"x": 2.5})
+    stage.gatherer = Gatherer(stage.store, Routers.all(), clock=stage.clock, warm_up=1.5, delays={"x": 2.5})
 
     assert snapshot(stage).routes[0].since == NOW + timedelta(seconds=2.5)
 

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from tidegate.cluster.election import NOTE
+from tidegate.controller.observe.relations import Relations
 from tidegate.controller.process.handover import knows, note
 from tidegate.runtime.clock import ManualClock
 from tidegate.runtime.store import Store
+from tidegate.traffic.routers import Routers
 
+RELATIONS = Relations(Routers.all())
 KINDS = {"Release": "releases", "Deployment": "deployments", "ReplicaSet": "rs", "Service": "services", "HTTPRoute": "routes"}
 
 
@@ -29,18 +32,18 @@ def seen(**versions: int) -> Store:
 
 def test_who_has_seen_the_same_knows_everything() -> None:
     """Given caches that are level with the leader's, nothing has to be read."""
-    assert knows(seen(), note(seen()))
+    assert knows(seen(), note(seen(), RELATIONS), RELATIONS)
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_who_has_not_seen_the_last_write_does_not(kind: str) -> None:
     """Given one object of any kind in an older state than the leader's, not everything is known."""
-    assert not knows(seen(), note(seen(**{kind: 20})))
+    assert not knows(seen(), note(seen(**{kind: 20}), RELATIONS), RELATIONS)
 
 
 def test_newer_objects_are_as_good() -> None:
     """Watches of all kinds but Releases go on in the meantime, in order: what is newer stands for everything before."""
-    assert knows(seen(Deployment=20, Service=30), note(seen()))
+    assert knows(seen(Deployment=20, Service=30), note(seen(), RELATIONS), RELATIONS)
 
 
 def test_release_that_is_newer_than_another_one_proves_nothing() -> None:
@@ -48,7 +51,7 @@ def test_release_that_is_newer_than_another_one_proves_nothing() -> None:
     leader, standby = seen(Release=20), seen()
     standby.upsert("Release", obj("Release", "cart", 21))
 
-    assert not knows(standby, note(leader))
+    assert not knows(standby, note(leader, RELATIONS), RELATIONS)
 
 
 def test_release_that_has_gone_is_missed() -> None:
@@ -56,10 +59,10 @@ def test_release_that_has_gone_is_missed() -> None:
     leader, standby = seen(), seen()
     leader.remove("Release", obj("Release", "cart", 12))
 
-    assert not knows(standby, note(leader))
+    assert not knows(standby, note(leader, RELATIONS), RELATIONS)
 
 
 @pytest.mark.parametrize("broken", [{}, {f"{NOTE}Release": "0" * 32}, {f"{NOTE}{kind}": "no number" for kind in KINDS}])
 def test_without_a_whole_note_nothing_is_known(broken: dict[str, str]) -> None:
     """After a crash there is no note; a strange one is none either."""
-    assert not knows(seen(), broken)
+    assert not knows(seen(), broken, RELATIONS)

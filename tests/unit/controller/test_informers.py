@@ -12,9 +12,11 @@ import pytest
 from tidegate.api.names import HOLD_POLICY, Reason
 from tidegate.cluster.client import Cluster
 from tidegate.controller.observe.informers import Informers
+from tidegate.controller.observe.relations import Relations
 from tidegate.runtime.clock import ManualClock
 from tidegate.runtime.errors import Terminal
 from tidegate.runtime.store import Store
+from tidegate.traffic.routers import Routers
 from unit.controller import objects
 from unit.controller.api_server import ApiServer
 
@@ -30,6 +32,7 @@ class Places:
         self.world = Informers(
             cluster,
             self.store,
+            Relations(Routers.all()),
             clock=self.clock,
             namespaces=namespaces,
             jitter=random.Random(1),

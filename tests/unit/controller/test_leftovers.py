@@ -11,10 +11,12 @@ import pytest
 
 from tidegate.api.names import ANNOTATION_RELEASE_UID, FIELD_MANAGER, LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE
 from tidegate.cluster.client import Cluster
-from tidegate.controller.observe.references import SERVICE_OF_SLICE, ReleaseKey
+from tidegate.controller.observe.references import ReleaseKey
+from tidegate.controller.observe.relations import SERVICE_OF_SLICE
 from tidegate.controller.reconcile.leftovers import SWEEP_SECONDS, Left, Leftovers, steps
 from tidegate.runtime.clock import ManualClock
 from tidegate.runtime.store import Store
+from tidegate.traffic.routers import Routers
 from unit.controller import objects
 from unit.controller.api_server import ApiServer
 from unit.controller.objects import NAME, NAMESPACE, Json
@@ -86,7 +88,7 @@ async def place(api: ApiServer) -> AsyncIterator[Place]:
     store = Store(clock, labels=(SERVICE_OF_SLICE, LABEL_RELEASE, LABEL_POD_TEMPLATE_HASH))
     async with Cluster(api.connection()) as cluster:
         made: list[Place] = []
-        leftovers = Leftovers(cluster, store, clock=clock, trusted=lambda: made[0].trusted)
+        leftovers = Leftovers(cluster, store, Routers.all(), clock=clock, trusted=lambda: made[0].trusted)
         made.append(Place(api, store, leftovers, clock))
         yield made[0]
 

@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 
 from tidegate.api.names import LABEL_RELEASE
 from tidegate.controller.observe.references import References, ReleaseKey
+from tidegate.controller.observe.relations import Relations
 from tidegate.runtime.shelf import Key
 from tidegate.runtime.store import Change
+from tidegate.traffic.routers import Routers
 from unit.controller import objects
 from unit.controller.objects import NAME, NAMESPACE, Json
 
 KEY = ReleaseKey(NAMESPACE, NAME)
+RELATIONS = Relations(Routers.all())
 
 
 def change(kind: str, name: str, *, namespace: str = NAMESPACE, old: Json | None = None, new: Json | None = None) -> Change:
@@ -25,7 +28,7 @@ def change(kind: str, name: str, *, namespace: str = NAMESPACE, old: Json | None
 
 @pytest.fixture
 def references() -> References:
-    references = References()
+    references = References(RELATIONS)
     references.learn(KEY, objects.release())
     return references
 
@@ -128,7 +131,7 @@ def test_deployment_that_is_let_go_concerns_its_other_suitors(references: Refere
 @example(spec={"traffic": {"service": "checkout", "gatewayAPI": {"httpRoutes": 1}}})
 def test_no_spec_gets_lost(spec: Any) -> None:
     """Whatever stands in a spec, a Release can be learnt and forgotten: its pass says what is wrong with it."""
-    references = References()
+    references = References(RELATIONS)
 
     references.learn(KEY, {"metadata": {}, "spec": spec})
     references.learn(KEY, None)
@@ -143,7 +146,7 @@ class TestNeed:
     def test_what_a_release_names(self, references: References, kind: str, name: str) -> None:
         """By its name alone."""
         assert need(references, kind, name)
-        assert not need(References(), kind, name)
+        assert not need(References(RELATIONS), kind, name)
         assert not need(references, kind, "other")
 
     def test_what_belongs_to_what_it_names(self, references: References) -> None:

@@ -8,7 +8,9 @@ from simulation.policies import at_weight, carried, condition, events, finish, g
 from simulation.views import at
 from simulation.world import World
 from tidegate.api.names import Cause, Phase, Reason, Verdict
+from tidegate.engine.route import RouteRef
 from tidegate.judge.reading import Reading
+from tidegate.traffic.httproute import KIND
 
 BAD = 0.5
 LONG = (step(25, "60s"), step(100))
@@ -28,7 +30,7 @@ def test_breach_rolls_back_in_the_pass_that_reads_it():
     say(world, "errors")
 
     assert world.last.plan.away
-    assert world.last.writes[0].startswith("ShiftRoute(route='web', stage=<RouteStage.SPLIT: 2>, weight=0")
+    assert world.last.writes[0].startswith(f"ShiftRoute(route={RouteRef(KIND, 'web')!r}, stage=<RouteStage.SPLIT: 2>, weight=0")
     assert world.last.writes[1] == "status"
     assert world.status.phase is Phase.ROLLING_BACK
     assert reason(world) == Reason.ROLLING_BACK

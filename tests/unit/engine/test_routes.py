@@ -14,6 +14,7 @@ from simulation.views import at, stage_of
 from simulation.world import World
 from tidegate.api.names import Phase
 from tidegate.api.originals import OriginalRule
+from tidegate.api.release import ReleaseSpec, Traffic
 from tidegate.api.status import Outcome, ReleaseStatus
 from tidegate.engine.decide import decide
 from tidegate.engine.plan import Plan, ShiftRoute
@@ -368,17 +369,22 @@ def test_traffic_that_counts():
     spec = idle(policy(*LONG)).spec()
     other = spec.model_copy(update={"traffic": spec.traffic.model_copy(update={"service": "shop"})})
 
-    def is_about(route: str, service: str) -> bool:
-        return route != "gone" and service == "checkout"
+    def is_about(rule: OriginalRule, service: str) -> bool:
+        return rule.route != "gone" and service == "checkout"
 
-    kept = traffic_in_force(other, shifted, is_about)
+    def in_force(spec: ReleaseSpec, status: ReleaseStatus, *, routed: bool = True, about: Any = is_about) -> Traffic | None:
+        return traffic_in_force(spec, status, routed=routed, is_about=about)
 
-    assert spec.traffic is traffic_in_force(spec, shifted, is_about)
-    assert other.traffic is traffic_in_force(other, ReleaseStatus(), is_about)
-    assert other.traffic is traffic_in_force(other, shifted.model_copy(update={"original_rules": ()}), is_about)
-    assert other.traffic is traffic_in_force(other, shifted, lambda *_: False)
-    names = [ref.name for ref in kept.gateway_api.http_routes]
-    assert ("checkout", False, ["web", "web-2"]) == (kept.service, kept.pin_service, names)
+    kept = in_force(other, shifted)
+
+    assert spec.traffic is in_force(spec, shifted)
+    assert other.traffic is in_force(other, ReleaseStatus())
+    assert other.traffic is in_force(other, shifted.model_copy(update={"original_rules": ()}))
+    assert other.traffic is in_force(other, shifted.model_copy(update={"original_rules": (rules[-1],)}))
+    assert other.traffic is in_force(other, shifted, about=lambda *_: False)
+    assert kept is not None
+    assert ("checkout", False) == (kept.service, kept.pin_service)
+    assert kept == in_force(spec, shifted, routed=False)
 
 
 def test_what_was_made_for_the_old_traffic_is_taken_away():

@@ -8,7 +8,9 @@ from simulation.policies import idle
 from simulation.views import at
 from tidegate.engine.decide import decide
 from tidegate.engine.plan import PinService, SetFinalizer, ShiftRoute
+from tidegate.engine.route import RouteRef
 from tidegate.engine.snapshot import RouteStage, Snapshot
+from tidegate.traffic.httproute import KIND
 
 
 def marked(snapshot: Snapshot, *, route: bool = False, service: bool = False) -> Snapshot:
@@ -24,7 +26,8 @@ def test_mark_on_a_route_is_erased():
 
     plan = decide(marked(world.snapshot(), route=True), at(world.now))
 
-    assert [action for action in plan.actions if isinstance(action, ShiftRoute)] == [ShiftRoute("web", RouteStage.USER, 0, ())]
+    shifts = [action for action in plan.actions if isinstance(action, ShiftRoute)]
+    assert shifts == [ShiftRoute(RouteRef(KIND, "web"), RouteStage.USER, 0, ())]
 
 
 def test_mark_on_the_service_is_erased():

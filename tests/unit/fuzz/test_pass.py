@@ -18,7 +18,9 @@ from structlog.testing import capture_logs
 from tidegate.api.names import LABEL_RELEASE
 from tidegate.api.status import ReleaseStatus
 from tidegate.controller.observe.references import References
+from tidegate.controller.observe.relations import Relations
 from tidegate.runtime.errors import Outcome, outcome_of
+from tidegate.traffic.routers import Routers
 from unit.controller import objects
 from unit.controller.api_server import ApiServer
 from unit.controller.objects import NAME, NAMESPACE
@@ -191,7 +193,7 @@ def test_odd_release_and_policy_end_no_pass_by_a_bug(runner: asyncio.Runner, dat
 @given(anything)
 def test_json_of_any_shape_is_no_reason_to_lose_a_release(spec: Any) -> None:
     """Whatever stands where a Release's spec should be, what it names is looked up without an error."""
-    references = References()
+    references = References(Relations(Routers.all()))
     release = {"metadata": {"namespace": NAMESPACE, "name": NAME, "labels": {LABEL_RELEASE: NAME}}, "spec": spec}
 
     references.learn(KEY, release)

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tidegate.traffic.bindings import KINDS, ROUTES, Kind, about, past, slim, unfollowed, unread, unread_among
+from tidegate.engine.route import RouteRef
+from tidegate.traffic.bindings import KINDS, Kind, about, past, routes_of, slim, unfollowed, unread, unread_among
+from tidegate.traffic.httproute import KIND, HTTPRouteRouter
 from unit.docs.pages import text_of
 
 Json = dict[str, Any]
@@ -162,11 +164,12 @@ def test_routes_that_no_release_names_lead_past_it() -> None:
     def leading(route: str, **ref: object) -> Json:
         backend = {"group": "", "kind": "Service", "name": "checkout", "port": 80} | ref
         obj = {"metadata": {"namespace": "shop", "name": route}, "spec": {"rules": [{"backendRefs": [backend]}]}}
-        return slim(ROUTES, obj)
+        return slim(routes_of(HTTPRouteRouter()), obj)
 
     none = [leading("idle", weight=0), leading("ledger", name="ledger"), leading("abroad", namespace="other")]
     found = [leading("web"), leading("partners"), leading("app", weight=3), *none, unread(KINDS[0], "no right")]
 
-    assert past("checkout", found, {"web"}) == ("app", "partners")
-    assert past("checkout", found, {"web", "app", "partners"}) == ()
+    web, app, partners = (RouteRef(KIND, name) for name in ("web", "app", "partners"))
+    assert past("checkout", found, {web}) == (app, partners)
+    assert past("checkout", found, {web, app, partners}) == ()
     assert unfollowed("checkout", found) is None

@@ -78,7 +78,7 @@ def subject_of(around: ReleaseObjects, status: ReleaseStatus, begun: datetime) -
         canary_service=own_name(service, Role.CANARY),
         stable_pods=pods_of([stable] if stable else []),
         canary_pods=pods_of([canary] if canary else []),
-        service_port=_port(status, service),
+        service_port=notes.port_of(status.original_rules, service),
         cluster_policy=status.rollout.policy.startswith(f"{PolicyKind.CLUSTER}/"),
     )
     spec = status.rollout.spec
@@ -95,13 +95,3 @@ def subject_of(around: ReleaseObjects, status: ReleaseStatus, begun: datetime) -
         split_at=split.watched_since(status),
         begun=begun,
     )
-
-
-def _port(status: ReleaseStatus, service: str) -> int:
-    """Return the port that the user's route names."""
-    for rule in status.original_rules:
-        for backend in notes.read(rule.backend_refs) or ():
-            port = backend.get("port")
-            if backend["name"] == service and isinstance(port, int) and port:
-                return port
-    return 0

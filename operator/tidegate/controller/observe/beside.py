@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from tidegate.api.originals import TargetsStatus
-from tidegate.controller.observe.references import SERVICE_OF_SLICE, ReleaseKey
+from tidegate.controller.observe.references import ReleaseKey
+from tidegate.controller.observe.relations import SERVICE_OF_SLICE
 from tidegate.engine.plan import Role, own_name
 from tidegate.engine.snapshot import RouteStage, RouteView, ServiceView
 from tidegate.runtime.store import Object, Store
@@ -79,7 +80,7 @@ def user_service(
         alone=None if others is None else not [*others],
         followed=None if bound is None else unfollowed(beside.name, bound) is None,
         unread=unread_among(bound or ()),
-        past=past(beside.name, bound or (), {route.name for route in routes}),
+        past=past(beside.name, bound or (), {route.ref for route in routes}),
     )
     view = services.led_astray(view, beside, stable, ports_of(routes))
     if endpoints is None:

@@ -15,7 +15,8 @@ from tidegate.cluster.errors import ApiError, Forbidden, NotFound
 from tidegate.cluster.resources import Resource
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.store import Object
-from tidegate.traffic.bindings import KINDS, ROUTES, Kind, about, slim, unread
+from tidegate.traffic.bindings import KINDS, Kind, about, routes_of, slim, unread
+from tidegate.traffic.routers import Routers
 
 log = structlog.get_logger(__name__)
 
@@ -49,10 +50,12 @@ class Bindings:
     Args:
         cluster: the API.
         clock: measures how old an answer is.
+        routers: whose routes are read as well.
     """
 
-    def __init__(self, cluster: Cluster, *, clock: Clock) -> None:
+    def __init__(self, cluster: Cluster, *, clock: Clock, routers: Routers) -> None:
         self._cluster, self._clock = cluster, clock
+        self._kinds = (*KINDS, *map(routes_of, routers))
         self._places: dict[str, _Place] = {}
         self._failures = Counter[tuple[str, Kind]]()
         self._installed: Mapping[Kind, str] = {}
@@ -93,7 +96,7 @@ class Bindings:
         answer = await self._cluster.get("/apis", accept=DISCOVERY)
         served = {group["metadata"]["name"]: group["versions"] for group in answer.get("items") or ()}
         found: dict[Kind, str] = {}
-        for kind in (*KINDS, ROUTES):
+        for kind in self._kinds:
             versions = (one["version"] for one in served.get(kind.group, ()) if _has(one, kind.plural))
             if (version := next(versions, None)) is not None:
                 found[kind] = version

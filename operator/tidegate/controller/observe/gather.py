@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from tidegate.api.base import parse_time
 from tidegate.api.names import ANNOTATION_REQUEST, FINALIZER, Reason
+from tidegate.api.originals import OriginalRule
 from tidegate.api.release import ReleaseSpec, Traffic
 from tidegate.api.status import ReleaseStatus
 from tidegate.controller.observe.autoscalers import Autoscalers
 from tidegate.controller.observe.beside import own_service, ports_of, services_around, user_service
 from tidegate.controller.observe.parsing import request_of
 from tidegate.controller.observe.questions import NOTHING, Answers
-from tidegate.controller.observe.references import SERVICE_OF_SLICE, ReleaseKey
+from tidegate.controller.observe.references import ReleaseKey
+from tidegate.controller.observe.relations import SERVICE_OF_SLICE
 from tidegate.controller.observe.specs import Specs
 from tidegate.controller.observe.views import Views, mark
 from tidegate.controller.observe.workloads import orphans_of, pods_of, strangers_among, workload_around
 from tidegate.engine.plan import Role, own_name
+from tidegate.engine.route import RouteRef
 from tidegate.engine.routing import traffic_in_force
 from tidegate.engine.snapshot import Blocker, ReleaseView, RouteView, ServiceView, Snapshot, WorkloadView
 from tidegate.judge.reading import Reading
@@ -27,7 +30,7 @@ from tidegate.runtime.clock import Clock
 from tidegate.runtime.store import Object, Store
 from tidegate.traffic import services
 from tidegate.traffic.bindings import unfollowed
-from tidegate.traffic.router import Router
+from tidegate.traffic.routers import Routers
 from tidegate.traffic.selection import Pods, shared
 from tidegate.workloads.observe import Workload, unsupported, workload_view
 
@@ -47,7 +50,7 @@ class ReleaseObjects:
         orphans: ReplicaSets that a Release that goes would leave behind.
         former: the Service that was pinned, where the user does not name it any more; None where it is missing.
         services: the Service that the user named and the operator's own; None where the user's is missing.
-        routes: the routes by name; None where one is missing.
+        routes: the routes; None where one is missing.
     """
 
     key: ReleaseKey
@@ -58,7 +61,7 @@ class ReleaseObjects:
     orphans: tuple[Object, ...]
     former: services.Services | None
     services: services.Services | None
-    routes: Mapping[str, Object | None]
+    routes: Mapping[RouteRef, Object | None]
 
 
 class Gatherer:
@@ -68,7 +71,7 @@ class Gatherer:
 
     Args:
         store: the caches.
-        router: reads routes.
+        routers: read routes.
         clock: the time.
         warm_up: seconds that a route must have been seen in a form before the next.
         delays: seconds by which data planes may be behind the word of their controllers, by the controllers' names.
@@ -78,14 +81,14 @@ class Gatherer:
     def __init__(
         self,
         store: Store,
-        router: Router,
+        routers: Routers,
         *,
         clock: Clock,
         warm_up: float,
         delays: Mapping[str, float] | None = None,
         step_replicas_limit: int = 0,
     ) -> None:
-        self._store, self._router, self._clock = store, router, clock
+        self._store, self._routers, self._clock = store, routers, clock
         self._specs = Specs(store)
         self._autoscalers = Autoscalers(store, clock=clock)
         self._warm_up, self._step_replicas_limit, self._delays = warm_up, step_replicas_limit, delays or {}
@@ -119,7 +122,7 @@ class Gatherer:
         if release is None:
             return None
         asked, pinned = self._specs.of(release), status.pinned_service
-        traffic = self._traffic(key, asked, status)
+        traffic, named = self._traffic(key, asked, status)
         spec = asked.model_copy(update={"traffic": traffic}) if traffic is not asked.traffic else asked
         workload = workload_around(self._store, key, release=release, spec=spec, status=status, pods=pods, stable_pods=stable_pods)
         return ReleaseObjects(
@@ -140,15 +143,22 @@ class Gatherer:
             former=services_around(
                 self._store, key, release, pinned if spec.traffic is None or spec.traffic.service != pinned else None
             ),
-            routes=self._routes(key, spec, [rule.route for rule in status.original_rules]),
+            routes=self._routes(key, named, status) if traffic is not None else {},
         )
 
-    def _traffic(self, key: ReleaseKey, spec: ReleaseSpec, status: ReleaseStatus) -> Traffic | None:
-        def is_about(name: str, service: str) -> bool:
-            route, known = self._store.get("HTTPRoute", key.namespace, name), status.original_rules
-            return self._router.observe(route, name=name, namespace=key.namespace, service=service, known=known).matches
+    def _traffic(self, key: ReleaseKey, spec: ReleaseSpec, status: ReleaseStatus) -> tuple[Traffic | None, tuple[RouteRef, ...]]:
+        """Return the traffic in force, and which routes it names."""
 
-        return traffic_in_force(spec, status, is_about)
+        def is_about(rule: OriginalRule, service: str) -> bool:
+            router, name, known = self._routers.of(rule.of_kind), rule.route, status.original_rules
+            if router is None:
+                return False
+            route = self._store.get(router.resource.kind, key.namespace, name)
+            return router.observe(route, name=name, namespace=key.namespace, service=service, known=known).matches
+
+        named = self._routers.named(spec.traffic)
+        traffic = traffic_in_force(spec, status, routed=bool(named), is_about=is_about)
+        return traffic, named if traffic is spec.traffic else ()
 
     def snapshot(
         self,
@@ -177,7 +187,7 @@ class Gatherer:
         workload, selected = around.workload, answers.selected
         others = strangers_among(self._store, workload, selected) if workload and selected is not None else None
         policy, wrong = self._specs.policy(around.key.namespace, around.spec.policy_ref)
-        routes = tuple(self._route_view(name, around, route, status, now=now) for name, route in around.routes.items())
+        routes = tuple(self._route_view(ref, around, route, status, now=now) for ref, route in around.routes.items())
         return Snapshot(
             release=_release_view(around),
             status=status,
@@ -275,25 +285,26 @@ class Gatherer:
         self._forms.pop(uid, None)
         self._views.forget(uid)
 
-    def _routes(self, key: ReleaseKey, spec: ReleaseSpec, changed: Iterable[str]) -> dict[str, Object | None]:
-        if spec.traffic is None or spec.traffic.gateway_api is None:
-            return {}
-        named = [ref.name for ref in spec.traffic.gateway_api.http_routes]
-        found = {name: self._store.get("HTTPRoute", key.namespace, name) for name in (*named, *changed)}
-        return {name: route for name, route in found.items() if route is not None or name in named}
+    def _routes(self, key: ReleaseKey, named: Sequence[RouteRef], status: ReleaseStatus) -> dict[RouteRef, Object | None]:
+        """Return the routes that are named, and those that are shifted, whatever is named."""
+        noted = [(self._routers.of(rule.of_kind), rule.route) for rule in status.original_rules]
+        changed = [RouteRef(router.kind, name) for router, name in noted if router is not None]
+        found = {ref: self._store.get(ref.kind.label, key.namespace, ref.name) for ref in (*named, *changed)}
+        return {ref: route for ref, route in found.items() if route is not None or ref in named}
 
     def _route_view(
-        self, name: str, around: ReleaseObjects, route: Object | None, status: ReleaseStatus, *, now: datetime
+        self, ref: RouteRef, around: ReleaseObjects, route: Object | None, status: ReleaseStatus, *, now: datetime
     ) -> RouteView:
         assert around.spec.traffic is not None
         service, known = around.spec.traffic.service, status.original_rules
 
         def observed() -> RouteView:
-            return self._router.observe(route, name=name, namespace=around.key.namespace, service=service, known=known)
+            router, namespace = self._routers.shifts(ref), around.key.namespace
+            return router.observe(route, name=ref.name, namespace=namespace, service=service, known=known)
 
         if route is None:
             return observed()
-        view = self._view(around.release, f"route {name}", (around.spec, mark(route), known), status, observed)
+        view = self._view(around.release, ref.label, (around.spec, mark(route), known), status, observed)
         # Of one route, Releases of several Services each see their own rules.
         forms = self._forms.setdefault(route["metadata"]["uid"], {})
         form = (view.stage, view.weight, view.warm, view.uniform, view.accepted)

@@ -9,23 +9,16 @@ from dataclasses import dataclass
 
 import structlog
 
-from tidegate.api.names import HOLD_POLICY, LABEL_RELEASE, Reason
+from tidegate.api.names import HOLD_POLICY, Reason
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import ApiError, Forbidden, NotFound
 from tidegate.cluster.reflector import Reflector, State
 from tidegate.cluster.resources import (
     CLUSTER_ROLLOUT_POLICIES,
-    DEPLOYMENTS,
-    ENDPOINT_SLICES,
-    HORIZONTAL_POD_AUTOSCALERS,
-    HTTP_ROUTES,
     MUTATING_ADMISSION_POLICIES,
     MUTATING_ADMISSION_POLICY_BINDINGS,
-    REPLICA_SETS,
-    ROLLOUT_POLICIES,
-    SERVICES,
-    Resource,
 )
+from tidegate.controller.observe.relations import Relation, Relations, policy_of
 from tidegate.engine.snapshot import Blocker
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.errors import Terminal
@@ -46,11 +39,6 @@ HOLD_SECONDS = 60.0
 FORBIDDEN_SECONDS = 600.0
 """The same at most where it may not be read: people change that, and rarely. An API server that has just started forbids everything
 for a second, so the first looks come sooner."""
-POLICIES = {resource.kind: resource for resource in (ROLLOUT_POLICIES, CLUSTER_ROLLOUT_POLICIES)}
-WORKLOAD = (DEPLOYMENTS, REPLICA_SETS)
-SCALED = (HORIZONTAL_POD_AUTOSCALERS,)
-ROUTED = (SERVICES, ENDPOINT_SLICES, HTTP_ROUTES)
-WATCHED = (*WORKLOAD, *SCALED, *ROUTED, *POLICIES.values())
 
 
 @dataclass(frozen=True)
@@ -72,6 +60,7 @@ class Informers:
     Args:
         cluster: the API.
         store: the caches.
+        relations: what is watched, and which Releases need it.
         clock: the time.
         namespaces: namespaces that are served; empty for all.
         jitter: spreads requests.
@@ -83,6 +72,7 @@ class Informers:
         self,
         cluster: Cluster,
         store: Store,
+        relations: Relations,
         *,
         clock: Clock,
         namespaces: Collection[str],
@@ -94,23 +84,24 @@ class Informers:
         self._cluster_policies = cluster_policies
         places: list[str | None] = list(namespaces) or [None]
         turns = asyncio.Semaphore(LISTS_AT_ONCE)
-        self._mirrors = [
+        self._mirrors: list[tuple[str | None, Relation, Reflector]] = [
             (
                 place,
+                relation,
                 Reflector(
                     cluster,
-                    resource,
+                    relation.resource,
                     store,
                     clock=clock,
                     namespace=place,
-                    label_selector=LABEL_RELEASE if resource is ENDPOINT_SLICES else None,
+                    label_selector=relation.label,
                     jitter=jitter,
                     turns=turns,
                 ),
             )
-            for resource in WATCHED
-            if cluster_policies or resource is not CLUSTER_ROLLOUT_POLICIES
-            for place in (places if resource.namespaced else [None])
+            for relation in relations
+            if cluster_policies or relation.resource is not CLUSTER_ROLLOUT_POLICIES
+            for place in (places if relation.resource.namespaced else [None])
         ]
         self.keep_held = True
         self._look_again, self._forbidden = AGAIN_SECONDS, 0
@@ -118,7 +109,7 @@ class Informers:
     @property
     def reflectors(self) -> list[Reflector]:
         """The mirrors of all that is watched; the caller runs them."""
-        return [reflector for _, reflector in self._mirrors]
+        return [reflector for _, _, reflector in self._mirrors]
 
     async def first(self) -> None:
         """Wait until it is known how things stand, for a minute at most.
@@ -127,9 +118,9 @@ class Informers:
             Terminal: the API server does not know policies.
         """
         await asyncio.gather(*(reflector.wait_synced(SYNC_SECONDS) for reflector in self.reflectors))
-        for reflector in self.reflectors:
+        for _, relation, reflector in self._mirrors:
             health = reflector.health
-            if health.state is State.ABSENT and reflector.resource in POLICIES.values():
+            if health.state is State.ABSENT and relation.own:
                 words = f"the API server does not know {reflector.resource.qualified}: apply crds/ first"
                 raise Terminal(words, reason=Reason.API_ABSENT)
             if health.state is not State.SYNCED:
@@ -151,10 +142,10 @@ class Informers:
     def prerequisites(self, release: Object) -> Prerequisites:
         """Return what has to be there before anything can be decided on a Release, as far as it is in the way."""
         blockers, blind = [], False
-        if not self._cluster_policies and _policy_of(release) is CLUSTER_ROLLOUT_POLICIES:
+        if not self._cluster_policies and policy_of(release) is CLUSTER_ROLLOUT_POLICIES:
             words = "spec.policyRef: this operator reads no ClusterRolloutPolicy (clusterPolicies: false): name a RolloutPolicy"
             blockers.append(Blocker(Reason.MISSING_POLICY, words))
-        for reflector in self._needed(release):
+        for relation, reflector in self._needed(release):
             health, resource = reflector.health, reflector.resource
             never_seen = health.age == float("inf")
             match health.state:
@@ -166,7 +157,7 @@ class Informers:
                 case _ if never_seen:
                     words = health.message or "not listed yet"
                     blockers.append(Blocker(Reason.API_ERROR, f"list {resource.qualified}: {words}"))
-            blind = blind or (never_seen and resource not in POLICIES.values())
+            blind = blind or (never_seen and not relation.own)
         return Prerequisites(tuple(blockers), blind)
 
     def ages(self) -> dict[str, float]:
@@ -179,21 +170,18 @@ class Informers:
 
     def report(self) -> Iterator[tuple[str, bool, str]]:
         """Yield of each cache the resource, whether it is known how things stand, and that in words."""
-        for place, reflector in self._mirrors:
+        for place, _, reflector in self._mirrors:
             health = reflector.health
             # What is absent or forbidden stands in the status of the Releases that need it; no new start of the operator mends it.
             known = health.state in {State.SYNCED, State.ABSENT, State.FORBIDDEN}
             name = reflector.resource.qualified + (f" in {place}" if place else "")
             yield name, known, health.message or f"{health.state.value}, heard {health.age:.0f} s ago"
 
-    def _needed(self, release: Object) -> Iterator[Reflector]:
-        spec, namespace = release.get("spec") or {}, release["metadata"]["namespace"]
-        # Routes that are shifted count, whatever the spec names.
-        routed = spec.get("traffic") or (release.get("status") or {}).get("originalRules")
-        needed: set[Resource] = {*WORKLOAD, _policy_of(release), *(ROUTED if routed else ())}
-        for place, reflector in self._mirrors:
-            if reflector.resource in needed and place in {None, namespace}:
-                yield reflector
+    def _needed(self, release: Object) -> Iterator[tuple[Relation, Reflector]]:
+        places = {None, release["metadata"]["namespace"]}
+        for place, relation, reflector in self._mirrors:
+            if place in places and relation.needed(release):
+                yield relation, reflector
 
     def _outlook(self) -> tuple[object, ...]:
         """Return what the way of Releases depends on, but for objects."""
@@ -222,9 +210,3 @@ class Informers:
             self.keep_held, self._look_again, cause = False, HOLD_SECONDS, "it is there"
         if self.keep_held is not before:
             log.info("admission policy", policy=HOLD_POLICY, keepHeld=self.keep_held, cause=cause)
-
-
-def _policy_of(release: Object) -> Resource:
-    """Return the kind of policy that a Release names, valid or not."""
-    spec = release.get("spec") or {}
-    return POLICIES.get((spec.get("policyRef") or {}).get("kind", ROLLOUT_POLICIES.kind), ROLLOUT_POLICIES)

@@ -13,7 +13,8 @@ from tidegate.api.names import LABEL_POD_TEMPLATE_HASH
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import ApiError, Forbidden
 from tidegate.cluster.resources import ENDPOINT_SLICES, PODS, Resource
-from tidegate.controller.observe.references import SERVICE_OF_SLICE, ReleaseKey
+from tidegate.controller.observe.references import ReleaseKey
+from tidegate.controller.observe.relations import SERVICE_OF_SLICE
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.store import Object
 

@@ -20,6 +20,7 @@ from tidegate.engine.plan import Plan
 from tidegate.engine.waits import Inquiry
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.store import Object
+from tidegate.traffic.routers import Routers
 from tidegate.traffic.selection import selection_of
 from tidegate.traffic.services import Services
 
@@ -49,6 +50,7 @@ class Questions:
         cluster: the API.
         clock: measures patience.
         arrived: told of a Release for which something new was read.
+        routers: whose routes are looked for that lead past a Release.
 
     Attributes:
         reasons: pods of new versions, for their own reasons for not becoming ready.
@@ -58,12 +60,13 @@ class Questions:
         bound: what is bound to users' Services by their names.
     """
 
-    def __init__(self, cluster: Cluster, *, clock: Clock, arrived: Callable[[ReleaseKey], None]) -> None:
+    def __init__(self, cluster: Cluster, *, clock: Clock, arrived: Callable[[ReleaseKey], None], routers: Routers) -> None:
         self.reasons, self.stable_reasons, self.endpoints, self.selected = (
             Inquiries(matter, cluster, clock=clock, arrived=arrived)
             for matter in (REASONS, STABLE_REASONS, USER_ENDPOINTS, SELECTED)
         )
-        self.bound = Inquiries(BOUND, cluster, clock=clock, arrived=arrived, read=Bindings(cluster, clock=clock).read)
+        bindings = Bindings(cluster, clock=clock, routers=routers)
+        self.bound = Inquiries(BOUND, cluster, clock=clock, arrived=arrived, read=bindings.read)
 
     def pods(self, key: ReleaseKey, revision: str | None) -> list[Object] | None:
         """Return the pods of a version as read last, for their own reasons for not becoming ready; None where they were not."""

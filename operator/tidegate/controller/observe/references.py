@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tidegate.api.names import LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE
-from tidegate.engine.plan import Role, own_name
+from tidegate.cluster.resources import RELEASES
+from tidegate.controller.observe.relations import Relations, mapping, target_of
 from tidegate.runtime.shelf import Key
 from tidegate.runtime.store import Change, Object
-from tidegate.workloads import autoscaling
 
-SERVICE_OF_SLICE = "kubernetes.io/service-name"
 _REVISION = "revision"
 """Stands for a kind where a Release names a version that it rolls out."""
 
@@ -28,9 +27,14 @@ class ReleaseKey(NamedTuple):
 
 
 class References:
-    """What Releases name, looked up from the other side."""
+    """What Releases name, looked up from the other side.
 
-    def __init__(self) -> None:
+    Args:
+        relations: what each kind has to do with Releases.
+    """
+
+    def __init__(self, relations: Relations) -> None:
+        self._relations = relations
         self._named: dict[ReleaseKey, frozenset[tuple[str, str, str]]] = {}
         self._by: dict[tuple[str, str, str], set[ReleaseKey]] = {}
 
@@ -40,7 +44,7 @@ class References:
         Returns:
             What no Release names any more.
         """
-        names = frozenset(_names(key, release)) if release is not None else frozenset()
+        names = frozenset(self._names(key, release)) if release is not None else frozenset()
         let_go: list[Key] = []
         for gone in self._named.get(key, frozenset()) - names:
             self._by[gone].discard(key)
@@ -51,7 +55,7 @@ class References:
             self._by.setdefault(name, set()).add(key)
         if release is None:
             self._named.pop(key, None)
-            let_go.append(Key("Release", *key))
+            let_go.append(Key(RELEASES.kind, *key))
         else:
             self._named[key] = names
         return let_go
@@ -62,7 +66,7 @@ class References:
             return True
         # Between a Release's letting go of a ReplicaSet and the Deployment's adoption nobody owns it.
         revision = (obj["metadata"].get("labels") or {}).get(LABEL_POD_TEMPLATE_HASH)
-        return key.kind == "Release" or (_REVISION, key.namespace, revision) in self._by
+        return key.kind == RELEASES.kind or (_REVISION, key.namespace, revision) in self._by
 
     def of(self, change: Change) -> set[ReleaseKey]:
         """Return the Releases that a change of an object concerns."""
@@ -74,59 +78,28 @@ class References:
 
     def rivals(self, key: ReleaseKey, change: Change) -> set[ReleaseKey]:
         """Return the Releases that may take over what a Release has let go by this change: its workload."""
-        before = target_of(key, change.old) if change.old is not None else None
-        after = target_of(key, change.new) if change.new is not None else None
+        before = target_of(key.namespace, change.old) if change.old is not None else None
+        after = target_of(key.namespace, change.new) if change.new is not None else None
         return set(self._by.get(before, ())) - {key} if before is not None and before != after else set()
 
     def _direct(self, kind: str, namespace: str, name: str) -> Iterable[ReleaseKey]:
         return self._by.get((kind, namespace, name), ())
 
     def _through(self, kind: str, namespace: str, obj: Mapping[str, Any]) -> Iterator[ReleaseKey]:
+        relation = self._relations.of(kind)
+        for whole, name in relation.belongs(obj) if relation is not None else ():
+            if whole == RELEASES.kind:
+                yield ReleaseKey(namespace, name)
+            else:
+                yield from self._direct(whole, namespace, name)
         labels = obj["metadata"].get("labels") or {}
-        if kind == "EndpointSlice":
-            yield from self._direct("Service", namespace, labels.get(SERVICE_OF_SLICE, ""))
-        if kind == "ReplicaSet":
-            for owner in obj["metadata"].get("ownerReferences") or ():
-                if owner["kind"] == "Release":
-                    yield ReleaseKey(namespace, owner["name"])
-                else:
-                    yield from self._direct(owner["kind"], namespace, owner["name"])
-        if kind == "HorizontalPodAutoscaler" and (deployment := autoscaling.target_of(obj)) is not None:
-            yield from self._direct("Deployment", namespace, deployment)
         if LABEL_RELEASE in labels:
             yield ReleaseKey(namespace, labels[LABEL_RELEASE])
 
-
-def _names(key: ReleaseKey, release: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    # Before validation: whatever stands in a spec, a Release must not get lost here.
-    spec = _map(release.get("spec"))
-    yield target_of(key, release)
-    policy = _map(spec.get("policyRef"))
-    kind = str(policy.get("kind") or "RolloutPolicy")
-    yield (kind, "" if kind == "ClusterRolloutPolicy" else key.namespace, str(policy.get("name")))
-    traffic, status = _map(spec.get("traffic")), _map(release.get("status"))
-    # What was named before counts until it is put back.
-    for service in {
-        str(name) for name in (traffic.get("service"), status.get("shiftedService"), status.get("pinnedService")) if name
-    }:
-        for name in (service, *(own_name(service, role) for role in Role)):
-            yield ("Service", key.namespace, name)
-    for route in _items(_map(traffic.get("gatewayAPI")).get("httpRoutes")):
-        yield ("HTTPRoute", key.namespace, str(_map(route).get("name")))
-    if revision := _map(status.get("candidate")).get("revision"):
-        yield (_REVISION, key.namespace, str(revision))
-    for rule in _items(status.get("originalRules")):
-        yield ("HTTPRoute", key.namespace, str(_map(rule).get("route")))
-
-
-def target_of(key: ReleaseKey, release: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return kind, namespace and name of the workload that a Release names."""
-    return ("Deployment", key.namespace, str(_map(_map(release.get("spec")).get("targetRef")).get("name")))
-
-
-def _items(value: object) -> Sequence[object]:
-    return value if isinstance(value, list | tuple) else ()
-
-
-def _map(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    def _names(self, key: ReleaseKey, release: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+        # Before validation: whatever stands in a spec, a Release must not get lost here.
+        for relation in self._relations:
+            for namespace, name in relation.named(key.namespace, release):
+                yield (relation.resource.kind, namespace, name)
+        if revision := mapping(mapping(release.get("status")).get("candidate")).get("revision"):
+            yield (_REVISION, key.namespace, str(revision))

@@ -6,9 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from tidegate.cluster.client import Cluster
-from tidegate.cluster.resources import RELEASES
-from tidegate.controller.observe.informers import WATCHED
+from tidegate.controller.observe.write_through import CachedCluster
 from tidegate.runtime.shelf import BareError, Key
 from tidegate.runtime.store import Store
 
@@ -18,10 +16,9 @@ ROUNDS = 32
 """How often something more may turn out to be needed: of each kind around a Release once, and of some twice."""
 AT_ONCE = 4
 """Requests at a time."""
-_RESOURCES = {resource.kind: resource for resource in (RELEASES, *WATCHED)}
 
 
-async def with_whole(cluster: Cluster, store: Store, decide: Callable[[], T]) -> T:
+async def with_whole(cluster: CachedCluster, store: Store, decide: Callable[[], T]) -> T:
     """Return what comes of something that reads the store; what it lacks is read from the API first, and it begins anew.
 
     Args:
@@ -41,13 +38,13 @@ async def with_whole(cluster: Cluster, store: Store, decide: Callable[[], T]) ->
     return decide()
 
 
-async def _read(cluster: Cluster, store: Store, keys: Iterable[Key]) -> None:
+async def _read(cluster: CachedCluster, store: Store, keys: Iterable[Key]) -> None:
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def read(key: Key) -> None:
         known = store.kept(*key)
         # As a list of one: for that the rights are there that the watch needs, and no others.
-        path, selector = _RESOURCES[key.kind].path(key.namespace or None), f"metadata.name={key.name}"
+        path, selector = cluster.kept[key.kind].path(key.namespace or None), f"metadata.name={key.name}"
         async with turns:
             listing = await cluster.list(path, field_selector=selector)
         for obj in listing.items:

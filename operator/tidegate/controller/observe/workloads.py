@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from tidegate.api.names import LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE
 from tidegate.api.release import ReleaseSpec
 from tidegate.api.status import ReleaseStatus
-from tidegate.controller.observe.references import ReleaseKey, target_of
+from tidegate.controller.observe.references import ReleaseKey
+from tidegate.controller.observe.relations import target_of
 from tidegate.runtime.store import Object, Store
 from tidegate.traffic.selection import Pods
 from tidegate.traffic.targets import declared_ports
@@ -67,7 +68,7 @@ def workload_around(
 def _manages(store: Store, key: ReleaseKey, deployment: str) -> bool:
     """Whether there is a Release of that name, and it is about that Deployment: anybody may write any name into a label."""
     release = store.get("Release", *key)
-    return release is not None and target_of(key, release)[2] == deployment
+    return release is not None and target_of(key.namespace, release)[2] == deployment
 
 
 def pods_of(workload: Workload) -> Pods:

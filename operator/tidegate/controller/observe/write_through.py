@@ -10,8 +10,9 @@ from tidegate.cluster.client import MANAGER, Cluster
 from tidegate.cluster.connection import Connection
 from tidegate.cluster.errors import NotFound
 from tidegate.cluster.fence import Fence
-from tidegate.cluster.resources import DEPLOYMENTS, HTTP_ROUTES, RELEASES, REPLICA_SETS, SERVICES, Target
+from tidegate.cluster.resources import RELEASES, Resource, Target
 from tidegate.cluster.sending import Observer
+from tidegate.controller.observe.relations import Relations
 from tidegate.runtime.store import Store
 
 
@@ -21,15 +22,25 @@ class CachedCluster(Cluster):
     Args:
         connection: where and as whom.
         store: the cache that decisions are made on.
+        relations: which kinds are kept there, and which are written.
         observe: told of every request.
         fence: keeps writes from being sent.
     """
 
     def __init__(
-        self, connection: Connection, store: Store, *, observe: Observer | None = None, fence: Fence | None = None
+        self,
+        connection: Connection,
+        store: Store,
+        relations: Relations,
+        *,
+        observe: Observer | None = None,
+        fence: Fence | None = None,
     ) -> None:
         super().__init__(connection, observe=observe, fence=fence)
         self._store = store
+        self.kept: Mapping[str, Resource] = {resource.kind: resource for resource in relations.resources}
+        """What the store has, by kind."""
+        self._written = {resource.qualified: resource.kind for resource in relations.written}
         self._namespaces: dict[str, tuple[str, str, str]] = {}
 
     async def namespace_uid(self, namespace: str, *, release: str) -> str:
@@ -43,7 +54,7 @@ class CachedCluster(Cluster):
         return uid
 
     def _uid_of_release(self, namespace: str, name: str) -> str:
-        release = self._store.get("Release", namespace, name)
+        release = self._store.get(RELEASES.kind, namespace, name)
         return str(release["metadata"]["uid"]) if release is not None else ""
 
     async def apply(
@@ -89,23 +100,18 @@ class CachedCluster(Cluster):
 
     def _known(self, path: str) -> Mapping[str, Any]:
         target = Target.of(path)
-        kind = _KINDS.get(target.resource)
+        kind = self._written.get(target.resource)
         return (self._store.kept(kind, target.namespace, target.name) if kind else None) or {}
 
     def _keep(self, obj: dict[str, Any]) -> dict[str, Any]:
         kind = str(obj.get("kind"))
-        if kind not in KEPT:
+        if kind not in self._written.values():
             return obj
         metadata = obj["metadata"]
-        gone = metadata.get("deletionTimestamp") and not metadata.get("finalizers") and kind == "Release"
+        gone = metadata.get("deletionTimestamp") and not metadata.get("finalizers") and kind == RELEASES.kind
         # The API server removes an object in the very write that takes its last finalizer.
         if gone:
             self._store.remove(kind, obj)
         else:
             self._store.upsert(kind, obj)
         return obj
-
-
-_KINDS = {one.qualified: one.kind for one in (RELEASES, DEPLOYMENTS, REPLICA_SETS, SERVICES, HTTP_ROUTES)}
-KEPT = frozenset(_KINDS.values())
-"""Kinds that go into the store."""

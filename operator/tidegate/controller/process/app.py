@@ -24,9 +24,10 @@ from tidegate.cluster.resources import RELEASES, Target
 from tidegate.controller.looks.looks import Looks
 from tidegate.controller.metrics import Metrics
 from tidegate.controller.observe.gather import Gatherer
-from tidegate.controller.observe.informers import WATCHED, Informers
+from tidegate.controller.observe.informers import Informers
 from tidegate.controller.observe.questions import Questions
-from tidegate.controller.observe.references import SERVICE_OF_SLICE, References, ReleaseKey
+from tidegate.controller.observe.references import References, ReleaseKey
+from tidegate.controller.observe.relations import SERVICE_OF_SLICE, Relations
 from tidegate.controller.observe.releases import Releases
 from tidegate.controller.observe.write_through import CachedCluster
 from tidegate.controller.process.config import Config, warn
@@ -49,7 +50,7 @@ from tidegate.runtime.scheduler import Scheduler
 from tidegate.runtime.store import Change, Store
 from tidegate.runtime.turns import Work
 from tidegate.runtime.workers import Workers
-from tidegate.traffic.router import HTTPRouteRouter, Router
+from tidegate.traffic.routers import Routers
 
 log = structlog.get_logger(__name__)
 
@@ -100,7 +101,9 @@ class App:
     def __init__(self, config: Config, connection: Connection, edge: Edge) -> None:
         self._config, self._connection, self._edge = config, connection, edge
         clock, spread = SystemClock(), random.Random()  # noqa: S311 - spreads retries, guards nothing
-        self._metrics, self._references = Metrics(), References()
+        routers, self._metrics = Routers.all(config.warm_weights), Metrics()
+        self._relations = Relations(routers)
+        self._references = References(self._relations)
         labels = (SERVICE_OF_SLICE, LABEL_RELEASE, LABEL_POD_TEMPLATE_HASH)
         self._store = store = Store(clock, labels=labels, needed=self._references.need)
         part = election_of(config.leader_election, connection, observe=self._requested)
@@ -108,28 +111,23 @@ class App:
         self._electorate = part[1] if part else None
         self._campaign: asyncio.Task[None] | None = None
         self._works = False
-        self._cluster = CachedCluster(connection, store, observe=self._requested, fence=self._election)
+        self._cluster = CachedCluster(connection, store, self._relations, observe=self._requested, fence=self._election)
         self._queue: KeyedQueue[ReleaseKey] = KeyedQueue(clock, jitter=spread)
         self._due: Scheduler[ReleaseKey] = Scheduler(clock)
         self._releases = Releases(self._cluster, store, clock=clock, namespaces=config.watch_namespaces)
         self._informers = self._informers_of(clock, spread)
-        self._leftovers = Leftovers(self._cluster, store, clock=clock, trusted=self._knows_releases)
+        self._leftovers = Leftovers(self._cluster, store, routers, clock=clock, trusted=self._knows_releases)
         self._outbox = Outbox(sinks(Means(self._cluster, clock, instance(), self._dropped, self._queue.add)))
         self._reader = self._reader_of()
-        self._suspects = Suspects(
-            clock=clock,
-            metrics=self._metrics,
-            folder=folder_of(config.state_directory),
-            add=self._queue.add,
-        )
+        folder = folder_of(config.state_directory)
+        self._suspects = Suspects(clock=clock, metrics=self._metrics, folder=folder, add=self._queue.add)
         if self._election is not None:
             self._election.keep = self._suspects.note
         turns = self._suspects.turns
         self._looks = Looks(clock=clock, telemetry=self._reader, arrived=self._queue.add, turns=turns)
-        self._questions = Questions(self._cluster, clock=clock, arrived=self._queue.add)
-        router = HTTPRouteRouter(config.warm_weights)
-        self._gatherer = self._gatherer_of(clock, router)
-        self._reconciler = self._reconciler_of(clock, router)
+        self._questions = Questions(self._cluster, clock=clock, arrived=self._queue.add, routers=routers)
+        self._gatherer = self._gatherer_of(clock, routers)
+        self._reconciler = self._reconciler_of(clock, routers)
         self._workers = self._workers_of(clock)
         self._endpoints = self._endpoints_of(clock)
         self._parts = Parts(passing=PASSING, stop="stop")
@@ -202,7 +200,7 @@ class App:
         assert self._election is not None
         looking = self._parts.start("look round", self._look_round())
         while not looking.done():
-            if len(self._config.watch_namespaces) <= 1 and knows(self._store, self._election.note):
+            if len(self._config.watch_namespaces) <= 1 and knows(self._store, self._election.note, self._relations):
                 log.info("nothing was missed")
                 return
             await asyncio.wait({looking}, timeout=KNOW_SECONDS)
@@ -247,7 +245,7 @@ class App:
         self._campaign.cancel()
         await asyncio.gather(self._campaign, return_exceptions=True)
         if finished:
-            await self._election.resign(note(self._store) if self._works else {})
+            await self._election.resign(note(self._store, self._relations) if self._works else {})
         elif self._leads:
             log.warning("a write was cut short and may still be on its way: the lease is left to run out")
 
@@ -255,6 +253,7 @@ class App:
         return Informers(
             self._cluster,
             self._store,
+            self._relations,
             clock=clock,
             namespaces=self._config.watch_namespaces,
             jitter=spread,
@@ -272,23 +271,23 @@ class App:
             budgets=config.budgets,
         )
 
-    def _gatherer_of(self, clock: Clock, router: Router) -> Gatherer:
+    def _gatherer_of(self, clock: Clock, routers: Routers) -> Gatherer:
         config = self._config
         return Gatherer(
             self._store,
-            router,
+            routers,
             clock=clock,
             warm_up=config.warm_up.total_seconds(),
             delays=config.delays,
             step_replicas_limit=config.step_replicas_limit,
         )
 
-    def _reconciler_of(self, clock: Clock, router: Router) -> Reconciler:
+    def _reconciler_of(self, clock: Clock, routers: Routers) -> Reconciler:
         return Reconciler(
             store=self._store,
             cluster=self._cluster,
             gatherer=self._gatherer,
-            router=router,
+            routers=routers,
             looks=self._looks,
             questions=self._questions,
             outbox=self._outbox,
@@ -328,8 +327,8 @@ class App:
     # From changes to keys.
 
     def _subscribe(self) -> None:
-        for kind in (RELEASES.kind, *(resource.kind for resource in WATCHED)):
-            self._store.on_change(kind, self._changed)
+        for resource in self._relations.resources:
+            self._store.on_change(resource.kind, self._changed)
 
     def _changed(self, change: Change) -> None:
         if change.old is not None and (change.new is None or change.new["metadata"]["uid"] != change.old["metadata"]["uid"]):

@@ -11,29 +11,35 @@ from collections.abc import Mapping
 
 from tidegate.cluster.election import NOTE
 from tidegate.cluster.resources import RELEASES
-from tidegate.controller.observe.write_through import KEPT
+from tidegate.controller.observe.relations import Relations
 from tidegate.runtime.shelf import version_of
 from tidegate.runtime.store import Store
 
 
-def note(store: Store) -> dict[str, str]:
+def note(store: Store, relations: Relations) -> dict[str, str]:
     """Return what a leader has seen, as annotations of the Lease, for each kind that it writes."""
-    return {NOTE + kind: _digest(store, kind) for kind in sorted(KEPT)}
+    return {NOTE + kind: _digest(store, kind) for kind in sorted(_written(relations))}
 
 
-def knows(store: Store, noted: Mapping[str, str]) -> bool:
+def knows(store: Store, noted: Mapping[str, str], relations: Relations) -> bool:
     """Whether all that is noted has been seen here, too; False where nothing is noted, or something else.
 
     Args:
         store: what was seen here.
         noted: annotations of the Lease.
+        relations: which kinds are written.
     """
-    if not all(NOTE + kind in noted for kind in KEPT):
+    written = _written(relations)
+    if not all(NOTE + kind in noted for kind in written):
         return False
-    others = KEPT - {RELEASES.kind}
+    others = written - {RELEASES.kind}
     if not all(noted[NOTE + kind].isdecimal() and store.newest(kind) >= int(noted[NOTE + kind]) for kind in others):
         return False
     return noted[NOTE + RELEASES.kind] == _digest(store, RELEASES.kind)
+
+
+def _written(relations: Relations) -> set[str]:
+    return {resource.kind for resource in relations.written}
 
 
 def _digest(store: Store, kind: str) -> str:

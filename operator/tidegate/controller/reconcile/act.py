@@ -30,7 +30,7 @@ from tidegate.engine.plan import (
 )
 from tidegate.runtime.errors import Retry
 from tidegate.traffic import service_writes
-from tidegate.traffic.router import Router
+from tidegate.traffic.routers import Routers
 from tidegate.traffic.selection import selector_of
 from tidegate.workloads import actuator
 
@@ -59,7 +59,7 @@ async def carry_out(
     *,
     interrupted: Callable[[], bool],
     cluster: Cluster,
-    router: Router,
+    routers: Routers,
 ) -> Done:
     """Carry out the actions of a plan.
 
@@ -72,13 +72,13 @@ async def carry_out(
         collect: reads the raw objects anew, so that each write rests on what the one before it left.
         interrupted: whether the pass is to be cut short before the next write.
         cluster: the API.
-        router: shifts routes.
+        routers: shift routes.
     """
     failed: Exception | None = None
     shifted = True
     for routes, group in groupby(actions, lambda action: isinstance(action, ShiftRoute)):
         if routes:
-            met = await asyncio.gather(*(_attempt(action, decided, collect, cluster, router) for action in group))
+            met = await asyncio.gather(*(_attempt(action, decided, collect, cluster, routers) for action in group))
             errors = [error for error in met if error is not None]
             failed, shifted = failed or next(iter(errors), None), not errors
             continue
@@ -87,12 +87,12 @@ async def carry_out(
                 break
             if interrupted():
                 return Done(shifted=shifted, interrupted=True)
-            failed = await _attempt(action, decided, collect, cluster, router)
+            failed = await _attempt(action, decided, collect, cluster, routers)
     return Done(failed, shifted)
 
 
 async def _attempt(
-    action: Action, decided: ReleaseObjects, collect: Callable[[], ReleaseObjects | None], cluster: Cluster, router: Router
+    action: Action, decided: ReleaseObjects, collect: Callable[[], ReleaseObjects | None], cluster: Cluster, routers: Routers
 ) -> Exception | None:
     around = collect()
     if around is None:
@@ -100,7 +100,7 @@ async def _attempt(
     try:
         _same_template(action, decided, around)
         _same_selector(action, decided, around)
-        wrote = await _perform(action, around, cluster=cluster, router=router)
+        wrote = await _perform(action, around, cluster=cluster, routers=routers)
     except Exception as error:  # noqa: BLE001 - the caller raises it again, after what does not depend on it
         return error
     log.debug("action", release=str(around.key), action=_words(action), wrote=wrote)
@@ -135,7 +135,7 @@ def _same_selector(action: Action, decided: ReleaseObjects, around: ReleaseObjec
         raise Retry(f"the selector of Service {now.name} has changed meanwhile")
 
 
-async def _perform(action: Action, around: ReleaseObjects, *, cluster: Cluster, router: Router) -> bool:
+async def _perform(action: Action, around: ReleaseObjects, *, cluster: Cluster, routers: Routers) -> bool:
     match action:
         case SetFinalizer(present):
             await write_finalizer(cluster, around.release, present=present)
@@ -143,8 +143,8 @@ async def _perform(action: Action, around: ReleaseObjects, *, cluster: Cluster, 
         case ShiftRoute():
             route, traffic = around.routes.get(action.route), around.spec.traffic
             if route is None or traffic is None:
-                raise Retry(f"HTTPRoute {action.route} is gone")
-            return await router.shift(action, route=dict(route), service=traffic.service, cluster=cluster)
+                raise Retry(f"{action.route.label} is gone")
+            return await routers.shifts(action.route).shift(action, route=dict(route), service=traffic.service, cluster=cluster)
         case EnsureService() | DeleteService() | PinService():
             around_service = around.former if isinstance(action, PinService) and action.former else around.services
             if around_service is None:
@@ -162,5 +162,5 @@ def _words(action: Action) -> str:
     """Name an action without what stands in the objects."""
     if isinstance(action, ShiftRoute):
         warm = f", {action.warm} warm" if action.warm is not None else ""
-        return f"ShiftRoute({action.route}, {action.stage.name}, {action.weight}%{warm})"
+        return f"ShiftRoute({action.route.label}, {action.stage.name}, {action.weight}%{warm})"
     return repr(action)

@@ -12,12 +12,14 @@ import structlog
 from tidegate.api.names import ANNOTATION_RELEASE_UID, LABEL_RELEASE, LABEL_ROLE
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import ApiError, NotFound
-from tidegate.cluster.resources import DEPLOYMENTS, HTTP_ROUTES, REPLICA_SETS, SERVICES, Resource
-from tidegate.controller.observe.references import ReleaseKey, target_of
+from tidegate.cluster.resources import DEPLOYMENTS, REPLICA_SETS, SERVICES, Resource
+from tidegate.controller.observe.references import ReleaseKey
+from tidegate.controller.observe.relations import target_of
 from tidegate.engine.snapshot import Owner
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.shelf import BareError
 from tidegate.runtime.store import Store
+from tidegate.traffic.routers import Routers
 from tidegate.traffic.traces import marked
 from tidegate.workloads import bodies
 from tidegate.workloads.observe import Workload, controller_of, labels_of, matches, replicas_of, workload_view
@@ -42,7 +44,7 @@ class Left:
         services: the operator's Services that it had.
         deployments: those that the operator has labelled for it.
         all_sets: all ReplicaSets of the namespace.
-        routes: all HTTPRoutes of the namespace.
+        routes: all routes of the namespace, of whichever kind.
     """
 
     name: str
@@ -138,12 +140,14 @@ class Leftovers:
     Args:
         cluster: the API.
         store: the caches.
+        routers: whose routes may still name what was left behind.
         clock: the time.
         trusted: whether the caches have all Releases that there are.
     """
 
-    def __init__(self, cluster: Cluster, store: Store, *, clock: Clock, trusted: Callable[[], bool]) -> None:
+    def __init__(self, cluster: Cluster, store: Store, routers: Routers, *, clock: Clock, trusted: Callable[[], bool]) -> None:
         self._cluster, self._store, self._clock, self._trusted = cluster, store, clock, trusted
+        self._routers = routers
         self._new: set[ReleaseKey] = set()
         self._seen: set[ReleaseKey] = set()
         self._told: set[ReleaseKey] = set()
@@ -202,7 +206,7 @@ class Leftovers:
         if release is None:
             return True
         noted = (rs["metadata"].get("annotations") or {}).get(ANNOTATION_RELEASE_UID)
-        deployment = self._store.get(*target_of(key, release))
+        deployment = self._store.get(*target_of(key.namespace, release))
         own = deployment is not None and matches(deployment["spec"]["selector"], labels_of(rs["spec"].get("template") or {}))
         return noted not in {None, release["metadata"]["uid"]} and not own
 
@@ -231,18 +235,20 @@ class Leftovers:
         sets = (await self._cluster.list(REPLICA_SETS.path(key.namespace))).items
         services = (await self._cluster.list(SERVICES.path(key.namespace), label_selector=mine)).items
         deployments = (await self._cluster.list(DEPLOYMENTS.path(key.namespace), label_selector=mine)).items
-        try:
-            routes = (await self._cluster.list(HTTP_ROUTES.path(key.namespace))).items
-        except NotFound:
-            routes = []  # No Gateway API, no routes.
         return Left(
             name=key.name,
             replica_sets=[rs for rs in sets if _had(key, rs) and self._is_of_another(key, rs)],
             services=[service for service in services if _is_labelled(key, service) and LABEL_ROLE in labels_of(service)],
             deployments=[deployment for deployment in deployments if _is_labelled(key, deployment) and marked(deployment)],
             all_sets=sets,
-            routes=routes,
+            routes=[route for router in self._routers for route in await self._routes(router.resource, key.namespace)],
         )
+
+    async def _routes(self, resource: Resource, namespace: str) -> Sequence[Json]:
+        try:
+            return (await self._cluster.list(resource.path(namespace))).items
+        except NotFound:
+            return ()  # What the API server does not know there are none of.
 
 
 def _is_labelled(key: ReleaseKey, obj: Json) -> bool:

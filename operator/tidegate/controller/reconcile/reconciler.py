@@ -16,7 +16,6 @@ from tidegate.api.edits import edited
 from tidegate.api.names import Cause, Reason
 from tidegate.api.outbox import TransitionStatus
 from tidegate.api.status import ReleaseStatus
-from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import ApiError
 from tidegate.controller.looks.looks import Looks
 from tidegate.controller.looks.subject import subject_of
@@ -26,6 +25,7 @@ from tidegate.controller.observe.informers import Prerequisites
 from tidegate.controller.observe.questions import Questions
 from tidegate.controller.observe.references import ReleaseKey
 from tidegate.controller.observe.whole import with_whole
+from tidegate.controller.observe.write_through import CachedCluster
 from tidegate.controller.reconcile import act
 from tidegate.controller.reconcile.memory import Memory
 from tidegate.controller.reconcile.outbox import Outbox
@@ -42,7 +42,7 @@ from tidegate.runtime.queue import Lane
 from tidegate.runtime.scheduler import Scheduler
 from tidegate.runtime.shelf import BareError
 from tidegate.runtime.store import Change, Object, Store
-from tidegate.traffic.router import Router
+from tidegate.traffic.routers import Routers
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +86,7 @@ class Reconciler:
         store: the caches.
         cluster: the API; its writes go into the store.
         gatherer: makes snapshots.
-        router: shifts routes.
+        routers: shift routes.
         looks: takes looks of gates.
         questions: reads what is not watched.
         outbox: tells of what happens.
@@ -105,9 +105,9 @@ class Reconciler:
         self,
         *,
         store: Store,
-        cluster: Cluster,
+        cluster: CachedCluster,
         gatherer: Gatherer,
-        router: Router,
+        routers: Routers,
         looks: Looks,
         questions: Questions,
         outbox: Outbox,
@@ -121,7 +121,7 @@ class Reconciler:
         pressing: Callable[[], bool],
         ending: Callable[[], bool],
     ) -> None:
-        self._store, self._cluster, self._gatherer, self._router = store, cluster, gatherer, router
+        self._store, self._cluster, self._gatherer, self._routers = store, cluster, gatherer, routers
         self._looks, self._questions, self._metrics = looks, questions, metrics
         self._outbox = outbox
         self._clock, self._due = clock, due
@@ -319,7 +319,7 @@ class Reconciler:
             lambda: self._look_round(key, decision.plan.status),
             interrupted=lambda: self._looks.urgent(key) or self._ending(),
             cluster=self._cluster,
-            router=self._router,
+            routers=self._routers,
         )
 
     async def _say(self, key: ReleaseKey, memory: Memory) -> ApiError | None:

@@ -14,6 +14,7 @@ from tidegate.engine.barriers import Rise, barrier
 from tidegate.engine.changes import roll_back, tell_that_it_waits_on
 from tidegate.engine.draft import Draft, carries, leans, silence
 from tidegate.engine.pods import _gap, needed, not_yet, pods_missing, pods_ready
+from tidegate.engine.route import labels
 from tidegate.engine.scoring import Result
 from tidegate.engine.snapshot import Warm
 from tidegate.engine.waits import CHANGED, Ruling, Wait, Waiting
@@ -30,9 +31,7 @@ def first_step_begins(draft: Draft) -> Ruling:
         return CHANGED
     if not draft.routes_carry(0):
         waiting = [r for r in draft.snap.routes if not (r.exists and r.matches and r.accepted and carries(r, 0))]
-        named = (
-            f"for HTTPRoute {', '.join(route.name for route in waiting)} to be prepared" if waiting else "for a route to be named"
-        )
+        named = f"for {labels(waiting)} to be prepared" if waiting else "for a route to be named"
         return Waiting(Wait.ROUTE_PREPARED, silence(waiting) or named)
     if (first := draft.arrives("the route") or barrier(draft, Rise.START)) is not None:
         return first

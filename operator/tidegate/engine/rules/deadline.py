@@ -40,7 +40,7 @@ def _awaited(draft: Draft) -> Waiting | None:
 
 
 def _ends(draft: Draft, waiting: Waiting) -> Ruling:
-    said = "; ".join(f"HTTPRoute {route.name}: {route.trouble}" for route in draft.routes if route.trouble)
+    said = "; ".join(f"{route.label}: {route.trouble}" for route in draft.routes if route.trouble)
     within = format_duration(draft.spec.progress_deadline)
     message = f"its route was not in force within {within}; it waited {waiting.words}{f' ({said})' if said else ''}"
     if draft.spec.on_deadline is DeadlineAction.UNDO:

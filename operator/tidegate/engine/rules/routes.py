@@ -10,10 +10,10 @@ from tidegate.engine.waits import CHANGED, Ruling
 
 def originals_are_noted(draft: Draft) -> Ruling:
     """Whatever a person wrote into a route last is what the route is put back to."""
-    written = {route.name: route.originals for route in draft.routes if route.originals}
-    kept = (rule for rule in draft.status.original_rules if rule.route not in written)
+    written = {(route.kind.label, route.name): route.originals for route in draft.routes if route.originals}
+    kept = (rule for rule in draft.status.original_rules if (rule.of_kind, rule.route) not in written)
     fresh = (*kept, *(rule for rules in written.values() for rule in rules))
-    order = tuple(sorted(fresh, key=lambda rule: (rule.route, rule.rule)))
+    order = tuple(sorted(fresh, key=lambda rule: (rule.of_kind, rule.route, rule.rule)))
     traffic = draft.snap.release.spec.traffic
     service = traffic.service if traffic is not None and order else None
     if (order, service) == (draft.status.original_rules, draft.status.shifted_service):

@@ -30,15 +30,14 @@ def route_actions(draft: Draft) -> Iterator[Write]:
         for step in _towards_split(draft, route) if split else _towards_user(draft, route):
             if isinstance(step, tuple):
                 stage, weight, warm = step
-                originals = tuple(rule for rule in draft.status.original_rules if rule.route == route.name)
-                yield ShiftRoute(route.name, stage, weight, originals, warm)
+                yield ShiftRoute(route.ref, stage, weight, route.noted(draft.status.original_rules), warm)
             else:
                 yield step
 
 
 def away(draft: Draft, writes: Iterable[Action]) -> tuple[ShiftRoute, ...]:
     """Return those of the writes that take traffic from the new version."""
-    routes = {route.name: route for route in draft.routes}
+    routes = {route.ref: route for route in draft.routes}
     shifts = (write for write in writes if isinstance(write, ShiftRoute))
     return tuple(shift for shift in shifts if shift.stage is RouteStage.SPLIT and _takes(shift, routes[shift.route]))
 
@@ -130,7 +129,7 @@ def _split_would_harm(service: ServiceView | None) -> bool:
 
 
 def _notice_correction(draft: Draft, route: RouteView) -> None:
-    draft.note(happened.RouteCorrected(route.name))
+    draft.note(happened.RouteCorrected(route.ref))
 
 
 def _towards_user(draft: Draft, route: RouteView) -> Iterator[Move | Waiting | Inquiry]:
