@@ -259,7 +259,7 @@ CASES = (
     _without_room(
         "quota-undoes",
         "a quota leaves no room for new pods; the version is undone, which is no verdict on it",
-        End(Outcome.UNDONE, ("exceeded quota", "no verdict", "retry")),
+        End(Outcome.UNDONE, ("exceeded quota", "was not judged", "retry")),
     ),
     _without_room(
         "quota-retried",
@@ -301,7 +301,7 @@ CASES = (
         "no-node",
         ROOM,
         "no node has what the new version's pods ask for",
-        (End(Outcome.UNDONE, ("Unschedulable", "no verdict")),),
+        (End(Outcome.UNDONE, ("Unschedulable", "was not judged")),),
         before={"RolloutPolicy": policy(step(50, "4s"), step(100), progressDeadline="12s")},
         then={"Deployment": template(container("v2"), nodeSelector={"type": "process", "disk": "fast"})},
         load=10,
