@@ -34,7 +34,7 @@ RATE = 200.0
 LEAST_RATE = 100.0
 """Fewer than that, over the whole demo, would prove too little."""
 MOST_SECONDS = 300.0
-"""For the whole demo, once binaries are cached. It takes about 135 s on two free cores and 210 s where others use them as well."""
+"""For the whole demo, once binaries are cached. It takes about 155 s on two free cores and 230 s where others use them as well."""
 REACTION_SECONDS = 1.5
 """What a shut-out may take beyond one gate interval."""
 

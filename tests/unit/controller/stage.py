@@ -25,6 +25,7 @@ from tidegate.controller.observe.questions import Questions
 from tidegate.controller.observe.references import References, ReleaseKey
 from tidegate.controller.observe.relations import SERVICE_OF_SLICE, Relations
 from tidegate.controller.observe.write_through import CachedCluster
+from tidegate.controller.reconcile.groups import Mode, Sources, Targets, Timers
 from tidegate.controller.reconcile.outbox import Outbox
 from tidegate.controller.reconcile.reconciler import Reconciler
 from tidegate.controller.reconcile.sinks.events import Events
@@ -73,23 +74,12 @@ class Stage:
         self.outside = Prerequisites()
         self.keep_held, self.pressing, self.ending = False, False, False
         self.gatherer = Gatherer(self.store, routers, clock=self.clock, warm_up=1.5)
+        self.outbox = Outbox((Events(self.recorder, clock=self.clock), *sinks))
         self.reconciler = Reconciler(
-            store=self.store,
-            cluster=self.cluster,
-            gatherer=self.gatherer,
-            routers=routers,
-            looks=self.looks,
-            questions=self.questions,
-            outbox=Outbox((Events(self.recorder, clock=self.clock), *sinks)),
-            metrics=self.metrics,
-            clock=self.clock,
-            due=self.due,
-            heartbeat=timedelta(seconds=30),
-            prerequisites=lambda _: self.outside,
-            keep_held=lambda: self.keep_held,
-            again=self.queue.add,
-            pressing=lambda: self.pressing,
-            ending=lambda: self.ending,
+            Sources(self.store, self.gatherer, self.looks, self.questions, lambda _: self.outside),
+            Targets(self.cluster, routers, self.outbox, self.metrics),
+            Timers(self.clock, self.due, self.queue.add, timedelta(seconds=30)),
+            Mode(keep_held=lambda: self.keep_held, pressing=lambda: self.pressing, ending=lambda: self.ending),
         )
 
     def _learn(self, change: Change) -> None:

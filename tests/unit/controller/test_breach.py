@@ -12,7 +12,9 @@ from tidegate.api.status import ReleaseStatus
 from tidegate.cluster.errors import Unavailable
 from tidegate.controller.observe.gather import ReleaseObjects
 from tidegate.controller.observe.references import ReleaseKey
-from tidegate.controller.reconcile import reconciler, statuses
+from tidegate.controller.reconcile import statuses
+from tidegate.controller.reconcile.groups import Sources
+from tidegate.controller.reconcile.stages import carry_out
 from tidegate.runtime.queue import Lane
 from tidegate.runtime.spare import ROOM, Spare
 from unit.controller import objects
@@ -51,8 +53,9 @@ async def test_breach_reaches_the_route_though_the_status_cannot_be_stored(stage
     assert 0 == stage.weights[f"{NAME}-canary"]
 
 
-async def test_verdict_tells_what_the_route_gives_by_then(stage: Stage) -> None:
+async def test_verdict_tells_what_the_route_gives_by_then(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """The route is shut before the status is sent, so it says so, and is not written once more for that."""
+    monkeypatch.setattr(carry_out, "HEAD_START", 60.0)
     stage.at_ten_percent()
     await stage.passes()
     carried = stage.status["carried"]
@@ -78,7 +81,7 @@ async def test_breach_that_was_not_stored_is_not_forgotten(stage: Stage) -> None
 
 async def test_breach_does_not_wait_for_a_status_that_hangs(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Given an API server that does not answer the write of the status, the route is shifted all the same."""
-    monkeypatch.setattr(reconciler, "STORE_PATIENCE", 0.01)
+    monkeypatch.setattr(carry_out, "STORE_PATIENCE", 0.01)
     stage.at_ten_percent()
     await stage.passes()
     hang = stage.api.fault("PATCH", "/status$", status=0, gate=asyncio.Event())
@@ -225,16 +228,16 @@ async def test_verdict_is_stored_though_shutting_fails_by_a_bug(stage: Stage, mo
     await stage.passes()
     await stage.breach()
     stage.pressing = True
-    decided = stage.reconciler._look_round
+    decided = Sources.objects
 
-    def breaks(key: ReleaseKey, status: ReleaseStatus) -> ReleaseObjects | None:
-        monkeypatch.setattr(stage.reconciler, "_look_round", breaks_later)
-        return decided(key, status)
+    def breaks(sources: Sources, key: ReleaseKey, status: ReleaseStatus) -> ReleaseObjects | None:
+        monkeypatch.setattr(Sources, "objects", breaks_later)
+        return decided(sources, key, status)
 
-    def breaks_later(key: ReleaseKey, status: ReleaseStatus) -> ReleaseObjects | None:
+    def breaks_later(sources: Sources, key: ReleaseKey, status: ReleaseStatus) -> ReleaseObjects | None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(stage.reconciler, "_look_round", breaks)
+    monkeypatch.setattr(Sources, "objects", breaks)
     with pytest.raises(ZeroDivisionError):
         await stage.reconciler.reconcile(KEY)
 
@@ -257,7 +260,7 @@ async def test_status_waits_for_no_burst_if_the_route_cannot_be_shut(stage: Stag
 
 async def test_status_does_not_wait_in_a_burst_for_a_route_that_hangs(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Given an API server that does not answer the write of the route amid a burst, the verdict is stored all the same."""
-    monkeypatch.setattr(reconciler, "STORE_PATIENCE", 0.01)
+    monkeypatch.setattr(carry_out, "STORE_PATIENCE", 0.01)
     stage.at_ten_percent()
     await stage.passes()
     hang = stage.api.fault("PATCH", "/httproutes/", status=0, gate=asyncio.Event())

@@ -12,8 +12,8 @@ from tidegate.api.names import LABEL_RELEASE, Reason
 from tidegate.api.status import ReleaseStatus, RevisionStatus
 from tidegate.cluster.errors import ApiError, Forbidden, NotFound, Unavailable
 from tidegate.controller.observe.informers import Prerequisites
-from tidegate.controller.reconcile import reconciler
 from tidegate.controller.reconcile.memory import PASSING_SECONDS
+from tidegate.controller.reconcile.stages import decide
 from tidegate.engine.snapshot import Blocker
 from tidegate.runtime.spare import ROOM, Spare
 from tidegate.runtime.workers import Workers
@@ -181,7 +181,7 @@ async def test_reading_survives_a_pass_that_fails_before_it_decides(stage: Stage
     await stage.passes()
     await stage.breach()
     with monkeypatch.context() as broken:
-        broken.setattr(reconciler, "decide", lambda *_: 1 / 0)
+        broken.setattr(decide, "decide", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             await stage.reconciler.reconcile(KEY)
 

@@ -37,6 +37,7 @@ from tidegate.controller.process.http import Endpoints
 from tidegate.controller.process.leadership import election_of, instance
 from tidegate.controller.process.parts import Parts
 from tidegate.controller.process.suspects import Suspects, folder_of
+from tidegate.controller.reconcile.groups import Mode, Sources, Targets, Timers
 from tidegate.controller.reconcile.leftovers import Leftovers
 from tidegate.controller.reconcile.outbox import Outbox
 from tidegate.controller.reconcile.reconciler import Reconciler
@@ -284,22 +285,14 @@ class App:
 
     def _reconciler_of(self, clock: Clock, routers: Routers) -> Reconciler:
         return Reconciler(
-            store=self._store,
-            cluster=self._cluster,
-            gatherer=self._gatherer,
-            routers=routers,
-            looks=self._looks,
-            questions=self._questions,
-            outbox=self._outbox,
-            metrics=self._metrics,
-            clock=clock,
-            due=self._due,
-            heartbeat=self._config.status_heartbeat,
-            prerequisites=self._informers.prerequisites,
-            keep_held=lambda: self._informers.keep_held,
-            again=self._queue.add,
-            pressing=lambda: not self._workers.stopping and self._queue.fresh(Lane.URGENT),
-            ending=lambda: self._workers.stopping,
+            Sources(self._store, self._gatherer, self._looks, self._questions, self._informers.prerequisites),
+            Targets(self._cluster, routers, self._outbox, self._metrics),
+            Timers(clock, self._due, self._queue.add, self._config.status_heartbeat),
+            Mode(
+                keep_held=lambda: self._informers.keep_held,
+                pressing=lambda: not self._workers.stopping and self._queue.fresh(Lane.URGENT),
+                ending=lambda: self._workers.stopping,
+            ),
         )
 
     def _workers_of(self, clock: Clock) -> Workers[ReleaseKey]:
