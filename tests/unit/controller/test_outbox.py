@@ -128,3 +128,31 @@ async def test_a_decision_that_is_not_stored_reaches_no_sink_but_events(stage: S
     await operator.close()
 
     assert ([], 2, [(2, "paused")]) == (unstored, waiting, received)
+
+
+class Broken(Pager):
+    """A sink with a mistake in it."""
+
+    name = "broken"
+
+    def take(self, release: Object, transition: TransitionStatus, *, again: bool) -> None:
+        raise ZeroDivisionError
+
+    def taken(self, release: Object, transition: TransitionStatus) -> bool:
+        raise ZeroDivisionError
+
+    async def stop(self, *, within: float) -> None:
+        raise ZeroDivisionError
+
+
+async def test_a_mistake_in_a_sink_is_in_no_way(stage: Stage) -> None:
+    """Given a sink that fails at whatever it is asked, passes go on, the others hear of it all, and the process can end."""
+    await on_stage(stage)
+    received: Received = []
+    operator = stage.restarted(sinks=[Broken([]), Pager(received)])
+
+    await life(operator, REQUESTS)
+    await operator.outbox.stop(within=0)
+
+    assert [2, 3, 4] == [number for number, _ in received]
+    assert {"name": "broken", "taken": 1, "dropped": 0} in stage.status["outbox"]["sinks"]

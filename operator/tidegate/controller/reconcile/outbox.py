@@ -41,7 +41,10 @@ class Outbox:
 
     async def stop(self, *, within: float) -> None:
         """Let all sinks deliver what waits, side by side, for so many seconds."""
-        await asyncio.gather(*(sink.stop(within=within) for sink in self._sinks.values()))
+        ended = await asyncio.gather(*(sink.stop(within=within) for sink in self._sinks.values()), return_exceptions=True)
+        for sink, error in zip(self._sinks, ended, strict=True):
+            if isinstance(error, Exception):
+                log.error("a sink could not be stopped", sink=sink, exc_info=error)
 
     def put(
         self, status: ReleaseStatus, notices: Sequence[Notice], at: datetime
@@ -68,7 +71,7 @@ class Outbox:
             say(one.message, reason=one.reason, release=metadata["name"], namespace=metadata["namespace"])
             for sink in self._sinks.values():
                 if sink.early:
-                    sink.take(release, one, again=False)
+                    _hand(sink, release, one)
 
     def tell_stored(self, release: Object, memory: Memory) -> None:
         """Hand on what the status keeps and is stored: no other life of the operator can give these numbers to something else.
@@ -84,16 +87,34 @@ class Outbox:
             if not sink.early:
                 for one in outbox.untaken(memory.status, sink.name):
                     if handed < one.number <= memory.handed:
-                        sink.take(release, one, again=False)
+                        _hand(sink, release, one)
 
     def tell_again(self, release: Object, memory: Memory) -> None:
         """Hand on what the status keeps from an earlier life of the operator; each sink may have it already."""
         if memory.status is not None:
             for sink in self._sinks.values():
                 for one in outbox.untaken(memory.status, sink.name):
-                    sink.take(release, one, again=True)
+                    _hand(sink, release, one, again=True)
         memory.handed = memory.numbered
 
     def settled(self, release: Object, status: ReleaseStatus) -> ReleaseStatus:
         """Return a status that keeps no more than what a sink may not have taken."""
-        return outbox.settled(status, lambda sink, one: self._sinks[sink].taken(release, one), self._sinks)
+        return outbox.settled(status, lambda sink, one: _has(self._sinks[sink], release, one), self._sinks)
+
+
+# A mistake in a sink is in the way of no pass: it lacks the transition, and the next life of the operator hands it on again.
+
+
+def _hand(sink: Sink, release: Object, transition: TransitionStatus, *, again: bool = False) -> None:
+    try:
+        sink.take(release, transition, again=again)
+    except Exception:
+        log.exception("a sink could not take a transition", sink=sink.name, id=transition.id)
+
+
+def _has(sink: Sink, release: Object, transition: TransitionStatus) -> bool:
+    try:
+        return sink.taken(release, transition)
+    except Exception as error:  # noqa: BLE001 - its traceback would be in the log at every pass
+        log.warning("a sink does not know whether it has a transition", sink=sink.name, id=transition.id, error=repr(error))
+        return False
