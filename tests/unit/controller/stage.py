@@ -209,7 +209,7 @@ class Stage:
     async def _reading(self) -> bool:
         """Wait for what is read around the user's Service, and return whether it was being read for the first time just now."""
         asked = ((SELECTED, self.questions.selected, f"app={NAME}"), (BOUND, self.questions.bound, NAME))
-        waited = {f"{matter.what} {KEY}": (by, value) for matter, by, value in asked if by.of(KEY, value) is None}
+        waited = {f"{query.what} {KEY}": (by, value) for query, by, value in asked if by.of(KEY, value) is None}
         tasks = [task for task in asyncio.all_tasks() if task.get_name() in waited]
         await asyncio.gather(*tasks)
         return any(by.of(KEY, value) is not None for by, value in waited.values())

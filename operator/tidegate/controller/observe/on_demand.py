@@ -35,7 +35,7 @@ AT_ONCE = 8
 
 
 @dataclass(frozen=True)
-class Matter:
+class Query:
     """What is asked for.
 
     Attributes:
@@ -61,16 +61,16 @@ class Matter:
     owners_alone: bool = False
 
 
-REASONS = Matter("pods of a version", PODS, LABEL_POD_TEMPLATE_HASH, patience=3.0)
+REASONS = Query("pods of a version", PODS, LABEL_POD_TEMPLATE_HASH, patience=3.0)
 """The pods of a version, for their own reasons for not becoming ready; most are ready before anybody has to ask."""
-STABLE_REASONS = Matter("pods of stable", PODS, LABEL_POD_TEMPLATE_HASH, patience=10.0, longest=300.0)
+STABLE_REASONS = Query("pods of stable", PODS, LABEL_POD_TEMPLATE_HASH, patience=10.0, longest=300.0)
 """The pods of the version in force, where some are not ready for longer than pods take to be replaced. Nothing waits for them, and
 where nodes are away they are those of many Releases at once."""
-USER_ENDPOINTS = Matter("endpoints", ENDPOINT_SLICES, SERVICE_OF_SLICE, patience=1.0, at_once=True)
+USER_ENDPOINTS = Query("endpoints", ENDPOINT_SLICES, SERVICE_OF_SLICE, patience=1.0, at_once=True)
 """The endpoints of the user's Service, which a route is to be put back to; those of the operator's own are watched."""
-SELECTED = Matter("selected pods", PODS, "", patience=1.0, at_once=True, longest=30.0, optional=True, owners_alone=True)
+SELECTED = Query("selected pods", PODS, "", patience=1.0, at_once=True, longest=30.0, optional=True, owners_alone=True)
 """The pods that the user's Service selects, whoever they belong to."""
-BOUND = Matter("objects bound to a Service by name", None, "", patience=1.0, at_once=True, longest=60.0)
+BOUND = Query("objects bound to a Service by name", None, "", patience=1.0, at_once=True, longest=60.0)
 """What names the user's Service, see `controller/observe/bindings.py`."""
 
 
@@ -101,7 +101,7 @@ class Inquiries:
     """Lists objects of a Release in the background.
 
     Args:
-        matter: what is listed.
+        query: what is listed.
         cluster: the API.
         clock: measures patience.
         arrived: told of a Release for which something new was read.
@@ -110,14 +110,14 @@ class Inquiries:
 
     def __init__(
         self,
-        matter: Matter,
+        query: Query,
         cluster: Cluster,
         *,
         clock: Clock,
         arrived: Callable[[ReleaseKey], None],
         read: Read | None = None,
     ) -> None:
-        self._matter, self._cluster, self._clock, self._arrived = matter, cluster, clock, arrived
+        self._query, self._cluster, self._clock, self._arrived = query, cluster, clock, arrived
         self._read_all = read or self._list
         self._inquiries: dict[ReleaseKey, _Inquiry] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -136,22 +136,22 @@ class Inquiries:
             urgent: it is read at once, for what is to be seen may be over soon.
             at_ease: nobody waits for what may be read next, so it is read rarely: each time costs the API server a request.
         """
-        now, patience = self._clock.monotonic(), self._matter.patience
+        now, patience = self._clock.monotonic(), self._query.patience
         inquiry = self._inquiries.get(key)
         if inquiry is None or inquiry.value != value:
             self.forget(key)
-            inquiry = self._inquiries[key] = _Inquiry(value, now if self._matter.at_once else now + patience, patience)
+            inquiry = self._inquiries[key] = _Inquiry(value, now if self._query.at_once else now + patience, patience)
         if urgent and not inquiry.urgent:
             inquiry.urgent, inquiry.due, inquiry.patience = True, now, patience
         if at_ease and inquiry.items is not None and not inquiry.at_ease:
-            inquiry.due = now + self._matter.at_ease
+            inquiry.due = now + self._query.at_ease
         elif inquiry.at_ease and not at_ease:
             inquiry.due, inquiry.patience = min(inquiry.due, now + patience), patience
         inquiry.at_ease = at_ease and inquiry.items is not None
         if inquiry.task is None and now >= inquiry.due:
-            wait = self._matter.at_ease if inquiry.at_ease else inquiry.patience
-            inquiry.due, inquiry.patience = now + wait, min(2 * inquiry.patience, self._matter.longest)
-            inquiry.task = asyncio.create_task(self._read(key, inquiry), name=f"{self._matter.what} {key}")
+            wait = self._query.at_ease if inquiry.at_ease else inquiry.patience
+            inquiry.due, inquiry.patience = now + wait, min(2 * inquiry.patience, self._query.longest)
+            inquiry.task = asyncio.create_task(self._read(key, inquiry), name=f"{self._query.what} {key}")
         return inquiry.due - now if inquiry.due > now else patience
 
     def forget(self, key: ReleaseKey) -> None:
@@ -172,8 +172,8 @@ class Inquiries:
             async with self._turns:
                 items = await self._read_all(key.namespace, inquiry.value)
         except ApiError as error:
-            log.warning("could not be read", what=self._matter.what, release=str(key), cause=str(error))
-            if not (self._matter.optional and isinstance(error, Forbidden)):
+            log.warning("could not be read", what=self._query.what, release=str(key), cause=str(error))
+            if not (self._query.optional and isinstance(error, Forbidden)):
                 return
             items = []
         finally:
@@ -183,9 +183,9 @@ class Inquiries:
             self._arrived(key)
 
     async def _list(self, namespace: str, value: str) -> list[Object]:
-        assert self._matter.resource is not None
-        path, label = self._matter.resource.path(namespace), self._matter.label
-        selector, slim = f"{label}={value}" if label else value, _owned if self._matter.owners_alone else _slim
+        assert self._query.resource is not None
+        path, label = self._query.resource.path(namespace), self._query.label
+        selector, slim = f"{label}={value}" if label else value, _owned if self._query.owners_alone else _slim
         return (await self._cluster.list(path, label_selector=selector, within=5.0, slim=slim)).items
 
 

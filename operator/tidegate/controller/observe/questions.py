@@ -62,8 +62,7 @@ class Questions:
 
     def __init__(self, cluster: Cluster, *, clock: Clock, arrived: Callable[[ReleaseKey], None], routers: Routers) -> None:
         self.reasons, self.stable_reasons, self.endpoints, self.selected = (
-            Inquiries(matter, cluster, clock=clock, arrived=arrived)
-            for matter in (REASONS, STABLE_REASONS, USER_ENDPOINTS, SELECTED)
+            Inquiries(query, cluster, clock=clock, arrived=arrived) for query in (REASONS, STABLE_REASONS, USER_ENDPOINTS, SELECTED)
         )
         bindings = Bindings(cluster, clock=clock, routers=routers)
         self.bound = Inquiries(BOUND, cluster, clock=clock, arrived=arrived, read=bindings.read)

@@ -47,11 +47,11 @@ class Conclude:
     def _arrange(self, decision: Decision, *, settling: bool) -> None:
         # By the clock that was decided by: if it has been stepped since, the next pass is to notice, and not to come an hour late.
         key, memory, plan, at = decision.case.key, decision.case.memory, decision.plan, decision.at
-        now, around = self._timers.clock.monotonic(), decision.objects
+        now, objects = self._timers.clock.monotonic(), decision.objects
         looks = (*plan.looks, *plan.split_looks)
-        self._sources.looks.plan(key, looks, subject_of(around, plan.status, at.wall_at(memory.since)), at)
+        self._sources.looks.plan(key, looks, subject_of(objects, plan.status, at.wall_at(memory.since)), at)
         waits = [self._statuses.store_in(key, memory, now), *([POSTPONED_SECONDS] if memory.postponed else [])]
-        waits += self._sources.questions.ask(key, plan, around.services)
+        waits += self._sources.questions.ask(key, plan, objects.services)
         if settling:
             # The watch tells of what was written, as a rule; a pass that nobody asked for costs nothing.
             waits.append(SETTLE_SECONDS)
