@@ -29,6 +29,7 @@ _LATE = 1.5
 """How many usual gaps may have passed since something new was found when a weight rises."""
 _ROUNDED = timedelta(milliseconds=100)
 """By so much times in the status and those of looks may differ."""
+_DAY = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,10 @@ def seen(gate: Gate, reading: Reading, before: GateStatus | None, *, weight_sinc
     fresh, usual = _fresh(spans, reading, before), before.usual_gap if before is not None else 0.0
     unwatched = before is not None and _unwatched(gate, reading, before)
     quiet = None if before is None or unwatched else before.quiet_since
-    patience = max(_PATIENCE * gate.interval, _seconds(_PATIENCE * usual), LEAST_SILENCE)
-    waited = timedelta(0) if quiet is None else reading.at - quiet
+    patience = max(_PATIENCE * gate.interval.total_seconds(), min(_PATIENCE * usual, _DAY), LEAST_SILENCE.total_seconds())
+    waited = 0.0 if quiet is None else (reading.at - quiet).total_seconds()
     if fresh:
-        usual = max(_FADING * usual, min(waited, patience).total_seconds())
+        usual = max(_FADING * usual, min(waited, patience))
     return Seen(
         newest=_later(reading.newest, before.newest if before is not None else None),
         newest_stable=_later(reading.newest_stable, before.newest_stable if before is not None else None),
@@ -124,7 +125,7 @@ def _at_weight(
 
 def _seconds(value: float) -> timedelta:
     """Return a span of at most a day: a hand may have written anything into the status."""
-    return timedelta(seconds=min(max(value, 0.0), 86_400.0))
+    return timedelta(seconds=min(max(value, 0.0), _DAY))
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:

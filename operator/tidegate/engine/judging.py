@@ -167,12 +167,12 @@ def _sound(judgement: Judgement) -> Judgement:
     Raises:
         ArithmeticError: it is not.
     """
-    found = judgement.evidence
-    if found is not None:
-        for name, value in vars(found).items():
-            if isinstance(value, float) and not math.isfinite(value):
-                msg = f"{name} is {value}"
-                raise ArithmeticError(msg)
+    values = {} if judgement.evidence is None else vars(judgement.evidence)
+    if not all(map(math.isfinite, [value for value in values.values() if isinstance(value, float)])):
+        found = ((name, value) for name, value in values.items() if isinstance(value, float) and not math.isfinite(value))
+        name, value = next(found)
+        msg = f"{name} is {value}"
+        raise ArithmeticError(msg)
     return judgement
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from tidegate.api.gate import Gate, Judge
 from tidegate.api.metric import Measure
 
-_COUNTED = frozenset({Measure.ERROR_RATE, Measure.AVAILABILITY, Measure.TAIL, Measure.RESTARTS})
+_COUNTED = (Measure.ERROR_RATE, Measure.AVAILABILITY, Measure.TAIL, Measure.RESTARTS)
 """Measures of presets that are counts, whatever the limit is."""
 
 

@@ -68,12 +68,13 @@ class Bets:
         if place == len(bounds):
             below, share = (0.0, 0) if self._up else (above, 0)
         else:
-            left = bounds[place - 1] if place > 0 else 0.0
-            beyond = (bounds[place] - x) / (bounds[place] - left) * _PARTS
+            left, right = bounds[place - 1] if place > 0 else 0.0, bounds[place]
+            beyond = (right - x) / (right - left) * _PARTS
             below, share = over[place], int(beyond) if self._up else math.ceil(beyond * (1 - _ROUNDING))
-        fast, within, late, exp = (n - above) / phi, (above - below) / phi, below / phi, math.exp
+        fast, within, late, exp, found = (n - above) / phi, (above - below) / phi, below / phi, math.exp, 0.0
         try:
-            found = sum([weight * exp(fast * a + within * b + late * c) for weight, a, b, c in self._terms[share]])
+            for weight, a, b, c in self._terms[share]:
+                found += weight * exp(fast * a + within * b + late * c)
         except OverflowError:
             return _MOST
         return min(found, _MOST)

@@ -4,7 +4,7 @@ The tests suppose that requests fail independently. Retries, one bad dependency,
 come in bursts, and a test that knows nothing of it rolls back half of the healthy releases. So the evidence of harm is kept for
 several laws: independent events (phi = 1), and events whose number varies phi times as much. For phi > 1 it is
 
-- where a limit is fixed or in points, the likelihood ratio of negative binomial laws (`factor`), the law of events that come in
+- where a limit is fixed or in points, the likelihood ratio of negative binomial laws (`factors`), the law of events that come in
   bursts of logarithmic sizes (M. H. Quenouille, Biometrics 5 (1949) 162-164), for which sums of blocks have the same phi;
 - where it is in percent, that of how all bad events are split between the versions (`splits`), which needs no rate of its own.
 
@@ -29,13 +29,12 @@ failures argue it away.
 
 from __future__ import annotations
 
-import itertools
 import math
 import operator
 from collections.abc import Callable, Sequence
 
 from tidegate.judge.evidence import usual
-from tidegate.judge.evidence.numbers import gammas, gammas_each, log_mean, log_sum
+from tidegate.judge.evidence.numbers import gammas_each, gammas_of, log_mean, log_sum
 
 GRID = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Values of phi: 1 for independent events."""
@@ -164,18 +163,24 @@ def careful(weights: Sequence[float]) -> float:
 
     That is the greatest phi, less of it where the chance that phi is as great as that is less than UNLIKELY.
     """
-    tails = list(itertools.accumulate(reversed(weights)))[::-1]
-    return max(1.0, *[phi * min(1.0, tail / UNLIKELY) for phi, tail in zip(GRID, tails, strict=True)])
+    found, tail = 1.0, 0.0
+    for phi, weight in zip(reversed(GRID), reversed(weights), strict=True):
+        tail += weight
+        found = max(found, phi * min(1.0, tail / UNLIKELY))
+    return found
 
 
 def weights_at(phi: float) -> list[float]:
     """Return weights for a factor that is known: all on it, or on its two neighbours in the grid."""
     result = [0.0] * len(GRID)
+    if phi <= 1:
+        result[0] = 1.0
+        return result
     place = 0
     while place < len(GRID) - 2 and GRID[place + 1] <= phi:
         place += 1
     left, right = 1 / GRID[place], 1 / GRID[place + 1]
-    share = min(1.0, max(0.0, (left - 1 / max(phi, 1.0)) / (left - right)))
+    share = min(1.0, max(0.0, (left - 1 / phi) / (left - right)))
     result[place], result[place + 1] = 1 - share, share
     return result
 
@@ -185,17 +190,18 @@ def hopeless(total: float, bad: float) -> bool:
     return bad >= _HOPELESS * total > 0
 
 
-def factor(count: float, null: float, alternative: float, phi: float) -> float:
-    """Return the logarithm of a likelihood ratio for events in bursts: negative binomial counts of variance phi times the mean.
+def factors(count: float, means: Sequence[tuple[float, float]], phi: float) -> list[float]:
+    """Return logarithms of likelihood ratios for events in bursts: negative binomial counts of variance phi times the mean.
 
     Args:
         count: bad events in an interval.
-        null: how many are expected under the null, above 0.
-        alternative: and under the alternative, above 0.
+        means: how many are expected under the null and under the alternative, above 0, of each ratio.
         phi: above 1.
     """
-    first, second = null / (phi - 1), alternative / (phi - 1)
-    return (first - second) * math.log(phi) + gammas(count, first, second)
+    more, log = phi - 1, math.log(phi)
+    sizes = [(null / more, alternative / more) for null, alternative in means]
+    gained = gammas_of(count, sizes)
+    return [(first - second) * log + gain for (first, second), gain in zip(sizes, gained, strict=True)]
 
 
 def splits(counts: tuple[float, float, float, float], rho: float, ratios: Sequence[float], expected: float) -> list[list[float]]:
@@ -217,12 +223,13 @@ def splits(counts: tuple[float, float, float, float], rho: float, ratios: Sequen
         return [[0.0] * len(ratios)] * (len(GRID) - 1)
     base = rho * n_c + n_b
     events = min(expected * base, e_c + e_b)
-    shares = [(r * n_c / (r * n_c + n_b), n_b / (r * n_c + n_b)) for r in (rho, *ratios)]
+    null, *shares = [(r * n_c / (r * n_c + n_b), n_b / (r * n_c + n_b)) for r in (rho, *ratios)]
     found = []
     for phi in GRID[1:]:
         size = events / (phi - 1)
-        canary = gammas_each(e_c, *[size * of_canary for of_canary, _ in shares])
-        found.append(list(map(operator.add, canary, gammas_each(e_b, *[size * of_stable for _, of_stable in shares]))))
+        canary = gammas_each(e_c, size * null[0], [size * of_canary for of_canary, _ in shares])
+        stable = gammas_each(e_b, size * null[1], [size * of_stable for _, of_stable in shares])
+        found.append(list(map(operator.add, canary, stable)))
     return found
 
 

@@ -91,13 +91,13 @@ def _quantiles(trial: Trial) -> Estimate:
     if canary is None:
         return Estimate(None, stable, None, within=False)
     totals = trial.totals
-    least = latency.quantiles(states[0], _moved(p, totals.canary.total, -SLACK))[0] or 0.0
+    least = latency.canary_quantile(states[0], _moved(p, totals.canary.total, -SLACK)) or 0.0
     within = True
     for test in trial.limits.tests:
         if isinstance(test, QuantileThreshold):
             within = within and least <= test.limit
         elif isinstance(test, QuantileRatio):
-            most = latency.quantiles(states[0], _moved(p, totals.stable.total, SLACK))[1]
+            most = latency.stable_quantile(states[0], _moved(p, totals.stable.total, SLACK))
             within = within and most is not None and least <= test.kappa * most
     return Estimate(canary, stable, ratio, within)
 

@@ -22,7 +22,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import neg
+from operator import add, neg
 
 from tidegate.judge.evidence.interval import Interval
 from tidegate.judge.evidence.numbers import never_rising, rising
@@ -113,8 +113,8 @@ class Bounds:
         counted = self._at_kept(interval)
         for at, n, xs in ((_CANARY, counted.n_c, counted.x_c), (_STABLE, counted.n_b, counted.x_b)):
             state[at] += n
-            for place, x in enumerate(xs, at + 1):
-                state[place] += x
+            stretch = slice(at + 1, at + 1 + len(xs))
+            state[stretch] = map(add, state[stretch], xs)
         if state[_SETTLED] == 0 and self._enough(state[_STABLE]):
             self._replace(state, chosen(interval.bounds, self._stable_quantile(state)))
             state[_SETTLED] = 1.0
@@ -221,12 +221,24 @@ def requests(state: Sequence[float]) -> tuple[Tally, Tally]:
 
 def quantiles(state: Sequence[float], p: float) -> tuple[float | None, float | None]:
     """Estimate a quantile of the new version and of stable from what has been counted, in seconds; None without requests."""
-    bounds = kept(state)
-    canary, stable = (
-        quantile(bounds, state[at], state[at + 1 : at + 1 + len(bounds)], p) if bounds and state[at] > 0 else None
-        for at in (_CANARY, _STABLE)
-    )
-    return canary, stable
+    return canary_quantile(state, p), stable_quantile(state, p)
+
+
+def canary_quantile(state: Sequence[float], p: float) -> float | None:
+    """Estimate a quantile of the new version alone, likewise."""
+    return _quantile(state, _CANARY, p)
+
+
+def stable_quantile(state: Sequence[float], p: float) -> float | None:
+    """Estimate a quantile of stable alone, likewise."""
+    return _quantile(state, _STABLE, p)
+
+
+def _quantile(state: Sequence[float], at: int, p: float) -> float | None:
+    size = int(state[0])
+    if size == 0 or state[at] <= 0:
+        return None
+    return quantile(state[_BOUNDS : _BOUNDS + size], state[at], state[at + 1 : at + 1 + size], p)
 
 
 def buckets(state: Sequence[float], p: float) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:

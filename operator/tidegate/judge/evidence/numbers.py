@@ -14,16 +14,18 @@ MOST = 700.0
 
 LEAST = 1e-300
 """Stands for nothing where a logarithm is taken."""
+_TEN = math.log(10)
 _LARGE, _SERIES = 1e7, 100.0
 """Argument from which on lgamma is rounded too much, and from which on Stirling's series is exact."""
 
 
 def log_sum(values: Sequence[float]) -> float:
     """Return log(sum(exp(v))) without overflow; minus infinity for no values."""
-    top = max(values, default=-math.inf)
+    top = max(values) if values else -math.inf
     if top == -math.inf:
         return top
-    return top + math.log(sum([math.exp(value - top) for value in values]))
+    exp = math.exp
+    return top + math.log(sum([exp(value - top) for value in values]))
 
 
 def log_add(one: float, other: float) -> float:
@@ -37,6 +39,8 @@ def log_add(one: float, other: float) -> float:
 
 def log_mean(values: Sequence[float]) -> float:
     """Return the logarithm of the mean of exp(values); minus infinity for no values."""
+    if len(values) == 1:
+        return values[0]
     return log_sum(values) - math.log(len(values)) if values else -math.inf
 
 
@@ -92,15 +96,28 @@ def _rise(count: float, size: float) -> float:
     return (size - 0.5) * math.log1p(count / size) + count * (math.log(count + size) - 1) + _rest(count + size) - _rest(size)
 
 
-def gammas_each(count: float, null: float, *alternatives: float) -> list[float]:
+def gammas_each(count: float, null: float, alternatives: Sequence[float]) -> list[float]:
     """Return `gammas` for each of several alternatives, with what they have in common computed once."""
     if count <= 0:
         return [0.0] * len(alternatives)
-    gamma, x, most = math.lgamma, max(null, LEAST), max(alternatives)
-    if count + max(x, most) >= _LARGE:
+    gamma, x = math.lgamma, max(null, LEAST)
+    if count + max(x, *alternatives) >= _LARGE:
         return [gammas(count, null, alternative) for alternative in alternatives]
     at_null = gamma(count + x) - gamma(x)
-    return [gamma(count + y) - gamma(y) - at_null for y in [max(alternative, LEAST) for alternative in alternatives]]
+    if min(alternatives) < LEAST:
+        alternatives = [max(alternative, LEAST) for alternative in alternatives]
+    return [gamma(count + y) - gamma(y) - at_null for y in alternatives]
+
+
+def gammas_of(count: float, sizes: Sequence[tuple[float, float]]) -> list[float]:
+    """Return `gammas` for each of several pairs of a size under the null and one under the alternative."""
+    if count <= 0:
+        return [0.0] * len(sizes)
+    both = [size for pair in sizes for size in pair]
+    if not both or min(both) < LEAST or count + max(both) >= _LARGE:
+        return [gammas(count, null, alternative) for null, alternative in sizes]
+    gamma = math.lgamma
+    return [gamma(count + y) - gamma(y) - gamma(count + x) + gamma(x) for x, y in sizes]
 
 
 def _rest(x: float) -> float:
@@ -129,14 +146,14 @@ def rising(values: Sequence[float]) -> bool:
 
 def bounded(value: float) -> float:
     """Return a logarithm of evidence within what exp() and JSON can hold; 0 for what is not a number."""
-    if math.isnan(value):
-        return 0.0
-    return max(-MOST, min(MOST, value))
+    if -MOST <= value <= MOST:
+        return value
+    return 0.0 if math.isnan(value) else math.copysign(MOST, value)
 
 
 def powers_of_ten(value: float) -> float:
     """Return a natural logarithm as a power of ten."""
-    return bounded(value) / math.log(10)
+    return bounded(value) / _TEN
 
 
 def never_rising(values: Sequence[float], most: float) -> Sequence[float]:

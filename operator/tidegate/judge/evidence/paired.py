@@ -3,7 +3,7 @@
 Harm: the mixture over alternatives beyond the limit and over starting times (`restarts`) of the factors of each interval, for
 each law of how bad events come (`bursts`). Which factor is used for independent events depends on earlier intervals only:
 `ratio` where the limit is a multiple of stable's share, `difference` where it has an offset or where bad events are so frequent
-that `ratio` gives away too much. For bursts it is `bursts.splits` or, with an offset, `bursts.factor`. Proof: the mixture over
+that `ratio` gives away too much. For bursts it is `bursts.splits` or, with an offset, `bursts.factors`. Proof: the mixture over
 alternatives within the limit, all starting at the first request, divided by what is known of bursts. A part of the weight of
 harm is kept for the time when stable has no traffic (`alone`).
 
@@ -18,6 +18,7 @@ to tell, or the new version has, all the weight is on the limit, whatever is see
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 
 from tidegate.judge.evidence import bursts, usual
@@ -188,20 +189,17 @@ class PairedTest:
             return [self._factors(_HARM, state, counts), *bursts.splits(counts, self.slope, ratios, expected)]
         total, bad, stable_total, stable_bad = counts
         pairs = self._margin[_HARM].pairs(total, stable_total, expected)
-        means = [
-            (one.canary_null * total, one.canary * total, one.stable_null * stable_total, one.stable * stable_total)
-            for one in pairs
-        ]
+        canary = [(one.canary_null * total, one.canary * total) for one in pairs]
+        stable = [(one.stable_null * stable_total, one.stable * stable_total) for one in pairs]
         nothing = [0.0] * len(SHARES)
         found = [self._margin[_HARM].given(pairs, *counts)]
-        found += [
-            [bursts.factor(bad, c0, c1, phi) + bursts.factor(stable_bad, b0, b1, phi) for c0, c1, b0, b1 in means] or nothing
-            for phi in bursts.GRID[1:]
-        ]
+        for phi in bursts.GRID[1:]:
+            both = bursts.factors(bad, canary, phi), bursts.factors(stable_bad, stable, phi)
+            found.append(list(map(operator.add, *both)) or nothing)
         if self.allows_more and not state[_TOLD]:
             for phi in bursts.GRID[1:]:
                 usually = _healthy(state, phi) * total
-                found.append([bursts.factor(bad, min(usually, c0), c1, phi) for c0, c1, _, _ in means] or nothing)
+                found.append(bursts.factors(bad, [(min(usually, null), more) for null, more in canary], phi) or nothing)
         return found
 
     def _factors(self, which: int, state: Sequence[float], counts: _Counts) -> list[float]:

@@ -56,7 +56,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from operator import add
+from typing import NamedTuple
 
 from tidegate.judge.evidence import bursts, latency
 from tidegate.judge.evidence.bets import PLENTY, Counts, bets, least_product
@@ -217,12 +218,11 @@ class QuantileRatio:
     def _compared(self, state: Sequence[float], at: int, bounds: Sequence[float], direction: int) -> _Compared:
         """Return the counts of one epoch that are compared, in direction 0 for harm, in direction 1 for proof."""
         size = len(bounds)
-        canary, stable, alone = (
-            Counts(state[place], state[place + 1 : place + 1 + size]) for place in (at + _CANARY, at + _STABLE, _ALONE)
-        )
+        canary, stable = _counts(state, at + _CANARY, size), _counts(state, at + _STABLE, size)
         if direction == 0:
+            alone = _counts(state, _ALONE, size) if state[_ALONE] > 0 else _NONE
             return self._laid_out(bounds, canary, stable, alone, self.kappa)
-        return self._laid_out(bounds, stable, canary, Counts(0.0, ()), 1 / self.kappa)
+        return self._laid_out(bounds, stable, canary, _NONE, 1 / self.kappa)
 
     def _laid_out(self, bounds: Sequence[float], canary: Counts, stable: Counts, alone: Counts, kappa: float) -> _Compared:
         """Return what is compared, with the quantiles between which the least is: they are the same whatever phi is."""
@@ -262,8 +262,7 @@ class QuantileRatio:
         return least_product(falling, rising, seen.low, seen.high, floor=floor, held=HELD)
 
 
-@dataclass(frozen=True, slots=True)
-class _Compared:
+class _Compared(NamedTuple):
     """What one epoch compares.
 
     Attributes:
@@ -291,10 +290,17 @@ def _due(seconds: float) -> float:
     return FIRST + (1 - FIRST) * seconds / (seconds + SCALE)
 
 
+def _counts(state: Sequence[float], at: int, size: int) -> Counts:
+    return Counts(state[at], state[at + 1 : at + 1 + size])
+
+
+_NONE = Counts(0.0, ())
+
+
 def _accumulate(state: list[float], at: int, n: float, xs: Sequence[float], weight: float) -> None:
     state[at] += n * weight
-    for place, x in enumerate(xs, at + 1):
-        state[place] += x * weight
+    stretch = slice(at + 1, at + 1 + len(xs))
+    state[stretch] = map(add, state[stretch], xs if weight == 1 else [x * weight for x in xs])
 
 
 def _epochs(state: Sequence[float]) -> list[int]:

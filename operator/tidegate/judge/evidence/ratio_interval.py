@@ -23,6 +23,8 @@ _LEAST = -(NODES // 2) * _STEP
 _GRID = tuple(math.exp(_LEAST + _STEP * node) for node in range(NODES))
 _MULTIPLES = (0.05, 0.2, 0.6, 1.6)
 """Alternatives, as distances of log r from log rho."""
+_PLENTY = math.log(len(_MULTIPLES)) + 1e-6
+"""How much more than is needed one alternative's evidence is enough, whatever that of the others is."""
 _EDGE = 5.0
 """Farthest log rho that is looked at; the grid goes on a little, so that there are alternatives to it."""
 FLOATS = 2 + NODES
@@ -61,26 +63,30 @@ def interval(state: Sequence[float], alpha: float, bursts: float) -> tuple[float
 def _end(state: Sequence[float], needed: float, bursts: float, direction: float) -> float | None:
     """Return where the test of `ratio at most rho` (1), or of `at least rho` (-1), just does not reject."""
     inside, outside = _EDGE * direction, -_EDGE * direction
-    if _evidence(state, outside, bursts, direction) < needed:
+    if not _rejected(state, outside, needed, bursts, direction):
         return None
-    if _evidence(state, inside, bursts, direction) >= needed:
+    if _rejected(state, inside, needed, bursts, direction):
         return math.exp(inside)
     for _ in range(11):
         middle = (inside + outside) / 2
-        if _evidence(state, middle, bursts, direction) < needed:
-            inside = middle
-        else:
+        if _rejected(state, middle, needed, bursts, direction):
             outside = middle
+        else:
+            inside = middle
     return math.exp(outside)
 
 
-def _evidence(state: Sequence[float], log_rho: float, bursts: float, direction: float) -> float:
-    base = _interpolated(state, log_rho)
-    logs = []
+def _rejected(state: Sequence[float], log_rho: float, needed: float, bursts: float, direction: float) -> bool:
+    """Whether the evidence against a ratio is as much as needed."""
+    base, enough, logs = _interpolated(state, log_rho), needed + _PLENTY, list[float]()
     for distance in _MULTIPLES:
         step = min(max(log_rho + distance * direction, _LEAST), -_LEAST) - log_rho
-        logs.append((state[0] * step + base - _interpolated(state, log_rho + step)) / bursts)
-    return log_mean(logs)
+        log = (state[0] * step + base - _interpolated(state, log_rho + step)) / bursts
+        if log >= enough:
+            return True
+        logs.append(log)
+    # A mean is no more than the greatest.
+    return max(logs) >= needed and log_mean(logs) >= needed
 
 
 def _interpolated(state: Sequence[float], log_g: float) -> float:

@@ -29,6 +29,7 @@ _MOST = 1e280
 _STEEPEST = 600.0
 _LEAST = 1e-300
 """Greatest S, greatest logarithm of a factor, and what stands for nothing: all stays finite, and less evidence is still valid."""
+_UNTIL_HOUR = math.log1p(HOUR / EARLY)
 _DENSITY = (1 - FIRST - SOON) / (HEAD + HEAD / (POWER - 1))
 
 
@@ -40,7 +41,7 @@ def due(seconds: float) -> float:
 def left(seconds: float) -> float:
     """Return the weight of all starts after a time: to all digits, so that it never rounds to none however old a gate is."""
     seconds = max(0.0, seconds)
-    soon = SOON * (1 - math.log1p(min(seconds, HOUR) / EARLY) / math.log1p(HOUR / EARLY))
+    soon = SOON * (1 - math.log1p(min(seconds, HOUR) / EARLY) / _UNTIL_HOUR)
     if seconds <= HEAD:
         return max(0.0, 1 - FIRST - SOON + soon - _DENSITY * seconds)
     later: float = (HEAD / seconds) ** (POWER - 1) / (POWER - 1)
@@ -75,17 +76,17 @@ class Mixture:
             laws: for each law, and for each alternative, the logarithm of its factor, whose expectation is at most 1 under the
                 null.
         """
-        exp, last, j = math.exp, state[self.offset], self.offset + 1
+        exp, last = math.exp, state[self.offset]
         weight = 0.0
         if seconds > last:
             weight = (left(last) if last >= 0 else 1.0) - left(seconds)
             state[self.offset] = seconds
-        starts = [weight * share for share in self.shares]
-        for factors in laws:
-            for start, factor in zip(starts, factors, strict=True):
-                grown = (state[j] + start) * exp(min(factor, _STEEPEST))
-                state[j] = min(_MOST, grown)
-                j += 1
+        starts, factors = [weight * share for share in self.shares] * len(laws), [factor for law in laws for factor in law]
+        stretch = slice(self.offset + 1, self.offset + 1 + len(factors))
+        if max(factors) > _STEEPEST:
+            factors = [min(factor, _STEEPEST) for factor in factors]
+        grown = [(old + start) * exp(factor) for old, start, factor in zip(state[stretch], starts, factors, strict=True)]
+        state[stretch] = grown if max(grown) <= _MOST else [min(_MOST, value) for value in grown]
 
     def value(self, state: Sequence[float], place: int = 0) -> float:
         """Return the logarithm of what all starts so far are worth, together with the cash, for one of the laws."""

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import binascii
 import math
+import operator
 import struct
-import sys
-from array import array
 from collections.abc import Sequence
 
 VERSION = 3
 """Of the layout and of the tests; states of another version are not read."""
 _HEAD = struct.Struct("<BIB")
-_SWAPPED = sys.byteorder == "big"
 
 
 def encode(fingerprint: int, stretches: Sequence[Sequence[float]]) -> str:
@@ -25,15 +23,11 @@ def encode(fingerprint: int, stretches: Sequence[Sequence[float]]) -> str:
         fingerprint: 32 bits that tell gates with other metrics or limits apart.
         stretches: the lists.
     """
-    lengths, values = array("H", [len(stretch) for stretch in stretches]), list[float]()
+    lengths, values = [len(stretch) for stretch in stretches], list[float]()
     for stretch in stretches:
         values.extend(stretch)
-    floats = array("d", values)
-    if _SWAPPED:
-        lengths.byteswap()
-        floats.byteswap()
-    raw = _HEAD.pack(VERSION, fingerprint, len(stretches)) + lengths.tobytes() + floats.tobytes()
-    return binascii.b2a_base64(raw, newline=False).decode("ascii")
+    rest = struct.pack(f"<{len(lengths)}H{len(values)}d", *lengths, *values)
+    return binascii.b2a_base64(_HEAD.pack(VERSION, fingerprint, len(stretches)) + rest, newline=False).decode("ascii")
 
 
 def decode(text: str, fingerprint: int, least: Sequence[int]) -> list[list[float]] | None:
@@ -51,15 +45,10 @@ def decode(text: str, fingerprint: int, least: Sequence[int]) -> list[list[float
     begin = _HEAD.size + 2 * len(least)
     if len(raw) < begin or _HEAD.unpack_from(raw) != (VERSION, fingerprint, len(least)):
         return None
-    lengths = array("H", raw[_HEAD.size : begin])
-    if _SWAPPED:
-        lengths.byteswap()
-    if len(raw) != begin + 8 * sum(lengths) or any(length < most for length, most in zip(lengths, least, strict=True)):
+    lengths = struct.unpack_from(f"<{len(least)}H", raw, _HEAD.size)
+    if len(raw) != begin + 8 * sum(lengths) or not all(map(operator.ge, lengths, least)):
         return None
-    floats = array("d", raw[begin:])
-    if _SWAPPED:
-        floats.byteswap()
-    values, stretches, at = floats.tolist(), [], 0
+    values, stretches, at = list(struct.unpack_from(f"<{sum(lengths)}d", raw, begin)), [], 0
     if not math.isfinite(sum(values)):
         return None
     for length in lengths:

@@ -4,7 +4,7 @@ The mixture of Bernoulli likelihood ratios, E = mean over j of (p_j / p_0)^x ((1
 multiples of the odds of p_0 (H. Robbins, Ann. Math. Statist. 41 (1970) 1397-1409; with one alternative it is Wald's sequential
 probability ratio test). A factor's expectation is 1 + (p - p_0) (p_j - p_0) / (p_0 (1 - p_0)), at most 1 for every p on the null's
 side of p_0, so that p may change from request to request. That is for independent events; harm is kept also for events that
-come in bursts (`bursts.factor`), and proof is divided by what is known of them.
+come in bursts (`bursts.factors`), and proof is divided by what is known of them.
 """
 
 from __future__ import annotations
@@ -52,9 +52,8 @@ class ThresholdTest:
         state[_TOTALS] = [state[0] + interval.canary.total, state[1] + bad]
         harm, proof = [[bad * log_bad + good * log_good for log_bad, log_good in factors] for factors in self._factors]
         total = interval.canary.total
-        in_bursts = [
-            [bursts.factor(bad, self.limit * total, share * total, phi) for share in self._alternatives] for phi in bursts.GRID[1:]
-        ]
+        means = [(self.limit * total, share * total) for share in self._alternatives]
+        in_bursts = [bursts.factors(bad, means, phi) for phi in bursts.GRID[1:]]
         self._harm.grow(state, interval.start, harm, *in_bursts)
         for place, factor in enumerate(proof, self._proof.start):
             state[place] += factor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tidegate.api.metric import Measure
@@ -140,8 +140,10 @@ class Trial:
 
     def _careful(self, interval: Interval) -> Interval:
         """Return an interval for tests that divide its evidence by what was known before it."""
-        careful = self.limits.of_latency or interval.alone
-        return replace(interval, bursts=bursts.careful(self.weights)) if careful else interval
+        if not (self.limits.of_latency or interval.alone):
+            return interval
+        one, factor = interval, bursts.careful(self.weights)
+        return Interval(one.canary, one.stable, one.start, one.end, one.bounds, factor, one.alone)
 
     def _learn(self, interval: Interval, watched: float | None) -> None:
         canary, stable = interval.canary, interval.stable

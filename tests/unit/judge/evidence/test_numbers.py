@@ -40,7 +40,7 @@ class TestGammas:
     def test_several_alternatives_at_once_are_as_each_alone(self, count, null, alternatives):
         each = [gammas(count, null, alternative) for alternative in alternatives]
 
-        assert gammas_each(count, null, *alternatives) == pytest.approx(each, rel=1e-6, abs=1e-6)
+        assert gammas_each(count, null, alternatives) == pytest.approx(each, rel=1e-6, abs=1e-6)
 
 
 class TestOddsLogs:
