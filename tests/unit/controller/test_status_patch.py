@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -10,7 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.api.kept import packed
-from tidegate.controller.reconcile.status_patch import Gist, Weight, difference, weigh, write_finalizer, write_status
+from tidegate.api.names import Cause, Phase, Verdict
+from tidegate.api.originals import OriginalRule, TargetsStatus
+from tidegate.api.outbox import OutboxStatus
+from tidegate.api.policy import RolloutPolicySpec
+from tidegate.api.status import (
+    ConditionStatus,
+    EvidenceStatus,
+    GateStatus,
+    HoldStatus,
+    LastRollout,
+    RejectedStatus,
+    ReleaseStatus,
+    RevisionStatus,
+    RolloutStatus,
+    StepStatus,
+)
+from tidegate.controller.reconcile.status_patch import Gist, Weight, difference, slight, weigh, write_finalizer, write_status
 from tidegate.runtime.spare import ROOM, Spare
 from tidegate.runtime.store import Object
 from unit.controller import objects
@@ -120,6 +138,74 @@ def test_differences_are_weighed(path: str, value: object, weight: Weight) -> No
     assert weight is Gist.of(STATUS).weigh(Gist.of(changed(path, value)))
     assert Weight.NONE is weigh(STATUS, STATUS)
     assert Weight.NONE is Gist.of(STATUS).weigh(Gist.of(copy.deepcopy(STATUS)))
+
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+ONE_GATE = GateStatus(
+    name="errors",
+    verdict=Verdict.PASS,
+    **dict.fromkeys(("stable", "canary", "samples", "weight_requests", "usual_gap"), 0.5),
+    **dict.fromkeys(("limit", "message", "looks", "telemetry", "kept"), "P"),
+    **dict.fromkeys(("at", "undecided_since", "newest", "newest_stable", "quiet_since"), AT),
+    evidence=EvidenceStatus(since=AT),
+)
+ONE_CONDITION = ConditionStatus(
+    type="Ready", status="False", reason="Progressing", message="waits", last_transition_time=AT, observed_generation=1
+)
+ONE = ReleaseStatus(
+    phase=Phase.PROGRESSING,
+    message="waits",
+    progress="1 of 3",
+    stable=RevisionStatus(revision="aaaa"),
+    candidate=RevisionStatus(revision="bbbb"),
+    step=StepStatus(index=0, weight=10, entered=AT),
+    gates=(ONE_GATE,),
+    rollout=RolloutStatus(
+        policy="RolloutPolicy/slow", spec=RolloutPolicySpec.model_validate(objects.policy()["spec"]), started_at=AT
+    ),
+    original_rules=(OriginalRule(route="web", rule=0, backend_refs="[]"),),
+    **dict.fromkeys(("shifted_service", "pinned_service", "handled_request"), "web"),
+    stable_targets=TargetsStatus(service="web"),
+    rejected=(RejectedStatus(revision="cccc", cause=Cause.GATE, at=AT),),
+    last_rollout=LastRollout(version="v1", revision="aaaa", outcome="Promoted", cause="Promoted", started_at=AT, finished_at=AT),
+    held=HoldStatus(since=AT),
+    outbox=OutboxStatus(last=3),
+    conditions=(ONE_CONDITION,),
+)
+PLACES = [
+    *((name,) for name in ReleaseStatus.model_fields),
+    *(("gates", name) for name in GateStatus.model_fields),
+    *(("conditions", name) for name in ConditionStatus.model_fields),
+]
+
+
+def other(value: Any) -> Any:
+    """Return another value of the same kind, or none where there is one."""
+    match value:
+        case bool():
+            return not value
+        case Enum():
+            return next(member for member in type(value) if member is not value)
+        case str():
+            return f"{value}2"
+        case int() | float():
+            return value + 1
+        case datetime():
+            return value + timedelta(seconds=1)
+    return () if isinstance(value, tuple) else None
+
+
+@pytest.mark.parametrize("place", PLACES, ids=".".join)
+def test_numbers_are_weighed_without_their_wire_form(place: tuple[str, ...]) -> None:
+    """Whatever differs between two statuses, they weigh what their wire forms weigh, or are said to need these."""
+    outer, *inner = place
+    before = getattr(ONE, outer)
+    new = (before[0].model_copy(update={name: other(getattr(before[0], name)) for name in inner}),) if inner else other(before)
+    after = ONE.model_copy(update={outer: new})
+    weight = weigh(ONE.to_wire(), after.to_wire())
+
+    assert ONE != after
+    assert (weight if weight <= Weight.NUMBERS else None) is slight(ONE, after)
 
 
 def test_first_status_is_a_decision() -> None:

@@ -16,7 +16,7 @@ from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.status import ReleaseStatus
 from tidegate.cluster.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid
 from tidegate.controller.observe.parsing import stored_status
-from tidegate.controller.reconcile.status_patch import Gist, Weight, fingerprint, weigh
+from tidegate.controller.reconcile.status_patch import Gist, Weight, fingerprint, slight, weigh
 from tidegate.engine.snapshot import Blocker
 from tidegate.runtime.errors import Retry, Terminal
 from tidegate.runtime.store import Change, Object
@@ -77,7 +77,9 @@ class Memory:
     handed: int = 0
     breached: float | None = None
     _wired: tuple[ReleaseStatus | None, dict[str, Any]] | None = None
-    _gist: tuple[dict[str, Any], Gist] | None = None
+    _gist: tuple[Mapping[str, Any], Gist] | None = None
+    _weighed: tuple[ReleaseStatus, Weight] | None = None
+    _printed: tuple[Mapping[str, Any], int] | None = None
 
     @property
     def wire(self) -> dict[str, Any]:
@@ -97,13 +99,13 @@ class Memory:
             now: the time, on the monotonic clock.
         """
         current = release.get("status") or {}
-        if self.status is not None and (self.unsaved or fingerprint(current) == self.stored):
+        if self.status is not None and (self.unsaved or self._print_of(current) == self.stored):
             return self.status
         if self.status is not None:
             metadata = release["metadata"]
             log.warning("the status was changed by somebody else", release=metadata["name"], namespace=metadata["namespace"])
-        self.status, self.sent, self.stored, self.since = _shared(stored_status(release)), None, fingerprint(current), now
-        self.numbered = self.status.outbox.last if self.status.outbox is not None else 0
+        self.status, self.sent, self.stored, self.since = _shared(stored_status(release)), None, self._print_of(current), now
+        self.numbered, self._weighed = self.status.outbox.last if self.status.outbox is not None else 0, None
         return self.status
 
     def decide(self, status: ReleaseStatus, *, passing: bool = False) -> None:
@@ -157,13 +159,29 @@ class Memory:
                 return now
 
     def _weight(self, release: Object) -> Weight:
-        current, wanted = release.get("status") or {}, self.wire
-        if self.sent is None or fingerprint(current) != self.stored:
-            return weigh(opened(current), wanted)
-        # What the API server leaves out of a status, because its CRD is older, is not sent again and again.
-        if self._gist is None or self._gist[0] is not wanted:
-            self._gist = wanted, Gist.of(wanted)
-        return self.sent.weigh(self._gist[1])
+        current, status = release.get("status") or {}, self.status or ReleaseStatus()
+        if self.sent is None or self._print_of(current) != self.stored:
+            return weigh(opened(current), self.wire)
+        if self._weighed is not None and self._weighed[0] is not status:
+            before, weight = self._weighed
+            # Where no more than numbers differed, and no more than numbers has changed since, it still is numbers at most.
+            since = slight(before, status) if weight <= Weight.NUMBERS else None
+            self._weighed = None if since is None else (status, max(weight, since))
+        if self._weighed is None:
+            # What the API server leaves out of a status, because its CRD is older, is not sent again and again.
+            self._weighed = status, self.sent.weigh(self._gist_of(self.wire))
+        return self._weighed[1]
+
+    def _print_of(self, current: Mapping[str, Any]) -> int:
+        """Return the fingerprint of what is stored, which one pass asks for several times."""
+        if self._printed is None or self._printed[0] is not current:
+            self._printed = current, fingerprint(current)
+        return self._printed[1]
+
+    def _gist_of(self, wire: Mapping[str, Any]) -> Gist:
+        if self._gist is None or self._gist[0] is not wire:
+            self._gist = wire, Gist.of(wire)
+        return self._gist[1]
 
     def kept(self, release: Object, at: float | None) -> None:
         """Note that the decided status is stored, or that what is stored is close enough for now.
@@ -172,11 +190,18 @@ class Memory:
             release: the Release as stored.
             at: when it was written, on the monotonic clock; None where there was nothing to write.
         """
-        self.stored, self.unsaved, self.postponed = fingerprint(release.get("status") or {}), False, False
-        self.numbered = ((self.offered or self.wire).get("outbox") or {}).get("last", 0)
+        self.stored, self.unsaved, self.postponed = self._print_of(release.get("status") or {}), False, False
+        self.numbered = self._last_number
         if at is not None:
-            self.sent, self.written = Gist.of(self.offered or {}), at
+            self.sent, self.written, self._weighed = self._gist_of(self.offered or {}), at, None
         self.offered = None
+
+    @property
+    def _last_number(self) -> int:
+        """Number of the last transition in what was offered; where nothing was, in what was decided, which says the same."""
+        if self.offered is not None:
+            return int((self.offered.get("outbox") or {}).get("last", 0))
+        return self.status.outbox.last if self.status is not None and self.status.outbox is not None else 0
 
     def echoed(self, change: Change) -> bool:
         """Whether a change of the Release is nothing but the status that was sent last."""
@@ -187,7 +212,7 @@ class Memory:
 
     def note(self, failed: Exception | None) -> bool:
         """Note how a pass's writes ended, and return whether what people have to know has changed."""
-        self._wired = self._gist = None
+        self._wired = self._gist = self._printed = None
         self.failures = self.failures + 1 if failed is not None else 0
         before, self.trouble = self.trouble, trouble_of(failed, self.failures)
         return before != self.trouble

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from enum import IntEnum
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import orjson
 
 from tidegate.api.kept import packed
 from tidegate.api.names import FINALIZER
+from tidegate.api.status import ConditionStatus, GateStatus, ReleaseStatus
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.resources import RELEASES
 from tidegate.runtime.store import Object
@@ -70,6 +72,27 @@ def weigh(before: Mapping[str, Any], after: Mapping[str, Any]) -> Weight:
     write.
     """
     return _heaviest(_divided(before), _divided(after))
+
+
+_numbers = attrgetter("message", "gates", "conditions")
+_decided = attrgetter(*(ReleaseStatus.model_fields.keys() - {"message", "gates", "conditions"}))
+_decided_of_gate = attrgetter(*(name for name, field in GateStatus.model_fields.items() if field.alias not in NUMBERS))
+_decided_of_condition = attrgetter(*(ConditionStatus.model_fields.keys() - {"message"}))
+
+
+def slight(one: ReleaseStatus, other: ReleaseStatus) -> Weight | None:
+    """Weigh two statuses that differ in numbers at most, as `weigh` does and without their wire forms; None where more may differ.
+
+    Most decisions are of that kind, and share all but the gates with the one before.
+    """
+    alike = (
+        _decided(one) == _decided(other)
+        and list(map(_decided_of_gate, one.gates)) == list(map(_decided_of_gate, other.gates))
+        and list(map(_decided_of_condition, one.conditions)) == list(map(_decided_of_condition, other.conditions))
+    )
+    if not alike:
+        return None
+    return Weight.NONE if _numbers(one) == _numbers(other) else Weight.NUMBERS
 
 
 class Gist(NamedTuple):
