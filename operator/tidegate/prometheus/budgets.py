@@ -37,6 +37,9 @@ class Size(NamedTuple):
     bytes: int
 
 
+_NOTHING = Size(0, 0)
+
+
 class Holder(NamedTuple):
     """Who remembers: one gate of one Release."""
 
@@ -78,10 +81,12 @@ class _Held:
 
     def put(self, holder: Holder, size: Size | None) -> None:
         """Let a gate hold this much; None for nothing any more."""
-        before, after = self.gates.pop(holder, Size(0, 0)), size or Size(0, 0)
+        before, after = self.gates.get(holder, _NOTHING), size or _NOTHING
         if size is not None:
             self.gates[holder] = size
-        if before == (size or (0, 0)):
+        else:
+            self.gates.pop(holder, None)
+        if before == after:
             return
         for group in ((), holder[:1], holder[:2]):
             total = self.sums.get(group, Size(0, 0))
@@ -93,7 +98,7 @@ class _Held:
 
     def others(self, holder: Holder, group: tuple[str, ...]) -> Size:
         """Return what all but one gate hold in its Release, its namespace, or altogether."""
-        total, own = self.sums.get(group, Size(0, 0)), self.gates.get(holder, Size(0, 0))
+        total, own = self.sums.get(group, _NOTHING), self.gates.get(holder, _NOTHING)
         return Size(total.series - own.series, total.bytes - own.bytes)
 
 
@@ -150,8 +155,8 @@ class Holdings:
 
         It is what `_bounds` says, without the words: every look of every gate asks for it.
         """
-        given, held = self.budgets, self._held
-        release, namespace, whole = (held.others(holder, group) for group in (holder[:2], holder[:1], ()))
+        given, others = self.budgets, self._held.others
+        release, namespace, whole = others(holder, holder[:2]), others(holder, holder[:1]), others(holder, ())
         series = (
             given.series_per_gate,
             given.series_per_release - release.series,

@@ -138,7 +138,10 @@ class Copies:
 
     def _of(self, gate: Gate, names: Names) -> _Known:
         of_release = self._known.setdefault((names.namespace, names.release), {})
-        return of_release.setdefault(gate.name, _Known(self._clock()))
+        known = of_release.get(gate.name)
+        if known is None:
+            known = of_release[gate.name] = _Known(self._clock())
+        return known
 
     @staticmethod
     async def _find(ask: Ask, gate: Gate, names: Names, known: _Known) -> None:

@@ -6,9 +6,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 
 from tidegate.api.gate import Gate
 from tidegate.api.metric import Metric
@@ -79,7 +79,7 @@ class _Account:
     together: bool = True
     """Whether the queries of a version can be joined, which those of people need not be."""
 
-    @property
+    @cached_property
     def holder(self) -> Holder:
         """Whose it is."""
         return Holder(self.names.namespace, self.names.release, self.gate.name)
@@ -201,7 +201,8 @@ class Accounts:
                 async with self._in_turn(gate, names):
                     seen += await self._looks(ask, account, asked, [instant])
         earlier = tuple(one.counts for one in seen[:-1] if one.counts is not None)
-        return replace(seen[-1], earlier=earlier, newest=account.ledger.newest)
+        last = seen[-1]
+        return Tallied(last.counts, last.trouble, earlier, last.silent, account.ledger.newest, last.untold, last.series)
 
     async def _looks(self, ask: AskAt, account: _Account, asked: RawCounters, instants: Sequence[datetime]) -> list[Tallied]:
         if len(instants) == 1:
@@ -278,9 +279,10 @@ class Accounts:
         """
         size, texts = samples.size, account.texts
         wanted = Size(size.series, size.bytes + texts)
-        if refusal := self._holdings.refusal(account.holder, wanted):
-            raise TooMuchError(refusal)
         room, counters = self._holdings.room(account.holder), account.untold.counters * COUNTER
+        tight = wanted.series >= room.series or wanted.bytes >= room.bytes
+        if tight and (refusal := self._holdings.refusal(account.holder, wanted)):
+            raise TooMuchError(refusal)
         account.ledger.keep_within(Size(room.series, room.bytes - texts - counters))
 
     def _refuse(self, gate: Gate, names: Names, revision: str, error: ValueError) -> str:

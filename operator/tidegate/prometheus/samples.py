@@ -275,7 +275,7 @@ def _events(increases: Sequence[Events | Histogram]) -> Tally:
 
 def _share(counted: Tally) -> Tally:
     # Of two counters that reset apart from each other, one may for once be ahead: a share is never more than all.
-    return replace(counted, bad=min(counted.bad, counted.total))
+    return counted if counted.bad <= counted.total else replace(counted, bad=counted.total)
 
 
 def _counters(
