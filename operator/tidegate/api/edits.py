@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypedDict, Unpack, overload
 
 from tidegate.api.base import Model
@@ -209,8 +210,16 @@ def edited(model: Model, /, **changes: Any) -> Model:
     Raises:
         TypeError: there is no such field, from where no type checker has looked.
     """
-    if unknown := changes.keys() - type(model).model_fields.keys():
-        raise TypeError(f"{type(model).__name__} has no field {', '.join(sorted(unknown))}")
+    if not changes.keys() <= (known := _fields_of(type(model))):
+        raise TypeError(f"{type(model).__name__} has no field {', '.join(sorted(changes.keys() - known))}")
     # Most edits of a pass change nothing, and a copy costs more than all of them.
-    same = all(getattr(model, name) is value for name, value in changes.items())
-    return model if same else model.model_copy(update=changes)
+    for name, value in changes.items():
+        before = getattr(model, name)
+        if before is not value and not (isinstance(value, str) and before == value):
+            return model.model_copy(update=changes)
+    return model
+
+
+@lru_cache(maxsize=64)
+def _fields_of(kind: type[Model]) -> frozenset[str]:
+    return frozenset(kind.model_fields)

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from tidegate.api.gate import Gate
 from tidegate.api.names import Phase, Verdict
-from tidegate.api.status import Outcome, ReleaseStatus
+from tidegate.api.status import GateStatus, Outcome, ReleaseStatus
 
 VERDICTS = {Verdict.PASS: 1.0, Verdict.UNDECIDED: 0.0, Verdict.FAIL: -1.0}
 _RELEASE = ("namespace", "release")
@@ -29,7 +29,8 @@ class Metrics:
         self._of_work(self.registry)
         self._of_requests(self.registry)
         self._phases: dict[tuple[str, str], Phase] = {}
-        self._gates: dict[tuple[str, str], set[str]] = {}
+        self._gates: dict[tuple[str, str], dict[str, tuple[Gate, GateStatus | None]]] = {}
+        """What is shown of the gates of each Release: to look a series up takes longer than all else here."""
         self._waiting: dict[str, set[str]] = {}
 
     def _of_releases(self, r: CollectorRegistry) -> None:
@@ -124,23 +125,27 @@ class Metrics:
         self._show_gates(key, status)
 
     def _show_gates(self, key: tuple[str, str], status: ReleaseStatus) -> None:
-        gates = {gate.name: gate for gate in status.rollout.spec.gates} if status.rollout else {}
-        for gone in self._gates.get(key, set()) - set(gates):
+        states = {state.name: state for state in status.gates}
+        gates = {gate.name: (gate, states.get(gate.name)) for gate in status.rollout.spec.gates} if status.rollout else {}
+        shown, self._gates[key] = self._gates.get(key, {}), gates
+        for gone in shown.keys() - gates.keys():
             self._forget_gate(key, gone)
-        self._gates[key] = set(gates)
-        for name, gate in gates.items():
-            for kind, limit in limits(gate).items():
-                self.gate_limit.labels(*key, name, kind).set(limit)
-        for state in status.gates:
-            if state.name not in gates:
-                continue
-            self.gate_verdict.labels(*key, state.name).set(VERDICTS[state.verdict])
-            for arm, value in (("stable", state.stable), ("canary", state.canary)):
-                if value is not None:
-                    self.gate_value.labels(*key, state.name, arm).set(value)
-                else:
-                    # What is not known any more is not shown any more.
-                    self.gate_value.remove(*key, state.name, arm)
+        for name, (gate, state) in gates.items():
+            known, before = shown.get(name, (None, None))
+            if gate is not known:
+                for kind, limit in limits(gate).items():
+                    self.gate_limit.labels(*key, name, kind).set(limit)
+            if state is not None and state is not before:
+                self._show_gate(key, state)
+
+    def _show_gate(self, key: tuple[str, str], state: GateStatus) -> None:
+        self.gate_verdict.labels(*key, state.name).set(VERDICTS[state.verdict])
+        for arm, value in (("stable", state.stable), ("canary", state.canary)):
+            if value is not None:
+                self.gate_value.labels(*key, state.name, arm).set(value)
+            else:
+                # What is not known any more is not shown any more.
+                self.gate_value.remove(*key, state.name, arm)
 
     def ended(self, status: ReleaseStatus) -> None:
         """Count a rollout that has just ended."""
@@ -163,7 +168,7 @@ class Metrics:
         self.releases.labels(phase).dec()
         for gauge in (self.weight, self.step):
             gauge.remove(*key)
-        for gate in self._gates.pop(key, set()):
+        for gate in self._gates.pop(key, {}):
             self._forget_gate(key, gate)
         # Until here, so that one that has failed in a short rollout is not missed.
         for counter in (self.gate_unjudged, self.loop_held):

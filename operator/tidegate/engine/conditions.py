@@ -46,7 +46,9 @@ def conditions(status: ReleaseStatus, told: Iterable[Told], *, generation: int, 
 
     def stored(one: Told) -> ConditionStatus:
         value = "Unknown" if one.value is None else str(one.value)
-        known = before.get(one.kind)
+        known, says = before.get(one.kind), (value, one.reason, one.message, generation)
+        if known is not None and says == (known.status, known.reason, known.message, known.observed_generation):
+            return known
         return ConditionStatus(
             type=one.kind,
             status=value,
@@ -56,7 +58,8 @@ def conditions(status: ReleaseStatus, told: Iterable[Told], *, generation: int, 
             observed_generation=generation,
         )
 
-    return tuple(map(stored, told))
+    made = tuple(map(stored, told))
+    return status.conditions if made == status.conditions else made
 
 
 def refused(status: ReleaseStatus, blockers: tuple[Blocker, ...], *, generation: int, now: datetime) -> ReleaseStatus:

@@ -81,6 +81,7 @@ RULES: tuple[Rule, ...] = (
     Rule(deadline.route_is_waited_for, _STEPS),
 )
 """In the order in which they count. The first that applies changes the draft, then all are asked again until none applies."""
+_ASKED = {stage: tuple(rule.ask for rule in RULES if stage in rule.during) for stage in Stage}
 SOON = timedelta(milliseconds=100)
 """When a decision that has ended the old traffic, or has put another version in force, is followed by one on what is seen then."""
 MOST_TURNS = 32
@@ -131,9 +132,8 @@ def decide(snap: Snapshot, now: datetime) -> Plan:
 
 def _changes(draft: Draft) -> bool:
     """Ask the rules in their order until one changes something; note what those before it wait for."""
-    stage = draft.stage
-    for rule in RULES:
-        outcome = rule.ask(draft) if stage in rule.during else None
+    for ask in _ASKED[draft.stage]:
+        outcome = ask(draft)
         if outcome is CHANGED:
             return True
         if isinstance(outcome, Waiting):

@@ -123,7 +123,7 @@ class Draft:
         if self.status.phase is not Phase.PROMOTING:
             return Stage.CLIMBING if rollout.paused is None else Stage.PAUSED
         canary = self.canary_set
-        adopted = canary is not None and canary.owner in {Owner.DEPLOYMENT, Owner.NOBODY}
+        adopted = canary is not None and canary.owner in (Owner.DEPLOYMENT, Owner.NOBODY)
         return Stage.COMMITTED if adopted else Stage.PROMOTING
 
     @property
@@ -139,7 +139,7 @@ class Draft:
     @property
     def promoting(self) -> bool:
         """Whether all steps have passed and the Deployment takes the new version over."""
-        return self.stage in {Stage.PROMOTING, Stage.COMMITTED}
+        return self.stage in (Stage.PROMOTING, Stage.COMMITTED)
 
     @property
     def committed(self) -> bool:
@@ -149,12 +149,12 @@ class Draft:
     @property
     def reversible(self) -> bool:
         """Whether a rollout is on that could still be undone, and is not being undone."""
-        return self.stage in {Stage.CLIMBING, Stage.PAUSED, Stage.PROMOTING}
+        return self.stage in (Stage.CLIMBING, Stage.PAUSED, Stage.PROMOTING)
 
     @property
     def climbing(self) -> bool:
         """Whether the rollout that is on goes up its steps, or is paused at one."""
-        return self.stage in {Stage.CLIMBING, Stage.PAUSED}
+        return self.stage in (Stage.CLIMBING, Stage.PAUSED)
 
     @property
     def rollout(self) -> RolloutStatus:
@@ -217,7 +217,8 @@ class Draft:
 
     def wants(self, revision: str) -> bool:
         """Whether the wanted template is that of a revision."""
-        return self.workload is not None and revision in {self.workload.template.revision, *self.workload.template.twins}
+        template = self.workload.template if self.workload is not None else None
+        return template is not None and (revision == template.revision or revision in template.twins)
 
     def own_is(self, revision: str) -> bool:
         """Whether the Deployment's own template, without the overlay, is that of a revision."""

@@ -230,7 +230,8 @@ class Gatherer:
         pods = map(mark, (*(workload.pods or ()), *(workload.stable_pods or ())))
         made_of = (around.spec, workload.label_is_stale, *asked, *_of_workload(workload), *pods)
         view = self._view(around.release, "workload", made_of, status, lambda: workload_view(workload))
-        return replace(view, autoscaler=self._autoscalers.view(workload.deployment, view.replica_sets))
+        autoscaler = self._autoscalers.view(workload.deployment, view.replica_sets)
+        return view if autoscaler is view.autoscaler else replace(view, autoscaler=autoscaler)
 
     def _pods(self, release: Object, workload: Workload, status: ReleaseStatus) -> Pods:
         if status.rollout is None:
