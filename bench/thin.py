@@ -58,8 +58,9 @@ class ThinGate:
         weights, known = bursts.weights(bursts.joined(stable_spread, own_spread)), (0.0, 0.0, False)
         columns = zip(canary.total, canary.bad, stable.total, stable.bad, range(last), strict=False)
         waiting = pooling.begin()
-        for *counts, look in columns:
-            pooled = pooling.take(waiting, Interval(Tally(*counts[:2]), Tally(*counts[2:]), look * tick, look * tick + tick))
+        for total, bad, stable_total, stable_bad, look in columns:
+            interval = Interval(Tally(total, bad), Tally(stable_total, stable_bad), look * tick, look * tick + tick)
+            pooled = pooling.take(waiting, interval)
             if pooled is None or pooled.stable is None:
                 continue
             n_c, e_c, n_b, e_b = pooled.canary.total, pooled.canary.bad, pooled.stable.total, pooled.stable.bad

@@ -23,7 +23,7 @@ from bench.scale.usage import Audit, Requests  # noqa: E402
 
 from api.cluster_client_access import api_server, kubeconfig_with  # noqa: E402 - found by the line above
 from api.operator_access import token_of  # noqa: E402
-from faults import setting  # noqa: E402
+from faults.setting import install  # noqa: E402
 from operator_process import Operator  # noqa: E402
 from tidegate.cluster.client import Cluster  # noqa: E402
 from tidegate_sandbox.cluster import ClusterInfo  # noqa: E402
@@ -181,7 +181,7 @@ async def place(interval: float, *, profile: Path | None = None) -> AsyncIterato
         interval: seconds between two looks of a gate.
         profile: where profiles of the operator go.
     """
-    await asyncio.to_thread(setting.install)
+    await asyncio.to_thread(install)
     telemetry = Telemetry(interval)
     await telemetry.start()
     audit = Audit(ClusterInfo.from_environment().audit_log)

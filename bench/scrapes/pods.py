@@ -19,7 +19,9 @@ from bench.scrapes.scene import Course, Scene
 from tidegate.backtest.simulate import EPOCH
 from tidegate.backtest.traffic import draw
 from tidegate.judge.histogram import Histogram
-from tidegate.prometheus.ledger import Events, Labels, Sighting
+from tidegate.prometheus.alignment import Labels
+from tidegate.prometheus.events import Events
+from tidegate.prometheus.ledger import Sighting
 
 _BATCH = 16
 """Draws of one law from which on a table of it pays."""

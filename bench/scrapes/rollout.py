@@ -184,7 +184,7 @@ class _Account:
         increases = self.ledger.advance(at, canary, stable)
         if increases is None:
             return None
-        found = counts(self.asked, increases, canary, at)
+        found = counts(self.asked, increases, len(canary), at)
         stable_found = found.stable or Tally(0.0)
         self.counted = (self.counted[0] + found.canary.total, self.counted[1] + stable_found.total)
         self.counted_bad = (self.counted_bad[0] + found.canary.bad, self.counted_bad[1] + stable_found.bad)
