@@ -273,6 +273,17 @@ def original_of(backends: Sequence[Json], names: Names, recalled: Callable[[], S
     the user's entries again, and all weights are taken back by the factor by which they were raised. Where nothing is known,
     the user's entries get the weight that their pairs have together.
 
+    Say that the user wrote `web 3, legacy 1`, where `web` is their Service. Split at 10%, each weight is raised tenfold, so that
+    the pair can be parted exactly. What is there, and what comes of it with that reading at hand:
+
+        web 0, web-stable 27, web-canary 3, legacy 10           web 3, legacy 1             as it was: nobody edited it
+        web 0, web-stable 27, web-canary 3, legacy 20           web 3, legacy 2             the edit, ten times smaller
+        web 0, web-stable 27, web-canary 3, legacy 10, new 10   web 3, legacy 1, new 1      a new backend likewise
+        web 0, web-stable 27, web-canary 3, legacy 5            web 30, legacy 5            half a unit: the shares count
+        web 0, web-stable 27, web-canary 7, legacy 10           web 34, legacy 10           a pair's sum: likewise
+
+    With no reading at hand the first gives `web 30, legacy 10`: the same shares in another scale.
+
     Args:
         backends: what is there.
         names: the names of the Services.
@@ -345,7 +356,19 @@ def _others(backends: Backends, names: Names) -> list[Json]:
 
 
 def _scaled_back(whole: Backends, users: Backends, known: Backends, names: Names) -> Backends:
-    """Return what somebody wrote into a split rule, in the scale of what is known of it."""
+    """Return what somebody wrote into a split rule, in the scale of what is known of it.
+
+    The factor is how many times the user's weights are what they were: `web 30` where `web 3` is known gives 10. Each entry of the
+    user's is the known one again. Each other one is divided, so `legacy 20` becomes `legacy 2`; one that comes out as it is known
+    is the known one to the letter, without a weight where the user wrote none. Where one cannot be divided in whole numbers
+    (`legacy 5`), nothing is scaled: the shares are right as they are.
+
+    Args:
+        whole: what is there, each pair put back into one entry (`joined`).
+        users: those entries of `whole` that are the user's and have weight or pairs.
+        known: an earlier reading, whose entries of the user's are these but for their weights.
+        names: the names of the Services.
+    """
     before_them, rest = iter(_weighty(known, names)), list(users)
     totals = sum(map(weight_of, users))
     factor = Fraction(totals, sum(map(weight_of, _weighty(known, names)))) or Fraction(1)
