@@ -16,7 +16,7 @@ from api.cluster_access import apply, established, eventually, install_crds, kub
 from api.cluster_client_access import api_server
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.resources import DEPLOYMENTS, PODS, RELEASES, REPLICA_SETS
-from tidegate.engine.snapshot import WorkloadView
+from tidegate.engine.handover.deployment.view import DeploymentView
 from tidegate.workloads import actuator
 from tidegate.workloads.observe import Workload, controller_of, revision_of, workload_view
 from tidegate_sandbox import binaries, preflight, toolchain
@@ -61,11 +61,11 @@ class Shop:
             pods=pods.items,
         )
 
-    async def view(self) -> WorkloadView:
+    async def view(self) -> DeploymentView:
         """Return what the engine would see now."""
         return workload_view(await self.workload())
 
-    async def until(self, holds: Callable[[WorkloadView], bool], *, within: float = PATIENCE) -> WorkloadView:
+    async def until(self, holds: Callable[[DeploymentView], bool], *, within: float = PATIENCE) -> DeploymentView:
         """Wait until the engine would see what is wanted, and return it."""
         deadline = time.monotonic() + within
         while not holds(view := await self.view()):

@@ -9,8 +9,8 @@ import pytest
 from api.cluster_access import ROOT, eventually, needs_api
 from api.shop import NAME, Shop, controller_kind, shop_of
 from api.test_admission import in_force
-from tidegate.engine.plan import Adopt, CreateCanary, Hold, Scale, SetImages, TakeOver
-from tidegate.engine.snapshot import Owner, WorkloadView
+from tidegate.engine.handover.deployment.actions import Adopt, CreateCanary, Hold, Scale, SetImages, TakeOver
+from tidegate.engine.handover.deployment.view import DeploymentView, Owner
 
 pytestmark = [*needs_api, pytest.mark.undeployed]
 
@@ -24,19 +24,19 @@ async def shop() -> AsyncIterator[Shop]:
         yield shop
 
 
-async def canary_is_ready(shop: Shop, *, replicas: int) -> WorkloadView:
+async def canary_is_ready(shop: Shop, *, replicas: int) -> DeploymentView:
     """Create the canary of the wanted template, and wait for its pods."""
     template = (await shop.view()).template
     await shop.perform(CreateCanary(template.revision, replicas))
     return await shop.until(lambda view: is_available(view, template.revision, replicas))
 
 
-def is_available(view: WorkloadView, revision: str, replicas: int) -> bool:
-    found = view.replica_set(revision)
+def is_available(view: DeploymentView, revision: str, replicas: int) -> bool:
+    found = view.arm(revision)
     return found is not None and found.available == replicas
 
 
-async def adopt(shop: Shop, revision: str, *, old: str) -> WorkloadView:
+async def adopt(shop: Shop, revision: str, *, old: str) -> DeploymentView:
     """Let the Deployment adopt a ReplicaSet, wait until the old one has no pods, and let the Deployment go."""
     name = (await shop.replica_set(revision))["metadata"]["name"]
     await shop.perform(Adopt(name))
@@ -45,8 +45,8 @@ async def adopt(shop: Shop, revision: str, *, old: str) -> WorkloadView:
     return await shop.until(lambda view: view.settled and not view.paused)
 
 
-def is_adopted(view: WorkloadView, revision: str, *, old: str) -> bool:
-    new, before = view.replica_set(revision), view.replica_set(old)
+def is_adopted(view: DeploymentView, revision: str, *, old: str) -> bool:
+    new, before = view.arm(revision), view.arm(old)
     return new is not None and new.owner is Owner.DEPLOYMENT and before is not None and before.current == 0
 
 
@@ -63,7 +63,7 @@ async def test_promotion_restarts_no_pod(shop: Shop, strategy: dict) -> None:
     promoted = await adopt(shop, canary, old=stable)
 
     assert await shop.pods(canary) == judged
-    assert {rs.revision for rs in promoted.replica_sets} == {stable, canary}
+    assert {rs.revision for rs in promoted.arms} == {stable, canary}
     assert promoted.own_revision == canary
     assert "successfully rolled out" in shop.kubectl("rollout", "status", f"deployment/{NAME}", "--timeout=30s")
     history = shop.kubectl("rollout", "history", f"deployment/{NAME}")
@@ -86,7 +86,7 @@ async def test_canary_is_left_alone_and_stable_scales(shop: Shop) -> None:
     shop.kubectl("scale", f"deployment/{NAME}", "--replicas=2")
     view = await shop.until(lambda view: is_available(view, stable, 2))
 
-    found = view.replica_set(canary)
+    found = view.arm(canary)
     assert found is not None
     assert (found.owner, found.wanted, found.available) == (Owner.RELEASE, 1, 1)
     assert view.observed
@@ -169,7 +169,7 @@ async def test_size_that_was_annotated_wrongly_keeps_no_rollout_back(shop: Shop)
     await shop.perform(Hold(paused=True))
     name = (await shop.replica_set(before))["metadata"]["name"]
     shop.kubectl("annotate", "--overwrite", f"replicaset/{name}", "deployment.kubernetes.io/desired-replicas=0")
-    seen = (await shop.view()).replica_set(before)
+    seen = (await shop.view()).arm(before)
     assert seen is not None
     assert (seen.wanted, seen.desired) == (3, 0)
 

@@ -12,8 +12,17 @@ from api.cluster_access import needs_api
 from api.shop import NAME, Shop, garbage_collector_knows_releases, shop_of
 from tidegate.cluster.errors import Conflict
 from tidegate.cluster.resources import DEPLOYMENTS, RELEASES, REPLICA_SETS
-from tidegate.engine.plan import Adopt, CreateCanary, DeleteReplicaSet, Hold, LabelWorkload, Scale, SetImages, TakeOver
-from tidegate.engine.snapshot import Owner
+from tidegate.engine.handover.deployment.actions import (
+    Adopt,
+    CreateCanary,
+    DeleteReplicaSet,
+    Hold,
+    LabelWorkload,
+    Scale,
+    SetImages,
+    TakeOver,
+)
+from tidegate.engine.handover.deployment.view import Owner
 from tidegate.runtime.errors import Retry, Terminal
 from tidegate.workloads.observe import labels_of
 
@@ -33,7 +42,7 @@ async def held_with_canary(shop: Shop, *, replicas: int = 2) -> str:
     shop.set_image("checkout:v2")
     revision = (await shop.view()).template.revision
     await shop.perform(CreateCanary(revision, replicas))
-    await shop.until(lambda view: (rs := view.replica_set(revision)) is not None and rs.available == replicas)
+    await shop.until(lambda view: (rs := view.arm(revision)) is not None and rs.available == replicas)
     return f"{NAME}-{revision}"
 
 
@@ -129,7 +138,7 @@ async def test_adopted_replica_set_is_not_scaled_by_an_outdated_view(shop: Shop)
     name = await held_with_canary(shop)
     seen = await shop.workload()
     await shop.perform(Adopt(name))
-    await shop.until(lambda view: all(rs.owner is Owner.DEPLOYMENT for rs in view.replica_sets))
+    await shop.until(lambda view: all(rs.owner is Owner.DEPLOYMENT for rs in view.arms))
 
     with pytest.raises(Conflict):
         await shop.perform(Scale(name, 0), on=seen)
@@ -137,10 +146,10 @@ async def test_adopted_replica_set_is_not_scaled_by_an_outdated_view(shop: Shop)
 
 async def test_empty_canary_is_deleted_and_one_of_the_deployment_is_not(shop: Shop) -> None:
     """Only what the Release has may be deleted; a second deletion does nothing."""
-    stable = (await shop.view()).replica_sets[0].name
+    stable = (await shop.view()).arms[0].name
     name = await held_with_canary(shop)
     await shop.perform(Scale(name, 0))
-    await shop.until(lambda view: all(rs.current == 0 for rs in view.replica_sets if rs.owner is Owner.RELEASE))
+    await shop.until(lambda view: all(rs.current == 0 for rs in view.arms if rs.owner is Owner.RELEASE))
     seen = await shop.workload()
 
     assert await shop.perform(DeleteReplicaSet(name))
@@ -153,7 +162,7 @@ async def test_deletion_that_comes_late_takes_no_pods(shop: Shop) -> None:
     """Given an empty canary whose template is wanted again since it was seen, deleting it is refused."""
     name = await held_with_canary(shop)
     await shop.perform(Scale(name, 0))
-    await shop.until(lambda view: all(rs.current == 0 for rs in view.replica_sets if rs.owner is Owner.RELEASE))
+    await shop.until(lambda view: all(rs.current == 0 for rs in view.arms if rs.owner is Owner.RELEASE))
     seen = await shop.workload()
     await shop.perform(Scale(name, 2))
 
@@ -187,7 +196,7 @@ async def test_deleting_the_release_leaves_the_pods_to_the_operator(shop: Shop, 
     await asyncio.sleep(3)
 
     view = await shop.view()
-    found = view.replica_set(revision)
+    found = view.arm(revision)
     assert found is not None
     assert (found.owner, found.available) == (Owner.RELEASE, 2)
     assert await shop.pods(revision) == pods

@@ -14,9 +14,11 @@ from tidegate.api.names import Phase, Reason
 from tidegate.api.outbox import KEPT
 from tidegate.api.status import ReleaseStatus
 from tidegate.engine.decide import decide
+from tidegate.engine.handover.deployment.actions import Adopt
+from tidegate.engine.handover.deployment.view import Owner
 from tidegate.engine.outbox import put
-from tidegate.engine.plan import Adopt, notice_of
-from tidegate.engine.snapshot import AutoscalerView, Blocker, Owner, PodTrouble
+from tidegate.engine.plan import notice_of
+from tidegate.engine.snapshot import AutoscalerView, Blocker, PodTrouble
 from tidegate.engine.transitions import PauseUndone, TransitionsDropped
 from tidegate.judge.reading import Around, Reading, Tally
 

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tidegate.engine.snapshot import Owner
+from tidegate.engine.handover.deployment.view import Owner
 
 USER, STABLE, CANARY = "checkout", "checkout-stable", "checkout-canary"
 APP, STRANGER = "checkout", "ledger"

@@ -14,8 +14,10 @@ from tidegate.api.gate import BreachAction
 from tidegate.api.names import Cause, Condition, Phase, Verdict
 from tidegate.api.status import Outcome, ReleaseStatus, RevisionStatus
 from tidegate.engine.decide import decide
+from tidegate.engine.handover.deployment.actions import Adopt, Scale
+from tidegate.engine.handover.deployment.view import Owner, ReplicaSetView
 from tidegate.engine.plan import PinService, Plan, ShiftRoute
-from tidegate.engine.snapshot import Owner, RouteStage, Snapshot, Warm
+from tidegate.engine.snapshot import Arm, RouteStage, Snapshot, Warm, WorkloadView
 
 REJECTING = {Cause.GATE, Cause.NO_DATA, Cause.REQUEST, Cause.PODS_LOST}
 """Causes for which a version stays out. What had no pods in time stays out for as long as it is wanted, or until a retry."""
@@ -51,7 +53,7 @@ class Oracle:
     def passed(self, made: Pass) -> None:
         """Check a pass."""
         before, after = made.snapshot.status, made.plan.status
-        assert decide(made.snapshot, at(self.world.now)) == made.plan, "the same snapshot gave another plan"
+        assert decide(made.snapshot, at(self.world.now), self.world.handover) == made.plan, "the same snapshot gave another plan"
         stored = "status" in made.writes or after == before
         if stored:
             self._account_for_rejections(made.snapshot, before, after)
@@ -112,9 +114,9 @@ class Oracle:
         on = before.rollout is not None and before.rollout.undo is None and candidate is not None
         if not on or before.weight == 0 or view is None or after.rollout is None or view.replicas == 0:
             return
-        new, old = view.replica_set(candidate.revision), view.replica_set(before.stable.revision) if before.stable else None
+        new, old = view.arm(candidate.revision), view.arm(before.stable.revision) if before.stable else None
         warm = old is not None and 2 * old.available >= min(old.wanted, view.replicas)
-        adopted = new is not None and new.owner is not Owner.RELEASE
+        adopted = new is not None and self.is_the_workloads(new, view)
         if adopted or (new is not None and new.available > 0) or not warm or after.weight > 0:
             return
         if stored and after.rollout.undo is None:
@@ -152,7 +154,7 @@ class Oracle:
         if raised or view.endings is not None:
             self.unnoted = None
         if view.endings is not None and after.rollout.undo is None:
-            old = view.replica_set(before.stable.revision) if before.stable else None
+            old = view.arm(before.stable.revision) if before.stable else None
             if old is not None and 2 * old.available >= min(old.wanted, view.replicas):
                 self.crashes[version] = self.crashes.get(version, 0) + 1
                 assert after.rollout.lost is not None, "a loss that was not noted is not found again"
@@ -167,7 +169,7 @@ class Oracle:
         promoted = after.phase is Phase.PROMOTING and before.phase is not Phase.PROMOTING
         if after.rollout is None or after.rollout.undo is not None or not (goes_on or promoted):
             return
-        new, least = view.replica_set(before.candidate.revision), max(1, math.ceil(view.replicas * before.step.weight / 100))
+        new, least = view.arm(before.candidate.revision), max(1, math.ceil(view.replicas * before.step.weight / 100))
         assert new is not None
         assert new.available >= least, f"a step of {before.step.weight}% ends with {new.available} of {least} pods"
 
@@ -225,8 +227,9 @@ class Oracle:
         rollout, bad = before.rollout, set()
         if rollout is None or before.weight == 0 or rollout.undo is not None or before.candidate is None:
             return
-        canary = made.snapshot.workload.replica_set(before.candidate.revision) if made.snapshot.workload else None
-        if before.phase is Phase.PROMOTING and canary is not None and canary.owner is not Owner.RELEASE:
+        view = made.snapshot.workload
+        canary = view.arm(before.candidate.revision) if view is not None else None
+        if before.phase is Phase.PROMOTING and canary is not None and self.is_the_workloads(canary, view):
             return
         looked = {state.name: state.at for state in before.gates}
         for reading in made.snapshot.readings:
@@ -283,7 +286,7 @@ class Oracle:
             assert after.rollout.warmed_at is not None, "it has requests of which nothing stands in the status"
             assert after.rollout.paused is None, "paused, and yet it gets requests"
             assert after.candidate.version not in self.rejected, "a rejected version is kept warm"
-            rs = view.replica_set(after.candidate.revision)
+            rs = view.arm(after.candidate.revision)
             assert rs is not None, "warm without pods"
             assert rs.available > 0, "warm without a ready pod"
 
@@ -382,19 +385,30 @@ class Oracle:
         if what.startswith("Hold(paused=False") and deployment is not None:
             serves = self.world.status.stable
             assert deployment.template.image not in rejected or (serves and serves.version == deployment.template.image)
-        if what.startswith("Scale") and what.endswith("replicas=0)"):
-            rs = self._behind(CANARY)
-            if rs is not None and rs.owner is Owner.RELEASE and rs.wanted == 0 and rs.name in what:
-                self._without_traffic()
-        if what.startswith("Adopt"):
+        if self.stops(what):
+            self._without_traffic()
+        if (name := self.changes_hands(what)) is not None:
             assert deployment is not None
-            rs = next(rs for rs in cluster.replica_sets.values() if repr(rs.name) in what)
+            rs = cluster.replica_sets[name]
             assert rs.ready(cluster.now) == deployment.replicas
             assert rs.template.image not in rejected
             self.judged = {pod.id for pod in rs.pods}
             routed = self.world.last is not None and self.world.last.snapshot.release.spec.traffic is not None
             for route in cluster.routes.values() if routed else ():
                 assert weight_of(route.in_force) == 100, "adopted before it had all traffic"
+
+    def is_the_workloads(self, arm: Arm, view: WorkloadView) -> bool:
+        """Whether a version belongs to the workload, so that what becomes of it is not the operator's doing alone."""
+        return isinstance(arm, ReplicaSetView) and arm.owner is not Owner.RELEASE
+
+    def changes_hands(self, what: str) -> str | None:
+        """Return the name of the ReplicaSet that a write hands to the workload; None where it hands none."""
+        return next((name for name in self.world.cluster.replica_sets if what == repr(Adopt(name))), None)
+
+    def stops(self, what: str) -> bool:
+        """Whether a write stops the pods of the new version, as long as they are the operator's."""
+        rs = self._behind(CANARY)
+        return rs is not None and rs.owner is Owner.RELEASE and rs.wanted == 0 and what == repr(Scale(rs.name, 0))
 
     def _service_has_endpoints(self) -> None:
         world, services = self.world, self.world.cluster.services

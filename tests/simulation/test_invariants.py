@@ -15,7 +15,7 @@ from simulation.oracle import Oracle
 from simulation.world import KINDS, World
 from tidegate.api.names import Condition, Phase
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.engine.snapshot import Owner
+from tidegate.engine.handover.deployment.view import Owner
 
 IMAGES = ("v1", "v2", "v3", "v4")
 POLICY = {
@@ -49,6 +49,8 @@ REST = {Condition.READY, Condition.STALLED}
 class Rollouts(RuleBasedStateMachine):
     """People, controllers, routers, Prometheus and crashes in any order."""
 
+    goals = GOALS
+
     @initialize(
         routes=st.sampled_from([("web",), ("web",), ("web", "api"), ()]),
         pin=st.booleans(),
@@ -68,14 +70,20 @@ class Rollouts(RuleBasedStateMachine):
         warms: bool = False,
         applied: bool = False,
     ) -> None:
-        self.world = World(POLICY, routes=routes, pin=pin, admission=admission)
+        self.world = self.new_world(routes=routes, pin=pin, admission=admission)
         self.world.cluster.delay, self.world.cluster.warms = delay, warms
         for route in self.world.cluster.routes.values():
             route.applied = applied
-        self.oracle = Oracle(self.world)
+        self.oracle = self.oracle_of(self.world)
         self.asked = 0
         if adopted:
             self.spend(4.0)
+
+    def new_world(self, *, routes: tuple[str, ...], pin: bool, admission: bool) -> World:
+        return World(POLICY, routes=routes, pin=pin, admission=admission)
+
+    def oracle_of(self, world: World) -> Oracle:
+        return Oracle(world)
 
     def _pass(self, crash_after: int | None = None) -> None:
         self.oracle.passed(self.world.operate(crash_after=crash_after))
@@ -105,7 +113,7 @@ class Rollouts(RuleBasedStateMachine):
         """A version is rolled out undisturbed to a point, so that what follows happens there."""
         self._apply(image)
         for _ in range(140):
-            if GOALS[goal](self.world):
+            if self.goals[goal](self.world):
                 return
             self._tick(0.5)
             self._pass()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from simulation.cluster import APP, CANARY, STABLE, USER, Backends, Deployment, ReplicaSet, Route, Service, Template
 from tidegate.api.originals import OriginalRule, PortStatus
 from tidegate.api.status import ReleaseStatus
+from tidegate.engine.handover.deployment.view import DeploymentView, Owner, ReplicaSetView
 from tidegate.engine.route import RouteRef
-from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage, RouteView, ServiceView, TemplateView, Warm, WorkloadView
+from tidegate.engine.snapshot import RouteStage, RouteView, ServiceView, TemplateView, Warm
 from tidegate.traffic.httproute import KIND
 from tidegate.traffic.targets import ports_for_stable
 
@@ -47,6 +49,16 @@ class Said:
     pods: int = 1
     """In how many pods one has ended then."""
     youngest: float | None = None
+
+    def seen(self) -> dict[str, Any]:
+        """Return what the engine sees of it."""
+        return {
+            "trouble": self.trouble,
+            "trouble_outside": self.outside,
+            "ending": self.ending,
+            "endings": () if self.ended is None else (at(self.ended),) * self.pods,
+            "youngest": None if self.youngest is None else at(self.youngest),
+        }
 
 
 WARM = {USER: Warm.USER, STABLE: Warm.STABLE, CANARY: Warm.CANARY}
@@ -214,7 +226,7 @@ def serving(routes: dict[str, Route], services: dict[str, Service]) -> frozenset
 
 def workload_view(
     seen: Seen, images: dict[str, str], said: Said, version: str | None, status: ReleaseStatus
-) -> WorkloadView | None:
+) -> DeploymentView | None:
     """Return what the engine sees of the Deployment; a ReplicaSet that nobody owns is known as the candidate's."""
     deployment = seen.deployment
     if deployment is None:
@@ -227,7 +239,7 @@ def workload_view(
     chosen, mine = _find(seen, wanted), _find(seen, own)
     restarted = [rs for rs in _by_age(seen) if rs.template != wanted and rs.template.image == wanted.image]
     same = [rs.revision for rs in _by_age(seen) if rs.template == wanted and rs is not chosen]
-    return WorkloadView(
+    return DeploymentView(
         uid="deployment",
         replicas=deployment.replicas,
         paused=deployment.paused,
@@ -244,12 +256,8 @@ def workload_view(
             digest=wanted.own_hash,
         ),
         own_revision=mine.revision if mine else None,
-        replica_sets=tuple(_set_view(seen, rs, version if rs is chosen else None) for rs in _by_age(seen)),
-        trouble=said.trouble,
-        trouble_outside=said.outside,
-        ending=said.ending,
-        endings=() if said.ended is None else (at(said.ended),) * said.pods,
-        youngest=None if said.youngest is None else at(said.youngest),
+        arms=tuple(_set_view(seen, rs, version if rs is chosen else None) for rs in _by_age(seen)),
+        **said.seen(),
         rolling=deployment.rolling,
     )
 

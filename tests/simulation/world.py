@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, assert_never
+from typing import Any
 
 from simulation.cluster import CANARY, STABLE, USER, Backends, Cluster, ReplicaSet, Route, Service, Template
 from simulation.views import Said, Seen, at, followed, own_view, route_view, shifted, user_view, workload_view
@@ -17,32 +17,35 @@ from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ReleaseSpec
 from tidegate.api.status import ReleaseStatus
 from tidegate.engine.decide import decide
-from tidegate.engine.plan import (
-    Action,
+from tidegate.engine.handover.deployment.actions import (
     Adopt,
     CreateCanary,
     DeleteReplicaSet,
-    DeleteService,
-    EnsureService,
     Hold,
     LabelWorkload,
+    Scale,
+    SetImages,
+    TakeOver,
+)
+from tidegate.engine.handover.deployment.view import Owner
+from tidegate.engine.handover.protocol import Handover
+from tidegate.engine.plan import (
+    Action,
+    DeleteService,
+    EnsureService,
     Notice,
     PinService,
     Plan,
     Role,
-    Scale,
     ScaleWorkload,
     SetFinalizer,
-    SetImages,
     ShiftRoute,
-    TakeOver,
 )
 from tidegate.engine.route import RouteRef
 from tidegate.engine.routing import traffic_in_force
 from tidegate.engine.snapshot import (
     AutoscalerView,
     Blocker,
-    Owner,
     PolicyView,
     ReleaseView,
     Request,
@@ -93,6 +96,8 @@ class World:
         pin: traffic.pinService.
         admission: whether an admission policy holds changed templates; else the Deployment stays paused between rollouts.
         replicas: of the Deployment.
+        cluster: the cluster, where its workload is of another kind; then the three before are of no concern.
+        handover: how a workload of that kind comes to serve another version.
     """
 
     def __init__(
@@ -103,8 +108,11 @@ class World:
         pin: bool = False,
         admission: bool = True,
         replicas: int = 4,
+        cluster: Cluster | None = None,
+        handover: Handover | None = None,
     ) -> None:
-        self.cluster = Cluster(replicas=replicas, routes=routes, admission=admission)
+        self.handover = handover
+        self.cluster = cluster or Cluster(replicas=replicas, routes=routes, admission=admission)
         self.policy: RolloutPolicySpec | None = RolloutPolicySpec.model_validate(policy or {"steps": [{"weight": 100}]})
         self.images: dict[str, str] = {}
         self.version: str | None = None
@@ -274,13 +282,13 @@ class World:
         self.refresh()
         self.alive_since = self.now if self.alive_since is None else self.alive_since
         snapshot = self.snapshot()
-        plan = decide(snapshot, at(self.now))
+        plan = decide(snapshot, at(self.now), self.handover)
         # Endpoints take until the next pass; what else was read brings the Release back at once.
         missing = plan.inquiries - self.read - {Inquiry.ENDPOINTS}
         if self.readable and missing:
             self.read |= missing
             snapshot = self.snapshot()
-            plan = decide(snapshot, at(self.now))
+            plan = decide(snapshot, at(self.now), self.handover)
         self.last = made = Pass(snapshot, plan)
         self.words |= {waiting.wait: waiting.words for waiting in plan.waits[:1]}
         self.told.setdefault(plan.status.message, plan.status)
@@ -369,7 +377,7 @@ class World:
                 route.put(self.backends_after(seen, action), self.now)
                 self._show("routes", name)
             case _:
-                assert_never(action)
+                raise TypeError(action)
 
     def _show(self, kind: str, name: str) -> None:
         """The caches show the operator's own writes at once."""

@@ -22,18 +22,16 @@ from tidegate.api.release import PolicyRef, ReleaseSpec, TargetRef, Traffic
 from tidegate.api.status import LastRollout, ReleaseStatus, RevisionStatus, RolloutStatus
 from tidegate.engine.counted import weight_since
 from tidegate.engine.decide import decide
+from tidegate.engine.handover.deployment.view import DeploymentView, Owner, ReplicaSetView
 from tidegate.engine.plan import EventType, Look, Plan
 from tidegate.engine.route import RouteKind
 from tidegate.engine.snapshot import (
-    Owner,
     ReleaseView,
-    ReplicaSetView,
     RouteStage,
     RouteView,
     ServiceView,
     Snapshot,
     TemplateView,
-    WorkloadView,
 )
 from tidegate.judge import choice
 from tidegate.judge.evidence.gate import interval_of
@@ -360,8 +358,8 @@ def _release_spec(service: str) -> ReleaseSpec:
     return ReleaseSpec(target_ref=TargetRef(name=_NAME), policy_ref=PolicyRef(name=_NAME), traffic=traffic)
 
 
-def _workload(past: Past) -> WorkloadView:
-    return WorkloadView(
+def _workload(past: Past) -> DeploymentView:
+    return DeploymentView(
         uid=_NAME,
         replicas=_PODS,
         paused=True,
@@ -370,10 +368,20 @@ def _workload(past: Past) -> WorkloadView:
         observed=True,
         template=TemplateView(past.revision, past.version, exists=True),
         own_revision=past.revision,
-        replica_sets=tuple(_replica_sets(past)),
+        arms=tuple(_replica_sets(past)),
     )
 
 
 def _replica_sets(past: Past) -> Iterator[ReplicaSetView]:
     for revision, owner, number in ((_STABLE, Owner.DEPLOYMENT, 1), (past.revision, Owner.RELEASE, 2)):
-        yield ReplicaSetView(f"{_NAME}-{revision}", revision, owner, _PODS, _PODS, _PODS, _PODS, revision, number)
+        yield ReplicaSetView(
+            name=f"{_NAME}-{revision}",
+            revision=revision,
+            owner=owner,
+            wanted=_PODS,
+            current=_PODS,
+            ready=_PODS,
+            available=_PODS,
+            version=revision,
+            number=number,
+        )

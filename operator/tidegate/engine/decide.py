@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 
 from tidegate.engine import facts, gates
 from tidegate.engine.draft import Draft, Stage
+from tidegate.engine.handover.kinds import HANDOVERS
+from tidegate.engine.handover.protocol import Handover
 from tidegate.engine.mend import mended
 from tidegate.engine.plan import Action, Plan
 from tidegate.engine.report import carried, report
@@ -45,7 +47,7 @@ RULES: tuple[Rule, ...] = (
     Rule(split.split_is_judged, _STEPS),
     Rule(reversal.breach_rolls_back, _REVERSIBLE),
     Rule(reversal.deletion_undoes, _REVERSIBLE),
-    Rule(reversal.deployment_went_back, frozenset({Stage.COMMITTED})),
+    Rule(reversal.workload_went_back, frozenset({Stage.COMMITTED})),
     Rule(idle.facts_are_accepted, _ALWAYS),
     Rule(requests.request_is_carried_out, _ALWAYS),
     Rule(reversal.template_changed, _REVERSIBLE),
@@ -88,7 +90,7 @@ MOST_TURNS = 32
 """More changes than a single decision can need; a bound, so that a mistake in the rules cannot hang the operator."""
 
 
-def decide(snap: Snapshot, now: datetime) -> Plan:
+def decide(snap: Snapshot, now: datetime, handover: Handover | None = None) -> Plan:
     """Decide what is to be done for one Release.
 
     The same snapshot at the same time gives the same plan; a snapshot of what the plan has brought about gives no actions.
@@ -96,9 +98,10 @@ def decide(snap: Snapshot, now: datetime) -> Plan:
     Args:
         snap: everything around the Release.
         now: the time, with zone.
+        handover: how the workload comes to serve another version; by default as its kind does.
     """
     before = mended(snap.status, now)
-    draft = Draft(snap, now, before)
+    draft = Draft(snap, now, before, handover or HANDOVERS[snap.release.spec.target_ref.kind])
     gates.take_readings(draft)
     for _ in range(MOST_TURNS):
         draft.begin_turn()

@@ -13,8 +13,9 @@ from tidegate.api.edits import ReleaseEdit, RolloutEdit, StepEdit, edited
 from tidegate.api.names import Cause, Phase
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.status import ReleaseStatus, RevisionStatus, RolloutStatus, StepStatus
+from tidegate.engine.handover.protocol import Handover
 from tidegate.engine.plan import Notice, Unjudged, notice_of
-from tidegate.engine.snapshot import Owner, ReplicaSetView, RouteStage, RouteView, Snapshot, Warm, WorkloadView
+from tidegate.engine.snapshot import Arm, RouteStage, RouteView, Snapshot, Warm, WorkloadView
 from tidegate.engine.transitions import Transition
 from tidegate.engine.waits import Inquiry, Wait, Waiting
 
@@ -32,9 +33,9 @@ class Stage(Enum):
     PAUSED = auto()
     """It stays at a step until a person says otherwise."""
     PROMOTING = auto()
-    """All steps have passed, and the Deployment is to take the new version over; there is a way back."""
+    """All steps have passed, and the workload is to take the new version over; there is a way back."""
     COMMITTED = auto()
-    """The new version belongs to the Deployment: it only goes forward from here."""
+    """The new version belongs to the workload: it only goes forward from here."""
     UNDOING = auto()
     """The rollout is being undone."""
 
@@ -46,6 +47,8 @@ class Draft:
     snap: Snapshot
     now: datetime
     status: ReleaseStatus
+    handover: Handover
+    """How the kind of its workload comes to serve another version."""
     notices: list[Notice] = field(default_factory=list)
     dues: list[datetime] = field(default_factory=list)
     waits: list[Waiting] = field(default_factory=list)
@@ -122,9 +125,7 @@ class Draft:
             return Stage.UNDOING
         if self.status.phase is not Phase.PROMOTING:
             return Stage.CLIMBING if rollout.paused is None else Stage.PAUSED
-        canary = self.canary_set
-        adopted = canary is not None and canary.owner in (Owner.DEPLOYMENT, Owner.NOBODY)
-        return Stage.COMMITTED if adopted else Stage.PROMOTING
+        return Stage.COMMITTED if self.handover.committed(self) else Stage.PROMOTING
 
     @property
     def active(self) -> bool:
@@ -138,12 +139,12 @@ class Draft:
 
     @property
     def promoting(self) -> bool:
-        """Whether all steps have passed and the Deployment takes the new version over."""
+        """Whether all steps have passed and the workload takes the new version over."""
         return self.stage in (Stage.PROMOTING, Stage.COMMITTED)
 
     @property
     def committed(self) -> bool:
-        """Whether the new version belongs to the Deployment already: from here on a rollout only goes forward."""
+        """Whether the new version belongs to the workload already: from here on a rollout only goes forward."""
         return self.stage is Stage.COMMITTED
 
     @property
@@ -193,39 +194,32 @@ class Draft:
 
     @property
     def workload(self) -> WorkloadView | None:
-        """The Deployment."""
+        """The workload."""
         return self.snap.workload
 
     @property
     def replicas(self) -> int:
-        """Replicas of the Deployment; 0 where it is missing."""
+        """Pods that the workload is to have; 0 where it is missing."""
         return self.workload.replicas if self.workload else 0
 
     @property
-    def stable_set(self) -> ReplicaSetView | None:
-        """The ReplicaSet of the version in force."""
+    def stable_arm(self) -> Arm | None:
+        """The pods of the version in force."""
         if self.workload is None or self.status.stable is None:
             return None
-        return self.workload.replica_set(self.status.stable.revision)
+        return self.workload.arm(self.status.stable.revision)
 
     @property
-    def canary_set(self) -> ReplicaSetView | None:
-        """The ReplicaSet of the version that is rolled out."""
+    def canary_arm(self) -> Arm | None:
+        """The pods of the version that is rolled out."""
         if self.workload is None or self.status.candidate is None:
             return None
-        return self.workload.replica_set(self.status.candidate.revision)
+        return self.workload.arm(self.status.candidate.revision)
 
     def wants(self, revision: str) -> bool:
         """Whether the wanted template is that of a revision."""
         template = self.workload.template if self.workload is not None else None
         return template is not None and (revision == template.revision or revision in template.twins)
-
-    def own_is(self, revision: str) -> bool:
-        """Whether the Deployment's own template, without the overlay, is that of a revision."""
-        if self.workload is None or self.workload.own_revision is None:
-            return False
-        own = self.workload.own_revision
-        return own == revision or (self.wants(own) and self.wants(revision))
 
     # The routes.
 

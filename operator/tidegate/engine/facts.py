@@ -11,8 +11,9 @@ from tidegate.api.status import (
     RejectedStatus,
 )
 from tidegate.engine.draft import Draft, silence
+from tidegate.engine.pods import needed
 from tidegate.engine.route import labels
-from tidegate.engine.snapshot import Blocker, Owner, ReplicaSetView, RouteStage, ServiceView, Warm
+from tidegate.engine.snapshot import Arm, Blocker, RouteStage, ServiceView, Warm
 from tidegate.engine.waits import MOMENT, Wait, Waiting
 
 MOST_TOLD = 3
@@ -34,31 +35,25 @@ def rejection(draft: Draft) -> RejectedStatus | None:
     return next((entry for entry in draft.status.rejected if entry.revision in names), None)
 
 
-def rolls_on(draft: Draft) -> bool:
-    """Whether the Deployment, which has adopted the new version, is let go and finishes by itself what is left."""
-    canary = draft.canary_set
-    return canary is not None and not draft.snap.keep_held and draft.own_is(canary.revision)
-
-
 def is_native(draft: Draft) -> bool:
-    """Whether the wanted template is the Deployment's own affair: nothing is to be protected, or it is a restart only."""
+    """Whether the wanted template is the workload's own affair: nothing is to be protected, or it is a restart only."""
     workload = draft.workload
     if workload is None or draft.active or draft.deleting:
         return False
     if draft.status.stable is None:
-        return workload.labelled and not any(rs.ready > 0 for rs in workload.replica_sets if rs.owner is Owner.DEPLOYMENT)
+        return draft.handover.starts_by_itself(draft)
     if draft.wants(draft.stable.revision) or rejection(draft) is not None:
         return False
-    return draft.stable.revision in workload.template.restart_of
+    return draft.handover.restarts is not None and draft.stable.revision in workload.template.restart_of
 
 
 def rolls_natively(draft: Draft) -> bool:
-    """Whether the Deployment may roll its template out by itself now: no route is bound to the pods that it stops."""
+    """Whether the workload may roll its template out by itself now: no route is bound to the pods that it stops."""
     return is_native(draft) and draft.routes_back
 
 
 def pins(draft: Draft, service: ServiceView) -> bool:
-    """Whether the user's Service, if it is the Deployment's, is to be pinned.
+    """Whether the user's Service, if it is the workload's, is to be pinned.
 
     It is where its user wants that, and where the routes go back to it while pods are there that were shut out.
     """
@@ -74,7 +69,7 @@ def _shut_out(draft: Draft) -> bool:
     They do where the split itself did harm; and may at any time where somebody has written over a route, as tools do again and
     again, or where a tool has left its mark on one.
     """
-    if not draft.undoing or not has_pods(draft.canary_set):
+    if not draft.undoing or not has_pods(draft.canary_arm):
         return False
     applied = any(route.applied for route in draft.routes)
     return draft.rollout.undo is Cause.SPLIT or bool(draft.rollout.written_over) or applied
@@ -97,18 +92,6 @@ def leads_past(draft: Draft, *, cure: bool = False) -> str:
     return f"{words}: name it in {where.field}.{where.names}, or set spec.traffic.pinService" if cure else words
 
 
-def strays(draft: Draft) -> list[ReplicaSetView]:
-    """Return what a held Deployment began when it was let go past the hold, as far as stable can do without it."""
-    workload, stable = draft.workload, draft.stable_set
-    if workload is None or stable is None or not workload.paused:
-        return []
-    spared = {stable.revision}
-    if draft.active and (draft.undoing or draft.step is not None):
-        spared.add(draft.candidate.revision)  # It may have traffic, and is taken over instead.
-    own = (rs for rs in workload.replica_sets if rs.owner is Owner.DEPLOYMENT and rs.revision not in spared)
-    return [rs for rs in own if (rs.wanted > 0 or rs.current > 0) and stable.ready >= rs.ready]
-
-
 def _told(draft: Draft) -> list[Blocker]:
     """What was said of harm that a split would do holds until that is read again, as after a restart of the operator."""
     service = draft.snap.user_service
@@ -124,7 +107,9 @@ def obstacles(draft: Draft) -> list[Blocker]:
     snap, spec = draft.snap, draft.snap.release.spec
     found = list(snap.blockers)
     if draft.workload is None:
-        found.append(Blocker(Reason.MISSING_WORKLOAD, f"spec.targetRef: Deployment {spec.target_ref.name} was not found"))
+        found.append(
+            Blocker(Reason.MISSING_WORKLOAD, f"spec.targetRef: {draft.handover.kind} {spec.target_ref.name} was not found")
+        )
     if snap.policy is None and not draft.active:
         ref = spec.policy_ref
         found.append(Blocker(Reason.MISSING_POLICY, f"spec.policyRef: {ref.kind} {ref.name} was not found or is not valid"))
@@ -145,22 +130,19 @@ def obstacles(draft: Draft) -> list[Blocker]:
     return found
 
 
-def adoption_waits(draft: Draft) -> Waiting | None:
-    """Return what must happen before the Deployment can adopt the new ReplicaSet; None where nothing must."""
-    workload, canary = draft.workload, draft.canary_set
-    if workload is None or canary is None or canary.owner is not Owner.RELEASE:
-        return Waiting(Wait.REPLICA_SET, f"for the ReplicaSet of {draft.candidate.version}")
-    user = draft.snap.user_service
+def promotion_waits(draft: Draft) -> Waiting | None:
+    """Return what must happen before the workload can take the new version over; None where nothing must."""
+    workload, canary = draft.workload, draft.canary_arm
+    if workload is None or canary is None or canary.foreign:
+        return Waiting(Wait.REPLICA_SET, f"for the {draft.handover.arm} of {draft.candidate.version}")
+    user, is_drained = draft.snap.user_service, _stable_drained(draft)  # Its time may come while all else is waited for.
+    if user is not None and not user.selects:
+        return Waiting(Wait.OTHERS_SERVICE, f"for Service {user.name} to select the {draft.handover.kind}'s pods")
+    if (waiting := draft.handover.unready(draft)) is not None:
+        return waiting
     traffic = draft.snap.release.spec.traffic
     unpinned = traffic is not None and traffic.pin_service and (user is None or user.revision != canary.revision)
-    twins = [rs for rs in workload.replica_sets if rs.owner is Owner.DEPLOYMENT and rs.revision in _same(draft, canary)]
-    strange = user is not None and not user.selects
     conditions = (
-        (strange, Wait.OTHERS_SERVICE, f"for Service {user.name if user else ''} to select the Deployment's pods"),
-        (not workload.paused, Wait.HELD_FOR_ADOPTION, "for the Deployment to be held"),
-        (not workload.observed, Wait.OBSERVED, "for the Deployment controller to observe the Deployment"),
-        (not draft.own_is(canary.revision), Wait.TEMPLATE_WRITTEN, "for the Deployment to have the template of the new version"),
-        (bool(twins), Wait.TWIN, "for a duplicate ReplicaSet of the same template to be deleted"),
         (
             canary.wanted != workload.replicas or canary.available < workload.replicas,
             Wait.ALL_PODS,
@@ -172,20 +154,13 @@ def adoption_waits(draft: Draft) -> Waiting | None:
             silence(draft.snap.routes) or "for the route to carry 100%",
         ),
         (
-            not _stable_drained(draft),
+            not is_drained,
             Wait.STABLE_DRAINED,
             f"for the last requests of {draft.stable.version} to end: one in 10,000 was kept for it until now",
         ),
         (unpinned, Wait.SERVICE_PINNED, "for the Service to select the new version"),
     )
     return next((Waiting(wait, words) for missing, wait, words in conditions if missing), None)
-
-
-def _same(draft: Draft, canary: ReplicaSetView) -> set[str]:
-    workload = draft.workload
-    assert workload is not None
-    names = {workload.template.revision, *workload.template.twins}
-    return names - {canary.revision} if canary.revision in names else set()
 
 
 def routes_return(draft: Draft) -> Waiting | None:
@@ -205,9 +180,24 @@ def router_silent(draft: Draft) -> Waiting | None:
     return Waiting(Wait.ROUTER_SILENT, words)
 
 
-def has_pods(rs: ReplicaSetView | None) -> bool:
-    """Whether a ReplicaSet that the operator or the Deployment scales has pods, or is to have some."""
-    return rs is not None and rs.owner is not Owner.OTHER and (rs.wanted > 0 or rs.current > 0)
+def has_pods(arm: Arm | None) -> bool:
+    """Whether an arm that the operator or the workload scales has pods, or is to have some."""
+    return arm is not None and (arm.wanted > 0 or arm.current > 0) and not arm.foreign
+
+
+def serves(draft: Draft, arm: Arm) -> bool:
+    """Whether an arm is that of the version in force."""
+    return draft.status.stable is not None and arm.revision == draft.stable.revision
+
+
+def pods_wanted(draft: Draft) -> int | None:
+    """Return the pods that the new version is to have; None to leave it as it is until its traffic has gone elsewhere."""
+    if draft.step is not None and not draft.undoing:
+        return needed(draft)
+    moment = drained(draft)
+    if moment is None:
+        return None
+    return 0 if draft.reached(moment) else None
 
 
 def drained(draft: Draft) -> datetime | None:
@@ -282,7 +272,6 @@ def split_wanted(draft: Draft) -> bool:
     if not draft.active:
         return False
     if draft.committed:
-        adopted = draft.canary_set is not None and draft.canary_set.owner is Owner.DEPLOYMENT
-        return not adopted or has_pods(draft.stable_set)
+        return not draft.handover.adopted(draft) or has_pods(draft.stable_arm)
     # What the split itself does is over only when the routes are as their user wrote them.
-    return has_pods(draft.canary_set) and draft.rollout.undo is not Cause.SPLIT if draft.undoing else True
+    return has_pods(draft.canary_arm) and draft.rollout.undo is not Cause.SPLIT if draft.undoing else True

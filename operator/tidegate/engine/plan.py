@@ -42,78 +42,15 @@ class SetFinalizer:
     present: bool
 
 
-@dataclass(frozen=True)
-class LabelWorkload:
-    """Put the label on the Deployment that brings it under the hold policy, or take it away.
-
-    Attributes:
-        note: with the label taken away, what the Deployment says from then on of the state that it is left in; empty for nothing.
-    """
-
-    present: bool
-    note: str = ""
+class OfWorkload:
+    """A write on the workload, or on what keeps its pods; each kind has its own (`engine.handover`)."""
 
 
 @dataclass(frozen=True)
-class Hold:
-    """Set spec.paused of the Deployment, or remove it.
-
-    To remove it is safe only for the template that was seen: the write must fail if the Deployment has changed since.
-    """
-
-    paused: bool
-
-
-@dataclass(frozen=True)
-class ScaleWorkload:
-    """Set spec.replicas of the Deployment, as its autoscaler would if pods without traffic were none."""
+class ScaleWorkload(OfWorkload):
+    """Set spec.replicas of the workload, as its autoscaler would if pods without traffic were none."""
 
     replicas: int
-
-
-@dataclass(frozen=True)
-class SetImages:
-    """Write the Release's images into the template of the held Deployment, so that it equals the candidate's."""
-
-
-@dataclass(frozen=True)
-class CreateCanary:
-    """Create the ReplicaSet of the wanted template, controlled by the Release."""
-
-    revision: str
-    replicas: int
-
-
-@dataclass(frozen=True)
-class TakeOver:
-    """Move control of a ReplicaSet from the Deployment to the Release."""
-
-    replica_set: str
-
-
-@dataclass(frozen=True)
-class Adopt:
-    """Remove the Release's control of a ReplicaSet, so that the Deployment adopts it.
-
-    The snapshot that the next decision is made on must show this write: from here on there is no way back.
-    """
-
-    replica_set: str
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Set spec.replicas of a ReplicaSet. One of the Deployment's that gets its size is annotated with it."""
-
-    replica_set: str
-    replicas: int
-
-
-@dataclass(frozen=True)
-class DeleteReplicaSet:
-    """Delete a ReplicaSet that has no pods and is controlled by the Release."""
-
-    replica_set: str
 
 
 @dataclass(frozen=True)
@@ -156,22 +93,9 @@ class ShiftRoute:
     warm: Warm | None = None
 
 
-Action = (
-    SetFinalizer
-    | LabelWorkload
-    | Hold
-    | ScaleWorkload
-    | SetImages
-    | CreateCanary
-    | TakeOver
-    | Adopt
-    | Scale
-    | DeleteReplicaSet
-    | EnsureService
-    | DeleteService
-    | PinService
-    | ShiftRoute
-)
+Action = SetFinalizer | OfWorkload | EnsureService | DeleteService | PinService | ShiftRoute
+Write = Action | Waiting | Inquiry
+"""What a stage comes to: a write, what it waits for in place of one, or what has to be read for it."""
 
 
 class EventType(Enum):

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from tidegate.engine.barriers import Rise, barrier
 from tidegate.engine.draft import Draft, Stage
-from tidegate.engine.sizing import canary_size, cut_from
+from tidegate.engine.sizing import cut_from
 from tidegate.engine.waits import Inquiry, Wait, Waiting
 
 _TIMES = ("", "once", "twice", "three times")
@@ -22,8 +22,7 @@ def trouble(draft: Draft) -> str:
 def needed(draft: Draft) -> int:
     """Return the pods that the new version needs at the step that the rollout is at."""
     assert draft.step is not None
-    step, limit = draft.spec.steps[draft.step.index], draft.snap.step_replicas_limit
-    return canary_size(step, draft.replicas, routed=draft.routed, limit=limit)
+    return draft.handover.size(draft, draft.spec.steps[draft.step.index])
 
 
 def cut(draft: Draft) -> str:
@@ -34,7 +33,7 @@ def cut(draft: Draft) -> str:
     asks = cut_from(draft.spec.steps[draft.step.index], draft.replicas, limit=limit)
     if asks is None:
         return ""
-    why = f"the Deployment has {draft.replicas}, and the operator's stepReplicasLimit is {limit}"
+    why = f"the {draft.handover.kind} has {draft.replicas}, and the operator's stepReplicasLimit is {limit}"
     return f", limited to {needed(draft)} of the {asks} pods that the step wants ({why})"
 
 
@@ -85,7 +84,7 @@ def left_of_weight(draft: Draft) -> int | None:
 
 def pods_ready(draft: Draft) -> bool:
     """Whether the new version has the pods that its step needs, and its Service leads to them."""
-    wanted, canary, service = needed(draft), draft.canary_set, draft.snap.canary_service
+    wanted, canary, service = needed(draft), draft.canary_arm, draft.snap.canary_service
     if wanted == 0:
         return True
     if canary is None or canary.available < wanted:
@@ -95,7 +94,7 @@ def pods_ready(draft: Draft) -> bool:
 
 def _gap(draft: Draft) -> str:
     """Return why the route reaches no pods of the new version, although enough are ready; empty where that is not so."""
-    service, canary = draft.snap.canary_service, draft.canary_set
+    service, canary = draft.snap.canary_service, draft.canary_arm
     if service is None or canary is None or canary.available < needed(draft) or service.revision != canary.revision:
         return ""
     return service.gap
@@ -107,10 +106,11 @@ def pods_missing(draft: Draft) -> Waiting:
 
 
 def _missing(draft: Draft) -> str:
-    canary, wanted, version = draft.canary_set, needed(draft), draft.candidate.version
+    canary, wanted, version = draft.canary_arm, needed(draft), draft.candidate.version
     ready, available = (canary.ready, canary.available) if canary else (0, 0)
     if available < wanted <= ready:
-        words = f"({available} of {wanted} pods; a pod is available once it has been ready for the Deployment's minReadySeconds)"
+        counts = f"a pod is available once it has been ready for the {draft.handover.kind}'s minReadySeconds"
+        words = f"({available} of {wanted} pods; {counts})"
         return f"for pods of {version} to be available {words}"
     if gap := _gap(draft):
         return f"for pods of {version} that the route can reach: {gap}"

@@ -140,16 +140,13 @@ def _kept_waiting(draft: Draft) -> bool:
 
 def _guarded(draft: Draft) -> bool:
     """Whether a template that changes now would be held; who sees the phase Idle may change it."""
-    workload = draft.workload
-    if workload is None or draft.deleting:
-        return True
-    return workload.labelled and (workload.paused or not draft.snap.keep_held)
+    return draft.workload is None or draft.deleting or draft.handover.guarded(draft)
 
 
 def _counted(draft: Draft, version: RevisionStatus | None) -> RevisionStatus | None:
     if version is None or draft.workload is None:
         return version
-    rs = draft.workload.replica_set(version.revision)
+    rs = draft.workload.arm(version.revision)
     return edited(version, replicas=rs.wanted if rs else 0, ready=rs.ready if rs else 0)
 
 
@@ -159,7 +156,7 @@ def _counted(draft: Draft, version: RevisionStatus | None) -> RevisionStatus | N
 def _sentence(draft: Draft, blockers: list[Blocker]) -> str:
     waits = f"; waits {draft.told.words}{_late(draft, draft.told)}" if draft.told is not None else ""
     if draft.deleting:
-        return f"The Release is being deleted; its Deployment keeps serving and is handed back{waits}"
+        return f"The Release is being deleted; its {draft.handover.kind} keeps serving and is handed back{waits}"
     trouble = "; ".join(blocker.message for blocker in blockers)
     shifted = draft.snap.release.traffic_later and draft.status.original_rules
     later = "; spec.traffic has changed and takes effect once the routes are restored" if shifted else ""
@@ -208,7 +205,7 @@ def _rollout_sentence(draft: Draft, waits: str) -> str:
             asks = f"; {whom_it_asks(paused)}" if paused else ""
             return f"{new} over {old} is paused at {draft.status.weight}%: {why}{asks}{cut(draft)}"
         case Phase.PROMOTING:
-            return f"{new} takes over from {old} in the Deployment{waits}"
+            return f"{new} takes over from {old} in the {draft.handover.kind}{waits}"
         case Phase.BAKING:
             share = "all traffic" if draft.routed else "half of the pods"
             if draft.status.weight < 100:
@@ -232,9 +229,9 @@ def _idle_sentence(draft: Draft, waits: str) -> str:
         then = f"; held until a request to resume: {draft.status.held.message}" if draft.status.held is not None else ""
         return f"{why}; waits for a new template or a request to retry{then}"
     if not _guarded(draft):
-        waits = waits or "; waits for changes of the Deployment to be held"
+        waits = waits or f"; waits for changes of the {draft.handover.kind} to be held"
     if draft.workload is not None and draft.replicas == 0:
-        return f"{draft.stable.version} is in force, but the Deployment is scaled to 0{waits}"
+        return f"{draft.stable.version} is in force, but the {draft.handover.kind} is scaled to 0{waits}"
     return f"{draft.stable.version} serves{waits}"
 
 
@@ -246,7 +243,7 @@ def _step_words(draft: Draft) -> str:
         return "the route is being prepared" if draft.routed else "being prepared"
     hold = draft.spec.steps[step.index].hold
     held = f", held for at least {format_duration(hold)}" if hold and not draft.rollout.skip_to_end else ""
-    alone = f", no pod of {draft.stable.version} is ready" if draft.stable_set is None or draft.stable_set.ready == 0 else ""
+    alone = f", no pod of {draft.stable.version} is ready" if draft.stable_arm is None or draft.stable_arm.ready == 0 else ""
     weight = f"{step.weight}%"
     if draft.status.weight != step.weight:
         once = "the data plane knows it" if draft.told is not None and draft.told.wait is Wait.WARMED else "its pods are there"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum, IntEnum, StrEnum
+from enum import IntEnum, StrEnum
 
 from tidegate.api.names import Reason
 from tidegate.api.originals import OriginalRule, PortStatus
@@ -15,57 +15,45 @@ from tidegate.engine.route import RouteRef
 from tidegate.judge.reading import Reading
 
 
-class Owner(Enum):
-    """Who controls a ReplicaSet."""
-
-    DEPLOYMENT = "Deployment"
-    RELEASE = "Release"
-    NOBODY = "nobody"
-    OTHER = "other"
-
-
-@dataclass(frozen=True)
-class ReplicaSetView:
-    """A ReplicaSet whose pods match the workload's selector.
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """The pods of one version of a workload, whatever it is that keeps them.
 
     Attributes:
-        name: object name.
-        revision: value of its pod-template-hash label.
-        owner: who controls it.
-        wanted: spec.replicas.
-        current: status.replicas, pods that exist (terminating ones not counted).
-        ready: status.readyReplicas.
-        available: status.availableReplicas.
+        revision: value of the label by which its pods are told from those of other versions.
         version: name of the version for people (image tag).
-        number: the Deployment controller's revision number; 0 where it has given none.
-        desired: the size of the Deployment when its controller last scaled by it; None where it never did.
+        wanted: pods that it is to have.
+        current: pods that exist (terminating ones not counted).
+        ready: pods that are ready.
+        available: pods that have been ready for as long as the workload asks for.
     """
 
-    name: str
     revision: str
-    owner: Owner
+    version: str = ""
     wanted: int
     current: int
     ready: int
     available: int
-    version: str = ""
-    number: int = 0
-    desired: int | None = None
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it is somebody else's: neither the workload nor the operator scales it."""
+        return False
 
 
 @dataclass(frozen=True)
 class TemplateView:
-    """The pod template that is wanted: the Deployment's own with the Release's images laid over it.
+    """The pod template that is wanted: the workload's own with the Release's images laid over it.
 
     Attributes:
-        revision: pod-template-hash of the ReplicaSet that has exactly this template, else the hash a new one would get.
+        revision: that of the arm that has exactly this template, else the one that a new arm would get.
         version: name for people.
-        exists: whether a ReplicaSet with exactly this template exists.
-        restart_of: revisions of the ReplicaSets that differ in nothing but the restartedAt annotation.
-        overlaid: whether the Release's images change what the Deployment's template says.
-        twins: revisions of the other ReplicaSets that have exactly this template. There are some where a person has let the
-            Deployment go past the hold: its controller does not look at ReplicaSets of other owners and makes one of its own.
-        digest: the hash that a new ReplicaSet would get, by which the template is known where it was decided on before it had one.
+        exists: whether an arm with exactly this template exists.
+        restart_of: revisions of the arms that differ in nothing but the restartedAt annotation.
+        overlaid: whether the Release's images change what the workload's own template says.
+        twins: revisions of the other arms that have exactly this template. There are some where a person has let a Deployment go
+            past the hold: its controller does not look at ReplicaSets of other owners and makes one of its own.
+        digest: the revision that a new arm would get, by which the template is known where it was decided on before it had one.
     """
 
     revision: str
@@ -82,7 +70,7 @@ class PodTrouble:
     """Why a pod is not ready.
 
     Attributes:
-        words: in its own words, or in those of its ReplicaSet where there is none; empty where nothing is known.
+        words: in its own words, or in those of what makes it where there is none; empty where nothing is known.
         made: when it was made, by the API server's clock; None where it was not.
     """
 
@@ -107,22 +95,15 @@ class AutoscalerView:
     tolerance: float = 0.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WorkloadView:
-    """The Deployment.
+    """What is true of any workload; each kind adds what is its own (`engine.handover`).
 
     Attributes:
         uid: object uid.
-        replicas: spec.replicas.
-        paused: spec.paused.
-        labelled: it carries the label that puts it under the hold policy, with this Release's name.
-        settled: its controller has seen its generation and its own rollout is complete: every pod is of its template and
-            available.
-        observed: its controller has seen its generation.
+        replicas: pods that it is to have.
         template: the wanted template.
-        own_revision: revision of the ReplicaSet that has the Deployment's own template, without the overlay; None where there
-            is none.
-        replica_sets: all ReplicaSets whose pods match its selector.
+        arms: all of its versions that there are.
         trouble: why the candidate's pods do not become ready, in the words of one of them, e.g. ImagePullBackOff; empty where
             unknown.
         trouble_outside: whether that can be no fault of the version: a quota, an image registry that is away, no node.
@@ -133,18 +114,12 @@ class WorkloadView:
         stable_trouble: why pods of the version in force are not ready; None where they were not read, as they are only while some
             are not.
         autoscaler: its autoscaler; None where it has none.
-        rolling: its strategy is RollingUpdate.
     """
 
     uid: str
     replicas: int
-    paused: bool
-    labelled: bool
-    settled: bool
-    observed: bool
     template: TemplateView
-    own_revision: str | None
-    replica_sets: tuple[ReplicaSetView, ...] = ()
+    arms: tuple[Arm, ...] = ()
     trouble: str = ""
     trouble_outside: bool = False
     ending: str = ""
@@ -152,16 +127,15 @@ class WorkloadView:
     youngest: datetime | None = None
     stable_trouble: PodTrouble | None = None
     autoscaler: AutoscalerView | None = None
-    rolling: bool = True
 
     @property
     def ended(self) -> datetime | None:
         """When a container of the candidate has ended last; None where none is known to have."""
         return max(self.endings or (), default=None)
 
-    def replica_set(self, revision: str | None) -> ReplicaSetView | None:
-        """Return the ReplicaSet of that revision, None where there is none."""
-        return next((rs for rs in self.replica_sets if rs.revision == revision), None)
+    def arm(self, revision: str | None) -> Arm | None:
+        """Return the arm of that revision, None where there is none."""
+        return next((arm for arm in self.arms if arm.revision == revision), None)
 
 
 @dataclass(frozen=True)
@@ -363,16 +337,16 @@ class Snapshot:
         release: the Release.
         status: its status as stored last.
         policy: the policy it names; None where it is missing or invalid.
-        workload: the Deployment; None where it is missing.
-        orphans: names of ReplicaSets that a Release that is being deleted would leave behind, of a Deployment that is gone or that
-            it does not name any more.
+        workload: the workload; None where it is missing.
+        orphans: names of what keeps pods and would be left behind by a Release that is being deleted, of a workload that is gone or
+            that it does not name any more.
         user_service: the Service that the user named; None where it is missing or none is named.
         former_service: the Service that was pinned and that the Release does not name any more; None where there is none.
         stable_service: the operator's Service for the stable version; None where it is missing.
         canary_service: the operator's Service for the new version; None where it is missing.
         routes: the routes that the Release names, in its order.
         readings: looks of gates that came in since the last decision.
-        keep_held: no admission policy holds a changed template here, so the Deployment stays paused between rollouts.
+        keep_held: no admission policy holds a changed template here, so the workload stays held between rollouts.
         blockers: what stands in the way of doing anything, e.g. a missing permission or an absent API.
         warm_up: seconds that a route must have been seen in a form before the next form.
         step_replicas_limit: pods that a step may have although the Deployment has fewer.

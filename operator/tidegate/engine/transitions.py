@@ -49,20 +49,22 @@ class Alert(Transition):
 
 @dataclass(frozen=True)
 class Adopted(Transition):
-    """A Deployment is managed from now on, and what serves is the version in force."""
+    """A workload is managed from now on, and what serves is the version in force."""
 
     id = "adopted"
     reason = EventReason.ADOPTED
-    deployment: str
+    kind: str
+    workload: str
     version: str
 
 
 @dataclass(frozen=True)
 class Restarted(Transition):
-    """The Deployment has restarted the pods of the version in force, by itself."""
+    """The workload has restarted the pods of the version in force, by itself."""
 
     id = "restarted"
     reason = EventReason.RESTARTED
+    kind: str
     version: str
 
 
@@ -123,10 +125,11 @@ class StableLacksPods(Alert):
 
 @dataclass(frozen=True)
 class Scaled(Transition):
-    """The Deployment was scaled for a load that idle pods of the other version hid from its autoscaler."""
+    """The workload was scaled for a load that idle pods of the other version hid from its autoscaler."""
 
     id = "scaled"
     reason = EventReason.SCALED
+    kind: str
     before: int
     after: int
     autoscaler: str
@@ -186,10 +189,11 @@ class Baking(Transition):
 
 @dataclass(frozen=True)
 class Promoting(Transition):
-    """All steps have passed, and the Deployment takes the new version over."""
+    """All steps have passed, and the workload takes the new version over."""
 
     id = "promoting"
     reason = EventReason.PROMOTING
+    kind: str
     version: str
     why: str
 

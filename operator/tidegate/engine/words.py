@@ -25,12 +25,12 @@ def words(transition: happened.Transition) -> str:
 
 @words.register
 def _(it: happened.Adopted) -> str:
-    return f"Deployment {it.deployment} is managed from now on; {it.version} serves"
+    return f"{it.kind} {it.workload} is managed from now on; {it.version} serves"
 
 
 @words.register
 def _(it: happened.Restarted) -> str:
-    return f"The Deployment has restarted the pods of {it.version}, by itself"
+    return f"The {it.kind} has restarted the pods of {it.version}, by itself"
 
 
 @words.register
@@ -76,7 +76,7 @@ def _(it: happened.StableLacksPods) -> str:
 @words.register
 def _(it: happened.Scaled) -> str:
     return (
-        f"Deployment scaled from {it.before} to {it.after}: the metrics of HorizontalPodAutoscaler {it.autoscaler} imply "
+        f"{it.kind} scaled from {it.before} to {it.after}: the metrics of HorizontalPodAutoscaler {it.autoscaler} imply "
         f"{it.load:.1f} pods at its target; idle pods of the other version hid that load from it"
     )
 
@@ -107,7 +107,7 @@ def _(it: happened.Baking) -> str:
 
 @words.register
 def _(it: happened.Promoting) -> str:
-    return f"{it.version} takes over in the Deployment{it.why}"
+    return f"{it.version} takes over in the {it.kind}{it.why}"
 
 
 @words.register

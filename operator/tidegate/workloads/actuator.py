@@ -8,35 +8,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeAlias, assert_never
+from typing import Any
 
 from tidegate.api.names import Reason
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import AlreadyExists, NotFound
 from tidegate.cluster.resources import DEPLOYMENTS, REPLICA_SETS
-from tidegate.engine.plan import (
+from tidegate.engine.handover.deployment.actions import (
     Adopt,
     CreateCanary,
     DeleteReplicaSet,
     Hold,
     LabelWorkload,
     Scale,
-    ScaleWorkload,
     SetImages,
     TakeOver,
 )
-from tidegate.engine.snapshot import Owner
+from tidegate.engine.handover.deployment.view import Owner
+from tidegate.engine.plan import OfWorkload, ScaleWorkload
 from tidegate.runtime.errors import Retry, Terminal
 from tidegate.workloads import bodies
 from tidegate.workloads.observe import Workload, replicas_of
 from tidegate.workloads.templates import Json, same_template
 
-WorkloadAction: TypeAlias = (
-    LabelWorkload | Hold | ScaleWorkload | SetImages | CreateCanary | TakeOver | Adopt | Scale | DeleteReplicaSet
-)
 
-
-async def perform(action: WorkloadAction, *, workload: Workload, cluster: Cluster) -> bool:
+async def perform(action: OfWorkload, *, workload: Workload, cluster: Cluster) -> bool:
     """Carry out one action of the engine on the Deployment or one of its ReplicaSets.
 
     Args:
@@ -73,7 +69,7 @@ async def perform(action: WorkloadAction, *, workload: Workload, cluster: Cluste
         case DeleteReplicaSet(name):
             return await _delete(workload, name, cluster)
         case _:
-            assert_never(action)
+            raise TypeError(f"{type(action).__name__} is no write on a Deployment")
 
 
 async def _patch_deployment(patch: bodies.Patch | None, workload: Workload, cluster: Cluster) -> bool:

@@ -22,8 +22,8 @@ from tidegate.api.names import (
     LABEL_RELEASE,
     LABEL_ROLE,
 )
+from tidegate.engine.handover.deployment.view import Owner
 from tidegate.engine.plan import Role
-from tidegate.engine.snapshot import Owner
 from tidegate.workloads.observe import Workload, labels_of, replicas_of
 from tidegate.workloads.templates import Json
 

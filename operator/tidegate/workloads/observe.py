@@ -11,7 +11,8 @@ from functools import cached_property
 from typing import Any
 
 from tidegate.api.names import ANNOTATION_DESIRED_REPLICAS, ANNOTATION_REVISION, LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE, Reason
-from tidegate.engine.snapshot import Blocker, Owner, PodTrouble, ReplicaSetView, TemplateView, WorkloadView
+from tidegate.engine.handover.deployment.view import DeploymentView, Owner, ReplicaSetView
+from tidegate.engine.snapshot import Blocker, PodTrouble, TemplateView
 from tidegate.workloads.pods import Trouble, last_endings, last_made, pod_trouble, replica_set_trouble
 from tidegate.workloads.templates import (
     Json,
@@ -129,7 +130,7 @@ class Workload:
         return Owner.RELEASE if held else Owner.OTHER
 
 
-def workload_view(workload: Workload) -> WorkloadView:
+def workload_view(workload: Workload) -> DeploymentView:
     """Return what the engine sees of a Deployment."""
     deployment, wanted = workload.deployment, workload.template
     spec, status = deployment["spec"], deployment.get("status") or {}
@@ -151,7 +152,7 @@ def workload_view(workload: Workload) -> WorkloadView:
     pods = tuple(_pods_of(workload.pods, chosen))
     trouble, endings = _trouble(pods, chosen), last_endings(pods)
     observed = int(status.get("observedGeneration") or 0) >= int(deployment["metadata"].get("generation") or 0)
-    return WorkloadView(
+    return DeploymentView(
         uid=deployment["metadata"]["uid"],
         replicas=replicas_of(deployment),
         paused=bool(spec.get("paused")),
@@ -160,7 +161,7 @@ def workload_view(workload: Workload) -> WorkloadView:
         observed=observed,
         template=template,
         own_revision=next((revision_of(rs) for rs in (rolled_out, *own) if rs), None),
-        replica_sets=tuple(_replica_set_view(workload, rs, chosen) for rs in workload.siblings),
+        arms=tuple(_replica_set_view(workload, rs, chosen) for rs in workload.siblings),
         trouble=trouble.words,
         trouble_outside=trouble.outside,
         ending=max(endings, key=lambda ending: ending.at).words if endings else "",

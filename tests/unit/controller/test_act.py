@@ -13,18 +13,8 @@ from tidegate.controller.observe.gather import ReleaseObjects
 from tidegate.controller.observe.parsing import stored_status
 from tidegate.controller.reconcile import act
 from tidegate.controller.reconcile.act import Done
-from tidegate.engine.plan import (
-    Action,
-    CreateCanary,
-    EnsureService,
-    Hold,
-    LabelWorkload,
-    PinService,
-    Role,
-    Scale,
-    SetFinalizer,
-    ShiftRoute,
-)
+from tidegate.engine.handover.deployment.actions import CreateCanary, Hold, LabelWorkload, Scale
+from tidegate.engine.plan import Action, EnsureService, PinService, Role, SetFinalizer, ShiftRoute
 from tidegate.engine.route import RouteRef
 from tidegate.engine.snapshot import RouteStage
 from tidegate.runtime.errors import Retry

@@ -7,13 +7,19 @@ from typing import Any
 import pytest
 
 from tidegate.controller.observe.autoscalers import Autoscalers
-from tidegate.engine.snapshot import AutoscalerView, Owner, ReplicaSetView
+from tidegate.engine.handover.deployment.view import Owner, ReplicaSetView
+from tidegate.engine.snapshot import AutoscalerView
 from tidegate.runtime.clock import ManualClock
 from tidegate.runtime.store import Store
 from tidegate.workloads.autoscaling import READS
 
 Json = dict[str, Any]
 KIND, NAMESPACE = "HorizontalPodAutoscaler", "shop"
+
+
+def _arm(name: str, owner: Owner, pods: int) -> ReplicaSetView:
+    counts = {"wanted": pods, "current": pods, "ready": pods, "available": pods}
+    return ReplicaSetView(name=name, revision=name, owner=owner, **counts)
 
 
 class Shop:
@@ -50,8 +56,8 @@ class Shop:
     def view(self, *, stable: int = 4, canary: int = 0, replicas: int = 4) -> AutoscalerView | None:
         deployment = {"metadata": {"namespace": NAMESPACE, "name": "checkout", "uid": "uid"}, "spec": {"replicas": replicas}}
         sets = [
-            ReplicaSetView("old", "old", Owner.DEPLOYMENT, stable, stable, stable, stable),
-            ReplicaSetView("new", "new", Owner.RELEASE, canary, canary, canary, canary),
+            _arm("old", Owner.DEPLOYMENT, stable),
+            _arm("new", Owner.RELEASE, canary),
         ]
         return self.autoscalers.view(deployment, sets)
 

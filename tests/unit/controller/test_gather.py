@@ -14,7 +14,8 @@ from tidegate.api.status import ReleaseStatus, RevisionStatus
 from tidegate.controller.observe.gather import Gatherer, ReleaseObjects
 from tidegate.controller.observe.parsing import stored_status
 from tidegate.controller.observe.questions import Answers
-from tidegate.engine.snapshot import Owner, RouteStage, RouteView, ServiceView, Snapshot, Verb, Warm
+from tidegate.engine.handover.deployment.view import Owner
+from tidegate.engine.snapshot import RouteStage, RouteView, ServiceView, Snapshot, Verb, Warm
 from tidegate.runtime.errors import Terminal
 from tidegate.traffic.routers import Routers
 from unit.controller import objects
@@ -51,7 +52,7 @@ async def test_everything_around_a_release_is_seen(stage: Stage) -> None:
     seen = snapshot(stage)
 
     assert seen.workload is not None
-    assert {"aaaa": Owner.DEPLOYMENT, "bbbb": Owner.RELEASE} == {rs.revision: rs.owner for rs in seen.workload.replica_sets}
+    assert {"aaaa": Owner.DEPLOYMENT, "bbbb": Owner.RELEASE} == {rs.revision: rs.owner for rs in seen.workload.arms}
     assert "RolloutPolicy/production" == (seen.policy.label if seen.policy else "")
     assert NAME == (seen.user_service.name if seen.user_service else "")
     assert [("aaaa", 1), ("bbbb", 1)] == [(s.revision, s.endpoints) for s in (seen.stable_service, seen.canary_service) if s]

@@ -8,7 +8,8 @@ from simulation.cluster import Template
 from simulation.policies import at_weight, condition, events, finish, gate, idle, policy, ready, reason, step
 from simulation.world import World
 from tidegate.api.names import Phase, Reason
-from tidegate.engine.snapshot import Blocker, Owner
+from tidegate.engine.handover.deployment.view import Owner
+from tidegate.engine.snapshot import Blocker
 
 
 def test_what_serves_is_taken_on_without_a_step():

@@ -10,9 +10,11 @@ from simulation.policies import at_weight, finish, gate, idle, policy, reach, st
 from simulation.views import at
 from simulation.world import World
 from tidegate.api.names import Phase
+from tidegate.api.release import WorkloadKind
 from tidegate.engine import barriers
 from tidegate.engine.barriers import BARRIERS, Barrier, Rise, barrier
 from tidegate.engine.draft import Draft
+from tidegate.engine.handover.kinds import HANDOVERS
 from tidegate.engine.waits import Wait, Waiting
 
 STEPS = (step(25, "5s"), step(50, "5s"), step(100))
@@ -76,7 +78,7 @@ def worlds() -> list[World]:
 def test_barriers_change_nothing(rise: Rise):
     """Asked about any rise, wherever a rollout is, a barrier answers, and leaves no trace in the draft."""
     for world in worlds():
-        draft = Draft(world.snapshot(), at(world.now), world.status)
+        draft = Draft(world.snapshot(), at(world.now), world.status, HANDOVERS[WorkloadKind.DEPLOYMENT])
         assert draft.active
         before = copy.deepcopy(vars(draft))
 

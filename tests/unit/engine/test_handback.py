@@ -8,7 +8,7 @@ from simulation.cluster import Template
 from simulation.policies import at_weight, events, finish, gate, idle, policy, step
 from simulation.world import World
 from tidegate.api.names import Phase, Reason
-from tidegate.engine.snapshot import Owner
+from tidegate.engine.handover.deployment.view import Owner
 
 SPEC = policy(step(0, "5s", 1), step(25, "5s"), step(100), gates=(gate(),), bake="5s")
 

@@ -30,13 +30,12 @@ from tidegate.api.status import (
 from tidegate.engine import decide as decide_module
 from tidegate.engine.decide import Rule, decide
 from tidegate.engine.draft import Stage
+from tidegate.engine.handover.deployment.view import DeploymentView, Owner, ReplicaSetView
 from tidegate.engine.mend import mended
 from tidegate.engine.snapshot import (
     Blocker,
-    Owner,
     PolicyView,
     ReleaseView,
-    ReplicaSetView,
     Request,
     RouteStage,
     RouteView,
@@ -44,7 +43,6 @@ from tidegate.engine.snapshot import (
     Snapshot,
     TemplateView,
     Verb,
-    WorkloadView,
 )
 from tidegate.engine.waits import CHANGED
 from tidegate.judge.reading import Reading
@@ -139,7 +137,7 @@ replica_sets = st.builds(
     number=counts,
 )
 workloads = st.builds(
-    WorkloadView,
+    DeploymentView,
     uid=names,
     replicas=counts,
     paused=st.booleans(),
@@ -156,7 +154,7 @@ workloads = st.builds(
         twins=st.lists(names, max_size=2).map(tuple),
     ),
     own_revision=st.none() | names,
-    replica_sets=st.lists(replica_sets, max_size=4).map(tuple),
+    arms=st.lists(replica_sets, max_size=4).map(tuple),
     trouble=texts,
 )
 services = st.none() | st.builds(ServiceView, name=names, revision=st.none() | names, endpoints=counts, current=st.booleans())

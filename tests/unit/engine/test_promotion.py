@@ -8,7 +8,7 @@ from simulation.policies import at_weight, condition, events, finish, gate, idle
 from simulation.world import World
 from tidegate.api.names import Cause, Phase
 from tidegate.api.status import Outcome
-from tidegate.engine.snapshot import Owner
+from tidegate.engine.handover.deployment.view import Owner
 
 QUICK = (step(50, "2s"), step(100))
 

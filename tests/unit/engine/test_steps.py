@@ -8,8 +8,10 @@ from simulation.policies import at_weight, carried, condition, events, finish, g
 from simulation.views import at, weight_of
 from simulation.world import World
 from tidegate.api.names import Cause, Phase, Reason
-from tidegate.engine.plan import CreateCanary, ShiftRoute
-from tidegate.engine.snapshot import Blocker, Owner
+from tidegate.engine.handover.deployment.actions import CreateCanary
+from tidegate.engine.handover.deployment.view import Owner
+from tidegate.engine.plan import ShiftRoute
+from tidegate.engine.snapshot import Blocker
 
 
 def canary(world: World) -> tuple[int, int]:

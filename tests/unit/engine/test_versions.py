@@ -9,7 +9,7 @@ from simulation.world import World
 from tidegate.api.names import Cause, EventReason, Phase, Reason
 from tidegate.api.status import Outcome, RevisionStatus
 from tidegate.engine.draft import apart
-from tidegate.engine.snapshot import Owner
+from tidegate.engine.handover.deployment.view import Owner
 
 LONG = (step(5, "60s"), step(100))
 

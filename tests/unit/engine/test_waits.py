@@ -15,8 +15,10 @@ from simulation.policies import at_weight, condition, events, finish, gate, idle
 from simulation.views import warm_of
 from simulation.world import World
 from tidegate.api.names import Cause, Phase, Reason
-from tidegate.engine.plan import Adopt, Hold, PinService, Scale, SetImages, TakeOver
-from tidegate.engine.snapshot import Blocker, Owner
+from tidegate.engine.handover.deployment.actions import Adopt, Hold, Scale, SetImages, TakeOver
+from tidegate.engine.handover.deployment.view import Owner
+from tidegate.engine.plan import PinService
+from tidegate.engine.snapshot import Blocker
 from tidegate.engine.waits import Bound, Wait
 
 ENGINE = Path(tidegate.engine.__file__).parent

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from tidegate.api.names import Reason
-from tidegate.engine.snapshot import Owner, PodTrouble, WorkloadView
+from tidegate.engine.handover.deployment.view import DeploymentView, Owner
+from tidegate.engine.snapshot import PodTrouble
 from tidegate.workloads.observe import matches, unsupported, workload_view
 from tidegate.workloads.templates import template_hash
 from unit.workloads.objects import (
@@ -37,7 +38,7 @@ def test_deployment_at_rest():
     assert not view.paused
     assert (view.template.revision, view.template.version, view.template.exists) == ("old", "v1", True)
     assert view.own_revision == "old"
-    [rs] = view.replica_sets
+    [rs] = view.arms
     assert (rs.owner, rs.wanted, rs.current, rs.ready, rs.available, rs.number) == (Owner.DEPLOYMENT, 3, 3, 3, 3, 7)
 
 
@@ -113,9 +114,7 @@ def test_name_that_the_release_gives_is_the_wanted_version():
     )
 
     assert view.template.version == "Black Friday"
-    assert [rs.version for rs in view.replica_sets] == [
-        "Black Friday" if rs.revision == "new" else "v1" for rs in view.replica_sets
-    ]
+    assert [rs.version for rs in view.arms] == ["Black Friday" if rs.revision == "new" else "v1" for rs in view.arms]
 
 
 def test_own_replica_set_of_the_release_goes_before_an_older_one():
@@ -150,7 +149,7 @@ def test_replica_set_of_somebody_else_is_not_taken():
     view = workload_view(workload(deployment(V2), replica_set("theirs", V2, owner=BY_ANOTHER)))
 
     assert not view.template.exists
-    assert [rs.owner for rs in view.replica_sets] == [Owner.OTHER]
+    assert [rs.owner for rs in view.arms] == [Owner.OTHER]
 
 
 def test_replica_set_that_is_being_deleted_is_not_taken():
@@ -165,14 +164,14 @@ def test_replica_sets_of_other_workloads_are_not_seen():
     """Only those count whose pods the Deployment's selector selects."""
     payment = {**V1, "metadata": {"labels": {"app": "payment"}}}
 
-    assert workload_view(workload(deployment(V1), replica_set("other", payment))).replica_sets == ()
+    assert workload_view(workload(deployment(V1), replica_set("other", payment))).arms == ()
 
 
 def test_orphan_is_seen_as_nobodys():
     """Between being freed and being adopted, a ReplicaSet has no controller."""
     view = workload_view(workload(deployment(V2, paused=True), replica_set("new", V2, owner=BY_NOBODY)))
 
-    assert [rs.owner for rs in view.replica_sets] == [Owner.NOBODY]
+    assert [rs.owner for rs in view.arms] == [Owner.NOBODY]
 
 
 def test_canary_of_a_deleted_release_is_known_by_its_label():
@@ -180,7 +179,7 @@ def test_canary_of_a_deleted_release_is_known_by_its_label():
     canary = replica_set("new", V2, owner=BY_RELEASE)
     canary["metadata"]["ownerReferences"] = [BY_NAMESPACE]
 
-    assert [rs.owner for rs in workload_view(workload(deployment(V2, paused=True), canary)).replica_sets] == [Owner.RELEASE]
+    assert [rs.owner for rs in workload_view(workload(deployment(V2, paused=True), canary)).arms] == [Owner.RELEASE]
 
 
 def test_canary_of_another_release_is_somebody_elses():
@@ -188,7 +187,7 @@ def test_canary_of_another_release_is_somebody_elses():
     canary = replica_set("new", V2, owner=BY_RELEASE)
     canary["metadata"]["labels"]["tidegate.dev/release"] = "other"
 
-    assert [rs.owner for rs in workload_view(workload(deployment(V2, paused=True), canary)).replica_sets] == [Owner.OTHER]
+    assert [rs.owner for rs in workload_view(workload(deployment(V2, paused=True), canary)).arms] == [Owner.OTHER]
 
 
 def test_restart_is_known_by_all_that_it_restarts():
@@ -237,7 +236,7 @@ def test_reason_of_stables_own_pods_is_told_beside_that_of_the_candidate():
     namesake = pod("other-old-1", owner="other", containerStatuses=[{"name": "app", "state": {"waiting": {"reason": "Sick"}}}])
     sets = replica_set("old", V1), replica_set("new", V2, owner=BY_RELEASE)
 
-    def seen(*pods: Json) -> WorkloadView:
+    def seen(*pods: Json) -> DeploymentView:
         return workload_view(workload(deployment(V2, paused=True), *sets, stable="old", stable_pods=pods))
 
     words = 'pod checkout-old-1: container app: CreateContainerConfigError: configmap "settings-1" not found'

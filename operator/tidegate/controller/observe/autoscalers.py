@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tidegate.cluster.resources import HORIZONTAL_POD_AUTOSCALERS
-from tidegate.engine.snapshot import AutoscalerView, Owner, ReplicaSetView
+from tidegate.engine.handover.deployment.view import Owner, ReplicaSetView
+from tidegate.engine.snapshot import AutoscalerView
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.store import Change, Object, Store
 from tidegate.workloads import autoscaling

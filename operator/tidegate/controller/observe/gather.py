@@ -21,10 +21,11 @@ from tidegate.controller.observe.relations import SERVICE_OF_SLICE
 from tidegate.controller.observe.specs import Specs
 from tidegate.controller.observe.views import Views, mark
 from tidegate.controller.observe.workloads import orphans_of, pods_of, strangers_among, workload_around
+from tidegate.engine.handover.deployment.view import DeploymentView
 from tidegate.engine.plan import Role, own_name
 from tidegate.engine.route import RouteRef
 from tidegate.engine.routing import traffic_in_force
-from tidegate.engine.snapshot import Blocker, ReleaseView, RouteView, ServiceView, Snapshot, WorkloadView
+from tidegate.engine.snapshot import Blocker, ReleaseView, RouteView, ServiceView, Snapshot
 from tidegate.judge.reading import Reading
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.store import Object, Store
@@ -223,14 +224,14 @@ class Gatherer:
         )
         yield from (blocker for blocker in found if blocker is not None)
 
-    def _workload_view(self, around: ReleaseObjects, status: ReleaseStatus) -> WorkloadView:
+    def _workload_view(self, around: ReleaseObjects, status: ReleaseStatus) -> DeploymentView:
         workload = around.workload
         assert workload is not None
         asked = workload.stable, workload.pods is None, workload.stable_pods is None
         pods = map(mark, (*(workload.pods or ()), *(workload.stable_pods or ())))
         made_of = (around.spec, workload.label_is_stale, *asked, *_of_workload(workload), *pods)
         view = self._view(around.release, "workload", made_of, status, lambda: workload_view(workload))
-        autoscaler = self._autoscalers.view(workload.deployment, view.replica_sets)
+        autoscaler = self._autoscalers.view(workload.deployment, view.arms)
         return view if autoscaler is view.autoscaler else replace(view, autoscaler=autoscaler)
 
     def _pods(self, release: Object, workload: Workload, status: ReleaseStatus) -> Pods:

@@ -16,18 +16,8 @@ import structlog
 from tidegate.cluster.client import Cluster
 from tidegate.controller.observe.gather import ReleaseObjects
 from tidegate.controller.reconcile.status_patch import write_finalizer
-from tidegate.engine.plan import (
-    Action,
-    CreateCanary,
-    DeleteReplicaSet,
-    DeleteService,
-    EnsureService,
-    Hold,
-    PinService,
-    SetFinalizer,
-    SetImages,
-    ShiftRoute,
-)
+from tidegate.engine.handover.deployment.actions import CreateCanary, DeleteReplicaSet, Hold, SetImages
+from tidegate.engine.plan import Action, DeleteService, EnsureService, PinService, SetFinalizer, ShiftRoute
 from tidegate.runtime.errors import Retry
 from tidegate.traffic import service_writes
 from tidegate.traffic.routers import Routers

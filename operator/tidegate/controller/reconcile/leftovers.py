@@ -15,7 +15,7 @@ from tidegate.cluster.errors import ApiError, NotFound
 from tidegate.cluster.resources import DEPLOYMENTS, REPLICA_SETS, SERVICES, Resource
 from tidegate.controller.observe.references import ReleaseKey
 from tidegate.controller.observe.relations import target_of
-from tidegate.engine.snapshot import Owner
+from tidegate.engine.handover.deployment.view import Owner
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.shelf import BareError
 from tidegate.runtime.store import Store
@@ -125,7 +125,7 @@ def _hand_back(left: Left, deployment: Json) -> Iterator[Change]:
 def _rolls_nothing_out(workload: Workload) -> bool:
     """Whether a Deployment that is let go stays as it is: its template is what serves, with all of its pods."""
     view = workload_view(workload)
-    own = [rs for rs in view.replica_sets if rs.owner is Owner.DEPLOYMENT]
+    own = [rs for rs in view.arms if rs.owner is Owner.DEPLOYMENT]
     serving = next((rs for rs in own if rs.revision == view.own_revision), None)
     if serving is None or serving.wanted != view.replicas or serving.desired not in {None, view.replicas}:
         return False

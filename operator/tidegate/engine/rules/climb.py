@@ -25,7 +25,7 @@ def first_step_begins(draft: Draft) -> Ruling:
     if draft.step is not None:
         return None
     if draft.replicas == 0:
-        return Waiting(Wait.SCALED_UP, "for the Deployment to be scaled up from 0")
+        return Waiting(Wait.SCALED_UP, f"for the {draft.handover.kind} to be scaled up from 0")
     if _went_through_the_split(draft):
         draft.set_rollout(split_at=draft.now)
         return CHANGED
@@ -70,7 +70,7 @@ def deadline_passes(draft: Draft) -> Ruling:
     step = draft.step
     if step is None or draft.workload is None or pods_ready(draft):
         return None
-    if draft.canary_set is None:
+    if draft.canary_arm is None:
         return _time_does_not_count(draft, step)
     begun = step.missing if _was_given(step) else step.entered
     if begun is None:
@@ -139,7 +139,7 @@ def _warms_up(draft: Draft) -> Waiting | None:
 
 
 def more_pods_have_it(draft: Draft) -> Ruling:
-    """The Deployment was scaled, and the new version with it: its weight is carried by so many pods from now on."""
+    """The workload was scaled, and the new version with it: its weight is carried by so many pods from now on."""
     step = draft.step
     if step is None or draft.status.weight != step.weight or step.weight == 0 or draft.replicas == 0:
         return None
@@ -206,5 +206,5 @@ def step_ends(draft: Draft) -> Ruling:
         draft.begin_step(last if draft.rollout.skip_to_end else step.index + 1)
     else:
         draft.set(phase=Phase.PROMOTING)
-        draft.note(happened.Promoting(draft.candidate.version, _why(draft)))
+        draft.note(happened.Promoting(draft.handover.kind, draft.candidate.version, _why(draft)))
     return CHANGED

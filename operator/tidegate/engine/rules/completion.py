@@ -6,26 +6,24 @@ from tidegate.api.names import Cause, Verdict
 from tidegate.api.status import RevisionStatus
 from tidegate.engine.changes import record_end
 from tidegate.engine.draft import Draft
-from tidegate.engine.facts import adoption_waits, drained, has_pods, off_course, router_silent, routes_return, targets_of_candidate
-from tidegate.engine.snapshot import Owner
+from tidegate.engine.facts import drained, has_pods, off_course, promotion_waits, router_silent, routes_return, targets_of_candidate
 from tidegate.engine.waits import CHANGED, Ruling, Wait, Waiting
-
-_ADOPTED = Waiting(Wait.ADOPTED, "for the Deployment to adopt the new ReplicaSet")
 
 
 def promotion_is_done(draft: Draft) -> Ruling:
-    """The Deployment has adopted the pods, the old ones are gone, and the routes are as the user wrote them."""
-    workload, canary, old = draft.workload, draft.canary_set, draft.stable_set
-    if workload is None or not draft.committed or canary is None:
-        return adoption_waits(draft) or _ADOPTED
-    if canary.owner is not Owner.DEPLOYMENT:
-        return _ADOPTED
+    """The workload has taken the pods over, the old ones are gone, and the routes are as the user wrote them."""
+    canary, old = draft.canary_arm, draft.stable_arm
+    committed = draft.workload is not None and canary is not None and draft.committed
+    if not committed and (waiting := promotion_waits(draft)) is not None:
+        return waiting
+    if canary is None or not committed or not draft.handover.adopted(draft):
+        return Waiting(Wait.ADOPTED, f"for the {draft.handover.kind} to adopt the new {draft.handover.arm}")
     if old is not None and (old.wanted > 0 or old.current > 0):
         return Waiting(Wait.OLD_PODS, f"for the pods of {draft.stable.version} to stop")
     if (waiting := routes_return(draft)) is not None:
         return waiting
-    if workload.paused and draft.own_is(canary.revision) and not draft.snap.keep_held and not draft.deleting:
-        return Waiting(Wait.RELEASED, "for the Deployment to be released")
+    if (waiting := draft.handover.unsettled(draft)) is not None:
+        return waiting
     assert draft.status.candidate is not None
     stable = RevisionStatus(revision=canary.revision, version=draft.status.candidate.version)
     targets = targets_of_candidate(draft)
@@ -49,7 +47,7 @@ def _why_promoted(draft: Draft) -> str:
 
 def undo_is_done(draft: Draft) -> Ruling:
     """The pods of the new version are gone; the routes are as the user wrote them, unless a newer version needs them at once."""
-    canary, undo = draft.canary_set, draft.rollout.undo
+    canary, undo = draft.canary_arm, draft.rollout.undo
     assert undo is not None
     if has_pods(canary):
         silent = router_silent(draft) if drained(draft) is None else None

@@ -8,9 +8,9 @@ from tidegate.api.status import RevisionStatus, RolloutStatus
 from tidegate.engine import transitions as happened
 from tidegate.engine.changes import record_end
 from tidegate.engine.draft import Draft
-from tidegate.engine.facts import is_native, leads_past, obstacles, rejection, routes_return, strays
+from tidegate.engine.facts import is_native, leads_past, obstacles, rejection, routes_return
 from tidegate.engine.pods import trouble
-from tidegate.engine.snapshot import Owner, ReplicaSetView, WorkloadView
+from tidegate.engine.snapshot import Arm
 from tidegate.engine.waits import CHANGED, Inquiry, Ruling, Wait, Waiting
 
 _BESIDE = frozenset({Inquiry.SELECTED, Inquiry.BOUND})
@@ -18,31 +18,23 @@ _BESIDE = frozenset({Inquiry.SELECTED, Inquiry.BOUND})
 
 
 def stable_is_taken_on(draft: Draft) -> Ruling:
-    """At first sight, and when the Deployment was recreated: what serves now is the stable version."""
+    """At first sight, and when the workload was recreated: what serves now is the stable version."""
     workload = draft.workload
-    if workload is None or draft.deleting or not workload.observed:
+    if workload is None or draft.deleting or not draft.handover.observed(draft):
         return None
-    if draft.status.stable is not None and (workload.replicas == 0 or draft.stable_set is not None):
+    if draft.status.stable is not None and (workload.replicas == 0 or draft.stable_arm is not None):
         return None
-    serving = _serving(workload)
+    serving = draft.handover.serving(draft)
     if serving is None:
         draft.set(stable=None)
-        return Waiting(Wait.FIRST_VERSION, f"for a first version of the Deployment to become available{trouble(draft)}")
+        words = f"for a first version of the {draft.handover.kind} to become available{trouble(draft)}"
+        return Waiting(Wait.FIRST_VERSION, words)
     if (waiting := _selection(draft, asks=frozenset({Inquiry.SELECTED}))) is not None:
         return waiting
     draft.set(stable=_revision(serving), stable_targets=None)
     name = draft.snap.release.spec.target_ref.name
-    draft.note(happened.Adopted(name, serving.version))
+    draft.note(happened.Adopted(draft.handover.kind, name, serving.version))
     return CHANGED
-
-
-def _serving(workload: WorkloadView) -> ReplicaSetView | None:
-    own = [rs for rs in workload.replica_sets if rs.owner is Owner.DEPLOYMENT]
-    if workload.settled and not workload.paused:
-        return next((rs for rs in own if rs.revision == workload.own_revision), None)
-    ready = [rs for rs in own if rs.ready > 0]
-    # While the Deployment rolls by itself, wait for it; while it is held, nothing but its biggest ReplicaSet can be stable.
-    return max(ready, key=lambda rs: (rs.ready, rs.number)) if ready and workload.paused else None
 
 
 def _selection(draft: Draft, *, asks: frozenset[Inquiry]) -> Waiting | None:
@@ -61,36 +53,31 @@ def _binding(draft: Draft) -> Waiting | None:
     return Waiting(Wait.BINDING, f"to read what is bound to Service {service.name} by its name", asks=_BESIDE)
 
 
-def _revision(rs: ReplicaSetView) -> RevisionStatus:
-    return RevisionStatus(revision=rs.revision, version=rs.version)
+def _revision(arm: Arm) -> RevisionStatus:
+    return RevisionStatus(revision=arm.revision, version=arm.version)
 
 
 def native_change_is_done(draft: Draft) -> Ruling:
-    """The Deployment has rolled its template out by itself: the new ReplicaSet is the stable one."""
-    workload = draft.workload
-    if workload is None or draft.status.stable is None or not is_native(draft):
+    """The workload has rolled its template out by itself: its new arm is the stable one."""
+    restarts = draft.handover.restarts
+    if restarts is None or draft.workload is None or draft.status.stable is None or not is_native(draft):
         return None
     if (waiting := routes_return(draft)) is not None:
         return waiting
-    fresh = workload.replica_set(workload.own_revision)
-    done = workload.settled and not workload.paused and not workload.template.overlaid
-    if not done or fresh is None or fresh.owner is not Owner.DEPLOYMENT:
-        return Waiting(Wait.NATIVE_RESTART, "for the Deployment to restart its pods by itself")
-    draft.note(happened.Restarted(fresh.version))
+    fresh = restarts.restarted(draft)
+    if fresh is None:
+        return Waiting(Wait.NATIVE_RESTART, f"for the {draft.handover.kind} to restart its pods by itself")
+    draft.note(happened.Restarted(draft.handover.kind, fresh.version))
     draft.set(stable=_revision(fresh))
     return CHANGED
 
 
 def facts_are_accepted(draft: Draft) -> Ruling:
-    """Past the hold, another ReplicaSet of the Deployment has come to serve: to take it back now would be an outage."""
-    workload = draft.workload
-    if workload is None or draft.status.stable is None or is_native(draft):
+    """Past the hold, another version of the workload has come to serve: to take it back now would be an outage."""
+    bypass = draft.handover.bypass
+    if bypass is None or draft.workload is None or draft.status.stable is None or is_native(draft):
         return None
-    known = {draft.stable.revision} | ({draft.candidate.revision} if draft.committed else set())
-    rightful = [rs for rs in workload.replica_sets if rs.revision in known]
-    others = [rs for rs in workload.replica_sets if rs.owner is Owner.DEPLOYMENT and rs.revision not in known]
-    biggest = max(others, key=lambda rs: (rs.ready, rs.number), default=None)
-    if biggest is None or any(biggest.ready <= rs.ready or biggest.wanted <= rs.wanted for rs in rightful) or biggest.ready == 0:
+    if (biggest := bypass.outgrown(draft)) is None:
         return None
     draft.note(happened.Bypassed(biggest.version, biggest.ready))
     if draft.active and draft.candidate.revision == biggest.revision:
@@ -149,15 +136,16 @@ def rollout_starts(draft: Draft) -> Ruling:
         return Waiting(Wait.RESUME, words)
     if draft.snap.release.traffic_later:
         return Waiting(Wait.TRAFFIC_LATER, "for the routes to be restored before a rollout starts")
-    if not workload.paused and not draft.own_is(draft.stable.revision):
-        return Waiting(Wait.DEPLOYMENT_HELD, "for the Deployment to be held")
+    if (waiting := draft.handover.unheld(draft)) is not None:
+        return waiting
     if workload.replicas == 0:
         # Whatever comes while nothing serves is judged as soon as something does, by whatever it is scaled up.
-        words = f"for the Deployment to be scaled up from 0; {workload.template.version} is then rolled out step by step"
+        kind = draft.handover.kind
+        words = f"for the {kind} to be scaled up from 0; {workload.template.version} is then rolled out step by step"
         return Waiting(Wait.SCALED_UP, words)
     if (waiting := _binding(draft) or _selection(draft, asks=_BESIDE)) is not None:
         return waiting
-    if strays(draft):
+    if (bypass := draft.handover.bypass) is not None and bypass.spare(draft):
         words = "for pods that were rolled out without Tidegate to stop before a rollout starts"
         return Waiting(Wait.STRAYS, words, asks=_BESIDE)
     if draft.stable.version == workload.template.version:
@@ -178,7 +166,7 @@ def rollout_starts(draft: Draft) -> Ruling:
 
 def _name_before(draft: Draft) -> str:
     """Return what stable was called before the Release was given a name that was meant for the template to come."""
-    last, rs = draft.status.last_rollout, draft.stable_set
+    last, arm = draft.status.last_rollout, draft.stable_arm
     if last is not None and last.revision == draft.stable.revision:
         return last.version
-    return rs.version if rs is not None else draft.stable.version
+    return arm.version if arm is not None else draft.stable.version

@@ -25,10 +25,10 @@ def pods_were_lost(draft: Draft) -> Ruling:
     step = draft.step
     if draft.workload is None or step is None or draft.replicas == 0:
         return None
-    before, have = draft.status.weight, draft.canary_set.available if draft.canary_set else 0
+    before, have = draft.status.weight, draft.canary_arm.available if draft.canary_arm else 0
     # Scaled down, fewer pods are meant to have it.
     given, pods = step.given or before, max(1, min(step.pods, needed(draft)))
-    stable = draft.stable_set.available if draft.stable_set else 0
+    stable = draft.stable_arm.available if draft.stable_arm else 0
     after = carried(have, given=given, pods=pods, stable=stable, routed=draft.routed)
     if have < pods and (left := left_of_weight(draft)) is not None:
         # The operator before this one has seen more of them missing.
@@ -100,7 +100,7 @@ def _replaced(draft: Draft) -> bool:
 
 def _silence(draft: Draft) -> str:
     """Say that pods give no reason, and what it may be: of a probe that has failed for a moment nothing is left to be read."""
-    canary = draft.canary_set
+    canary = draft.canary_arm
     if canary is not None and draft.step is not None and canary.available >= max(1, needed(draft)):
         return "its pods are ready again and give no reason; does a readiness probe fail now and then?"
     return "its pods give no reason"
@@ -108,7 +108,7 @@ def _silence(draft: Draft) -> str:
 
 def _outside(draft: Draft) -> bool:
     """Whether a loss can be no fault of the version: nodes or quotas are, or stable's pods are gone as well."""
-    workload, old = draft.workload, draft.stable_set
+    workload, old = draft.workload, draft.stable_arm
     assert workload is not None
     words = _words(draft)
     moved = words == REPLACED or (workload.trouble_outside and words == workload.trouble)

@@ -1,4 +1,4 @@
-"""The rules that turn a rollout round: breach, deletion, a template that changed, a Deployment without pods.
+"""The rules that turn a rollout round: breach, deletion, a template that changed, a workload without pods.
 
 Each rule looks at the draft, changes it if it applies, and says what it comes to.
 """
@@ -12,10 +12,8 @@ from tidegate.engine import gates
 from tidegate.engine import transitions as happened
 from tidegate.engine.changes import give_back, pause, reject, undo
 from tidegate.engine.draft import Draft
-from tidegate.engine.facts import rejection, rolls_on
-from tidegate.engine.pods import trouble
+from tidegate.engine.facts import rejection
 from tidegate.engine.scoring import Result
-from tidegate.engine.snapshot import Owner, ReplicaSetView, WorkloadView
 from tidegate.engine.waits import CHANGED, Ruling
 
 
@@ -41,35 +39,13 @@ def deletion_undoes(draft: Draft) -> Ruling:
     return CHANGED
 
 
-def deployment_went_back(draft: Draft) -> Ruling:
-    """While the Deployment took the new version over, its template went back, or the new pods went: stable serves again.
-
-    The Deployment controller stops the pods of whatever is not its template as soon as those of its template are all there.
-    Where a scaling has come between the adoption and its next look, it has scaled both versions in proportion, and may have left
-    few pods to the one that has the traffic.
-    """
-    workload, old, canary = draft.workload, draft.stable_set, draft.canary_set
-    if workload is None or old is None or canary is None or old.wanted == 0 or old.ready == 0:
+def workload_went_back(draft: Draft) -> Ruling:
+    """While the workload took the new version over, its template went back, or the new pods went: stable serves again."""
+    reverts = draft.handover.reverts
+    if reverts is None or draft.workload is None or not (why := reverts.reverted(draft)):
         return None
-    taken_back = draft.own_is(draft.stable.revision) and old.ready >= workload.replicas
-    died = canary.ready == 0 and canary.owner is Owner.DEPLOYMENT
-    scaled = _scaled_amid_adoption(workload, old, canary) and (draft.routed or not rolls_on(draft))
-    if not taken_back and not died and not scaled:
-        return None
-    message = f"none of its pods is ready{trouble(draft)}"
-    if taken_back:
-        message = f"the Deployment went back to {draft.stable.version}"
-    elif scaled:
-        left = f"{canary.wanted} of {workload.replicas} pods"
-        message = f"the Deployment was scaled during the promotion, which left the new version {left}"
-    undo(draft, Cause.REVERTED, message)
+    undo(draft, Cause.REVERTED, why)
     return CHANGED
-
-
-def _scaled_amid_adoption(workload: WorkloadView, old: ReplicaSetView, canary: ReplicaSetView) -> bool:
-    acted = canary.owner is Owner.DEPLOYMENT and canary.desired == workload.replicas
-    # Let go, it stops the old pods next: nobody may be sent to them any more.
-    return workload.paused and acted and canary.wanted < min(workload.replicas, old.ready) and old.wanted >= workload.replicas
 
 
 def template_changed(draft: Draft) -> Ruling:
@@ -89,10 +65,10 @@ def template_changed(draft: Draft) -> Ruling:
 
 
 def scaled_to_zero(draft: Draft) -> Ruling:
-    """The Deployment is to have no pods: nothing can be judged, and the steps begin anew once it is scaled up."""
+    """The workload is to have no pods: nothing can be judged, and the steps begin anew once it is scaled up."""
     if draft.step is None or draft.workload is None or draft.replicas > 0:
         return None
-    give_back(draft, "the Deployment is scaled to 0")
+    give_back(draft, f"the {draft.handover.kind} is scaled to 0")
     draft.set(step=None)
     return CHANGED
 

@@ -1,1 +1,1 @@
-"""From what was decided to writes: on the Deployment and its ReplicaSets, and on routes and Services."""
+"""From what was decided to writes: on the workload by its kind, and on routes and Services."""

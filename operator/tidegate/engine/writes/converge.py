@@ -4,32 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from datetime import UTC
 
-from tidegate.api.names import Condition
 from tidegate.engine import transitions as happened
 from tidegate.engine.draft import Draft
-from tidegate.engine.facts import adoption_waits, drained, has_pods, is_native, rejection, rolls_natively, rolls_on, strays
-from tidegate.engine.plan import (
-    Action,
-    Adopt,
-    CreateCanary,
-    DeleteReplicaSet,
-    DeleteService,
-    Hold,
-    LabelWorkload,
-    Role,
-    Scale,
-    ScaleWorkload,
-    SetFinalizer,
-    SetImages,
-    TakeOver,
-)
-from tidegate.engine.pods import needed
-from tidegate.engine.snapshot import Owner, ReplicaSetView
+from tidegate.engine.plan import Action, DeleteService, Role, ScaleWorkload, SetFinalizer, Write
 from tidegate.engine.waits import Wait, Waiting
-from tidegate.engine.words import words
-from tidegate.engine.writes.shifting import Write, pin_actions, route_actions, service_actions
+from tidegate.engine.writes.shifting import pin_actions, route_actions, service_actions
 
 _ROUNDING = 1e-6
 
@@ -43,34 +23,13 @@ def writes(draft: Draft) -> Iterator[Write]:
     yield from service_actions(draft)
     yield from pin_actions(draft)
     if draft.workload is not None:
-        yield from _deployment(draft)
-        yield from _replica_sets(draft)
+        if not draft.committed:
+            yield from _load(draft)
+        yield from draft.handover.writes(draft)
     if draft.deleting and draft.snap.release.finalizer and not draft.active and draft.routes_back and not draft.traces:
         yield from _hand_back(draft)
     elif draft.snap.release.traffic_later and not draft.active and draft.routes_back and not draft.traces:
         yield from _own_services(draft)
-
-
-# The Deployment
-
-
-def _deployment(draft: Draft) -> Iterator[Action]:
-    workload = draft.workload
-    assert workload is not None
-    if draft.committed:
-        yield from _hold_while_adopted(draft)
-        return
-    yield from _load(draft)
-    if draft.deleting:
-        if _to_be_taken_over(draft) and not workload.paused:
-            yield Hold(paused=True)
-        return
-    if not workload.labelled:
-        yield LabelWorkload(present=True)
-    if is_native(draft):
-        yield from _let_go(draft)
-    elif draft.status.stable is not None:
-        yield from _hold(draft)
 
 
 def _load(draft: Draft) -> Iterator[Action]:
@@ -86,225 +45,19 @@ def _load(draft: Draft) -> Iterator[Action]:
         return
     wanted = min(math.ceil(scaler.load - _ROUNDING), scaler.most)
     if scaler.load > workload.replicas * (1 + scaler.tolerance) and wanted > workload.replicas:
-        draft.note(happened.Scaled(workload.replicas, wanted, scaler.name, scaler.load))
+        draft.note(happened.Scaled(draft.handover.kind, workload.replicas, wanted, scaler.name, scaler.load))
         yield ScaleWorkload(wanted)
-
-
-def _let_go(draft: Draft) -> Iterator[Action]:
-    """The Deployment is to roll its template out by itself, with the Release's images in it."""
-    workload = draft.workload
-    assert workload is not None
-    if workload.template.overlaid or not rolls_natively(draft):
-        if not workload.paused:
-            yield Hold(paused=True)
-        if workload.template.overlaid:
-            yield SetImages()
-    elif workload.paused:
-        yield from _set_free(draft, draft.stable_set)
-
-
-def _set_free(draft: Draft, serving: ReplicaSetView | None) -> Iterator[Action]:
-    """Let the Deployment go, and see to it that it can roll out what comes next.
-
-    As long as a ReplicaSet with pods is annotated with another size than the Deployment has, its controller takes that for a
-    scaling, and rolls nothing out before it has acted on it. But it leaves the only one as it is that has the right size.
-    """
-    workload = draft.workload
-    assert workload is not None
-    if (
-        serving is not None
-        and serving.owner is Owner.DEPLOYMENT
-        and serving.wanted == workload.replicas > 0
-        and serving.desired not in {None, workload.replicas}
-    ):
-        yield Scale(serving.name, workload.replicas)
-    yield Hold(paused=False)
-
-
-def _hold(draft: Draft) -> Iterator[Action]:
-    """The Deployment is held while its template is not stable's, and where no admission policy would hold it in time."""
-    workload = draft.workload
-    assert workload is not None
-    own_is_stable = draft.own_is(draft.stable.revision)
-    images_wanted = draft.promoting and workload.template.overlaid and draft.wants(draft.candidate.revision)
-    if not workload.paused and (not own_is_stable or images_wanted or _to_be_taken_over(draft) or draft.snap.keep_held):
-        if not own_is_stable:
-            draft.note(happened.HeldAgain(_verb(draft)))
-        yield Hold(paused=True)
-    if images_wanted:
-        yield SetImages()
-    if workload.paused and own_is_stable and not draft.active and not draft.snap.keep_held:
-        if _was_at_rest(draft):
-            draft.note(happened.PauseUndone())
-        yield from _set_free(draft, draft.stable_set)
-
-
-def _was_at_rest(draft: Draft) -> bool:
-    """Whether the last decision has left nothing to be done, so that it was somebody else who has paused the Deployment since."""
-    return any(c.type == Condition.READY and c.status == "True" for c in draft.status.conditions)
-
-
-def _verb(draft: Draft) -> str:
-    """Return the request by which a person gets what resuming the Deployment was meant to bring."""
-    return "retry" if not draft.active and rejection(draft) is not None else "promote"
-
-
-def _hold_while_adopted(draft: Draft) -> Iterator[Action]:
-    workload, canary = draft.workload, draft.canary_set
-    assert workload is not None
-    assert canary is not None
-    keep = draft.snap.keep_held and not draft.deleting
-    if not draft.own_is(canary.revision):
-        if not workload.paused:
-            yield Hold(paused=True)
-    elif workload.paused and canary.owner is Owner.DEPLOYMENT and not keep and not _about_to_be_scaled(draft):
-        yield from _set_free(draft, canary)
-
-
-def _about_to_be_scaled(draft: Draft) -> bool:
-    """Whether a scaling has come amid the adoption, and the controller has not looked at both versions since.
-
-    It is about to scale them in proportion. Let go now, it would stop the old pods next, which may have to serve again.
-    """
-    workload, old, canary = draft.workload, draft.stable_set, draft.canary_set
-    assert workload is not None
-    assert canary is not None
-    both = old is not None and old.owner is Owner.DEPLOYMENT and old.wanted > 0 and canary.wanted > 0
-    return both and canary.desired not in {None, workload.replicas}
-
-
-# ReplicaSets
-
-
-def _replica_sets(draft: Draft) -> Iterator[Action]:
-    if draft.committed:
-        yield from _old(draft)
-        return
-    if draft.active:
-        yield from _canary(draft)
-    elif draft.status.stable is not None:
-        yield from _memory(draft)
-    if draft.status.stable is not None and not is_native(draft):
-        yield from _strays(draft)
-    yield from _forgotten(draft)
-
-
-def _to_be_taken_over(draft: Draft) -> bool:
-    """Whether the new version's pods are the Deployment's to stop: those of an older ReplicaSet, or right after an adoption."""
-    canary = draft.canary_set
-    if not draft.active or canary is None or canary.owner is not Owner.DEPLOYMENT:
-        return False
-    return has_pods(canary) if draft.undoing else draft.step is not None
-
-
-def _canary(draft: Draft) -> Iterator[Action]:
-    workload, canary = draft.workload, draft.canary_set
-    assert workload is not None
-    size = _size(draft)
-    if canary is None:
-        if size and workload.template.revision == draft.candidate.revision:
-            yield CreateCanary(draft.candidate.revision, size)
-    elif _to_be_taken_over(draft):
-        if workload.paused:
-            yield TakeOver(canary.name)
-    elif canary.owner is Owner.RELEASE:
-        if size is not None and canary.wanted != size:
-            yield Scale(canary.name, size)
-        elif draft.promoting and draft.rollout.paused is None and adoption_waits(draft) is None:
-            yield Adopt(canary.name)
-
-
-def _size(draft: Draft) -> int | None:
-    """Return the pods that the new version is to have; None to leave it as it is until its traffic has gone elsewhere."""
-    if draft.step is not None and not draft.undoing:
-        return needed(draft)
-    moment = drained(draft)
-    if moment is None:
-        return None
-    return 0 if draft.reached(moment) else None
-
-
-def _old(draft: Draft) -> Iterator[Action]:
-    """The Deployment controller stops the old pods by itself, unless it is held or its template has changed again.
-
-    Nor does it where the strategy is Recreate and a scaling has come between the adoption and its look: it waits for one of the
-    two to have its size, and scales neither.
-    """
-    workload, old, canary = draft.workload, draft.stable_set, draft.canary_set
-    assert workload is not None
-    assert canary is not None
-    if old is None or old.wanted == 0 or canary.owner is not Owner.DEPLOYMENT or canary.ready == 0:
-        return
-    left_over = not workload.rolling if _about_to_be_scaled(draft) else workload.paused and not rolls_on(draft)
-    if left_over:
-        yield Scale(old.name, 0)
-
-
-def _memory(draft: Draft) -> Iterator[Action]:
-    """A rejected version is known by its ReplicaSet, also after a restart annotation: there is one, if with no pods."""
-    workload = draft.workload
-    assert workload is not None
-    rejected = rejection(draft)
-    if rejected is not None and not workload.template.exists and rejected.revision == workload.template.revision:
-        yield CreateCanary(workload.template.revision, 0)
-
-
-def _strays(draft: Draft) -> Iterator[Action]:
-    workload = draft.workload
-    assert workload is not None
-    stable = draft.stable_set
-    if stable is not None and stable.owner is Owner.DEPLOYMENT and workload.paused and stable.wanted == 0 and workload.replicas > 0:
-        # Scaled up from 0, a held Deployment starts its newest ReplicaSet, whatever served before.
-        yield Scale(stable.name, workload.replicas)
-    for rs in strays(draft):
-        if rs.wanted > 0:
-            yield Scale(rs.name, 0)
-    for rs in workload.replica_sets:
-        # The Deployment would adopt the older of two with one template: the second is taken away from it, and then deleted.
-        twin = draft.active and workload.template.twins and rs.revision not in {draft.candidate.revision, draft.stable.revision}
-        if twin and draft.wants(rs.revision) and workload.paused and rs.owner is Owner.DEPLOYMENT and not has_pods(rs):
-            yield TakeOver(rs.name)
-
-
-def _forgotten(draft: Draft) -> Iterator[Action]:
-    """ReplicaSets of versions that are not rolled out get no pods; those that were not rejected serve no memory."""
-    workload = draft.workload
-    assert workload is not None
-    kept = {entry.revision for entry in draft.status.rejected}
-    if draft.status.stable is not None:
-        kept.add(draft.stable.revision)
-    current = draft.candidate.revision if draft.active else None
-    quiet = draft.routes_back or draft.routes_carry(0)
-    for rs in workload.replica_sets:
-        if rs.owner is not Owner.RELEASE or rs.revision == current:
-            continue
-        if rs.wanted > 0 and quiet and not _serves(draft, rs):
-            yield Scale(rs.name, 0)
-        elif not has_pods(rs) and rs.revision not in kept and not draft.deleting:
-            yield DeleteReplicaSet(rs.name)
-
-
-def _serves(draft: Draft, rs: ReplicaSetView) -> bool:
-    return draft.status.stable is not None and rs.revision == draft.stable.revision
 
 
 # The end
 
 
 def _hand_back(draft: Draft) -> Iterator[Write]:
-    workload = draft.workload
-    sets = workload.replica_sets if workload else ()
-    ours = [rs for rs in sets if rs.owner is Owner.RELEASE and not _serves(draft, rs)]
-    if any(has_pods(rs) for rs in ours):
+    if draft.handover.lingers(draft):
         yield Waiting(Wait.NEW_PODS, "for the pods of the new version to stop")
         return
     yield from _own_services(draft)
-    for rs in ours:
-        yield DeleteReplicaSet(rs.name)
-    for name in draft.snap.orphans:
-        yield DeleteReplicaSet(name)
-    if workload is not None:
-        yield from _hand_deployment_back(draft)
+    yield from draft.handover.hand_back(draft)
     yield SetFinalizer(present=False)
 
 
@@ -313,28 +66,3 @@ def _own_services(draft: Draft) -> Iterator[Action]:
         yield DeleteService(Role.STABLE)
     if draft.snap.canary_service is not None:
         yield DeleteService(Role.CANARY)
-
-
-def _hand_deployment_back(draft: Draft) -> Iterator[Action]:
-    workload, stable = draft.workload, draft.status.stable
-    assert workload is not None
-    stays = workload.paused and stable is not None and not draft.own_is(stable.revision)
-    left = _left_paused(draft) if stays else None
-    if workload.labelled:
-        # The Event is on a Release that is gone soon: whoever wonders why nothing rolls out looks at the Deployment.
-        of = f" (Release {draft.snap.release.name}, {_minute(draft)})"
-        yield LabelWorkload(present=False, note=words(left) + of if left is not None else "")
-    if workload.paused and not stays:
-        yield from _set_free(draft, draft.stable_set)
-    elif left is not None and workload.labelled:
-        draft.note(left)
-
-
-def _left_paused(draft: Draft) -> happened.HandedBack:
-    """Return that the Deployment stays paused, and why."""
-    rejected = rejection(draft)
-    return happened.HandedBack(draft.stable.version, rejected.message if rejected is not None else "")
-
-
-def _minute(draft: Draft) -> str:
-    return draft.now.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -12,13 +12,11 @@ from tidegate.engine import gates, pods
 from tidegate.engine import transitions as happened
 from tidegate.engine.draft import Draft, leans
 from tidegate.engine.facts import is_native, off_course, pins, split_wanted
-from tidegate.engine.plan import Action, EnsureService, PinService, Role, ShiftRoute
+from tidegate.engine.plan import Action, EnsureService, PinService, Role, ShiftRoute, Write
 from tidegate.engine.pods import is_next
 from tidegate.engine.snapshot import RouteStage, RouteView, ServiceView, Warm
 from tidegate.engine.waits import MOMENT, Inquiry, Wait, Waiting
 
-Write = Action | Waiting | Inquiry
-"""What a stage comes to: a write, what it waits for in place of one, or what has to be read for it."""
 Move = tuple[RouteStage, int, Warm | None]
 """A stage, the canary's weight, and whose backend is warm besides."""
 
@@ -209,7 +207,7 @@ def _user_service_is_pinned_right(draft: Draft) -> bool:
 
 def _endpoints_wait(draft: Draft, user: ServiceView) -> Waiting | None:
     """Return that the user's Service lacks endpoints that serve: their controller may be behind, and requests would find none."""
-    serving = draft.canary_set if draft.committed else draft.stable_set
+    serving = draft.canary_arm if draft.committed else draft.stable_arm
     nobody = user.endpoints == 0 and serving is not None and serving.ready > 0
     if (user.lacks == 0 and not nobody) or (user.lacks is not None and draft.patience_is_over()):
         at_once = draft.patience_is_over() or (draft.undoing and draft.rollout.undo is Cause.SPLIT)
@@ -240,9 +238,9 @@ def _selects(service: ServiceView | None, revision: str) -> bool:
 def _services_ready(draft: Draft) -> bool:
     """Whether the operator's Services can stand in for the user's: without stable pods to be reached, neither has endpoints.
 
-    That holds only for a Service that selects the Deployment's pods: of any other, the pods are none of the Deployment's.
+    That holds only for a Service that selects the workload's pods: of any other, the pods are none of the workload's.
     """
-    stable, old = draft.snap.stable_service, draft.stable_set
+    stable, old = draft.snap.stable_service, draft.stable_arm
     # Where stable's pods lack the port, the user's Service reaches none of them either, and the new version may be the cure.
     served = stable is not None and (stable.endpoints > 0 or stable.portless > 0 or old is None or old.ready == 0)
     return served and _selects(stable, draft.stable.revision) and _selects(draft.snap.canary_service, draft.candidate.revision)
@@ -263,7 +261,7 @@ def service_actions(draft: Draft) -> Iterator[Action]:
 
 
 def selects_pods(draft: Draft) -> bool:
-    """Whether the user's Service selects the pods of the Deployment, as far as there are both."""
+    """Whether the user's Service selects the pods of the workload, as far as there are both."""
     return draft.snap.user_service is None or draft.snap.user_service.selects
 
 
@@ -312,14 +310,14 @@ def watched(draft: Draft) -> frozenset[Inquiry]:
 def _finds_pods(draft: Draft, service: ServiceView, revision: str) -> bool:
     """Whether a Service that is pinned to a revision would have endpoints; one scaled to 0 has none, pinned or not."""
     workload = draft.workload
-    rs = workload.replica_set(revision) if workload is not None else None
+    rs = workload.arm(revision) if workload is not None else None
     if workload is None or revision in service.misses:
         return False
     return workload.replicas == 0 or (rs is not None and rs.ready > 0)
 
 
 def _serving(draft: Draft) -> str | None:
-    """Return the revision that callers past the routes are to get; None while the Deployment rolls by itself."""
+    """Return the revision that callers past the routes are to get; None while the workload rolls by itself."""
     if is_native(draft):
         return None
     taking_over = draft.promoting and (draft.committed or draft.routes_carry(100))
