@@ -17,8 +17,9 @@ from api.cluster_client_access import api_server
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.resources import DEPLOYMENTS, PODS, RELEASES, REPLICA_SETS
 from tidegate.engine.handover.deployment.view import DeploymentView
-from tidegate.workloads import actuator
-from tidegate.workloads.observe import Workload, controller_of, revision_of, workload_view
+from tidegate.workloads.deployment import actuator
+from tidegate.workloads.deployment.observe import DeploymentObjects, revision_of, workload_view
+from tidegate.workloads.objects import controller_of
 from tidegate_sandbox import binaries, preflight, toolchain
 
 Json = dict[str, Any]
@@ -45,14 +46,14 @@ class Shop:
         await self.cluster.create(DEPLOYMENTS.path(self.namespace), deployment_body(image, replicas=replicas, **spec))
         await self.until(lambda view: view.settled)
 
-    async def workload(self) -> Workload:
+    async def workload(self) -> DeploymentObjects:
         """Read what is around the Deployment."""
         deployment, replica_sets, pods = await asyncio.gather(
             self.cluster.get(DEPLOYMENTS.path(self.namespace, NAME)),
             self.cluster.list(REPLICA_SETS.path(self.namespace)),
             self.cluster.list(PODS.path(self.namespace)),
         )
-        return Workload(
+        return DeploymentObjects(
             release=NAME,
             release_uid=self.release_uid,
             images=self.images,
@@ -73,7 +74,7 @@ class Shop:
             await asyncio.sleep(0.1)
         return view
 
-    async def perform(self, action: actuator.WorkloadAction, *, on: Workload | None = None) -> bool:
+    async def perform(self, action: actuator.WorkloadAction, *, on: DeploymentObjects | None = None) -> bool:
         """Carry out an action on what is there now, or on what was seen earlier."""
         return await actuator.perform(action, workload=on or await self.workload(), cluster=self.cluster)
 

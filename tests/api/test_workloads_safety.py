@@ -24,7 +24,7 @@ from tidegate.engine.handover.deployment.actions import (
 )
 from tidegate.engine.handover.deployment.view import Owner
 from tidegate.runtime.errors import Retry, Terminal
-from tidegate.workloads.observe import labels_of
+from tidegate.workloads.objects import labels_of
 
 pytestmark = needs_api
 

@@ -15,11 +15,12 @@ from tidegate.api.outbox import KEPT
 from tidegate.api.status import ReleaseStatus
 from tidegate.engine.decide import decide
 from tidegate.engine.handover.deployment.actions import Adopt
+from tidegate.engine.handover.deployment.happened import PauseUndone
 from tidegate.engine.handover.deployment.view import Owner
 from tidegate.engine.outbox import put
 from tidegate.engine.plan import notice_of
 from tidegate.engine.snapshot import AutoscalerView, Blocker, PodTrouble
-from tidegate.engine.transitions import PauseUndone, TransitionsDropped
+from tidegate.engine.transitions import TransitionsDropped
 from tidegate.judge.reading import Around, Reading, Tally
 
 LONG = (step(10, "1h"), step(100))

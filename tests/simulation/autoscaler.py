@@ -88,7 +88,8 @@ class Autoscaler:
 
     def _view(self, workload: WorkloadView) -> AutoscalerView | None:
         metadata = {"namespace": "shop", "name": "checkout", "uid": "deployment"}
-        return self._autoscalers.view({"metadata": metadata, "spec": {"replicas": workload.replicas}}, workload.replica_sets)
+        deployment = {"metadata": metadata, "spec": {"replicas": workload.replicas}}
+        return self._autoscalers.view("Deployment", deployment, workload.arms)
 
     # What is to be seen.
 

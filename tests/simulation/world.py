@@ -17,16 +17,7 @@ from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ReleaseSpec
 from tidegate.api.status import ReleaseStatus
 from tidegate.engine.decide import decide
-from tidegate.engine.handover.deployment.actions import (
-    Adopt,
-    CreateCanary,
-    DeleteReplicaSet,
-    Hold,
-    LabelWorkload,
-    Scale,
-    SetImages,
-    TakeOver,
-)
+from tidegate.engine.handover.deployment import actions
 from tidegate.engine.handover.deployment.view import Owner
 from tidegate.engine.handover.protocol import Handover
 from tidegate.engine.plan import (
@@ -351,9 +342,9 @@ class World:
             case SetFinalizer(present):
                 self.finalizer = present
                 self.gone = not present
-            case LabelWorkload() | Hold() | SetImages() | ScaleWorkload():
+            case actions.LabelWorkload() | actions.Hold() | actions.SetImages() | ScaleWorkload():
                 self._write_deployment(action)
-            case CreateCanary() | TakeOver() | Adopt() | Scale() | DeleteReplicaSet():
+            case actions.OfDeployment():
                 self._write_replica_set(action)
             case EnsureService(role, revision):
                 # What the user's Service selects, as it was seen.
@@ -387,15 +378,15 @@ class World:
         else:
             cache.pop(name, None)
 
-    def _write_deployment(self, action: LabelWorkload | Hold | SetImages | ScaleWorkload) -> None:
+    def _write_deployment(self, action: actions.LabelWorkload | actions.Hold | actions.SetImages | ScaleWorkload) -> None:
         deployment, seen = self.cluster.deployment, self.seen.deployment
         if deployment is None or seen is None:
             raise ConflictError
         unchanged = deployment.generation == seen.generation
         match action:
-            case LabelWorkload(present, note):
+            case actions.LabelWorkload(present, note):
                 deployment.labelled, deployment.note = present, note
-            case Hold(paused):
+            case actions.Hold(paused):
                 if not paused and not unchanged:
                     raise ConflictError
                 self.cluster.set_paused(paused)
@@ -403,14 +394,14 @@ class World:
                 if deployment.replicas != seen.replicas:
                     raise ConflictError
                 self.cluster.scale(replicas)
-            case SetImages():
+            case actions.SetImages():
                 if not unchanged or not deployment.paused:
                     raise ConflictError
                 self.cluster.change_template(replace(deployment.template, image=self.images["app"]))
         self.seen.deployment = copy.deepcopy(deployment)
 
-    def _write_replica_set(self, action: CreateCanary | TakeOver | Adopt | Scale | DeleteReplicaSet) -> None:
-        if isinstance(action, CreateCanary):
+    def _write_replica_set(self, action: actions.OfDeployment) -> None:
+        if isinstance(action, actions.CreateCanary):
             name = self._create_canary(action)
         else:
             name = action.replica_set
@@ -419,16 +410,16 @@ class World:
                 self.seen.replica_sets.pop(name, None)
                 raise ConflictError
             match action:
-                case TakeOver():
+                case actions.TakeOver():
                     self._take_over(rs)
-                case Adopt():
+                case actions.Adopt():
                     self._adopt(rs)
-                case Scale(_, replicas):
+                case actions.Scale(_, replicas):
                     rs.wanted = replicas
                     deployment = self.seen.deployment
                     if rs.owner is Owner.DEPLOYMENT and deployment is not None and replicas == deployment.replicas > 0:
                         rs.desired, rs.most = replicas, replicas + deployment.surge
-                case DeleteReplicaSet():
+                case actions.DeleteReplicaSet():
                     if rs.owner is not Owner.RELEASE:
                         raise ConflictError
                     self.cluster.delete_replica_set(name)
@@ -437,7 +428,7 @@ class World:
             self.seen.ready[name] = self.cluster.replica_sets[name].ready(self.now)
             self.seen.available[name] = self.cluster.replica_sets[name].available(self.now)
 
-    def _create_canary(self, action: CreateCanary) -> str:
+    def _create_canary(self, action: actions.CreateCanary) -> str:
         seen, name = self.seen.deployment, f"checkout-{action.revision}"
         if seen is None or name in self.cluster.replica_sets:
             raise ConflictError

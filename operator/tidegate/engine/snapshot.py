@@ -40,6 +40,11 @@ class Arm:
         """Whether it is somebody else's: neither the workload nor the operator scales it."""
         return False
 
+    @property
+    def owned(self) -> bool:
+        """Whether the workload itself has it, and not the Release."""
+        return True
+
 
 @dataclass(frozen=True)
 class TemplateView:

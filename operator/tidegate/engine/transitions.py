@@ -79,33 +79,6 @@ class Bypassed(Alert):
 
 
 @dataclass(frozen=True)
-class HeldAgain(Transition):
-    """The Deployment was resumed before its template was released, and is paused again."""
-
-    id = "held-again"
-    reason = EventReason.HELD
-    verb: str
-
-
-@dataclass(frozen=True)
-class PauseUndone(Alert):
-    """The Deployment was paused by somebody while no rollout is on, and is resumed."""
-
-    id = "pause-undone"
-    reason = EventReason.PAUSE_UNDONE
-
-
-@dataclass(frozen=True)
-class HandedBack(Alert):
-    """The Deployment is left paused as the Release goes."""
-
-    id = "handed-back"
-    reason = EventReason.HANDED_BACK
-    serving: str
-    rejected: str
-
-
-@dataclass(frozen=True)
 class Blocked(Alert):
     """Something stands in the way that a person has to mend; the words are those of the status."""
 

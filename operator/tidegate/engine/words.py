@@ -39,31 +39,6 @@ def _(it: happened.Bypassed) -> str:
 
 
 @words.register
-def _(it: happened.HeldAgain) -> str:
-    return (
-        "The Deployment was resumed before its template was released, and is paused again; to go on, annotate the Release with "
-        f"tidegate.dev/request={it.verb}/<id>"
-    )
-
-
-@words.register
-def _(_: happened.PauseUndone) -> str:
-    return (
-        "The Deployment was paused while no rollout is on (kubectl rollout pause?), and is resumed; pausing it does not "
-        "collect changes, since each changed template starts a rollout. To make several changes at once, apply them "
-        "together; to stop a rollout where it is, annotate the Release with tidegate.dev/request=pause/<id>"
-    )
-
-
-@words.register
-def _(it: happened.HandedBack) -> str:
-    cure = "resume it to roll its template out"
-    if it.rejected:
-        cure = f"set the template of {it.serving} back before you resume it: its own was rolled back ({it.rejected})"
-    return f"The Deployment stays paused, since its template is not that of {it.serving}, which serves; {cure}"
-
-
-@words.register
 def _(it: happened.Blocked) -> str:
     return it.message
 

@@ -1,4 +1,4 @@
-"""Whose pods a Service selects: one that selects none of the Deployment's is neither pinned, nor copied, nor shifted to."""
+"""Whose pods a Service selects: one that selects none of the workload's is neither pinned, nor copied, nor shifted to."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ MOST_TOLD = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Pods:
-    """The pods of a Deployment, as far as Services tell them apart.
+    """The pods of a workload, as far as Services tell them apart.
 
     Attributes:
-        deployment: its name.
+        workload: its kind and name, for people.
         labels: the labels of its pod template.
-        revisions: the labels of the pods of each of its ReplicaSets, by revision.
+        revisions: the labels of the pods of each of its versions, by revision.
         declared: names and numbers of the ports that these declare, by revision.
-        selector: the labels that the Deployment selects.
+        selector: the labels that the workload selects.
     """
 
-    deployment: str
+    workload: str
     labels: Mapping[str, str]
     revisions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     declared: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -49,7 +49,7 @@ def selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
 
 
 def stranger(service: Mapping[str, Any], pods: Pods) -> Blocker | None:
-    """Return what is wrong with a Service that selects other pods than the Deployment's, None where it selects these."""
+    """Return what is wrong with a Service that selects other pods than the workload's, None where it selects these."""
     selector = selector_of(service)
     differing = [key for key in sorted(selector) if pods.labels.get(key) != selector[key]]
     if not differing:
@@ -58,25 +58,25 @@ def stranger(service: Mapping[str, Any], pods: Pods) -> Blocker | None:
     wanted = ", ".join(f"{key}={selector[key]}" for key in differing[:MOST_TOLD])
     there = ", ".join(_told(key, pods.labels) for key in differing[:MOST_TOLD])
     words = (
-        f"spec.traffic.service: Service {name} selects {wanted}, the pods of Deployment {pods.deployment} have {there}: "
-        f"name the Service of Deployment {pods.deployment}, or correct the selector or spec.targetRef"
+        f"spec.traffic.service: Service {name} selects {wanted}, the pods of {pods.workload} have {there}: "
+        f"name the Service of {pods.workload}, or correct the selector or spec.targetRef"
     )
     return Blocker(Reason.INVALID_SPEC, words)
 
 
-def shared(service: Mapping[str, Any], deployment: str, others: Sequence[str]) -> Blocker:
-    """Return what is wrong with a Service that selects pods of other workloads beside the Deployment's.
+def shared(service: Mapping[str, Any], workload: str, others: Sequence[str]) -> Blocker:
+    """Return what is wrong with a Service that selects pods of other workloads beside the Release's.
 
     Args:
         service: the Service.
-        deployment: name of the Deployment.
+        workload: that of the Release, by kind and name.
         others: the other workloads, by kind and name.
     """
     told = [one if one.startswith("Pod ") else f"pods of {one}" for one in others[:MOST_TOLD]]
     named = ", ".join(told) + (f" and {len(others) - MOST_TOLD} more" if len(others) > MOST_TOLD else "")
     words = (
         f"spec.traffic.service: Service {service['metadata']['name']} also selects {named}, which would get no requests "
-        f"during a rollout: let it select pods of Deployment {deployment} alone, and give the others a Service of their own, "
+        f"during a rollout: let it select pods of {workload} alone, and give the others a Service of their own, "
         "which the route may name beside it with a weight"
     )
     return Blocker(Reason.SHARED_SERVICE, words)

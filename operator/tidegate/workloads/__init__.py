@@ -1,1 +1,1 @@
-"""Workloads: what a Deployment and its ReplicaSets are, and the writes that hold, create, adopt and scale them."""
+"""Workloads: what adapters know of their kinds, pods, templates and autoscalers. Each kind has a room of its own."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from tidegate.api.release import WorkloadKind
 from tidegate.workloads.quantities import quantity
 
 TOLERANCE: Final = 0.1
@@ -29,11 +30,22 @@ _PROCESSOR: Final = "cpu"
 _RESOURCES: Final = {"Resource", "ContainerResource"}
 
 
-def target_of(autoscaler: Mapping[str, Any]) -> str | None:
-    """Return the name of the Deployment that an autoscaler scales; None where it scales something else."""
+_KINDS_OF_WORKLOADS: Final = frozenset(map(str, WorkloadKind))
+
+
+class ScaleTarget(NamedTuple):
+    """What an autoscaler scales, in its own namespace."""
+
+    kind: str
+    name: str
+
+
+def target_of(autoscaler: Mapping[str, Any]) -> ScaleTarget | None:
+    """Return the workload that an autoscaler scales; None where it scales what no Release can name."""
     target = (autoscaler.get("spec") or {}).get("scaleTargetRef") or {}
     group = str(target.get("apiVersion") or "apps/v1").partition("/")[0]
-    return str(target.get("name")) if target.get("kind") == "Deployment" and group == "apps" else None
+    kind = target.get("kind")
+    return ScaleTarget(kind, str(target.get("name"))) if kind in _KINDS_OF_WORKLOADS and group == "apps" else None
 
 
 def usages(autoscaler: Mapping[str, Any]) -> dict[str, float]:

@@ -59,7 +59,7 @@ class Shop:
             _arm("old", Owner.DEPLOYMENT, stable),
             _arm("new", Owner.RELEASE, canary),
         ]
-        return self.autoscalers.view(deployment, sets)
+        return self.autoscalers.view("Deployment", deployment, sets)
 
     def load(self, **ready: int) -> float | None:
         found = self.view(**ready)

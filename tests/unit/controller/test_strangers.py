@@ -95,7 +95,7 @@ async def test_pods_of_a_replica_set_that_is_not_known_yet(stage: Stage) -> None
 
 def test_the_others_and_the_cure_are_named() -> None:
     """Who reads it knows which workload is meant and what to do."""
-    found = shared(objects.service(), NAME, ["Deployment a", "Deployment b", "Pod c", "Pod d"])
+    found = shared(objects.service(), f"Deployment {NAME}", ["Deployment a", "Deployment b", "Pod c", "Pod d"])
 
     assert found.reason == "SharedService"
     assert found.message == (

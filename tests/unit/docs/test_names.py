@@ -14,9 +14,11 @@ from pydantic import BaseModel
 from tidegate.api.gate import BreachAction, NoDataVerdict
 from tidegate.api.metric import Measure, Source
 from tidegate.api.names import Cause, Condition, EventReason, Phase, Reason
+from tidegate.api.release import WorkloadKind
 from tidegate.cli.main import app
 from tidegate.controller.metrics import Metrics
 from tidegate.controller.process import config
+from tidegate.engine.handover.kinds import HANDOVERS
 from tidegate.engine.snapshot import Verb
 from tidegate.prometheus.config import TLS, BasicAuth, ConnectionConfig, FromFile
 from unit.docs.pages import BY_HAND, ROOT, text_of
@@ -72,6 +74,8 @@ def test_every_name_that_people_meet_is_explained(names: type[StrEnum], page: st
 def test_words_of_the_operator_are_quoted_as_it_says_them(fragment: str) -> None:
     """Who searches the pages for a message finds it, so what the pages quote is what the code says."""
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "operator" / "tidegate").rglob("*.py"))
+    # The workload's kind stands in a sentence as its handover calls it.
+    code = re.sub(r"\{(?:draft\.handover\.)?kind\}", HANDOVERS[WorkloadKind.DEPLOYMENT].kind, code)
 
     assert fragment in text_of("docs/troubleshooting.md")
     assert fragment in code

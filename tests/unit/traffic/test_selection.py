@@ -12,7 +12,7 @@ from tidegate.traffic.services import Services, unsupported, user_view
 
 Json = dict[str, Any]
 BIG = Pods(
-    deployment="big",
+    workload="Deployment big",
     labels={"app": "big", "tier": "front"},
     revisions={
         "aaaa": {"app": "big", "pod-template-hash": "aaaa"},

@@ -96,7 +96,9 @@ def both(user: Json, before: Json | None = None) -> Services:
     """The Service over pods of v1, whose ports led elsewhere before, and of v2."""
     revisions = {OLD: {"app": "checkout", "version": "v1"}, NEW: {"app": "checkout", "version": "v2"}}
     declared = {OLD: frozenset({"http", "8080"}), NEW: frozenset({"web", "9090"})}
-    pods = Pods(deployment="checkout", labels=revisions[NEW], revisions=revisions, declared=declared, selector={"app": "checkout"})
+    pods = Pods(
+        workload="Deployment checkout", labels=revisions[NEW], revisions=revisions, declared=declared, selector={"app": "checkout"}
+    )
     targets = TargetsStatus(service="checkout", ports=known(before)) if before else None
     return Services(release="checkout", release_uid="release-uid", user=user, pods=pods, targets=targets)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tidegate.workloads.observe import Workload
+from tidegate.workloads.deployment.observe import DeploymentObjects
 
 Json = dict[str, Any]
 
@@ -131,9 +131,9 @@ def workload(
     stable: str | None = None,
     stable_pods: tuple[Json, ...] | None = None,
     version: str | None = None,
-) -> Workload:
+) -> DeploymentObjects:
     """What a pass reads for the Release `checkout`."""
-    return Workload(
+    return DeploymentObjects(
         release="checkout",
         release_uid=RELEASE_UID,
         images=images or {},

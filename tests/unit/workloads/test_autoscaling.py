@@ -12,6 +12,7 @@ from tidegate.workloads.autoscaling import (
     MEMORY,
     READS,
     Average,
+    ScaleTarget,
     counted_for_certain,
     most_replicas,
     target_of,
@@ -117,14 +118,14 @@ def test_several_metrics_are_kept_apart() -> None:
 @pytest.mark.parametrize(
     ("reference", "expected"),
     [
-        ({"apiVersion": "apps/v1", "kind": "Deployment", "name": "checkout"}, "checkout"),
-        ({"kind": "Deployment", "name": "checkout"}, "checkout"),
+        ({"apiVersion": "apps/v1", "kind": "Deployment", "name": "checkout"}, ScaleTarget("Deployment", "checkout")),
+        ({"kind": "Deployment", "name": "checkout"}, ScaleTarget("Deployment", "checkout")),
         ({"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "checkout"}, None),
         ({"apiVersion": "apps.example/v1", "kind": "Deployment", "name": "checkout"}, None),
         ({}, None),
     ],
 )
-def test_what_is_scaled(reference: Json, expected: str | None) -> None:
+def test_what_is_scaled(reference: Json, expected: ScaleTarget | None) -> None:
     """Only Deployments of Kubernetes itself are released."""
     assert expected == target_of({"spec": {"scaleTargetRef": reference}})
 

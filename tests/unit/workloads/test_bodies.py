@@ -8,7 +8,7 @@ from dataclasses import replace
 import jsonpatch
 import pytest
 
-from tidegate.workloads import bodies
+from tidegate.workloads.deployment import bodies
 from tidegate.workloads.templates import same_template
 from unit.workloads.objects import (
     BY_DEPLOYMENT,

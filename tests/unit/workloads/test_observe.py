@@ -9,7 +9,8 @@ import pytest
 from tidegate.api.names import Reason
 from tidegate.engine.handover.deployment.view import DeploymentView, Owner
 from tidegate.engine.snapshot import PodTrouble
-from tidegate.workloads.observe import matches, unsupported, workload_view
+from tidegate.workloads.deployment.observe import unsupported, workload_view
+from tidegate.workloads.objects import matches
 from tidegate.workloads.templates import template_hash
 from unit.workloads.objects import (
     BY_ANOTHER,

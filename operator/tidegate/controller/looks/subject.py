@@ -17,9 +17,8 @@ from tidegate.engine.counted import weight_since
 from tidegate.engine.judging import alpha_of
 from tidegate.engine.plan import Role, own_name
 from tidegate.engine.rules import split
-from tidegate.prometheus.queries import Names, pods_of
+from tidegate.prometheus.queries import Names
 from tidegate.traffic import notes
-from tidegate.workloads.observe import revision_of
 
 
 @dataclass(frozen=True)
@@ -68,16 +67,16 @@ def subject_of(around: ReleaseObjects, status: ReleaseStatus, begun: datetime) -
         return None
     release, workload = around.key, around.workload
     service = around.spec.traffic.service if around.spec.traffic else ""
-    sets = {revision_of(rs): str(rs["metadata"]["name"]) for rs in workload.siblings} if workload else {}
-    stable, canary = (sets.get(revision, "") for revision in (status.stable.revision, status.candidate.revision))
+    revisions = status.stable.revision, status.candidate.revision
+    stable_pods, canary_pods = (workload.pod_names(revision) if workload else "" for revision in revisions)
     names = Names(
         namespace=release.namespace,
         release=release.name,
         service=service,
         stable_service=own_name(service, Role.STABLE),
         canary_service=own_name(service, Role.CANARY),
-        stable_pods=pods_of([stable] if stable else []),
-        canary_pods=pods_of([canary] if canary else []),
+        stable_pods=stable_pods,
+        canary_pods=canary_pods,
         service_port=notes.port_of(status.original_rules, service),
         cluster_policy=status.rollout.policy.startswith(f"{PolicyKind.CLUSTER}/"),
     )

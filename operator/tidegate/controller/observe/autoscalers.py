@@ -1,4 +1,4 @@
-"""HorizontalPodAutoscalers by the Deployment that they scale, and the load that their numbers tell of."""
+"""HorizontalPodAutoscalers by the workload that they scale, and the load that their numbers tell of."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tidegate.cluster.resources import HORIZONTAL_POD_AUTOSCALERS
-from tidegate.engine.handover.deployment.view import Owner, ReplicaSetView
-from tidegate.engine.snapshot import AutoscalerView
+from tidegate.engine.snapshot import Arm, AutoscalerView
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.store import Change, Object, Store
 from tidegate.workloads import autoscaling
-from tidegate.workloads.autoscaling import Average
+from tidegate.workloads.autoscaling import Average, ScaleTarget
 
 LONGEST_PERIOD = 1800.0
 """The longest period of a scaling policy that the API server lets through, in seconds."""
@@ -20,7 +19,7 @@ LONGEST_PERIOD = 1800.0
 
 @dataclass
 class _Followed:
-    """What is kept of one Deployment.
+    """What is kept of one workload.
 
     Attributes:
         scaler: uid of its autoscaler.
@@ -43,20 +42,22 @@ class Autoscalers:
 
     def __init__(self, store: Store, *, clock: Clock) -> None:
         self._store, self._clock = store, clock
-        self._of: dict[tuple[str, str], set[str]] = {}
+        self._of: dict[tuple[str, ScaleTarget], set[str]] = {}
         self._heard: dict[str, float] = {}
         self._followed: dict[str, _Followed] = {}
         store.on_change(HORIZONTAL_POD_AUTOSCALERS.kind, self._learn)
 
-    def view(self, deployment: Object, replica_sets: Iterable[ReplicaSetView]) -> AutoscalerView | None:
-        """Return what the autoscaler of a Deployment says; None where it has none, or several, which contradict each other.
+    def view(self, kind: str, workload: Object, arms: Iterable[Arm]) -> AutoscalerView | None:
+        """Return what the autoscaler of a workload says; None where it has none, or several, which contradict each other.
 
         Args:
-            deployment: the Deployment.
-            replica_sets: all ReplicaSets whose pods match its selector.
+            kind: kind of the workload.
+            workload: the workload.
+            arms: all arms whose pods match its selector.
         """
-        metadata = deployment["metadata"]
-        names = self._of.get((metadata["namespace"], metadata["name"]), set())
+        metadata = workload["metadata"]
+        target = ScaleTarget(kind, metadata["name"])
+        names = self._of.get((metadata["namespace"], target), set())
         scaler = self._store.get(HORIZONTAL_POD_AUTOSCALERS.kind, metadata["namespace"], min(names)) if len(names) == 1 else None
         if scaler is None:
             self._followed.pop(metadata["uid"], None)
@@ -65,10 +66,10 @@ class Autoscalers:
         followed = self._followed.get(metadata["uid"])
         if followed is None or followed.scaler != uid:
             followed = self._followed[metadata["uid"]] = _Followed(uid)
-        replicas = (deployment.get("spec") or {}).get("replicas", 1)
+        replicas = (workload.get("spec") or {}).get("replicas", 1)
         return AutoscalerView(
             name=scaler["metadata"]["name"],
-            load=_load(followed, scaler, tuple(replica_sets), now=now, heard=self._heard.get(uid, now)),
+            load=_load(followed, scaler, tuple(arms), now=now, heard=self._heard.get(uid, now)),
             most=autoscaling.most_replicas(scaler, least_within=_sizes(followed, replicas, now).least_within),
             tolerance=autoscaling.tolerance(scaler),
         )
@@ -79,13 +80,13 @@ class Autoscalers:
         self._heard.pop(uid, None)
 
     def _learn(self, change: Change) -> None:
-        if change.old is not None and (deployment := autoscaling.target_of(change.old)) is not None:
-            names = self._of[change.key.namespace, deployment]
+        if change.old is not None and (target := autoscaling.target_of(change.old)) is not None:
+            names = self._of[change.key.namespace, target]
             names.discard(change.key.name)
             if not names:
-                del self._of[change.key.namespace, deployment]
-        if change.new is not None and (deployment := autoscaling.target_of(change.new)) is not None:
-            self._of.setdefault((change.key.namespace, deployment), set()).add(change.key.name)
+                del self._of[change.key.namespace, target]
+        if change.new is not None and (target := autoscaling.target_of(change.new)) is not None:
+            self._of.setdefault((change.key.namespace, target), set()).add(change.key.name)
             if change.old is None or _numbers(change.old) != _numbers(change.new):
                 self._heard[change.new["metadata"]["uid"]] = self._clock.monotonic()
 
@@ -115,17 +116,15 @@ def _sizes(followed: _Followed, replicas: int, now: float) -> _Sizes:
     return _Sizes(tuple(sizes), now)
 
 
-def _load(
-    followed: _Followed, scaler: Object, replica_sets: tuple[ReplicaSetView, ...], *, now: float, heard: float
-) -> float | None:
+def _load(followed: _Followed, scaler: Object, arms: tuple[Arm, ...], *, now: float, heard: float) -> float | None:
     """Return the load by the metric that asks for most; None where none is known."""
-    ready = {rs.name: rs.ready for rs in replica_sets}
+    ready = {arm.revision: arm.ready for arm in arms}
     usages = autoscaling.usages(scaler)
     loads = []
     for metric, usage in usages.items():
         if metric not in followed.averages:
-            # Seen for the first time, pods of the Deployment's own are taken for old ones.
-            own = {rs.name: rs.ready for rs in replica_sets if rs.owner is Owner.DEPLOYMENT}
+            # Seen for the first time, pods of the workload's own are taken for old ones.
+            own = {arm.revision: arm.ready for arm in arms if arm.owned}
             followed.averages[metric] = Average(own, certain=autoscaling.counted_for_certain(metric))
         loads.append(followed.averages[metric].load(usage, ready, now=now, heard=heard))
     return max(loads, default=None)

@@ -20,12 +20,11 @@ from tidegate.controller.observe.references import ReleaseKey
 from tidegate.controller.observe.relations import SERVICE_OF_SLICE
 from tidegate.controller.observe.specs import Specs
 from tidegate.controller.observe.views import Views, mark
-from tidegate.controller.observe.workloads import orphans_of, pods_of, strangers_among, workload_around
-from tidegate.engine.handover.deployment.view import DeploymentView
+from tidegate.controller.observe.workloads import pods_of, strangers_among, workload_around
 from tidegate.engine.plan import Role, own_name
 from tidegate.engine.route import RouteRef
 from tidegate.engine.routing import traffic_in_force
-from tidegate.engine.snapshot import Blocker, ReleaseView, RouteView, ServiceView, Snapshot
+from tidegate.engine.snapshot import Blocker, ReleaseView, RouteView, ServiceView, Snapshot, WorkloadView
 from tidegate.judge.reading import Reading
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.store import Object, Store
@@ -33,7 +32,8 @@ from tidegate.traffic import services
 from tidegate.traffic.bindings import unfollowed
 from tidegate.traffic.routers import Routers
 from tidegate.traffic.selection import Pods, shared
-from tidegate.workloads.observe import Workload, unsupported, workload_view
+from tidegate.workloads.kind import WorkloadObjects
+from tidegate.workloads.kinds import KINDS
 
 V = TypeVar("V")
 
@@ -47,8 +47,8 @@ class ReleaseObjects:
         release: the Release as stored.
         spec: what it asks for, with the traffic that is in force.
         traffic_later: it asks for other traffic than is in force.
-        workload: the Deployment and what is around it; None where it is missing.
-        orphans: ReplicaSets that a Release that goes would leave behind.
+        workload: the workload and what is around it; None where it is missing.
+        orphans: what keeps pods and would be left behind by a Release that goes.
         former: the Service that was pinned, where the user does not name it any more; None where it is missing.
         services: the Service that the user named and the operator's own; None where the user's is missing.
         routes: the routes; None where one is missing.
@@ -58,7 +58,7 @@ class ReleaseObjects:
     release: Object
     spec: ReleaseSpec
     traffic_later: bool
-    workload: Workload | None
+    workload: WorkloadObjects | None
     orphans: tuple[Object, ...]
     former: services.Services | None
     services: services.Services | None
@@ -76,7 +76,7 @@ class Gatherer:
         clock: the time.
         warm_up: seconds that a route must have been seen in a form before the next.
         delays: seconds by which data planes may be behind the word of their controllers, by the controllers' names.
-        step_replicas_limit: pods that a step may have although its Deployment has fewer.
+        step_replicas_limit: pods that a step may have although its workload has fewer.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class Gatherer:
             spec=spec,
             traffic_later=traffic is not asked.traffic,
             workload=workload,
-            orphans=orphans_of(self._store, key, release, workload),
+            orphans=KINDS[spec.target_ref.kind].orphans(self._store, release, workload),
             services=services_around(
                 self._store,
                 key,
@@ -181,7 +181,7 @@ class Gatherer:
             status: the status that was decided last.
             readings: looks that have come in.
             blockers: what stands in the way, as far as the caller knows.
-            keep_held: whether the Deployment stays paused between rollouts.
+            keep_held: whether the workload stays held between rollouts.
             answers: what was read around the user's Service.
             known_since: since when the status is known here; None where that is of no concern.
         """
@@ -216,25 +216,23 @@ class Gatherer:
         found = (
             self._specs.invalid(around.release),
             Blocker(Reason.MISSING_POLICY, wrong) if wrong and status.rollout is None else None,
-            unsupported(workload) if workload else None,
-            # Of two Releases on one Deployment the second is told that alone: all else that differs follows from it.
+            workload.unsupported() if workload else None,
+            # Of two Releases on one workload the second is told that alone: all else that differs follows from it.
             services.unsupported(beside, beside.pods) if beside and not (workload and workload.held_by_another) else None,
-            shared(beside.user, workload.name, others) if beside and workload and others else None,
+            shared(beside.user, workload.label, others) if beside and workload and others else None,
             unfollowed(beside.name, bound) if beside and bound is not None else None,
         )
         yield from (blocker for blocker in found if blocker is not None)
 
-    def _workload_view(self, around: ReleaseObjects, status: ReleaseStatus) -> DeploymentView:
+    def _workload_view(self, around: ReleaseObjects, status: ReleaseStatus) -> WorkloadView:
         workload = around.workload
         assert workload is not None
-        asked = workload.stable, workload.pods is None, workload.stable_pods is None
-        pods = map(mark, (*(workload.pods or ()), *(workload.stable_pods or ())))
-        made_of = (around.spec, workload.label_is_stale, *asked, *_of_workload(workload), *pods)
-        view = self._view(around.release, "workload", made_of, status, lambda: workload_view(workload))
-        autoscaler = self._autoscalers.view(workload.deployment, view.arms)
+        made_of = (around.spec, *workload.read, *_of_workload(workload), *map(mark, workload.read_pods))
+        view = self._view(around.release, "workload", made_of, status, workload.view)
+        autoscaler = self._autoscalers.view(around.spec.target_ref.kind, workload.own, view.arms)
         return view if autoscaler is view.autoscaler else replace(view, autoscaler=autoscaler)
 
-    def _pods(self, release: Object, workload: Workload, status: ReleaseStatus) -> Pods:
+    def _pods(self, release: Object, workload: WorkloadObjects, status: ReleaseStatus) -> Pods:
         if status.rollout is None:
             return pods_of(workload)
         return self._views.of(release, "pods", _of_workload(workload), lambda: pods_of(workload))
@@ -319,8 +317,8 @@ class Gatherer:
         return replace(view, since=now - timedelta(seconds=self._clock.monotonic() - forms[service][1] - delay))
 
 
-def _of_workload(workload: Workload) -> tuple[object, ...]:
-    return tuple(mark(obj) for obj in (workload.deployment, *workload.replica_sets))
+def _of_workload(workload: WorkloadObjects) -> tuple[object, ...]:
+    return tuple(mark(obj) for obj in workload.objects)
 
 
 def _of_services(around: ReleaseObjects, beside: services.Services) -> tuple[object, ...]:

@@ -190,7 +190,7 @@ class Informers:
         return (self.keep_held, *states)
 
     async def _look_for_hold(self) -> None:
-        """Find out whether the API server itself holds changed templates; until that is known, Deployments stay paused."""
+        """Find out whether the API server itself holds changed templates; until that is known, workloads stay held."""
         before, self._look_again = self.keep_held, AGAIN_SECONDS
         try:
             for resource in (MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS):

@@ -64,7 +64,7 @@ class References:
         """Whether some Release that there is has to do with an object."""
         if any(release in self._named for release in (*self._direct(*key), *self._through(key.kind, key.namespace, obj))):
             return True
-        # Between a Release's letting go of a ReplicaSet and the Deployment's adoption nobody owns it.
+        # Between a Release's letting go of what keeps pods and the workload's adoption nobody owns it.
         revision = (obj["metadata"].get("labels") or {}).get(LABEL_POD_TEMPLATE_HASH)
         return key.kind == RELEASES.kind or (_REVISION, key.namespace, revision) in self._by
 

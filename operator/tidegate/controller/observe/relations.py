@@ -12,14 +12,12 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from tidegate.api.names import LABEL_RELEASE
-from tidegate.api.release import HTTP_ROUTE
+from tidegate.api.release import HTTP_ROUTE, WorkloadKind
 from tidegate.cluster.resources import (
     CLUSTER_ROLLOUT_POLICIES,
-    DEPLOYMENTS,
     ENDPOINT_SLICES,
     HORIZONTAL_POD_AUTOSCALERS,
     RELEASES,
-    REPLICA_SETS,
     ROLLOUT_POLICIES,
     SERVICES,
     Resource,
@@ -28,6 +26,8 @@ from tidegate.engine.plan import Role, own_name
 from tidegate.traffic.router import Router
 from tidegate.traffic.routers import Routers
 from tidegate.workloads import autoscaling
+from tidegate.workloads.kind import Kind
+from tidegate.workloads.kinds import KINDS
 
 SERVICE_OF_SLICE = "kubernetes.io/service-name"
 """Label of an EndpointSlice with the name of its Service."""
@@ -71,8 +71,7 @@ class Relations:
 
     def __init__(self, routers: Routers) -> None:
         self._all = (
-            Relation(DEPLOYMENTS, needed=_always, named=_targets, written=True),
-            Relation(REPLICA_SETS, needed=_always, belongs=_owners, written=True),
+            *(relation for kind in KINDS.values() for relation in _workloads(kind)),
             Relation(HORIZONTAL_POD_AUTOSCALERS, needed=_never, belongs=_scaled),
             Relation(SERVICES, needed=_routed, named=_services, written=True),
             Relation(ENDPOINT_SLICES, needed=_routed, belongs=_service_of_slice, label=LABEL_RELEASE),
@@ -104,7 +103,8 @@ class Relations:
 
 def target_of(namespace: str, release: Raw) -> tuple[str, str, str]:
     """Return kind, namespace and name of the workload that a Release names."""
-    return (DEPLOYMENTS.kind, namespace, str(mapping(mapping(release.get("spec")).get("targetRef")).get("name")))
+    target = mapping(mapping(release.get("spec")).get("targetRef"))
+    return (str(target.get("kind") or WorkloadKind.DEPLOYMENT), namespace, str(target.get("name")))
 
 
 def policy_of(release: Raw) -> Resource:
@@ -122,12 +122,8 @@ def _items(value: object) -> Sequence[object]:
     return value if isinstance(value, list | tuple) else ()
 
 
-def _always(_: Raw) -> bool:
-    return True
-
-
 def _never(_: Raw) -> bool:
-    """Without the load that an autoscaler tells of, versions are sized by what the Deployment has."""
+    """Without the load that an autoscaler tells of, versions are sized by what the workload has."""
     return False
 
 
@@ -136,19 +132,30 @@ def _routed(release: Raw) -> bool:
     return bool((release.get("spec") or {}).get("traffic") or (release.get("status") or {}).get("originalRules"))
 
 
-def _targets(namespace: str, release: Raw) -> Iterator[tuple[str, str]]:
-    _, *found = target_of(namespace, release)
-    yield found[0], found[1]
+def _workloads(kind: Kind) -> Iterator[Relation]:
+    """Yield the relations of a kind of workload and of what keeps its pods, which only Releases of that kind need."""
+
+    def needed(release: Raw) -> bool:
+        return target_of("", release)[0] == kind.resource.kind
+
+    def named(namespace: str, release: Raw) -> Iterator[tuple[str, str]]:
+        target, *found = target_of(namespace, release)
+        if target == kind.resource.kind:
+            yield found[0], found[1]
+
+    yield Relation(kind.resource, needed=needed, named=named, written=True)
+    for keeper in kind.keepers:
+        yield Relation(keeper, needed=needed, belongs=_owners, written=True)
 
 
-def _owners(replica_set: Raw) -> Iterator[tuple[str, str]]:
-    for owner in replica_set["metadata"].get("ownerReferences") or ():
+def _owners(keeper: Raw) -> Iterator[tuple[str, str]]:
+    for owner in keeper["metadata"].get("ownerReferences") or ():
         yield owner["kind"], owner["name"]
 
 
 def _scaled(autoscaler: Raw) -> Iterator[tuple[str, str]]:
-    if (deployment := autoscaling.target_of(autoscaler)) is not None:
-        yield DEPLOYMENTS.kind, deployment
+    if (target := autoscaling.target_of(autoscaler)) is not None:
+        yield target.kind, target.name
 
 
 def _services(namespace: str, release: Raw) -> Iterator[tuple[str, str]]:

@@ -10,19 +10,19 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import assert_never
 
 import structlog
 
 from tidegate.cluster.client import Cluster
 from tidegate.controller.observe.gather import ReleaseObjects
 from tidegate.controller.reconcile.status_patch import write_finalizer
-from tidegate.engine.handover.deployment.actions import CreateCanary, DeleteReplicaSet, Hold, SetImages
-from tidegate.engine.plan import Action, DeleteService, EnsureService, PinService, SetFinalizer, ShiftRoute
+from tidegate.engine.plan import Action, DeleteService, EnsureService, OfWorkload, PinService, SetFinalizer, ShiftRoute
 from tidegate.runtime.errors import Retry
 from tidegate.traffic import service_writes
 from tidegate.traffic.routers import Routers
 from tidegate.traffic.selection import selector_of
-from tidegate.workloads import actuator
+from tidegate.workloads.kinds import KINDS
 
 log = structlog.get_logger(__name__)
 
@@ -88,7 +88,7 @@ async def _attempt(
     if around is None:
         return None
     try:
-        _same_template(action, decided, around)
+        _still_meant(action, decided, around)
         _same_selector(action, decided, around)
         wrote = await _perform(action, around, cluster=cluster, routers=routers)
     except Exception as error:  # noqa: BLE001 - the caller raises it again, after what does not depend on it
@@ -97,20 +97,15 @@ async def _attempt(
     return None
 
 
-def _same_template(action: Action, decided: ReleaseObjects, around: ReleaseObjects) -> None:
-    """What lets a template go, or makes pods of it, is meant for the template that was decided on.
+def _still_meant(action: Action, decided: ReleaseObjects, around: ReleaseObjects) -> None:
+    """What is written to a workload is meant for the workload that was decided on.
 
     Raises:
-        Retry: the template has changed since.
+        Retry: that has changed since so that it does not hold for it any more.
     """
     before, now = decided.workload, around.workload
-    if before is None or now is None or not isinstance(action, CreateCanary | SetImages | Hold):
-        return
-    if isinstance(action, Hold) and action.paused:
-        return
-    own_too = isinstance(action, Hold)
-    if now.template != before.template or (own_too and now.own_template != before.own_template):
-        raise Retry(f"the pod template of Deployment {now.name} has changed meanwhile")
+    if isinstance(action, OfWorkload) and before is not None and now is not None:
+        KINDS[around.spec.target_ref.kind].check(action, before, now)
 
 
 def _same_selector(action: Action, decided: ReleaseObjects, around: ReleaseObjects) -> None:
@@ -140,12 +135,11 @@ async def _perform(action: Action, around: ReleaseObjects, *, cluster: Cluster, 
             if around_service is None:
                 raise Retry("the user's Service is gone")
             return await service_writes.perform(action, services=around_service, cluster=cluster)
-        case DeleteReplicaSet(name) if orphan := next((rs for rs in around.orphans if rs["metadata"]["name"] == name), None):
-            return await actuator.delete(orphan, cluster)
+        case OfWorkload():
+            kind = KINDS[around.spec.target_ref.kind]
+            return await kind.perform(action, workload=around.workload, orphans=around.orphans, cluster=cluster)
         case _:
-            if around.workload is None:
-                raise Retry("the Deployment is gone")
-            return await actuator.perform(action, workload=around.workload, cluster=cluster)
+            assert_never(action)
 
 
 def _words(action: Action) -> str:

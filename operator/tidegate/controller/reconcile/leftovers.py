@@ -21,8 +21,9 @@ from tidegate.runtime.shelf import BareError
 from tidegate.runtime.store import Store
 from tidegate.traffic.routers import Routers
 from tidegate.traffic.traces import marked
-from tidegate.workloads import bodies
-from tidegate.workloads.observe import Workload, controller_of, labels_of, matches, replicas_of, workload_view
+from tidegate.workloads.deployment import bodies
+from tidegate.workloads.deployment.observe import DeploymentObjects, workload_view
+from tidegate.workloads.objects import controller_of, labels_of, matches, replicas_of
 
 log = structlog.get_logger(__name__)
 Json = dict[str, Any]
@@ -114,7 +115,7 @@ def _is_complete(left: Left, rs: Json) -> bool:
 
 
 def _hand_back(left: Left, deployment: Json) -> Iterator[Change]:
-    workload = Workload(release=left.name, release_uid="", images={}, deployment=deployment, replica_sets=left.all_sets)
+    workload = DeploymentObjects(release=left.name, release_uid="", images={}, deployment=deployment, replica_sets=left.all_sets)
     path = DEPLOYMENTS.path(workload.namespace, workload.name)
     if (patch := bodies.label_patch(workload, present=False)) is not None:
         yield Change(path, patch)
@@ -122,7 +123,7 @@ def _hand_back(left: Left, deployment: Json) -> Iterator[Change]:
         yield Change(path, patch)
 
 
-def _rolls_nothing_out(workload: Workload) -> bool:
+def _rolls_nothing_out(workload: DeploymentObjects) -> bool:
     """Whether a Deployment that is let go stays as it is: its template is what serves, with all of its pods."""
     view = workload_view(workload)
     own = [rs for rs in view.arms if rs.owner is Owner.DEPLOYMENT]

@@ -15,6 +15,7 @@ its own as soon as it looks, and stops the old pods.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from tidegate.api.policy import Step
 from tidegate.engine.draft import Draft
@@ -28,6 +29,7 @@ from tidegate.engine.sizing import canary_size
 from tidegate.engine.waits import Wait, Waiting
 
 
+@dataclass(frozen=True)
 class DeploymentHandover:
     """How a Deployment comes to serve another version; it restarts by itself, can be let go and may turn round."""
 
@@ -108,7 +110,7 @@ class DeploymentHandover:
 
     def committed(self, draft: Draft) -> bool:
         """Whether the Release has let the new ReplicaSet go: the Deployment controller adopts it when it looks next."""
-        return state.owner_of(draft.canary_arm) in {Owner.DEPLOYMENT, Owner.NOBODY}
+        return state.owner_of(draft.canary_arm) in (Owner.DEPLOYMENT, Owner.NOBODY)
 
     def adopted(self, draft: Draft) -> bool:
         """Whether the Deployment controller has adopted the new ReplicaSet."""

@@ -38,6 +38,11 @@ class ReplicaSetView(Arm):
         """Whether it is somebody else's: neither the Deployment nor the operator scales it."""
         return self.owner is Owner.OTHER
 
+    @property
+    def owned(self) -> bool:
+        """Whether the Deployment controls it."""
+        return self.owner is Owner.DEPLOYMENT
+
 
 @dataclass(frozen=True, kw_only=True)
 class DeploymentView(WorkloadView):

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import UTC
 
 from tidegate.api.names import Condition
-from tidegate.engine import transitions as happened
 from tidegate.engine.draft import Draft
 from tidegate.engine.facts import (
     has_pods,
@@ -17,6 +16,7 @@ from tidegate.engine.facts import (
     rolls_natively,
     serves,
 )
+from tidegate.engine.handover.deployment import happened
 from tidegate.engine.handover.deployment.actions import (
     Adopt,
     CreateCanary,

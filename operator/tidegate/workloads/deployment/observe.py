@@ -1,4 +1,4 @@
-"""From raw objects to what the engine sees of a workload.
+"""From raw objects to what the engine sees of a Deployment.
 
 The engine knows no Kubernetes: what owners, hashes and annotations mean for a rollout is read here, once for each object.
 """
@@ -11,8 +11,11 @@ from functools import cached_property
 from typing import Any
 
 from tidegate.api.names import ANNOTATION_DESIRED_REPLICAS, ANNOTATION_REVISION, LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE, Reason
+from tidegate.cluster.resources import DEPLOYMENTS
 from tidegate.engine.handover.deployment.view import DeploymentView, Owner, ReplicaSetView
 from tidegate.engine.snapshot import Blocker, PodTrouble, TemplateView
+from tidegate.prometheus.promql import pods_of
+from tidegate.workloads.objects import controller_of, labels_of, matches, replicas_of
 from tidegate.workloads.pods import Trouble, last_endings, last_made, pod_trouble, replica_set_trouble
 from tidegate.workloads.templates import (
     Json,
@@ -32,7 +35,7 @@ _LONGEST_NUMBER = 19
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workload:
+class DeploymentObjects:
     """The raw objects around the Deployment of one Release, as the caches have them at one instant.
 
     Attributes:
@@ -70,6 +73,36 @@ class Workload:
     def name(self) -> str:
         """Name of the Deployment."""
         return str(self.deployment["metadata"]["name"])
+
+    @property
+    def label(self) -> str:
+        """Kind and name for people."""
+        return f"{DEPLOYMENTS.kind} {self.name}"
+
+    @property
+    def own(self) -> Json:
+        """The Deployment."""
+        return self.deployment
+
+    @property
+    def objects(self) -> Sequence[Json]:
+        """The Deployment and the ReplicaSets."""
+        return (self.deployment, *self.replica_sets)
+
+    @property
+    def templates(self) -> dict[str, Json]:
+        """The pod templates of its ReplicaSets, by revision."""
+        return {revision_of(rs): rs["spec"].get("template") or {} for rs in self.siblings}
+
+    @property
+    def read(self) -> tuple[object, ...]:
+        """Whether the label is stale, which version is in force, and which pods were read."""
+        return self.label_is_stale, self.stable, self.pods is None, self.stable_pods is None
+
+    @property
+    def read_pods(self) -> Sequence[Json]:
+        """The pods of the new version and of stable, as far as they were read."""
+        return (*(self.pods or ()), *(self.stable_pods or ()))
 
     @property
     def held_by_another(self) -> str | None:
@@ -129,8 +162,21 @@ class Workload:
         held = controller["kind"] == "Namespace" and labels_of(replica_set).get(LABEL_RELEASE) == self.release
         return Owner.RELEASE if held else Owner.OTHER
 
+    def view(self) -> DeploymentView:
+        """Return what the engine sees of it."""
+        return workload_view(self)
 
-def workload_view(workload: Workload) -> DeploymentView:
+    def unsupported(self) -> Blocker | None:
+        """Return what keeps it from being released, None where nothing does."""
+        return unsupported(self)
+
+    def pod_names(self, revision: str) -> str:
+        """Return the expression for the names of a version's pods, which begin with that of their ReplicaSet."""
+        found = next((rs for rs in reversed(self.siblings) if revision_of(rs) == revision), None)
+        return pods_of([found["metadata"]["name"]] if found is not None else [])
+
+
+def workload_view(workload: DeploymentObjects) -> DeploymentView:
     """Return what the engine sees of a Deployment."""
     deployment, wanted = workload.deployment, workload.template
     spec, status = deployment["spec"], deployment.get("status") or {}
@@ -172,7 +218,7 @@ def workload_view(workload: Workload) -> DeploymentView:
     )
 
 
-def _complete(workload: Workload, own: Mapping[str, Any]) -> bool:
+def _complete(workload: DeploymentObjects, own: Mapping[str, Any]) -> bool:
     """Whether the Deployment's own rollout is complete.
 
     The numbers of the Deployment's status are of the ReplicaSets that it controls; its status may be older than a change of
@@ -190,7 +236,7 @@ def _complete(workload: Workload, own: Mapping[str, Any]) -> bool:
     )
 
 
-def _replica_set_view(workload: Workload, replica_set: Json, chosen: Json | None) -> ReplicaSetView:
+def _replica_set_view(workload: DeploymentObjects, replica_set: Json, chosen: Json | None) -> ReplicaSetView:
     status = replica_set.get("status") or {}
     return ReplicaSetView(
         name=replica_set["metadata"]["name"],
@@ -217,7 +263,7 @@ def _trouble(pods: Iterable[Json], chosen: Json | None) -> Trouble:
     return own if own.words or chosen is None else replica_set_trouble(chosen)
 
 
-def _stable_trouble(workload: Workload) -> PodTrouble | None:
+def _stable_trouble(workload: DeploymentObjects) -> PodTrouble | None:
     """Return why pods of the version in force are not ready, in the words of its pods or of its ReplicaSet."""
     replica_set = next((rs for rs in workload.siblings if revision_of(rs) == workload.stable), None)
     if workload.stable_pods is None or replica_set is None:
@@ -230,7 +276,7 @@ def _stable_trouble(workload: Workload) -> PodTrouble | None:
     return PodTrouble(found.words, last_made(pod for pod in pods if pod["metadata"]["name"] == found.pod))
 
 
-def unsupported(workload: Workload) -> Blocker | None:
+def unsupported(workload: DeploymentObjects) -> Blocker | None:
     """Return what keeps a Deployment from being released, None where nothing does.
 
     The strategy does not matter: a held Deployment never runs its own, and at promotion there is nothing left for it to do.
@@ -249,17 +295,6 @@ def unsupported(workload: Workload) -> Blocker | None:
     return None
 
 
-def controller_of(obj: Mapping[str, Any]) -> Json | None:
-    """Return the ownerReference of the controller of an object, None where it has none."""
-    references: Sequence[Json] = obj["metadata"].get("ownerReferences") or ()
-    return next((reference for reference in references if reference.get("controller")), None)
-
-
-def labels_of(obj: Mapping[str, Any]) -> dict[str, str]:
-    """Return the labels of an object or a pod template."""
-    return dict((obj.get("metadata") or {}).get("labels") or {})
-
-
 def revision_of(replica_set: Mapping[str, Any]) -> str:
     """Return the pod-template-hash of a ReplicaSet; its name where it has none (it was not made by a Deployment).
 
@@ -267,12 +302,6 @@ def revision_of(replica_set: Mapping[str, Any]) -> str:
     """
     name = str(replica_set["metadata"]["name"])
     return labels_of(replica_set).get(LABEL_POD_TEMPLATE_HASH) or (name if len(name) <= _LONGEST_LABEL else digest_of(name))
-
-
-def replicas_of(obj: Mapping[str, Any]) -> int:
-    """Return spec.replicas of a Deployment or ReplicaSet."""
-    replicas = obj["spec"].get("replicas")
-    return 1 if replicas is None else int(replicas)
 
 
 def _whole(replica_set: Mapping[str, Any], annotation: str) -> int | None:
@@ -284,25 +313,3 @@ def _whole(replica_set: Mapping[str, Any], annotation: str) -> int | None:
 
 def _age(replica_set: Mapping[str, Any]) -> tuple[str, str]:
     return str(replica_set["metadata"].get("creationTimestamp") or ""), str(replica_set["metadata"]["name"])
-
-
-def matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Whether a label selector (matchLabels, matchExpressions) selects these labels."""
-    return all(labels.get(key) == value for key, value in (selector.get("matchLabels") or {}).items()) and all(
-        _expression_holds(expression, labels) for expression in selector.get("matchExpressions") or ()
-    )
-
-
-def _expression_holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    key, values = expression["key"], expression.get("values") or ()
-    match expression["operator"]:
-        case "In":
-            return labels.get(key) in values
-        case "NotIn":
-            return labels.get(key) not in values
-        case "Exists":
-            return key in labels
-        case "DoesNotExist":
-            return key not in labels
-        case _:
-            return False

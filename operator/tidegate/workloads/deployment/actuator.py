@@ -27,12 +27,13 @@ from tidegate.engine.handover.deployment.actions import (
 from tidegate.engine.handover.deployment.view import Owner
 from tidegate.engine.plan import OfWorkload, ScaleWorkload
 from tidegate.runtime.errors import Retry, Terminal
-from tidegate.workloads import bodies
-from tidegate.workloads.observe import Workload, replicas_of
+from tidegate.workloads.deployment import bodies
+from tidegate.workloads.deployment.observe import DeploymentObjects
+from tidegate.workloads.objects import replicas_of
 from tidegate.workloads.templates import Json, same_template
 
 
-async def perform(action: OfWorkload, *, workload: Workload, cluster: Cluster) -> bool:
+async def perform(action: OfWorkload, *, workload: DeploymentObjects, cluster: Cluster) -> bool:
     """Carry out one action of the engine on the Deployment or one of its ReplicaSets.
 
     Args:
@@ -72,21 +73,21 @@ async def perform(action: OfWorkload, *, workload: Workload, cluster: Cluster) -
             raise TypeError(f"{type(action).__name__} is no write on a Deployment")
 
 
-async def _patch_deployment(patch: bodies.Patch | None, workload: Workload, cluster: Cluster) -> bool:
+async def _patch_deployment(patch: bodies.Patch | None, workload: DeploymentObjects, cluster: Cluster) -> bool:
     if patch is None:
         return False
     await cluster.json_patch(DEPLOYMENTS.path(workload.namespace, workload.name), patch)
     return True
 
 
-async def _patch_replica_set(patch: bodies.Patch | None, workload: Workload, name: str, cluster: Cluster) -> bool:
+async def _patch_replica_set(patch: bodies.Patch | None, workload: DeploymentObjects, name: str, cluster: Cluster) -> bool:
     if patch is None:
         return False
     await cluster.json_patch(REPLICA_SETS.path(workload.namespace, name), patch)
     return True
 
 
-async def _create_canary(workload: Workload, revision: str, replicas: int, cluster: Cluster) -> bool:
+async def _create_canary(workload: DeploymentObjects, revision: str, replicas: int, cluster: Cluster) -> bool:
     uid = await _namespace_uid(workload, cluster)
     body = bodies.canary_body(workload, revision=revision, replicas=replicas, namespace_uid=uid)
     try:
@@ -97,7 +98,7 @@ async def _create_canary(workload: Workload, revision: str, replicas: int, clust
     return True
 
 
-async def _accept_existing(workload: Workload, body: Json, cluster: Cluster) -> None:
+async def _accept_existing(workload: DeploymentObjects, body: Json, cluster: Cluster) -> None:
     """Return if the ReplicaSet that has the name is the canary, which the caches do not show yet."""
     name = body["metadata"]["name"]
     existing = await cluster.get(REPLICA_SETS.path(workload.namespace, name))
@@ -110,7 +111,7 @@ async def _accept_existing(workload: Workload, body: Json, cluster: Cluster) -> 
         raise Retry(f"ReplicaSet {name} exists and is not controlled by Release {workload.release}", reason=Reason.CONFLICT)
 
 
-async def _take_over(workload: Workload, name: str, cluster: Cluster) -> bool:
+async def _take_over(workload: DeploymentObjects, name: str, cluster: Cluster) -> bool:
     owner = workload.owner_of(_known(workload, name))
     if owner is Owner.RELEASE:
         return False
@@ -121,7 +122,7 @@ async def _take_over(workload: Workload, name: str, cluster: Cluster) -> bool:
     return await _patch_replica_set(patch, fresh, name, cluster)
 
 
-async def _adopt(workload: Workload, name: str, cluster: Cluster) -> bool:
+async def _adopt(workload: DeploymentObjects, name: str, cluster: Cluster) -> bool:
     if workload.owner_of(_known(workload, name)) in {Owner.DEPLOYMENT, Owner.NOBODY}:
         return False
     replica_set = await cluster.get(REPLICA_SETS.path(workload.namespace, name))
@@ -140,7 +141,7 @@ async def _adopt(workload: Workload, name: str, cluster: Cluster) -> bool:
     return await _patch_replica_set(bodies.adopt_patch(fresh, replica_set), fresh, name, cluster)
 
 
-async def _delete(workload: Workload, name: str, cluster: Cluster) -> bool:
+async def _delete(workload: DeploymentObjects, name: str, cluster: Cluster) -> bool:
     replica_set = workload.get(name)
     if replica_set is None:
         return False
@@ -168,7 +169,7 @@ async def delete(replica_set: Mapping[str, Any], cluster: Cluster) -> bool:
     return True
 
 
-async def _read_held(workload: Workload, cluster: Cluster) -> Workload:
+async def _read_held(workload: DeploymentObjects, cluster: Cluster) -> DeploymentObjects:
     """Return the workload with its Deployment as it is now: control moves safely only while it is held.
 
     The API has no precondition on another object, so it is read just before.
@@ -183,11 +184,11 @@ async def _read_held(workload: Workload, cluster: Cluster) -> Workload:
     return replace(workload, deployment=deployment)
 
 
-async def _namespace_uid(workload: Workload, cluster: Cluster) -> str:
+async def _namespace_uid(workload: DeploymentObjects, cluster: Cluster) -> str:
     return await cluster.namespace_uid(workload.namespace, release=workload.release)
 
 
-def _known(workload: Workload, name: str) -> Json:
+def _known(workload: DeploymentObjects, name: str) -> Json:
     replica_set = workload.get(name)
     if replica_set is None:
         raise Retry(f"ReplicaSet {name} is gone", reason=Reason.CONFLICT)

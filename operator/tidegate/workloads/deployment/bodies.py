@@ -24,7 +24,8 @@ from tidegate.api.names import (
 )
 from tidegate.engine.handover.deployment.view import Owner
 from tidegate.engine.plan import Role
-from tidegate.workloads.observe import Workload, labels_of, replicas_of
+from tidegate.workloads.deployment.observe import DeploymentObjects
+from tidegate.workloads.objects import labels_of, replicas_of
 from tidegate.workloads.templates import Json
 
 Patch: TypeAlias = list[Json]
@@ -34,7 +35,7 @@ _NAME_LIMIT = 253
 """Characters in the name of a ReplicaSet (a DNS subdomain)."""
 
 
-def label_patch(workload: Workload, *, present: bool, note: str = "") -> Patch | None:
+def label_patch(workload: DeploymentObjects, *, present: bool, note: str = "") -> Patch | None:
     """Return the patch that puts the Deployment under the hold policy, or takes it out; None where nothing changes.
 
     The label of another Release that is there is neither overwritten nor removed. What an earlier Release has noted on the
@@ -58,7 +59,7 @@ def label_patch(workload: Workload, *, present: bool, note: str = "") -> Patch |
     return None
 
 
-def hold_patch(workload: Workload, *, paused: bool) -> Patch | None:
+def hold_patch(workload: DeploymentObjects, *, paused: bool) -> Patch | None:
     """Return the patch that holds the Deployment, or lets it go; None where nothing changes.
 
     To hold is safe at any time; to let go is safe only with the template that was seen.
@@ -71,7 +72,7 @@ def hold_patch(workload: Workload, *, paused: bool) -> Patch | None:
     return None
 
 
-def workload_scale_patch(workload: Workload, *, replicas: int) -> Patch | None:
+def workload_scale_patch(workload: DeploymentObjects, *, replicas: int) -> Patch | None:
     """Return the patch that scales the Deployment up from the size that was seen; None where it has the size."""
     before = replicas_of(workload.deployment)
     if before == replicas:
@@ -79,7 +80,7 @@ def workload_scale_patch(workload: Workload, *, replicas: int) -> Patch | None:
     return [_same_uid(workload.deployment), _test("/spec/replicas", before), _replace("/spec/replicas", replicas)]
 
 
-def images_patch(workload: Workload) -> Patch | None:
+def images_patch(workload: DeploymentObjects) -> Patch | None:
     """Return the patch that writes the Release's images into the held Deployment; None where they are there already."""
     spec = workload.own_template["spec"]
     changes = [
@@ -93,7 +94,7 @@ def images_patch(workload: Workload) -> Patch | None:
     return [_same_uid(workload.deployment), _same_generation(workload.deployment), _test("/spec/paused", True), *changes]
 
 
-def canary_body(workload: Workload, *, revision: str, replicas: int, namespace_uid: str) -> Json:
+def canary_body(workload: DeploymentObjects, *, revision: str, replicas: int, namespace_uid: str) -> Json:
     """Return the ReplicaSet of the wanted template, as the Deployment controller would make it, but for its controller.
 
     Its own marks stand on its metadata alone: in the pod template they would make it another template, and the Deployment
@@ -122,7 +123,7 @@ def canary_body(workload: Workload, *, revision: str, replicas: int, namespace_u
     }
 
 
-def take_over_patch(workload: Workload, replica_set: Mapping[str, Any], *, namespace_uid: str) -> Patch:
+def take_over_patch(workload: DeploymentObjects, replica_set: Mapping[str, Any], *, namespace_uid: str) -> Patch:
     """Return the patch that moves control of a ReplicaSet from the Deployment to the Release."""
     before = replica_set["metadata"].get("ownerReferences") or []
     rest = [owner for owner in before if owner["uid"] != workload.deployment["metadata"]["uid"]]
@@ -137,7 +138,7 @@ def take_over_patch(workload: Workload, replica_set: Mapping[str, Any], *, names
     ]
 
 
-def adopt_patch(workload: Workload, replica_set: Mapping[str, Any]) -> Patch:
+def adopt_patch(workload: DeploymentObjects, replica_set: Mapping[str, Any]) -> Patch:
     """Return the patch that frees a ReplicaSet of the Release, with all its marks, so that the Deployment adopts it.
 
     The annotations say that the ReplicaSet has the Deployment's size. With them the Deployment controller takes it for
@@ -157,7 +158,7 @@ def adopt_patch(workload: Workload, replica_set: Mapping[str, Any]) -> Patch:
     ]
 
 
-def scale_patch(workload: Workload, replica_set: Mapping[str, Any], *, replicas: int) -> Patch | None:
+def scale_patch(workload: DeploymentObjects, replica_set: Mapping[str, Any], *, replicas: int) -> Patch | None:
     """Return the patch that scales a ReplicaSet while its controller is the one that was seen; None where it has the size.
 
     It rests on the generation, too: one that comes late must not bring back pods of a version that was taken back since.
@@ -179,7 +180,7 @@ def scale_patch(workload: Workload, replica_set: Mapping[str, Any], *, replicas:
     ]
 
 
-def owners(workload: Workload, *, namespace_uid: str) -> list[Json]:
+def owners(workload: DeploymentObjects, *, namespace_uid: str) -> list[Json]:
     """Return the owners of a ReplicaSet that the Release has.
 
     It must have a controller that is not the Deployment, or the Deployment adopts it; and that must not be the Release. A
@@ -202,11 +203,11 @@ def owners(workload: Workload, *, namespace_uid: str) -> list[Json]:
     ]
 
 
-def _marks(workload: Workload) -> dict[str, str]:
+def _marks(workload: DeploymentObjects) -> dict[str, str]:
     return {LABEL_RELEASE: workload.release, LABEL_ROLE: Role.CANARY.value}
 
 
-def _uid_of_release(workload: Workload) -> dict[str, str]:
+def _uid_of_release(workload: DeploymentObjects) -> dict[str, str]:
     """Return the annotation that stays where the garbage collector takes a Release that is gone out of the owners."""
     return {ANNOTATION_RELEASE_UID: workload.release_uid}
 
