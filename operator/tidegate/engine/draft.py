@@ -57,6 +57,11 @@ class Draft:
     """What has to be read."""
     unjudged: list[Unjudged] = field(default_factory=list)
     """Looks that a gate's own judging has failed over."""
+    workload: WorkloadView | None = field(init=False)
+    """The workload. It is asked for more than anything else, so it is kept at hand."""
+
+    def __post_init__(self) -> None:
+        self.workload = self.snap.workload
 
     def set(self, **changes: Unpack[ReleaseEdit]) -> None:
         """Replace fields of the status."""
@@ -191,11 +196,6 @@ class Draft:
         return self.snap.release.deleting is not None
 
     # The workload.
-
-    @property
-    def workload(self) -> WorkloadView | None:
-        """The workload."""
-        return self.snap.workload
 
     @property
     def replicas(self) -> int:
