@@ -18,6 +18,8 @@ LABEL_ROLE = "tidegate.dev/role"
 """On the operator's Services: `stable` or `canary`. On its ReplicaSets: `canary`."""
 LABEL_POD_TEMPLATE_HASH = "pod-template-hash"
 """The label by which the Deployment controller tells the pods of its ReplicaSets apart."""
+VERSION_LABELS = (LABEL_POD_TEMPLATE_HASH,)
+"""Labels by which kinds of workloads tell the pods of their versions apart. In a selector one of them is the operator's pin."""
 ANNOTATION_REQUEST = "tidegate.dev/request"
 """On a Release: `<verb>/<id>`, a request by a person. Each id is carried out once."""
 ANNOTATION_RELEASE_UID = "tidegate.dev/release-uid"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tidegate.api.names import LABEL_POD_TEMPLATE_HASH, Reason
+from tidegate.api.names import VERSION_LABELS, Reason
 from tidegate.engine.snapshot import Blocker
 
 MOST_TOLD = 3
@@ -19,6 +19,7 @@ class Pods:
 
     Attributes:
         workload: its kind and name, for people.
+        label: the label whose value is the revision of a pod.
         labels: the labels of its pod template.
         revisions: the labels of the pods of each of its versions, by revision.
         declared: names and numbers of the ports that these declare, by revision.
@@ -26,6 +27,7 @@ class Pods:
     """
 
     workload: str
+    label: str
     labels: Mapping[str, str]
     revisions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     declared: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -35,7 +37,12 @@ class Pods:
 def selector_of(service: Mapping[str, Any]) -> dict[str, str]:
     """Return what a Service selects, but for the pin: the pin's key is the operator's and no part of what its user wants."""
     selector = service["spec"].get("selector") or {}
-    return {key: value for key, value in selector.items() if key != LABEL_POD_TEMPLATE_HASH}
+    return {key: value for key, value in selector.items() if key not in VERSION_LABELS}
+
+
+def pin_of(selector: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the label and the revision by which a selector is kept on one version; None where it is not."""
+    return next(((label, selector[label]) for label in VERSION_LABELS if label in selector), None)
 
 
 def selection_of(service: Mapping[str, Any]) -> str:

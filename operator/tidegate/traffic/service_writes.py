@@ -86,7 +86,7 @@ async def _delete(services: Services, role: Role, cluster: Cluster) -> bool:
 
 async def _pin(services: Services, revision: str | None, cluster: Cluster) -> bool:
     path = SERVICES.path(services.namespace, services.name)
-    patch = pin_patch(services.user, revision=revision)
+    patch = pin_patch(services.user, label=services.label, revision=revision)
     written = await cluster.json_patch(path, patch) if patch else None
     if revision is not None:
         return written is not None

@@ -6,14 +6,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tidegate.api.names import API_VERSION, LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE, LABEL_ROLE, Reason
+from tidegate.api.names import API_VERSION, LABEL_RELEASE, LABEL_ROLE, VERSION_LABELS, Reason
 from tidegate.api.originals import TargetsStatus
 from tidegate.engine.plan import Role, own_name
 from tidegate.engine.snapshot import Blocker, ServiceView
 from tidegate.traffic.backends import Json
 from tidegate.traffic.endpoints import reach_of
 from tidegate.traffic.followed import COPIED, annotations_of, labels_of, of_others
-from tidegate.traffic.selection import Pods, selector_of, selects, stranger
+from tidegate.traffic.selection import Pods, pin_of, selector_of, selects, stranger
 from tidegate.traffic.targets import astray, diverted, ports_for_stable, selector_for, targets_of
 from tidegate.traffic.traces import marked
 
@@ -44,6 +44,11 @@ class Services:
     canary: Json | None = None
     pods: Pods | None = None
     targets: TargetsStatus | None = None
+
+    @property
+    def label(self) -> str:
+        """The label by which versions are told apart; of a workload that is not there, that of most kinds."""
+        return self.pods.label if self.pods is not None else VERSION_LABELS[0]
 
     @property
     def namespace(self) -> str:
@@ -109,7 +114,7 @@ def user_view(user: Mapping[str, Any], pods: Pods | None = None) -> ServiceView:
     revisions = pods.revisions.items() if pods is not None else ()
     return ServiceView(
         name=user["metadata"]["name"],
-        revision=_selector(user).get(LABEL_POD_TEMPLATE_HASH),
+        revision=_revision(user),
         traces=marked(user),
         selects=pods is None or selects(selector, pods.labels),
         misses=frozenset(revision for revision, labels in revisions if not selects(selector, labels)),
@@ -162,7 +167,7 @@ def service_view(
     service = services.of(role)
     if service is None or not services.is_ours(service):
         return None
-    revision = _selector(service).get(LABEL_POD_TEMPLATE_HASH)
+    revision = _revision(service)
     wanted = body(services, role, revision=revision or "")
     has = reach_of(service, slices, ports)
     return ServiceView(
@@ -242,12 +247,17 @@ def body(services: Services, role: Role, *, revision: str) -> Json:
         "metadata": metadata | ({"annotations": annotations} if annotations else {}),
         "spec": {
             "type": "ClusterIP",
-            "selector": selector_for(services.user, services.pods, revision) | {LABEL_POD_TEMPLATE_HASH: revision},
+            "selector": selector_for(services.user, services.pods, revision) | {services.label: revision},
             "ports": services.ports(role, revision),
             **({"clusterIP": "None"} if is_headless(services.user) else {}),
             **{name: spec[name] for name in COPIED if spec.get(name) is not None},
         },
     }
+
+
+def _revision(service: Mapping[str, Any]) -> str | None:
+    pinned = pin_of(_selector(service))
+    return pinned[1] if pinned is not None else None
 
 
 def _owner(api_version: str, kind: str, name: str, uid: str) -> Json:
@@ -324,12 +334,19 @@ def _changes(path: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> 
             yield {"op": "add", "path": f"{path}/{name}", "value": value}
 
 
-def pin_patch(user: Mapping[str, Any], *, revision: str | None) -> list[Json] | None:
-    """Return the JSON patch that keeps the user's Service on one revision, or frees it (None); None where nothing changes."""
+def pin_patch(user: Mapping[str, Any], *, label: str, revision: str | None) -> list[Json] | None:
+    """Return the JSON patch that keeps the user's Service on one revision, or frees it (None); None where nothing changes.
+
+    Args:
+        user: the Service.
+        label: by which versions are told apart.
+        revision: the revision; None to free it, by whichever label it is kept.
+    """
     selector = _selector(user)
-    if selector.get(LABEL_POD_TEMPLATE_HASH) == revision:
+    pinned = pin_of(selector)
+    if (pinned[1] if pinned is not None else None) == revision:
         return None
-    path = f"/spec/selector/{LABEL_POD_TEMPLATE_HASH}"
+    path = f"/spec/selector/{pinned[0] if pinned is not None and revision is None else label}"
     change = {"op": "remove", "path": path} if revision is None else {"op": "add", "path": path, "value": revision}
     # What the rest of the selector says is tested, too: a selector is one value to the API.
     return [

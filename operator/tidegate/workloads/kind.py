@@ -50,6 +50,10 @@ class WorkloadObjects(Protocol):
         """Its own pod template, without the Release's images."""
 
     @property
+    def version_label(self) -> str:
+        """The label whose value is the revision of a pod."""
+
+    @property
     def templates(self) -> Mapping[str, Mapping[str, Any]]:
         """The pod templates of its versions, by revision."""
 

@@ -13,6 +13,7 @@ from tidegate.traffic.services import Services, unsupported, user_view
 Json = dict[str, Any]
 BIG = Pods(
     workload="Deployment big",
+    label="pod-template-hash",
     labels={"app": "big", "tier": "front"},
     revisions={
         "aaaa": {"app": "big", "pod-template-hash": "aaaa"},

@@ -7,6 +7,7 @@ from typing import Any
 import jsonpatch
 import pytest
 
+from tidegate.api.names import LABEL_POD_TEMPLATE_HASH as LABEL
 from tidegate.api.names import LABEL_RELEASE, Reason
 from tidegate.api.originals import PortStatus
 from tidegate.engine.plan import Role
@@ -228,14 +229,14 @@ def test_pin_comes_and_goes():
     """The pin is one key of the selector; without it the selector is the user's again."""
     free = user_service()
 
-    pinned = jsonpatch.apply_patch(free, pin_patch(free, revision="abc"))
-    moved = jsonpatch.apply_patch(pinned, pin_patch(pinned, revision="def"))
+    pinned = jsonpatch.apply_patch(free, pin_patch(free, label=LABEL, revision="abc"))
+    moved = jsonpatch.apply_patch(pinned, pin_patch(pinned, label=LABEL, revision="def"))
 
     assert user_view(free).revision is None
     assert user_view(moved).revision == "def"
-    assert jsonpatch.apply_patch(moved, pin_patch(moved, revision=None)) == free
-    assert pin_patch(moved, revision="def") is None
-    assert pin_patch(free, revision=None) is None
+    assert jsonpatch.apply_patch(moved, pin_patch(moved, label=LABEL, revision=None)) == free
+    assert pin_patch(moved, label=LABEL, revision="def") is None
+    assert pin_patch(free, label=LABEL, revision=None) is None
 
 
 def test_service_that_is_as_it_is_to_be_is_not_corrected():

@@ -97,7 +97,12 @@ def both(user: Json, before: Json | None = None) -> Services:
     revisions = {OLD: {"app": "checkout", "version": "v1"}, NEW: {"app": "checkout", "version": "v2"}}
     declared = {OLD: frozenset({"http", "8080"}), NEW: frozenset({"web", "9090"})}
     pods = Pods(
-        workload="Deployment checkout", labels=revisions[NEW], revisions=revisions, declared=declared, selector={"app": "checkout"}
+        workload="Deployment checkout",
+        label="pod-template-hash",
+        labels=revisions[NEW],
+        revisions=revisions,
+        declared=declared,
+        selector={"app": "checkout"},
     )
     targets = TargetsStatus(service="checkout", ports=known(before)) if before else None
     return Services(release="checkout", release_uid="release-uid", user=user, pods=pods, targets=targets)

@@ -54,6 +54,7 @@ def pods_of(workload: WorkloadObjects) -> Pods:
     templates = workload.templates
     return Pods(
         workload=workload.label,
+        label=workload.version_label,
         labels=labels_of(workload.own_template),
         revisions={revision: labels_of(template) for revision, template in templates.items()},
         declared={revision: declared_ports(template) for revision, template in templates.items()},

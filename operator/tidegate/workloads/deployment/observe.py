@@ -90,6 +90,11 @@ class DeploymentObjects:
         return (self.deployment, *self.replica_sets)
 
     @property
+    def version_label(self) -> str:
+        """The label that the Deployment controller gives ReplicaSets and their pods."""
+        return LABEL_POD_TEMPLATE_HASH
+
+    @property
     def templates(self) -> dict[str, Json]:
         """The pod templates of its ReplicaSets, by revision."""
         return {revision_of(rs): rs["spec"].get("template") or {} for rs in self.siblings}
