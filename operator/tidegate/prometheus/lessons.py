@@ -44,6 +44,14 @@ class Question:
     most: int
     read: Read | None = None
 
+    def __hash__(self) -> int:
+        """It stands in several dicts while it is asked: what it is made of is hashed once."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.promql, self.most, self.read))
+
     @cached_property
     def length(self) -> int:
         """Bytes that it takes in a request with others."""

@@ -14,6 +14,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from tidegate.api.originals import OriginalRule
 from tidegate.traffic.backends import MAX_WEIGHT, Backends, Json, Names, joined
 
@@ -39,8 +41,8 @@ def note(backends: Sequence[Json]) -> str:
 def read(text: str) -> Backends | None:
     """Read a note, of this version or of one that noted filters in full; None where it is none, as after a hand has edited it."""
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
+        found = orjson.loads(text)
+    except ValueError:
         return None
     return found if isinstance(found, list) and all(map(_is_backend, found)) else None
 
