@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tidegate.judge.evidence.numbers import odds_times
 
@@ -30,8 +30,7 @@ _EXACT = 1e-6
 """Derivative that is as good as 0: it costs no more than that of the evidence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(NamedTuple):
     """An alternative and its projection on the null.
 
     Attributes:
@@ -85,10 +84,10 @@ class MarginFactors:
         """Return the logarithm of the factor for each pair; 0 for every alternative where there is none."""
         good, stable_good, log = canary_total - canary_bad, stable_total - stable_bad, math.log
         factors = []
-        for one in pairs:
-            canary = canary_bad * log(one.canary / one.canary_null) + good * log((1 - one.canary) / (1 - one.canary_null))
-            stable = stable_bad * log(one.stable / one.stable_null) + stable_good * log((1 - one.stable) / (1 - one.stable_null))
-            factors.append(canary + stable - one.inexact)
+        for c1, c0, b1, b0, inexact in pairs:
+            canary = canary_bad * log(c1 / c0) + good * log((1 - c1) / (1 - c0))
+            stable = stable_bad * log(b1 / b0) + stable_good * log((1 - b1) / (1 - b0))
+            factors.append(canary + stable - inexact)
         return factors or [0.0] * len(self.multiples)
 
     def pairs(self, canary_total: float, stable_total: float, expected: float) -> list[Pair]:
