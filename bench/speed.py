@@ -17,7 +17,7 @@ from tidegate.api.gate import Gate
 from tidegate.api.status import GateStatus
 from tidegate.backtest.simulate import EPOCH
 from tidegate.backtest.traffic import Arm, Latency, Traffic, generate
-from tidegate.engine.judging import judged
+from tidegate.engine.gate_status import judged
 from tidegate.judge.evidence.limits import limits_of
 from tidegate.judge.evidence.trial import Trial
 from tidegate.judge.reading import Counts, Reading, Tally

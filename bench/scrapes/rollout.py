@@ -16,7 +16,7 @@ from bench.scrapes.scene import Scene
 from tidegate.api.gate import Gate
 from tidegate.api.status import GateStatus
 from tidegate.backtest.simulate import EPOCH
-from tidegate.engine.judging import judged
+from tidegate.engine.gate_status import judged
 from tidegate.judge.evidence.gate import CLOSER, OFTENER
 from tidegate.judge.evidence.limits import limits_of
 from tidegate.judge.evidence.numbers import powers_of_ten

@@ -18,7 +18,7 @@ from tidegate.api.names import Phase
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.status import GateStatus, ReleaseStatus, RevisionStatus, RolloutStatus
 from tidegate.cli.main import app
-from tidegate.engine.judging import alpha_of, judged
+from tidegate.engine.gate_status import alpha_of, judged
 from tidegate.judge.reading import Counts, Reading, Tally
 
 pytestmark = [*needs_api, pytest.mark.xdist_group("cli-explain")]

@@ -19,7 +19,7 @@ import pytest
 
 from tidegate.api.gate import Gate
 from tidegate.api.names import Verdict
-from tidegate.engine.judging import judged
+from tidegate.engine.gate_status import judged
 from tidegate.judge.limit import judge
 from tidegate.judge.reading import Tally
 from tidegate.prometheus.connections import Connection, ConnectionConfig, NoData, Trouble, Value

@@ -12,7 +12,7 @@ from expositions.serving import FOLDER, Page
 from tidegate.api.gate import Gate
 from tidegate.api.names import Verdict
 from tidegate.api.status import GateStatus
-from tidegate.engine.judging import judged
+from tidegate.engine.gate_status import judged
 from tidegate.judge.reading import Reading, Tally
 from tidegate.prometheus.connections import Connection, ConnectionConfig
 from tidegate.prometheus.queries import Names

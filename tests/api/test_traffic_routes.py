@@ -19,7 +19,7 @@ from tidegate.engine.plan import ShiftRoute
 from tidegate.engine.route import RouteRef
 from tidegate.engine.snapshot import RouteStage, RouteView, Warm
 from tidegate.traffic.httproute import KIND, HTTPRouteRouter
-from tidegate.traffic.traces import erase
+from tidegate.traffic.our_marks import erase
 
 pytestmark = needs_api
 

@@ -9,7 +9,7 @@ import pytest
 from api.cluster_access import ROOT, eventually, needs_api
 from api.shop import NAME, Shop, controller_kind, shop_of
 from api.test_admission import in_force
-from tidegate.engine.handover.deployment.actions import Adopt, CreateCanary, Hold, Scale, SetImages, TakeOver
+from tidegate.engine.handover.deployment.actions import Adopt, CreateCanary, Detach, Hold, Scale, SetImages
 from tidegate.engine.handover.deployment.view import DeploymentView, Owner
 
 pytestmark = [*needs_api, pytest.mark.undeployed]
@@ -127,7 +127,7 @@ async def test_undo_gives_an_old_replica_set_which_is_promoted_again(shop: Shop)
     name = (await shop.replica_set(first))["metadata"]["name"]
     assert undone.paused
     assert (undone.template.revision, is_available(undone, second, 3)) == (first, True)
-    await shop.perform(TakeOver(name))
+    await shop.perform(Detach(name))
     await shop.perform(Scale(name, 3))
     await shop.until(lambda view: is_available(view, first, 3) and is_available(view, second, 3))
     judged = await shop.pods(first)

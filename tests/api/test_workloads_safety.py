@@ -16,11 +16,11 @@ from tidegate.engine.handover.deployment.actions import (
     Adopt,
     CreateCanary,
     DeleteReplicaSet,
+    Detach,
     Hold,
     LabelWorkload,
     Scale,
     SetImages,
-    TakeOver,
 )
 from tidegate.engine.handover.deployment.view import Owner
 from tidegate.runtime.errors import Retry, Terminal
@@ -207,9 +207,9 @@ async def test_only_what_the_deployment_controls_is_taken_over(shop: Shop) -> No
     """Given a ReplicaSet that is gone, or that somebody else has, nothing is taken over; what the Release has it has already."""
     name = await held_with_canary(shop)
 
-    assert await shop.perform(TakeOver(name)) is False
+    assert await shop.perform(Detach(name)) is False
     with pytest.raises(Retry, match="ReplicaSet nothing is gone"):
-        await shop.perform(TakeOver("nothing"))
+        await shop.perform(Detach("nothing"))
     await shop.cluster.merge_patch(REPLICA_SETS.path(shop.namespace, name), {"metadata": {"labels": {"tidegate.dev/release": "x"}}})
     with pytest.raises(Retry, match="is not controlled by Deployment"):
-        await shop.perform(TakeOver(name))
+        await shop.perform(Detach(name))

@@ -252,7 +252,7 @@ def workload_view(
             exists=chosen is not None,
             restart_of=tuple(rs.revision for rs in restarted),
             overlaid=wanted != own,
-            twins=tuple(same),
+            duplicates=tuple(same),
             digest=wanted.own_hash,
         ),
         own_revision=mine.revision if mine else None,

@@ -410,7 +410,7 @@ class World:
                 self.seen.replica_sets.pop(name, None)
                 raise ConflictError
             match action:
-                case actions.TakeOver():
+                case actions.Detach():
                     self._take_over(rs)
                 case actions.Adopt():
                     self._adopt(rs)

@@ -50,7 +50,7 @@ _SETTLES = 8
 _MOST_TROUBLES = 3
 """Looks of one gate in a row that nobody answered, after which the backtest cannot tell what would have happened."""
 _GATE = re.compile(r"gate ([a-z0-9-]++)[ :]")
-"""How the message of a breach begins (`judging.breach_of`)."""
+"""How the message of a breach begins (`gate_status.breach_of`)."""
 
 
 class ReplayError(Exception):

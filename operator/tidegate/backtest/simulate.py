@@ -2,7 +2,7 @@
 
     summary = simulate(spec, Traffic(rate=3000, fault=Fault(times=5)), runs=200)
 
-Every look goes through the same function as a look of the operator (`engine.judging.judged`).
+Every look goes through the same function as a look of the operator (`engine.gate_status.judged`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tidegate.api.metric import Measure
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.status import GateStatus
 from tidegate.backtest.traffic import Arm, Traffic, generate, share_at
-from tidegate.engine.judging import Breach, acts, alpha_of, breach_of, judged
+from tidegate.engine.gate_status import Breach, acts, alpha_of, breach_of, judged
 from tidegate.judge import choice
 from tidegate.judge.reading import Counts, Reading, Tally
 

@@ -15,7 +15,7 @@ from tidegate.api.policy import RolloutPolicySpec
 from tidegate.cli.buckets import percent_of
 from tidegate.cli.manifests import Finding, Place, Severity
 from tidegate.cli.there import unseen
-from tidegate.engine.judging import acts, alpha_of
+from tidegate.engine.gate_status import acts, alpha_of
 from tidegate.judge import choice, limit, words
 
 _RATES = re.compile(r"\b(rate|irate|increase|delta|idelta)\s*+\(")

@@ -15,9 +15,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from tidegate.api.base import parse_duration
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.backtest.replay import Past, ReplayError, replay
-from tidegate.cli import manifests, output, reach, replayed, simulated, telemetry
+from tidegate.cli import access, manifests, output, replay_report, simulated, telemetry
+from tidegate.cli.history import Given, from_cluster, from_flags, moment, utc_now
 from tidegate.cli.output import Format
-from tidegate.cli.past import Given, from_cluster, from_flags, moment, utc_now
 from tidegate.prometheus.config import ConnectionConfig
 from tidegate.prometheus.reader import Reader
 
@@ -94,13 +94,13 @@ def backtest(
     release: Releases = None,
     start: From = None,
     end: To = None,
-    namespace: reach.Namespace = None,
+    namespace: access.Namespace = None,
     service: Service = None,
     service_port: ServicePort = 0,
     canary_pods: CanaryPods = None,
     stable_pods: StablePods = None,
-    kubeconfig: reach.Kubeconfig = None,
-    context: reach.Context = None,
+    kubeconfig: access.Kubeconfig = None,
+    context: access.Context = None,
     simulate: Simulate = False,
     rate: Rate = 3000,
     share: Share = None,
@@ -163,12 +163,12 @@ def _pasts(
         return [from_flags(given, namespace=place, release=name, now=now)]
     if not releases:
         output.fail("choose a rollout: --release, or --from with --service or --canary-pods")
-    default = namespace or reach.namespace_of(kubeconfig, context)
+    default = namespace or access.namespace_of(kubeconfig, context)
 
     async def read(_: object, cluster: Any) -> list[Past]:
         return [await from_cluster(cluster, *_split(one, default), given, now) for one in releases]
 
-    return reach.ask(kubeconfig, context, read)
+    return access.ask(kubeconfig, context, read)
 
 
 def _split(name: str, namespace: str) -> tuple[str, str]:
@@ -180,7 +180,7 @@ async def _replay(policies: Policies, pasts: Sequence[Past], configs: dict[str, 
     await _reachable(configs)
     few = asyncio.Semaphore(_AT_ONCE)
 
-    async def one(label: str, spec: RolloutPolicySpec, past: Past, bar: Progress, task: TaskID) -> replayed.Replayed:
+    async def one(label: str, spec: RolloutPolicySpec, past: Past, bar: Progress, task: TaskID) -> replay_report.Replayed:
         async with few:
             reader = Reader(telemetry.connections(configs), collecting=0.0)
             try:
@@ -194,7 +194,7 @@ async def _replay(policies: Policies, pasts: Sequence[Past], configs: dict[str, 
             finally:
                 reader.close()
             bar.update(task, completed=(past.end - past.start).total_seconds())
-            return replayed.Replayed(label, spec, past, result)
+            return replay_report.Replayed(label, spec, past, result)
 
     with _progress() as bar:
         runs = []
@@ -207,7 +207,7 @@ async def _replay(policies: Policies, pasts: Sequence[Past], configs: dict[str, 
             found = await asyncio.gather(*runs)
         except ReplayError as error:
             output.fail(str(error))
-    replayed.tell(found, form)
+    replay_report.tell(found, form)
     if found and all(each.blind for each in found):
         raise typer.Exit(output.CANNOT)
 

@@ -19,7 +19,7 @@ from tidegate.api.gate import Gate
 from tidegate.api.names import Verdict
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.status import GateStatus, LastRollout, ReleaseStatus, RolloutStatus
-from tidegate.cli import output, plot, reach
+from tidegate.cli import access, output, plot
 from tidegate.cli.output import Format
 from tidegate.judge import explain as words
 
@@ -46,7 +46,7 @@ class Subject:
 def explain(
     *,
     name: Annotated[str | None, typer.Argument(metavar="[RELEASE]", help="Name of the Release, or NAMESPACE/NAME.")] = None,
-    namespace: reach.Namespace = None,
+    namespace: access.Namespace = None,
     form: Annotated[Format, typer.Option("--output", "-o", help="text, or json for machines.")] = Format.TEXT,
     plot_file: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE.svg", help="Also draw the evidence over time into this SVG file.")
@@ -58,8 +58,8 @@ def explain(
             "--file", "-f", help="Read the Release from a file (`kubectl get release NAME -o yaml`) or, with `-`, from stdin."
         ),
     ] = None,
-    kubeconfig: reach.Kubeconfig = None,
-    context: reach.Context = None,
+    kubeconfig: access.Kubeconfig = None,
+    context: access.Context = None,
 ) -> None:
     """Explain the verdict of each gate of a Release.
 
@@ -130,20 +130,20 @@ def _from_file(path: Path) -> Subject:
 
 def _from_cluster(name: str, namespace: str | None, kubeconfig: str | None, context: str | None) -> Subject:
     before, slash, after = name.partition("/")
-    place = before if slash else namespace or reach.namespace_of(kubeconfig, context)
+    place = before if slash else namespace or access.namespace_of(kubeconfig, context)
     wanted = after if slash else name
 
     async def read(_: object, cluster: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
-        found = await reach.release(cluster, place, wanted)
-        on = reach.status_of(found).rollout is not None
-        return found, None if on else await reach.policy(cluster, place, reach.spec_of(found))
+        found = await access.release(cluster, place, wanted)
+        on = access.status_of(found).rollout is not None
+        return found, None if on else await access.policy(cluster, place, access.spec_of(found))
 
-    found, policy = reach.ask(kubeconfig, context, read)
+    found, policy = access.ask(kubeconfig, context, read)
     return _subject(found, f"{place}/{wanted}", policy)
 
 
 def _subject(found: dict[str, Any], title: str, policy: dict[str, Any] | None) -> Subject:
-    status = reach.status_of(found)
+    status = access.status_of(found)
     if status.rollout is not None:
         return Subject(title, status, status.gates, {gate.name: gate for gate in status.rollout.spec.gates})
     gates = status.last_rollout.gates if status.last_rollout is not None else ()

@@ -16,7 +16,7 @@ import typer
 
 from tidegate.api.gate import Gate
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.cli import buckets, output, reach, telemetry, tellable
+from tidegate.cli import access, buckets, output, telemetry, tellable
 from tidegate.cli.advice import advice
 from tidegate.cli.manifests import Finding, Manifest, ManifestError, Place, Severity, load
 from tidegate.cli.output import Format
@@ -70,9 +70,9 @@ def lint(
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
     form: Annotated[Format, typer.Option("--output", "-o", help="text, or json for machines.")] = Format.TEXT,
-    namespace: reach.Namespace = None,
-    kubeconfig: reach.Kubeconfig = None,
-    context: reach.Context = None,
+    namespace: access.Namespace = None,
+    kubeconfig: access.Kubeconfig = None,
+    context: access.Context = None,
 ) -> None:
     """Check Releases and policies: schema, rules, misspelt fields, queries, and what will surprise you.
 
@@ -90,8 +90,8 @@ def lint(
     if prometheus is not None or config is not None:
         found += _asked(sound, prometheus, config, namespace or "default")
     if server:
-        place = namespace or reach.namespace_of(kubeconfig, context)
-        found += reach.ask(kubeconfig, context, lambda connection, cluster: _of_server(connection, cluster, sound, place))
+        place = namespace or access.namespace_of(kubeconfig, context)
+        found += access.ask(kubeconfig, context, lambda connection, cluster: _of_server(connection, cluster, sound, place))
     _tell(found, manifests, form)
     bad = {Severity.ERROR, Severity.WARNING} if strict else {Severity.ERROR}
     raise typer.Exit(int(any(one.finding.severity in bad for one in found)))
@@ -212,7 +212,7 @@ async def _of_server(connection: Any, cluster: Any, manifests: Sequence[Manifest
             place = manifest.document["metadata"].get("namespace", namespace)
             past = await passing(cluster, manifest.document, place)
             found += [Located(manifest, Finding(Severity.WARNING, ("spec", "traffic", "service"), words)) for words in past]
-        for place, message in await reach.refusals(connection, manifest.document, namespace):
+        for place, message in await access.refusals(connection, manifest.document, namespace):
             found.append(Located(manifest, Finding(Severity.ERROR, place, f"refused by the API server: {message}")))
     return found
 

@@ -13,8 +13,8 @@ from tidegate.engine import facts, gates
 from tidegate.engine.draft import Draft, Stage
 from tidegate.engine.handover.kinds import HANDOVERS
 from tidegate.engine.handover.protocol import Handover
-from tidegate.engine.mend import mended
 from tidegate.engine.plan import Action, Plan
+from tidegate.engine.repair import repaired
 from tidegate.engine.report import carried, report
 from tidegate.engine.rules import climb, completion, deadline, idle, losses, requests, reversal, routes, split, targets
 from tidegate.engine.snapshot import Snapshot
@@ -100,7 +100,7 @@ def decide(snap: Snapshot, now: datetime, handover: Handover | None = None) -> P
         now: the time, with zone.
         handover: how the workload comes to serve another version; by default as its kind does.
     """
-    before = mended(snap.status, now)
+    before = repaired(snap.status, now)
     draft = Draft(snap, now, before, handover or HANDOVERS[snap.release.spec.target_ref.kind])
     gates.take_readings(draft)
     for _ in range(MOST_TURNS):

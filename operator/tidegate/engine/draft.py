@@ -219,7 +219,7 @@ class Draft:
     def wants(self, revision: str) -> bool:
         """Whether the wanted template is that of a revision."""
         template = self.workload.template if self.workload is not None else None
-        return template is not None and (revision == template.revision or revision in template.twins)
+        return template is not None and (revision == template.revision or revision in template.duplicates)
 
     # The routes.
 
@@ -239,12 +239,14 @@ class Draft:
         return all(route.stage is RouteStage.USER and route.uniform for route in self.routes)
 
     @property
-    def traces(self) -> bool:
+    def our_marks(self) -> bool:
         """Whether something that was put back still has a mark of ours."""
         service, former = self.snap.user_service, self.snap.former_service
         if former is not None and not former.untouched:
             return True
-        return any(route.traces for route in self.routes) or (service is not None and service.traces and service.revision is None)
+        return any(route.our_marks for route in self.routes) or (
+            service is not None and service.our_marks and service.revision is None
+        )
 
     def routes_carry(self, weight: int) -> bool:
         """Whether every route gives the canary this weight and its router has accepted that."""

@@ -12,7 +12,7 @@ from tidegate.api.status import GateStatus
 from tidegate.engine import transitions as happened
 from tidegate.engine.counted import AWAY, begun_anew, first_weight, lacking, weight_since
 from tidegate.engine.draft import Draft
-from tidegate.engine.judging import Breach, Taken, alpha_of, breach_of, take
+from tidegate.engine.gate_status import Breach, Taken, alpha_of, breach_of, take
 from tidegate.engine.plan import Look
 from tidegate.engine.scoring import Score, score
 from tidegate.engine.waits import Wait, Waiting

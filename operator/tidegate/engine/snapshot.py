@@ -56,8 +56,8 @@ class TemplateView:
         exists: whether an arm with exactly this template exists.
         restart_of: revisions of the arms that differ in nothing but the restartedAt annotation.
         overlaid: whether the Release's images change what the workload's own template says.
-        twins: revisions of the other arms that have exactly this template. There are some where a person has let a Deployment go
-            past the hold: its controller does not look at ReplicaSets of other owners and makes one of its own.
+        duplicates: revisions of the other arms that have exactly this template. There are some where a person has let a Deployment
+            go past the hold: its controller does not look at ReplicaSets of other owners and makes one of its own.
         digest: the revision that a new arm would get, by which the template is known where it was decided on before it had one.
     """
 
@@ -66,7 +66,7 @@ class TemplateView:
     exists: bool
     restart_of: tuple[str, ...] = ()
     overlaid: bool = False
-    twins: tuple[str, ...] = ()
+    duplicates: tuple[str, ...] = ()
     digest: str = ""
 
 
@@ -155,7 +155,7 @@ class ServiceView:
         lacks: for the user's Service, how many of the ready endpoints that routes give weight to it does not have; None where
             its endpoints were not read, as they are only where the plan asks for it.
         current: whether its ports and the rest of its selector follow the user's Service (always True for the user's).
-        traces: the API server has us as one that writes it, for the user's Service only.
+        our_marks: the API server has us as one that writes it, for the user's Service only.
         selects: for the user's Service, whether it selects the pods of the Deployment's template, but for the pin.
         misses: for the user's Service, revisions of the ReplicaSets whose pods it does not select, but for the pin.
         alone: for the user's Service, whether no pods of other workloads are selected, but for the pin; None where that is not
@@ -178,7 +178,7 @@ class ServiceView:
     endpoints: int = 0
     lacks: int | None = None
     current: bool = True
-    traces: bool = False
+    our_marks: bool = False
     selects: bool = True
     misses: frozenset[str] = frozenset()
     alone: bool | None = True
@@ -195,7 +195,7 @@ class ServiceView:
     @property
     def untouched(self) -> bool:
         """Whether the user's Service is as if it had never been pinned."""
-        return self.revision is None and not self.traces
+        return self.revision is None and not self.our_marks
 
 
 class RouteStage(IntEnum):
@@ -237,8 +237,8 @@ class RouteView(RouteRef):
             far as is known: that may be to come. None while it is not accepted.
         trouble: what its parents say against it, in their words.
         originals: the backends of its matching rules as the user wrote them; read where the user's own are there to be read.
-        traces: it is as its users wrote it, and yet the API server still has us as the last to write it: their next apply would be
-            refused.
+        our_marks: it is as its users wrote it, and yet the API server still has us as the last to write it: their next apply would
+            be refused.
         ports: numbers of the Service's ports that its matching rules name.
         silent: parents that have said nothing about it as it is now, by kind and name.
         heard: at least one parent has accepted it as it is now.
@@ -257,7 +257,7 @@ class RouteView(RouteRef):
     since: datetime | None = None
     trouble: str = ""
     originals: tuple[OriginalRule, ...] = ()
-    traces: bool = False
+    our_marks: bool = False
     ports: frozenset[int] = frozenset()
     silent: tuple[str, ...] = ()
     heard: bool = False

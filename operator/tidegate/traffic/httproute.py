@@ -35,8 +35,8 @@ from tidegate.traffic.backends import (
     written,
 )
 from tidegate.traffic.notes import note, read, recall
+from tidegate.traffic.our_marks import marked
 from tidegate.traffic.router import Router
-from tidegate.traffic.traces import marked
 
 KIND = RouteKind(HTTP_ROUTES.kind, "spec.traffic.gatewayAPI", "httpRoutes", "spec.rules[].backendRefs")
 """What messages call an HTTPRoute."""
@@ -165,7 +165,7 @@ def observe(
         accepted=said.accepted,
         trouble=said.trouble or _unfit(originals, names),
         originals=tuple(_noted(name, originals)),
-        traces=stage is RouteStage.USER and marked(route) and not _shifted(route),
+        our_marks=stage is RouteStage.USER and marked(route) and not _shifted(route),
         ports=frozenset(_ports(route, names)),
         silent=said.silent,
         heard=said.heard,

@@ -17,7 +17,7 @@ from tidegate.engine.plan import ShiftRoute
 from tidegate.engine.route import RouteKind
 from tidegate.engine.snapshot import RouteStage, RouteView, Warm
 from tidegate.traffic.backends import Json
-from tidegate.traffic.traces import leave_none
+from tidegate.traffic.our_marks import leave_none
 
 ATTEMPTS = 3
 """How often one shift is sent before the next pass has to look again."""

@@ -15,8 +15,8 @@ from tidegate.cluster.resources import SERVICES
 from tidegate.engine.plan import DeleteService, EnsureService, PinService, Role, own_name
 from tidegate.runtime.errors import Retry, Terminal
 from tidegate.traffic.backends import Json
+from tidegate.traffic.our_marks import leave_none
 from tidegate.traffic.services import Services, body, clash, correction, is_headless, pin_patch
-from tidegate.traffic.traces import leave_none
 
 ServiceAction: TypeAlias = EnsureService | DeleteService | PinService
 

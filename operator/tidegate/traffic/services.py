@@ -13,9 +13,9 @@ from tidegate.engine.snapshot import Blocker, ServiceView
 from tidegate.traffic.backends import Json
 from tidegate.traffic.endpoints import reach_of
 from tidegate.traffic.followed import COPIED, annotations_of, labels_of, of_others
+from tidegate.traffic.our_marks import marked
 from tidegate.traffic.selection import Pods, pin_of, selector_of, selects, stranger
 from tidegate.traffic.targets import astray, diverted, ports_for_stable, selector_for, targets_of
-from tidegate.traffic.traces import marked
 
 NAME_LIMIT = 63
 """Characters in the name of a Service (a DNS label)."""
@@ -115,7 +115,7 @@ def user_view(user: Mapping[str, Any], pods: Pods | None = None) -> ServiceView:
     return ServiceView(
         name=user["metadata"]["name"],
         revision=_revision(user),
-        traces=marked(user),
+        our_marks=marked(user),
         selects=pods is None or selects(selector, pods.labels),
         misses=frozenset(revision for revision, labels in revisions if not selects(selector, labels)),
     )

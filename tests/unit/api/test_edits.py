@@ -29,8 +29,8 @@ EDITED = (
     *(ReleaseStatus, RolloutStatus, StepStatus, GateStatus, EvidenceStatus, LossStatus, RevisionStatus, PauseStatus),
     TargetsStatus,
 )
-UNCHECKED = {"api/edits.py", "engine/mend.py"}
-"""`mend` puts off moments by their names, and reads each by it first, so that a misspelt one raises."""
+UNCHECKED = {"api/edits.py", "engine/repair.py"}
+"""`repair` puts off moments by their names, and reads each by it first, so that a misspelt one raises."""
 
 
 @pytest.mark.parametrize("model", EDITED, ids=lambda model: model.__name__)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tidegate.cli.past import moment
+from tidegate.cli.history import moment
 from unit.cli.conftest import Json, Server, Tidegate
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

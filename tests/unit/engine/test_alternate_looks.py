@@ -7,7 +7,7 @@ import pytest
 
 from tidegate.api.gate import Gate
 from tidegate.api.names import Verdict
-from tidegate.engine.judging import judged
+from tidegate.engine.gate_status import judged
 from tidegate.judge.reading import Counts, Reading, Tally
 
 BOUNDS = (0.1, 0.5)

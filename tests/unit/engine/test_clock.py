@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from simulation.policies import at_weight, carried, gate, policy, step
 from simulation.views import at
-from tidegate.engine.mend import mended, moved
+from tidegate.engine.repair import moved, repaired
 
 LONG = (step(25, "60s"), step(100))
 HOUR = timedelta(hours=1)
@@ -31,7 +31,7 @@ def test_a_status_from_the_future_is_brought_back():
     world.crank(10)
     ahead = moved(world.status, HOUR)
 
-    back = mended(ahead, at(world.now))
+    back = repaired(ahead, at(world.now))
 
     assert abs(back.step.until - world.status.step.until) <= timedelta(seconds=2)
 
@@ -41,7 +41,7 @@ def test_a_status_of_now_is_left_alone():
     world = at_weight(25, policy(*LONG, gates=(gate(),)))
     ahead = moved(world.status, timedelta(seconds=4))
 
-    assert mended(ahead, at(world.now)) == ahead
+    assert repaired(ahead, at(world.now)) == ahead
 
 
 def test_hold_goes_on_after_the_clock_was_set_back():

@@ -31,7 +31,7 @@ from tidegate.engine import decide as decide_module
 from tidegate.engine.decide import Rule, decide
 from tidegate.engine.draft import Stage
 from tidegate.engine.handover.deployment.view import DeploymentView, Owner, ReplicaSetView
-from tidegate.engine.mend import mended
+from tidegate.engine.repair import repaired
 from tidegate.engine.snapshot import (
     Blocker,
     PolicyView,
@@ -151,7 +151,7 @@ workloads = st.builds(
         exists=st.booleans(),
         restart_of=st.lists(names, max_size=2).map(tuple),
         overlaid=st.booleans(),
-        twins=st.lists(names, max_size=2).map(tuple),
+        duplicates=st.lists(names, max_size=2).map(tuple),
     ),
     own_revision=st.none() | names,
     arms=st.lists(replica_sets, max_size=4).map(tuple),
@@ -232,8 +232,8 @@ def test_decide_never_raises(snapshot: Snapshot):
 @given(statuses)
 def test_mending_is_done_once(status: ReleaseStatus):
     """A status that has been mended is left as it is."""
-    once = mended(status, NOW)
-    assert mended(once, NOW) == once
+    once = repaired(status, NOW)
+    assert repaired(once, NOW) == once
 
 
 def test_turns_are_bounded(monkeypatch: pytest.MonkeyPatch):

@@ -15,7 +15,7 @@ from tidegate.api.gate import Gate
 from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.status import GateStatus
 from tidegate.engine.counted import lacking
-from tidegate.engine.judging import judged
+from tidegate.engine.gate_status import judged
 from tidegate.judge.reading import AtWeight, Counts, Reading, Tally
 from unit.engine.test_evidence import counted, say, state
 

@@ -15,7 +15,7 @@ from simulation.policies import at_weight, condition, events, finish, gate, idle
 from simulation.views import warm_of
 from simulation.world import World
 from tidegate.api.names import Cause, Phase, Reason
-from tidegate.engine.handover.deployment.actions import Adopt, Hold, Scale, SetImages, TakeOver
+from tidegate.engine.handover.deployment.actions import Adopt, Detach, Hold, Scale, SetImages
 from tidegate.engine.handover.deployment.view import Owner
 from tidegate.engine.plan import PinService
 from tidegate.engine.snapshot import Blocker
@@ -359,7 +359,7 @@ def images_that_the_release_lays_over() -> World:
 @of(Wait.TWIN)
 def a_second_replica_set_of_the_same_template() -> World:
     world = promoting()
-    world.refused = (Adopt, TakeOver)
+    world.refused = (Adopt, Detach)
     world.cluster.deployment.paused = False
     rs = next(rs for rs in world.cluster.replica_sets.values() if rs.template.image == "v2")
     twin = replace(rs, name="checkout-twin", revision="twin", owner=Owner.DEPLOYMENT, wanted=0, pods=[])

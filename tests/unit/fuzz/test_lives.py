@@ -15,7 +15,7 @@ from hypothesis import given
 from tidegate.api.gate import Gate
 from tidegate.api.names import Verdict
 from tidegate.api.status import GateStatus
-from tidegate.engine.judging import fails, judged, take
+from tidegate.engine.gate_status import fails, judged, take
 from tidegate.judge.evidence import bursts
 from tidegate.judge.evidence.interval import Interval
 from tidegate.judge.evidence.limits import limits_of

@@ -17,7 +17,7 @@ from tidegate.api.status import ReleaseStatus
 from tidegate.controller.observe.parsing import stored_status
 from tidegate.controller.reconcile.status_patch import difference, weigh
 from tidegate.engine.decide import decide
-from tidegate.engine.mend import mended, moved
+from tidegate.engine.repair import moved, repaired
 from tidegate.engine.snapshot import Snapshot
 from unit.controller.api_server import merge_patch
 from unit.controller.objects import NAME, NAMESPACE
@@ -107,9 +107,9 @@ def test_mended_status_stays_mended(data: st.DataObject) -> None:
     status = stored(data.draw(damaged(statuses()).filter(lambda one: isinstance(one, dict))))
     now = snapshots()[0].status.conditions[0].last_transition_time
 
-    once = mended(status, now)
+    once = repaired(status, now)
 
-    assert once == mended(once, now)
+    assert once == repaired(once, now)
     for seconds in (-1e12, -1.0, 1.0, 1e12):
         moved(once, timedelta(seconds=seconds))
 

@@ -11,8 +11,8 @@ from tidegate.engine.plan import Role, own_name
 from tidegate.engine.route import RouteKind, RouteRef
 from tidegate.engine.snapshot import RouteStage, RouteView, Warm
 from tidegate.traffic.notes import note, read
+from tidegate.traffic.our_marks import marked
 from tidegate.traffic.router import Router
-from tidegate.traffic.traces import marked
 
 Json = dict[str, Any]
 Shares = list[tuple[str, int]]
@@ -58,7 +58,7 @@ class ExampleRouter(Router):
             weight=100 * canary / (users + stable + canary or 1),
             trouble="" if _sum(original, service) == 100 else f"{service} does not have all of it",
             originals=(OriginalRule(kind=KIND.label, route=name, rule=0, backend_refs=noted),),
-            traces=stage is RouteStage.USER and marked(route),
+            our_marks=stage is RouteStage.USER and marked(route),
             heard=True,
         )
 

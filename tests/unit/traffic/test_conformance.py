@@ -121,7 +121,7 @@ class TestView:
         view = seen(sample, sample.route(data.draw(sample.written)))
 
         assert (view.stage, view.uniform, view.weight, view.warm) == (USERS, True, 0, None)
-        assert (view.matches, view.in_force, view.trouble, view.traces) == (True, True, "", False)
+        assert (view.matches, view.in_force, view.trouble, view.our_marks) == (True, True, "", False)
 
     @quick
     @given(data=st.data())

@@ -133,7 +133,7 @@ def test_second_replica_set_of_the_same_template_is_a_twin():
 
     view = workload_view(workload(deployment(V2), old, canary, made))
 
-    assert (view.template.revision, view.template.twins) == ("canary", ("made",))
+    assert (view.template.revision, view.template.duplicates) == ("canary", ("made",))
     assert (view.own_revision, view.settled) == ("made", True)
 
 

@@ -16,7 +16,7 @@ import structlog
 from tidegate.api.gate import BreachAction, Gate
 from tidegate.controller.looks.subject import Subject
 from tidegate.controller.observe.references import ReleaseKey
-from tidegate.engine.judging import fails
+from tidegate.engine.gate_status import fails
 from tidegate.engine.plan import Look
 from tidegate.engine.rules.split import is_of_split, origin_of
 from tidegate.judge.reading import Reading

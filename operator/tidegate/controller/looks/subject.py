@@ -14,7 +14,7 @@ from tidegate.api.release import PolicyKind
 from tidegate.api.status import GateStatus, ReleaseStatus
 from tidegate.controller.observe.gather import ReleaseObjects
 from tidegate.engine.counted import weight_since
-from tidegate.engine.judging import alpha_of
+from tidegate.engine.gate_status import alpha_of
 from tidegate.engine.plan import Role, own_name
 from tidegate.engine.rules import split
 from tidegate.prometheus.queries import Names
@@ -31,7 +31,7 @@ class Subject:
         revision: revision of the new version.
         since: when the new version first got traffic.
         states: what the gates said last, by name.
-        alpha: chance of a false alarm that each gate may take, see `judging.alpha_of`.
+        alpha: chance of a false alarm that each gate may take, see `gate_status.alpha_of`.
         alone: all traffic is on the new version.
         weight_since: since when the new version has its present weight; None while it gets another.
         split_at: when the routes were split, for looks at what that has done; None where there are none.
@@ -55,18 +55,18 @@ class Subject:
         return max((moment for moment in (self.since, self.begun) if moment is not None), default=None)
 
 
-def subject_of(around: ReleaseObjects, status: ReleaseStatus, begun: datetime) -> Subject | None:
+def subject_of(objects: ReleaseObjects, status: ReleaseStatus, begun: datetime) -> Subject | None:
     """Return what is to be looked at for a Release; None where no rollout is on.
 
     Args:
-        around: the raw objects.
+        objects: the raw objects.
         status: the status, as decided.
         begun: since when this process knows the Release.
     """
     if status.candidate is None or status.stable is None or status.rollout is None:
         return None
-    release, workload = around.key, around.workload
-    service = around.spec.traffic.service if around.spec.traffic else ""
+    release, workload = objects.key, objects.workload
+    service = objects.spec.traffic.service if objects.spec.traffic else ""
     revisions = status.stable.revision, status.candidate.revision
     stable_pods, canary_pods = (workload.pod_names(revision) if workload else "" for revision in revisions)
     names = Names(

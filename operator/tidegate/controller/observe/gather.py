@@ -163,7 +163,7 @@ class Gatherer:
 
     def snapshot(
         self,
-        around: ReleaseObjects,
+        objects: ReleaseObjects,
         *,
         now: datetime,
         status: ReleaseStatus,
@@ -176,7 +176,7 @@ class Gatherer:
         """Return what the engine sees.
 
         Args:
-            around: the raw objects.
+            objects: the raw objects.
             now: the time.
             status: the status that was decided last.
             readings: looks that have come in.
@@ -185,36 +185,36 @@ class Gatherer:
             answers: what was read around the user's Service.
             known_since: since when the status is known here; None where that is of no concern.
         """
-        workload, selected = around.workload, answers.selected
+        workload, selected = objects.workload, answers.selected
         others = strangers_among(self._store, workload, selected) if workload and selected is not None else None
-        policy, wrong = self._specs.policy(around.key.namespace, around.spec.policy_ref)
-        routes = tuple(self._route_view(ref, around, route, status, now=now) for ref, route in around.routes.items())
+        policy, wrong = self._specs.policy(objects.key.namespace, objects.spec.policy_ref)
+        routes = tuple(self._route_view(ref, objects, route, status, now=now) for ref, route in objects.routes.items())
         return Snapshot(
-            release=_release_view(around),
+            release=_release_view(objects),
             status=status,
             policy=policy,
-            workload=self._workload_view(around, status) if workload else None,
-            orphans=tuple(rs["metadata"]["name"] for rs in around.orphans),
-            user_service=self._user_service(around, routes, status, answers, others),
-            former_service=services.user_view(around.former.user) if around.former else None,
-            stable_service=self._own_service(around, routes, status, Role.STABLE),
-            canary_service=self._own_service(around, routes, status, Role.CANARY),
+            workload=self._workload_view(objects, status) if workload else None,
+            orphans=tuple(rs["metadata"]["name"] for rs in objects.orphans),
+            user_service=self._user_service(objects, routes, status, answers, others),
+            former_service=services.user_view(objects.former.user) if objects.former else None,
+            stable_service=self._own_service(objects, routes, status, Role.STABLE),
+            canary_service=self._own_service(objects, routes, status, Role.CANARY),
             routes=routes,
             readings=readings,
             keep_held=keep_held,
-            blockers=(*blockers, *self._blockers(around, status, answers, others, wrong)),
+            blockers=(*blockers, *self._blockers(objects, status, answers, others, wrong)),
             warm_up=self._warm_up,
             step_replicas_limit=self._step_replicas_limit,
             known_since=known_since,
         )
 
     def _blockers(
-        self, around: ReleaseObjects, status: ReleaseStatus, answers: Answers, others: tuple[str, ...] | None, wrong: str
+        self, objects: ReleaseObjects, status: ReleaseStatus, answers: Answers, others: tuple[str, ...] | None, wrong: str
     ) -> Iterator[Blocker]:
         """Yield what stands in the way by what the objects say; `wrong` is what is wrong with the policy."""
-        beside, workload, bound = around.services, around.workload, answers.bound
+        beside, workload, bound = objects.services, objects.workload, answers.bound
         found = (
-            self._specs.invalid(around.release),
+            self._specs.invalid(objects.release),
             Blocker(Reason.MISSING_POLICY, wrong) if wrong and status.rollout is None else None,
             workload.unsupported() if workload else None,
             # Of two Releases on one workload the second is told that alone: all else that differs follows from it.
@@ -224,12 +224,12 @@ class Gatherer:
         )
         yield from (blocker for blocker in found if blocker is not None)
 
-    def _workload_view(self, around: ReleaseObjects, status: ReleaseStatus) -> WorkloadView:
-        workload = around.workload
+    def _workload_view(self, objects: ReleaseObjects, status: ReleaseStatus) -> WorkloadView:
+        workload = objects.workload
         assert workload is not None
-        made_of = (around.spec, *workload.read, *_of_workload(workload), *map(mark, workload.read_pods))
-        view = self._view(around.release, "workload", made_of, status, workload.view)
-        autoscaler = self._autoscalers.view(around.spec.target_ref.kind, workload.own, view.arms)
+        made_of = (objects.spec, *workload.read, *_of_workload(workload), *map(mark, workload.read_pods))
+        view = self._view(objects.release, "workload", made_of, status, workload.view)
+        autoscaler = self._autoscalers.view(objects.spec.target_ref.kind, workload.own, view.arms)
         return view if autoscaler is view.autoscaler else replace(view, autoscaler=autoscaler)
 
     def _pods(self, release: Object, workload: WorkloadObjects, status: ReleaseStatus) -> Pods:
@@ -239,13 +239,13 @@ class Gatherer:
 
     def _user_service(
         self,
-        around: ReleaseObjects,
+        objects: ReleaseObjects,
         routes: tuple[RouteView, ...],
         status: ReleaseStatus,
         answers: Answers,
         others: tuple[str, ...] | None,
     ) -> ServiceView | None:
-        beside, stable = around.services, status.stable.revision if status.stable else None
+        beside, stable = objects.services, status.stable.revision if status.stable else None
         if beside is None:
             return None
 
@@ -257,19 +257,19 @@ class Gatherer:
         if answers.endpoints is not None:
             # What serves and where is looked at each time.
             return made()
-        made_of = (*_of_services(around, beside), ports_of(routes), stable, others, answers.bound)
-        return self._view(around.release, "user's Service", made_of, status, made)
+        made_of = (*_of_services(objects, beside), ports_of(routes), stable, others, answers.bound)
+        return self._view(objects.release, "user's Service", made_of, status, made)
 
     def _own_service(
-        self, around: ReleaseObjects, routes: tuple[RouteView, ...], status: ReleaseStatus, role: Role
+        self, objects: ReleaseObjects, routes: tuple[RouteView, ...], status: ReleaseStatus, role: Role
     ) -> ServiceView | None:
-        beside = around.services
+        beside = objects.services
         if beside is None:
             return None
         slices = self._store.versions_by_label("EndpointSlice", beside.namespace, SERVICE_OF_SLICE, own_name(beside.name, role))
-        made_of = (*_of_services(around, beside), ports_of(routes), slices)
+        made_of = (*_of_services(objects, beside), ports_of(routes), slices)
         return self._view(
-            around.release, f"{role} Service", made_of, status, lambda: own_service(self._store, beside, role, routes)
+            objects.release, f"{role} Service", made_of, status, lambda: own_service(self._store, beside, role, routes)
         )
 
     def _view(self, release: Object, name: str, made_of: tuple[object, ...], status: ReleaseStatus, make: Callable[[], V]) -> V:
@@ -293,18 +293,18 @@ class Gatherer:
         return {ref: route for ref, route in found.items() if route is not None or ref in named}
 
     def _route_view(
-        self, ref: RouteRef, around: ReleaseObjects, route: Object | None, status: ReleaseStatus, *, now: datetime
+        self, ref: RouteRef, objects: ReleaseObjects, route: Object | None, status: ReleaseStatus, *, now: datetime
     ) -> RouteView:
-        assert around.spec.traffic is not None
-        service, known = around.spec.traffic.service, status.original_rules
+        assert objects.spec.traffic is not None
+        service, known = objects.spec.traffic.service, status.original_rules
 
         def observed() -> RouteView:
-            router, namespace = self._routers.shifts(ref), around.key.namespace
+            router, namespace = self._routers.shifts(ref), objects.key.namespace
             return router.observe(route, name=ref.name, namespace=namespace, service=service, known=known)
 
         if route is None:
             return observed()
-        view = self._view(around.release, ref.label, (around.spec, mark(route), known), status, observed)
+        view = self._view(objects.release, ref.label, (objects.spec, mark(route), known), status, observed)
         # Of one route, Releases of several Services each see their own rules.
         forms = self._forms.setdefault(route["metadata"]["uid"], {})
         form = (view.stage, view.weight, view.warm, view.uniform, view.accepted)
@@ -321,24 +321,24 @@ def _of_workload(workload: WorkloadObjects) -> tuple[object, ...]:
     return tuple(mark(obj) for obj in workload.objects)
 
 
-def _of_services(around: ReleaseObjects, beside: services.Services) -> tuple[object, ...]:
+def _of_services(objects: ReleaseObjects, beside: services.Services) -> tuple[object, ...]:
     """Return what the views of Services are made of, but for routes and endpoints."""
     found = (beside.user, beside.stable, beside.canary)
-    return (*map(mark, found), beside.targets, *(_of_workload(around.workload) if around.workload else ()))
+    return (*map(mark, found), beside.targets, *(_of_workload(objects.workload) if objects.workload else ()))
 
 
-def _release_view(around: ReleaseObjects) -> ReleaseView:
-    metadata = around.release["metadata"]
+def _release_view(objects: ReleaseObjects) -> ReleaseView:
+    metadata = objects.release["metadata"]
     deleting, created = metadata.get("deletionTimestamp"), metadata.get("creationTimestamp")
     return ReleaseView(
-        namespace=around.key.namespace,
-        name=around.key.name,
+        namespace=objects.key.namespace,
+        name=objects.key.name,
         uid=metadata["uid"],
         generation=metadata.get("generation", 0),
-        spec=around.spec,
+        spec=objects.spec,
         deleting=parse_time(deleting) if deleting else None,
         finalizer=FINALIZER in (metadata.get("finalizers") or ()),
         request=request_of((metadata.get("annotations") or {}).get(ANNOTATION_REQUEST)),
-        traffic_later=around.traffic_later,
+        traffic_later=objects.traffic_later,
         created=parse_time(created) if created else None,
     )

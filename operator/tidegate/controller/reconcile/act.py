@@ -84,60 +84,60 @@ async def carry_out(
 async def _attempt(
     action: Action, decided: ReleaseObjects, collect: Callable[[], ReleaseObjects | None], cluster: Cluster, routers: Routers
 ) -> Exception | None:
-    around = collect()
-    if around is None:
+    objects = collect()
+    if objects is None:
         return None
     try:
-        _still_meant(action, decided, around)
-        _same_selector(action, decided, around)
-        wrote = await _perform(action, around, cluster=cluster, routers=routers)
+        _still_meant(action, decided, objects)
+        _same_selector(action, decided, objects)
+        wrote = await _perform(action, objects, cluster=cluster, routers=routers)
     except Exception as error:  # noqa: BLE001 - the caller raises it again, after what does not depend on it
         return error
-    log.debug("action", release=str(around.key), action=_words(action), wrote=wrote)
+    log.debug("action", release=str(objects.key), action=_words(action), wrote=wrote)
     return None
 
 
-def _still_meant(action: Action, decided: ReleaseObjects, around: ReleaseObjects) -> None:
+def _still_meant(action: Action, decided: ReleaseObjects, objects: ReleaseObjects) -> None:
     """What is written to a workload is meant for the workload that was decided on.
 
     Raises:
         Retry: that has changed since so that it does not hold for it any more.
     """
-    before, now = decided.workload, around.workload
+    before, now = decided.workload, objects.workload
     if isinstance(action, OfWorkload) and before is not None and now is not None:
-        KINDS[around.spec.target_ref.kind].check(action, before, now)
+        KINDS[objects.spec.target_ref.kind].check(action, before, now)
 
 
-def _same_selector(action: Action, decided: ReleaseObjects, around: ReleaseObjects) -> None:
+def _same_selector(action: Action, decided: ReleaseObjects, objects: ReleaseObjects) -> None:
     """What leads a Service to pods is meant for the selector that was decided on: by another, it may be another workload's pods.
 
     Raises:
         Retry: the selector of the user's Service has changed since.
     """
-    before, now = decided.services, around.services
+    before, now = decided.services, objects.services
     leads = isinstance(action, EnsureService) or (isinstance(action, PinService) and action.revision is not None)
     if leads and before is not None and now is not None and selector_of(now.user) != selector_of(before.user):
         raise Retry(f"the selector of Service {now.name} has changed meanwhile")
 
 
-async def _perform(action: Action, around: ReleaseObjects, *, cluster: Cluster, routers: Routers) -> bool:
+async def _perform(action: Action, objects: ReleaseObjects, *, cluster: Cluster, routers: Routers) -> bool:
     match action:
         case SetFinalizer(present):
-            await write_finalizer(cluster, around.release, present=present)
+            await write_finalizer(cluster, objects.release, present=present)
             return True
         case ShiftRoute():
-            route, traffic = around.routes.get(action.route), around.spec.traffic
+            route, traffic = objects.routes.get(action.route), objects.spec.traffic
             if route is None or traffic is None:
                 raise Retry(f"{action.route.label} is gone")
             return await routers.shifts(action.route).shift(action, route=dict(route), service=traffic.service, cluster=cluster)
         case EnsureService() | DeleteService() | PinService():
-            around_service = around.former if isinstance(action, PinService) and action.former else around.services
-            if around_service is None:
+            beside = objects.former if isinstance(action, PinService) and action.former else objects.services
+            if beside is None:
                 raise Retry("the user's Service is gone")
-            return await service_writes.perform(action, services=around_service, cluster=cluster)
+            return await service_writes.perform(action, services=beside, cluster=cluster)
         case OfWorkload():
-            kind = KINDS[around.spec.target_ref.kind]
-            return await kind.perform(action, workload=around.workload, orphans=around.orphans, cluster=cluster)
+            kind = KINDS[objects.spec.target_ref.kind]
+            return await kind.perform(action, workload=objects.workload, orphans=objects.orphans, cluster=cluster)
         case _:
             assert_never(action)
 

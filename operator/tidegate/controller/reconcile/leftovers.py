@@ -19,8 +19,8 @@ from tidegate.engine.handover.deployment.view import Owner
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.shelf import BareError
 from tidegate.runtime.store import Store
+from tidegate.traffic.our_marks import marked
 from tidegate.traffic.routers import Routers
-from tidegate.traffic.traces import marked
 from tidegate.workloads.deployment import bodies
 from tidegate.workloads.deployment.observe import DeploymentObjects, workload_view
 from tidegate.workloads.objects import controller_of, labels_of, matches, replicas_of

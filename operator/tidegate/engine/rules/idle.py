@@ -111,7 +111,7 @@ def rejections_are_forgotten(draft: Draft) -> Ruling:
     serving = {draft.stable.revision}
     if draft.wants(draft.stable.revision):
         template = draft.workload.template
-        serving |= {template.revision, template.digest, *template.twins}
+        serving |= {template.revision, template.digest, *template.duplicates}
     wanted = rejection(draft)
     kept = tuple(
         entry

@@ -28,7 +28,7 @@ def originals_are_dropped(draft: Draft) -> Ruling:
         return None
     if (waiting := routes_return(draft)) is not None:
         return waiting
-    if draft.traces:
+    if draft.our_marks:
         return None
     if draft.snap.release.traffic_later and (draft.snap.stable_service or draft.snap.canary_service):
         return None  # Nobody would find the operator's Services of the old name any more.

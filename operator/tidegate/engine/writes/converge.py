@@ -26,9 +26,9 @@ def writes(draft: Draft) -> Iterator[Write]:
         if not draft.committed:
             yield from _load(draft)
         yield from draft.handover.writes(draft)
-    if draft.deleting and draft.snap.release.finalizer and not draft.active and draft.routes_back and not draft.traces:
+    if draft.deleting and draft.snap.release.finalizer and not draft.active and draft.routes_back and not draft.our_marks:
         yield from _hand_back(draft)
-    elif draft.snap.release.traffic_later and not draft.active and draft.routes_back and not draft.traces:
+    elif draft.snap.release.traffic_later and not draft.active and draft.routes_back and not draft.our_marks:
         yield from _own_services(draft)
 
 

@@ -141,7 +141,7 @@ def _towards_user(draft: Draft, route: RouteView) -> Iterator[Move | Waiting | I
             to = RouteStage.USER if draft.patience_is_over() else RouteStage.ENTERING
             yield from _to_the_user(draft, (to, 0, None))
         case RouteStage.USER:
-            if route.traces:
+            if route.our_marks:
                 yield RouteStage.USER, 0, None
         case RouteStage.SPLIT if not route.uniform:
             # The user's backend may be missing: it comes back without weight first.
@@ -289,7 +289,7 @@ def pin_actions(draft: Draft) -> Iterator[PinService | Inquiry]:
         return
     ours = {draft.stable.revision, draft.candidate.revision if draft.active else draft.stable.revision}
     pinned = service.revision in ours or (noted and service.revision is not None)
-    if (pinned or (service.traces and service.revision is None)) and not (service.selects and split_wanted(draft)):
+    if (pinned or (service.our_marks and service.revision is None)) and not (service.selects and split_wanted(draft)):
         yield PinService(None)
 
 

@@ -18,11 +18,11 @@ from tidegate.engine.handover.deployment.actions import (
     Adopt,
     CreateCanary,
     DeleteReplicaSet,
+    Detach,
     Hold,
     LabelWorkload,
     Scale,
     SetImages,
-    TakeOver,
 )
 from tidegate.engine.handover.deployment.view import Owner
 from tidegate.engine.plan import OfWorkload, ScaleWorkload
@@ -60,7 +60,7 @@ async def perform(action: OfWorkload, *, workload: DeploymentObjects, cluster: C
             return await _patch_deployment(bodies.images_patch(workload), workload, cluster)
         case CreateCanary(revision, replicas):
             return await _create_canary(workload, revision, replicas, cluster)
-        case TakeOver(name):
+        case Detach(name):
             return await _take_over(workload, name, cluster)
         case Adopt(name):
             return await _adopt(workload, name, cluster)

@@ -197,7 +197,7 @@ def workload_view(workload: DeploymentObjects) -> DeploymentView:
         exists=chosen is not None,
         restart_of=tuple(revision_of(rs) for rs in restarted),
         overlaid=not same_template(wanted, workload.own_template),
-        twins=tuple(revision_of(rs) for rs in same[1:]),
+        duplicates=tuple(revision_of(rs) for rs in same[1:]),
         digest=digest,
     )
     pods = tuple(_pods_of(workload.pods, chosen))

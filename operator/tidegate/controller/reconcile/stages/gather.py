@@ -15,7 +15,7 @@ from tidegate.controller.observe.references import ReleaseKey
 from tidegate.controller.observe.whole import with_whole
 from tidegate.controller.reconcile.groups import Mode, Sources, Targets, Timers
 from tidegate.controller.reconcile.memory import Memory
-from tidegate.engine.mend import moved
+from tidegate.engine.repair import moved
 from tidegate.engine.snapshot import Snapshot
 from tidegate.runtime.clock import Moment
 from tidegate.runtime.store import Object

@@ -47,7 +47,7 @@ class CreateCanary(OfDeployment):
 
 
 @dataclass(frozen=True)
-class TakeOver(OfDeployment):
+class Detach(OfDeployment):
     """Move control of a ReplicaSet from the Deployment to the Release."""
 
     replica_set: str

@@ -95,7 +95,7 @@ class DeploymentHandover:
         """Return what it lacks to adopt the new ReplicaSet, so that it does nothing but stop the old pods then."""
         workload, canary = seen(draft), state.replica_set(draft.canary_arm)
         assert canary is not None
-        twins = [rs for rs in workload.arms if rs.owner is Owner.DEPLOYMENT and rs.revision in _same(workload, canary)]
+        duplicates = [rs for rs in workload.arms if rs.owner is Owner.DEPLOYMENT and rs.revision in _same(workload, canary)]
         conditions = (
             (not workload.paused, Wait.HELD_FOR_ADOPTION, "for the Deployment to be held"),
             (not workload.observed, Wait.OBSERVED, "for the Deployment controller to observe the Deployment"),
@@ -104,7 +104,7 @@ class DeploymentHandover:
                 Wait.TEMPLATE_WRITTEN,
                 "for the Deployment to have the template of the new version",
             ),
-            (bool(twins), Wait.TWIN, "for a duplicate ReplicaSet of the same template to be deleted"),
+            (bool(duplicates), Wait.TWIN, "for a duplicate ReplicaSet of the same template to be deleted"),
         )
         return next((Waiting(wait, words) for missing, wait, words in conditions if missing), None)
 
@@ -185,7 +185,7 @@ class DeploymentHandover:
 
 def _same(workload: DeploymentView, canary: ReplicaSetView) -> set[str]:
     """Return the revisions of the other ReplicaSets that have the canary's template."""
-    names = {workload.template.revision, *workload.template.twins}
+    names = {workload.template.revision, *workload.template.duplicates}
     return names - {canary.revision} if canary.revision in names else set()
 
 

@@ -21,11 +21,11 @@ from tidegate.engine.handover.deployment.actions import (
     Adopt,
     CreateCanary,
     DeleteReplicaSet,
+    Detach,
     Hold,
     LabelWorkload,
     Scale,
     SetImages,
-    TakeOver,
 )
 from tidegate.engine.handover.deployment.state import own_is, replica_set, rolls_on, seen, strays
 from tidegate.engine.handover.deployment.view import Owner, ReplicaSetView
@@ -164,7 +164,7 @@ def _canary(draft: Draft) -> Iterator[Action]:
             yield CreateCanary(draft.candidate.revision, size)
     elif _to_be_taken_over(draft):
         if workload.paused:
-            yield TakeOver(canary.name)
+            yield Detach(canary.name)
     elif canary.owner is Owner.RELEASE:
         if size is not None and canary.wanted != size:
             yield Scale(canary.name, size)
@@ -206,9 +206,11 @@ def _strays(draft: Draft) -> Iterator[Action]:
             yield Scale(rs.name, 0)
     for rs in workload.arms:
         # The Deployment would adopt the older of two with one template: the second is taken away from it, and then deleted.
-        twin = draft.active and workload.template.twins and rs.revision not in {draft.candidate.revision, draft.stable.revision}
+        twin = (
+            draft.active and workload.template.duplicates and rs.revision not in {draft.candidate.revision, draft.stable.revision}
+        )
         if twin and draft.wants(rs.revision) and workload.paused and rs.owner is Owner.DEPLOYMENT and not has_pods(rs):
-            yield TakeOver(rs.name)
+            yield Detach(rs.name)
 
 
 def _forgotten(draft: Draft) -> Iterator[Action]:

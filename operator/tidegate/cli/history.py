@@ -12,7 +12,7 @@ from tidegate.api.names import LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE
 from tidegate.api.release import ReleaseSpec
 from tidegate.api.status import ReleaseStatus
 from tidegate.backtest.replay import Past
-from tidegate.cli import reach
+from tidegate.cli import access
 from tidegate.cli.output import fail
 from tidegate.cluster.errors import ApiError
 from tidegate.engine.plan import Role, own_name
@@ -90,10 +90,10 @@ async def from_cluster(cluster: Cluster, namespace: str, name: str, given: Given
     Raises:
         ApiError: the API server does not answer.
     """
-    found = await reach.release(cluster, namespace, name)
-    spec, status = reach.spec_of(found), reach.status_of(found)
+    found = await access.release(cluster, namespace, name)
+    spec, status = access.spec_of(found), access.status_of(found)
     revision, start, end, version = _rollout(f"{namespace}/{name}", status, now)
-    sets = _own_sets(await reach.replica_sets(cluster, namespace), spec, name)
+    sets = _own_sets(await access.replica_sets(cluster, namespace), spec, name)
     canary = [one for one, hash_ in sets.items() if hash_ == revision] or [f"{spec.target_ref.name}-{revision}"]
     known = status.stable.revision if status.stable is not None and status.stable.revision != revision else None
     stable = [one for one, hash_ in sets.items() if hash_ == known or (known is None and hash_ != revision)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jsonpatch
 
-from tidegate.traffic.traces import forget
+from tidegate.traffic.our_marks import forget
 
 
 def entry(manager: str) -> dict:

@@ -1,4 +1,4 @@
-"""A status that contradicts itself, e.g. after a hand has edited it, is mended before anything is decided on it."""
+"""A status that contradicts itself, e.g. after a hand has edited it, is repaired before anything is decided on it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _moments(status: ReleaseStatus) -> Iterator[datetime | None]:
         yield from (state.at, state.undecided_since, state.quiet_since)
 
 
-def mended(status: ReleaseStatus, now: datetime) -> ReleaseStatus:
+def repaired(status: ReleaseStatus, now: datetime) -> ReleaseStatus:
     """Return a status that the rules can rely on.
 
     Nothing has come to pass in the future: where the status says so, the clock has been set back since, and all moments with it.

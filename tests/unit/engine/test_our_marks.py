@@ -15,9 +15,9 @@ from tidegate.traffic.httproute import KIND
 
 def marked(snapshot: Snapshot, *, route: bool = False, service: bool = False) -> Snapshot:
     """Return what is seen where our mark is on the route, or on the user's Service."""
-    routes = tuple(replace(one, traces=route) for one in snapshot.routes)
+    routes = tuple(replace(one, our_marks=route) for one in snapshot.routes)
     assert snapshot.user_service is not None
-    return replace(snapshot, routes=routes, user_service=replace(snapshot.user_service, traces=service))
+    return replace(snapshot, routes=routes, user_service=replace(snapshot.user_service, our_marks=service))
 
 
 def test_mark_on_a_route_is_erased():
