@@ -12,7 +12,7 @@ from tidegate.api.outbox import KEPT, OutboxStatus, SinkStatus, TransitionStatus
 from tidegate.api.status import ReleaseStatus
 from tidegate.engine.outbox import put, settled, untaken
 from tidegate.engine.plan import Notice, notice_of
-from tidegate.engine.transitions import PauseUndone, Resumed
+from tidegate.engine.transitions import RequestRefused, Resumed
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SINKS = ("events", "pager")
@@ -51,9 +51,9 @@ def among(known: dict[str, set[int]]) -> Callable[[str, TransitionStatus], bool]
 
 def test_each_transition_gets_a_number_and_its_kind() -> None:
     """Given a decision with two transitions, the status has them in their order, and both sinks are behind."""
-    status, fresh = put(ReleaseStatus(), (resumed(1), notice_of(PauseUndone())), NOW, SINKS)
+    status, fresh = put(ReleaseStatus(), (resumed(1), notice_of(RequestRefused("pause/2", "it is paused"))), NOW, SINKS)
 
-    assert [(1, "resumed", "Resumed", "Normal"), (2, "pause-undone", "PauseUndone", "Warning")] == [
+    assert [(1, "resumed", "Resumed", "Normal"), (2, "request-refused", "RequestRefused", "Warning")] == [
         (one.number, one.id, one.reason, one.type) for one in fresh
     ]
     assert fresh == box(status).transitions
