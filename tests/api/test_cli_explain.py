@@ -148,7 +148,11 @@ def test_routes_past_the_steps_are_told_whatever_their_kind(place: str, tmp_path
         file.write_text(yaml.safe_dump(document | {"spec": spec | {"traffic": traffic | {"pinService": True}}}))
         pinned = json.loads(tidegate("lint", str(file), "--server", "-n", place, "-o", "json").stdout)
 
-    found = [one["message"].split(" leads to ")[0] for one in told if one["field"] == "spec.traffic.service"]
+    found = [
+        one["message"].removeprefix("requests by ").split(" bypass the steps")[0]
+        for one in told
+        if one["field"] == "spec.traffic.service"
+    ]
     assert {"GRPCRoute grpc", f"HTTPRoute {edge}/front", "HTTPRoute partners"} == set(found)
     assert ["warning"] * 3 == [one["severity"] for one in told]
     assert [] == pinned

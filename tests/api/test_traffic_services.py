@@ -142,7 +142,7 @@ async def test_service_of_somebody_else_is_never_overwritten(shelf: Shelf) -> No
     assert shelf.apply(service_body(f"{NAME}-stable", selector={"app": "theirs"})) == ""
     theirs = (await shelf.services()).stable
 
-    with pytest.raises(Terminal, match=f"Service {NAME}-stable exists and is not of Release {NAME}"):
+    with pytest.raises(Terminal, match=f"Service {NAME}-stable exists and does not belong to Release {NAME}"):
         await shelf.perform(EnsureService(Role.STABLE, "abc"))
     with pytest.raises(AlreadyExists):
         await shelf.perform(EnsureService(Role.STABLE, "abc"), on=unseen)

@@ -118,7 +118,7 @@ async def test_prometheus_away_for_too_long_is_a_breach_where_the_gate_says_so(g
 
     await then.rolled_back_to("v1")
     then.weights_were(10, 0)
-    then.last_rollout_was("RolledBack", "v2", "gate errors was undecided for 5s, which counts as a breach", "Connection refused")
+    then.last_rollout_was("RolledBack", "v2", "gate errors was undecided for 5s (onNoData: Fail)", "Connection refused")
 
 
 async def test_scalar_is_a_number(given: Given, when: When, then: Then) -> None:

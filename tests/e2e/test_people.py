@@ -116,5 +116,5 @@ async def test_request_that_is_none_is_refused(given: Given, world: World, then:
     assert "the verb is promote, rollback, rollback-and-hold, pause, resume or retry" in said
 
     request = await when.asked_to("promote")
-    await then.event("RequestRefused", request, "no rollout is on")
+    await then.event("RequestRefused", request, "no rollout is in progress")
     assert world.status["phase"] == "Idle"

@@ -36,7 +36,7 @@ async def test_return_to_the_stable_template(given: Given, when: When, then: The
     await then.pods_wanted("v1", 4)
     await then.pods_wanted("v2", 0)
     then.weights_were(25, 0)
-    then.last_rollout_was("Reverted", "v2", "the template of v1 is back")
+    then.last_rollout_was("Reverted", "v2", "the template was changed back to v1")
     assert 1 == len(world.history.events("RolloutStarted"))
 
 

@@ -132,7 +132,7 @@ def at_half() -> Tale:
     tale.endpoints(f"{NAME}-canary", 3)
     tale.status(50, rollout={}, candidate={"revision": V2})
     tale.route(stable=50, canary=50)
-    tale.event("Weight of v2 from 0% to 50%")
+    tale.event("Weight of v2 raised from 0% to 50%")
     tale.answer(GOOD)
     return tale
 
@@ -142,7 +142,7 @@ def promoted() -> Tale:
     tale = at_half()
     tale.status(100, rollout={}, candidate={"revision": V2})
     tale.route(stable=0, canary=100)
-    tale.event("Weight of v2 from 50% to 100%")
+    tale.event("Weight of v2 raised from 50% to 100%")
     tale.answer(GOOD)
     tale.replica_set(V2, 3)
     tale.replica_set(V2, 3, "Deployment")
@@ -176,7 +176,7 @@ def without_a_look(tale: Tale) -> None:
     tale.prometheus.answers.clear()
     tale.status(100, rollout={})
     tale.route(stable=0, canary=100)
-    tale.event("Weight of v2 from 50% to 100%")
+    tale.event("Weight of v2 raised from 50% to 100%")
 
 
 def beyond_the_status(tale: Tale) -> None:
@@ -288,7 +288,7 @@ def test_version_without_traffic_may_shrink_with_the_deployment():
     tale = at_half()
     tale.replica_set(V2, 3, "Namespace", "Release")
     tale.status(100, rollout={})
-    tale.event("Weight of v2 from 50% to 100%")
+    tale.event("Weight of v2 raised from 50% to 100%")
     tale.answer(GOOD)
     tale.route(stable=0, canary=100)
     tale.deployment("checkout:v2", paused=True, replicas=6)
@@ -323,7 +323,7 @@ def loses_all_pods_under_traffic(tale: Tale) -> None:
     """All pods of v2 are lost while it has half of the traffic, the route is shut, and they come back."""
     tale.pods(V2, 3, ready=False)
     tale.route(stable=100, canary=0)
-    tale.event("Weight of v2 from 50% to 0%", "RollingBack")
+    tale.event("Weight of v2 lowered from 50% to 0%", "RollingBack")
     tale.pods(V2, 3)
 
 

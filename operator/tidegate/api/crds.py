@@ -86,7 +86,7 @@ AGE = Column("Age", ".metadata.creationTimestamp", "Time since it was created.",
 _POLICY_COLUMNS = (
     Column("First weight", ".spec.steps[0].weight", "Weight of the first step, in percent.", "integer"),
     Column("First hold", ".spec.steps[0].hold", "Least time at the first step."),
-    Column("Bake", ".spec.bake", "Time at weight 100 during which stable stays warm."),
+    Column("Bake", ".spec.bake", "Time at weight 100 during which stable keeps running."),
     AGE,
     Column("Deadline", ".spec.progressDeadline", "Longest time for pods of the new version to become ready.", wide=True),
     Column("Drain", ".spec.drain", "Least time between taking the weight from pods and stopping them.", wide=True),

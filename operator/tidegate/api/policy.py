@@ -130,7 +130,7 @@ class RolloutPolicySpec(Model):
     ] = None
     bake: Annotated[
         Duration,
-        Field(description="Time at weight 100 during which stable stays warm for an instant rollback. Default: 10m."),
+        Field(description="Time at weight 100 during which stable keeps running for an instant rollback. Default: 10m."),
     ] = timedelta(minutes=10)
     progress_deadline: Annotated[
         Duration,

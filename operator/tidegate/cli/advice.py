@@ -110,7 +110,7 @@ def _of_evidence(written: dict[str, Any]) -> Iterator[tuple[Place, str]]:
 
 def _resolution(gate: Gate, percent: float) -> str:
     apart, name = words.number(1 + percent / 100, 3), limit.measure_in_words(gate)
-    bounds = f"to tell {words.number(percent)}% more, the histogram needs bounds at most {apart} times apart there"
+    bounds = f"to detect {words.number(percent)}% more, the histogram needs bounds at most {apart} times apart there"
     return f"within a bucket the {name} is interpolated: {bounds}; the measure Tail sees what stays in one bucket"
 
 
@@ -129,7 +129,7 @@ def _of_limit(gate: Gate, written: dict[str, Any]) -> Iterator[tuple[Place, str]
         if needed > gate.min_samples:
             yield ("minSamples",), f"with fewer than {needed:,} requests in the window a single unanswered one is beyond the limit"
     if preset is not None and preset.source is Source.KUBERNETES and "minSamples" in written:
-        yield ("minSamples",), f"has no effect: pods tell {limit.measure_in_words(gate)}, and there are no requests to count"
+        yield ("minSamples",), f"has no effect: {limit.measure_in_words(gate)} is measured without counting requests"
     if preset is not None and preset.measure is Measure.RESTARTS:
         yield from _of_restarts(gate)
     promql = gate.metric.promql

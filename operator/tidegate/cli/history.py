@@ -65,7 +65,7 @@ def moment(text: str | None, now: datetime) -> datetime | None:
     try:
         return parse_time(text)
     except ValueError as error:
-        msg = f"{text!r} is no time: write 2026-11-21T12:00:00Z, or how long ago, such as 2h"
+        msg = f"{text!r} is not a time: write 2026-11-21T12:00:00Z, or how long ago, such as 2h"
         raise ValueError(msg) from error
 
 

@@ -122,6 +122,6 @@ def _words(kind: _Kind, route: Mapping[str, Any], service: str, namespace: str) 
     called = f"{kind.kind} {name}" if own == namespace else f"{kind.kind} {own}/{name}"
     cure = f"name it in {kind.field}, or set" if kind.field and own == namespace else "set"
     return (
-        f"{called} leads to Service {service} past the steps, so to pods of both versions, and to a rejected version until its "
-        f"pods have stopped: {cure} spec.traffic.pinService, which keeps the Service on the version that serves"
+        f"requests by {called} bypass the steps: they go to Service {service}, so to pods of both versions, and of a rejected one "
+        f"until these have stopped; {cure} spec.traffic.pinService, which keeps the Service on the version that serves"
     )

@@ -132,7 +132,7 @@ def differences(one: Replayed) -> Iterator[str]:
         return
     yield f"In fact it was {fact.outcome.value} at {fact.finished_at:%H:%M:%S} UTC: {fact.message}"
     if fact.cause not in _BY_GATES:
-        yield f"That was not the gates' doing ({fact.cause}), and nothing else is replayed."
+        yield f"The gates did not cause that ({fact.cause}), and only gates are replayed."
         return
     here = {state.name: state.evidence for state in result.status.gates}
     for state in fact.gates:

@@ -281,7 +281,7 @@ class Draft:
         if not moments:
             return None
         names = ", ".join(sorted({name for route in self.routes for name in route.controllers}))
-        words = f"for the data plane of {names} to have {what}, which may lag behind its controller"
+        words = f"for the data plane of {names} to apply {what}; it may lag behind its controller"
         return Waiting(Wait.DATA_PLANE, words, until=min(moments))
 
     def patience_is_over(self) -> bool:

@@ -87,9 +87,9 @@ def leads_past(draft: Draft, *, cure: bool = False) -> str:
         return ""
     first, more = service.past[:MOST_TOLD], len(service.past) - MOST_TOLD
     names = labels(first) + (f" and {more} more" if more > 0 else "")
-    words = f"; {names} leads to Service {service.name} past the steps, so to pods of both versions"
+    words = f"; requests by {names} bypass the steps: they go to Service {service.name}, so to pods of both versions"
     where = first[0].kind
-    return f"{words}: name it in {where.field}.{where.names}, or set spec.traffic.pinService" if cure else words
+    return f"{words}; name it in {where.field}.{where.names}, or set spec.traffic.pinService" if cure else words
 
 
 def _told(draft: Draft) -> list[Blocker]:
@@ -156,7 +156,7 @@ def promotion_waits(draft: Draft) -> Waiting | None:
         (
             not is_drained,
             Wait.STABLE_DRAINED,
-            f"for the last requests of {draft.stable.version} to end: one in 10,000 was kept for it until now",
+            f"for the last requests of {draft.stable.version} to end: it got one request in 10,000 until now",
         ),
         (unpinned, Wait.SERVICE_PINNED, "for the Service to select the new version"),
     )

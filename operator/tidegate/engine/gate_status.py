@@ -214,7 +214,7 @@ def breach_of(gate: Gate, state: GateStatus | None, now: datetime) -> Breach | N
     silent = state.undecided_since is not None and now >= state.undecided_since + gate.on_no_data.after
     if silent and gate.on_no_data.then is NoDataVerdict.FAIL:
         after = format_duration(gate.on_no_data.after)
-        return Breach(gate, Cause.NO_DATA, f"gate {gate.name} was undecided for {after}, which counts as a breach: {state.message}")
+        return Breach(gate, Cause.NO_DATA, f"gate {gate.name} was undecided for {after} (onNoData: Fail): {state.message}")
     return None
 
 

@@ -167,7 +167,7 @@ def _inaction(draft: Draft, gate: Gate) -> str:
     if gate.on_breach is BreachAction.WARN:
         return "warning only"
     if gate.on_breach is BreachAction.HOLD:
-        return "the weight does not rise until it is over"
+        return "the weight does not rise until it passes"
     if gate.on_breach is BreachAction.PAUSE and draft.rollout.skip_to_end:
         return "full promotion was requested"
     return "" if _acts_alone(draft, gate) else "it counts towards the score"

@@ -61,7 +61,7 @@ def loss_unlooked(draft: Draft) -> Waiting | None:
         return None
     if draft.now >= start + LOSS_PATIENCE:
         return None
-    words = f"to know whether {draft.candidate.version} lost pods, since its route carries less than it was given"
+    words = f"to find out whether {draft.candidate.version} lost pods: its route carries less weight than it was given"
     return Waiting(Wait.LOSS_EXPLAINED, words, cause=True, until=start + LOSS_PATIENCE)
 
 
@@ -124,7 +124,7 @@ def not_yet(draft: Draft) -> Waiting | None:
     if not pods_ready(draft):
         return pods_missing(draft)
     if lost is not None and lost.unexplained:
-        return Waiting(Wait.LOSS_EXPLAINED, f"to know why {draft.candidate.version} lost pods")
+        return Waiting(Wait.LOSS_EXPLAINED, f"to find out why {draft.candidate.version} lost pods")
     return barrier(draft, Rise.WEIGHT)
 
 

@@ -80,7 +80,7 @@ def _off_course(draft: Draft) -> list[Blocker]:
     split = bool(draft.routes) and all(route.stage is RouteStage.SPLIT and route.in_force for route in draft.routes)
     if not draft.active:
         found = f"the route stays with {own_name(service.name, Role.STABLE)}" if split else "requests fail"
-        words += f"; {found} until the Service is corrected, or a version that it reaches is rolled out"
+        words += f"; {found} until the Service is fixed, or a version that it reaches is rolled out"
     elif not split:
         words += f"; requests fail until the route names {own_name(service.name, Role.STABLE)}"
     elif service.revision is not None and not draft.undoing:
@@ -162,7 +162,9 @@ def _sentence(draft: Draft, blockers: list[Blocker]) -> str:
     later = "; spec.traffic has changed and takes effect once the routes are restored" if shifted else ""
     if not draft.active:
         kept = (
-            f"; until then {_wanted(draft)} waits and {draft.stable.version} serves" if draft.status.phase is Phase.WAITING else ""
+            f"; until this is fixed, {_wanted(draft)} waits and {draft.stable.version} serves"
+            if draft.status.phase is Phase.WAITING
+            else ""
         )
         soon = "; the Release is new, so this may still arrive" if _arriving(draft, blockers) else ""
         return (trouble + soon + kept or _idle_sentence(draft, waits)) + later
@@ -191,7 +193,7 @@ def _blind(draft: Draft) -> str:
     if draft.undoing or draft.promoting or (draft.told is not None and "gate" in draft.told.words):
         return ""
     state = next((state for state in draft.status.gates if state.blind), None)
-    return f"; gate {state.name} sees nothing: {state.message}" if state is not None else ""
+    return f"; gate {state.name} has no data: {state.message}" if state is not None else ""
 
 
 def _rollout_sentence(draft: Draft, waits: str) -> str:
@@ -209,8 +211,8 @@ def _rollout_sentence(draft: Draft, waits: str) -> str:
         case Phase.BAKING:
             share = "all traffic" if draft.routed else "half of the pods"
             if draft.status.weight < 100:
-                share = f"{draft.status.weight}% of the traffic (100% once its pods are there)"
-            return f"{new} has {share} and {old} is kept warm{lost_words(draft)}{waits}"
+                share = f"{draft.status.weight}% of the traffic (100% once its pods are available)"
+            return f"{new} has {share} and {old} is kept running{lost_words(draft)}{waits}"
         case _:
             return f"{new} over {old}: {_step_words(draft)}{waits}"
 
@@ -226,7 +228,11 @@ def _idle_sentence(draft: Draft, waits: str) -> str:
         if rejected.cause is Cause.DEADLINE:
             cure = "to try it again, annotate the Release with tidegate.dev/request=retry/<id>"
             return f"{why}; the version itself was not judged; {cure}"
-        then = f"; held until a request to resume: {draft.status.held.message}" if draft.status.held is not None else ""
+        then = (
+            f"; new versions are held until a request to resume: {draft.status.held.message}"
+            if draft.status.held is not None
+            else ""
+        )
         return f"{why}; waits for a new template or a request to retry{then}"
     if not _guarded(draft):
         waits = waits or f"; waits for changes of the {draft.handover.kind} to be held"
@@ -246,7 +252,7 @@ def _step_words(draft: Draft) -> str:
     alone = f", no pod of {draft.stable.version} is ready" if draft.stable_arm is None or draft.stable_arm.ready == 0 else ""
     weight = f"{step.weight}%"
     if draft.status.weight != step.weight:
-        once = "the data plane knows it" if draft.told is not None and draft.told.wait is Wait.WARMED else "its pods are there"
+        once = "the data plane has it" if draft.told is not None and draft.told.wait is Wait.WARMED else "its pods are available"
         weight = f"{draft.status.weight}% ({step.weight}% once {once})"
     return f"step {step.index + 1} of {len(draft.spec.steps)}, weight {weight}{held}{cut(draft)}{alone}{lost_words(draft)}"
 
@@ -305,5 +311,5 @@ def _of_promoted(draft: Draft, *, serves: bool) -> str:
         return draft.status.message
     # Whoever reads it right after a change sees by this whether the operator has seen the change.
     template = draft.workload.template
-    wanted = f"{template.version} (revision {template.revision}) is wanted"
-    return f"{wanted}, and in force" if serves else f"{wanted}; {draft.status.message}"
+    wanted = f"{template.version} (revision {template.revision}) is the wanted version"
+    return f"{wanted}, and is promoted" if serves else f"{wanted}; {draft.status.message}"

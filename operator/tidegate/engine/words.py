@@ -67,17 +67,17 @@ def _(it: happened.RolloutStarted) -> str:
 
 @words.register
 def _(it: happened.WeightRaised) -> str:
-    return f"Weight of {it.version} from {it.before}% to {it.after}% (step {it.step} of {it.steps}){it.why}"
+    return f"Weight of {it.version} raised from {it.before}% to {it.after}% (step {it.step} of {it.steps}){it.why}"
 
 
 @words.register
 def _(it: happened.WeightLowered) -> str:
-    return f"Weight of {it.version} from {it.before}% to {it.after}%: {it.why}"
+    return f"Weight of {it.version} lowered from {it.before}% to {it.after}%: {it.why}"
 
 
 @words.register
 def _(it: happened.Baking) -> str:
-    return f"{it.version} has {it.share}; {it.stable} stays warm for {format_duration(it.time)}"
+    return f"{it.version} has {it.share}; {it.stable} keeps running for {format_duration(it.time)}"
 
 
 @words.register
@@ -135,8 +135,8 @@ def _(it: happened.ScoreWarns) -> str:
 @words.register
 def _(it: happened.TransitionsDropped) -> str:
     return (
-        f"Sink {it.sink} is behind and may have missed what happened: the status keeps the last {KEPT} transitions for it; "
-        "status.outbox.sinks counts those dropped, and the operator's log has them all"
+        f"Sink {it.sink} fell behind and may have missed transitions: the status keeps only the last {KEPT}; "
+        "status.outbox.sinks counts those dropped, and the operator's log has all of them"
     )
 
 
@@ -165,12 +165,12 @@ def _(it: happened.PromotionRequested) -> str:
 
 @words.register
 def _(it: happened.NextHeld) -> str:
-    return f"No next version is rolled out until a request to resume: {it.message}"
+    return f"New versions are held until a request to resume: {it.message}"
 
 
 @words.register
 def _(it: happened.NextReleased) -> str:
-    return f"The next version is rolled out again ({it.request})"
+    return f"New versions are rolled out again ({it.request})"
 
 
 @words.register
@@ -190,4 +190,4 @@ def _(it: happened.RollingBack) -> str:
 def _(it: happened.Ended) -> str:
     if it.outcome is Outcome.PROMOTED:
         return f"{it.version} is promoted: {it.message}"
-    return f"{it.version} is gone, {it.stable} serves: {it.message}"
+    return f"Rolled back {it.version}, {it.stable} serves: {it.message}"

@@ -180,7 +180,7 @@ def unfollowed(service: str, found: Sequence[Mapping[str, Any]]) -> Blocker | No
         return None
     (first, missing), *others = lacking
     names = " and ".join(missing)
-    cure = f"add {names} to its spec.targetRefs" if first["several"] else f"make one of the same kind for {names}, too"
+    cure = f"add {names} to its spec.targetRefs" if first["several"] else f"create one of the same kind for {names} too"
     told = [_called(one) for one, _ in others[: MOST_TOLD - 1]]
     told += [f"{len(others) - len(told)} more"] if len(others) > len(told) else []
     words = (

@@ -272,7 +272,7 @@ def _unfit(originals: Mapping[int, Backends], names: Names) -> str:
         if most > MAX_BACKENDS:
             return f"rule {index} would have {most} backends during a rollout; Gateway API allows {MAX_BACKENDS}"
         if len(note(original)) > ORIGINAL_LIMIT:
-            return f"the backends of rule {index} are longer than the {ORIGINAL_LIMIT} characters that can be remembered"
+            return f"the backends of rule {index} take more than the {ORIGINAL_LIMIT} characters that the status can store"
     return ""
 
 

@@ -196,7 +196,9 @@ def unsupported(services: Services, pods: Pods | None = None) -> Blocker | None:
     for role in Role:
         name = own_name(services.name, role)
         if len(name) > NAME_LIMIT:
-            words = f"spec.traffic.service: {name}, which stands beside it, would be longer than {NAME_LIMIT} characters"
+            words = (
+                f"spec.traffic.service: Service {name}, which Tidegate creates for it, would have more than {NAME_LIMIT} characters"
+            )
             return Blocker(Reason.INVALID_SPEC, words)
         existing = services.of(role)
         if existing is not None and not services.is_ours(existing):
@@ -213,13 +215,13 @@ def clash(services: Services, role: Role) -> str:
     owner = (existing["metadata"].get("labels") or {}).get(LABEL_RELEASE) if existing is not None else None
     if owner:
         return (
-            f"spec.traffic.service: Release {owner} shifts the requests of Service {services.name} already ({name} is its own): "
-            f"only one Release can; name another Service, or delete Release {services.release}"
+            f"spec.traffic.service: Release {owner} already shifts the requests of Service {services.name} ({name} is its own), "
+            f"and only one Release can; name another Service, or delete Release {services.release}"
         )
     return (
-        f"spec.traffic.service: Service {name} exists and is not of Release {services.release}, which needs one of that name "
-        f"beside Service {services.name}: move what uses it to a Service of another name and delete this one; the Release then "
-        "continues"
+        f"spec.traffic.service: Service {name} exists and does not belong to Release {services.release}, which needs a Service of "
+        f"that name for Service {services.name}: move what uses it to a Service of another name and delete this one; the Release "
+        "then continues"
     )
 
 

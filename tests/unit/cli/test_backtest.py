@@ -215,7 +215,7 @@ def test_a_rollback_that_no_gate_has_caused_is_not_replayed(
     arguments = ("--prometheus", server.address, "--release", "checkout", "--kubeconfig", kubeconfig)
     said = " ".join(tidegate("backtest", "-p", policy(tmp_path, OWN), *arguments).stdout.split())
 
-    assert "That was not the gates' doing (Requested), and nothing else is replayed." in said
+    assert "The gates did not cause that (Requested), and only gates are replayed." in said
 
 
 def test_a_release_that_never_rolled_out_has_no_past(
@@ -277,7 +277,7 @@ def test_a_query_that_prometheus_refuses_ends_it_in_its_words(
         ([*AT_NOON, *PODS], "there is no Prometheus connection default: give --prometheus or --config"),
         (["--prometheus", "http://x"], "choose a rollout: --release, or --from with --service or --canary-pods"),
         (["--prometheus", "http://x", *PODS], "give --from: the time of a rollout is only known from a Release in the cluster"),
-        (["--prometheus", "http://x", "--from", "yesterday", *PODS], "'yesterday' is no time: write 2026-11-21T12:00:00Z"),
+        (["--prometheus", "http://x", "--from", "yesterday", *PODS], "'yesterday' is not a time: write 2026-11-21T12:00:00Z"),
         (["--prometheus", "http://x", "--from", "1h", "--to", "2h", *PODS], "is not before --to"),
         (
             ["--prometheus", "http://x", *AT_NOON, *PODS, "--release", "a", "--release", "b"],

@@ -111,7 +111,12 @@ def test_warnings_count_when_it_is_strict(tidegate: Tidegate, tmp_path: Path) ->
             "spec.gates[0].minSamples",
             "with fewer than 1,000 requests in the window a single unanswered one is beyond the limit",
         ),
-        ((restarts(minSamples=5),), {}, "spec.gates[0].minSamples", "has no effect: pods tell container restarts per pod and hour"),
+        (
+            (restarts(minSamples=5),),
+            {},
+            "spec.gates[0].minSamples",
+            "has no effect: container restarts per pod and hour is measured without",
+        ),
         (
             (restarts(),),
             {},

@@ -26,7 +26,7 @@ from unit.docs.pages import BY_HAND, ROOT, text_of
 SAID = (
     "waits for a request to resume, promote or roll back",
     "waits for a new template or a request to retry",
-    "no rollout is on",
+    "no rollout is in progress",
     "for the first check of gate",
     "for the operator's own Services to have endpoints",
     "for the Deployment to be scaled up from 0",

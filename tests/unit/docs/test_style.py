@@ -42,7 +42,7 @@ def test_what_is_allowed_only_gets_shorter() -> None:
         ("requests find nobody", ["nobody"]),
         ("as onDeadline says", ["told, says, asks of programs"]),
         ("nothing is known unless it is read", ["double negation"]),
-        ("v2 has all traffic; v1 stays warm for 3s", []),
+        ("v2 has all traffic; v1 keeps running for 3s", []),
         ("the API server does not know releases.tidegate.dev: apply crds/ first", []),
     ],
 )

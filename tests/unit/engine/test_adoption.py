@@ -188,9 +188,9 @@ def test_what_is_missing_stalls_and_recovers_alone(what: str, expected: Reason, 
     world.apply("v2")
     world.crank(3)
     assert (reason(world), condition(world, "Stalled"), ready(world)) == (expected, True, False)
-    assert world.status.message == f"{words}; until then v2 waits and v1 serves"
+    assert world.status.message == f"{words}; until this is fixed, v2 waits and v1 serves"
     assert world.status.phase is Phase.WAITING
-    assert events(world, "Blocked") == [f"{words}; until then v2 waits and v1 serves"]
+    assert events(world, "Blocked") == [f"{words}; until this is fixed, v2 waits and v1 serves"]
     assert world.status.candidate is None
 
     world.policy, world.cluster.services, world.cluster.routes, world.blockers = *kept, ()
@@ -241,8 +241,8 @@ def test_promoted_says_of_which_version_it_speaks():
     world.crank(1)
     during = message(world, "Promoted")
 
-    assert before == f"v1 (revision {world.status.stable.revision}) is wanted, and in force"
-    assert during.startswith(f"v2 (revision {world.status.candidate.revision}) is wanted; v2 over v1: ")
+    assert before == f"v1 (revision {world.status.stable.revision}) is the wanted version, and is promoted"
+    assert during.startswith(f"v2 (revision {world.status.candidate.revision}) is the wanted version; v2 over v1: ")
 
 
 def message(world: World, kind: str) -> str:

@@ -119,10 +119,11 @@ def test_routes_past_the_steps_are_told():
     world.apply("v2")
     reach(world, 25)
 
-    told = "HTTPRoute api, legacy, mobile and 1 more leads to Service checkout past the steps, so to pods of both versions"
+    bypassing = "requests by HTTPRoute api, legacy, mobile and 1 more bypass the steps"
+    told = f"{bypassing}: they go to Service checkout, so to pods of both versions"
     assert told in world.status.message
     (started,) = events(world, "RolloutStarted")
-    assert started.endswith(f"; {told}: name it in spec.traffic.gatewayAPI.httpRoutes, or set spec.traffic.pinService")
+    assert started.endswith(f"; {told}; name it in spec.traffic.gatewayAPI.httpRoutes, or set spec.traffic.pinService")
 
 
 def test_a_pinned_service_leads_nobody_past_the_steps():
@@ -132,4 +133,4 @@ def test_a_pinned_service_leads_nobody_past_the_steps():
     world.apply("v2")
     reach(world, 25)
 
-    assert "past the steps" not in world.status.message + events(world, "RolloutStarted")[0]
+    assert "bypass the steps" not in world.status.message + events(world, "RolloutStarted")[0]

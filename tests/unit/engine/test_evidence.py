@@ -201,7 +201,7 @@ def test_spent_error_budget_keeps_the_weight():
     world.crank(120)
 
     assert (carried(world), world.status.phase) == (25, Phase.PROGRESSING)
-    assert any("the weight does not rise until it is over" in message for message in events(world, "GateBreached"))
+    assert any("the weight does not rise until it passes" in message for message in events(world, "GateBreached"))
 
 
 SCORED = ({**gate("a"), "weight": 2}, {**gate("b"), "weight": 1}, {**gate("c"), "weight": 1})

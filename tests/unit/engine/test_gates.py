@@ -203,7 +203,7 @@ def test_no_data_that_counts_as_a_breach():
     finish(world, Phase.ROLLED_BACK)
 
     assert world.status.last_rollout.cause is Cause.NO_DATA
-    assert "gate errors was undecided for 20s, which counts as a breach" in world.status.message
+    assert "gate errors was undecided for 20s (onNoData: Fail)" in world.status.message
 
 
 def test_no_data_that_counts_as_a_pass():
@@ -296,9 +296,9 @@ def test_a_prometheus_that_is_away_is_told_during_a_hold():
     world.operate()
 
     said = world.status.message
-    assert "; gate errors sees nothing: " in said
+    assert "; gate errors has no data: " in said
     assert "Prometheus connection default: connection refused" in said
-    assert said.index("sees nothing") < said.index("waits until")
+    assert said.index("has no data") < said.index("waits until")
 
     world.crank(60)
-    assert "sees nothing" not in world.status.message
+    assert "has no data" not in world.status.message

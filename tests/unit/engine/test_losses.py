@@ -37,7 +37,7 @@ def test_a_version_that_crashes_after_it_had_traffic_climbs_anew_from_the_first_
     assert (world.status.rollout.lost.count, world.status.rollout.lost.pods) == (1, 0)
     assert WORDS in events(world, "PodsLost")[0]
     assert "if it loses them once more, it is rolled back" in events(world, "PodsLost")[0]
-    assert "v2 has all traffic and v1 is kept warm; lost pods once under traffic: pod " in world.status.message
+    assert "v2 has all traffic and v1 is kept running; lost pods once under traffic: pod " in world.status.message
 
 
 def test_the_second_loss_rolls_back_with_the_containers_own_words():
@@ -107,7 +107,7 @@ def test_nothing_rises_while_the_reason_is_not_known():
     world.pods_say = Said()
     world.crank(8)
     assert world.status.weight == 0
-    assert "waits to know why v2 lost pods" in world.status.message
+    assert "waits to find out why v2 lost pods" in world.status.message
 
     assert world.crank(10, until=lambda: world.status.weight > 0)
 
@@ -167,9 +167,9 @@ def test_pods_that_are_left_carry_what_they_can_and_no_bake_ends():
 
     world.crank(15)
     assert (world.status.weight, world.status.phase) == (25, Phase.BAKING)
-    assert world.status.message.startswith("v2 has 25% of the traffic (100% once its pods are there) and v1 is kept warm")
+    assert world.status.message.startswith("v2 has 25% of the traffic (100% once its pods are available) and v1 is kept running")
     assert "waits for pods of v2 to be ready (1 of 4 pods)" in world.status.message
-    words = "Weight of v2 from 100% to 25%: 1 of 4 pods that it was given for are available"
+    words = "Weight of v2 lowered from 100% to 25%: only 1 of 4 pods are available"
     assert words in events(world, "WeightChanged")[-1]
     since = world.status.step.since
 
@@ -375,7 +375,7 @@ def test_nothing_rises_before_the_pods_have_been_read():
 
     world.crank(9)
     assert (world.status.weight, route_of(world)) == (100, 0)
-    assert "waits to know whether v2 lost pods, since its route carries less than it was given" in world.status.message
+    assert "waits to find out whether v2 lost pods: its route carries less weight than it was given" in world.status.message
     world.crank(3)
 
     assert route_of(world) == 100

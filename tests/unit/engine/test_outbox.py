@@ -98,7 +98,7 @@ def test_what_had_to_be_dropped_is_told_once_until_the_sink_has_caught_up() -> N
     later = filled(settled(status, lambda sink, _: sink == "events", SINKS), 2 * KEPT)
     words = [one.id for one in box(later).transitions].count("transitions-dropped")
 
-    assert [f"Sink pager is behind and may have missed what happened: the status keeps the last {KEPT} transitions for it"] == [
+    assert [f"Sink pager fell behind and may have missed transitions: the status keeps only the last {KEPT}"] == [
         one.partition(";")[0] for one in told
     ]
     assert {"pager": 2} == {one.name: one.dropped for one in box(status).sinks if one.dropped}

@@ -43,7 +43,7 @@ def test_promotion_without_a_route():
 
     reach(world, 100)
     world.operate()
-    assert world.status.message.startswith("v2 has half of the pods and v1 is kept warm")
+    assert world.status.message.startswith("v2 has half of the pods and v1 is kept running")
 
     finish(world)
     assert world.status.stable.version == "v2"

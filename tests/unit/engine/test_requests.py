@@ -142,12 +142,12 @@ def test_promote_goes_to_the_end_past_holds_and_gates():
     reach(world, 100)
     assert 25 not in world.weights
     assert (world.status.step.until - world.status.step.since).total_seconds() == 10
-    assert events(world, "WeightChanged")[-1] == "Weight of v2 from 5% to 100% (step 3 of 3): full promotion was requested"
+    assert events(world, "WeightChanged")[-1] == "Weight of v2 raised from 5% to 100% (step 3 of 3): full promotion was requested"
 
     finish(world)
     assert world.status.stable.version == "v2"
     assert world.status.last_rollout.message == (
-        "full promotion was requested (promote/1), which skips steps and gates; not passed: errors (Undecided)"
+        "full promotion was requested (promote/1), which skips steps and gates; gates not passed: errors (Undecided)"
     )
 
 
@@ -284,7 +284,7 @@ def test_requests_after_adoption_are_refused():
     for verb in ("rollback", "pause", "promote", "resume"):
         ask(world, f"{verb}/1")
 
-    refused = "was not carried out: the new version has been promoted already"
+    refused = "was not carried out: the new version has already been promoted"
     assert events(world, "RequestRefused") == [f"Request {v}/1 {refused}" for v in ("rollback", "pause", "promote", "resume")]
     finish(world)
     assert world.status.stable.version == "v2"
@@ -293,10 +293,10 @@ def test_requests_after_adoption_are_refused():
 @pytest.mark.parametrize(
     ("request_text", "why"),
     [
-        ("promote/1", "no rollout is on"),
-        ("rollback/1", "no rollout is on"),
-        ("pause/1", "no rollout is on"),
-        ("resume/1", "no rollout is on"),
+        ("promote/1", "no rollout is in progress"),
+        ("rollback/1", "no rollout is in progress"),
+        ("pause/1", "no rollout is in progress"),
+        ("resume/1", "no rollout is in progress"),
         ("retry/1", "the wanted version has not been rejected"),
         ("dance/1", "it must be <verb>/<id>, with promote, rollback, rollback-and-hold, pause, resume or retry as the verb"),
     ],
@@ -323,9 +323,9 @@ def test_requests_that_make_no_sense_mid_rollout():
 
     assert events(world, "RequestRefused") == [
         "Request resume/1 was not carried out: the rollout is not paused",
-        "Request retry/2 was not carried out: a rollout is on",
-        "Request pause/4 was not carried out: the rollout is paused already",
-        "Request rollback/6 was not carried out: the rollout is being rolled back already",
+        "Request retry/2 was not carried out: a rollout is in progress",
+        "Request pause/4 was not carried out: the rollout is already paused",
+        "Request rollback/6 was not carried out: a rollback is already in progress",
     ]
 
 

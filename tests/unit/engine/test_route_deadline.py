@@ -17,7 +17,7 @@ def test_preparation_that_nobody_ends_is_over_in_time():
     finish(world, Phase.ROLLED_BACK, seconds=120)
 
     message = world.status.message
-    assert "its route was not in force within 1m; it waited for Gateway internal to accept HTTPRoute web" in message
+    assert "its route did not take effect within 1m; it waited for Gateway internal to accept HTTPRoute web" in message
     assert (
         "the version itself was not judged; to try it again, annotate the Release with tidegate.dev/request=retry/<id>" in message
     )
@@ -36,7 +36,7 @@ def test_preparation_waits_on_where_the_policy_says_so():
     world.crank(200)
 
     told = events(world, "ProgressDeadlineExceeded")
-    why = "its route was not in force within 1m; it waited for Gateway internal to accept HTTPRoute web"
+    why = "its route did not take effect within 1m; it waited for Gateway internal to accept HTTPRoute web"
     assert told == [f"v2 keeps waiting at 0% (onDeadline: Wait): {why}"]
     assert "to accept HTTPRoute web; progressDeadline (1m) has passed, and onDeadline is Wait" in world.status.message
 

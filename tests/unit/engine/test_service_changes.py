@@ -113,7 +113,7 @@ def test_after_a_rollback_the_route_stays_with_stable(what: str):
     assert failed_share(world) == 0
     assert stage_of(world.cluster.routes["web"].backends) is RouteStage.SPLIT
     assert (reason(world), condition(world, "Stalled")) == ("ServiceAstray", True)
-    assert "the route stays with checkout-stable until the Service is corrected, or a version" in world.status.message
+    assert "the route stays with checkout-stable until the Service is fixed, or a version" in world.status.message
 
     user = world.cluster.services[USER]
     user.version, user.target = ("v1" if what == "selector" else ""), ("8080" if what == "number" else "http")

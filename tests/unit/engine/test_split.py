@@ -79,7 +79,7 @@ def test_requests_that_fail_since_the_split_take_it_back(weight: int):
     assert last.cause is Cause.SPLIT
     for words in ("v2 is not to blame", "97% (97 of 100 requests) since", "0% (0 of 3,000)", "checkout-stable", "request retry"):
         assert words in world.status.message
-    assert any("splitting the route made requests of v1 fail" in text for text in events(world, "RollingBack"))
+    assert any("splitting the route made requests to v1 fail" in text for text in events(world, "RollingBack"))
 
 
 def test_on_the_way_back_no_pod_of_the_new_version_gets_a_request():

@@ -40,7 +40,7 @@ def test_steps_are_seen_in_order_each_for_its_hold():
     assert world.weights == [0, 5, 25, 100, 0]
     assert world.status.stable.version == "v2"
     assert world.status.last_rollout.outcome == "Promoted"
-    assert events(world, "WeightChanged")[0] == "Weight of v2 from 0% to 5% (step 1 of 3)"
+    assert events(world, "WeightChanged")[0] == "Weight of v2 raised from 0% to 5% (step 1 of 3)"
 
 
 def test_message_and_conditions_while_it_goes_on():
@@ -249,7 +249,10 @@ def test_lost_pods_give_the_weight_back():
     assert world.status.weight == 0
     assert world.last.plan.away
     assert world.last.writes[0].startswith("ShiftRoute")
-    assert events(world, "WeightChanged")[-1] == "Weight of v2 from 25% to 0%: none of its pods is available (CrashLoopBackOff)"
+    assert (
+        events(world, "WeightChanged")[-1]
+        == "Weight of v2 lowered from 25% to 0%: none of its pods is available (CrashLoopBackOff)"
+    )
 
     rs.pods[0].down = False
     lost = world.now
@@ -278,7 +281,7 @@ def test_scaled_to_zero_mid_rollout_begins_the_steps_anew():
     assert canary(world) == (0, 0)
     assert world.status.weight == 0
     assert "waits for the Deployment to be scaled up from 0" in world.status.message
-    assert events(world, "WeightChanged")[-1] == "Weight of v2 from 25% to 0%: the Deployment is scaled to 0"
+    assert events(world, "WeightChanged")[-1] == "Weight of v2 lowered from 25% to 0%: the Deployment is scaled to 0"
 
     world.cluster.scale(4)
     reach(world, 5)

@@ -83,7 +83,7 @@ def test_rejected_version_is_wanted_in_place_of_another():
     world.apply("v2")
     finish(world, Phase.ROLLED_BACK)
 
-    assert world.status.last_rollout.message == "v2 is wanted instead, and was rejected before"
+    assert world.status.last_rollout.message == "v2 is wanted again, but was rejected earlier"
     assert world.status.stable.version == "v1"
     assert world.cluster.routes["web"].backends == (("checkout", 1),)
 
@@ -471,7 +471,7 @@ def test_a_version_that_waits_for_a_broken_route_is_not_idle():
     world.crank(10)
 
     assert world.status.phase is Phase.WAITING
-    assert world.status.message == "HTTPRoute web: Gateway contour: listener is gone; until then v2 waits and v1 serves"
+    assert world.status.message == "HTTPRoute web: Gateway contour: listener is gone; until this is fixed, v2 waits and v1 serves"
     assert condition(world, "Stalled")
     assert not condition(world, "Ready")
 

@@ -116,8 +116,8 @@ def test_what_people_read_is_what_is():
     world.crank(1)
 
     assert (0, 0) == (world.status.weight, world.status.carried)
-    assert "weight 0% (25% once the data plane knows it)" in world.status.message
-    assert "waits for the data plane to know v2, which gets one request in 10,000 meanwhile" in world.status.message
+    assert "weight 0% (25% once the data plane has it)" in world.status.message
+    assert "waits for the data plane to learn of v2, which gets one request in 10,000 meanwhile" in world.status.message
 
 
 def test_a_rollback_from_there_drains_and_leaves_nothing():

@@ -111,7 +111,7 @@ def test_kinds_that_name_one_service_take_one_object_for_each() -> None:
     assert unfollowed("checkout", one) is None
     found = unfollowed("checkout", [*one[:1], tls(*NAMES)])
     assert found is not None
-    assert found.message.endswith("make one of the same kind for checkout-stable and checkout-canary, too")
+    assert found.message.endswith("create one of the same kind for checkout-stable and checkout-canary too")
     assert unfollowed("checkout", [rule(f"{name}.shop.svc.cluster.local") for name in NAMES]) is None
 
 

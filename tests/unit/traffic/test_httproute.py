@@ -370,7 +370,7 @@ def test_backends_too_long_to_be_remembered_are_told():
 
     view = seen(route(rule(backend(), *others)))
 
-    assert "longer than the 8192 characters" in view.trouble
+    assert "take more than the 8192 characters" in view.trouble
 
 
 @pytest.mark.parametrize(

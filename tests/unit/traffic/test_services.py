@@ -173,8 +173,9 @@ def test_service_of_somebody_else_is_not_ours():
     assert blocker is not None
     assert blocker.reason is Reason.CONFLICT
     assert blocker.message == (
-        "spec.traffic.service: Service checkout-stable exists and is not of Release checkout, which needs one of that name beside "
-        "Service checkout: move what uses it to a Service of another name and delete this one; the Release then continues"
+        "spec.traffic.service: Service checkout-stable exists and does not belong to Release checkout, which needs a Service of "
+        "that name for Service checkout: move what uses it to a Service of another name and delete this one; "
+        "the Release then continues"
     )
 
 
@@ -187,8 +188,8 @@ def test_service_that_another_release_shifts_is_not_to_be_deleted():
 
     assert blocker is not None
     assert blocker.message == (
-        "spec.traffic.service: Release shop shifts the requests of Service checkout already (checkout-stable is its own): "
-        "only one Release can; name another Service, or delete Release checkout"
+        "spec.traffic.service: Release shop already shifts the requests of Service checkout (checkout-stable is its own), "
+        "and only one Release can; name another Service, or delete Release checkout"
     )
 
 

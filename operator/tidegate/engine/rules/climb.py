@@ -134,7 +134,7 @@ def _warms_up(draft: Draft) -> Waiting | None:
     cold = [route for route in draft.routes if route.warms]
     if all(route.warm is Warm.CANARY and draft.warmed_up(route) for route in cold):
         return None
-    words = f"for the data plane to know {draft.candidate.version}, which gets one request in 10,000 meanwhile"
+    words = f"for the data plane to learn of {draft.candidate.version}, which gets one request in 10,000 meanwhile"
     return Waiting(Wait.WARMED, silence(cold) or words)
 
 

@@ -41,7 +41,7 @@ def _why_promoted(draft: Draft) -> str:
     unconvinced = [
         f"{state.name} ({state.verdict})" for state in draft.status.gates if state.verdict is not Verdict.PASS and not state.clear
     ]
-    said = f"; not passed: {', '.join(unconvinced)}" if unconvinced else ""
+    said = f"; gates not passed: {', '.join(unconvinced)}" if unconvinced else ""
     return f"full promotion was requested{by}, which skips steps and gates{said}"
 
 

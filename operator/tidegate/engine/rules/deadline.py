@@ -42,7 +42,7 @@ def _awaited(draft: Draft) -> Waiting | None:
 def _ends(draft: Draft, waiting: Waiting) -> Ruling:
     said = "; ".join(f"{route.label}: {route.trouble}" for route in draft.routes if route.trouble)
     within = format_duration(draft.spec.progress_deadline)
-    message = f"its route was not in force within {within}; it waited {waiting.words}{f' ({said})' if said else ''}"
+    message = f"its route did not take effect within {within}; it waited {waiting.words}{f' ({said})' if said else ''}"
     if draft.spec.on_deadline is DeadlineAction.UNDO:
         roll_back(draft, Cause.DEADLINE, message)
         return CHANGED

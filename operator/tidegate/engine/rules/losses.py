@@ -41,7 +41,7 @@ def pods_were_lost(draft: Draft) -> Ruling:
         give_back(draft, f"none of its pods is available{_why(draft)}")
         draft.begin_step(0)
     else:
-        give_back(draft, f"{have} of {pods} pods that it was given for are available{_why(draft)}", weight=after)
+        give_back(draft, f"only {have} of {pods} pods are available{_why(draft)}", weight=after)
     return CHANGED
 
 

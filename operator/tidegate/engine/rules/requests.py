@@ -40,11 +40,11 @@ def request_is_carried_out(draft: Draft) -> Ruling:
 
 def _no_rollout(draft: Draft) -> str:
     if not draft.active:
-        return "no rollout is on"
+        return "no rollout is in progress"
     if draft.undoing:
-        return "the rollout is being rolled back already"
+        return "a rollback is already in progress"
     if draft.committed:
-        return "the new version has been promoted already"
+        return "the new version has already been promoted"
     return ""
 
 
@@ -83,7 +83,7 @@ def _pause(draft: Draft, request: str) -> str:
     if refusal := _no_rollout(draft):
         return refusal
     if draft.rollout.paused is not None:
-        return "the rollout is paused already"
+        return "the rollout is already paused"
     message = f"pause was requested ({request})"
     draft.set_rollout(paused=PauseStatus(cause=Cause.REQUEST, message=clip(message), since=draft.now))
     draft.note(happened.Paused(draft.candidate.version, draft.status.weight, request))
@@ -131,7 +131,7 @@ def _looked_at_anew(state: GateStatus, *, breached: bool) -> GateStatus:
 
 def _retry(draft: Draft, request: str) -> str:
     if draft.active:
-        return "a rollout is on"
+        return "a rollout is in progress"
     rejected = rejection(draft)
     if rejected is None:
         return "the wanted version has not been rejected"

@@ -54,12 +54,12 @@ def template_changed(draft: Draft) -> Ruling:
         return None
     template = draft.workload.template
     if draft.wants(draft.stable.revision) or draft.stable.revision in template.restart_of:
-        message = f"the template of {draft.stable.version} is back"
+        message = f"the template was changed back to {draft.stable.version}"
         undo(draft, Cause.REVERTED, message, wanted=True)
         return CHANGED
     message = f"{template.version} replaces it"
     if rejection(draft) is not None:
-        message = f"{template.version} is wanted instead, and was rejected before"
+        message = f"{template.version} is wanted again, but was rejected earlier"
     undo(draft, Cause.SUPERSEDED, message, wanted=True)
     return CHANGED
 

@@ -133,8 +133,8 @@ def _take_back(draft: Draft, finding: str) -> None:
     service = draft.snap.user_service.name if draft.snap.user_service is not None else "the Service"
     old, new = draft.stable.version, draft.candidate.version
     message = (
-        f"splitting the route made requests of {old} fail, and {new} is not to blame; {finding}. Find what is bound to Service "
-        f"{service} by its name (policies of the gateway or mesh) or differs in its ports, make it cover {service}-stable and "
-        f"{service}-canary too, then request retry. If {old} still fails, the cause is another one"
+        f"splitting the route made requests to {old} fail; {new} is not to blame: {finding}. Find the gateway or mesh policy that "
+        f"names Service {service}, or a difference in ports; make it cover {service}-stable and {service}-canary too, then "
+        f"request retry. If {old} still fails, the cause lies elsewhere"
     )
     roll_back(draft, Cause.SPLIT, message)
