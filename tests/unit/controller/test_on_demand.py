@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tidegate.api.names import LABEL_POD_TEMPLATE_HASH
 from tidegate.controller.observe.on_demand import REASONS, SELECTED
 from unit.controller.api_server import ApiServer, settled
 from unit.controller.objects import NAME
@@ -26,13 +27,13 @@ def reading() -> list[str]:
 
 
 async def read(stage: Stage, revision: str = "bbbb") -> None:
-    stage.pods.want(KEY, revision)
+    stage.pods.want(KEY, revision, label=LABEL_POD_TEMPLATE_HASH)
     await settled(lambda: not reading())
 
 
 async def waited_for(stage: Stage, revision: str = "bbbb") -> None:
     """Ask for pods until they are read for the first time."""
-    stage.pods.want(KEY, revision)
+    stage.pods.want(KEY, revision, label=LABEL_POD_TEMPLATE_HASH)
     stage.clock.advance(REASONS.patience)
     await read(stage, revision)
 
@@ -59,10 +60,10 @@ async def test_what_may_be_over_soon_is_read_at_once(stage: Stage, api: ApiServe
     pod(api, "one", "False")
 
     await read(stage)
-    stage.pods.want(KEY, "bbbb", urgent=True)
+    stage.pods.want(KEY, "bbbb", label=LABEL_POD_TEMPLATE_HASH, urgent=True)
     began = reading()
     await settled(lambda: not reading())
-    stage.pods.want(KEY, "bbbb", urgent=True)
+    stage.pods.want(KEY, "bbbb", label=LABEL_POD_TEMPLATE_HASH, urgent=True)
 
     assert began
     assert ["one"] == names(stage.pods.of(KEY, "bbbb"))
@@ -139,9 +140,9 @@ async def test_pods_that_cannot_be_read_are_none(stage: Stage, api: ApiServer, c
 async def test_nothing_is_kept_of_pods_that_nobody_waits_for(stage: Stage, api: ApiServer) -> None:
     """Given a Release that goes while its pods are read, nothing is kept."""
     pod(api, "one", "False")
-    stage.pods.want(KEY, "bbbb")
+    stage.pods.want(KEY, "bbbb", label=LABEL_POD_TEMPLATE_HASH)
     stage.clock.advance(REASONS.patience)
-    stage.pods.want(KEY, "bbbb")
+    stage.pods.want(KEY, "bbbb", label=LABEL_POD_TEMPLATE_HASH)
     stage.pods.forget(KEY)
     await settled(lambda: not reading())
 

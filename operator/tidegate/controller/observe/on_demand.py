@@ -9,7 +9,6 @@ from typing import TypeAlias
 
 import structlog
 
-from tidegate.api.names import LABEL_POD_TEMPLATE_HASH
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import ApiError, Forbidden
 from tidegate.cluster.resources import ENDPOINT_SLICES, PODS, Resource
@@ -41,7 +40,7 @@ class Query:
     Attributes:
         what: what is read, for logs.
         resource: kind of the objects; None where they are of several kinds.
-        label: by which they are found; empty where what is asked for is a selector itself.
+        label: by which they are found; empty where who asks names it, or asks by a selector.
         patience: seconds between the first two readings.
         at_once: whether the first reading is made without patience, since nothing goes on before it.
         longest: seconds between two readings at most; each time it takes twice as long as the time before.
@@ -61,9 +60,9 @@ class Query:
     owners_alone: bool = False
 
 
-REASONS = Query("pods of a version", PODS, LABEL_POD_TEMPLATE_HASH, patience=3.0)
+REASONS = Query("pods of a version", PODS, "", patience=3.0)
 """The pods of a version, for their own reasons for not becoming ready; most are ready before anybody has to ask."""
-STABLE_REASONS = Query("pods of stable", PODS, LABEL_POD_TEMPLATE_HASH, patience=10.0, longest=300.0)
+STABLE_REASONS = Query("pods of stable", PODS, "", patience=10.0, longest=300.0)
 """The pods of the version in force, where some are not ready for longer than pods take to be replaced. Nothing waits for them, and
 where nodes are away they are those of many Releases at once."""
 USER_ENDPOINTS = Query("endpoints", ENDPOINT_SLICES, SERVICE_OF_SLICE, patience=1.0, at_once=True)
@@ -79,7 +78,8 @@ class _Inquiry:
     """What somebody waits for.
 
     Attributes:
-        value: of the label.
+        value: of the label; the selector where there is no label.
+        label: by which they are found.
         due: when to read next, on the monotonic clock.
         patience: seconds from then to the reading after it.
         task: the reading that is under way.
@@ -89,6 +89,7 @@ class _Inquiry:
     """
 
     value: str
+    label: str
     due: float
     patience: float
     urgent: bool = False
@@ -118,7 +119,7 @@ class Inquiries:
         read: Read | None = None,
     ) -> None:
         self._query, self._cluster, self._clock, self._arrived = query, cluster, clock, arrived
-        self._read_all = read or self._list
+        self._read_other = read
         self._inquiries: dict[ReleaseKey, _Inquiry] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
 
@@ -127,12 +128,13 @@ class Inquiries:
         inquiry = self._inquiries.get(key)
         return inquiry.items if inquiry is not None and inquiry.value == value else None
 
-    def want(self, key: ReleaseKey, value: str, *, urgent: bool = False, at_ease: bool = False) -> float:
+    def want(self, key: ReleaseKey, value: str, *, label: str = "", urgent: bool = False, at_ease: bool = False) -> float:
         """Read the objects with this value of the label, unless that was done just now; return seconds to the next time.
 
         Args:
             key: for which Release.
-            value: of the label.
+            value: of the label; the selector where there is none.
+            label: by which they are found, where the query leaves that open.
             urgent: it is read at once, for what is to be seen may be over soon.
             at_ease: nobody waits for what may be read next, so it is read rarely: each time costs the API server a request.
         """
@@ -140,7 +142,8 @@ class Inquiries:
         inquiry = self._inquiries.get(key)
         if inquiry is None or inquiry.value != value:
             self.forget(key)
-            inquiry = self._inquiries[key] = _Inquiry(value, now if self._query.at_once else now + patience, patience)
+            due = now if self._query.at_once else now + patience
+            inquiry = self._inquiries[key] = _Inquiry(value, label or self._query.label, due, patience)
         if urgent and not inquiry.urgent:
             inquiry.urgent, inquiry.due, inquiry.patience = True, now, patience
         if at_ease and inquiry.items is not None and not inquiry.at_ease:
@@ -170,7 +173,7 @@ class Inquiries:
     async def _read(self, key: ReleaseKey, inquiry: _Inquiry) -> None:
         try:
             async with self._turns:
-                items = await self._read_all(key.namespace, inquiry.value)
+                items = await (self._read_other(key.namespace, inquiry.value) if self._read_other else self._list(key, inquiry))
         except ApiError as error:
             log.warning("could not be read", what=self._query.what, release=str(key), cause=str(error))
             if not (self._query.optional and isinstance(error, Forbidden)):
@@ -182,10 +185,10 @@ class Inquiries:
         if before is None or _content(before) != _content(inquiry.items):
             self._arrived(key)
 
-    async def _list(self, namespace: str, value: str) -> list[Object]:
+    async def _list(self, key: ReleaseKey, inquiry: _Inquiry) -> list[Object]:
         assert self._query.resource is not None
-        path, label = self._query.resource.path(namespace), self._query.label
-        selector, slim = f"{label}={value}" if label else value, _owned if self._query.owners_alone else _slim
+        path, slim = self._query.resource.path(key.namespace), _owned if self._query.owners_alone else _slim
+        selector = f"{inquiry.label}={inquiry.value}" if inquiry.label else inquiry.value
         return (await self._cluster.list(path, label_selector=selector, within=5.0, slim=slim)).items
 
 

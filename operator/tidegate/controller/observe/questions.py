@@ -90,23 +90,24 @@ class Questions:
             bound=self.bound.of(key, beside.name),
         )
 
-    def ask(self, key: ReleaseKey, plan: Plan, beside: Services | None) -> Iterator[float]:
+    def ask(self, key: ReleaseKey, plan: Plan, beside: Services | None, version_label: str | None) -> Iterator[float]:
         """Have read what is waited for; yield after how many seconds to ask again.
 
         Args:
             key: which Release.
             plan: what was decided.
             beside: the Services; None where the user's is missing.
+            version_label: that tells the pods of a version from others; None where the workload is missing.
         """
         status, name = plan.status, beside.name if beside is not None else None
         new, lost = status.candidate, status.rollout.lost if status.rollout is not None else None
         asked = Inquiry.PODS in plan.inquiries or (lost is not None and lost.unexplained > 0)
-        if new is not None and status.step is not None and (new.ready < new.replicas or asked):
-            yield self.reasons.want(key, new.revision, urgent=asked)
+        if version_label and new is not None and status.step is not None and (new.ready < new.replicas or asked):
+            yield self.reasons.want(key, new.revision, label=version_label, urgent=asked)
         else:
             self.reasons.forget(key)
-        if (old := status.stable) is not None and old.ready < old.replicas:
-            yield self.stable_reasons.want(key, old.revision)
+        if version_label and (old := status.stable) is not None and old.ready < old.replicas:
+            yield self.stable_reasons.want(key, old.revision, label=version_label)
         else:
             self.stable_reasons.forget(key)
         if Inquiry.ENDPOINTS in plan.inquiries and name is not None:
