@@ -78,7 +78,9 @@ def test_sentences_name_the_kind() -> None:
 
     world.crank(5)
 
-    assert "v1 is in force, but the Fleet is scaled to 0; waits for the Fleet to be scaled up from 0" in world.status.message
+    assert (
+        "v1 is the stable version, but the Fleet is scaled to 0; waits for the Fleet to be scaled up from 0" in world.status.message
+    )
     assert not [words for words in world.told if "Deployment" in words or "ReplicaSet" in words]
 
 

@@ -26,6 +26,8 @@ _UNITS = {
 
 SENTENCE = 1024
 """Characters that a sentence in a status may have."""
+MOST_TOLD = 3
+"""Objects or labels that a message names: a status is read in one glance."""
 Sentence = Annotated[str, Field(max_length=SENTENCE)]
 
 
@@ -123,6 +125,11 @@ def plain(text: str, most: int) -> str:
 def clip(text: str, most: int = SENTENCE) -> str:
     """Return a text with no more than so many characters; one that had more ends with the sign for it."""
     return text if len(text) <= most else text[: most - 1] + "\u2026"
+
+
+def and_more(count: int, told: int = MOST_TOLD) -> str:
+    """Return how many of so many are not among those that a message names, as the end of its list; empty where all are."""
+    return f" and {count - told} more" if count > told else ""
 
 
 def parse_time(value: object) -> datetime:

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from tidegate.api.release import PolicyKind, ReleaseSpec
 from tidegate.api.status import ReleaseStatus
+from tidegate.api.wrong import problems_of
 from tidegate.cli.output import fail
 from tidegate.cluster.errors import ApiError, Invalid, NotFound, error_of
 from tidegate.cluster.resources import CLUSTER_ROLLOUT_POLICIES, RELEASES, REPLICA_SETS, ROLLOUT_POLICIES, path_of, resource_of
@@ -171,5 +172,4 @@ def spec_of(found: Mapping[str, Any]) -> ReleaseSpec:
 
 
 def _first(error: ValidationError) -> str:
-    one = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, one['loc']))}: {one['msg']}"
+    return next(problems_of(error))

@@ -78,7 +78,7 @@ Onset = Annotated[
     str, typer.Option(metavar="DURATION", help="When the fault begins, after the first traffic.", rich_help_panel=_GENERATED)
 ]
 Bursts = Annotated[
-    float, typer.Option(min=1, max=100, help="Bad requests that come together, on average.", rich_help_panel=_GENERATED)
+    float, typer.Option(min=1, max=100, help="How many bad requests come together, on average.", rich_help_panel=_GENERATED)
 ]
 Runs = Annotated[int, typer.Option(min=1, max=100_000, help="Rollouts of each kind.", rich_help_panel=_GENERATED)]
 Length = Annotated[str, typer.Option(metavar="DURATION", help="Length of a rollout.", rich_help_panel=_GENERATED)]

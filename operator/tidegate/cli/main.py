@@ -94,8 +94,8 @@ def run(
 ) -> None:
     """Run the operator.
 
-    Exits with 0 after SIGTERM or SIGINT, with 1 when a part of it has ended, and with 2 when it cannot serve. It waits for an API
-    server that is away.
+    Exits with 0 after SIGTERM or SIGINT, with 1 when a part of it has ended, and with 2 when it cannot serve. While the API
+    server cannot be reached, it waits.
     """
     options: dict[str, object] = {"watchNamespaces": namespace or None, "httpPort": port, "probePort": probe_port}
     chosen = _with_options(_loaded(config), options)

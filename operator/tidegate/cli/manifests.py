@@ -19,6 +19,7 @@ from tidegate.api import crds
 from tidegate.api.names import API_VERSION, GROUP
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.schema import Schema
+from tidegate.api.wrong import cause_of, field_of
 from tidegate.cli import cel
 from tidegate.cli.output import fail
 
@@ -71,7 +72,7 @@ class Finding:
     @property
     def field(self) -> str:
         """The field as the API server writes it: `spec.gates[0].metric`."""
-        return path_of(self.place)
+        return field_of(self.place)
 
 
 @dataclass(frozen=True)
@@ -172,11 +173,6 @@ def check(document: Mapping[str, Any], kind: crds.Kind) -> tuple[Finding, ...]:
     return tuple(checked.findings)
 
 
-def path_of(place: Place) -> str:
-    """Write a place as the API server does."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
-
-
 @cache
 def _schema(kind: str) -> Schema:
     return crds.build_schema(_KINDS[kind])
@@ -248,7 +244,7 @@ class _Check:
             model.model_validate(document.get("spec"))
         except ValidationError as error:
             for one in error.errors(include_url=False):
-                self._say(("spec", *one["loc"]), str(one["msg"]).removeprefix("Value error, "))
+                self._say(("spec", *one["loc"]), cause_of(one))
 
     def _say(self, place: Place, message: str) -> None:
         self.findings.append(Finding(Severity.ERROR, place, message))
@@ -299,7 +295,8 @@ class _Check:
                         bound.startswith("max") and len(value) > schema[bound],
                     )
                     if few or many:
-                        self._say(place, f"must have at {'least' if few else 'most'} {schema[bound]} {what}, and has {len(value)}")
+                        many_of = f"{schema[bound]} {what if schema[bound] != 1 else what.removesuffix('s')}"
+                        self._say(place, f"must have at {'least' if few else 'most'} {many_of}, and has {len(value)}")
         elif len(value) > schema.get("maxProperties", len(value)):
             self._say(place, f"must have at most {schema['maxProperties']} entries, and has {len(value)}")
 
@@ -320,7 +317,7 @@ class _Check:
             mark = [item.get(key) for key in keys] if keys and isinstance(item, dict) else item
             if mark in seen:
                 what = ", ".join(map(str, mark)) if isinstance(mark, list) else mark
-                self._say((*place, index), f"there is more than one {what}")
+                self._say((*place, index), f"{what} is listed more than once")
             seen.append(mark)
 
 

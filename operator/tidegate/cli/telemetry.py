@@ -21,7 +21,8 @@ from tidegate.runtime.errors import Terminal
 _DEFAULT = "default"
 
 PrometheusURL = Annotated[
-    str | None, typer.Option("--prometheus", metavar="URL", help="Address of a Prometheus that all gates ask, without credentials.")
+    str | None,
+    typer.Option("--prometheus", metavar="URL", help="Address of the Prometheus that all gates query, without credentials."),
 ]
 ConfigFile = Annotated[
     Path | None,

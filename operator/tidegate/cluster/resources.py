@@ -118,7 +118,7 @@ def resource_of(obj: Mapping[str, Any]) -> Resource:
     """
     found = _BY_KIND.get((obj["apiVersion"], obj["kind"]))
     if found is None:
-        raise LookupError(f"{obj['kind']} of {obj['apiVersion']} is not a kind that Tidegate deals with")
+        raise LookupError(f"{obj['kind']} of {obj['apiVersion']} is not a kind that Tidegate handles")
     return found
 
 

@@ -41,11 +41,11 @@ class Metrics:
         self.promoted = Counter("tidegate_releases_promoted_total", "Versions that were promoted.", registry=r)
         self.failed = Counter("tidegate_releases_failed_total", "Versions that were rolled back.", registry=r)
         self.promote_seconds = Histogram(
-            "tidegate_release_promote_seconds", "From the start of a rollout to its promotion.", buckets=_LONG, registry=r
+            "tidegate_release_promote_seconds", "Seconds from the start of a rollout to its promotion.", buckets=_LONG, registry=r
         )
         self.breach_to_stable = Histogram(
             "tidegate_breach_to_stable_seconds",
-            "From reading a breach to the route giving everything to stable.",
+            "Seconds from reading a breach until the route sends everything to stable.",
             buckets=_FAST,
             registry=r,
         )
@@ -57,24 +57,28 @@ class Metrics:
             "tidegate_gate_verdict", "Verdict of a gate: 1 Pass, 0 Undecided, -1 Fail.", (*_RELEASE, "gate"), registry=r
         )
         self.gate_unjudged = Counter(
-            "tidegate_gate_unjudged_total", "Looks that the judge of a gate has failed over.", (*_RELEASE, "gate"), registry=r
+            "tidegate_gate_unjudged_total", "Checks of a gate that failed by a bug in the judge.", (*_RELEASE, "gate"), registry=r
         )
 
     def _of_work(self, r: CollectorRegistry) -> None:
         self.reconcile = Histogram(
             "tidegate_reconcile_seconds", "One pass over one Release.", ("outcome",), buckets=_FAST, registry=r
         )
-        self.queue_depth = Gauge("tidegate_queue_depth", "Releases that wait to be worked on.", registry=r)
-        self.queue_age = Gauge("tidegate_queue_oldest_seconds", "How long the oldest of them has waited.", registry=r)
+        self.queue_depth = Gauge("tidegate_queue_depth", "Releases in the queue.", registry=r)
+        self.queue_age = Gauge(
+            "tidegate_queue_oldest_seconds", "Seconds that the oldest Release in the queue has waited.", registry=r
+        )
         self.loop_held = Counter(
             "tidegate_loop_held_total",
             "Times that the event loop was held for more than half a second.",
             (*_RELEASE, "gate"),
             registry=r,
         )
-        self.suspects = Gauge("tidegate_releases_suspected", "Releases over which the operator may have died.", registry=r)
-        self.leader = Gauge("tidegate_leader", "Whether this replica is the one that works: 1 or 0.", registry=r)
-        self.watch_age = Gauge("tidegate_watch_age_seconds", "Since a watch was last heard.", ("resource",), registry=r)
+        self.suspects = Gauge("tidegate_releases_suspected", "Releases that may have crashed the operator.", registry=r)
+        self.leader = Gauge("tidegate_leader", "Whether this replica is the leader: 1 or 0.", registry=r)
+        self.watch_age = Gauge(
+            "tidegate_watch_age_seconds", "Seconds since a watch last received something.", ("resource",), registry=r
+        )
 
     def _of_requests(self, r: CollectorRegistry) -> None:
         self.api_requests = Counter(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from tidegate.api.base import MOST_TOLD, and_more
 from tidegate.api.names import Cause, Condition, Reason
 from tidegate.api.originals import TargetsStatus
 from tidegate.api.status import (
@@ -15,9 +16,6 @@ from tidegate.engine.pods import needed
 from tidegate.engine.route import labels
 from tidegate.engine.snapshot import Arm, Blocker, RouteStage, ServiceView, Warm
 from tidegate.engine.waits import MOMENT, Wait, Waiting
-
-MOST_TOLD = 3
-"""Routes that a message names: a status is read in one glance."""
 
 
 def rejection(draft: Draft) -> RejectedStatus | None:
@@ -85,8 +83,8 @@ def leads_past(draft: Draft, *, cure: bool = False) -> str:
     service, traffic = draft.snap.user_service, draft.snap.release.spec.traffic
     if service is None or traffic is None or traffic.pin_service or not service.past:
         return ""
-    first, more = service.past[:MOST_TOLD], len(service.past) - MOST_TOLD
-    names = labels(first) + (f" and {more} more" if more > 0 else "")
+    first = service.past[:MOST_TOLD]
+    names = labels(first) + and_more(len(service.past))
     words = f"; requests by {names} bypass the steps: they go to Service {service.name}, so to pods of both versions"
     where = first[0].kind
     return f"{words}; name it in {where.field}.{where.names}, or set spec.traffic.pinService" if cure else words

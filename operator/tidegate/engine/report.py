@@ -237,7 +237,7 @@ def _idle_sentence(draft: Draft, waits: str) -> str:
     if not _guarded(draft):
         waits = waits or f"; waits for changes of the {draft.handover.kind} to be held"
     if draft.workload is not None and draft.replicas == 0:
-        return f"{draft.stable.version} is in force, but the {draft.handover.kind} is scaled to 0{waits}"
+        return f"{draft.stable.version} is the stable version, but the {draft.handover.kind} is scaled to 0{waits}"
     return f"{draft.stable.version} serves{waits}"
 
 

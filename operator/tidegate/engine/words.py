@@ -25,12 +25,12 @@ def words(transition: happened.Transition) -> str:
 
 @words.register
 def _(it: happened.Adopted) -> str:
-    return f"{it.kind} {it.workload} is managed from now on; {it.version} serves"
+    return f"{it.kind} {it.workload} is now managed by Tidegate; {it.version} serves"
 
 
 @words.register
 def _(it: happened.Restarted) -> str:
-    return f"The {it.kind} has restarted the pods of {it.version}, by itself"
+    return f"The pods of {it.version} were restarted by the {it.kind}'s own rolling update"
 
 
 @words.register

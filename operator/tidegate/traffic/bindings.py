@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tidegate.api.base import MOST_TOLD, and_more
 from tidegate.api.names import Reason
 from tidegate.engine.plan import Role, own_name
 from tidegate.engine.route import RouteKind, RouteRef
@@ -17,8 +18,6 @@ Named = tuple[str, str]
 """Name of a Service of the object's own namespace, and of the port that is meant; empty for all of its ports."""
 CORE = ("", "core")
 """How objects write the group of Services; NGINX Gateway Fabric wants `core`."""
-MOST_TOLD = 3
-"""Objects that a message names: a status is read in one glance."""
 
 
 def _by_target(obj: Mapping[str, Any]) -> Iterator[Named]:
@@ -182,11 +181,10 @@ def unfollowed(service: str, found: Sequence[Mapping[str, Any]]) -> Blocker | No
     names = " and ".join(missing)
     cure = f"add {names} to its spec.targetRefs" if first["several"] else f"create one of the same kind for {names} too"
     told = [_called(one) for one, _ in others[: MOST_TOLD - 1]]
-    told += [f"{len(others) - len(told)} more"] if len(others) > len(told) else []
     words = (
         f"spec.traffic.service: {_called(first)} applies to Service {service} by name, but not to {names}, which "
         f"{'carry' if len(missing) > 1 else 'carries'} requests during a rollout: {cure}"
-        + (f"; the same goes for {' and '.join(told)}" if told else "")
+        + (f"; the same goes for {' and '.join(told)}{and_more(len(others), len(told))}" if told else "")
     )
     return Blocker(Reason.BOUND_BY_NAME, words)
 

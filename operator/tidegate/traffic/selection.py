@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tidegate.api.base import MOST_TOLD, and_more
 from tidegate.api.names import VERSION_LABELS, Reason
 from tidegate.engine.snapshot import Blocker
-
-MOST_TOLD = 3
-"""Labels that a message names: a status is read in one glance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +78,7 @@ def shared(service: Mapping[str, Any], workload: str, others: Sequence[str]) -> 
         others: the other workloads, by kind and name.
     """
     told = [one if one.startswith("Pod ") else f"pods of {one}" for one in others[:MOST_TOLD]]
-    named = ", ".join(told) + (f" and {len(others) - MOST_TOLD} more" if len(others) > MOST_TOLD else "")
+    named = ", ".join(told) + and_more(len(others))
     words = (
         f"spec.traffic.service: Service {service['metadata']['name']} also selects {named}, which would get no requests "
         f"during a rollout: let it select pods of {workload} alone, and give the others a Service of their own, "

@@ -281,7 +281,7 @@ def test_what_cannot_be_done_is_said_in_one_line(tidegate: Tidegate, arguments: 
         ("kind: Service\n", "is not a Release"),
         ("- a\n", "is not a Release"),
         ("a: [\n", "is neither YAML nor JSON"),
-        ("kind: Release\nstatus: {gates: [{name: a}]}\n", "the status of the Release cannot be read: gates.0.verdict"),
+        ("kind: Release\nstatus: {gates: [{name: a}]}\n", "the status of the Release cannot be read: gates[0].verdict"),
     ],
 )
 def test_a_file_that_is_no_release_is_refused(tidegate: Tidegate, tmp_path: Path, text: str, words: str) -> None:

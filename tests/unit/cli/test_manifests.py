@@ -60,7 +60,7 @@ def test_what_the_server_refuses_is_found_at_the_same_field(file: Path) -> None:
             (6, "spec.bake", "'1d' is not a duration: write for example 30s, 5m or 1h30m"),
         ),
         ("  steps: [{weight: 101}]\n", (5, "spec.steps[0].weight", "must be at most 100, and is 101")),
-        ("  steps: []\n", (5, "spec.steps", "must have at least 1 items, and has 0")),
+        ("  steps: []\n", (5, "spec.steps", "must have at least 1 item, and has 0")),
         ("  steps: [{weight: 50}]\n", (5, "spec.steps", "the last step must have weight 100")),
         ("  steps: [{hold: 1m}]\n", (5, "spec.steps[0].weight", "is required")),
     ],

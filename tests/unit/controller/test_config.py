@@ -242,7 +242,7 @@ def test_a_name_that_is_there_twice(problem):
     """Gates name connections."""
     message = problem("connections: [{name: a, address: 'http://x'}, {name: a, address: 'http://y'}]")
 
-    assert message == "connections: there is more than one connection a"
+    assert message == "connections: more than one is named a"
 
 
 def test_all_mistakes_at_once(problem):

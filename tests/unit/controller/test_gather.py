@@ -184,7 +184,7 @@ async def test_replica_set_of_a_deployment_that_was_made_anew_is_an_orphan(stage
 @pytest.mark.parametrize(
     ("spec", "cause"),
     [
-        ({"targetRef": {}}, "spec.targetRef.name: Field required"),
+        ({"targetRef": {}}, "spec.targetRef.name: is required"),
         ({"policyRef": {"kind": "Other", "name": "x"}}, "spec.policyRef.kind: Input should be"),
         ({"images": {"app": ""}}, "spec.images.app: String should have at least 1 character"),
     ],
@@ -222,7 +222,7 @@ async def test_invalid_policy_is_told_unless_a_rollout_is_on(stage: Stage) -> No
 
     assert (None, None) == (idle.policy, rolling.policy)
     assert [Reason.MISSING_POLICY] == [blocker.reason for blocker in idle.blockers]
-    assert "spec.policyRef: RolloutPolicy production is not valid: spec.steps.0.weight" in idle.blockers[0].message
+    assert "spec.policyRef: RolloutPolicy production is not valid: spec.steps[0].weight" in idle.blockers[0].message
     assert () == rolling.blockers
 
 

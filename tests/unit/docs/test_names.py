@@ -32,7 +32,7 @@ SAID = (
     "for the Deployment to be scaled up from 0",
     "for pods that were rolled out without Tidegate to stop before a rollout starts",
     "for a first version of the Deployment to become available",
-    "for the Deployment to restart its pods by itself",
+    "for the Deployment to finish its own rolling restart",
     "has no selector, so it cannot be split by version",
     "stable has no data to compare with",
     "any change from zero is beyond a limit in percent",

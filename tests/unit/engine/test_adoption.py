@@ -267,12 +267,12 @@ def test_a_version_that_comes_while_scaled_to_zero_is_judged_when_it_is_scaled_u
     world = idle(policy(step(5, "5s"), step(100), gates=(gate(),)), admission=admission, routes=routes)
     world.cluster.scale(0)
     world.crank(5)
-    assert world.status.message == "v1 is in force, but the Deployment is scaled to 0"
+    assert world.status.message == "v1 is the stable version, but the Deployment is scaled to 0"
     world.apply("v2")
     world.crank(30)
     assert world.status.stable.version == "v1"
     assert world.status.message == (
-        "v1 is in force, but the Deployment is scaled to 0; "
+        "v1 is the stable version, but the Deployment is scaled to 0; "
         "waits for the Deployment to be scaled up from 0; v2 is then rolled out step by step"
     )
     assert reason(world) == Reason.SCALED_TO_ZERO

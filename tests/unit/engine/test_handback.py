@@ -54,7 +54,7 @@ def test_deleted_mid_rollout_says_that_the_deployment_stays_paused():
     handed_back(world)
 
     assert events(world, "RollingBack") == ["Rolling back v2: the Release is being deleted"]
-    words = "The Deployment stays paused, since its template is not that of v1, which serves; resume it to roll its template out"
+    words = "The Deployment stays paused: v1 serves, and the template is another one; to roll that one out, resume the Deployment"
     assert events(world, "HandedBack") == [words]
     assert world.cluster.deployment is not None
     assert world.cluster.deployment.note.startswith(f"{words} (Release checkout, 20")
@@ -70,8 +70,8 @@ def test_what_was_rolled_back_is_nothing_to_be_resumed():
     handed_back(world)
 
     (message,) = events(world, "HandedBack")
-    assert "set the template of v1 back before you resume it: its own was rolled back (gate errors: " in message
-    assert "resume it to roll" not in message
+    assert "restore the template of v1 before you resume it: the present one was rolled back (gate errors: " in message
+    assert "to roll that one out" not in message
 
 
 @pytest.mark.parametrize("admission", [True, False])

@@ -165,13 +165,13 @@ def test_restart_is_no_version():
     world.apply("v1", restarted="now")
     world.crank(1)
     assert reason(world) == Reason.RESTARTING
-    assert "waits for the Deployment to restart its pods by itself" in world.status.message
+    assert "waits for the Deployment to finish its own rolling restart" in world.status.message
 
     finish(world)
 
     assert world.weights == [0]
     assert world.status.stable.revision == "k8s-v1now"
-    assert events(world, "Restarted") == ["The Deployment has restarted the pods of v1, by itself"]
+    assert events(world, "Restarted") == ["The pods of v1 were restarted by the Deployment's own rolling update"]
     assert condition(world, "Promoted")
 
 
@@ -282,7 +282,7 @@ def test_resume_by_a_person_is_held_again():
 
     assert world.cluster.deployment.paused
     held = "The Deployment was resumed before its template was released, and is paused again; "
-    assert events(world, "Held") == [held + "to go on, annotate the Release with tidegate.dev/request=promote/<id>"]
+    assert events(world, "Held") == [held + "to roll it out, annotate the Release with tidegate.dev/request=promote/<id>"]
     finish(world)
     assert world.status.stable.revision == "own-v2"
     assert [rs.revision for rs in world.cluster.replica_sets.values() if rs.pods] == ["own-v2"]

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from tidegate.api.base import plain
 from tidegate.api.kept import opened
 from tidegate.api.status import ReleaseStatus
+from tidegate.api.wrong import problems_of
 from tidegate.engine.rules.requests import LONGEST_REQUEST
 from tidegate.engine.snapshot import Request, Verb
 from tidegate.runtime.store import Object
@@ -59,6 +60,4 @@ def _without(stored: Mapping[str, Any], places: set[tuple[int | str, ...]]) -> d
 
 def in_words(error: ValidationError, *, where: str = "spec") -> str:
     """Say which fields are wrong and why, without their values."""
-    return "; ".join(
-        f"{'.'.join([where, *map(str, one['loc'])])}: {one['msg']}" for one in error.errors(include_url=False, include_input=False)
-    )
+    return "; ".join(problems_of(error, where=(where,)))

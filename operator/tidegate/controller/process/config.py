@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.alias_generators import to_camel
 
 from tidegate.api.base import Duration
+from tidegate.api.wrong import problems_of
 from tidegate.prometheus.config import BRANCHES, Budgets, ConnectionConfig
 from tidegate.runtime.errors import Terminal
 
@@ -143,11 +144,10 @@ def load(path: Path | None) -> Config:
     try:
         config = Config.model_validate(document or {}, by_alias=True, by_name=False)
     except ValidationError as error:
-        problems = "; ".join(f"{_field(one['loc'])}: {_cause(one)}" for one in error.errors(include_input=False))
-        raise Terminal(f"{path}: {problems}") from None
+        raise Terminal(f"{path}: {'; '.join(problems_of(error, leave_out=BRANCHES))}") from None
     names = [connection.name for connection in config.connections]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
-        raise Terminal(f"{path}: connections: there is more than one connection {', '.join(doubled)}")
+        raise Terminal(f"{path}: connections: more than one is named {', '.join(doubled)}")
     return config
 
 
@@ -180,16 +180,3 @@ def _parsed(path: Path) -> Any:
         problem = "is not YAML"
     # Not chained: the parser's own error quotes the text.
     raise Terminal(f"{path}: {problem}") from None
-
-
-def _field(location: tuple[int | str, ...]) -> str:
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location if part not in BRANCHES)
-    return "".join(parts).removeprefix(".") or "the file"
-
-
-def _cause(problem: Any) -> str:
-    if problem["type"] == "extra_forbidden":
-        return "there is no such field"
-    if problem["type"] == "missing":
-        return "is required"
-    return str(problem["msg"]).removeprefix("Value error, ")

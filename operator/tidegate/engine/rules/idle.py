@@ -66,7 +66,7 @@ def native_change_is_done(draft: Draft) -> Ruling:
         return waiting
     fresh = restarts.restarted(draft)
     if fresh is None:
-        return Waiting(Wait.NATIVE_RESTART, f"for the {draft.handover.kind} to restart its pods by itself")
+        return Waiting(Wait.NATIVE_RESTART, f"for the {draft.handover.kind} to finish its own rolling restart")
     draft.note(happened.Restarted(draft.handover.kind, fresh.version))
     draft.set(stable=_revision(fresh))
     return CHANGED

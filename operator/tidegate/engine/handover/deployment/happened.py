@@ -39,23 +39,23 @@ class HandedBack(Alert):
 @words.register
 def _(it: HeldAgain) -> str:
     return (
-        "The Deployment was resumed before its template was released, and is paused again; to go on, annotate the Release with "
-        f"tidegate.dev/request={it.verb}/<id>"
+        "The Deployment was resumed before its template was released, and is paused again; to roll it out, annotate the Release "
+        f"with tidegate.dev/request={it.verb}/<id>"
     )
 
 
 @words.register
 def _(_: PauseUndone) -> str:
     return (
-        "The Deployment was paused while no rollout is on (kubectl rollout pause?), and is resumed; pausing it does not "
-        "collect changes, since each changed template starts a rollout. To make several changes at once, apply them "
+        "The Deployment was paused outside a rollout (kubectl rollout pause?) and has been resumed; a pause does not "
+        "collect changes, as each changed template starts a rollout. To make several changes at once, apply them "
         "together; to stop a rollout where it is, annotate the Release with tidegate.dev/request=pause/<id>"
     )
 
 
 @words.register
 def _(it: HandedBack) -> str:
-    cure = "resume it to roll its template out"
+    cure = "to roll that one out, resume the Deployment"
     if it.rejected:
-        cure = f"set the template of {it.serving} back before you resume it: its own was rolled back ({it.rejected})"
-    return f"The Deployment stays paused, since its template is not that of {it.serving}, which serves; {cure}"
+        cure = f"restore the template of {it.serving} before you resume it: the present one was rolled back ({it.rejected})"
+    return f"The Deployment stays paused: {it.serving} serves, and the template is another one; {cure}"
