@@ -254,6 +254,7 @@ def workload_view(
             overlaid=wanted != own,
             duplicates=tuple(same),
             digest=wanted.own_hash,
+            images={"app": wanted.image},
         ),
         own_revision=mine.revision if mine else None,
         arms=tuple(_set_view(seen, rs, version if rs is chosen else None) for rs in _by_age(seen)),
@@ -291,4 +292,5 @@ def _set_view(seen: Seen, rs: ReplicaSet, version: str | None) -> ReplicaSetView
         version=version or rs.template.image,
         number=rs.number,
         desired=rs.desired,
+        images={"app": rs.template.image},
     )

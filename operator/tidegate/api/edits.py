@@ -161,6 +161,9 @@ class RevisionEdit(TypedDict, total=False):
     replicas: int
     ready: int
     trouble: str | None
+    images: dict[str, str]
+    promoted_at: datetime | None
+    rolled_back_at: datetime | None
 
 
 class PauseEdit(TypedDict, total=False):

@@ -35,6 +35,13 @@ class PolicyKind(StrEnum):
     CLUSTER = "ClusterRolloutPolicy"
 
 
+class Match(StrEnum):
+    """By what a version of another Release is known to be the same."""
+
+    IMAGES = "Images"
+    VERSION = "Version"
+
+
 class TargetRef(Model):
     """The workload, in the Release's namespace."""
 

@@ -16,6 +16,10 @@ from tidegate.api.originals import OriginalRule, TargetsStatus
 from tidegate.api.outbox import OutboxStatus
 from tidegate.api.policy import RolloutPolicySpec
 
+MOST_IMAGES = 40
+"""Containers of a version whose images its status has."""
+LONGEST_IMAGE = 512
+"""Characters of an image that it has."""
 Count = Annotated[int, Field(ge=0, le=2_147_483_647)]
 _KEPT = (
     "What the operator keeps for itself, {} in one text (JSON, deflate, base64), which `tidegate explain` reads. It is in fields "
@@ -32,6 +36,24 @@ class RevisionStatus(Model):
     ready: Annotated[Count, Field(description="Pods that are ready.")] = 0
     trouble: Annotated[
         Sentence | None, Field(description="Of the stable version: why pods of it are not ready for a minute, in their own words.")
+    ] = None
+    images: Annotated[
+        dict[str, Annotated[str, Field(max_length=LONGEST_IMAGE)]],
+        Field(
+            max_length=MOST_IMAGES,
+            description="Of the stable version: its images by container name, init containers among them. Releases that come after "
+            "this one compare them with theirs.",
+        ),
+    ] = {}  # noqa: RUF012 - pydantic gives each object a copy
+    promoted_at: Annotated[
+        Time | None,
+        Field(
+            description="Of the stable version: when it was promoted, or found serving when the Release began. Absent if it was "
+            "rolled out without Tidegate."
+        ),
+    ] = None
+    rolled_back_at: Annotated[
+        Time | None, Field(description="Of the stable version: when a later version was last rolled back to it.")
     ] = None
 
 

@@ -67,6 +67,8 @@ def record_end(draft: Draft, cause: Cause, message: str) -> None:
         gates=tuple(_at_the_end(state) for state in draft.status.gates),
     )
     draft.note(happened.Ended(candidate.version, draft.stable.version, outcome, cause, message))
+    if outcome is Outcome.ROLLED_BACK and draft.status.stable is not None:
+        draft.set(stable=edited(draft.status.stable, rolled_back_at=draft.now))
     draft.set(last_rollout=last, rollout=None, candidate=None, step=None, weight=0, gates=(), phase=Phase.IDLE)
 
 

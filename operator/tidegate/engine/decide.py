@@ -73,6 +73,7 @@ RULES: tuple[Rule, ...] = (
     # Then what concerns a Release without one.
     Rule(idle.stable_is_taken_on, _NONE),
     Rule(idle.native_change_is_done, _NONE),
+    Rule(idle.stable_is_described, _ALWAYS),
     Rule(idle.rejections_are_forgotten, _ALWAYS),
     Rule(routes.originals_are_dropped, _NONE),
     Rule(routes.overwriting_is_noted, _ROLLOUT - {Stage.COMMITTED}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
@@ -26,6 +27,7 @@ class Arm:
         current: pods that exist (terminating ones not counted).
         ready: pods that are ready.
         available: pods that have been ready for as long as the workload asks for.
+        images: its images by container name.
     """
 
     revision: str
@@ -34,6 +36,7 @@ class Arm:
     current: int
     ready: int
     available: int
+    images: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def foreign(self) -> bool:
@@ -59,6 +62,7 @@ class TemplateView:
         duplicates: revisions of the other arms that have exactly this template. There are some where a person has let a Deployment
             go past the hold: its controller does not look at ReplicaSets of other owners and makes one of its own.
         digest: the revision that a new arm would get, by which the template is known where it was decided on before it had one.
+        images: its images by container name.
     """
 
     revision: str
@@ -68,6 +72,7 @@ class TemplateView:
     overlaid: bool = False
     duplicates: tuple[str, ...] = ()
     digest: str = ""
+    images: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

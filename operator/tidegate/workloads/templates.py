@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from tidegate.api.base import plain
 from tidegate.api.names import ANNOTATION_RESTARTED_AT, LABEL_POD_TEMPLATE_HASH
+from tidegate.api.status import LONGEST_IMAGE, MOST_IMAGES
 from tidegate.workloads.quantities import quantity
 
 Json: TypeAlias = dict[str, Any]
@@ -92,6 +93,12 @@ def containers_of(template: Mapping[str, Any]) -> list[Json]:
     """Return the containers of a pod template: the main ones, then the init containers."""
     spec = template.get("spec") or {}
     return [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+
+
+def images_of(template: Mapping[str, Any]) -> dict[str, str]:
+    """Return the images of a pod template by container name; none where a status cannot hold all: a part would prove too much."""
+    found = {str(one["name"]): str(one.get("image") or "") for one in containers_of(template)}
+    return found if len(found) <= MOST_IMAGES and all(len(image) <= LONGEST_IMAGE for image in found.values()) else {}
 
 
 def unknown_containers(template: Mapping[str, Any], names: Iterable[str]) -> list[str]:

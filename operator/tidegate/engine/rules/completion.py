@@ -25,7 +25,12 @@ def promotion_is_done(draft: Draft) -> Ruling:
     if (waiting := draft.handover.unsettled(draft)) is not None:
         return waiting
     assert draft.status.candidate is not None
-    stable = RevisionStatus(revision=canary.revision, version=draft.status.candidate.version)
+    stable = RevisionStatus(
+        revision=canary.revision,
+        version=draft.status.candidate.version,
+        images=dict(canary.images),
+        promoted_at=draft.now,
+    )
     targets = targets_of_candidate(draft)
     record_end(draft, Cause.PROMOTED, _why_promoted(draft))
     draft.set(stable=stable, stable_targets=targets)

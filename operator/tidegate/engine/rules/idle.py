@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tidegate.api.edits import edited
 from tidegate.api.names import Cause, Phase
-from tidegate.api.status import RevisionStatus, RolloutStatus
+from tidegate.api.status import Outcome, RevisionStatus, RolloutStatus
 from tidegate.engine import transitions as happened
 from tidegate.engine.changes import record_end
 from tidegate.engine.draft import Draft
@@ -31,7 +31,7 @@ def stable_is_taken_on(draft: Draft) -> Ruling:
         return Waiting(Wait.FIRST_VERSION, words)
     if (waiting := _selection(draft, asks=frozenset({Inquiry.SELECTED}))) is not None:
         return waiting
-    draft.set(stable=_revision(serving), stable_targets=None)
+    draft.set(stable=edited(_revision(serving), promoted_at=draft.now), stable_targets=None)
     name = draft.snap.release.spec.target_ref.name
     draft.note(happened.Adopted(draft.handover.kind, name, serving.version))
     return CHANGED
@@ -54,7 +54,7 @@ def _binding(draft: Draft) -> Waiting | None:
 
 
 def _revision(arm: Arm) -> RevisionStatus:
-    return RevisionStatus(revision=arm.revision, version=arm.version)
+    return RevisionStatus(revision=arm.revision, version=arm.version, images=dict(arm.images))
 
 
 def native_change_is_done(draft: Draft) -> Ruling:
@@ -68,7 +68,10 @@ def native_change_is_done(draft: Draft) -> Ruling:
     if fresh is None:
         return Waiting(Wait.NATIVE_RESTART, f"for the {draft.handover.kind} to finish its own rolling restart")
     draft.note(happened.Restarted(draft.handover.kind, fresh.version))
-    draft.set(stable=_revision(fresh))
+    # A restart makes no other version of it: what is counted since it was promoted goes on.
+    before = draft.status.stable
+    stable = edited(_revision(fresh), promoted_at=before.promoted_at, rolled_back_at=before.rolled_back_at)
+    draft.set(stable=stable)
     return CHANGED
 
 
@@ -102,6 +105,17 @@ def name_is_followed(draft: Draft) -> Ruling:
 
 def _named(draft: Draft, version: RevisionStatus | None, name: str) -> RevisionStatus | None:
     return edited(version, version=name) if version is not None and draft.wants(version.revision) else version
+
+
+def stable_is_described(draft: Draft) -> Ruling:
+    """An operator before this one did not note what the stable version is made of, and since when it counts."""
+    stable, arm, last = draft.status.stable, draft.stable_arm, draft.status.last_rollout
+    if stable is None or stable.images or arm is None or not arm.images:
+        return None
+    known = last is not None and last.outcome is Outcome.PROMOTED and last.revision == stable.revision
+    since = last.finished_at if last is not None and known else draft.now
+    draft.set(stable=edited(stable, images=dict(arm.images), promoted_at=stable.promoted_at or since))
+    return CHANGED
 
 
 def rejections_are_forgotten(draft: Draft) -> Ruling:

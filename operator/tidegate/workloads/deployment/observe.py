@@ -21,6 +21,7 @@ from tidegate.workloads.templates import (
     Json,
     containers_of,
     digest_of,
+    images_of,
     normalise,
     overlay,
     same_but_restarted,
@@ -199,6 +200,7 @@ def workload_view(workload: DeploymentObjects) -> DeploymentView:
         overlaid=not same_template(wanted, workload.own_template),
         duplicates=tuple(revision_of(rs) for rs in same[1:]),
         digest=digest,
+        images=images_of(wanted),
     )
     pods = tuple(_pods_of(workload.pods, chosen))
     trouble, endings = _trouble(pods, chosen), last_endings(pods)
@@ -254,6 +256,7 @@ def _replica_set_view(workload: DeploymentObjects, replica_set: Json, chosen: Js
         version=version_of(replica_set["spec"]["template"], workload.images, workload.version if replica_set is chosen else None),
         number=_whole(replica_set, ANNOTATION_REVISION) or 0,
         desired=_whole(replica_set, ANNOTATION_DESIRED_REPLICAS),
+        images=images_of(replica_set["spec"]["template"]),
     )
 
 
