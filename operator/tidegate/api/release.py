@@ -42,6 +42,15 @@ class Match(StrEnum):
     VERSION = "Version"
 
 
+class ReleaseType(StrEnum):
+    """How much a version changes, by semantic versioning; or that it mends what is broken now."""
+
+    MAJOR = "major"
+    MINOR = "minor"
+    PATCH = "patch"
+    HOTFIX = "hotfix"
+
+
 class TargetRef(Model):
     """The workload, in the Release's namespace."""
 
