@@ -7,6 +7,7 @@ its newest, what it scales while paused, when it takes the newest for saturated,
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 from dataclasses import dataclass, field
@@ -41,6 +42,11 @@ class Template:
     def own_hash(self) -> str:
         """What Tidegate calls a ReplicaSet of it."""
         return f"own-{self.image}{self.restarted}"
+
+    @property
+    def digest(self) -> str:
+        """By what it is approved: a restart does not count."""
+        return f"sha256:{hashlib.sha256(self.image.encode()).hexdigest()}"
 
 
 @dataclass

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, TypedDict, Unpack, overload
 
 from tidegate.api.base import Model
+from tidegate.api.decided import WantedStatus
 from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.originals import OriginalRule, PortStatus, TargetsStatus
 from tidegate.api.outbox import OutboxStatus
@@ -41,6 +42,7 @@ class ReleaseEdit(TypedDict, total=False):
     progress: str
     stable: RevisionStatus | None
     candidate: RevisionStatus | None
+    wanted: WantedStatus | None
     step: StepStatus | None
     gates: tuple[GateStatus, ...]
     rollout: RolloutStatus | None
@@ -158,6 +160,7 @@ class RevisionEdit(TypedDict, total=False):
 
     revision: str
     version: str
+    digest: str | None
     replicas: int
     ready: int
     trouble: str | None

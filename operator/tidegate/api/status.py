@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from tidegate.api.base import K8s, Model, Sentence, Time
+from tidegate.api.decided import WantedStatus
 from tidegate.api.gate import Name
 from tidegate.api.kept import opened
 from tidegate.api.names import Cause, Phase, Verdict
@@ -32,6 +33,14 @@ class RevisionStatus(Model):
 
     revision: Annotated[str, Field(max_length=63, description="Value of the label pod-template-hash on its pods.")]
     version: Annotated[str, Field(max_length=128, description="Name for people.")] = ""
+    digest: Annotated[
+        str | None,
+        Field(
+            max_length=71,
+            description="Digest of its pod template with images, but for kubectl's restartedAt: by this it is approved, whatever "
+            "it is called.",
+        ),
+    ] = None
     replicas: Annotated[Count, Field(description="Pods that are wanted.")] = 0
     ready: Annotated[Count, Field(description="Pods that are ready.")] = 0
     trouble: Annotated[
@@ -324,6 +333,10 @@ class ReleaseStatus(Model):
     progress: Annotated[str, Field(max_length=16, description="The step that the rollout is at, for people: `1 of 3`.")] = ""
     stable: Annotated[RevisionStatus | None, Field(description="The version that is in force.")] = None
     candidate: Annotated[RevisionStatus | None, Field(description="The version that is being rolled out.")] = None
+    wanted: Annotated[
+        WantedStatus | None,
+        Field(description="The version of the template while it is not rolled out: it waits, or was rejected."),
+    ] = None
     step: Annotated[StepStatus | None, Field(description="The step that the rollout is at.")] = None
     gates: Annotated[
         tuple[GateStatus, ...],

@@ -26,7 +26,7 @@ def rejection(draft: Draft) -> RejectedStatus | None:
     if draft.workload is None:
         return None
     template = draft.workload.template
-    names = {template.revision, template.digest, *template.duplicates}
+    names = {template.revision, template.new_revision, *template.duplicates}
     stable = draft.status.stable
     if stable is None or not (draft.wants(stable.revision) or stable.revision in template.restart_of):
         names.update(template.restart_of)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from tidegate.api.base import clip, format_duration
+from tidegate.api.decided import WantedStatus
 from tidegate.api.edits import edited
 from tidegate.api.names import Cause, Condition, Phase, Reason
 from tidegate.api.status import RevisionStatus
@@ -62,7 +63,7 @@ def report(draft: Draft, *, busy: bool) -> None:
     blockers = [*obstacles(draft), *_off_course(draft)]
     draft.set(observed_generation=draft.snap.release.generation, phase=_phase(draft))
     draft.set(stable=_counted(draft, draft.status.stable), candidate=_counted(draft, draft.status.candidate))
-    draft.set(carried=carried(draft), progress=_progress(draft))
+    draft.set(carried=carried(draft), progress=_progress(draft), wanted=_awaited(draft))
     lacking = note_lacking(draft)
     draft.set(message=clip(_sentence(draft, blockers) + lacking))
     state = _state(draft, blockers, busy=busy)
@@ -186,6 +187,16 @@ def _wanted(draft: Draft) -> str:
     assert draft.workload is not None
     template = draft.workload.template
     return apart(RevisionStatus(revision=template.revision, version=template.version), draft.stable).version
+
+
+def _awaited(draft: Draft) -> WantedStatus | None:
+    """Return the wanted version while it is neither stable nor rolled out: what people approve, reject, or want tried again."""
+    if draft.workload is None or draft.status.stable is None or draft.wants(draft.stable.revision) or is_native(draft):
+        return None
+    if draft.active and draft.wants(draft.candidate.revision):
+        return None
+    template = draft.workload.template
+    return WantedStatus(revision=template.revision, version=template.version, digest=template.digest or None)
 
 
 def _blind(draft: Draft) -> str:

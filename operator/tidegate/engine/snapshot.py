@@ -61,8 +61,9 @@ class TemplateView:
         overlaid: whether the Release's images change what the workload's own template says.
         duplicates: revisions of the other arms that have exactly this template. There are some where a person has let a Deployment
             go past the hold: its controller does not look at ReplicaSets of other owners and makes one of its own.
-        digest: the revision that a new arm would get, by which the template is known where it was decided on before it had one.
         images: its images by container name.
+        new_revision: the one that a new arm would get, by which the template is known where it was decided on before it had an arm.
+        digest: of its content but for a restart, by which it is approved: no two templates have the same.
     """
 
     revision: str
@@ -71,6 +72,7 @@ class TemplateView:
     restart_of: tuple[str, ...] = ()
     overlaid: bool = False
     duplicates: tuple[str, ...] = ()
+    new_revision: str = ""
     digest: str = ""
     images: Mapping[str, str] = field(default_factory=dict)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tidegate.workloads.templates import (
     HASH_ALPHABET,
+    content_digest,
     normalise,
     overlay,
     same_but_restarted,
@@ -182,3 +183,32 @@ def test_version_is_the_tag_of_the_image_that_the_release_gives():
 
     assert version_of(both, {"app": "app:v2"}) == "v2"
     assert version_of(both, {}) == "v9"
+
+
+def test_restart_keeps_the_digest_by_which_a_version_is_approved():
+    """`kubectl rollout restart` of an approved version makes another revision, and nothing that anybody would approve anew."""
+    plain, restarted, again = template(), template(), template()
+    restarted["metadata"]["annotations"] = dict(RESTARTED)
+    again["metadata"]["annotations"] = {"kubectl.kubernetes.io/restartedAt": "2026-11-22T08:00:00Z"}
+
+    assert {content_digest(plain)} == {content_digest(restarted), content_digest(again)}
+    assert template_hash(plain) != template_hash(restarted)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        overlay(template(), {"app": "registry.example.com/checkout:other"}),
+        with_spec(serviceAccountName="admin"),
+        with_spec(volumes=[{"name": "v", "emptyDir": {}}]),
+    ],
+)
+def test_whatever_else_changes_has_another_digest(other: dict):
+    """Images, an account, a volume: an approval of one template is none of another, whatever its revision is called."""
+    assert content_digest(other) != content_digest(template())
+
+
+def test_digest_is_one_that_nobody_can_aim_at():
+    """It has all bits of SHA-256, in the form of an image's digest; a revision has 47."""
+    assert re.fullmatch("sha256:[0-9a-f]{64}", content_digest(template()))
+    assert "sha256:864b681a93d249ae76aff2e05a6f57d0982aa9e480b2a881abed710b18a496d2" == content_digest(template())

@@ -125,7 +125,7 @@ def rejections_are_forgotten(draft: Draft) -> Ruling:
     serving = {draft.stable.revision}
     if draft.wants(draft.stable.revision):
         template = draft.workload.template
-        serving |= {template.revision, template.digest, *template.duplicates}
+        serving |= {template.revision, template.new_revision, *template.duplicates}
     wanted = rejection(draft)
     kept = tuple(
         entry
@@ -165,7 +165,9 @@ def rollout_starts(draft: Draft) -> Ruling:
     if draft.stable.version == workload.template.version:
         draft.set(stable=edited(draft.stable, version=_name_before(draft)))
     draft.set(
-        candidate=RevisionStatus(revision=workload.template.revision, version=workload.template.version),
+        candidate=RevisionStatus(
+            revision=workload.template.revision, version=workload.template.version, digest=workload.template.digest or None
+        ),
         rollout=RolloutStatus(policy=policy.label, spec=policy.spec, started_at=draft.now),
         phase=Phase.PROGRESSING,
         step=None,

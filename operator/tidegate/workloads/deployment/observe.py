@@ -20,6 +20,7 @@ from tidegate.workloads.pods import Trouble, last_endings, last_made, pod_troubl
 from tidegate.workloads.templates import (
     Json,
     containers_of,
+    content_digest,
     digest_of,
     images_of,
     normalise,
@@ -191,16 +192,17 @@ def workload_view(workload: DeploymentObjects) -> DeploymentView:
     # The Deployment's rollout is about the ReplicaSets that it controls, even if the Release has one of the same template.
     rolled_out = next((rs for rs in own if workload.owner_of(rs) is Owner.DEPLOYMENT), None)
     restarted = [rs for rs in workload.siblings if same_but_restarted(rs["spec"]["template"], wanted)]
-    digest = template_hash(wanted)
+    new_revision = template_hash(wanted)
     template = TemplateView(
-        revision=revision_of(chosen) if chosen else digest,
+        revision=revision_of(chosen) if chosen else new_revision,
         version=version_of(wanted, workload.images, workload.version),
         exists=chosen is not None,
         restart_of=tuple(revision_of(rs) for rs in restarted),
         overlaid=not same_template(wanted, workload.own_template),
         duplicates=tuple(revision_of(rs) for rs in same[1:]),
-        digest=digest,
         images=images_of(wanted),
+        new_revision=new_revision,
+        digest=content_digest(wanted),
     )
     pods = tuple(_pods_of(workload.pods, chosen))
     trouble, endings = _trouble(pods, chosen), last_endings(pods)
