@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +25,8 @@ from tidegate.judge.reading import Tally
 from tidegate.prometheus.connections import Connection, ConnectionConfig, NoData, Trouble, Value
 from tidegate.prometheus.queries import Names, pods_of
 from tidegate.prometheus.reader import Reader
+from tidegate.prometheus.theirs import InTheirTime
+from tidegate.runtime.clock import SystemClock
 from tidegate_sandbox import binaries, cache
 
 pytestmark = [pytest.mark.api, pytest.mark.timeout(120), pytest.mark.xdist_group("prometheus-real")]
@@ -216,6 +218,9 @@ def reader(connection: Connection) -> Reader:
     return Reader({"default": connection})
 
 
+HOUR = timedelta(hours=1)
+
+
 def now() -> datetime:
     return datetime.now(UTC)
 
@@ -244,6 +249,27 @@ async def test_error_rate_from_envoy(reader: Reader) -> None:
     judgement = judge(a_gate, reading)
     assert judgement.verdict is Verdict.FAIL
     assert "stable 1%: 9 points more, limit less than 1 point above stable" in judgement.message
+
+
+class HourAhead(SystemClock):
+    """The clock of a host that is an hour ahead of Prometheus' host."""
+
+    def now(self) -> datetime:
+        return super().now() + HOUR
+
+
+async def test_an_operator_whose_clock_is_an_hour_ahead(connection: Connection, reader: Reader) -> None:
+    """Reads what there is, with times by its own clock, and names the clock; by its own time it would find nothing."""
+    clock = HourAhead()
+    theirs = InTheirTime(reader, {"default": connection}, clock)
+
+    reading = await theirs.read(gate("Envoy", "ErrorRate"), NAMES, "bbb", clock.now())
+
+    assert (reading.trouble, reading.canary) == ("", pytest.approx(0.1))
+    assert reading.newest is not None
+    assert timedelta(0) <= clock.now() - reading.newest < timedelta(minutes=2)
+    assert reading.clock == "Prometheus' clock is 60 min behind the operator's: synchronize both, for example with NTP"
+    assert (await reader.read(gate("Envoy", "ErrorRate"), NAMES, "bbb", clock.now())).canary is None
 
 
 async def test_no_errors_are_an_error_rate_of_zero(reader: Reader) -> None:

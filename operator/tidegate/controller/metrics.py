@@ -93,6 +93,12 @@ class Metrics:
             ("connection",),
             registry=r,
         )
+        self.prometheus_clock = Gauge(
+            "tidegate_prometheus_clock_offset_seconds",
+            "By how much the clock of Prometheus is ahead of the operator's.",
+            ("connection",),
+            registry=r,
+        )
         self.prometheus_wait = Counter(
             "tidegate_prometheus_wait_seconds_total",
             "Time that HTTP requests to Prometheus have waited for their turn.",

@@ -155,10 +155,13 @@ def _message(gate: Gate, reading: Reading, judgement: Judgement, seen: counted.S
     if silent:
         # What the judge says of want of data it knows best; what else it says is about requests that were counted long ago.
         reason = judgement.message if judgement.starved else counted.why(seen, reading)
-        return f"{counted.in_words(gate, seen, reading)}: {reason}"
-    if judgement.anew:
-        return f"{judgement.message}; its stored evidence cannot be read, so it starts again from zero"
-    return judgement.message
+        said = f"{counted.in_words(gate, seen, reading)}: {reason}"
+    elif judgement.anew:
+        said = f"{judgement.message}; its stored evidence cannot be read, so it starts again from zero"
+    else:
+        said = judgement.message
+    # Whoever looks for what is missing is to know of the clocks; what was found does not depend on them.
+    return f"{said}; {reading.clock}" if reading.clock and (silent or judgement.starved) else said
 
 
 def _sound(judgement: Judgement) -> Judgement:

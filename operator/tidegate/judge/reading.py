@@ -117,6 +117,7 @@ class Reading:
         at_weight: for the judge Limit, what the new version has counted since it got its weight; None where nobody can tell.
         around: for a look at what the split has done, what stable has counted before and since; None for all others.
         shown: what there is of the metric; None where Prometheus has not said.
+        clock: in words, how Prometheus' clock differs from this host's, by which all times here are; empty where it does not.
     """
 
     gate: str
@@ -135,6 +136,7 @@ class Reading:
     at_weight: AtWeight | None = None
     around: Around | None = None
     shown: Shown | None = None
+    clock: str = ""
 
     @property
     def spans(self) -> tuple[Counts, ...]:

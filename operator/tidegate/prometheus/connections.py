@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -39,7 +40,8 @@ from tidegate.prometheus.answers import (
 )
 from tidegate.prometheus.budgets import Unread
 from tidegate.prometheus.config import ConnectionConfig
-from tidegate.prometheus.dialects import LATENCY_OFFSET, PROBE, longest_query, without_echo, without_native
+from tidegate.prometheus.dialects import LATENCY_OFFSET, PROBE, SHOWN_LATE, longest_query, without_echo, without_native
+from tidegate.prometheus.difference import TimeTold, dated
 from tidegate.prometheus.session import (
     LARGEST_ANSWER,
     BoundedSession,
@@ -159,6 +161,16 @@ class Connection:
         """Evaluate a query that is made of many; see `alone`. It is sent in a body and its warnings are told."""
         send = partial(self._post, at=at)
         return await self._run(lambda: self._read(self._understood(promql, send, at), at, read), asker, _JOINT_ROOM)
+
+    async def time(self, monotonic: Callable[[], float]) -> TimeTold | Trouble:
+        """Ask what the time is there.
+
+        Args:
+            monotonic: seconds of the clock by which it is noted when it was asked.
+        """
+        result = await self._run(lambda: self._ask_time(monotonic), Asker(rollback=True), 1)
+        told: TimeTold | Trouble = result if isinstance(result, Trouble) else result.data
+        return told
 
     def _read(self, result: Result, at: datetime, read: Read | None) -> Result | Trouble:
         """Return an answer as it was read; a trouble where it is about another time than was asked for."""
@@ -295,10 +307,34 @@ class Connection:
 
         return self._newest(send, session, at)
 
-    def _newest(self, send: Callable[[dict[str, str]], Result], session: BoundedSession, at: datetime) -> Result:
+    def _ask_time(self, monotonic: Callable[[], float]) -> Result:
+        """Ask for the present in a request that names no time, with a query that no cache has met: each has its own comment."""
+        client, session = self._connected()
+
+        def send(parameters: dict[str, str]) -> Result:
+            sent = monotonic()
+            response = session.request(
+                "GET",
+                f"{self.config.address}/api/v1/query",
+                params={"query": f"time() # {secrets.token_hex(8)}", **parameters},
+                headers=client.headers,
+                auth=self._credentials,
+                timeout=self.config.timeout.total_seconds(),
+            )
+            received = monotonic()
+            told = time_told(orjson.loads(response.content)["data"]["result"])
+            if told is None:
+                msg = "the response holds no time"
+                raise ValueError(msg)
+            late = SHOWN_LATE if session.victoria else 0.0
+            return Result(TimeTold(told, dated(response.headers.get("Date")), sent, received, late))
+
+        return self._newest(send, session, None)
+
+    def _newest(self, send: Callable[[dict[str, str]], Result], session: BoundedSession, at: datetime | None) -> Result:
         """Ask for what is newest: of VictoriaMetrics in its own way, once more where it was not known to be one."""
         milliseconds = round(self.config.timeout.total_seconds() * 900)
-        parameters = {"time": f"{at.timestamp():.3f}", "timeout": f"{milliseconds}ms"}
+        parameters = {"timeout": f"{milliseconds}ms"} | ({} if at is None else {"time": f"{at.timestamp():.3f}"})
         known = session.victoria
         result = send(parameters | LATENCY_OFFSET if known else parameters)
         return send(parameters | LATENCY_OFFSET) if session.victoria and not known else result

@@ -13,7 +13,9 @@ NATIVE = "histogram_count"
 """The function of native histograms that presets use beside a counter, always as `... or histogram_count(...)`."""
 PROBE = f"{NATIVE}(vector(0))"
 """A query that says nothing but whether there is that function: Prometheus answers it with no series."""
-LATENCY_OFFSET = {"latency_offset": "1s"}
+SHOWN_LATE = 1.0
+"""Seconds by which VictoriaMetrics is asked to show an older state than it has: the least that it may be asked for."""
+LATENCY_OFFSET = {"latency_offset": f"{SHOWN_LATE:.0f}s"}
 """Parameter that has VictoriaMetrics show what it has: by default it shows the state of 30 s ago, which is what dashboards want
 (https://docs.victoriametrics.com/#query-latency). Others need not know it, and a strict proxy may refuse what it does not know."""
 

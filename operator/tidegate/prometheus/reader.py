@@ -196,6 +196,10 @@ class Reader:
             ),
         )
 
+    def refusal(self, gate: Gate, names: Names) -> str:
+        """Return why a gate may not ask its connection; empty where it may."""
+        return self._access.refusal(gate, names)
+
     def rest(self, namespace: str, release: str, gate: str) -> float:
         """Return for how many seconds a gate is not looked at, as its queries have cost the server much; 0 where it may be."""
         return self._rests.left(Holder(namespace, release, gate))

@@ -436,3 +436,16 @@ def test_weight_never_rises_without_requests_of_it(requests: list[float]):
             break
         if begun is None and carried(world) == weight:
             begun = world.now
+
+
+def test_a_gate_that_lacks_data_names_a_clock_that_is_off():
+    """Whoever looks for the reason is to know of it; a verdict on requests does not depend on it."""
+    clock = "Prometheus' clock is 60 min behind the operator's"
+
+    def look(canary: Tally | None) -> GateStatus:
+        counts = None if canary is None else Counts(BEGIN, canary, OTHERS)
+        return judged(a_gate(), Reading("g", "r", after(5), counts=counts, clock=clock), None, alpha=0.01)
+
+    assert look(None).message.endswith(f"; {clock}")
+    assert look(Tally(100.0, 100.0)).verdict is Verdict.FAIL
+    assert clock not in look(Tally(100.0, 100.0)).message

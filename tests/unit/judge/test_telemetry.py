@@ -45,3 +45,11 @@ def test_in_words(of: Gate, shown: Shown | None, ages: tuple[int | None, int | N
     reading = Reading("g", "abc", AT, newest=newest, newest_stable=newest_stable, shown=shown)
 
     assert in_words(of, reading) == words
+
+
+@pytest.mark.parametrize("shown", [None, Shown(2)])
+def test_a_clock_that_is_off_is_named_first(shown: Shown | None):
+    """Whatever else is known: the ages of samples have to be read with it."""
+    words = "Prometheus' clock is 60 min behind the operator's"
+
+    assert in_words(gate(stable=False), Reading("g", "abc", AT, shown=shown, clock=words)).startswith(words)

@@ -6,7 +6,9 @@ import json
 import re
 import subprocess
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from ssl import PROTOCOL_TLS_SERVER, SSLContext
@@ -49,12 +51,17 @@ class ScriptedPrometheus:
         self.parameters: list[dict[str, str]] = []
         self.headers: list[dict[str, str]] = []
         self.connections = 0
+        self.body = ""
         self._respond: Respond = lambda _: None
         self._script: dict[str, Respond] = {}
         self.understands: Callable[[str], str] = lambda _: ""
         """Returns what is wrong with a request's query, whatever else is told; empty where nothing is."""
         self._answer: tuple[int, dict[str, Any]] | None = None
         self._answers: dict[str, tuple[int, dict[str, Any]] | None] = {}
+        self.time: Callable[[], float] = time.time
+        """What its clock shows, which is what a query without a time is evaluated for."""
+        self.date: Callable[[], float | None] | None = None
+        """What the date of its responses is, and None for none; by default what its clock shows."""
         self._over = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -110,6 +117,12 @@ class ScriptedPrometheus:
         handler.close_connection = True
         self._over.wait()
 
+    def tells_time(self) -> tuple[int, bytes]:
+        """Return what a query for the time is answered with."""
+        now = f"{self.time():.3f}"
+        document = {"status": "success", "data": {"resultType": "scalar", "result": [float(now), now]}}
+        return 200, json.dumps(document).encode()
+
     def _set(self, respond: Respond, to: str | None = None, answer: tuple[int, dict[str, Any]] | None = None) -> None:
         if to is None:
             self._respond, self._answer = respond, answer
@@ -118,6 +131,10 @@ class ScriptedPrometheus:
 
     def _respond_to(self, handler: BaseHTTPRequestHandler, parameters: dict[str, str]) -> None:
         query = parameters.get("query", "")
+        if query.startswith("time() #"):
+            self.parameters.append(parameters)
+            send(handler, *self.tells_time())
+            return
         if wrong := self.understands(query):
             send(handler, 400, json.dumps({"status": "error", "errorType": "400", "error": wrong}).encode())
             return
@@ -157,9 +174,14 @@ class ScriptedPrometheus:
                 outer.connections += 1
                 super().setup()
 
+            def send_header(self, keyword: str, value: str) -> None:
+                date = (outer.date or outer.time)()
+                if keyword != "Date" or date is not None:
+                    super().send_header(keyword, value if date is None or keyword != "Date" else formatdate(date, usegmt=True))
+
             def do_GET(self) -> None:
                 parts = urlsplit(self.path)
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+                body = outer.body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
                 parameters = {name: values[0] for name, values in parse_qs(parts.query or body).items()}
                 outer.methods.append(self.command)
                 outer.paths.append(parts.path)

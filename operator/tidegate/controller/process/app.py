@@ -43,7 +43,7 @@ from tidegate.controller.reconcile.outbox import Outbox
 from tidegate.controller.reconcile.reconciler import Reconciler
 from tidegate.controller.reconcile.sinks.registry import sinks
 from tidegate.controller.reconcile.sinks.sink import Means
-from tidegate.prometheus import budgets, connections, reader
+from tidegate.prometheus import budgets, connections, reader, theirs
 from tidegate.runtime.clock import Clock, SystemClock
 from tidegate.runtime.errors import Outcome
 from tidegate.runtime.queue import KeyedQueue, Lane
@@ -119,7 +119,7 @@ class App:
         self._informers = self._informers_of(clock, spread)
         self._leftovers = Leftovers(self._cluster, store, routers, clock=clock, trusted=self._knows_releases)
         self._outbox = Outbox(sinks(Means(self._cluster, clock, instance(), self._dropped, self._queue.add)))
-        self._reader = self._reader_of()
+        self._reader = self._reader_of(clock)
         folder = folder_of(config.state_directory)
         self._suspects = Suspects(clock=clock, metrics=self._metrics, folder=folder, add=self._queue.add)
         if self._election is not None:
@@ -262,14 +262,18 @@ class App:
             cluster_policies=self._config.cluster_policies,
         )
 
-    def _reader_of(self) -> reader.Reader:
+    def _reader_of(self, clock: Clock) -> theirs.InTheirTime:
         config, metrics = self._config, self._metrics
         unread = budgets.Unread(config.budgets.answer_bytes)
-        return reader.Reader(
-            {one.name: connections.Connection(one, unread, partial(metrics.waited, one.name)) for one in config.connections},
+        known = {one.name: connections.Connection(one, unread, partial(metrics.waited, one.name)) for one in config.connections}
+        asks = reader.Reader(
+            known,
             self._queried,
             requested=lambda connection, _: metrics.prometheus_requests.labels(connection).inc(),
             budgets=config.budgets,
+        )
+        return theirs.InTheirTime(
+            asks, known, clock, lambda connection, ahead: metrics.prometheus_clock.labels(connection).set(ahead)
         )
 
     def _gatherer_of(self, clock: Clock, routers: Routers) -> Gatherer:
