@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tidegate.api.names import Reason
-from tidegate.api.status import ConditionStatus, GateStatus, ReleaseStatus, RevisionStatus
+from tidegate.api.edits import edited
+from tidegate.api.kept import _read, packed
+from tidegate.api.names import Reason, Verdict
+from tidegate.api.status import ConditionStatus, EvidenceStatus, GateStatus, ReleaseStatus, RevisionStatus
 from tidegate.cluster.errors import ApiError, error_of
 from tidegate.controller.reconcile.memory import COUNTS_SECONDS, PASSING_SECONDS, PERSISTENT, Memory, trouble_of
 from tidegate.runtime.errors import Retry, Terminal
@@ -173,6 +176,48 @@ def test_what_the_api_server_leaves_out_is_not_sent_again() -> None:
 
     assert same is None
     assert 100.0 == memory.due(pruned, HEARTBEAT, 100.0)
+
+
+def evidence(samples: float) -> ReleaseStatus:
+    """A status that keeps something packed, and numbers that JSON has without their point."""
+    one = EvidenceStatus(since=NOW, state="x" * 40, canary_requests=samples, stable_requests=10.0)
+    return status(gates=(GateStatus(name="errors", verdict=Verdict.UNDECIDED, at=NOW, samples=samples, evidence=one),))
+
+
+def as_stored(decided: ReleaseStatus, **more: Any) -> Json:
+    """A Release as the API server gives it back: packed, and 7.0 is 7."""
+    document = json.loads(json.dumps(packed(decided.to_wire())).replace(".0,", ",").replace(".0}", "}")) | more
+    return objects.release(status=document, metadata={"uid": "one", "resourceVersion": "1"})
+
+
+def test_what_is_stored_is_unpacked_once_after_a_start() -> None:
+    """However many passes there are before a status is stored again, and what has changed weighs what it weighs."""
+    memory, stored, found = Memory("one"), as_stored(evidence(7.0)), []
+    memory.known(stored, 0.0)
+    unpacked = _unpacked()
+    for number in range(5):
+        memory.known(stored, 0.0)
+        memory.decide(evidence(7.0 + number))
+        found.append(memory.due(stored, HEARTBEAT, 100.0 + number))
+        memory.note(None)
+    memory.decide(edited(evidence(12.0), weight=10))
+
+    assert [None, *[float("-inf")] * 4] == found
+    assert 200.0 == memory.due(stored, HEARTBEAT, 200.0)
+    assert unpacked == _unpacked()
+
+
+def test_what_was_not_understood_is_written_over_at_once() -> None:
+    """A field that another operator knows is no part of the status that is decided on."""
+    memory, stored = Memory("one"), as_stored(evidence(7.0), weather="fine")
+    memory.known(stored, 0.0)
+
+    assert [100.0, 101.0] == [memory.due(stored, HEARTBEAT, now) for now in (100.0, 101.0)]
+
+
+def _unpacked() -> int:
+    known = _read.cache_info()
+    return known.hits + known.misses
 
 
 def test_echo_of_an_own_status_is_told_from_news() -> None:

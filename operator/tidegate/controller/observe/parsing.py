@@ -28,13 +28,17 @@ def request_of(text: str | None) -> Request | None:
     return Request(known, plain(name, LONGEST_REQUEST), plain(text, LONGEST_REQUEST))
 
 
-def stored_status(release: Object) -> ReleaseStatus:
+def stored_status(release: Object, unpacked: Mapping[str, Any] | None = None) -> ReleaseStatus:
     """Read the status that is stored; what cannot be read of it is left out, and that is logged.
 
     A status may have been written by an operator that knows more. Whatever else it says, above all which versions were rejected,
     must not be lost with what this one does not understand.
+
+    Args:
+        release: the Release as stored.
+        unpacked: its status, where it has been unpacked already.
     """
-    stored: dict[str, Any] = opened(release.get("status") or {})
+    stored = dict(opened(release.get("status") or {}) if unpacked is None else unpacked)
     while True:
         try:
             return ReleaseStatus.model_validate(stored)

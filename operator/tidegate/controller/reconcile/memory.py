@@ -41,7 +41,7 @@ class Memory:
         uid: which object this is about; another one of the same name begins anew.
         status: the status that was decided last; what is stored may lag behind it in its numbers. None before the first decision.
         offered: what was sent last to be stored, in its wire form; None once it is stored.
-        sent: what was stored last, as fingerprints: the wire form of a status takes twenty kilobytes.
+        sent: what was stored last, as fingerprints: the wire form of a status takes twenty kilobytes. None where it is not known.
         stored: what the API server made of it, likewise. Another operator's or a person's status is told by it.
         since: when the status was read from what is stored, on the monotonic clock; a process before may have decided more.
         unsaved: the status that was decided last could not be stored, or is to be stored later: it counts, and not what is stored.
@@ -104,8 +104,12 @@ class Memory:
         if self.status is not None:
             metadata = release["metadata"]
             log.warning("the status was changed by somebody else", release=metadata["name"], namespace=metadata["namespace"])
-        self.status, self.sent, self.stored, self.since = _shared(stored_status(release)), None, self._print_of(current), now
+        # Unpacked once: decisions are weighed against it at each pass until one is stored, half a minute after a restart.
+        document = opened(current)
+        self.status, self.stored, self.since = _shared(stored_status(release, document)), self._print_of(current), now
         self.numbered, self._weighed = self.status.outbox.last if self.status.outbox is not None else 0, None
+        # Fingerprints are of our own types, so what is stored has to be wholly what was read of it.
+        self.sent = self._gist_of(self.wire) if weigh(document, self.wire) is Weight.NONE else None
         return self.status
 
     def decide(self, status: ReleaseStatus, *, passing: bool = False) -> None:
