@@ -14,11 +14,11 @@ from pydantic import BaseModel
 
 from api.cluster_access import ROOT, Answer, Api, api_proxy, eventually, install_crds, kubectl, namespace, needs_api, run
 from api.policy_oracle import policies, refusals
+from tidegate.api import crds
 from tidegate.api.kept import packed
 from tidegate.api.names import Cause, Condition, Phase, Verdict
 from tidegate.api.originals import OriginalRule
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.release import ReleaseSpec
 from tidegate.api.status import (
     ConditionStatus,
     EvidenceStatus,
@@ -39,12 +39,8 @@ GROUP_PATH = "/apis/tidegate.dev/v1alpha1"
 CORPUS = ROOT / "tests" / "corpus"
 VALID = sorted([*(CORPUS / "valid").glob("*.yaml"), *(ROOT / "examples").glob("*.yaml")])
 INVALID = sorted((CORPUS / "invalid").glob("*.yaml"))
-PLURALS = {"Release": "releases", "RolloutPolicy": "rolloutpolicies", "ClusterRolloutPolicy": "clusterrolloutpolicies"}
-SPECS: dict[str, type[BaseModel]] = {
-    "Release": ReleaseSpec,
-    "RolloutPolicy": RolloutPolicySpec,
-    "ClusterRolloutPolicy": RolloutPolicySpec,
-}
+PLURALS = {kind.name: kind.plural for kind in crds.KINDS}
+SPECS: dict[str, type[BaseModel]] = {kind.name: kind.spec for kind in crds.KINDS}
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 TWO_SCREENS = 130
 """Lines of two screens of a usual size, each of them a field or an entry."""
@@ -330,7 +326,7 @@ def test_category_lists_all_kinds(api: Api, place: str) -> None:
     """`kubectl get tidegate` knows the kinds."""
     known = kubectl("api-resources", "--categories=tidegate", "-o", "name").split()
 
-    assert {"releases.tidegate.dev", "rolloutpolicies.tidegate.dev", "clusterrolloutpolicies.tidegate.dev"} <= set(known)
+    assert {f"{kind.plural}.tidegate.dev" for kind in crds.KINDS} <= set(known)
 
 
 @pytest.mark.parametrize(

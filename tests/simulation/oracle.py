@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+from simulation import governors
 from simulation.cluster import APP, CANARY, STABLE, USER, ReplicaSet, Service
 from simulation.views import at, stage_of, weight_of
 from simulation.world import Pass, World
@@ -57,6 +58,7 @@ class Oracle:
         stored = "status" in made.writes or after == before
         if stored:
             self._account_for_rejections(made.snapshot, before, after)
+        governors.check(made, at(self.world.now), self.world.handover)
         self._no_weight_for_the_rejected(after)
         self._crashed_twice_is_out(made, stored=stored)
         self._loss_is_found_again(made, stored=stored)

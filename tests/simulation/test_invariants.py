@@ -12,10 +12,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from simulation.cluster import APP, CANARY, CONTROLLERS, STRANGER, USER, Controller
 from simulation.effort import TIMES
 from simulation.oracle import Oracle
+from simulation.views import at
 from simulation.world import KINDS, World
 from tidegate.api.names import Condition, Phase
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.engine.handover.deployment.view import Owner
+from tidegate.governance.freezes import FreezeView
+from tidegate.governance.view import UNGOVERNED, GovernanceView
 
 IMAGES = ("v1", "v2", "v3", "v4")
 POLICY = {
@@ -221,6 +224,14 @@ class Rollouts(RuleBasedStateMachine):
         self.world.ask(f"{verb}/{self.asked}")
         self._pass()
 
+    @rule(seconds=st.sampled_from([2, 10, 40]), begins=st.sampled_from([-5, 0, 8]), unread=st.sampled_from(["", "", "forbidden"]))
+    def freeze(self, seconds: int, begins: int, unread: str) -> None:
+        """A person freezes releases for a while, or nobody can tell whether somebody did."""
+        now = self.world.now
+        freeze = FreezeView("incident", "payments are down", at(now + begins), at(now + max(begins, 0) + seconds))
+        self.world.governance = GovernanceView(freezes=(freeze,), freezes_unread=unread)
+        self._pass()
+
     @precondition(lambda self: self.world.traffic_gone or self.world.status.original_rules)
     @rule()
     def take_the_traffic_out(self) -> None:
@@ -363,7 +374,7 @@ class Rollouts(RuleBasedStateMachine):
         world.stale, world.quality, world.prometheus_trouble = set(), {}, ""
         world.cluster.router_works, world.cluster.start_up, world.cluster.behind = True, {}, set()
         world.policy, world.readable, world.cluster.ports = SPEC, True, {}
-        world.shared, world.unfollowed = False, False
+        world.shared, world.unfollowed, world.governance = False, False, UNGOVERNED
         for route in world.cluster.routes.values():
             route.mute = ""
         for pod in (pod for rs in world.cluster.replica_sets.values() for pod in rs.pods):

@@ -47,6 +47,7 @@ from tidegate.engine.snapshot import (
     WorkloadView,
 )
 from tidegate.engine.waits import Inquiry, Wait
+from tidegate.governance.view import UNGOVERNED
 from tidegate.judge.reading import Counts, Reading, Tally
 from tidegate.traffic.httproute import KIND
 
@@ -147,6 +148,8 @@ class World:
         """Whether something is bound to the user's Service by its name, and not to the operator's two."""
         self.readable = True
         """Whether the API server answers when they are listed."""
+        self.governance = UNGOVERNED
+        """What governance says, whatever else happens."""
         self.last: Pass | None = None
         self.words: dict[Wait, str] = {}
         """All that people were told that the Release waits for."""
@@ -239,6 +242,7 @@ class World:
             blockers=(*self.blockers, *([STRANGE] if user is not None and not user.selects else []), *shared),
             step_replicas_limit=self.step_replicas_limit,
             known_since=None if self.alive_since is None else at(self.alive_since),
+            governance=self.governance,
         )
 
     def route_view(self, name: str) -> RouteView:

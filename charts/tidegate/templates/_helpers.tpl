@@ -120,7 +120,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 
 {{- define "tidegate.rules.view" -}}
 - apiGroups: [tidegate.dev]
-  resources: [releases, releases/status, rolloutpolicies{{ if not (include "tidegate.namespaced" .) }}, clusterrolloutpolicies{{ end }}]
+  resources: [releases, releases/status, rolloutpolicies{{ if not (include "tidegate.namespaced" .) }}, clusterrolloutpolicies, releasefreezes{{ end }}]
   verbs: [get, list, watch]
 {{- end }}
 

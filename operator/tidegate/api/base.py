@@ -138,7 +138,10 @@ def parse_time(value: object) -> datetime:
     Raises:
         ValueError: the text is no such time.
     """
-    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError as error:
+        raise ValueError("must be a time as in RFC 3339, e.g. 2026-12-24T09:00:00Z") from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     try:

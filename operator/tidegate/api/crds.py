@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel
 
 from tidegate.api.base import Rule
+from tidegate.api.freeze import FREEZE_RULES, ReleaseFreezeSpec
 from tidegate.api.names import GROUP, VERSION
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ReleaseSpec
@@ -105,6 +106,12 @@ _RELEASE_COLUMNS = (
     Column("Failing", '.status.gates[?(@.verdict=="Fail")].name', "The first gate that is beyond its limit.", wide=True),
     Column("Last", ".status.lastRollout.outcome", "How the last rollout ended.", wide=True),
 )
+_FREEZE_COLUMNS = (
+    Column("Reason", ".spec.reason", "Why."),
+    Column("From", ".spec.from", "From when it counts; empty for since it was created.", "string"),
+    Column("Until", ".spec.until", "Until when it counts; empty for until it is deleted.", "string"),
+    AGE,
+)
 _NAME_RULE = Rule(
     "size(self.metadata.name) <= 52",
     "must have at most 52 characters: it becomes part of other names and the value of a label",
@@ -149,6 +156,19 @@ KINDS = (
         ),
         spec=RolloutPolicySpec,
         columns=_POLICY_COLUMNS,
+    ),
+    Kind(
+        name="ReleaseFreeze",
+        plural="releasefreezes",
+        short="rf",
+        scope="Cluster",
+        description=(
+            "ReleaseFreeze: for some time no new version starts or gets more traffic, in a part of the cluster or all of it. What "
+            "takes traffic away goes on: a breach rolls back at once."
+        ),
+        spec=ReleaseFreezeSpec,
+        columns=_FREEZE_COLUMNS,
+        rules=FREEZE_RULES,
     ),
 )
 

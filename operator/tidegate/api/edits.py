@@ -29,6 +29,7 @@ from tidegate.api.status import (
     RolloutStatus,
     StepStatus,
 )
+from tidegate.api.waiting import WaitingFor
 
 
 class ReleaseEdit(TypedDict, total=False):
@@ -52,6 +53,7 @@ class ReleaseEdit(TypedDict, total=False):
     stable_targets: TargetsStatus | None
     rejected: tuple[RejectedStatus, ...]
     last_rollout: LastRollout | None
+    waiting_for: tuple[WaitingFor, ...]
     held: HoldStatus | None
     handled_request: str | None
     outbox: OutboxStatus | None

@@ -16,6 +16,7 @@ from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.originals import OriginalRule, TargetsStatus
 from tidegate.api.outbox import OutboxStatus
 from tidegate.api.policy import RolloutPolicySpec
+from tidegate.api.waiting import WaitingFor
 
 MOST_IMAGES = 40
 """Containers of a version whose images its status has."""
@@ -378,6 +379,14 @@ class ReleaseStatus(Model):
         K8s(list_map_keys=("revision",)),
     ] = ()
     last_rollout: Annotated[LastRollout | None, Field(description="How the last rollout ended.")] = None
+    waiting_for: Annotated[
+        tuple[WaitingFor, ...],
+        Field(
+            max_length=8,
+            description="The barriers that keep the new version from more traffic now, in fields; `message` has them in words.",
+        ),
+        K8s(list_map_keys=("barrier",)),
+    ] = ()
     held: Annotated[HoldStatus | None, Field(description="Set while a person holds back the next version.")] = None
     handled_request: Annotated[str | None, Field(max_length=256, description="The last request that was carried out.")] = None
     outbox: Annotated[

@@ -108,7 +108,7 @@ def _loaded(files: Iterable[Path]) -> Iterator[Manifest]:
 
 
 def _spec(manifest: Manifest) -> RolloutPolicySpec | None:
-    return None if manifest.kind == "Release" else RolloutPolicySpec.model_validate(manifest.document["spec"])
+    return RolloutPolicySpec.model_validate(manifest.document["spec"]) if manifest.is_policy else None
 
 
 def _of_policy(manifest: Manifest) -> Iterator[Finding]:
@@ -123,7 +123,7 @@ def _of_policy(manifest: Manifest) -> Iterator[Finding]:
 
 def _missing_policies(manifests: Sequence[Manifest]) -> Iterator[Located]:
     """Where policies are among the files, a Release that names another one is probably a typing error."""
-    known = {manifest.label for manifest in manifests if manifest.kind != "Release"}
+    known = {manifest.label for manifest in manifests if manifest.is_policy}
     for manifest in manifests:
         if manifest.kind != "Release" or manifest.findings or not known:
             continue

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from tidegate.api import crds
 from tidegate.api.names import API_VERSION, GROUP
 from tidegate.api.policy import RolloutPolicySpec
+from tidegate.api.release import PolicyKind
 from tidegate.api.schema import Schema
 from tidegate.api.wrong import cause_of, field_of
 from tidegate.cli import cel
@@ -100,6 +101,11 @@ class Manifest:
         """Kind and name."""
         return f"{self.kind}/{self.name}"
 
+    @property
+    def is_policy(self) -> bool:
+        """Whether Releases may name it by policyRef."""
+        return self.kind in {*PolicyKind}
+
     def line(self, place: Place) -> int:
         """Return the line of a field, from 1 on; of one that is not there, that of its nearest parent."""
         return _line(self.node, place)
@@ -150,7 +156,7 @@ def load(path: Path) -> list[Manifest]:
 def policies(path: Path) -> list[tuple[str, RolloutPolicySpec]]:
     """Return the policies of a file with their kinds and names; the command ends where one is not as it should be."""
     try:
-        found = [manifest for manifest in load(path) if manifest.kind != "Release"]
+        found = [manifest for manifest in load(path) if manifest.is_policy]
     except ManifestError as error:
         fail(str(error))
     if not found:

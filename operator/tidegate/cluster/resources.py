@@ -85,6 +85,7 @@ ROLLOUT_POLICIES: Final = Resource("tidegate.dev", "v1alpha1", "rolloutpolicies"
 CLUSTER_ROLLOUT_POLICIES: Final = Resource(
     "tidegate.dev", "v1alpha1", "clusterrolloutpolicies", "ClusterRolloutPolicy", namespaced=False
 )
+RELEASE_FREEZES: Final = Resource("tidegate.dev", "v1alpha1", "releasefreezes", "ReleaseFreeze", namespaced=False)
 
 ALL: Final = (
     NAMESPACES,
@@ -105,6 +106,7 @@ ALL: Final = (
     RELEASES,
     ROLLOUT_POLICIES,
     CLUSTER_ROLLOUT_POLICIES,
+    RELEASE_FREEZES,
 )
 
 _BY_KIND: Final = {(resource.api_version, resource.kind): resource for resource in ALL}

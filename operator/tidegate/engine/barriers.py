@@ -1,16 +1,17 @@
 """What must have nothing against it before a version gets more traffic: a list, asked wherever a weight may rise.
 
 The rules of a rollout see to its pods, its route and its hold by themselves. All else that may keep a weight from rising is a
-barrier: one function that looks at the draft and returns what is waited for, and one line in `BARRIERS`.
+barrier: one function that looks at the draft and returns what is waited for, and one line in `BARRIERS`. Those of governance
+stand in `governed.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from tidegate.engine import gates
+from tidegate.engine import gates, governed
 from tidegate.engine.draft import Draft
 from tidegate.engine.scoring import Result
 from tidegate.engine.waits import Wait, Waiting
@@ -19,6 +20,7 @@ from tidegate.engine.waits import Wait, Waiting
 class Rise(Enum):
     """What is about to happen to the weight of the new version."""
 
+    ROLLOUT = "a rollout begins: nothing of it is there yet"
     START = "the first step begins, and pods of the new version are asked for"
     WEIGHT = "the pods of a step are there, and it gets its weight"
     STEP_END = "the hold of a step is over, and the next one begins, or the promotion"
@@ -32,11 +34,13 @@ class Barrier:
         check: returns what is waited for; None where it has nothing against it. It changes nothing.
         at: when it is asked.
         forced: whether it holds also where a person has asked for full promotion.
+        governs: it is governance's: people are told of it beside another that is closed.
     """
 
     check: Callable[[Draft, Rise], Waiting | None]
     at: frozenset[Rise]
     forced: bool = True
+    governs: bool = False
 
 
 def _removal(draft: Draft, _: Rise) -> Waiting | None:
@@ -44,6 +48,15 @@ def _removal(draft: Draft, _: Rise) -> Waiting | None:
     if not draft.snap.blockers:
         return None
     return Waiting(Wait.REMOVAL, f"for this to be fixed: {draft.snap.blockers[0].message}")
+
+
+def _rises(draft: Draft, rise: Rise) -> bool:
+    """Whether anything rises at all: when the bake ends, the new version has all of the traffic already."""
+    return rise is not Rise.STEP_END or draft.step is None or draft.step.weight < 100
+
+
+def _freeze(draft: Draft, rise: Rise) -> Waiting | None:
+    return governed.freeze(draft) if _rises(draft, rise) else None
 
 
 def _first_looks(draft: Draft, _: Rise) -> Waiting | None:
@@ -68,8 +81,9 @@ def _score(draft: Draft, _: Rise) -> Waiting | None:
 
 BARRIERS: tuple[Barrier, ...] = (
     Barrier(_removal, frozenset({Rise.WEIGHT, Rise.STEP_END})),
+    Barrier(_freeze, frozenset(Rise), governs=True),
     Barrier(_first_looks, frozenset({Rise.STEP_END})),
-    Barrier(_gates, frozenset(Rise), forced=False),
+    Barrier(_gates, frozenset({Rise.START, Rise.WEIGHT, Rise.STEP_END}), forced=False),
     Barrier(_score, frozenset({Rise.STEP_END}), forced=False),
 )
 """In the order in which they are told: people read of the first that is in the way."""
@@ -79,9 +93,13 @@ def barrier(draft: Draft, rise: Rise) -> Waiting | None:
     """Return what the weight waits for before it may rise; None where nothing is in the way.
 
     Args:
-        draft: the decision in the making; a rollout is on.
+        draft: the decision in the making.
         rise: what is about to happen.
     """
-    asked = (one for one in BARRIERS if rise in one.at and (one.forced or not draft.rollout.skip_to_end))
-    found = (one.check(draft, rise) for one in asked)
-    return next((waiting for waiting in found if waiting is not None), None)
+    skips = draft.active and draft.rollout.skip_to_end
+    asked = [one for one in BARRIERS if rise in one.at and (one.forced or not skips)]
+    for place, one in enumerate(asked):
+        if (first := one.check(draft, rise)) is not None:
+            found = (other.check(draft, rise) for other in asked[place + 1 :] if other.governs)
+            return replace(first, beside=tuple(waiting for waiting in found if waiting is not None))
+    return None

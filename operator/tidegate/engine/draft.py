@@ -99,8 +99,9 @@ class Draft:
         """Note what the Release waits for; a cause is told before what waits because of it."""
         self.waits.insert(0 if waiting.cause else len(self.waits), waiting)
         self.inquiries |= waiting.asks
-        if waiting.until is not None:
-            self.wake(waiting.until)
+        for one in (waiting, *waiting.beside):
+            if one.until is not None:
+                self.wake(one.until)
 
     @property
     def told(self) -> Waiting | None:

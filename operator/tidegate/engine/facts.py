@@ -10,8 +10,9 @@ from tidegate.api.originals import TargetsStatus
 from tidegate.api.status import (
     PauseStatus,
     RejectedStatus,
+    RevisionStatus,
 )
-from tidegate.engine.draft import Draft, silence
+from tidegate.engine.draft import Draft, apart, silence
 from tidegate.engine.pods import needed
 from tidegate.engine.route import labels
 from tidegate.engine.snapshot import Arm, Blocker, RouteStage, ServiceView, Warm
@@ -31,6 +32,13 @@ def rejection(draft: Draft) -> RejectedStatus | None:
     if stable is None or not (draft.wants(stable.revision) or stable.revision in template.restart_of):
         names.update(template.restart_of)
     return next((entry for entry in draft.status.rejected if entry.revision in names), None)
+
+
+def wanted_name(draft: Draft) -> str:
+    """Return the name of the version that the template is of."""
+    assert draft.workload is not None
+    template = draft.workload.template
+    return apart(RevisionStatus(revision=template.revision, version=template.version), draft.status.stable).version
 
 
 def is_native(draft: Draft) -> bool:

@@ -16,9 +16,10 @@ from tidegate.api.edits import edited
 from tidegate.api.names import Cause, Condition, Phase, Reason
 from tidegate.api.status import RevisionStatus
 from tidegate.engine import transitions as happened
+from tidegate.engine.closed import closed, note_closed
 from tidegate.engine.conditions import Told, conditions
 from tidegate.engine.draft import Draft, apart
-from tidegate.engine.facts import is_native, leads_past, obstacles, off_course, rejection, whom_it_asks
+from tidegate.engine.facts import is_native, leads_past, obstacles, off_course, rejection, wanted_name, whom_it_asks
 from tidegate.engine.lacking import note_lacking
 from tidegate.engine.plan import Role, ShiftRoute, own_name
 from tidegate.engine.pods import cut, lost_words
@@ -64,6 +65,7 @@ def report(draft: Draft, *, busy: bool) -> None:
     draft.set(observed_generation=draft.snap.release.generation, phase=_phase(draft))
     draft.set(stable=_counted(draft, draft.status.stable), candidate=_counted(draft, draft.status.candidate))
     draft.set(carried=carried(draft), progress=_progress(draft), wanted=_awaited(draft))
+    note_closed(draft)
     lacking = note_lacking(draft)
     draft.set(message=clip(_sentence(draft, blockers) + lacking))
     state = _state(draft, blockers, busy=busy)
@@ -133,10 +135,10 @@ def _held_back(draft: Draft) -> bool:
 
 
 def _kept_waiting(draft: Draft) -> bool:
-    """Whether a version is wanted whose rollout cannot begin, since something is missing or refused."""
+    """Whether a version is wanted whose rollout cannot begin: something is missing or refused, or a barrier is closed."""
     if draft.workload is None or draft.status.stable is None or draft.deleting or is_native(draft):
         return False
-    return bool(obstacles(draft)) and not draft.wants(draft.stable.revision)
+    return bool(obstacles(draft) or closed(draft)) and not draft.wants(draft.stable.revision)
 
 
 def _guarded(draft: Draft) -> bool:
@@ -163,10 +165,12 @@ def _sentence(draft: Draft, blockers: list[Blocker]) -> str:
     later = "; spec.traffic has changed and takes effect once the routes are restored" if shifted else ""
     if not draft.active:
         kept = (
-            f"; until this is fixed, {_wanted(draft)} waits and {draft.stable.version} serves"
+            f"; until this is fixed, {wanted_name(draft)} waits and {draft.stable.version} serves"
             if draft.status.phase is Phase.WAITING
             else ""
         )
+        if not trouble and draft.status.phase is Phase.WAITING and draft.told is not None:
+            return f"{wanted_name(draft)} waits {draft.told.words}; {draft.stable.version} serves meanwhile{later}"
         soon = "; the Release is new, so this may still arrive" if _arriving(draft, blockers) else ""
         return (trouble + soon + kept or _idle_sentence(draft, waits)) + later
     return (f"{trouble}; " if trouble else "") + _rollout_sentence(draft, _blind(draft) + waits) + later + leads_past(draft)
@@ -180,13 +184,6 @@ def _late(draft: Draft, told: Waiting) -> str:
     if not pods and not route:
         return ""
     return f"; progressDeadline ({format_duration(draft.spec.progress_deadline)}) has passed, and onDeadline is Wait"
-
-
-def _wanted(draft: Draft) -> str:
-    """Return the name of the version that the template is of."""
-    assert draft.workload is not None
-    template = draft.workload.template
-    return apart(RevisionStatus(revision=template.revision, version=template.version), draft.stable).version
 
 
 def _awaited(draft: Draft) -> WantedStatus | None:
@@ -287,6 +284,8 @@ def _state(draft: Draft, blockers: list[Blocker], *, busy: bool) -> State:
         return State(Reason.ROLLED_BACK, stalled=True) if draft.routes_back else State(Reason.ROLLING_BACK, reconciling=True)
     if _held_back(draft) and not is_native(draft):
         return State(Reason.PAUSED, stalled=True)
+    if draft.status.phase is Phase.WAITING:
+        return State(Reason.WAITING, reconciling=True)
     if not draft.wants(draft.stable.revision):
         return State(Reason.RESTARTING if draft.replicas > 0 else Reason.SCALED_TO_ZERO, reconciling=True)
     if busy or not draft.routes_back:

@@ -13,6 +13,7 @@ from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ReleaseSpec
 from tidegate.api.status import ReleaseStatus
 from tidegate.engine.route import RouteRef
+from tidegate.governance.view import UNGOVERNED, GovernanceView
 from tidegate.judge.reading import Reading
 
 
@@ -364,6 +365,7 @@ class Snapshot:
         step_replicas_limit: pods that a step may have although the Deployment has fewer.
         known_since: since when this process knows the status; what one before it had decided last may not be in it. None where that
             is of no concern.
+        governance: who may let a version through, when, and after what; read by barriers alone.
     """
 
     release: ReleaseView
@@ -382,3 +384,4 @@ class Snapshot:
     warm_up: float = 1.5
     step_replicas_limit: int = 0
     known_since: datetime | None = None
+    governance: GovernanceView = UNGOVERNED

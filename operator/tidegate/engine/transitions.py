@@ -309,6 +309,16 @@ class PromotionRequested(Transition):
 
 
 @dataclass(frozen=True)
+class Waits(Transition):
+    """A barrier keeps a version from more traffic; what it waits for, and what opens the barrier, in the words of the status."""
+
+    id = "waits"
+    reason = EventReason.WAITING
+    version: str
+    words: str
+
+
+@dataclass(frozen=True)
 class NextHeld(Transition):
     """A person has asked that no next version is rolled out."""
 

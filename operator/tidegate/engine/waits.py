@@ -50,6 +50,7 @@ class Terms:
         why: why there is no deadline; empty where there is one.
         person: nobody but a person can end it, so the Release is Stalled as long as it is what the Release waits for.
         brief: it is over in a moment, as a rule, so that it is told where it is not.
+        barrier: name of the barrier that is closed, as `status.waitingFor` has it; empty where it is no governance's.
     """
 
     ends: str
@@ -57,6 +58,7 @@ class Terms:
     why: str = ""
     person: bool = False
     brief: bool = False
+    barrier: str = ""
 
 
 _SERVES = "what has served serves on, and nothing is lost but time"
@@ -78,6 +80,10 @@ class Wait(Enum):
     DEPLOYMENT_HELD = Terms("the operator, which holds the Deployment", why=_SERVES)
     SCALED_UP = Terms("whoever scales: a person, an autoscaler, a schedule", why="nothing serves, as somebody wants it")
     STRAYS = Terms("the kubelet, which stops pods", why=_SERVES)
+    # Before a rollout, and before more weight: what people and times have to say.
+    FROZEN = Terms(
+        "time, or whoever deletes the ReleaseFreeze", why=f"a person has asked for just that; {_SERVES}", barrier="Freeze"
+    )
     # The way up.
     ROUTE_PREPARED = Terms("each of the route's parents", Bound.ROUTE)
     ROUTE_CARRIES = Terms("those of the route's parents that say no, or nothing while others speak", Bound.ROUTE)
@@ -152,6 +158,9 @@ class Waiting:
         cause: it is told before what waits because of it.
         asks: what has to be read meanwhile.
         until: when it ends by itself, or may have; None where only what happens can tell.
+        what: of a closed barrier, what keeps it closed, for people and machines.
+        how: of a closed barrier, the command that opens it; empty where it is time alone.
+        beside: further barriers that are closed.
     """
 
     wait: Wait
@@ -159,6 +168,9 @@ class Waiting:
     cause: bool = False
     asks: frozenset[Inquiry] = frozenset()
     until: datetime | None = None
+    what: str = ""
+    how: str = ""
+    beside: tuple[Waiting, ...] = ()
 
 
 class Changed(Enum):

@@ -164,6 +164,11 @@ def _(it: happened.PromotionRequested) -> str:
 
 
 @words.register
+def _(it: happened.Waits) -> str:
+    return f"{it.version} waits {it.words}"
+
+
+@words.register
 def _(it: happened.NextHeld) -> str:
     return f"New versions are held until a request to resume: {it.message}"
 

@@ -1,4 +1,5 @@
-"""Who may let a version through, when, and after what: views of it and questions about them. Pure: no input or output, no clock.
+"""Who may let a version through, when, and after what: pure, and only about traffic that rises.
 
-Nothing here delays a rollback: it is asked where a weight may rise, and nowhere else.
+Nothing here is read by what takes traffic away. The engine asks it as barriers (`engine/governed.py`); whatever cannot be read is
+closed.
 """

@@ -132,6 +132,19 @@ async def test_cluster_policies_that_are_not_served_are_not_asked_for(api: ApiSe
         assert 0 == api.faults[0].hits
 
 
+@pytest.mark.parametrize(("cluster_policies", "told"), [(True, "list or watch releasefreezes.tidegate.dev: "), (False, "")])
+async def test_freezes_that_may_not_be_read_are_told_apart_from_none(api: ApiServer, cluster_policies: bool, told: str) -> None:
+    """Where they are watched and forbidden, it is said so, for barriers to close; it blocks nothing. Where not, there are none."""
+    api.fault("GET", "/releasefreezes", status=403, reason="Forbidden")
+    async with followed(api, namespaces=["shop"], cluster_policies=cluster_policies) as places:
+        await known(places)
+
+        assert [] == places.reasons()
+        assert places.world.unread("ReleaseFreeze").startswith(told)
+        assert bool(told) is bool(places.world.unread("ReleaseFreeze"))
+        assert "" == places.world.unread("Deployment")
+
+
 async def test_namespace_without_rights_concerns_its_own_releases(api: ApiServer) -> None:
     """Given two namespaces of which one is forbidden, Releases of the other are served."""
     api.fault("GET", "/namespaces/closed/deployments", status=403, reason="Forbidden")

@@ -51,6 +51,17 @@ def test_what_a_release_names_brings_it_back(references: References, kind: str, 
     assert set() == references.of(change(kind, "other"))
 
 
+def test_a_freeze_concerns_every_release_and_a_namespace_its_own(references: References) -> None:
+    """Whatever a ReleaseFreeze selects, all are looked at; labels of a namespace concern the Releases in it."""
+    elsewhere = ReleaseKey("elsewhere", NAME)
+    references.learn(elsewhere, objects.release())
+    freeze = change("ReleaseFreeze", "incident", namespace="")
+
+    assert {KEY, elsewhere} == references.of(freeze)
+    assert references.need(freeze.key, {"metadata": {"name": "incident"}}), "it is kept whole"
+    assert {elsewhere} == references.of(change("Namespace", "elsewhere", namespace=""))
+
+
 def test_cluster_policy_concerns_releases_of_every_namespace(references: References) -> None:
     """A ClusterRolloutPolicy has no namespace, and the Releases that name it do."""
     elsewhere = ReleaseKey("elsewhere", NAME)

@@ -28,6 +28,7 @@ from tidegate.api.status import (
     RolloutStatus,
     StepStatus,
 )
+from tidegate.api.waiting import WaitingFor
 from tidegate.controller.reconcile.status_patch import Gist, Weight, difference, slight, weigh, write_finalizer, write_status
 from tidegate.runtime.spare import ROOM, Spare
 from tidegate.runtime.store import Object
@@ -168,6 +169,7 @@ ONE = ReleaseStatus(
     stable_targets=TargetsStatus(service="web"),
     rejected=(RejectedStatus(revision="cccc", cause=Cause.GATE, at=AT),),
     last_rollout=LastRollout(version="v1", revision="aaaa", outcome="Promoted", cause="Promoted", started_at=AT, finished_at=AT),
+    waiting_for=(WaitingFor(barrier="Freeze", what="why", since=AT),),
     held=HoldStatus(since=AT),
     outbox=OutboxStatus(last=3),
     conditions=(ONE_CONDITION,),

@@ -12,7 +12,7 @@ import pytest
 import tidegate.engine
 from simulation.cluster import CANARY, STABLE, STRANGER, USER, Template
 from simulation.policies import at_weight, condition, events, finish, gate, idle, policy, reach, step
-from simulation.views import warm_of
+from simulation.views import at, warm_of
 from simulation.world import World
 from tidegate.api.names import Cause, Phase, Reason
 from tidegate.engine.handover.deployment.actions import Adopt, Detach, Hold, Scale, SetImages
@@ -20,6 +20,8 @@ from tidegate.engine.handover.deployment.view import Owner
 from tidegate.engine.plan import PinService
 from tidegate.engine.snapshot import Blocker
 from tidegate.engine.waits import Bound, Wait
+from tidegate.governance.freezes import FreezeView
+from tidegate.governance.view import GovernanceView
 
 ENGINE = Path(tidegate.engine.__file__).parent
 TREES = {path.name: ast.parse(path.read_text()) for path in sorted(ENGINE.rglob("*.py"))}
@@ -101,6 +103,15 @@ def a_restart() -> World:
 def a_hold_by_a_person() -> World:
     world = idle(policy(*STEPS))
     world.ask("rollback-and-hold/1")
+    world.apply("v2")
+    world.crank(5)
+    return world
+
+
+@of(Wait.FROZEN)
+def a_freeze() -> World:
+    world = idle(policy(*STEPS))
+    world.governance = GovernanceView(freezes=(FreezeView("incident", "payments are down", at(world.now)),))
     world.apply("v2")
     world.crank(5)
     return world

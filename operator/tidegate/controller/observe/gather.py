@@ -14,6 +14,7 @@ from tidegate.api.release import ReleaseSpec, Traffic
 from tidegate.api.status import ReleaseStatus
 from tidegate.controller.observe.autoscalers import Autoscalers
 from tidegate.controller.observe.beside import own_service, ports_of, services_around, user_service
+from tidegate.controller.observe.governance import Governance
 from tidegate.controller.observe.parsing import request_of
 from tidegate.controller.observe.questions import NOTHING, Answers
 from tidegate.controller.observe.references import ReleaseKey
@@ -77,6 +78,7 @@ class Gatherer:
         warm_up: seconds that a route must have been seen in a form before the next.
         delays: seconds by which data planes may be behind the word of their controllers, by the controllers' names.
         step_replicas_limit: pods that a step may have although its workload has fewer.
+        unread: says of a kind why it is not known which objects of it there are.
     """
 
     def __init__(
@@ -88,11 +90,13 @@ class Gatherer:
         warm_up: float,
         delays: Mapping[str, float] | None = None,
         step_replicas_limit: int = 0,
+        unread: Callable[[str], str] = lambda _: "",
     ) -> None:
         self._store, self._routers, self._clock = store, routers, clock
         self._specs = Specs(store)
         self._autoscalers = Autoscalers(store, clock=clock)
         self._warm_up, self._step_replicas_limit, self._delays = warm_up, step_replicas_limit, delays or {}
+        self._governance = Governance(store, unread)
         self._forms: dict[str, dict[str, tuple[tuple[object, ...], float]]] = {}
         self._views = Views(store)
 
@@ -206,6 +210,7 @@ class Gatherer:
             warm_up=self._warm_up,
             step_replicas_limit=self._step_replicas_limit,
             known_since=known_since,
+            governance=self._governance.view(objects.release, objects.spec),
         )
 
     def _blockers(

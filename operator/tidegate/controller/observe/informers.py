@@ -40,6 +40,9 @@ FORBIDDEN_SECONDS = 600.0
 """The same at most where it may not be read: people change that, and rarely. An API server that has just started forbids everything
 for a second, so the first looks come sooner."""
 
+_UNTOLD = frozenset({State.ABSENT, State.FORBIDDEN})
+"""What the API server says where it tells of no objects."""
+
 
 @dataclass(frozen=True)
 class Prerequisites:
@@ -65,7 +68,8 @@ class Informers:
         namespaces: namespaces that are served; empty for all.
         jitter: spreads requests.
         changed: told that every Release has to be looked at again.
-        cluster_policies: whether ClusterRolloutPolicies are read, which takes a right for the whole cluster.
+        cluster_policies: whether what no namespace has is read, which takes rights for the whole cluster:
+            ClusterRolloutPolicies, ReleaseFreezes, labels of namespaces.
     """
 
     def __init__(
@@ -100,7 +104,7 @@ class Informers:
                 ),
             )
             for relation in relations
-            if cluster_policies or relation.resource is not CLUSTER_ROLLOUT_POLICIES
+            if cluster_policies or relation.resource.namespaced
             for place in (places if relation.resource.namespaced else [None])
         ]
         self.keep_held = True
@@ -160,6 +164,14 @@ class Informers:
             blind = blind or (never_seen and not relation.own)
         return Prerequisites(tuple(blockers), blind)
 
+    def unread(self, kind: str) -> str:
+        """Return why it is not known which objects of a kind there are, in words; empty where it is, or the kind is not watched."""
+        for _, relation, reflector in self._mirrors:
+            health = reflector.health
+            if relation.resource.kind == kind and (health.state in _UNTOLD or health.age == float("inf")):
+                return f"list or watch {reflector.resource.qualified}: {health.message or 'not listed yet'}"
+        return ""
+
     def ages(self) -> dict[str, float]:
         """Return for how many seconds nothing has been heard of a resource, in any namespace."""
         ages: dict[str, float] = {}
@@ -185,8 +197,7 @@ class Informers:
 
     def _outlook(self) -> tuple[object, ...]:
         """Return what the way of Releases depends on, but for objects."""
-        told = {State.ABSENT, State.FORBIDDEN}
-        states = ((r.health.state if r.health.state in told else None, r.health.age == float("inf")) for r in self.reflectors)
+        states = ((r.health.state if r.health.state in _UNTOLD else None, r.health.age == float("inf")) for r in self.reflectors)
         return (self.keep_held, *states)
 
     async def _look_for_hold(self) -> None:

@@ -62,6 +62,8 @@ class References:
 
     def need(self, key: Key, obj: Object) -> bool:
         """Whether some Release that there is has to do with an object."""
+        if self._concerns_all(key.kind):
+            return True
         if any(release in self._named for release in (*self._direct(*key), *self._through(key.kind, key.namespace, obj))):
             return True
         # Between a Release's letting go of what keeps pods and the workload's adoption nobody owns it.
@@ -70,6 +72,8 @@ class References:
 
     def of(self, change: Change) -> set[ReleaseKey]:
         """Return the Releases that a change of an object concerns."""
+        if self._concerns_all(change.key.kind):
+            return set(self._named)
         found = set(self._direct(*change.key))
         for obj in (change.old, change.new):
             if obj is not None:
@@ -81,6 +85,10 @@ class References:
         before = target_of(key.namespace, change.old) if change.old is not None else None
         after = target_of(key.namespace, change.new) if change.new is not None else None
         return set(self._by.get(before, ())) - {key} if before is not None and before != after else set()
+
+    def _concerns_all(self, kind: str) -> bool:
+        relation = self._relations.of(kind)
+        return relation is not None and relation.all
 
     def _direct(self, kind: str, namespace: str, name: str) -> Iterable[ReleaseKey]:
         return self._by.get((kind, namespace, name), ())

@@ -17,6 +17,8 @@ from tidegate.cluster.resources import (
     CLUSTER_ROLLOUT_POLICIES,
     ENDPOINT_SLICES,
     HORIZONTAL_POD_AUTOSCALERS,
+    NAMESPACES,
+    RELEASE_FREEZES,
     RELEASES,
     ROLLOUT_POLICIES,
     SERVICES,
@@ -51,6 +53,7 @@ class Relation:
         label: that objects have which are watched; None for all objects.
         written: the operator writes objects of it.
         own: it is a kind of Tidegate's, which an API server has or the operator cannot serve.
+        all: an object of it concerns every Release.
     """
 
     resource: Resource
@@ -60,6 +63,7 @@ class Relation:
     label: str | None = None
     written: bool = False
     own: bool = False
+    all: bool = False
 
 
 class Relations:
@@ -80,6 +84,9 @@ class Relations:
                 Relation(policy, needed=partial(_follows, policy), named=partial(_policies, policy), own=True)
                 for policy in (ROLLOUT_POLICIES, CLUSTER_ROLLOUT_POLICIES)
             ),
+            # What these say of a Release is a barrier's to ask, and that is closed where they cannot be read.
+            Relation(RELEASE_FREEZES, needed=_never, own=True, all=True),
+            Relation(NAMESPACES, needed=_never, named=_namespace),
         )
         self._by_kind = {relation.resource.kind: relation for relation in self._all}
 
@@ -123,8 +130,13 @@ def _items(value: object) -> Sequence[object]:
 
 
 def _never(_: Raw) -> bool:
-    """Without the load that an autoscaler tells of, versions are sized by what the workload has."""
+    """It can be decided without it, e.g. by what the workload has without the load that an autoscaler tells of."""
     return False
+
+
+def _namespace(namespace: str, _: Raw) -> Iterator[tuple[str, str]]:
+    """Yield the Release's own namespace, by whose labels freezes select."""
+    yield "", namespace
 
 
 def _routed(release: Raw) -> bool:

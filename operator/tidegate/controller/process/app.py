@@ -285,6 +285,7 @@ class App:
             warm_up=config.warm_up.total_seconds(),
             delays=config.delays,
             step_replicas_limit=config.step_replicas_limit,
+            unread=self._informers.unread,
         )
 
     def _reconciler_of(self, clock: Clock, routers: Routers) -> Reconciler:

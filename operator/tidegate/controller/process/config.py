@@ -84,7 +84,8 @@ class Config(BaseModel):
         connections: Prometheus servers by name; gates use `default` unless they say otherwise.
         budgets: how much of counters is remembered and read.
         watch_namespaces: namespaces to serve; empty for all.
-        cluster_policies: whether ClusterRolloutPolicies are read, which takes a right for the whole cluster.
+        cluster_policies: whether ClusterRolloutPolicies, ReleaseFreezes and the labels of namespaces are read, which takes
+            rights for the whole cluster.
         http_host: address that /healthz, /readyz and /metrics are served on.
         http_port: port of /metrics, which answers /healthz and /readyz, too; 0 takes a free one.
         probe_port: port of /healthz and /readyz alone; 0 takes a free one.

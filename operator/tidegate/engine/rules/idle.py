@@ -6,6 +6,7 @@ from tidegate.api.edits import edited
 from tidegate.api.names import Cause, Phase
 from tidegate.api.status import Outcome, RevisionStatus, RolloutStatus
 from tidegate.engine import transitions as happened
+from tidegate.engine.barriers import Rise, barrier
 from tidegate.engine.changes import record_end
 from tidegate.engine.draft import Draft
 from tidegate.engine.facts import is_native, leads_past, obstacles, rejection, routes_return
@@ -157,6 +158,8 @@ def rollout_starts(draft: Draft) -> Ruling:
         kind = draft.handover.kind
         words = f"for the {kind} to be scaled up from 0; {workload.template.version} is then rolled out step by step"
         return Waiting(Wait.SCALED_UP, words)
+    if (closed := barrier(draft, Rise.ROLLOUT)) is not None:
+        return closed
     if (waiting := _binding(draft) or _selection(draft, asks=_BESIDE)) is not None:
         return waiting
     if (bypass := draft.handover.bypass) is not None and bypass.spare(draft):

@@ -1,0 +1,78 @@
+"""What governance has to say of a Release, made of the objects of the caches: the part of a snapshot that barriers read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from pydantic import ValidationError
+
+from tidegate.api.base import parse_time
+from tidegate.api.freeze import ReleaseFreezeSpec
+from tidegate.api.release import ReleaseSpec
+from tidegate.cluster.resources import NAMESPACES, RELEASE_FREEZES
+from tidegate.controller.observe.parsing import in_words
+from tidegate.controller.observe.views import mark
+from tidegate.governance.freezes import FreezeView
+from tidegate.governance.view import UNGOVERNED, GovernanceView
+from tidegate.runtime.store import Object, Store
+from tidegate.workloads.objects import labels_of, matches
+
+
+class Governance:
+    """Makes views of it.
+
+    Args:
+        store: the caches.
+        unread: says of a kind why it is not known which objects of it there are; empty where it is.
+    """
+
+    def __init__(self, store: Store, unread: Callable[[str], str]) -> None:
+        self._store, self._unread = store, unread
+        self._freezes: dict[str, tuple[object, ReleaseFreezeSpec | None, str]] = {}
+
+    def view(self, release: Object, spec: ReleaseSpec) -> GovernanceView:
+        """Return what there is for one Release.
+
+        Args:
+            release: the Release as stored.
+            spec: what it asks for.
+        """
+        unread, freezes = self._unread(RELEASE_FREEZES.kind), tuple(self._matching(release, spec))
+        return GovernanceView(freezes=freezes, freezes_unread=unread) if unread or freezes else UNGOVERNED
+
+    def _matching(self, release: Object, spec: ReleaseSpec) -> Iterator[FreezeView]:
+        found = self._store.objects(RELEASE_FREEZES.kind)
+        for name in self._freezes.keys() - {obj["metadata"]["name"] for obj in found}:
+            del self._freezes[name]
+        for obj in found:
+            metadata = obj["metadata"]
+            name, created = str(metadata["name"]), parse_time(metadata["creationTimestamp"])
+            freeze, wrong = self._read(name, obj)
+            if freeze is None:
+                # It was meant to stop something, and nobody can tell what.
+                yield FreezeView(name, f"it could not be read ({wrong}), so it counts everywhere", created)
+            elif (doubt := self._selected(freeze, release, spec)) is not None:
+                yield FreezeView(name, freeze.reason + doubt, freeze.begins or created, freeze.until)
+
+    def _read(self, name: str, obj: Object) -> tuple[ReleaseFreezeSpec | None, str]:
+        version, known = mark(obj), self._freezes.get(name)
+        if known is None or known[0] != version:
+            try:
+                known = (version, ReleaseFreezeSpec.model_validate(obj.get("spec")), "")
+            except ValidationError as error:
+                known = (version, None, in_words(error))
+            self._freezes[name] = known
+        return known[1], known[2]
+
+    def _selected(self, freeze: ReleaseFreezeSpec, release: Object, spec: ReleaseSpec) -> str | None:
+        """Return the doubt with which a freeze matches, as a rule an empty one; None where it does not match."""
+        if freeze.environments and spec.environment not in freeze.environments:
+            return None
+        if freeze.release_selector and not matches(freeze.release_selector.to_wire(), labels_of(release)):
+            return None
+        if freeze.namespace_selector is None:
+            return ""
+        namespace = self._store.kept(NAMESPACES.kind, "", release["metadata"]["namespace"])
+        if namespace is None or self._unread(NAMESPACES.kind):
+            return "; the labels of this namespace are not known, so it counts here"
+        return "" if matches(freeze.namespace_selector.to_wire(), labels_of(namespace)) else None

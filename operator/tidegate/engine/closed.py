@@ -1,0 +1,44 @@
+"""Which barriers are closed, as the status has it for tools: the same that its sentence says to people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tidegate.api.base import clip
+from tidegate.api.waiting import WaitingFor
+from tidegate.engine import transitions as happened
+from tidegate.engine.draft import Draft
+from tidegate.engine.facts import wanted_name
+from tidegate.engine.waits import Waiting
+
+PAUSE = "Pause"
+HOLD = "Hold"
+"""What a person, or a gate that asks one, has stopped stands beside the barriers: somebody has to say that it goes on."""
+
+
+def closed(draft: Draft) -> tuple[Waiting, ...]:
+    """Return the barriers of governance that keep a weight from rising now."""
+    waits = (waiting for told in draft.waits for waiting in (told, *told.beside))
+    return tuple(waiting for waiting in waits if waiting.wait.terms.barrier)
+
+
+def note_closed(draft: Draft) -> None:
+    """Write down what is waited for; of a barrier that was open until now people read in an Event, too."""
+    before = {entry.barrier: entry for entry in draft.status.waiting_for}
+    for waiting in closed(draft):
+        if waiting.wait.terms.barrier not in before:
+            version = draft.candidate.version if draft.active else wanted_name(draft)
+            draft.note(happened.Waits(version, waiting.words))
+    draft.set(waiting_for=tuple(_entries(draft, before)))
+
+
+def _entries(draft: Draft, before: dict[str, WaitingFor]) -> Iterator[WaitingFor]:
+    resume = f"kubectl annotate --overwrite release {draft.snap.release.name} tidegate.dev/request=resume/<id>"
+    for waiting in closed(draft):
+        barrier = waiting.wait.terms.barrier
+        since = before[barrier].since if barrier in before else draft.now
+        yield WaitingFor(barrier=barrier, what=clip(waiting.what), since=since, until=waiting.until, how=waiting.how)
+    if draft.active and (paused := draft.rollout.paused) is not None:
+        yield WaitingFor(barrier=PAUSE, what=paused.message, since=paused.since, how=resume)
+    elif not draft.active and (held := draft.status.held) is not None:
+        yield WaitingFor(barrier=HOLD, what=held.message, since=held.since, how=resume)
