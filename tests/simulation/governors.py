@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from simulation.world import Pass
+from tidegate.api.policy import RolloutPolicySpec
+from tidegate.api.windows import During, Windows
 from tidegate.engine.decide import decide
 from tidegate.engine.handover.protocol import Handover
+from tidegate.engine.snapshot import Snapshot
 from tidegate.governance.view import UNGOVERNED, GovernanceView
 
 
@@ -17,6 +21,44 @@ def frozen(governance: GovernanceView, now: datetime) -> bool:
     return bool(governance.freezes_unread) or any(counting)
 
 
+def denied(begins: datetime, length: timedelta, during: During = During.ALWAYS) -> dict[str, Any]:
+    """Return windows that are shut once a year, from a minute on."""
+    cron = f"{begins.minute} {begins.hour} {begins.day} {begins.month} *"
+    minutes = length // timedelta(minutes=1)
+    return {"timeZone": "UTC", "deny": [{"cron": cron, "for": f"{minutes}m"}], "during": during.value}
+
+
+def shut(windows: Windows | None, now: datetime) -> bool:
+    """Whether windows of `denied` are shut, counted here once more."""
+    if windows is None:
+        return False
+    minute, hour, day, month = (int(field) for field in windows.deny[0].cron.split()[:4])
+    begins = now.replace(month=month, day=day, hour=hour, minute=minute, second=0, microsecond=0)
+    return begins <= now < begins + windows.deny[0].duration
+
+
+def in_force(made: Pass) -> Windows | None:
+    """Return the windows that count for what a pass may let rise; None where there are none, or where they bind only a start."""
+    before = made.snapshot.status
+    if before.rollout is None:
+        return made.snapshot.policy.spec.windows if made.snapshot.policy is not None else None
+    found = before.rollout.spec.windows
+    return found if found is not None and found.during is During.ALWAYS else None
+
+
+def ungoverned(snapshot: Snapshot) -> Snapshot:
+    """Return a snapshot of which nothing governs."""
+
+    def free(spec: RolloutPolicySpec) -> RolloutPolicySpec:
+        return spec.model_copy(update={"windows": None})
+
+    policy, rollout = snapshot.policy, snapshot.status.rollout
+    policy = replace(policy, spec=free(policy.spec)) if policy is not None else None
+    rollout = rollout.model_copy(update={"spec": free(rollout.spec)}) if rollout is not None else None
+    status = snapshot.status.model_copy(update={"rollout": rollout})
+    return replace(snapshot, governance=UNGOVERNED, policy=policy, status=status)
+
+
 def check(made: Pass, now: datetime, handover: Handover | None) -> None:
     """Check a pass.
 
@@ -24,12 +66,14 @@ def check(made: Pass, now: datetime, handover: Handover | None) -> None:
         AssertionError: something rose past a barrier, or went away later than it would have without any.
     """
     governance, before, after = made.snapshot.governance, made.snapshot.status, made.plan.status
-    if governance == UNGOVERNED:
+    free = ungoverned(made.snapshot)
+    if free == made.snapshot:
         return
-    if frozen(governance, now):
-        assert after.weight <= before.weight, "a weight rose during a freeze"
-        assert before.rollout is not None or after.rollout is None, "a rollout began during a freeze"
-    without = decide(replace(made.snapshot, governance=UNGOVERNED), now, handover)
+    for closed, what in ((frozen(governance, now), "during a freeze"), (shut(in_force(made), now), "while windows were shut")):
+        if closed:
+            assert after.weight <= before.weight, f"a weight rose {what}"
+            assert before.rollout is not None or after.rollout is None, f"a rollout began {what}"
+    without = decide(free, now, handover)
     undone = without.status.rollout.undo if without.status.rollout is not None else None
     if undone is not None:
         assert after.rollout is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import hypothesis.strategies as st
 import pytest
@@ -11,11 +12,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from simulation.cluster import APP, CANARY, CONTROLLERS, STRANGER, USER, Controller
 from simulation.effort import TIMES
+from simulation.governors import denied
 from simulation.oracle import Oracle
 from simulation.views import at
 from simulation.world import KINDS, World
 from tidegate.api.names import Condition, Phase
 from tidegate.api.policy import RolloutPolicySpec
+from tidegate.api.windows import During
 from tidegate.engine.handover.deployment.view import Owner
 from tidegate.governance.freezes import FreezeView
 from tidegate.governance.view import UNGOVERNED, GovernanceView
@@ -230,6 +233,19 @@ class Rollouts(RuleBasedStateMachine):
         now = self.world.now
         freeze = FreezeView("incident", "payments are down", at(now + begins), at(now + max(begins, 0) + seconds))
         self.world.governance = GovernanceView(freezes=(freeze,), freezes_unread=unread)
+        self._pass()
+
+    @rule(minute=st.sampled_from([0, 0, 1]), minutes=st.sampled_from([1, 2]), during=st.sampled_from(During))
+    def windows(self, minute: int, minutes: int, during: During) -> None:
+        """The policy gets windows, which are shut from this minute on, or from the next one."""
+        windows = denied(at(self.world.now + 60 * minute), timedelta(minutes=minutes), during)
+        self.world.policy = RolloutPolicySpec.model_validate(POLICY | {"windows": windows})
+        self._pass()
+
+    @rule()
+    def next_minute(self) -> None:
+        """Time goes on to where windows open or shut."""
+        self._tick(60.0 - self.world.now % 60.0)
         self._pass()
 
     @precondition(lambda self: self.world.traffic_gone or self.world.status.original_rules)

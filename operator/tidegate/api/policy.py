@@ -10,6 +10,7 @@ from pydantic import Field
 
 from tidegate.api.base import Duration, K8s, Model, Rule
 from tidegate.api.gate import AT_LEAST_1S, GATE_RULES, BreachAction, Gate
+from tidegate.api.windows import WINDOWS_RULES, Windows
 
 Percent = Annotated[str, Field(max_length=4, pattern=r"^(100|[1-9]?[0-9])%$")]
 IntOrPercent = Annotated[int, Field(ge=0, le=10_000)] | Percent
@@ -168,3 +169,13 @@ class RolloutPolicySpec(Model):
         Duration,
         Field(description="Least time between taking the weight from pods and stopping them. Default: 10s."),
     ] = timedelta(seconds=10)
+    windows: Annotated[
+        Windows | None,
+        Field(
+            description=(
+                "When a rollout may start and its weight may rise, by a calendar: windows that are allowed, and times that are "
+                "denied. Rollbacks and the end of a bake are at any time. Default: none; then always."
+            )
+        ),
+        K8s(rules=WINDOWS_RULES),
+    ] = None

@@ -88,9 +88,9 @@ class Denial(Recurrence):
     """A window in which nothing goes on, with the reason."""
 
     reason: Annotated[
-        str,
-        Field(max_length=80, description="Why, for people who wait: holidays, end of the quarter. Default: none."),
-    ] = ""
+        str | None,
+        Field(min_length=1, max_length=80, description="Why, for people who wait: holidays, end of the quarter. Default: none."),
+    ] = None
 
 
 class Windows(Model):
@@ -121,7 +121,7 @@ class Windows(Model):
     ] = ()
     deny: Annotated[
         tuple[Denial, ...],
-        Field(max_length=MOST_DENIED, description="Shut during these, whatever allow says. Default: none."),
+        Field(max_length=MOST_DENIED, description="Shut during these, also within allow. Default: none."),
     ] = ()
     during: Annotated[
         During,

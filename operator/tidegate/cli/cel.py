@@ -7,6 +7,7 @@ https://kubernetes.io/docs/reference/using-api/cel/
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -55,5 +56,12 @@ def _is_sorted(items: Sequence[Any]) -> bool:
     return all(one <= other for one, other in pairwise(items))
 
 
-_KUBERNETES: Mapping[str, Any] = {"isSorted": _is_sorted}
-"""What the API server knows beside the standard functions, as far as our rules use it (its list library)."""
+_ASCII_UPPER = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
+
+
+def _upper_ascii(text: str) -> str:
+    return text.translate(_ASCII_UPPER)
+
+
+_KUBERNETES: Mapping[str, Any] = {"isSorted": _is_sorted, "upperAscii": _upper_ascii}
+"""What the API server knows beside the standard functions, as far as our rules use it (its list library, strings of CEL)."""

@@ -59,6 +59,10 @@ def _freeze(draft: Draft, rise: Rise) -> Waiting | None:
     return governed.freeze(draft) if _rises(draft, rise) else None
 
 
+def _window(draft: Draft, rise: Rise) -> Waiting | None:
+    return governed.window(draft, begins=rise is Rise.ROLLOUT) if _rises(draft, rise) else None
+
+
 def _first_looks(draft: Draft, _: Rise) -> Waiting | None:
     return gates.unlooked(draft)
 
@@ -82,6 +86,7 @@ def _score(draft: Draft, _: Rise) -> Waiting | None:
 BARRIERS: tuple[Barrier, ...] = (
     Barrier(_removal, frozenset({Rise.WEIGHT, Rise.STEP_END})),
     Barrier(_freeze, frozenset(Rise), governs=True),
+    Barrier(_window, frozenset(Rise), governs=True),
     Barrier(_first_looks, frozenset({Rise.STEP_END})),
     Barrier(_gates, frozenset({Rise.START, Rise.WEIGHT, Rise.STEP_END}), forced=False),
     Barrier(_score, frozenset({Rise.STEP_END}), forced=False),

@@ -139,10 +139,10 @@ def clock(moment: datetime, windows: Windows, now: datetime) -> str:
 def closed(found: State, windows: Windows, now: datetime) -> str:
     """Return why windows are shut and until when: `closed until Mon 09:00 Europe/Berlin (holidays)`."""
     if found.trouble:
-        return f"closed, because they cannot be read: {found.trouble}"
+        return f"closed, because it cannot be read: {found.trouble}"
     why = f" ({', '.join(found.reasons)})" if found.reasons else ""
     if found.until is None:
-        return f"closed, and they never open{why}"
+        return f"closed, and it never opens{why}"
     return f"closed until {'at least ' if not found.complete else ''}{clock(found.until, windows, now)}{why}"
 
 
@@ -177,14 +177,14 @@ class _Calendar:
             return State(open=False, since=now, until=at, complete=complete, reasons=tuple(reasons)[:_MOST_REASONS])
         return State(open=True, since=now, until=self._open_until(now))
 
-    def _shut(self, at: datetime) -> tuple[datetime | None, str] | None:
+    def _shut(self, at: datetime) -> tuple[datetime | None, str | None] | None:
         """Return when that may end which shuts an instant, and the reason that is given for it; None where the instant is open."""
         denied = [(end, each.reason) for each in self._windows.deny if (end := self._end(each, at)) is not None]
         if denied:
             return max(denied, key=lambda one: one[0])
         if not self._windows.allow or any(self._end(each, at) is not None for each in self._windows.allow):
             return None
-        return min((begin for each in self._windows.allow if (begin := self._next(each, at)) is not None), default=None), ""
+        return min((begin for each in self._windows.allow if (begin := self._next(each, at)) is not None), default=None), None
 
     def _open_until(self, now: datetime) -> datetime | None:
         """Return until when an open instant stays open at least."""

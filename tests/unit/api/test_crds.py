@@ -106,9 +106,10 @@ class TestKind:
             assert set(schema.get("x-kubernetes-list-map-keys", ())) <= set(schema.get("items", {}).get("required", ())), path
 
     def test_lists_of_objects_are_maps_or_ordered(self, kind: crds.Kind) -> None:
-        """Lists of objects merge by a key under server-side apply, but for those whose order counts, and what is noted of routes.
+        """Lists of objects merge by a key under server-side apply, but for those whose order counts, and those without a key.
 
-        Routes of two kinds may have one name; and the operator alone writes those notes, all at once.
+        Routes of two kinds may have one name; and the operator alone writes what is noted of them, all at once. Windows have no
+        names, and two may begin at one time.
         """
         atomic = {
             path
@@ -116,7 +117,10 @@ class TestKind:
             if schema.get("type") == "array" and schema["items"]["type"] == "object" and "x-kubernetes-list-type" not in schema
         }
 
-        assert atomic <= {".spec.steps", ".status.rollout.spec.steps", ".status.outbox.transitions", ".status.originalRules"}
+        of_policies = {
+            f"{place}.{name}" for place in (".spec", ".status.rollout.spec") for name in ("steps", "windows.allow", "windows.deny")
+        }
+        assert atomic <= of_policies | {".status.outbox.transitions", ".status.originalRules"}
 
 
 def test_status_has_no_defaults_and_copied_policies_no_rules() -> None:

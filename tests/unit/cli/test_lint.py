@@ -401,3 +401,75 @@ def test_stdin_is_read(tidegate: Tidegate, tmp_path: Path) -> None:
 
     assert 1 == done.exit_code
     assert "stdin:20: error: RolloutPolicy/p: spec.gates[0].judge: must be one of Evidence, Limit, and is Guess" in done.stdout
+
+
+NINE_TO_FIVE: Json = {"cron": "0 9 * * 1-4", "for": "8h"}
+
+
+@pytest.mark.parametrize(
+    ("windows", "found"),
+    [
+        pytest.param({"timeZone": "Europe/Berlin", "allow": [NINE_TO_FIVE]}, [], id="sound"),
+        pytest.param(
+            {"timeZone": "Europe/Berln", "allow": [NINE_TO_FIVE]},
+            [
+                (
+                    "error",
+                    "spec.windows.timeZone",
+                    "time zone Europe/Berln is not known to the operator: write one of the IANA database, e.g. Europe/Berlin",
+                )
+            ],
+            id="no such zone",
+        ),
+        pytest.param(
+            {"timeZone": "UTC", "allow": [NINE_TO_FIVE], "deny": [{"cron": "0 9 31 2 *", "for": "1h"}]},
+            [("error", "spec.windows.deny[0].cron", "'0 9 31 2 *' cannot be read: bad day-of-month")],
+            id="no such day",
+        ),
+        pytest.param(
+            {"timeZone": "UTC", "allow": [{"cron": "0 0 */29 2 MON#5", "for": "1h"}]},
+            [("error", "spec.windows.allow[0].cron", "'0 0 */29 2 MON#5' never comes: no day fits it")],
+            id="a day that never comes",
+        ),
+        pytest.param(
+            {"timeZone": "UTC", "allow": [{"cron": "0 9 * * *", "for": "5m"}]},
+            [
+                (
+                    "note",
+                    "spec.windows.allow",
+                    (
+                        "the holds before weight 100 take 10m, and no window lasts longer than 5m: each rollout waits at a step "
+                        "for a later window; during: Start binds the start alone"
+                    ),
+                )
+            ],
+            id="shorter than a rollout",
+        ),
+        pytest.param(
+            {"timeZone": "UTC", "allow": [{"cron": "0 9 * * *", "for": "5m"}], "during": "Start"},
+            [],
+            id="shorter, and bind the start",
+        ),
+    ],
+)
+def test_windows_that_keep_rollouts_from_starting_are_told(
+    tidegate: Tidegate, tmp_path: Path, windows: Json, found: list[tuple[str, str, str]]
+) -> None:
+    """What the form of windows does not tell is found before they are applied: they would be shut."""
+    file = policy(tmp_path, gate(), windows=windows)
+
+    told = [one for one in findings(tidegate, file) if one[1].startswith("spec.windows")]
+
+    assert found == told
+
+
+def test_windows_that_never_open_are_a_warning(tidegate: Tidegate, tmp_path: Path) -> None:
+    """Given windows of which deny leaves nothing, then no rollout would ever start."""
+    denied = [{"cron": "0 8 * * 1-4", "for": "12h"}]
+    file = policy(tmp_path, gate(), windows={"timeZone": "UTC", "allow": [NINE_TO_FIVE], "deny": denied})
+
+    (told,) = [one for one in findings(tidegate, file) if one[1].startswith("spec.windows")]
+
+    assert ("warning", "spec.windows") == told[:2]
+    assert told[2].startswith("never open before ")
+    assert told[2].endswith(": deny covers all that allow has, so no rollout starts")

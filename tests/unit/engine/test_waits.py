@@ -117,6 +117,14 @@ def a_freeze() -> World:
     return world
 
 
+@of(Wait.WINDOW)
+def windows_that_are_shut() -> World:
+    world = idle(policy(*STEPS, windows={"timeZone": "UTC", "deny": [{"cron": "0 0 1 1 *", "for": "1h", "reason": "new year"}]}))
+    world.apply("v2")
+    world.crank(5)
+    return world
+
+
 @of(Wait.TRAFFIC_LATER)
 def traffic_that_is_taken_out_amid_a_rollout() -> World:
     world = at_weight(50, policy(*LONG))

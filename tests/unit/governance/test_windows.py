@@ -291,7 +291,7 @@ def test_what_cannot_be_read_is_shut_and_says_why(cron: str, words: str) -> None
     found = state(rules, now)
 
     assert State(open=False, since=now, until=None, trouble=words) == found
-    assert f"closed, because they cannot be read: {words}" == closed(found, rules, now)
+    assert f"closed, because it cannot be read: {words}" == closed(found, rules, now)
     with pytest.raises(WindowError):
         check(rules.deny[0])
 
