@@ -31,6 +31,10 @@ Json = dict[str, Any]
 SYSTEM, NAME = "tidegate-system", "checkout"
 LABELS = {"app": NAME}
 PATIENCE = 60.0
+SEES_FREEZES: list[dict[str, Any]] = [
+    {"apiGroups": ["tidegate.dev"], "resources": ["releasefreezes"], "verbs": ["list", "watch"]},
+    {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]},
+]
 
 
 def install() -> None:
@@ -275,7 +279,10 @@ async def scene_in(folder: Path) -> AsyncIterator[Scene]:
 
 @contextmanager
 def account_with(rules: list[Json], *, namespace: str) -> Iterator[str]:
-    """Make a ServiceAccount that may do what these rules of a Role allow in its namespace, and return its token."""
+    """Make a ServiceAccount that may do what these rules of a Role allow in its namespace, and return its token.
+
+    In the cluster it may see freezes, without which no rollout begins.
+    """
     role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "limited"}, "rules": rules}
     reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "limited"}
     binding = {
@@ -288,9 +295,17 @@ def account_with(rules: list[Json], *, namespace: str) -> Iterator[str]:
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "limited"}}
     for found in (account, role, binding):
         found["metadata"]["namespace"] = namespace  # type: ignore[index]
-    apply(yaml.safe_dump_all([account, role, binding]))
+    wide = [_clusterwide(role, f"limited-{namespace}", rules=SEES_FREEZES), _clusterwide(binding, f"limited-{namespace}")]
+    wide[1]["roleRef"] = reference | {"kind": "ClusterRole", "name": f"limited-{namespace}"}
+    apply(yaml.safe_dump_all([account, role, binding, *wide]))
     yield token_of("limited", namespace)
     run("kubectl", "delete", "rolebinding/limited", "role/limited", "--namespace", namespace)
+    run("kubectl", "delete", f"clusterrolebinding/limited-{namespace}", f"clusterrole/limited-{namespace}")
+
+
+def _clusterwide(found: Json, name: str, **more: Any) -> Json:
+    """Return a role, or a binding, for the whole cluster."""
+    return found | {"kind": f"Cluster{found['kind']}", "metadata": {"name": name}} | more
 
 
 def rules_of_deploy() -> list[Json]:

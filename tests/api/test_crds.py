@@ -39,10 +39,11 @@ GROUP_PATH = "/apis/tidegate.dev/v1alpha1"
 CORPUS = ROOT / "tests" / "corpus"
 VALID = sorted([*(CORPUS / "valid").glob("*.yaml"), *(ROOT / "examples").glob("*.yaml")])
 INVALID = sorted((CORPUS / "invalid").glob("*.yaml"))
+CLUSTER_SCOPED = {kind.name for kind in crds.KINDS if kind.scope == "Cluster"}
 PLURALS = {kind.name: kind.plural for kind in crds.KINDS}
 SPECS: dict[str, type[BaseModel]] = {kind.name: kind.spec for kind in crds.KINDS}
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-TWO_SCREENS = 130
+TWO_SCREENS = 140
 """Lines of two screens of a usual size, each of them a field or an entry."""
 
 
@@ -60,7 +61,7 @@ def place(api: Api) -> Iterator[str]:
 
 
 def collection(kind: str, place: str) -> str:
-    middle = "" if kind.startswith("Cluster") else f"/namespaces/{place}"
+    middle = "" if kind in CLUSTER_SCOPED else f"/namespaces/{place}"
     return f"{GROUP_PATH}{middle}/{PLURALS[kind]}"
 
 

@@ -275,8 +275,8 @@ def test_no_roles_for_people_where_none_are_wanted() -> None:
 
 
 @needs_kubectl
-def test_nobody_is_given_the_status_or_cluster_policies() -> None:
-    """No role for people writes the status of a Release, and but one ClusterRolloutPolicies, which is part of no other."""
+def test_nobody_is_given_the_status_or_what_is_of_the_cluster() -> None:
+    """No role for people writes the status of a Release; one alone writes ClusterRolloutPolicies, and one alone ReleaseFreezes."""
     objects = kustomize(".")
     for (kind, name), found in objects.items():
         if kind != "ClusterRole" or not name.startswith("tidegate-") or name == "tidegate-cluster":
@@ -284,7 +284,8 @@ def test_nobody_is_given_the_status_or_cluster_policies() -> None:
         written = {one for rule in found["rules"] if set(rule["verbs"]) - {"get", "list", "watch"} for one in rule["resources"]}
         assert "releases/status" not in written, name
         assert "clusterrolloutpolicies" not in written or name == "tidegate-cluster-policies"
-    assert "tidegate-cluster-policies" not in aggregated(objects)
+        assert "releasefreezes" not in written or name == "tidegate-freezes"
+    assert not {"tidegate-cluster-policies", "tidegate-freezes"} & set(aggregated(objects))
 
 
 @needs_helm

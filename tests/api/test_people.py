@@ -21,7 +21,14 @@ pytestmark = [*needs_api, pytest.mark.undeployed, pytest.mark.xdist_group("peopl
 
 RBAC = "rbac.authorization.k8s.io"
 PATIENCE = 60.0
-ROLES = ("tidegate-view", "tidegate-release-edit", "tidegate-policy-edit", "tidegate-edit", "tidegate-cluster-policies")
+ROLES = (
+    "tidegate-view",
+    "tidegate-release-edit",
+    "tidegate-policy-edit",
+    "tidegate-edit",
+    "tidegate-cluster-policies",
+    "tidegate-freezes",
+)
 POLICY = {
     "apiVersion": "tidegate.dev/v1alpha1",
     "kind": "RolloutPolicy",

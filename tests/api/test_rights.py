@@ -150,7 +150,8 @@ async def test_every_right_is_used_and_no_other_is_asked_for(scene: Scene) -> No
     unreached |= {("list", kind.group, kind.plural) for kind in KINDS if kind not in there}
     assert there
     assert sorted(used) == sorted(set(rights(installed())) - unreached)
-    assert {"clusterrolloutpolicies", "mutatingadmissionpolicies"} == {one.resource for one in asked if not one.namespace}
+    wide = {"clusterrolloutpolicies", "releasefreezes", "namespaces", "mutatingadmissionpolicies"}
+    assert wide == {one.resource for one in asked if not one.namespace}
     assert [] == [one for one in asked if one.status == 403 and one.namespace]
 
 

@@ -25,7 +25,14 @@ from tidegate.controller.process.config import Config
 from tidegate.runtime import allocator
 from tidegate.runtime.errors import Terminal
 
-APART = {"explain": "tidegate.cli.explain", "lint": "tidegate.cli.lint", "backtest": "tidegate.cli.backtest"}
+APART = {
+    "explain": "tidegate.cli.explain",
+    "waits": "tidegate.cli.waits",
+    "freeze": "tidegate.cli.freezes",
+    "thaw": "tidegate.cli.freezes",
+    "lint": "tidegate.cli.lint",
+    "backtest": "tidegate.cli.backtest",
+}
 """Commands that are imported when they are asked for, and the modules that have a function of that name: what they need would take
 a sixth of the operator's memory for as long as it runs."""
 

@@ -46,7 +46,7 @@ async def install_tidegate(kube: Kube) -> None:
     }
     (overlay / "kustomization.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     await kube.kubectl("apply", "--server-side", f"--kustomize={overlay}")
-    kinds = ("releases", "rolloutpolicies", "clusterrolloutpolicies")
+    kinds = ("releases", "rolloutpolicies", "clusterrolloutpolicies", "releasefreezes")
     await kube.kubectl("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{kind}.tidegate.dev" for kind in kinds))
 
 

@@ -1,0 +1,48 @@
+"""`tidegate waits` and `tidegate freeze` in words, without an API server."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tidegate.api.waiting import WaitingFor
+from tidegate.cli.freezes import _where
+from tidegate.cli.waits import Waiter, _age, _lines
+
+NOON = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
+
+
+def test_each_barrier_has_its_lines() -> None:
+    """What waits and at which weight; below it each barrier with its age, its end where there is one, and the command."""
+    freeze = WaitingFor(barrier="Freeze", what="ReleaseFreeze incident: why", since=NOON, how="kubectl tidegate thaw incident")
+    window = WaitingFor(barrier="Window", what="closed", since=NOON - timedelta(days=3), until=NOON + timedelta(hours=2))
+
+    lines = list(_lines([Waiter("shop", "checkout", "v2", "Progressing", 25, (freeze, window))], NOON + timedelta(minutes=5)))
+
+    assert [
+        "shop/checkout: v2 waits at 25%",
+        "  Freeze (for 5m): ReleaseFreeze incident: why",
+        "    kubectl tidegate thaw incident",
+        "  Window (for 3d, until Mon 2026-11-30 14:00 UTC): closed",
+    ] == lines
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(-3, "0s"), (0.4, "0s"), (59, "59s"), (60, "1m"), (7199, "1h"), (90000, "1d")])
+def test_ages_are_told_in_their_largest_unit(seconds: float, told: str) -> None:
+    """As kubectl does; a clock that is ahead makes nothing younger than new."""
+    assert told == _age(timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({}, "all Releases"),
+        ({"environments": ["production"]}, "Releases of production"),
+        ({"namespaceSelector": {"matchLabels": {"team": "a"}}}, "Releases in the namespaces that it selects"),
+        ({"releaseSelector": {"matchLabels": {"tier": "one"}}}, "Releases with tier=one"),
+    ],
+)
+def test_it_is_said_what_a_freeze_is_for(spec: dict[str, object], told: str) -> None:
+    """All of them, or those that it names."""
+    assert told == _where(spec)
