@@ -185,3 +185,56 @@ def test_argo_cd_that_may_write_releases_only_is_refused(place: str) -> None:
     controller = of_role(ARGO, place, *RELEASER)
 
     refused(lambda: controller.apply(release(), "--dry-run=server"), f"{ARGO} may not patch Deployment pay")
+
+
+@pytest.fixture(scope="module")
+def staging() -> Iterator[str]:
+    """Another namespace, with a Release in it or none: the authorizer does not look."""
+    with namespace("tidegate-staging") as name:
+        yield name
+
+
+def after(*others: tuple[str, str | None]) -> Json:
+    """Return the field: names of Releases and their namespaces."""
+    return {"after": [{"release": name, **({"namespace": where} if where else {})} for name, where in others]}
+
+
+def test_what_a_release_comes_after_its_author_may_get(place: str, staging: str) -> None:
+    """Given no right in the other namespace, a Release that would tell how that stands is refused; with `get` by name it passes."""
+    author = of_role("watcher", place, *RELEASER, DEPLOYMENT)
+    passes(lambda: author.create(release(**after(("ledger", None)))))
+    words = (
+        f"spec.after: watcher may not get Release pay in {staging}, so may not write a Release that tells how it stands; give this "
+        "account the verb get on releases.tidegate.dev there"
+    )
+    refused(lambda: author.create(release(**after(("pay", staging)))), words)
+
+    of_role("watcher", staging, rights("tidegate.dev", "releases", "get", names=("pay",)))
+
+    passes(lambda: author.create(release(**after(("pay", staging)))))
+    refused(lambda: author.create(release(**after(("ledger", staging)))), f"may not get Release ledger in {staging}")
+
+
+@pytest.mark.parametrize("missing", range(4))
+def test_each_that_it_comes_after_counts(place: str, staging: str, missing: int) -> None:
+    """Of four, the most that there may be, the one that the author may not get is named, wherever it stands."""
+    names = [f"pay-{number}" for number in range(4)]
+    allowed = [name for name in names if name != f"pay-{missing}"]
+    person = f"watches-all-but-{missing}"
+    author = of_role(person, place, *RELEASER, DEPLOYMENT)
+    of_role(person, staging, rights("tidegate.dev", "releases", "get", names=tuple(allowed)))
+
+    passes(lambda: author.create(release(**after(*((name, staging) for name in allowed)))))
+    refused(lambda: author.create(release(**after(*((name, staging) for name in names)))), f"may not get Release pay-{missing} in")
+
+
+def test_a_right_that_was_taken_away_keeps_the_spec_as_it_is(place: str, staging: str) -> None:
+    """Who may not look any more may still ask for a rollback, and is asked again once the spec changes."""
+    body = {**release("watching", **after(("pay", staging)))}
+    kubectl("apply", "--namespace", place, "--filename=-", stdin=json.dumps(body))
+    author = of_role("former", place, *RELEASER, DEPLOYMENT)
+
+    asked = author.patch("release/watching", {"metadata": {"annotations": {"tidegate.dev/request": "rollback/1"}}})
+
+    assert 0 == asked.returncode, asked.stderr
+    refused(lambda: author.patch("release/watching", {"spec": {"version": "v2"}}), f"may not get Release pay in {staging}")

@@ -12,6 +12,7 @@ from tidegate.api.windows import During, Windows
 from tidegate.engine.decide import decide
 from tidegate.engine.handover.protocol import Handover
 from tidegate.engine.snapshot import Snapshot
+from tidegate.governance.upstreams import AfterView
 from tidegate.governance.view import UNGOVERNED, GovernanceView
 
 
@@ -59,6 +60,15 @@ def ungoverned(snapshot: Snapshot) -> Snapshot:
     return replace(snapshot, governance=UNGOVERNED, policy=policy, status=status)
 
 
+def proved(after: AfterView, made: Pass, now: datetime) -> bool:
+    """Whether what one Release asks of another is fulfilled, told by the facts once more. Images are names here."""
+    upstream, workload = after.upstream, made.snapshot.workload
+    assert workload is not None
+    began = max((moment for moment in (upstream.promoted_at, upstream.rolled_back_at) if moment is not None), default=None)
+    there = upstream.exists and not upstream.unread and not upstream.rolling_back and upstream.promoted_at is not None
+    return there and began is not None and now >= began + after.soak and dict(upstream.images) == dict(workload.template.images)
+
+
 def check(made: Pass, now: datetime, handover: Handover | None) -> None:
     """Check a pass.
 
@@ -73,6 +83,9 @@ def check(made: Pass, now: datetime, handover: Handover | None) -> None:
         if closed:
             assert after.weight <= before.weight, f"a weight rose {what}"
             assert before.rollout is not None or after.rollout is None, f"a rollout began {what}"
+    if before.rollout is None and after.rollout is not None and after.candidate is not None:
+        again = after.candidate.revision in (before.served or ())
+        assert again or all(proved(after_view, made, now) for after_view in governance.upstreams), "a version began without proof"
     without = decide(free, now, handover)
     undone = without.status.rollout.undo if without.status.rollout is not None else None
     if undone is not None:

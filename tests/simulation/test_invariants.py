@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import hypothesis.strategies as st
 import pytest
@@ -21,7 +23,8 @@ from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.windows import During
 from tidegate.engine.handover.deployment.view import Owner
 from tidegate.governance.freezes import FreezeView
-from tidegate.governance.view import UNGOVERNED, GovernanceView
+from tidegate.governance.upstreams import AfterView, UpstreamView
+from tidegate.governance.view import UNGOVERNED
 
 IMAGES = ("v1", "v2", "v3", "v4")
 POLICY = {
@@ -232,7 +235,23 @@ class Rollouts(RuleBasedStateMachine):
         """A person freezes releases for a while, or nobody can tell whether somebody did."""
         now = self.world.now
         freeze = FreezeView("incident", "payments are down", at(now + begins), at(now + max(begins, 0) + seconds))
-        self.world.governance = GovernanceView(freezes=(freeze,), freezes_unread=unread)
+        self.world.governance = replace(self.world.governance, freezes=(freeze,), freezes_unread=unread)
+        self._pass()
+
+    @rule(
+        image=st.sampled_from(IMAGES),
+        soak=st.sampled_from([0, 10, 60]),
+        ago=st.sampled_from([-5, 0, 30]),
+        rolled_back=st.sampled_from([None, None, 0, 20]),
+        more=st.sampled_from([{}, {}, {}, {"exists": False}, {"unread": "away"}, {"rolling_back": True}, {"promoted_at": None}]),
+    )
+    def upstream(self, image: str, soak: int, ago: int, rolled_back: int | None, more: dict[str, Any]) -> None:
+        """Staging promotes a version that has to soak there, or has had one rolled back, or nothing is known of it."""
+        now = self.world.now
+        moments = {"promoted_at": at(now - ago), "rolled_back_at": None if rolled_back is None else at(now - rolled_back)}
+        known = {"release": "checkout", "namespace": "staging", "version": image, "images": {"app": image}, **moments, **more}
+        after = AfterView(UpstreamView(**known), timedelta(seconds=soak))
+        self.world.governance = replace(self.world.governance, upstreams=(after,))
         self._pass()
 
     @rule(minute=st.sampled_from([0, 0, 1]), minutes=st.sampled_from([1, 2]), during=st.sampled_from(During))

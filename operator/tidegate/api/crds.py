@@ -118,6 +118,12 @@ _NAME_RULE = Rule(
     ".metadata.name",
 )
 
+_AFTER_ITSELF = Rule(
+    "!has(self.spec.after) || self.spec.after.all(one, has(one.__namespace__) || one.release != self.metadata.name)",
+    "a Release cannot wait for itself",
+    ".spec.after",
+)
+
 KINDS = (
     Kind(
         name="Release",
@@ -132,7 +138,7 @@ KINDS = (
         spec=ReleaseSpec,
         status=ReleaseStatus,
         columns=_RELEASE_COLUMNS,
-        rules=(_NAME_RULE,),
+        rules=(_NAME_RULE, _AFTER_ITSELF),
         selectable=(".spec.environment", ".spec.targetRef.name", ".status.phase"),
     ),
     Kind(

@@ -19,7 +19,6 @@ from tidegate.api.status import (
     ConditionStatus,
     EvidenceStatus,
     GateStatus,
-    HoldStatus,
     LastRollout,
     LossStatus,
     PauseStatus,
@@ -29,7 +28,7 @@ from tidegate.api.status import (
     RolloutStatus,
     StepStatus,
 )
-from tidegate.api.waiting import WaitingFor
+from tidegate.api.waiting import HoldStatus, WaitingFor
 
 
 class ReleaseEdit(TypedDict, total=False):
@@ -52,6 +51,7 @@ class ReleaseEdit(TypedDict, total=False):
     pinned_service: str | None
     stable_targets: TargetsStatus | None
     rejected: tuple[RejectedStatus, ...]
+    served: tuple[str, ...] | None
     last_rollout: LastRollout | None
     waiting_for: tuple[WaitingFor, ...]
     held: HoldStatus | None
@@ -166,7 +166,7 @@ class RevisionEdit(TypedDict, total=False):
     replicas: int
     ready: int
     trouble: str | None
-    images: dict[str, str]
+    images: dict[str, str] | None
     promoted_at: datetime | None
     rolled_back_at: datetime | None
 

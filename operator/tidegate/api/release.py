@@ -5,12 +5,13 @@ What is of one Deployment stands here; what many share, steps and gates above al
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
 
-from tidegate.api.base import K8s, Model, Rule
+from tidegate.api.base import Duration, K8s, Model, Rule
 from tidegate.api.gate import Name
 
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
@@ -114,6 +115,30 @@ class Traffic(Model):
     ] = None
 
 
+class After(Model):
+    """Another Release, which must have proved a version before it is rolled out here."""
+
+    release: Annotated[ObjectName, Field(description="Name of the other Release.")]
+    namespace: Annotated[
+        Name | None,
+        Field(description="Its namespace. Whoever writes this field needs the right to get that Release. Default: this one."),
+    ] = None
+    soak: Annotated[
+        Duration,
+        Field(
+            description="How long the version must have been in force there, without a rollback to it, at most 720h. 0s: its "
+            "promotion there is enough. Default: 0s."
+        ),
+    ] = timedelta(0)
+    match: Annotated[
+        Match,
+        Field(
+            description="By what the version is known to be the same. Images: each container runs the same image there, by digest "
+            "if either names one, else by name and tag. Version: it is called the same. Default: Images."
+        ),
+    ] = Match.IMAGES
+
+
 class ReleaseSpec(Model):
     """What is released, through which route, under which policy."""
 
@@ -146,3 +171,11 @@ class ReleaseSpec(Model):
         ),
         K8s(rules=(Rule("has(self.gatewayAPI)", "give exactly one router: gatewayAPI"),)),
     ] = None
+    after: Annotated[
+        tuple[After, ...],
+        Field(
+            max_length=4,
+            description="Releases that must have proved a version before its rollout starts here, at most 4, e.g. that of staging. "
+            "A version that served here before is rolled out without. Default: none.",
+        ),
+    ] = ()

@@ -16,7 +16,7 @@ from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.originals import OriginalRule, TargetsStatus
 from tidegate.api.outbox import OutboxStatus
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.waiting import WaitingFor
+from tidegate.api.waiting import HoldStatus, WaitingFor
 
 MOST_IMAGES = 40
 """Containers of a version whose images its status has."""
@@ -48,13 +48,9 @@ class RevisionStatus(Model):
         Sentence | None, Field(description="Of the stable version: why pods of it are not ready for a minute, in their own words.")
     ] = None
     images: Annotated[
-        dict[str, Annotated[str, Field(max_length=LONGEST_IMAGE)]],
-        Field(
-            max_length=MOST_IMAGES,
-            description="Of the stable version: its images by container name, init containers among them. Releases that come after "
-            "this one compare them with theirs.",
-        ),
-    ] = {}  # noqa: RUF012 - pydantic gives each object a copy
+        dict[str, Annotated[str, Field(max_length=LONGEST_IMAGE)]] | None,
+        Field(max_length=MOST_IMAGES, description="Of the stable version: its images by container name, init containers too."),
+    ] = None
     promoted_at: Annotated[
         Time | None,
         Field(
@@ -247,13 +243,6 @@ class RolloutStatus(Model):
     undo_since: Annotated[Time | None, Field(description="When the rollback began.")] = None
 
 
-class HoldStatus(Model):
-    """A person keeps every next version from being rolled out until the request resume."""
-
-    message: Annotated[Sentence, Field(description="The request, in words.")] = ""
-    since: Annotated[Time, Field(description="When it was asked for.")]
-
-
 class RejectedStatus(Model):
     """A revision that gets no traffic until its template changes or a person says retry."""
 
@@ -378,6 +367,13 @@ class ReleaseStatus(Model):
         ),
         K8s(list_map_keys=("revision",)),
     ] = ()
+    served: Annotated[
+        tuple[Annotated[str, Field(max_length=63)], ...] | None,
+        Field(
+            max_length=5,
+            description="Revisions that were in force here before, oldest first. Going back to one needs no proof elsewhere.",
+        ),
+    ] = None
     last_rollout: Annotated[LastRollout | None, Field(description="How the last rollout ended.")] = None
     waiting_for: Annotated[
         tuple[WaitingFor, ...],

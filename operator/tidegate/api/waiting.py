@@ -17,3 +17,10 @@ class WaitingFor(Model):
     since: Annotated[Time, Field(description="Since when it is waited for.")]
     until: Annotated[Time | None, Field(description="When it opens by itself. Default: not known.")] = None
     how: Annotated[str, Field(max_length=1024, description="The command that opens it; empty where it is time alone.")] = ""
+
+
+class HoldStatus(Model):
+    """A person keeps every next version from being rolled out until the request resume."""
+
+    message: Annotated[Sentence, Field(description="The request, in words.")] = ""
+    since: Annotated[Time, Field(description="When it was asked for.")]

@@ -31,7 +31,7 @@ def holds(rule: str, value: Any) -> bool:
         CelError: the rule goes beyond the known part of CEL, or its types do not fit the value.
     """
     try:
-        result = compiled(rule).execute(cel.Context(variables={"self": value}, functions=dict(_KUBERNETES)))
+        result = compiled(rule).execute(cel.Context(variables={"self": _escaped(value)}, functions=dict(_KUBERNETES)))
     except (RuntimeError, TypeError, ValueError) as error:
         raise CelError(f"cannot be evaluated: {error}") from error
     if not isinstance(result, bool):
@@ -52,6 +52,16 @@ def compiled(rule: str) -> cel.Program:
         raise CelError(f"is not CEL: {error}") from error
 
 
+def _escaped(value: Any) -> Any:
+    """Return a value with its fields by the names that rules call them: the API server escapes those that are words of CEL."""
+    match value:
+        case dict():
+            return {f"__{name}__" if name in _RESERVED else name: _escaped(child) for name, child in value.items()}
+        case list():
+            return [_escaped(child) for child in value]
+    return value
+
+
 def _is_sorted(items: Sequence[Any]) -> bool:
     return all(one <= other for one, other in pairwise(items))
 
@@ -65,3 +75,6 @@ def _upper_ascii(text: str) -> str:
 
 _KUBERNETES: Mapping[str, Any] = {"isSorted": _is_sorted, "upperAscii": _upper_ascii}
 """What the API server knows beside the standard functions, as far as our rules use it (its list library, strings of CEL)."""
+_RESERVED = frozenset(
+    {"true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import"}
+) | {"let", "loop", "package", "namespace", "return", "var", "void", "while"}

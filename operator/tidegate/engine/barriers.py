@@ -63,6 +63,10 @@ def _window(draft: Draft, rise: Rise) -> Waiting | None:
     return governed.window(draft, begins=rise is Rise.ROLLOUT) if _rises(draft, rise) else None
 
 
+def _upstream(draft: Draft, _: Rise) -> Waiting | None:
+    return governed.upstream(draft)
+
+
 def _first_looks(draft: Draft, _: Rise) -> Waiting | None:
     return gates.unlooked(draft)
 
@@ -87,6 +91,7 @@ BARRIERS: tuple[Barrier, ...] = (
     Barrier(_removal, frozenset({Rise.WEIGHT, Rise.STEP_END})),
     Barrier(_freeze, frozenset(Rise), governs=True),
     Barrier(_window, frozenset(Rise), governs=True),
+    Barrier(_upstream, frozenset({Rise.ROLLOUT}), governs=True),
     Barrier(_first_looks, frozenset({Rise.STEP_END})),
     Barrier(_gates, frozenset({Rise.START, Rise.WEIGHT, Rise.STEP_END}), forced=False),
     Barrier(_score, frozenset({Rise.STEP_END}), forced=False),

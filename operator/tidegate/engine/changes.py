@@ -11,12 +11,14 @@ from tidegate.api.status import (
     Outcome,
     PauseStatus,
     RejectedStatus,
+    RevisionStatus,
 )
 from tidegate.engine import transitions as happened
 from tidegate.engine.draft import Draft
 from tidegate.engine.facts import whom_it_asks
 
 KEEP_REJECTED = 10
+KEEP_SERVED = 5
 _OUTCOMES = {
     Cause.PROMOTED: Outcome.PROMOTED,
     Cause.SUPERSEDED: Outcome.SUPERSEDED,
@@ -32,6 +34,15 @@ def reject(draft: Draft, cause: Cause, message: str) -> None:
     )
     others = tuple(one for one in draft.status.rejected if one.revision != entry.revision)
     draft.set(rejected=(*others, entry)[-KEEP_REJECTED:])
+
+
+def put_in_force(draft: Draft, stable: RevisionStatus) -> None:
+    """Note which version is in force from now on; the one before stays known as one that has served here."""
+    before = draft.status.stable
+    if before is not None and before.revision != stable.revision:
+        others = (revision for revision in draft.status.served or () if revision not in (before.revision, stable.revision))
+        draft.set(served=(*others, before.revision)[-KEEP_SERVED:])
+    draft.set(stable=stable)
 
 
 def give_back(draft: Draft, reason: str, *, weight: int = 0) -> None:

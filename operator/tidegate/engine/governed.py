@@ -6,17 +6,12 @@ so that nothing that takes traffic away ever meets them; what could not be read 
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from tidegate.api.windows import During
 from tidegate.engine.draft import Draft
 from tidegate.engine.waits import Wait, Waiting
 from tidegate.governance import freezes, windows
-
-
-def moment(at: datetime) -> str:
-    """Write a time as people on call read it."""
-    return f"{at:%a %Y-%m-%d %H:%M} UTC"
+from tidegate.governance.times import moment
+from tidegate.governance.upstreams import Proved, Wanted, demand, proved
 
 
 def freeze(draft: Draft) -> Waiting | None:
@@ -56,3 +51,21 @@ def window(draft: Draft, *, begins: bool) -> Waiting | None:
     return Waiting(
         Wait.WINDOW, f"for its release window: {what}{f'; {cure}' if cure else ''}", until=found.until, what=what, how=cure
     )
+
+
+def upstream(draft: Draft) -> Waiting | None:
+    """A Release that this one comes after has not proved the wanted version.
+
+    A version that was in force here before needs no proof: who goes back to it is not kept waiting.
+    """
+    assert draft.workload is not None
+    template = draft.workload.template
+    if {template.revision, template.digest, *template.duplicates} & set(draft.status.served or ()):
+        return None
+    wanted = Wanted(template.version, template.images)
+    for after in draft.snap.governance.upstreams:
+        found = proved(after.upstream, wanted, after.soak, after.match, draft.now)
+        if not isinstance(found, Proved):
+            asked = demand(after.upstream, wanted, after.soak)
+            return Waiting(Wait.UPSTREAM, f"{asked}: {found.why}", until=found.until, what=f"{after.upstream.name}: {found.why}")
+    return None

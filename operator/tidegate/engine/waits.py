@@ -85,6 +85,11 @@ class Wait(Enum):
         "time, or whoever deletes the ReleaseFreeze", why=f"a person has asked for just that; {_SERVES}", barrier="Freeze"
     )
     WINDOW = Terms("time, by the policy's windows", why=f"the policy says when; {_SERVES}", barrier="Window")
+    UPSTREAM = Terms(
+        "the Release that this one comes after, then time",
+        why=f"what is not proved there is not tried here; {_SERVES}",
+        barrier="Upstream",
+    )
     # The way up.
     ROUTE_PREPARED = Terms("each of the route's parents", Bound.ROUTE)
     ROUTE_CARRIES = Terms("those of the route's parents that say no, or nothing while others speak", Bound.ROUTE)

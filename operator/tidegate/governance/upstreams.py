@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from tidegate.api.base import MOST_TOLD, and_more, format_duration
-from tidegate.api.names import Phase
 from tidegate.api.release import Match
-
-_DAYS = 6
-"""For so many days either way a day of the week says which day is meant."""
+from tidegate.governance.times import moment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +32,9 @@ class UpstreamView:
         images: its images by container name; empty where they are not known.
         promoted_at: when it was promoted, or found when that Release began; None where it was rolled out without Tidegate.
         rolled_back_at: when a later version was last rolled back to it.
-        replicas: pods that it is to have.
+        replicas: pods that it is to have; more than one are as good as one.
         ready: none of its pods has been anything but ready for long.
-        phase: where that Release is.
+        rolling_back: a later version is being rolled back to it.
         unread: why nothing is known of it, in words; empty where something is.
     """
 
@@ -54,13 +51,28 @@ class UpstreamView:
     rolled_back_at: datetime | None = None
     replicas: int = 1
     ready: bool = True
-    phase: Phase | None = None
+    rolling_back: bool = False
     unread: str = ""
 
     @property
     def name(self) -> str:
         """What people call it."""
         return f"{self.release} in {self.namespace}" + (f" (cluster {self.cluster})" if self.cluster else "")
+
+
+@dataclass(frozen=True)
+class AfterView:
+    """What one Release asks of another.
+
+    Attributes:
+        upstream: that Release.
+        soak: how long a version must have run there.
+        match: by what it is known to be the same.
+    """
+
+    upstream: UpstreamView
+    soak: timedelta = timedelta(0)
+    match: Match = Match.IMAGES
 
 
 @dataclass(frozen=True)
@@ -119,10 +131,10 @@ def proved(upstream: UpstreamView, wanted: Wanted, soak: timedelta, match: Match
     try:
         until = began + soak
     except OverflowError:
-        return Unproved(f"{what} {moment(began, now)}")
+        return Unproved(f"{what} {moment(began)}")
     if now >= until:
         return Proved(until)
-    return Unproved(f"{what} {moment(began, now)}, so until {moment(until, now)}", until)
+    return Unproved(f"{what} {moment(began)}, so until {moment(until)}", until)
 
 
 def demand(upstream: UpstreamView, wanted: Wanted, soak: timedelta) -> str:
@@ -146,7 +158,7 @@ def _unsound(upstream: UpstreamView) -> str:
     """Say why the version that a Release has in force proves nothing now; empty where it may."""
     if upstream.promoted_at is None:
         return "it was rolled out there without Tidegate, so nothing has judged it; promote it or a later version there"
-    if upstream.phase is Phase.ROLLING_BACK:
+    if upstream.rolling_back:
         return "a later version is being rolled back there"
     if upstream.replicas == 0:
         return "it is scaled to 0 there"
@@ -192,10 +204,3 @@ def _full(reference: str) -> str:
     elif host == "docker.io" and "/" not in rest:
         name = f"docker.io/library/{rest}"
     return f"{name}:{tag or 'latest'}"
-
-
-def moment(at: datetime, now: datetime) -> str:
-    """Return a time for people: by the day of the week where that is one of the next or the last, else by its date."""
-    at, now = at.astimezone(UTC), now.astimezone(UTC)
-    near = abs(at.date() - now.date()) <= timedelta(days=_DAYS)
-    return at.strftime("%a %H:%M UTC" if near else "%Y-%m-%d %H:%M UTC")

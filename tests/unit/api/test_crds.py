@@ -109,7 +109,8 @@ class TestKind:
         """Lists of objects merge by a key under server-side apply, but for those whose order counts, and those without a key.
 
         Routes of two kinds may have one name; and the operator alone writes what is noted of them, all at once. Windows have no
-        names, and two may begin at one time.
+        names, and two may begin at one time. Of the Releases that another comes after, people read of the
+        first that is in the way.
         """
         atomic = {
             path
@@ -120,7 +121,7 @@ class TestKind:
         of_policies = {
             f"{place}.{name}" for place in (".spec", ".status.rollout.spec") for name in ("steps", "windows.allow", "windows.deny")
         }
-        assert atomic <= of_policies | {".status.outbox.transitions", ".status.originalRules"}
+        assert atomic <= of_policies | {".spec.after", ".status.outbox.transitions", ".status.originalRules"}
 
 
 def test_status_has_no_defaults_and_copied_policies_no_rules() -> None:

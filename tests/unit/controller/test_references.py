@@ -198,3 +198,32 @@ class TestNeed:
 
 def need(references: References, kind: str, name: str, **metadata: Any) -> bool:
     return references.need(Key(kind, NAMESPACE, name), {"metadata": metadata})
+
+
+def test_a_release_is_brought_back_by_those_that_it_comes_after(references: References) -> None:
+    """A change of another Release concerns those that come after it, of whatever namespace, and no others."""
+    dependent = objects.release(after=[{"release": NAME, "namespace": "staging"}, {"release": "ledger"}])
+    references.learn(KEY, dependent)
+
+    assert {KEY} == references.dependents(change("Release", NAME, namespace="staging"))
+    assert {KEY} == references.dependents(change("Release", "ledger"))
+    assert set() == references.dependents(change("Release", "ledger", namespace="staging"))
+    assert set() == references.dependents(change("Release", NAME))
+
+
+def test_a_release_that_comes_after_none_any_more_lets_no_release_go(references: References) -> None:
+    """What a Release comes after is a Release itself: nobody's letting go of it makes the caches forget it."""
+    references.learn(KEY, objects.release(after=[{"release": "ledger"}]))
+
+    let_go = references.learn(KEY, objects.release())
+
+    assert not [key for key in let_go if key.kind == "Release"]
+    assert set() == references.dependents(change("Release", "ledger"))
+
+
+@pytest.mark.parametrize("after", [None, 7, "staging", [None], [[]], {"release": "x"}, [{}], [{"namespace": 3}]])
+def test_an_odd_after_loses_no_release(references: References, after: object) -> None:
+    """Whatever stands in the field, the Release is still known by all else that it names."""
+    references.learn(KEY, objects.release(after=after))
+
+    assert {KEY} == references.of(change("Deployment", NAME))

@@ -20,7 +20,6 @@ from tidegate.api.status import (
     ConditionStatus,
     EvidenceStatus,
     GateStatus,
-    HoldStatus,
     LastRollout,
     RejectedStatus,
     ReleaseStatus,
@@ -28,7 +27,7 @@ from tidegate.api.status import (
     RolloutStatus,
     StepStatus,
 )
-from tidegate.api.waiting import WaitingFor
+from tidegate.api.waiting import HoldStatus, WaitingFor
 from tidegate.controller.reconcile.status_patch import Gist, Weight, difference, slight, weigh, write_finalizer, write_status
 from tidegate.runtime.spare import ROOM, Spare
 from tidegate.runtime.store import Object

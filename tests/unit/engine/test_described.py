@@ -108,12 +108,12 @@ def test_a_status_of_an_operator_before_this_one_is_completed():
     world = promoted()
     last = world.status.last_rollout
     assert last is not None
-    world.status = edited(world.status, stable=edited(stable(world), images={}, promoted_at=None))
+    world.status = edited(world.status, stable=edited(stable(world), images=None, promoted_at=None))
     world.cluster.now += 3600
     finish(world)
     assert stable(world).promoted_at == last.finished_at
 
-    world.status = edited(world.status, stable=edited(stable(world), images={}, promoted_at=None), last_rollout=None)
+    world.status = edited(world.status, stable=edited(stable(world), images=None, promoted_at=None), last_rollout=None)
     finish(world)
     assert stable(world).images == {"app": "v2"}
     assert last.finished_at + timedelta(seconds=3600) <= (stable(world).promoted_at or at(0))

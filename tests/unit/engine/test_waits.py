@@ -21,6 +21,7 @@ from tidegate.engine.plan import PinService
 from tidegate.engine.snapshot import Blocker
 from tidegate.engine.waits import Bound, Wait
 from tidegate.governance.freezes import FreezeView
+from tidegate.governance.upstreams import AfterView, UpstreamView
 from tidegate.governance.view import GovernanceView
 
 ENGINE = Path(tidegate.engine.__file__).parent
@@ -120,6 +121,16 @@ def a_freeze() -> World:
 @of(Wait.WINDOW)
 def windows_that_are_shut() -> World:
     world = idle(policy(*STEPS, windows={"timeZone": "UTC", "deny": [{"cron": "0 0 1 1 *", "for": "1h", "reason": "new year"}]}))
+    world.apply("v2")
+    world.crank(5)
+    return world
+
+
+@of(Wait.UPSTREAM)
+def a_version_that_staging_has_not_proved() -> World:
+    world = idle(policy(*STEPS))
+    staging = UpstreamView(release="checkout", namespace="staging", version="v1", images={"app": "v1"}, promoted_at=at(0))
+    world.governance = GovernanceView(upstreams=(AfterView(staging),))
     world.apply("v2")
     world.crank(5)
     return world

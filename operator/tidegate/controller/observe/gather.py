@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -20,6 +20,7 @@ from tidegate.controller.observe.questions import NOTHING, Answers
 from tidegate.controller.observe.references import ReleaseKey
 from tidegate.controller.observe.relations import SERVICE_OF_SLICE
 from tidegate.controller.observe.specs import Specs
+from tidegate.controller.observe.upstreams import Upstreams
 from tidegate.controller.observe.views import Views, mark
 from tidegate.controller.observe.workloads import pods_of, strangers_among, workload_around
 from tidegate.engine.plan import Role, own_name
@@ -79,6 +80,7 @@ class Gatherer:
         delays: seconds by which data planes may be behind the word of their controllers, by the controllers' names.
         step_replicas_limit: pods that a step may have although its workload has fewer.
         unread: says of a kind why it is not known which objects of it there are.
+        namespaces: namespaces that are served; empty for all.
     """
 
     def __init__(
@@ -91,12 +93,13 @@ class Gatherer:
         delays: Mapping[str, float] | None = None,
         step_replicas_limit: int = 0,
         unread: Callable[[str], str] = lambda _: "",
+        namespaces: Collection[str] = (),
     ) -> None:
         self._store, self._routers, self._clock = store, routers, clock
         self._specs = Specs(store)
         self._autoscalers = Autoscalers(store, clock=clock)
         self._warm_up, self._step_replicas_limit, self._delays = warm_up, step_replicas_limit, delays or {}
-        self._governance = Governance(store, unread)
+        self._governance = Governance(store, unread, Upstreams(store, namespaces=namespaces))
         self._forms: dict[str, dict[str, tuple[tuple[object, ...], float]]] = {}
         self._views = Views(store)
 

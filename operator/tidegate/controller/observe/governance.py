@@ -11,6 +11,7 @@ from tidegate.api.freeze import ReleaseFreezeSpec
 from tidegate.api.release import ReleaseSpec
 from tidegate.cluster.resources import NAMESPACES, RELEASE_FREEZES
 from tidegate.controller.observe.parsing import in_words
+from tidegate.controller.observe.upstreams import Upstreams
 from tidegate.controller.observe.views import mark
 from tidegate.governance.freezes import FreezeView
 from tidegate.governance.view import UNGOVERNED, GovernanceView
@@ -24,10 +25,11 @@ class Governance:
     Args:
         store: the caches.
         unread: says of a kind why it is not known which objects of it there are; empty where it is.
+        upstreams: reads other Releases; by default from the same caches.
     """
 
-    def __init__(self, store: Store, unread: Callable[[str], str]) -> None:
-        self._store, self._unread = store, unread
+    def __init__(self, store: Store, unread: Callable[[str], str], upstreams: Upstreams | None = None) -> None:
+        self._store, self._unread, self._upstreams = store, unread, upstreams or Upstreams(store)
         self._freezes: dict[str, tuple[object, ReleaseFreezeSpec | None, str]] = {}
 
     def view(self, release: Object, spec: ReleaseSpec) -> GovernanceView:
@@ -38,7 +40,10 @@ class Governance:
             spec: what it asks for.
         """
         unread, freezes = self._unread(RELEASE_FREEZES.kind), tuple(self._matching(release, spec))
-        return GovernanceView(freezes=freezes, freezes_unread=unread) if unread or freezes else UNGOVERNED
+        upstreams = self._upstreams.views(release["metadata"]["namespace"], spec.after)
+        if not (unread or freezes or upstreams):
+            return UNGOVERNED
+        return GovernanceView(freezes=freezes, freezes_unread=unread, upstreams=upstreams)
 
     def _matching(self, release: Object, spec: ReleaseSpec) -> Iterator[FreezeView]:
         found = self._store.objects(RELEASE_FREEZES.kind)

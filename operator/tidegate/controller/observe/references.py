@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 
 from tidegate.api.names import LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE
 from tidegate.cluster.resources import RELEASES
-from tidegate.controller.observe.relations import Relations, mapping, target_of
+from tidegate.controller.observe.relations import Relations, mapping, target_of, upstreams_of
 from tidegate.runtime.shelf import Key
 from tidegate.runtime.store import Change, Object
 
 _REVISION = "revision"
 """Stands for a kind where a Release names a version that it rolls out."""
+_UPSTREAM = "upstream"
+"""Stands for a kind where a Release names another one that it comes after."""
 
 
 class ReleaseKey(NamedTuple):
@@ -90,6 +92,10 @@ class References:
         relation = self._relations.of(kind)
         return relation is not None and relation.all
 
+    def dependents(self, change: Change) -> set[ReleaseKey]:
+        """Return the Releases that come after the one that this change is of."""
+        return set(self._direct(_UPSTREAM, change.key.namespace, change.key.name))
+
     def _direct(self, kind: str, namespace: str, name: str) -> Iterable[ReleaseKey]:
         return self._by.get((kind, namespace, name), ())
 
@@ -109,5 +115,7 @@ class References:
         for relation in self._relations:
             for namespace, name in relation.named(key.namespace, release):
                 yield (relation.resource.kind, namespace, name)
+        for namespace, name in upstreams_of(key.namespace, release):
+            yield (_UPSTREAM, namespace, name)
         if revision := mapping(mapping(release.get("status")).get("candidate")).get("revision"):
             yield (_REVISION, key.namespace, str(revision))

@@ -120,6 +120,12 @@ def policy_of(release: Raw) -> Resource:
     return CLUSTER_ROLLOUT_POLICIES if kind == CLUSTER_ROLLOUT_POLICIES.kind else ROLLOUT_POLICIES
 
 
+def upstreams_of(namespace: str, release: Raw) -> Iterator[tuple[str, str]]:
+    """Yield namespace and name of each Release of this cluster that a Release comes after."""
+    for one in map(mapping, _items(mapping(release.get("spec")).get("after"))):
+        yield str(one.get("namespace") or namespace), str(one.get("release"))
+
+
 def mapping(value: object) -> Raw:
     """Return what stands where a map should; an empty one where it is none."""
     return value if isinstance(value, Mapping) else {}

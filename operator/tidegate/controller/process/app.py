@@ -29,6 +29,7 @@ from tidegate.controller.observe.questions import Questions
 from tidegate.controller.observe.references import References, ReleaseKey
 from tidegate.controller.observe.relations import SERVICE_OF_SLICE, Relations
 from tidegate.controller.observe.releases import Releases
+from tidegate.controller.observe.upstreams import told_apart
 from tidegate.controller.observe.write_through import CachedCluster
 from tidegate.controller.process.config import Config, warn
 from tidegate.controller.process.handover import knows, note
@@ -286,6 +287,7 @@ class App:
             delays=config.delays,
             step_replicas_limit=config.step_replicas_limit,
             unread=self._informers.unread,
+            namespaces=config.watch_namespaces,
         )
 
     def _reconciler_of(self, clock: Clock, routers: Routers) -> Reconciler:
@@ -336,10 +338,10 @@ class App:
             self._store.let_go(self._references.learn(key, change.new))
             if change.old is None:
                 self._leftovers.came(key)
-            if self._reconciler.echoes(key, change):
-                # Or each failure that is told in the status would bring the Release back at once.
-                return
-            keys = {key, *self._references.rivals(key, change)}
+            keys = self._references.dependents(change) if told_apart(change) else set()
+            # An answer to what was written here: or each failure that is told in the status would bring the Release back at once.
+            if not self._reconciler.echoes(key, change):
+                keys |= {key, *self._references.rivals(key, change)}
         else:
             keys = self._references.of(change)
         if not self._works:

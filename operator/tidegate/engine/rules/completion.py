@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tidegate.api.names import Cause, Verdict
 from tidegate.api.status import RevisionStatus
-from tidegate.engine.changes import record_end
+from tidegate.engine.changes import put_in_force, record_end
 from tidegate.engine.draft import Draft
 from tidegate.engine.facts import drained, has_pods, off_course, promotion_waits, router_silent, routes_return, targets_of_candidate
 from tidegate.engine.waits import CHANGED, Ruling, Wait, Waiting
@@ -28,12 +28,13 @@ def promotion_is_done(draft: Draft) -> Ruling:
     stable = RevisionStatus(
         revision=canary.revision,
         version=draft.status.candidate.version,
-        images=dict(canary.images),
+        images=dict(canary.images) or None,
         promoted_at=draft.now,
     )
     targets = targets_of_candidate(draft)
     record_end(draft, Cause.PROMOTED, _why_promoted(draft))
-    draft.set(stable=stable, stable_targets=targets)
+    put_in_force(draft, stable)
+    draft.set(stable_targets=targets)
     return CHANGED
 
 

@@ -7,7 +7,7 @@ from tidegate.api.names import Cause, Phase
 from tidegate.api.status import Outcome, RevisionStatus, RolloutStatus
 from tidegate.engine import transitions as happened
 from tidegate.engine.barriers import Rise, barrier
-from tidegate.engine.changes import record_end
+from tidegate.engine.changes import put_in_force, record_end
 from tidegate.engine.draft import Draft
 from tidegate.engine.facts import is_native, leads_past, obstacles, rejection, routes_return
 from tidegate.engine.pods import trouble
@@ -32,7 +32,8 @@ def stable_is_taken_on(draft: Draft) -> Ruling:
         return Waiting(Wait.FIRST_VERSION, words)
     if (waiting := _selection(draft, asks=frozenset({Inquiry.SELECTED}))) is not None:
         return waiting
-    draft.set(stable=edited(_revision(serving), promoted_at=draft.now), stable_targets=None)
+    put_in_force(draft, edited(_revision(serving), promoted_at=draft.now))
+    draft.set(stable_targets=None)
     name = draft.snap.release.spec.target_ref.name
     draft.note(happened.Adopted(draft.handover.kind, name, serving.version))
     return CHANGED
@@ -55,7 +56,7 @@ def _binding(draft: Draft) -> Waiting | None:
 
 
 def _revision(arm: Arm) -> RevisionStatus:
-    return RevisionStatus(revision=arm.revision, version=arm.version, images=dict(arm.images))
+    return RevisionStatus(revision=arm.revision, version=arm.version, images=dict(arm.images) or None)
 
 
 def native_change_is_done(draft: Draft) -> Ruling:
@@ -71,8 +72,7 @@ def native_change_is_done(draft: Draft) -> Ruling:
     draft.note(happened.Restarted(draft.handover.kind, fresh.version))
     # A restart makes no other version of it: what is counted since it was promoted goes on.
     before = draft.status.stable
-    stable = edited(_revision(fresh), promoted_at=before.promoted_at, rolled_back_at=before.rolled_back_at)
-    draft.set(stable=stable)
+    put_in_force(draft, edited(_revision(fresh), promoted_at=before.promoted_at, rolled_back_at=before.rolled_back_at))
     return CHANGED
 
 
@@ -88,7 +88,8 @@ def facts_are_accepted(draft: Draft) -> Ruling:
         record_end(draft, Cause.PROMOTED, "it was rolled out without Tidegate")
     elif draft.active and not draft.undoing:
         draft.begin_undo(Cause.REVERTED, f"{biggest.version} was rolled out without Tidegate")
-    draft.set(stable=_revision(biggest), stable_targets=None)
+    put_in_force(draft, _revision(biggest))
+    draft.set(stable_targets=None)
     return CHANGED
 
 

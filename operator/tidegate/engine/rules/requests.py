@@ -6,7 +6,8 @@ from tidegate.api.base import clip
 from tidegate.api.edits import edited
 from tidegate.api.gate import BreachAction
 from tidegate.api.names import Cause
-from tidegate.api.status import GateStatus, HoldStatus, PauseStatus
+from tidegate.api.status import GateStatus, PauseStatus
+from tidegate.api.waiting import HoldStatus
 from tidegate.engine import transitions as happened
 from tidegate.engine.changes import roll_back
 from tidegate.engine.counted import begun_anew
