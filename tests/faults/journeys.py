@@ -13,6 +13,7 @@ from e2e import invariants, manifests
 from e2e.manifests import NAME, REGISTRY, Json, exact_gate, step
 from e2e.story import HELD, Given, Then, When
 from e2e.world import canary_share
+from faults.freezing import turns_bad_in_a_freeze, waits_for_the_thaw
 from faults.hostile import beside
 from faults.place import Place
 from tidegate.api.names import ANNOTATION_RESTARTED_AT
@@ -117,6 +118,13 @@ async def breach(place: Place) -> None:
     place.prometheus.numbers.canary = BAD
     place.turned = time.time() if place.neighbour else None
     await Then(place).rolled_back_to("v1")
+
+
+async def frozen(place: Place) -> None:
+    """A version waits for a freeze to end, and turns bad in another one while it has half of the traffic."""
+    await waits_for_the_thaw(place)
+    await at_half(place)
+    await turns_bad_in_a_freeze(place, BAD)
 
 
 async def request(place: Place) -> None:
@@ -251,6 +259,7 @@ JOURNEYS = {
     for journey in (
         Journey("promotion", begins_released(*STEPS), promotion, promotes="v2"),
         Journey("breach", begins_released(*HELD_AT_HALF, gates=TWO_GATES), breach, most=50, undone_by=("GateBreached",)),
+        Journey("frozen", begins_released(*HELD_AT_HALF, gates=TWO_GATES), frozen, most=50, undone_by=("GateBreached",)),
         Journey("request", begins_released(*HELD_AT_HALF), request, most=50, undone_by=("Requested",)),
         Journey("superseding", begins_released(*STEPS), superseding, promotes="v3", undone_by=("Superseded",)),
         Journey("deletion", begins_released(*HELD_AT_HALF), deletion, most=50, undone_by=("Deleted",)),

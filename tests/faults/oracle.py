@@ -189,6 +189,8 @@ class Oracle:
             self._fail("weight-in-status", now, f"the route has {share:g}%, the stored status {status.get('weight', 0)}%")
         if rollout.get("undo") or rollout.get("paused"):
             self._fail("earned", now, f"weight rose to {share:g}% while the rollout is undone or paused")
+        if any(since <= now.seen.at < until for since, until in self._place.frozen):
+            self._fail("frozen", now, f"weight rose to {share:g}% while releases were frozen")
         if revision_behind(now, CANARY) in self._account.rejected:
             self._fail("rejected-stays-out", now, f"a rejected revision got {share:g}%")
         if self._account.losses > TOLERATED_LOSSES:

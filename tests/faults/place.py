@@ -185,11 +185,13 @@ class Place(World):
         prometheus: answers for the gates; the same as `stand_in`.
         recorder: what happened; the same as `history`.
         neighbour: namespace of another tenant on the same operators, which nothing is recorded of; empty where there is none.
+        frozen: from when until when (time.time) releases are frozen here, so that nothing may rise.
         turned: when the numbers of the new version turned bad (time.time), where it counts how soon that is asked for at all.
     """
 
     turned: float | None = None
     neighbour: str = ""
+    frozen: list[tuple[float, float]] = field(default_factory=list)
     operators: list[Operator] = field(default_factory=list)
     router: Router | None = None
     patience: float = PATIENCE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -99,9 +100,10 @@ class Tale:
         """Prometheus says how the new version does."""
         self.prometheus.answers.append(Answer(time.time(), Mood.NUMBERS, canary))
 
-    def violations(self, journey: str = "promotion", **told: Any) -> set[str]:
+    def violations(self, journey: str = "promotion", *, frozen: tuple[tuple[float, float], ...] = (), **told: Any) -> set[str]:
         """Return the names of the invariants that do not hold."""
         place = Place(None, None, "shop", self.recorder, None, self.prometheus)  # type: ignore[arg-type]
+        place.frozen = [*frozen]
         return {found.invariant for found in Oracle(place, JOURNEYS[journey], since=0, holds={}, **told).check()}
 
 
@@ -344,3 +346,15 @@ def test_version_that_crashed_twice_is_not_let_in_again():
         tale.route(stable=50, canary=50)
 
     assert {"lost-stays-out"} == tale.violations("crashing")
+
+
+def test_weight_that_rises_during_a_freeze_is_seen():
+    """While releases are frozen nothing rises; what rose before, and what goes down, is as it should be."""
+    began = time.time()
+    tale = at_half()
+    between = time.time()
+    tale.route(stable=100, canary=0)
+    tale.event("Weight of v2 lowered from 50% to 0%", "RollingBack")
+
+    assert "frozen" in tale.violations("frozen", frozen=((began, math.inf),))
+    assert set() == tale.violations("frozen", frozen=((0.0, began), (between, math.inf)))
