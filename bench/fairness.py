@@ -67,7 +67,7 @@ class Tenant:
         self._gates = {gate.name: gate for gate in gates}
         self._names = Names(namespace, "checkout", "checkout", "checkout-stable", "checkout-canary", "s", "c", 80)
         self._clock = SystemClock()
-        self._looks = Looks(clock=self._clock, telemetry=reader, arrived=self._arrived)
+        self._looks = Looks(clock=self._clock, reader=reader, arrived=self._arrived)
         self.beyond: list[float] = []
         self.told: Counter[str] = Counter()
         now = self._clock.now()

@@ -62,7 +62,7 @@ def test_a_release_is_explained_from_what_the_server_has_stored(place: str) -> N
     state = judged_for_real(spec)
     status = ReleaseStatus(
         phase=Phase.PROGRESSING,
-        message="v2 over v1",
+        message="Rolling out v2 (stable: v1)",
         weight=10,
         candidate=RevisionStatus(revision="bbb", version="v2"),
         rollout=RolloutStatus(policy="RolloutPolicy/production", spec=spec, started_at=NOON, exposed_at=NOON),

@@ -211,9 +211,14 @@ def user_view(seen: Seen, read: Service | None, status: ReleaseStatus, wanted: s
     )
     if read is None:
         return view
-    lacks = len(serving(seen.routes, seen.services) - read.addresses)
+    missing = len(serving(seen.routes, seen.services) - read.addresses)
     return replace(
-        view, endpoints=len(read.addresses), lacks=lacks, portless=len(read.portless), gap=gap_of(read), ending=read.ending
+        view,
+        endpoints=len(read.addresses),
+        missing_endpoints=missing,
+        portless=len(read.portless),
+        gap=gap_of(read),
+        ending=read.ending,
     )
 
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
 
 from tidegate.api.gate import Gate
 from tidegate.api.names import EventReason, Phase
@@ -36,6 +35,7 @@ from tidegate.engine.snapshot import (
 from tidegate.judge import choice
 from tidegate.judge.evidence.gate import interval_of
 from tidegate.judge.reading import Reading
+from tidegate.prometheus.gate_reader import GateReader
 from tidegate.prometheus.promql import Names
 
 VERDICT = "Verdict"
@@ -64,28 +64,6 @@ class Outcome(StrEnum):
     ROLLED_BACK = "RolledBack"
     PAUSED = "Paused"
     UNFINISHED = "Unfinished"
-
-
-class Telemetry(Protocol):
-    """What readings are asked of; the operator's `Reader` is one."""
-
-    async def read(
-        self,
-        gate: Gate,
-        names: Names,
-        revision: str,
-        at: datetime,
-        since: datetime | None = None,
-        *,
-        weight_since: datetime | None = None,
-    ) -> Reading:
-        """Look once; see `Reader.read`."""
-
-    def primed(self, gate: Gate, names: Names, revision: str) -> bool:
-        """Whether a gate's baseline is taken; see `Reader.primed`."""
-
-    def forget(self, namespace: str, release: str) -> None:
-        """Let go of what is known of a Release."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +136,7 @@ class Result:
 async def replay(
     spec: RolloutPolicySpec,
     past: Past,
-    telemetry: Telemetry,
+    reader: GateReader,
     *,
     label: str = "RolloutPolicy/backtest",
     progress: Callable[[datetime], None] | None = None,
@@ -171,21 +149,21 @@ async def replay(
     Args:
         spec: the policy.
         past: what is replayed.
-        telemetry: a reader of its own for each policy: what it has counted so far is part of its state.
+        reader: one of its own for each policy: what it has counted so far is part of its state.
         label: kind and name of the policy, for messages.
         progress: told the instant that has been reached.
 
     Raises:
         ReplayError: Prometheus does not answer what a gate asks, several times in a row.
     """
-    run = _Run(spec, past, telemetry, label)
+    run = _Run(spec, past, reader, label)
     at: datetime | None = past.start
     while at is not None and at <= past.end:
         await run.reach(at)
         if progress is not None:
             progress(min(at, past.end))
         at = run.next()
-    telemetry.forget(past.names.namespace, past.names.release)
+    reader.forget(past.names.namespace, past.names.release)
     return run.result()
 
 
@@ -195,7 +173,7 @@ class _Run:
 
     spec: RolloutPolicySpec
     past: Past
-    telemetry: Telemetry
+    reader: GateReader
     label: str
     now: datetime = field(init=False)
     status: ReleaseStatus = field(init=False)
@@ -289,10 +267,10 @@ class _Run:
 
     async def _read(self, gate: Gate) -> Reading | None:
         rollout = self.status.rollout
-        new = not self.telemetry.primed(gate, self.past.names, self.past.revision)
+        new = not self.reader.primed(gate, self.past.names, self.past.revision)
         since = rollout.exposed_at if rollout is not None else None
         begun, past = weight_since(self.status), self.past
-        reading = await self.telemetry.read(gate, past.names, past.revision, self.now, since, weight_since=begun)
+        reading = await self.reader.read(gate, past.names, past.revision, self.now, since, weight_since=begun)
         self._count_trouble(gate, reading)
         self.asked[gate.name] = self.now
         if new and reading.counts is None and not reading.trouble and choice.by_evidence(gate):

@@ -19,6 +19,7 @@ from tidegate.api.gate import Gate
 from tidegate.api.names import Verdict
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.status import GateStatus, LastRollout, ReleaseStatus, RolloutStatus
+from tidegate.api.wrong import not_yaml
 from tidegate.cli import access, output, plot
 from tidegate.cli.output import Format
 from tidegate.judge import explain as words
@@ -120,8 +121,8 @@ def _from_file(path: Path) -> Subject:
         found = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
         output.fail(f"{name}: cannot be read: {getattr(error, 'strerror', None) or type(error).__name__}")
-    except yaml.YAMLError:
-        output.fail(f"{name}: is neither YAML nor JSON")
+    except yaml.YAMLError as error:
+        output.fail(f"{name}: {not_yaml(error)}")
     if not isinstance(found, dict) or found.get("kind") != "Release":
         output.fail(f"{name}: is not a Release")
     metadata = found.get("metadata") or {}

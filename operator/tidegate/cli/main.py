@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from typer.core import TyperGroup
 
 from tidegate import __version__
+from tidegate.api.wrong import cause_of
 from tidegate.controller.process import config as configuration
 from tidegate.controller.process import logs
 from tidegate.controller.process.config import Config
@@ -119,7 +120,7 @@ def _with_options(config: Config, given: dict[str, object]) -> Config:
         said = Config.model_validate({name: value for name, value in given.items() if value is not None}, by_alias=True)
     except ValidationError as error:
         for problem in error.errors(include_url=False):
-            typer.echo(f"tidegate: {problem['loc'][0]}: {problem['msg']}", err=True)
+            typer.echo(f"tidegate: {problem['loc'][0]}: {cause_of(problem)}", err=True)
         raise typer.Exit(2) from error
     return config.model_copy(update={name: getattr(said, name) for name in said.model_fields_set})
 

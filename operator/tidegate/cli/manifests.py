@@ -20,7 +20,7 @@ from tidegate.api.names import API_VERSION, GROUP
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import PolicyKind
 from tidegate.api.schema import Schema
-from tidegate.api.wrong import cause_of, field_of
+from tidegate.api.wrong import cause_of, field_of, not_yaml
 from tidegate.cli import cel
 from tidegate.cli.output import fail
 
@@ -141,12 +141,8 @@ def load(path: Path) -> list[Manifest]:
         raise ManifestError(f"{source}: cannot be read: {reason}") from error
     try:
         pairs = list(zip(yaml.compose_all(text, _Loader), yaml.load_all(text, _Loader), strict=True))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
-        raise ManifestError(f"{source}{place}: is not YAML: {error.problem or 'syntax error'}") from error
     except yaml.YAMLError as error:
-        raise ManifestError(f"{source}: is not YAML") from error
+        raise ManifestError(f"{source}: {not_yaml(error)}") from error
     found = []
     for node, document in pairs:
         found += list(_manifests(source, node, document))

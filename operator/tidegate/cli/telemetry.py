@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from tidegate.api.wrong import cause_of
 from tidegate.cli.output import fail
 from tidegate.controller.process import config as configuration
 from tidegate.prometheus.answers import Trouble
@@ -73,4 +74,4 @@ def _configuration(name: str, url: str) -> ConnectionConfig:
         return ConnectionConfig(name=name, address=url)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
-        fail(f"--prometheus {str(problem['msg']).removeprefix('Value error, ')}")
+        fail(f"--prometheus {cause_of(problem)}")

@@ -14,6 +14,7 @@ import yaml
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
+from tidegate.api.wrong import not_yaml
 from tidegate.cluster.fence import Sockets
 from tidegate.runtime.clock import Clock, SystemClock
 from tidegate.runtime.errors import Terminal
@@ -169,15 +170,14 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
 def _words(error: Exception) -> str:
     """Say what is wrong with a file without quoting it."""
     if isinstance(error, yaml.MarkedYAMLError):
-        place = f" in line {error.problem_mark.line + 1}" if error.problem_mark is not None else ""
-        return f"not YAML: {error.problem or 'syntax error'}{place}"
+        return f"it {not_yaml(error)}"
     if isinstance(error, ConfigException):
         # Where a part of the file stands in the place of a name, the library quotes all of it.
         told = str(error).partition("{")[0].partition("[")[0]
         return told if told == str(error) else f"{told}(a part of the file in the place of a name)"
     if isinstance(error, OSError):
         return str(error)
-    return f"not as it should be ({type(error).__name__})"
+    return f"unexpected content ({type(error).__name__})"
 
 
 def _authorization(configuration: Configuration) -> str | None:

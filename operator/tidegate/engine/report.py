@@ -213,7 +213,7 @@ def _rollout_sentence(draft: Draft, waits: str) -> str:
             paused = draft.rollout.paused
             why = paused.message if paused else ""
             asks = f"; {whom_it_asks(paused)}" if paused else ""
-            return f"{new} over {old} is paused at {draft.status.weight}%: {why}{asks}{cut(draft)}"
+            return f"Rollout of {new} (stable: {old}) is paused at {draft.status.weight}%: {why}{asks}{cut(draft)}"
         case Phase.PROMOTING:
             return f"{new} takes over from {old} in the {draft.handover.kind}{waits}"
         case Phase.BAKING:
@@ -222,7 +222,7 @@ def _rollout_sentence(draft: Draft, waits: str) -> str:
                 share = f"{draft.status.weight}% of the traffic (100% once its pods are available)"
             return f"{new} has {share} and {old} is kept running{lost_words(draft)}{waits}"
         case _:
-            return f"{new} over {old}: {_step_words(draft)}{waits}"
+            return f"Rolling out {new} (stable: {old}): {_step_words(draft)}{waits}"
 
 
 def _idle_sentence(draft: Draft, waits: str) -> str:

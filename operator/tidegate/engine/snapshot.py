@@ -160,8 +160,8 @@ class ServiceView:
         revision: the pod-template-hash in its selector; None where it selects every version.
         endpoints: number of endpoints in its EndpointSlices that are ready and have every port that routes name; 0 for the user's
             where they were not read.
-        lacks: for the user's Service, how many of the ready endpoints that routes give weight to it does not have; None where
-            its endpoints were not read, as they are only where the plan asks for it.
+        missing_endpoints: for the user's Service, how many of the ready endpoints that routes give weight to it does not have; None
+            where its endpoints were not read, as they are only where the plan asks for it.
         current: whether its ports and the rest of its selector follow the user's Service (always True for the user's).
         our_marks: the API server has us as one that writes it, for the user's Service only.
         selects: for the user's Service, whether it selects the pods of the Deployment's template, but for the pin.
@@ -184,7 +184,7 @@ class ServiceView:
     name: str
     revision: str | None
     endpoints: int = 0
-    lacks: int | None = None
+    missing_endpoints: int | None = None
     current: bool = True
     our_marks: bool = False
     selects: bool = True

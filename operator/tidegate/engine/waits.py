@@ -79,7 +79,7 @@ class Wait(Enum):
     TRAFFIC_LATER = Terms("the routes, on their way back", why=_SERVES)
     DEPLOYMENT_HELD = Terms("the operator, which holds the Deployment", why=_SERVES)
     SCALED_UP = Terms("whoever scales: a person, an autoscaler, a schedule", why="nothing serves, as somebody wants it")
-    STRAYS = Terms("the kubelet, which stops pods", why=_SERVES)
+    BYPASSED_PODS = Terms("the kubelet, which stops pods", why=_SERVES)
     # Before a rollout, and before more weight: what people and times have to say.
     FROZEN = Terms(
         "time, or whoever deletes the ReleaseFreeze", why=f"a person has asked for just that; {_SERVES}", barrier="Freeze"
@@ -115,7 +115,7 @@ class Wait(Enum):
     HELD_FOR_ADOPTION = Terms("the operator, which holds the Deployment", why=_BOTH)
     OBSERVED = Terms("the Deployment controller", why=_BOTH)
     TEMPLATE_WRITTEN = Terms("the operator, which writes the images into the template", why=_BOTH)
-    TWIN = Terms("the operator, which deletes the second ReplicaSet", why=_BOTH)
+    DUPLICATE = Terms("the operator, which deletes the second ReplicaSet", why=_BOTH)
     ALL_PODS = Terms("pods that a scaling has asked for, or that were lost", why=_BOTH)
     FULL_ROUTE = Terms("each of the route's parents", why=_BOTH)
     STABLE_DRAINED = Terms("time: the policy's drain", Bound.SECONDS)

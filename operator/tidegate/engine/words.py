@@ -62,7 +62,7 @@ def _(it: happened.Scaled) -> str:
 @words.register
 def _(it: happened.RolloutStarted) -> str:
     unread = f"; not everything that names its Service could be checked: {', '.join(it.unread)}" if it.unread else ""
-    return f"Rollout of {it.version} over {it.over} starts under {it.policy}{unread}{it.past}"
+    return f"Rollout of {it.version} (stable: {it.over}) starts under {it.policy}{unread}{it.past}"
 
 
 @words.register

@@ -146,7 +146,7 @@ def with_endpoints(
     return replace(
         view,
         endpoints=len(has.whole),
-        lacks=len(serving - has.whole),
+        missing_endpoints=len(serving - has.whole),
         portless=len(has.partial),
         gap=has.gap,
         ending=has.ending,

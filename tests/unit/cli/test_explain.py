@@ -78,7 +78,7 @@ def in_rollout(**fields: Any) -> ReleaseStatus:
     spec = RolloutPolicySpec.model_validate(POLICY)
     known: dict[str, Any] = {
         "phase": Phase.PROGRESSING,
-        "message": "v2 over v1: step 1 of 2, weight 10%",
+        "message": "Rolling out v2 (stable: v1): step 1 of 2, weight 10%",
         "weight": 10,
         "candidate": RevisionStatus(revision="bbb", version="v2"),
         "step": StepStatus(index=0, weight=10, entered=NOON, since=NOON, until=NOON + timedelta(minutes=30)),
@@ -124,7 +124,7 @@ def test_a_rollout_that_is_on_is_explained_gate_by_gate(tidegate: Tidegate, tmp_
 
     told = " ".join(done.stdout.split())
     assert 0 == done.exit_code
-    assert "shop/checkout: Progressing. v2 over v1: step 1 of 2, weight 10%" in told
+    assert "shop/checkout: Progressing. Rolling out v2 (stable: v1): step 1 of 2, weight 10%" in told
     assert "Rollout of v2 under RolloutPolicy/production, started 2026-11-21 11:49:00 UTC, at 10% (step 1 of 2, hold until" in told
     assert "error-rate: Undecided Error rate of the new version is 1.5% (45 of 3,010 requests), stable's is 1% (270 of" in told
     assert "It moves towards Fail, which needs about 4,000 more requests of the new version, 13 min at the present rate." in told
@@ -280,7 +280,7 @@ def test_what_cannot_be_done_is_said_in_one_line(tidegate: Tidegate, arguments: 
     [
         ("kind: Service\n", "is not a Release"),
         ("- a\n", "is not a Release"),
-        ("a: [\n", "is neither YAML nor JSON"),
+        ("a: [\n", "is not YAML (line 2, column 1: "),
         ("kind: Release\nstatus: {gates: [{name: a}]}\n", "the status of the Release cannot be read: gates[0].verdict"),
     ],
 )

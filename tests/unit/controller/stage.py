@@ -68,7 +68,7 @@ class Stage:
         self.metrics = Metrics()
         self.recorder = Recorder(self.cluster, clock=self.clock, instance="test")
         self.values: dict[str, float | None] = {}
-        self.looks = Looks(clock=self.clock, telemetry=self, arrived=self.queue.add)
+        self.looks = Looks(clock=self.clock, reader=self, arrived=self.queue.add)
         self.questions = Questions(self.cluster, clock=self.clock, arrived=self.queue.add, routers=routers)
         self.pods, self.endpoints = self.questions.reasons, self.questions.endpoints
         self.outside = Prerequisites()

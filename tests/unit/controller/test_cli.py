@@ -69,7 +69,7 @@ def test_similar_commands_are_suggested() -> None:
 @pytest.mark.parametrize(
     ("text", "cause"),
     [
-        ("workers: 0\n", "workers: Input should be greater than or equal to 1"),
+        ("workers: 0\n", "workers: must be at least 1"),
         ("wrokers: 4\n", "wrokers: there is no such field"),
         ("- a list\n", "must be a map"),
         ("workers: [\n", "is not YAML"),

@@ -80,7 +80,7 @@ async def test_it_is_told_amid_a_rollout(stage: Stage) -> None:
 
     await read(stage)
 
-    assert stage.status["message"].startswith("v2 over v1: step 1 of 2, weight 10%")
+    assert stage.status["message"].startswith("Rolling out v2 (stable: v1): step 1 of 2, weight 10%")
     assert stage.status["message"].endswith(f"; 1 of 2 pods of v1 are ready, the others do not start: {WORDS}; {CURE}")
     assert 1 == len(warnings(stage))
 

@@ -81,7 +81,7 @@ def test_times_are_those_of_kubernetes_own_controllers(tmp_path: Path) -> None:
         ("{leaseDuration: 10s}", "renewDeadline must be a second shorter than leaseDuration, or more"),
         ("{retryPeriod: 6s}", "retryPeriod must be at least 100ms and at most half of renewDeadline"),
         ("{retryPeriod: 50ms}", "retryPeriod must be at least 100ms and at most half of renewDeadline"),
-        ("{namespace: 'No such'}", "String should match pattern"),
+        ("{namespace: 'No such'}", "must match the pattern"),
         ("{leader: true}", "there is no such field"),
     ],
 )

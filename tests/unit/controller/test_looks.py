@@ -102,7 +102,7 @@ def arrived() -> list[tuple[ReleaseKey, Lane]]:
 
 @pytest.fixture
 async def looks(clock: ManualClock, prometheus: Prometheus, arrived: list[tuple[ReleaseKey, Lane]]) -> AsyncIterator[Looks]:
-    looks = Looks(clock=clock, telemetry=prometheus, arrived=lambda key, lane: arrived.append((key, lane)))
+    looks = Looks(clock=clock, reader=prometheus, arrived=lambda key, lane: arrived.append((key, lane)))
     running = asyncio.create_task(looks.run())
     await asyncio.sleep(0)
     yield looks

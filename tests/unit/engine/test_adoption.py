@@ -242,7 +242,9 @@ def test_promoted_says_of_which_version_it_speaks():
     during = message(world, "Promoted")
 
     assert before == f"v1 (revision {world.status.stable.revision}) is the wanted version, and is promoted"
-    assert during.startswith(f"v2 (revision {world.status.candidate.revision}) is the wanted version; v2 over v1: ")
+    assert during.startswith(
+        f"v2 (revision {world.status.candidate.revision}) is the wanted version; Rolling out v2 (stable: v1): "
+    )
 
 
 def message(world: World, kind: str) -> str:

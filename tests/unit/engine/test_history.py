@@ -52,7 +52,7 @@ def test_held_deployment_that_was_scaled_to_0_rolls_out_again(operator_first: bo
     assert (world.status.stable.revision, world.status.stable.ready) == ("k8s-v1now", 4)
 
 
-def test_restart_of_a_rejected_version_with_a_twin_stays_out():
+def test_restart_of_a_rejected_version_with_a_duplicate_stays_out():
     """Given v2 with a second ReplicaSet, which a Deployment that was let go has made, it is rejected: a restart of it is, too."""
     world = at_weight(50, policy(*QUICK))
     world.resume()

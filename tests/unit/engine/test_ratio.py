@@ -68,4 +68,4 @@ def test_preparing_without_a_route():
     world.cluster.scale(0)
     world.crank(10)
 
-    assert world.status.message == "v2 over v1: nothing serves; waits for the Deployment to be scaled up from 0"
+    assert world.status.message == "Rolling out v2 (stable: v1): nothing serves; waits for the Deployment to be scaled up from 0"

@@ -93,7 +93,8 @@ def test_pause_and_resume():
     world.crank(60)
     assert (world.status.phase, world.status.weight) == (Phase.PAUSED, 5)
     assert world.status.message == (
-        "v2 over v1 is paused at 5%: pause was requested (pause/1); waits for a request to resume, promote or roll back"
+        "Rollout of v2 (stable: v1) is paused at 5%: pause was requested (pause/1); "
+        "waits for a request to resume, promote or roll back"
     )
 
     ask(world, "resume/2")

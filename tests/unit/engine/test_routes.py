@@ -284,7 +284,7 @@ def test_route_of_which_a_rule_was_put_back_by_hand_takes_no_short_cut(stage: Ro
     world.crank(60, until=lambda: Inquiry.ENDPOINTS in world.last.plan.inquiries)
     before = world.snapshot()
     mixed = replace(before, routes=tuple(replace(route, stage=stage, uniform=False) for route in before.routes))
-    behind = replace(mixed, user_service=replace(mixed.user_service, endpoints=0, lacks=4))
+    behind = replace(mixed, user_service=replace(mixed.user_service, endpoints=0, missing_endpoints=4))
     deleted = replace(behind, release=replace(behind.release, deleting=at(world.now - 61)))
 
     assert [(RouteStage.ENTERING, 0)] == shifts(decide(mixed, at(world.now)))

@@ -54,8 +54,8 @@ def test_number_above_the_deployment_is_cut_and_said():
 
     assert 2 == pods(world)
     assert (
-        "v2 over v1: step 1 of 2, weight 1%, held for at least 1m, limited to 2 of the 60 pods that the step wants (the Deployment "
-        "has 2, and the operator's stepReplicasLimit is 0); waits until"
+        "Rolling out v2 (stable: v1): step 1 of 2, weight 1%, held for at least 1m, limited to 2 of the 60 pods "
+        "that the step wants (the Deployment has 2, and the operator's stepReplicasLimit is 0); waits until"
     ) in world.status.message
 
 

@@ -52,7 +52,8 @@ def test_message_and_conditions_while_it_goes_on():
     assert (condition(world, "Ready"), condition(world, "Reconciling"), reason(world)) == (False, True, Reason.PROGRESSING)
     until = world.status.step.until
     assert world.status.message == (
-        f"v2 over v1: step 1 of 3, weight 5%, held for at least 10s; waits until {until:%H:%M:%S} UTC (hold of step 1)"
+        f"Rolling out v2 (stable: v1): step 1 of 3, weight 5%, held for at least 10s; "
+        f"waits until {until:%H:%M:%S} UTC (hold of step 1)"
     )
     assert world.last.plan.due == until
 
@@ -348,7 +349,7 @@ def test_trouble_of_a_route_is_told_mid_rollout():
     world.cluster.routes["web"].trouble = "listener is gone"
     world.crank(20)
 
-    assert world.status.message.startswith("HTTPRoute web: listener is gone; v2 over v1: step 1 of ")
+    assert world.status.message.startswith("HTTPRoute web: listener is gone; Rolling out v2 (stable: v1): step 1 of ")
     assert (condition(world, "Stalled"), condition(world, "Reconciling")) == (False, True)
     assert world.status.weight == 5
 
@@ -386,7 +387,7 @@ def test_weight_does_not_rise_past_what_must_be_mended():
     world.crank(60)
 
     assert carried(world) == 5
-    assert world.status.message.startswith("may not list httproutes; v2 over v1: ")
+    assert world.status.message.startswith("may not list httproutes; Rolling out v2 (stable: v1): ")
     assert (condition(world, "Stalled"), condition(world, "Reconciling")) == (True, False)
     assert len(events(world, "Blocked")) == 1
 

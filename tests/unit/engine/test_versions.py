@@ -306,7 +306,7 @@ def test_second_replica_set_of_the_template_goes_before_adoption():
     world.cluster.deployment.labelled = False
     world.apply("v2")
     world.cluster.tick()
-    twin = world.cluster.replica_sets["checkout-k8s-v2"]
+    duplicate = world.cluster.replica_sets["checkout-k8s-v2"]
     world.crank(0.5)
     reach(world, 5)
 
@@ -314,7 +314,7 @@ def test_second_replica_set_of_the_template_goes_before_adoption():
 
     serving = [rs for rs in world.cluster.replica_sets.values() if rs.pods]
     assert [rs.template.image for rs in serving] == ["v2"]
-    assert twin in serving or twin.name not in world.cluster.replica_sets
+    assert duplicate in serving or duplicate.name not in world.cluster.replica_sets
 
 
 def test_what_a_dead_operator_could_not_hold_is_accepted_mid_rollout():

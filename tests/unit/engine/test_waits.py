@@ -168,7 +168,7 @@ def nothing_that_serves() -> World:
     return world
 
 
-@of(Wait.STRAYS)
+@of(Wait.BYPASSED_PODS)
 def a_rollout_past_the_hold() -> World:
     world = idle(policy(*STEPS))
     world.refused = (Scale,)
@@ -386,14 +386,14 @@ def images_that_the_release_lays_over() -> World:
     return world
 
 
-@of(Wait.TWIN)
+@of(Wait.DUPLICATE)
 def a_second_replica_set_of_the_same_template() -> World:
     world = promoting()
     world.refused = (Adopt, Detach)
     world.cluster.deployment.paused = False
     rs = next(rs for rs in world.cluster.replica_sets.values() if rs.template.image == "v2")
-    twin = replace(rs, name="checkout-twin", revision="twin", owner=Owner.DEPLOYMENT, wanted=0, pods=[])
-    world.cluster.replica_sets[twin.name] = twin
+    duplicate = replace(rs, name="checkout-duplicate", revision="duplicate", owner=Owner.DEPLOYMENT, wanted=0, pods=[])
+    world.cluster.replica_sets[duplicate.name] = duplicate
     world.cluster.deployment.paused = True
     world.operate()
     return world

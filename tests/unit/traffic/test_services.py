@@ -223,7 +223,7 @@ def test_what_the_users_service_lacks_is_counted():
 
     view = with_endpoints(user_view(user_service()), given, has, own, ports={80})
 
-    assert (view.endpoints, view.lacks) == (2, 1)
+    assert (view.endpoints, view.missing_endpoints) == (2, 1)
 
 
 def test_pin_comes_and_goes():

@@ -126,7 +126,7 @@ def test_own_replica_set_of_the_release_goes_before_an_older_one():
     assert workload_view(workload(deployment(V2), older, canary)).template.revision == "canary"
 
 
-def test_second_replica_set_of_the_same_template_is_a_twin():
+def test_second_replica_set_of_the_same_template_is_a_duplicate():
     """Given that a person let the Deployment go past the hold, it has made a ReplicaSet of its own beside the canary."""
     old, canary = replica_set("old", V1), replica_set("canary", V2, owner=BY_RELEASE)
     made = replica_set("made", V2, replicas=3)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Protocol
 
 import structlog
 
@@ -20,7 +19,7 @@ from tidegate.engine.gate_status import fails
 from tidegate.engine.plan import Look
 from tidegate.engine.rules.split import is_of_split, origin_of
 from tidegate.judge.reading import Reading
-from tidegate.prometheus.queries import Names
+from tidegate.prometheus.gate_reader import LiveGateReader
 from tidegate.runtime.clock import Clock, Moment
 from tidegate.runtime.queue import Lane
 from tidegate.runtime.scheduler import Scheduler
@@ -38,37 +37,6 @@ TOGETHER = 0.05
 beyond a limit waits."""
 RESUMED_WITHIN = timedelta(minutes=10)
 """After a longer time without an operator counters count anew: who knows what has become of them."""
-
-
-class Telemetry(Protocol):
-    """Where readings come from."""
-
-    async def read(
-        self,
-        gate: Gate,
-        names: Names,
-        revision: str,
-        at: datetime,
-        since: datetime | None,
-        *,
-        weight_since: datetime | None,
-    ) -> Reading:
-        """Ask Prometheus: gate, names, revision of the new version, evaluation time, since when it has traffic and its weight."""
-
-    async def around(self, gate: Gate, names: Names, revision: str, at: datetime, split_at: datetime) -> Reading:
-        """Ask what stable has counted before a route was split, and since."""
-
-    async def resume(self, gate: Gate, names: Names, revision: str, at: datetime) -> str:
-        """Count on from an instant until which another process has; then `primed` is true, if that was possible."""
-
-    def primed(self, gate: Gate, names: Names, revision: str) -> bool:
-        """Whether it is known from where on the counters of a gate count, if it has any; the first reading only finds that out."""
-
-    def rest(self, namespace: str, release: str, gate: str) -> float:
-        """Return for how many seconds a gate is not to be looked at, since its queries are slow; 0 where it may be."""
-
-    def forget(self, namespace: str, release: str) -> None:
-        """Let go of what is known of a Release."""
 
 
 @dataclass(frozen=True)
@@ -94,16 +62,16 @@ class Looks:
 
     Args:
         clock: the time at which queries are evaluated.
-        telemetry: asks Prometheus.
+        reader: asks Prometheus.
         arrived: told of each reading's Release, and of the lane that it deserves.
         turns: measures for how long looks hold the event loop.
     """
 
     def __init__(
-        self, *, clock: Clock, telemetry: Telemetry, arrived: Callable[[ReleaseKey, Lane], None], turns: Turns | None = None
+        self, *, clock: Clock, reader: LiveGateReader, arrived: Callable[[ReleaseKey, Lane], None], turns: Turns | None = None
     ) -> None:
         self._clock, self._turns = clock, turns
-        self._telemetry = telemetry
+        self._reader = reader
         self._arrived = arrived
         self._scheduler: Scheduler[tuple[ReleaseKey, str]] = Scheduler(clock)
         self._subjects: dict[ReleaseKey, Subject] = {}
@@ -130,7 +98,7 @@ class Looks:
         if subject is None or not wanted:
             self._taken.pop(key, None)
             if self._subjects.pop(key, None) is not None:
-                self._telemetry.forget(*key)
+                self._reader.forget(*key)
             return
         self._subjects[key], self._wanted[key] = subject, frozenset(wanted)
         arrivals = (arrival.reading for arrival in self.waiting(key) if arrival.reading.revision == subject.revision)
@@ -151,7 +119,7 @@ class Looks:
     def _first(self, key: ReleaseKey, subject: Subject, name: str, at: datetime, now: datetime) -> datetime:
         """Return when a gate is to be looked at: counters are first read as soon as they count, to know from where they rise."""
         gate = subject.gates[name]
-        if subject.since is None or self._telemetry.primed(gate, subject.names, subject.revision):
+        if subject.since is None or self._reader.primed(gate, subject.names, subject.revision):
             return at
         if self._left_at(key, gate, subject, now) is not None:
             # What was counted before is asked for as of then: there is time to ask for all Releases together.
@@ -179,7 +147,7 @@ class Looks:
     def recount(self, key: ReleaseKey) -> None:
         """Let go of everything that bears a time by a clock that has been stepped since: counters count anew from now on."""
         self.decided(key)
-        self._telemetry.forget(*key)
+        self._reader.forget(*key)
 
     def urgent(self, key: ReleaseKey) -> bool:
         """Whether a reading that may roll back waits to be decided on."""
@@ -203,7 +171,7 @@ class Looks:
         subject = self._subjects.get(key)
         if subject is None or name not in subject.gates or slot in self._flying:
             return
-        rest = self._telemetry.rest(*key, name)
+        rest = self._reader.rest(*key, name)
         if rest > 0:
             # What was counted meanwhile is in the next look.
             now = Moment.of(self._clock)
@@ -215,13 +183,13 @@ class Looks:
 
     async def _primed(self, key: ReleaseKey, gate: Gate, subject: Subject, at: datetime) -> bool:
         """Whether the counters of a gate count already; where another process has counted, they do from its last look on."""
-        primed = self._telemetry.primed(gate, subject.names, subject.revision)
+        primed = self._reader.primed(gate, subject.names, subject.revision)
         left = None if primed else self._left_at(key, gate, subject, at)
         self._taken.setdefault(key, set()).add(gate.name)
         if left is None:
             return primed
-        await self._telemetry.resume(gate, subject.names, subject.revision, left)
-        return self._telemetry.primed(gate, subject.names, subject.revision)
+        await self._reader.resume(gate, subject.names, subject.revision, left)
+        return self._reader.primed(gate, subject.names, subject.revision)
 
     async def _look(self, key: ReleaseKey, gate: Gate, subject: Subject) -> None:
         now, failed, new = Moment.of(self._clock), False, True
@@ -258,8 +226,8 @@ class Looks:
 
     async def _reading(self, gate: Gate, subject: Subject, at: datetime) -> Reading:
         if subject.split_at is not None and is_of_split(gate):
-            return await self._telemetry.around(gate, subject.names, subject.revision, at, subject.split_at)
-        read = self._telemetry.read
+            return await self._reader.around(gate, subject.names, subject.revision, at, subject.split_at)
+        read = self._reader.read
         return await read(gate, subject.names, subject.revision, at, subject.since, weight_since=subject.weight_since)
 
 

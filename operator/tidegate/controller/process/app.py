@@ -126,7 +126,7 @@ class App:
         if self._election is not None:
             self._election.keep = self._suspects.note
         turns = self._suspects.turns
-        self._looks = Looks(clock=clock, telemetry=self._reader, arrived=self._queue.add, turns=turns)
+        self._looks = Looks(clock=clock, reader=self._reader, arrived=self._queue.add, turns=turns)
         self._questions = Questions(self._cluster, clock=clock, arrived=self._queue.add, routers=routers)
         self._gatherer = self._gatherer_of(clock, routers)
         self._reconciler = self._reconciler_of(clock, routers)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.alias_generators import to_camel
 
 from tidegate.api.base import Duration
-from tidegate.api.wrong import problems_of
+from tidegate.api.wrong import not_yaml, problems_of
 from tidegate.prometheus.config import BRANCHES, Budgets, ConnectionConfig
 from tidegate.runtime.errors import Terminal
 
@@ -170,14 +170,10 @@ def _parsed(path: Path) -> Any:
         raise Terminal(f"{path}: cannot be read: {error.strerror or type(error).__name__}") from error
     except UnicodeDecodeError:
         problem = "is not UTF-8 text"
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-        problem = f"is not YAML: {error.problem or 'syntax error'}{place}"
     except RecursionError:
         problem = "is nested too deeply"
-    except (yaml.YAMLError, ValueError, LookupError):
+    except (yaml.YAMLError, ValueError, LookupError) as error:
         # What YAML calls a time or a number may be none, such as the 99th of a month.
-        problem = "is not YAML"
+        problem = not_yaml(error)
     # Not chained: the parser's own error quotes the text.
     raise Terminal(f"{path}: {problem}") from None

@@ -54,10 +54,10 @@ def missing_pods_are_noted(draft: Draft) -> Ruling:
     step = draft.step
     if step is None or draft.workload is None:
         return None
-    lacks = _was_given(step) and draft.replicas > 0 and not pods_ready(draft)
-    if lacks == (step.missing is not None):
+    unready = _was_given(step) and draft.replicas > 0 and not pods_ready(draft)
+    if unready == (step.missing is not None):
         return None
-    draft.set_step(missing=draft.now if lacks else None, overdue=None)
+    draft.set_step(missing=draft.now if unready else None, overdue=None)
     return CHANGED
 
 

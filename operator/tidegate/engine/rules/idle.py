@@ -165,7 +165,7 @@ def rollout_starts(draft: Draft) -> Ruling:
         return waiting
     if (bypass := draft.handover.bypass) is not None and bypass.spare(draft):
         words = "for pods that were rolled out without Tidegate to stop before a rollout starts"
-        return Waiting(Wait.STRAYS, words, asks=_BESIDE)
+        return Waiting(Wait.BYPASSED_PODS, words, asks=_BESIDE)
     if draft.stable.version == workload.template.version:
         draft.set(stable=edited(draft.stable, version=_name_before(draft)))
     draft.set(

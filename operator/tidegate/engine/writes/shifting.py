@@ -209,7 +209,7 @@ def _endpoints_wait(draft: Draft, user: ServiceView) -> Waiting | None:
     """Return that the user's Service lacks endpoints that serve: their controller may be behind, and requests would find none."""
     serving = draft.canary_arm if draft.committed else draft.stable_arm
     nobody = user.endpoints == 0 and serving is not None and serving.ready > 0
-    if (user.lacks == 0 and not nobody) or (user.lacks is not None and draft.patience_is_over()):
+    if (user.missing_endpoints == 0 and not nobody) or (user.missing_endpoints is not None and draft.patience_is_over()):
         at_once = draft.patience_is_over() or (draft.undoing and draft.rollout.undo is Cause.SPLIT)
         if at_once or not (user.ending or (draft.committed and _reaches_the_old(draft))):
             return None
@@ -222,7 +222,7 @@ def _endpoints_wait(draft: Draft, user: ServiceView) -> Waiting | None:
         return Waiting(Wait.OLD_ENDPOINTS, words, cause=True)
     why = f": {user.gap}" if user.gap else ""
     words = f"for Service {user.name} to have the endpoints that serve{why}"
-    return Waiting(Wait.SERVICE_ENDPOINTS, words, cause=user.lacks is not None)
+    return Waiting(Wait.SERVICE_ENDPOINTS, words, cause=user.missing_endpoints is not None)
 
 
 def _reaches_the_old(draft: Draft) -> bool:

@@ -104,7 +104,7 @@ class DeploymentHandover:
                 Wait.TEMPLATE_WRITTEN,
                 "for the Deployment to have the template of the new version",
             ),
-            (bool(duplicates), Wait.TWIN, "for a duplicate ReplicaSet of the same template to be deleted"),
+            (bool(duplicates), Wait.DUPLICATE, "for a duplicate ReplicaSet of the same template to be deleted"),
         )
         return next((Waiting(wait, words) for missing, wait, words in conditions if missing), None)
 
@@ -161,7 +161,7 @@ class DeploymentHandover:
 
     def spare(self, draft: Draft) -> bool:
         """Whether it began pods when it was let go past the hold, which stable can do without."""
-        return bool(state.strays(draft))
+        return bool(state.bypassed(draft))
 
     def reverted(self, draft: Draft) -> str:
         """Return why stable serves again: the template went back, or the new pods went.

@@ -38,7 +38,7 @@ def rolls_on(draft: Draft) -> bool:
     return canary is not None and not draft.snap.keep_held and own_is(draft, canary.revision)
 
 
-def strays(draft: Draft) -> list[ReplicaSetView]:
+def bypassed(draft: Draft) -> list[ReplicaSetView]:
     """Return what a held Deployment began when it was let go past the hold, as far as stable can do without it."""
     workload, stable = seen(draft), draft.stable_arm
     if stable is None or not workload.paused:

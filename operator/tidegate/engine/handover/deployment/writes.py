@@ -27,7 +27,7 @@ from tidegate.engine.handover.deployment.actions import (
     Scale,
     SetImages,
 )
-from tidegate.engine.handover.deployment.state import own_is, replica_set, rolls_on, seen, strays
+from tidegate.engine.handover.deployment.state import bypassed, own_is, replica_set, rolls_on, seen
 from tidegate.engine.handover.deployment.view import Owner, ReplicaSetView
 from tidegate.engine.plan import Action
 from tidegate.engine.words import words
@@ -144,7 +144,7 @@ def on_replica_sets(draft: Draft) -> Iterator[Action]:
     elif draft.status.stable is not None:
         yield from _memory(draft)
     if draft.status.stable is not None and not is_native(draft):
-        yield from _strays(draft)
+        yield from _bypassed(draft)
     yield from _forgotten(draft)
 
 
@@ -195,21 +195,21 @@ def _memory(draft: Draft) -> Iterator[Action]:
         yield CreateCanary(workload.template.revision, 0)
 
 
-def _strays(draft: Draft) -> Iterator[Action]:
+def _bypassed(draft: Draft) -> Iterator[Action]:
     workload = seen(draft)
     stable = replica_set(draft.stable_arm)
     if stable is not None and stable.owner is Owner.DEPLOYMENT and workload.paused and stable.wanted == 0 and workload.replicas > 0:
         # Scaled up from 0, a held Deployment starts its newest ReplicaSet, whatever served before.
         yield Scale(stable.name, workload.replicas)
-    for rs in strays(draft):
+    for rs in bypassed(draft):
         if rs.wanted > 0:
             yield Scale(rs.name, 0)
     for rs in workload.arms:
         # The Deployment would adopt the older of two with one template: the second is taken away from it, and then deleted.
-        twin = (
+        duplicate = (
             draft.active and workload.template.duplicates and rs.revision not in {draft.candidate.revision, draft.stable.revision}
         )
-        if twin and draft.wants(rs.revision) and workload.paused and rs.owner is Owner.DEPLOYMENT and not has_pods(rs):
+        if duplicate and draft.wants(rs.revision) and workload.paused and rs.owner is Owner.DEPLOYMENT and not has_pods(rs):
             yield Detach(rs.name)
 
 
