@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from api.cluster_access import ROOT, Answer, Api, api_proxy, eventually, install_crds, kubectl, namespace, needs_api, run
 from api.policy_oracle import policies, refusals
 from tidegate.api import crds
+from tidegate.api.decided import RejectedStatus
 from tidegate.api.kept import packed
 from tidegate.api.names import Cause, Condition, Phase, Verdict
 from tidegate.api.originals import OriginalRule
@@ -26,7 +27,6 @@ from tidegate.api.status import (
     LastRollout,
     Outcome,
     PauseStatus,
-    RejectedStatus,
     ReleaseStatus,
     RevisionStatus,
     RolloutStatus,

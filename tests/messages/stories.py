@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from simulation import deciders
 from simulation.cluster import USER, Template
 from simulation.policies import at_weight, finish, gate, idle, policy, reach, step
 from simulation.views import Said, at
 from simulation.world import World
+from tidegate.api.decision import Action
 from tidegate.api.names import Phase, Reason
 from tidegate.api.outbox import KEPT
 from tidegate.api.status import ReleaseStatus
@@ -192,6 +194,25 @@ def requests_that_are_carried_out() -> World:
     reach(world, 10)
     world.ask("promote/6")
     finish(world)
+    return world
+
+
+@story
+def decisions_that_are_carried_out_and_refused() -> World:
+    """People command by ReleaseDecisions; one rejects what waits."""
+    world = at_weight(10, policy(*LONG))
+    for action in (Action.RESUME, Action.PAUSE, Action.ROLLBACK):
+        deciders.decide(world, action, "ann", reason="payments fail")
+        world.crank(2)
+    deciders.decide(world, Action.ROLLBACK, "ann", to_version="v0")
+    finish(world, Phase.ROLLED_BACK)
+    world.ask("rollback-and-hold/1")
+    world.readable = False
+    deciders.decide(world, Action.RESUME, "ann")
+    world.apply("v3")
+    world.crank(2)
+    deciders.decide(world, Action.REJECT, "bob", reason="totals are wrong")
+    world.crank(2)
     return world
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from simulation.cluster import CANARY, STABLE, USER, Backends, Cluster, ReplicaSet, Route, Service, Template
+from simulation.deciders import People
 from simulation.views import Said, Seen, at, followed, own_view, route_view, shifted, user_view, workload_view
 from tidegate.api.names import Reason
 from tidegate.api.originals import OriginalRule
@@ -30,6 +31,7 @@ from tidegate.engine.plan import (
     Role,
     ScaleWorkload,
     SetFinalizer,
+    Settled,
     ShiftRoute,
 )
 from tidegate.engine.route import RouteRef
@@ -148,6 +150,7 @@ class World:
         """Whether something is bound to the user's Service by its name, and not to the operator's two."""
         self.readable = True
         """Whether the API server answers when they are listed."""
+        self.people = People()
         self.governance = UNGOVERNED
         """What governance says, whatever else happens."""
         self.last: Pass | None = None
@@ -242,7 +245,7 @@ class World:
             blockers=(*self.blockers, *([STRANGE] if user is not None and not user.selects else []), *shared),
             step_replicas_limit=self.step_replicas_limit,
             known_since=None if self.alive_since is None else at(self.alive_since),
-            governance=self.governance,
+            governance=self.people.govern(self.governance, asked=Inquiry.RIGHTS in self.read),
         )
 
     def route_view(self, name: str) -> RouteView:
@@ -311,13 +314,16 @@ class World:
     def _carry_out(self, made: Pass, crash_after: int | None) -> None:
         plan, failed = made.plan, False
         status = [plan.status] if plan.status.to_wire() != self.status.to_wire() else []
-        writes: list[ReleaseStatus | Action] = [*plan.away, *status, *plan.actions]
+        writes: list[ReleaseStatus | Action | Settled] = [*plan.away, *status, *plan.actions, *plan.outcomes]
         for index, action in enumerate(writes):
             if crash_after == index:
                 raise CrashError
             if isinstance(action, ReleaseStatus):
                 self._store(action)
                 made.writes.append("status")
+            elif isinstance(action, Settled):
+                self.people.hear(action, self.cluster.next_id())
+                made.writes.append(repr(action))
             elif not failed or isinstance(action, ShiftRoute):
                 try:
                     self.perform(action)

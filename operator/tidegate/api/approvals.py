@@ -17,7 +17,7 @@ ROLE_RULES = (
     Rule(
         "self.all(role, size(role) <= 63 && role.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') "
         "&& !(role in ['status', 'no-such-role']))",
-        "keys must be names of roles in lower case, and not status or no-such-role",
+        "keys must be names of roles in lower case (status and no-such-role are reserved)",
     ),
 )
 

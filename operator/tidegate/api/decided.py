@@ -1,4 +1,4 @@
-"""What a Release's status has of people's decisions: on which version they may decide."""
+"""What a status has of decisions: on which version there may be some, what is rejected and held, what was carried out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tidegate.api.base import Model
+from tidegate.api.base import Model, Sentence, Time
+from tidegate.api.decision import Action, DecisionOutcome
+from tidegate.api.names import Cause
+
+MOST_CARRIED = 64
+"""Commands that a status can hold."""
+LONGEST_WHY = 256
+"""Characters of what is said of one."""
 
 
 class WantedStatus(Model):
@@ -15,3 +22,25 @@ class WantedStatus(Model):
     revision: Annotated[str, Field(max_length=63, description="Value of the label pod-template-hash on its pods.")]
     version: Annotated[str, Field(max_length=128, description="Name for people.")] = ""
     digest: Annotated[str | None, Field(max_length=71, description="Digest of its content, as in `candidate`.")] = None
+
+
+class CarriedStatus(Model):
+    """A command that was carried out or refused, so that this happens once."""
+
+    uid: Annotated[str, Field(max_length=64, description="metadata.uid of the ReleaseDecision.")]
+    name: Annotated[str, Field(max_length=253, description="Its name.")]
+    action: Annotated[Action, Field(description="Reject, Promote, Rollback, Pause, Resume or Retry.")]
+    by: Annotated[str, Field(max_length=64, description="Who decided, cut to 64 characters.")] = ""
+    made: Annotated[Time, Field(description="When the decision was made.")]
+    outcome: Annotated[DecisionOutcome, Field(description="CarriedOut, Refused, Expired or Superseded.")]
+    message: Annotated[str, Field(max_length=LONGEST_WHY, description="What was done, or why nothing was.")] = ""
+
+
+class RejectedStatus(Model):
+    """A revision that gets no traffic until its template changes or a person says retry."""
+
+    revision: Annotated[str, Field(max_length=63, description="Value of the label pod-template-hash on its pods.")]
+    version: Annotated[str, Field(max_length=128, description="Name for people.")] = ""
+    cause: Annotated[Cause, Field(description="Why it was rejected.")]
+    message: Annotated[Sentence, Field(description="The reason in words, with its numbers.")] = ""
+    at: Annotated[Time, Field(description="When it was rejected.")]

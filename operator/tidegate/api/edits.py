@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, TypedDict, Unpack, overload
 
 from tidegate.api.base import Model
-from tidegate.api.decided import WantedStatus
+from tidegate.api.decided import CarriedStatus, RejectedStatus, WantedStatus
 from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.originals import OriginalRule, PortStatus, TargetsStatus
 from tidegate.api.outbox import OutboxStatus
@@ -22,7 +22,6 @@ from tidegate.api.status import (
     LastRollout,
     LossStatus,
     PauseStatus,
-    RejectedStatus,
     ReleaseStatus,
     RevisionStatus,
     RolloutStatus,
@@ -56,6 +55,8 @@ class ReleaseEdit(TypedDict, total=False):
     waiting_for: tuple[WaitingFor, ...]
     held: HoldStatus | None
     handled_request: str | None
+    carried_out: tuple[CarriedStatus, ...]
+    carried_until: datetime | None
     outbox: OutboxStatus | None
     conditions: tuple[ConditionStatus, ...]
 

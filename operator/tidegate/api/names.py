@@ -26,6 +26,10 @@ ANNOTATION_RELEASE_UID = "tidegate.dev/release-uid"
 """On the operator's ReplicaSets: the uid of the Release that they belong to, by which one of the same name is told from it."""
 ANNOTATION_HANDED_BACK = "tidegate.dev/handed-back"
 """On a Deployment that a Release has left paused: why, and what to do. Its Events are on a Release that is gone."""
+ANNOTATION_CHANGED_BY = "tidegate.dev/changed-by"
+"""On a Deployment and on a Release: the account that changed last what is to run, as the API server knows it."""
+ANNOTATION_AUTHOR = "tidegate.dev/author"
+"""On a Deployment and on a Release: whose change it is, where a tool makes it; nobody verifies it."""
 ANNOTATION_RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 ANNOTATION_REVISION = "deployment.kubernetes.io/revision"
 ANNOTATION_DESIRED_REPLICAS = "deployment.kubernetes.io/desired-replicas"
@@ -100,6 +104,7 @@ class Cause(StrEnum):
     NO_DATA = "NoData"
     PODS_LOST = "PodsLost"
     SPLIT = "SplitHarms"
+    REJECTED = "Rejected"
 
 
 class EventReason(StrEnum):
@@ -118,6 +123,8 @@ class EventReason(StrEnum):
     WAITING = "Waiting"
     NEXT_RELEASED = "NextReleased"
     RETRIED = "Retried"
+    REJECTED = "Rejected"
+    DECISION_REFUSED = "DecisionRefused"
     BAKING = "Baking"
     PROMOTING = "Promoting"
     PROMOTED = "Promoted"

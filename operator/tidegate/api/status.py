@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from tidegate.api.base import K8s, Model, Sentence, Time
-from tidegate.api.decided import WantedStatus
+from tidegate.api.decided import MOST_CARRIED, CarriedStatus, RejectedStatus, WantedStatus
 from tidegate.api.gate import Name
 from tidegate.api.kept import opened
 from tidegate.api.names import Cause, Phase, Verdict
@@ -243,16 +243,6 @@ class RolloutStatus(Model):
     undo_since: Annotated[Time | None, Field(description="When the rollback began.")] = None
 
 
-class RejectedStatus(Model):
-    """A revision that gets no traffic until its template changes or a person says retry."""
-
-    revision: Annotated[str, Field(max_length=63, description="Value of the label pod-template-hash on its pods.")]
-    version: Annotated[str, Field(max_length=128, description="Name for people.")] = ""
-    cause: Annotated[Cause, Field(description="Why it was rejected.")]
-    message: Annotated[Sentence, Field(description="The reason in words, with its numbers.")] = ""
-    at: Annotated[Time, Field(description="When it was rejected.")]
-
-
 class Outcome(StrEnum):
     """How a rollout ended."""
 
@@ -385,6 +375,15 @@ class ReleaseStatus(Model):
     ] = ()
     held: Annotated[HoldStatus | None, Field(description="Set while a person holds back the next version.")] = None
     handled_request: Annotated[str | None, Field(max_length=256, description="The last request that was carried out.")] = None
+    carried_out: Annotated[
+        tuple[CarriedStatus, ...],
+        Field(max_length=MOST_CARRIED, description="The last commands by ReleaseDecisions: each is carried out once."),
+        K8s(list_map_keys=("uid",)),
+    ] = ()
+    carried_until: Annotated[
+        Time | None,
+        Field(description="Commands up to this time that are not in `carriedOut` were dealt with, or are too old."),
+    ] = None
     outbox: Annotated[
         OutboxStatus | None,
         Field(description="What has happened and may not have been told yet, by an Event or otherwise."),

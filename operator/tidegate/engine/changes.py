@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tidegate.api.base import clip
+from tidegate.api.decided import RejectedStatus
 from tidegate.api.edits import edited
 from tidegate.api.names import Cause, Phase
 from tidegate.api.status import (
@@ -10,7 +11,6 @@ from tidegate.api.status import (
     LastRollout,
     Outcome,
     PauseStatus,
-    RejectedStatus,
     RevisionStatus,
 )
 from tidegate.engine import transitions as happened
@@ -29,9 +29,12 @@ _OUTCOMES = {
 def reject(draft: Draft, cause: Cause, message: str) -> None:
     """Remember the candidate as a revision that gets no traffic again."""
     assert draft.status.candidate is not None
-    entry = RejectedStatus(
-        revision=draft.candidate.revision, version=draft.status.candidate.version, cause=cause, message=clip(message), at=draft.now
-    )
+    keep_out(draft, draft.candidate.revision, draft.status.candidate.version, cause, message)
+
+
+def keep_out(draft: Draft, revision: str, version: str, cause: Cause, message: str) -> None:
+    """Remember a revision as one that gets no traffic."""
+    entry = RejectedStatus(revision=revision, version=version, cause=cause, message=clip(message), at=draft.now)
     others = tuple(one for one in draft.status.rejected if one.revision != entry.revision)
     draft.set(rejected=(*others, entry)[-KEEP_REJECTED:])
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tidegate.engine import facts, gates
+from tidegate.engine.decided import outcomes
 from tidegate.engine.draft import Draft, Stage
 from tidegate.engine.handover.kinds import HANDOVERS
 from tidegate.engine.handover.protocol import Handover
 from tidegate.engine.plan import Action, Plan
 from tidegate.engine.repair import repaired
 from tidegate.engine.report import carried, report
-from tidegate.engine.rules import climb, completion, deadline, idle, losses, requests, reversal, routes, split, targets
+from tidegate.engine.rules import climb, commands, completion, deadline, idle, losses, requests, reversal, routes, split, targets
 from tidegate.engine.snapshot import Snapshot
 from tidegate.engine.waits import CHANGED, Inquiry, Ruling, Waiting
 from tidegate.engine.writes import converge, shifting
@@ -50,6 +51,7 @@ RULES: tuple[Rule, ...] = (
     Rule(reversal.workload_went_back, frozenset({Stage.COMMITTED})),
     Rule(idle.facts_are_accepted, _ALWAYS),
     Rule(requests.request_is_carried_out, _ALWAYS),
+    Rule(commands.commands_are_carried_out, _ALWAYS),
     Rule(reversal.template_changed, _REVERSIBLE),
     Rule(reversal.scaled_to_zero, _REVERSIBLE),
     Rule(losses.loss_is_found_again, _REVERSIBLE),
@@ -131,6 +133,7 @@ def decide(snap: Snapshot, now: datetime, handover: Handover | None = None) -> P
         passing=passing and not draft.notices,
         unjudged=tuple(draft.unjudged),
         waits=tuple(draft.waits),
+        outcomes=tuple(outcomes(draft)),
     )
 
 

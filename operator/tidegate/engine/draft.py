@@ -100,8 +100,9 @@ class Draft:
         self.waits.insert(0 if waiting.cause else len(self.waits), waiting)
         self.inquiries |= waiting.asks
         for one in (waiting, *waiting.beside):
-            if one.until is not None:
-                self.wake(one.until)
+            for moment in (one.until, one.wakes):
+                if moment is not None:
+                    self.wake(moment)
 
     @property
     def told(self) -> Waiting | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from tidegate.api.base import MOST_TOLD, and_more
+from tidegate.api.decided import RejectedStatus
 from tidegate.api.names import Cause, Condition, Reason
 from tidegate.api.originals import TargetsStatus
 from tidegate.api.status import (
     PauseStatus,
-    RejectedStatus,
     RevisionStatus,
 )
 from tidegate.engine.draft import Draft, apart, silence

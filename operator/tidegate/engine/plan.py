@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import Enum, StrEnum
 
 from tidegate.api.base import clip
+from tidegate.api.decision import DecisionOutcome
 from tidegate.api.names import EventReason
 from tidegate.api.originals import OriginalRule
 from tidegate.api.status import ReleaseStatus
@@ -152,6 +153,23 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Settled:
+    """What has become of a ReleaseDecision, to be written into its status.
+
+    Attributes:
+        name: object name.
+        uid: object uid; of another object of that name it is not true.
+        outcome: in one word.
+        message: why, for people.
+    """
+
+    name: str
+    uid: str
+    outcome: DecisionOutcome
+    message: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """What is to be done.
 
@@ -168,6 +186,7 @@ class Plan:
         passing: nothing is decided, to be done or to be told, but that something is waited for which is over in a moment.
         unjudged: looks that could not be judged, for want of a judge that works.
         waits: what the Release waits for; the first is told.
+        outcomes: what has become of decisions that do not say so yet; true once the status is stored, and told until they do.
     """
 
     status: ReleaseStatus
@@ -182,3 +201,4 @@ class Plan:
     passing: bool = False
     unjudged: tuple[Unjudged, ...] = ()
     waits: tuple[Waiting, ...] = ()
+    outcomes: tuple[Settled, ...] = ()

@@ -232,7 +232,8 @@ def _idle_sentence(draft: Draft, waits: str) -> str:
     if rejected is not None:
         stable = RevisionStatus(revision=draft.stable.revision, version=draft.stable.version)
         tried = RevisionStatus(revision=rejected.revision, version=rejected.version)
-        why = f"{apart(tried, stable).version} was rolled back, {apart(stable, tried).version} serves: {rejected.message}"
+        how = "rejected" if rejected.cause is Cause.REJECTED else "rolled back"
+        why = f"{apart(tried, stable).version} was {how}, {apart(stable, tried).version} serves: {rejected.message}"
         if rejected.cause is Cause.DEADLINE:
             cure = "to try it again, annotate the Release with tidegate.dev/request=retry/<id>"
             return f"{why}; the version itself was not judged; {cure}"

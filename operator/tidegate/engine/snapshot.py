@@ -14,6 +14,7 @@ from tidegate.api.release import ReleaseSpec
 from tidegate.api.status import ReleaseStatus
 from tidegate.engine.route import RouteRef
 from tidegate.governance.view import UNGOVERNED, GovernanceView
+from tidegate.governance.votes import Author
 from tidegate.judge.reading import Reading
 
 
@@ -62,6 +63,7 @@ class TemplateView:
         overlaid: whether the Release's images change what the workload's own template says.
         duplicates: revisions of the other arms that have exactly this template. There are some where a person has let a Deployment
             go past the hold: its controller does not look at ReplicaSets of other owners and makes one of its own.
+        authors: who has changed it; empty where nobody knows.
         images: its images by container name.
         new_revision: the one that a new arm would get, by which the template is known where it was decided on before it had an arm.
         digest: of its content but for a restart, by which it is approved: no two templates have the same.
@@ -75,6 +77,7 @@ class TemplateView:
     duplicates: tuple[str, ...] = ()
     new_revision: str = ""
     digest: str = ""
+    authors: tuple[Author, ...] = ()
     images: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -316,6 +319,7 @@ class ReleaseView:
         finalizer: it carries the operator's finalizer.
         traffic_later: the user has written of other traffic than is in force.
         created: when it was made, by the API server's clock; None where that is of no concern.
+        labels: its labels.
     """
 
     namespace: str
@@ -328,6 +332,7 @@ class ReleaseView:
     request: Request | None = None
     traffic_later: bool = False
     created: datetime | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,7 @@ class Wait(Enum):
         why=f"what is not proved there is not tried here; {_SERVES}",
         barrier="Upstream",
     )
+    RIGHTS = Terms("the API server's answers to access reviews", why=f"it is asked again by itself; {_SERVES}", brief=True)
     # The way up.
     ROUTE_PREPARED = Terms("each of the route's parents", Bound.ROUTE)
     ROUTE_CARRIES = Terms("those of the route's parents that say no, or nothing while others speak", Bound.ROUTE)
@@ -151,6 +152,7 @@ class Inquiry(Enum):
     ENDPOINTS = "the endpoints of the user's Service, since a route waits for them"
     PODS = "the new version's pods at once, since the operator before may have seen them lost"
     SELECTED = "all pods that the user's Service selects, since others may be among them"
+    RIGHTS = "whether those who have decided may still do so, since their decisions are about to count"
     BOUND = "what is bound to the user's Service by its name, since it may not follow a split"
 
 
@@ -164,6 +166,7 @@ class Waiting:
         cause: it is told before what waits because of it.
         asks: what has to be read meanwhile.
         until: when it ends by itself, or may have; None where only what happens can tell.
+        wakes: when something else has to be said of it; None where that is not known.
         what: of a closed barrier, what keeps it closed, for people and machines.
         how: of a closed barrier, the command that opens it; empty where it is time alone.
         beside: further barriers that are closed.
@@ -174,6 +177,7 @@ class Waiting:
     cause: bool = False
     asks: frozenset[Inquiry] = frozenset()
     until: datetime | None = None
+    wakes: datetime | None = None
     what: str = ""
     how: str = ""
     beside: tuple[Waiting, ...] = ()

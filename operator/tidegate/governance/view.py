@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tidegate.governance.decisions import DecisionView
 from tidegate.governance.freezes import FreezeView
 from tidegate.governance.upstreams import AfterView
 
@@ -16,11 +18,20 @@ class GovernanceView:
         freezes: the ReleaseFreezes that match the Release, whenever they count, by name.
         freezes_unread: why it is not known which freezes there are, in words; empty where it is known.
         upstreams: what is asked of the Releases that the Release comes after, in its order.
+        decisions: the ReleaseDecisions on the Release, in any order; only those whose author was in the right to make them.
+        decisions_unread: why it is not known what was decided, in words; empty where it is known.
+        entitled: by uid of a decision, whether whoever has made it may do so still; None where that was not asked, as it is only
+            for `Inquiry.RIGHTS`.
+        by_decision: people promote, resume and retry by decision alone, and not by annotation.
     """
 
     freezes: tuple[FreezeView, ...] = ()
     freezes_unread: str = ""
     upstreams: tuple[AfterView, ...] = ()
+    decisions: tuple[DecisionView, ...] = ()
+    decisions_unread: str = ""
+    entitled: Mapping[str, bool] | None = None
+    by_decision: bool = False
 
 
 UNGOVERNED = GovernanceView()

@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from tidegate.api.decision import Action, DecisionOutcome
 from tidegate.governance.decisions import DecisionView, called, person, stranger
 
+WITHDRAWN = "it was withdrawn by a later Reject"
+
 
 @dataclass(frozen=True)
 class Author:
@@ -110,7 +112,7 @@ def ballot(decisions: Iterable[DecisionView], subject: Subject, now: datetime) -
         seat = person(one.by), person(one.role)
         if any(_withdraws(reject, one) for reject in rejects):
             withdrawn.setdefault(seat, (one.by, one.role))
-            uncounted[one.uid] = "it was withdrawn by a later Reject"
+            uncounted[one.uid] = WITHDRAWN
         elif why := _four_eyes(one, subject):
             uncounted[one.uid] = why
             own.setdefault(seat, why)

@@ -19,6 +19,11 @@ def labels_of(obj: Mapping[str, Any]) -> dict[str, str]:
     return dict((obj.get("metadata") or {}).get("labels") or {})
 
 
+def annotations_of(obj: Mapping[str, Any]) -> dict[str, str]:
+    """Return the annotations of an object."""
+    return dict(obj["metadata"].get("annotations") or {})
+
+
 def replicas_of(obj: Mapping[str, Any]) -> int:
     """Return spec.replicas of an object, with the default that the API gives it."""
     replicas = obj["spec"].get("replicas")

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidegate.api.decided import RejectedStatus
 from tidegate.api.kept import packed
 from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.originals import OriginalRule, TargetsStatus
@@ -21,7 +22,6 @@ from tidegate.api.status import (
     EvidenceStatus,
     GateStatus,
     LastRollout,
-    RejectedStatus,
     ReleaseStatus,
     RevisionStatus,
     RolloutStatus,

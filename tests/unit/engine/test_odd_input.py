@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 
 from simulation.policies import at_weight, finish, gate, idle, policy, step
 from simulation.views import at
+from tidegate.api.decided import RejectedStatus
 from tidegate.api.names import Cause, Phase, Reason
 from tidegate.api.originals import OriginalRule
 from tidegate.api.policy import RolloutPolicySpec
@@ -21,7 +22,6 @@ from tidegate.api.status import (
     LastRollout,
     Outcome,
     PauseStatus,
-    RejectedStatus,
     ReleaseStatus,
     RevisionStatus,
     RolloutStatus,

@@ -11,9 +11,11 @@ import pytest
 
 import tidegate.engine
 from simulation.cluster import CANARY, STABLE, STRANGER, USER, Template
+from simulation.deciders import decide
 from simulation.policies import at_weight, condition, events, finish, gate, idle, policy, reach, step
 from simulation.views import at, warm_of
 from simulation.world import World
+from tidegate.api.decision import Action
 from tidegate.api.names import Cause, Phase, Reason
 from tidegate.engine.handover.deployment.actions import Adopt, Detach, Hold, Scale, SetImages
 from tidegate.engine.handover.deployment.view import Owner
@@ -132,6 +134,15 @@ def a_version_that_staging_has_not_proved() -> World:
     staging = UpstreamView(release="checkout", namespace="staging", version="v1", images={"app": "v1"}, promoted_at=at(0))
     world.governance = GovernanceView(upstreams=(AfterView(staging),))
     world.apply("v2")
+    world.crank(5)
+    return world
+
+
+@of(Wait.RIGHTS)
+def rights_that_nobody_can_ask_for() -> World:
+    world = at_weight(50, policy(*LONG))
+    world.readable = False
+    decide(world, Action.PROMOTE)
     world.crank(5)
     return world
 

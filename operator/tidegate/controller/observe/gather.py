@@ -36,6 +36,7 @@ from tidegate.traffic.routers import Routers
 from tidegate.traffic.selection import Pods, shared
 from tidegate.workloads.kind import WorkloadObjects
 from tidegate.workloads.kinds import KINDS
+from tidegate.workloads.objects import labels_of
 
 V = TypeVar("V")
 
@@ -349,4 +350,5 @@ def _release_view(objects: ReleaseObjects) -> ReleaseView:
         request=request_of((metadata.get("annotations") or {}).get(ANNOTATION_REQUEST)),
         traffic_later=objects.traffic_later,
         created=parse_time(created) if created else None,
+        labels=labels_of(objects.release),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tidegate.api.decision import Action, DecisionOutcome
 from tidegate.api.names import Cause, Verdict
 from tidegate.api.status import RevisionStatus
 from tidegate.engine.changes import put_in_force, record_end
@@ -42,13 +43,26 @@ def _why_promoted(draft: Draft) -> str:
     """Return why a version was promoted: a person who has asked for it answers for what no step and no gate has."""
     if not draft.rollout.skip_to_end:
         return "all steps passed"
-    request = draft.status.handled_request or ""
-    by = f" ({request})" if request.startswith("promote/") else ""
+    by = f" ({request})" if (request := _who_promotes(draft)) else ""
     unconvinced = [
         f"{state.name} ({state.verdict})" for state in draft.status.gates if state.verdict is not Verdict.PASS and not state.clear
     ]
     said = f"; gates not passed: {', '.join(unconvinced)}" if unconvinced else ""
     return f"full promotion was requested{by}, which skips steps and gates{said}"
+
+
+def _who_promotes(draft: Draft) -> str:
+    """Return who or what has asked for full promotion last, as far as the status has it."""
+    began = draft.rollout.started_at.replace(microsecond=0)
+    promoted = [
+        one
+        for one in draft.status.carried_out
+        if (one.action, one.outcome) == (Action.PROMOTE, DecisionOutcome.CARRIED_OUT) and one.made >= began
+    ]
+    if promoted:
+        return f"by {promoted[-1].by}"
+    request = draft.status.handled_request or ""
+    return request if request.startswith("promote/") else ""
 
 
 def undo_is_done(draft: Draft) -> Ruling:

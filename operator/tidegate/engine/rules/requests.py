@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from tidegate.api.base import clip
-from tidegate.api.edits import edited
-from tidegate.api.gate import BreachAction
-from tidegate.api.names import Cause
-from tidegate.api.status import GateStatus, PauseStatus
-from tidegate.api.waiting import HoldStatus
 from tidegate.engine import transitions as happened
-from tidegate.engine.changes import roll_back
-from tidegate.engine.counted import begun_anew
+from tidegate.engine.asked import carry_out
+from tidegate.engine.decided import by_decision_alone
 from tidegate.engine.draft import Draft
-from tidegate.engine.facts import rejection
 from tidegate.engine.snapshot import Verb
 from tidegate.engine.waits import CHANGED, Ruling, Wait, Waiting
-from tidegate.judge.limit import breached
 
 LONGEST_REQUEST = 256
 """Characters of a request that the status can hold; the admission policy lets fewer through."""
@@ -30,124 +22,10 @@ def request_is_carried_out(draft: Draft) -> Ruling:
         return Waiting(Wait.ROLLBACK_FIRST, f"for the rollback to end before {text} is carried out")
     draft.set(handled_request=text)
     refusal = (
-        _HANDLERS[request.verb](draft, text)
+        by_decision_alone(draft, request.verb) or carry_out(draft, request.verb, text)
         if request.verb
         else "it must be <verb>/<id>, with promote, rollback, rollback-and-hold, pause, resume or retry as the verb"
     )
     if refusal:
         draft.note(happened.RequestRefused(text, refusal))
     return CHANGED
-
-
-def _no_rollout(draft: Draft) -> str:
-    if not draft.active:
-        return "no rollout is in progress"
-    if draft.undoing:
-        return "a rollback is already in progress"
-    if draft.committed:
-        return "the new version has already been promoted"
-    return ""
-
-
-def _promote(draft: Draft, request: str) -> str:
-    if refusal := _no_rollout(draft):
-        return refusal
-    draft.set_rollout(skip_to_end=True)
-    _go_on(draft)
-    if draft.step is not None and draft.step.until is not None:
-        draft.set_step(until=min(draft.now, draft.step.until))
-    draft.note(happened.PromotionRequested(draft.candidate.version, request))
-    return ""
-
-
-def _rollback(draft: Draft, request: str) -> str:
-    if refusal := _no_rollout(draft):
-        return refusal
-    message = f"rollback was requested ({request})"
-    if draft.rollout.paused is not None and draft.rollout.paused.gate:
-        message += f" after {draft.rollout.paused.message}"
-    roll_back(draft, Cause.REQUEST, message)
-    return ""
-
-
-def _rollback_and_hold(draft: Draft, request: str) -> str:
-    """Roll back what is on, if something is, and start nothing after it: what comes next may be as bad, or hide what was seen."""
-    if draft.active and not draft.undoing and (refusal := _rollback(draft, request)):
-        return refusal
-    message = f"a hold was requested ({request})"
-    draft.set(held=HoldStatus(message=clip(message), since=draft.now))
-    draft.note(happened.NextHeld(message))
-    return ""
-
-
-def _pause(draft: Draft, request: str) -> str:
-    if refusal := _no_rollout(draft):
-        return refusal
-    if draft.rollout.paused is not None:
-        return "the rollout is already paused"
-    message = f"pause was requested ({request})"
-    draft.set_rollout(paused=PauseStatus(cause=Cause.REQUEST, message=clip(message), since=draft.now))
-    draft.note(happened.Paused(draft.candidate.version, draft.status.weight, request))
-    return ""
-
-
-def _resume(draft: Draft, request: str) -> str:
-    if draft.status.held is not None:
-        draft.set(held=None)
-        draft.note(happened.NextReleased(request))
-        return ""
-    if refusal := _no_rollout(draft):
-        return refusal
-    if draft.rollout.paused is None:
-        return "the rollout is not paused"
-    _go_on(draft)
-    draft.set(gates=_answered(draft))
-    draft.note(happened.Resumed(draft.candidate.version, draft.status.weight, request))
-    return ""
-
-
-def _go_on(draft: Draft) -> None:
-    if draft.rollout.paused is not None and draft.step is not None:
-        # The time of the pause is not counted against pods that are waited for.
-        draft.set_step(missing=None, entered=draft.now if draft.step.since is None else draft.step.entered)
-    if draft.rollout.paused is not None and draft.rollout.paused.cause is Cause.GATE and draft.rollout.paused.gate is None:
-        # What the score was made of has been answered: the hold begins anew, and counts new looks only.
-        draft.set_step(since=None, until=None)
-    draft.set_rollout(paused=None)
-
-
-def _answered(draft: Draft) -> tuple[GateStatus, ...]:
-    """Return the gates without the looks that led to a pause: only new ones can pause again, and only on new evidence."""
-    pausing = {gate.name: gate for gate in draft.spec.gates if gate.on_breach is BreachAction.PAUSE}
-    return tuple(
-        _looked_at_anew(state, breached=breached(state.looks, pausing[state.name])) if state.name in pausing else state
-        for state in draft.status.gates
-    )
-
-
-def _looked_at_anew(state: GateStatus, *, breached: bool) -> GateStatus:
-    anew = edited(begun_anew(state), looks="", undecided_since=None, quiet_since=None)
-    return edited(anew, evidence=None, clear=False) if breached else anew
-
-
-def _retry(draft: Draft, request: str) -> str:
-    if draft.active:
-        return "a rollout is in progress"
-    rejected = rejection(draft)
-    if rejected is None:
-        return "the wanted version has not been rejected"
-    # The same template may have been rejected under more than one name.
-    while (entry := rejection(draft)) is not None:
-        draft.set(rejected=tuple(one for one in draft.status.rejected if one is not entry))
-    draft.note(happened.Retried(rejected.version, request))
-    return ""
-
-
-_HANDLERS = {
-    Verb.PROMOTE: _promote,
-    Verb.ROLLBACK: _rollback,
-    Verb.ROLLBACK_AND_HOLD: _rollback_and_hold,
-    Verb.PAUSE: _pause,
-    Verb.RESUME: _resume,
-    Verb.RETRY: _retry,
-}

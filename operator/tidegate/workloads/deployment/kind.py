@@ -16,10 +16,11 @@ from tidegate.engine.handover.deployment.actions import CreateCanary, DeleteRepl
 from tidegate.engine.plan import OfWorkload
 from tidegate.runtime.errors import Retry
 from tidegate.runtime.store import Object, Store
+from tidegate.workloads.authors import authors_of
 from tidegate.workloads.deployment import actuator
 from tidegate.workloads.deployment.observe import DeploymentObjects
 from tidegate.workloads.kind import WorkloadObjects
-from tidegate.workloads.objects import controller_of, labels_of
+from tidegate.workloads.objects import annotations_of, controller_of, labels_of
 
 
 class DeploymentKind:
@@ -56,6 +57,7 @@ class DeploymentKind:
             release_uid=release["metadata"]["uid"],
             images=spec.images,
             version=spec.version,
+            authors=authors_of(annotations_of(deployment), annotations_of(release), overlaid=bool(spec.images)),
             deployment=dict(deployment),
             replica_sets=[dict(rs) for rs in {rs["metadata"]["uid"]: rs for rs in found}.values()],
             pods=None if pods is None else [dict(pod) for pod in pods],

@@ -14,6 +14,7 @@ from tidegate.api.names import ANNOTATION_DESIRED_REPLICAS, ANNOTATION_REVISION,
 from tidegate.cluster.resources import DEPLOYMENTS
 from tidegate.engine.handover.deployment.view import DeploymentView, Owner, ReplicaSetView
 from tidegate.engine.snapshot import Blocker, PodTrouble, TemplateView
+from tidegate.governance.votes import Author
 from tidegate.prometheus.promql import pods_of
 from tidegate.workloads.objects import controller_of, labels_of, matches, replicas_of
 from tidegate.workloads.pods import Trouble, last_endings, last_made, pod_trouble, replica_set_trouble
@@ -45,6 +46,7 @@ class DeploymentObjects:
         release_uid: its uid.
         images: its images by container name.
         version: its own name for the wanted version; None where it gives none.
+        authors: who has changed the wanted template; empty where nobody knows.
         deployment: the Deployment.
         replica_sets: ReplicaSets of the namespace; those of other workloads may be among them.
         pods: pods of the namespace, for their reasons not to be ready; those of other workloads may be among them. None where they
@@ -59,6 +61,7 @@ class DeploymentObjects:
     release_uid: str
     images: Mapping[str, str]
     version: str | None = None
+    authors: tuple[Author, ...] = ()
     deployment: Json
     replica_sets: Sequence[Json] = ()
     pods: Sequence[Json] | None = None
@@ -103,8 +106,8 @@ class DeploymentObjects:
 
     @property
     def read(self) -> tuple[object, ...]:
-        """Whether the label is stale, which version is in force, and which pods were read."""
-        return self.label_is_stale, self.stable, self.pods is None, self.stable_pods is None
+        """Whether the label is stale, whose the change is, which version is in force, and which pods were read."""
+        return self.label_is_stale, self.authors, self.stable, self.pods is None, self.stable_pods is None
 
     @property
     def read_pods(self) -> Sequence[Json]:
@@ -203,6 +206,7 @@ def workload_view(workload: DeploymentObjects) -> DeploymentView:
         images=images_of(wanted),
         new_revision=new_revision,
         digest=content_digest(wanted),
+        authors=workload.authors,
     )
     pods = tuple(_pods_of(workload.pods, chosen))
     trouble, endings = _trouble(pods, chosen), last_endings(pods)

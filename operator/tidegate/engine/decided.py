@@ -1,0 +1,130 @@
+"""Questions about ReleaseDecisions that several ask, and what has become of each. Nothing here changes a draft."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from tidegate.api.decision import Action, DecisionOutcome
+from tidegate.engine.draft import Draft
+from tidegate.engine.plan import Settled
+from tidegate.engine.snapshot import Verb
+from tidegate.governance.decisions import COMMANDS, DecisionView, called, in_order, stranger
+from tidegate.governance.votes import WITHDRAWN, Ballot, Subject, ballot
+
+_GIVES = frozenset({Verb.PROMOTE, Verb.RESUME, Verb.RETRY})
+"""What gives a version traffic, or may."""
+
+
+def pending(draft: Draft) -> list[DecisionView]:
+    """Return the commands that were not dealt with, in the order in which they are carried out."""
+    done = {one.uid for one in draft.status.carried_out}
+    return [one for one in in_order(draft.snap.governance.decisions) if one.outcome is None and one.uid not in done]
+
+
+def untold(draft: Draft) -> set[str]:
+    """Return the uids of commands that were dealt with and whose decisions do not say so yet."""
+    unsaid = {one.uid for one in draft.snap.governance.decisions if one.outcome is None}
+    return unsaid & {one.uid for one in draft.status.carried_out}
+
+
+def too_late(draft: Draft, one: DecisionView) -> tuple[DecisionOutcome, str] | None:
+    """Return why a decision does not count at all: it is for another Release, or its time is over; None where it may."""
+    release = draft.snap.release
+    if why := stranger(one, release.uid, release.created):
+        return DecisionOutcome.REFUSED, why
+    if one.expired(draft.now):
+        return DecisionOutcome.EXPIRED, "its time (spec.expires) was over before it was carried out"
+    until = draft.status.carried_until
+    if one.action in COMMANDS and until is not None and one.created <= until:
+        return DecisionOutcome.EXPIRED, "many commands were carried out since it was made: decide again"
+    return None
+
+
+def text_of(one: DecisionView) -> str:
+    """Return a command for people: what, and by whom."""
+    return f"{one.action.value.lower()} by {called(one.by)}"
+
+
+def about_candidate(draft: Draft, one: DecisionView) -> bool:
+    """Whether a decision is about the version that is rolled out; only to be asked while a rollout is on."""
+    candidate = draft.status.candidate
+    assert candidate is not None
+    if one.digest:
+        return one.digest == candidate.digest or (draft.wants(candidate.revision) and about_wanted(draft, one))
+    return one.revision == candidate.revision or (draft.wants(candidate.revision) and about_wanted(draft, one))
+
+
+def about_wanted(draft: Draft, one: DecisionView) -> bool:
+    """Whether a decision is about the version of the workload's template."""
+    return (subject := subject_of(draft)) is not None and subject.is_of(one)
+
+
+def subject_of(draft: Draft) -> Subject | None:
+    """Return what people vote on: the version of the workload's template; None where there is none."""
+    if draft.workload is None:
+        return None
+    template, release = draft.workload.template, draft.snap.release
+    return Subject(
+        digest=template.digest,
+        revisions=frozenset({template.revision, template.new_revision, *template.duplicates} - {""}),
+        authors=template.authors,
+        release_uid=release.uid,
+        release_created=release.created,
+    )
+
+
+def ballot_of(draft: Draft) -> Ballot:
+    """Return who has voted for the version of the workload's template."""
+    subject = subject_of(draft)
+    return ballot(draft.snap.governance.decisions, subject, draft.now) if subject is not None else Ballot()
+
+
+def unasked(draft: Draft, uids: Iterable[str]) -> bool:
+    """Whether it is not known of each of these decisions if whoever has made it may do so still."""
+    known = draft.snap.governance.entitled
+    return known is None or not known.keys() >= set(uids)
+
+
+def is_entitled(draft: Draft, one: DecisionView) -> bool:
+    """Whether the API server has said that whoever has made a decision may do so still."""
+    return bool((draft.snap.governance.entitled or {}).get(one.uid))
+
+
+def entitled(draft: Draft, said: Ballot) -> Ballot:
+    """Return a ballot without the votes of those who may not vote so any more; they are told of."""
+    known = draft.snap.governance.entitled or {}
+    lost = [vote for vote in said.votes if not known.get(vote.uid)]
+    words = (f"{called(vote.by)} may not approve as {vote.role} any more" for vote in lost)
+    kept = tuple(vote for vote in said.votes if vote not in lost)
+    return replace(said, votes=kept, own=tuple(dict.fromkeys((*said.own, *words))))
+
+
+def by_decision_alone(draft: Draft, verb: Verb) -> str:
+    """Return why an annotation is not enough for what a person asks for, in words; empty where it is."""
+    if not draft.snap.governance.by_decision or verb not in _GIVES:
+        return ""
+    return f"here it takes a ReleaseDecision: kubectl tidegate {verb.value} {draft.snap.release.name}"
+
+
+def outcomes(draft: Draft) -> Iterator[Settled]:
+    """Yield what has become of the decisions that do not say so yet, by the status as it is to be stored."""
+    unsaid = [one for one in draft.snap.governance.decisions if one.outcome is None]
+    if not unsaid:
+        return
+    done = {one.uid: one for one in draft.status.carried_out}
+    said, subject = ballot_of(draft), subject_of(draft)
+    counted = {vote.uid for vote in said.votes}
+    for one in sorted(unsaid, key=lambda one: one.at):
+        if (entry := done.get(one.uid)) is not None:
+            yield Settled(one.name, one.uid, entry.outcome, entry.message)
+        elif one.action in COMMANDS:
+            continue
+        elif (late := too_late(draft, one)) is not None:
+            yield Settled(one.name, one.uid, *late)
+        elif one.uid in counted and draft.workload is not None:
+            words = f"a vote by role {one.role} for {draft.workload.template.version}, wherever the policy needs one of that role"
+            yield Settled(one.name, one.uid, DecisionOutcome.COUNTED, words)
+        elif one.action is Action.APPROVE and subject is not None and (why := said.uncounted.get(one.uid)):
+            became = DecisionOutcome.SUPERSEDED if why == WITHDRAWN else DecisionOutcome.REFUSED
+            yield Settled(one.name, one.uid, became, why)
