@@ -33,7 +33,7 @@ from tidegate.api.status import (
     StepStatus,
 )
 
-pytestmark = [*needs_api, pytest.mark.xdist_group("crds")]
+pytestmark = [*needs_api, pytest.mark.undeployed, pytest.mark.xdist_group("crds")]
 
 GROUP_PATH = "/apis/tidegate.dev/v1alpha1"
 CORPUS = ROOT / "tests" / "corpus"
@@ -339,6 +339,7 @@ def test_category_lists_all_kinds(api: Api, place: str) -> None:
         ("rolloutpolicies.spec.steps.hold", "Default: 0s."),
         ("rolloutpolicies.spec.gates.metric.promql", "{{canaryPods}}"),
         ("clusterrolloutpolicies.spec.gates.onNoData.after", "Default: 5m."),
+        ("releasedecisions.spec.role", "the subresource releases/<role> of that Release"),
     ],
 )
 def test_explain_speaks(api: Api, path: str, said: str) -> None:

@@ -63,14 +63,13 @@ def test_components_add_to_a_kustomization(tmp_path: Path) -> None:
 
 
 @needs_kubectl
-def test_overlay_without_admission_leaves_only_the_hold_out() -> None:
-    """For older clusters everything is installed but the policy that holds templates."""
+def test_overlay_without_admission_leaves_only_what_writes_out() -> None:
+    """For older clusters everything is installed but the policies that hold templates and write down names."""
     whole, without = kustomize("."), kustomize("overlays/without-admission")
 
-    assert whole.keys() - without.keys() == {
-        ("MutatingAdmissionPolicy", HOLD_POLICY),
-        ("MutatingAdmissionPolicyBinding", HOLD_POLICY),
-    }
+    written = (HOLD_POLICY, "tidegate-decisions", "tidegate-changed-by", "tidegate-changed-by-release")
+    kinds = ("MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding")
+    assert whole.keys() - without.keys() == {(kind, name) for kind in kinds for name in written}
     assert without == {key: found for key, found in whole.items() if key in without}
 
 
@@ -238,7 +237,8 @@ def aggregated(objects: dict[Key, dict[str, Any]]) -> dict[str, set[str]]:
 
 
 VIEW, EDIT = {"tidegate-view": {"view", "edit", "admin"}}, {"edit", "admin"}
-BOTH = {**VIEW, "tidegate-release-edit": EDIT, "tidegate-policy-edit": EDIT}
+RELEASES = {**VIEW, "tidegate-release-edit": EDIT, "tidegate-releaser": EDIT}
+BOTH = {**RELEASES, "tidegate-policy-edit": EDIT}
 
 
 @needs_kubectl
@@ -248,7 +248,7 @@ BOTH = {**VIEW, "tidegate-release-edit": EDIT, "tidegate-policy-edit": EDIT}
     [
         (None, (), BOTH),
         (None, ("--set", "rbac.aggregate=true"), BOTH),
-        ("without-policy-aggregation", ("--set", "rbac.aggregate.policies=false"), {**VIEW, "tidegate-release-edit": EDIT}),
+        ("without-policy-aggregation", ("--set", "rbac.aggregate.policies=false"), RELEASES),
         ("without-release-aggregation", ("--set", "rbac.aggregate.releases=false"), {**VIEW, "tidegate-policy-edit": EDIT}),
     ],
 )
@@ -262,7 +262,7 @@ def test_releases_and_policies_are_aggregated_apart(
     ours, theirs = by_name(kubectl("kustomize", str(tmp_path))), helm(*options)
 
     assert expected == aggregated(ours) == aggregated(theirs)
-    for name in ("view", "release-edit", "policy-edit", "edit", "cluster-policies"):
+    for name in ("view", "release-edit", "policy-edit", "edit", "cluster-policies", "releaser", "approver", "admin"):
         assert ours["ClusterRole", f"tidegate-{name}"]["rules"] == theirs["ClusterRole", f"tidegate-{name}"]["rules"]
 
 
@@ -390,6 +390,18 @@ def test_guard_lets_the_operators_pass_that_there_are() -> None:
     assert f"!(request.userInfo.username in [{accounts}])" == passing
     assert ("ClusterRole", "tidegate-override") in named
     assert not {("ValidatingAdmissionPolicy", "tidegate-guard"), ("ClusterRole", "tidegate-override")} & set(off)
+
+
+@needs_helm
+def test_decisions_can_be_left_out_and_older_clusters_have_them_judged() -> None:
+    """Without the policies none is installed; before Kubernetes 1.36 names are judged and not written."""
+    off = helm("--set", "admission.decisions.enabled=false")
+    older = helm("--kube-version", "1.33.0", "--set", "admission.hold.enabled=false")
+    names = {"tidegate-decisions", "tidegate-changed-by", "tidegate-changed-by-release"}
+
+    assert not [key for key in off if key[1] in names]
+    assert names == {name for kind, name in older if kind == "ValidatingAdmissionPolicy"} & names
+    assert not [key for key in older if key[0].startswith("Mutating")]
 
 
 @needs_helm

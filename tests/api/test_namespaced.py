@@ -18,7 +18,7 @@ from tidegate.cluster.resources import RELEASES
 
 pytestmark = [*needs_api, needs_helm]
 
-NO_POLICIES = tuple(f"admission.{name}.enabled=false" for name in ("hold", "requests", "deputy", "guard"))
+NO_POLICIES = tuple(f"admission.{name}.enabled=false" for name in ("hold", "requests", "deputy", "guard", "decisions"))
 NAMESPACED = ("scope=namespaced", "crds.install=false", *NO_POLICIES)
 CLUSTER_WIDE = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "Namespace", "PriorityClass"}
 
@@ -93,10 +93,11 @@ async def test_rollout_needs_roles_only(scene: Scene) -> None:
     assert [scene.namespace] == config["watchNamespaces"]
     assert "Promoted" == promoted["lastRollout"]["outcome"]
     assert 200 == ready[0]
-    assert {"mutatingadmissionpolicies"} == {one.resource for one in asked if one.status == 403}
-    assert len([one for one in asked if one.status == 403]) <= 4
+    policies = {"mutatingadmissionpolicies", "validatingadmissionpolicies"}
+    assert policies == {one.resource for one in asked if one.status == 403}
+    assert len([one for one in asked if one.status == 403]) <= 8
     assert {"", scene.namespace} == {one.namespace for one in asked}
-    assert {"mutatingadmissionpolicies"} == {one.resource for one in asked if not one.namespace}
+    assert policies == {one.resource for one in asked if not one.namespace}
     loud = [line for line in scene.operator.lines() if "forbidden" in str(line) or line["level"] in {"warning", "error"}]
     # The chart's own example of a connection is plain http.
     assert [("a Prometheus connection is plain http", "default")] == [

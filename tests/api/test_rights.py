@@ -144,13 +144,16 @@ async def test_every_right_is_used_and_no_other_is_asked_for(scene: Scene) -> No
     used = {(one.verb, one.group, one.resource) for one in asked}
     # Refused the list, it does not go on to watch; refused the policy, it does not ask for the binding.
     unreached = {("watch", "tidegate.dev", "clusterrolloutpolicies")}
-    unreached.add(("get", "admissionregistration.k8s.io", "mutatingadmissionpolicybindings"))
+    unreached |= {("get", "admissionregistration.k8s.io", f"{kind}admissionpolicybindings") for kind in ("mutating", "validating")}
+    # Without that policy no decision counts; test_operator_decisions.py has these used.
+    unreached |= {("patch", "tidegate.dev", "releasedecisions/status")}
+    unreached |= {("create", "authorization.k8s.io", "localsubjectaccessreviews")}
     # What may be bound to a Service by its name is asked for where there are such objects.
     there = await Bindings(scene.admin, clock=SystemClock(), routers=Routers.all()).installed()
     unreached |= {("list", kind.group, kind.plural) for kind in KINDS if kind not in there}
     assert there
     assert sorted(used) == sorted(set(rights(installed())) - unreached)
-    wide = {"clusterrolloutpolicies", "releasefreezes", "namespaces", "mutatingadmissionpolicies"}
+    wide = {"clusterrolloutpolicies", "releasefreezes", "namespaces", "mutatingadmissionpolicies", "validatingadmissionpolicies"}
     assert wide == {one.resource for one in asked if not one.namespace}
     assert [] == [one for one in asked if one.status == 403 and one.namespace]
 

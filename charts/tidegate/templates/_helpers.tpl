@@ -49,6 +49,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 - apiGroups: [tidegate.dev]
   resources: [rolloutpolicies]
   verbs: [list, watch]
+# What people have decided; patch: what became of it.
+- apiGroups: [tidegate.dev]
+  resources: [releasedecisions]
+  verbs: [list, watch]
+- apiGroups: [tidegate.dev]
+  resources: [releasedecisions/status]
+  verbs: [patch]
+# Whether those who have decided may still do so, when their decision is to count.
+- apiGroups: [authorization.k8s.io]
+  resources: [localsubjectaccessreviews]
+  verbs: [create]
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, patch]
@@ -120,7 +131,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 
 {{- define "tidegate.rules.view" -}}
 - apiGroups: [tidegate.dev]
-  resources: [releases, releases/status, rolloutpolicies{{ if not (include "tidegate.namespaced" .) }}, clusterrolloutpolicies, releasefreezes{{ end }}]
+  resources: [releases, releases/status, releasedecisions, rolloutpolicies{{ if not (include "tidegate.namespaced" .) }}, clusterrolloutpolicies, releasefreezes{{ end }}]
   verbs: [get, list, watch]
 {{- end }}
 
@@ -135,6 +146,39 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 - apiGroups: [tidegate.dev]
   resources: [releases]
   verbs: [override]
+{{- end }}
+
+{{- define "tidegate.rules.releaser" -}}
+- apiGroups: [tidegate.dev]
+  resources: [releasedecisions]
+  verbs: [create]
+- apiGroups: [tidegate.dev]
+  resources: [releases]
+  verbs: [promote, rollback, pause, resume, retry]
+{{- end }}
+
+{{- define "tidegate.rules.approver" -}}
+- apiGroups: [tidegate.dev]
+  resources: [releases, releasedecisions]
+  verbs: [get, list, watch]
+- apiGroups: [tidegate.dev]
+  resources: [releasedecisions]
+  verbs: [create]
+- apiGroups: [tidegate.dev]
+  resources: [releases]
+  verbs: [reject]
+{{- end }}
+
+{{- define "tidegate.rules.admin" -}}
+- apiGroups: [tidegate.dev]
+  resources: [releases, rolloutpolicies]
+  verbs: [get, list, watch, create, update, patch, delete, deletecollection]
+- apiGroups: [tidegate.dev]
+  resources: [releasedecisions]
+  verbs: [get, list, watch, create, delete, deletecollection, keep]
+- apiGroups: [tidegate.dev]
+  resources: [releases]
+  verbs: [promote, rollback, pause, resume, retry]
 {{- end }}
 
 {{- define "tidegate.config" -}}

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel
 
 from tidegate.api.base import Rule
+from tidegate.api.decision import DECISION_RULES, ReleaseDecisionSpec, ReleaseDecisionStatus
 from tidegate.api.freeze import FREEZE_RULES, ReleaseFreezeSpec
 from tidegate.api.names import GROUP, VERSION
 from tidegate.api.policy import RolloutPolicySpec
@@ -112,6 +113,18 @@ _FREEZE_COLUMNS = (
     Column("Until", ".spec.until", "Until when it counts; empty for until it is deleted.", "string"),
     AGE,
 )
+_DECISION_COLUMNS = (
+    Column("Release", ".spec.release", "The Release that it is about."),
+    Column("Action", ".spec.action", "What was decided."),
+    Column("Role", ".spec.role", "The role in which it was decided."),
+    Column("By", ".spec.by", "Who has decided."),
+    Column("Outcome", ".status.outcome", "What became of it."),
+    Column("Message", ".status.message", "Why."),
+    AGE,
+    Column("Revision", ".spec.revision", "The version that it is about.", wide=True),
+    Column("Expires", ".spec.expires", "How long it counts.", wide=True),
+    Column("Reason", ".spec.reason", "Why, in the words of whoever decided.", wide=True),
+)
 _NAME_RULE = Rule(
     "size(self.metadata.name) <= 52",
     "must have at most 52 characters: it becomes part of other names and the value of a label",
@@ -176,6 +189,21 @@ KINDS = (
         columns=_FREEZE_COLUMNS,
         rules=FREEZE_RULES,
     ),
+    Kind(
+        name="ReleaseDecision",
+        plural="releasedecisions",
+        short="rd",
+        scope="Namespaced",
+        description=(
+            "ReleaseDecision: what one person has decided on a Release, an approval or a command, with the name by which the API "
+            "server knows them. It is made once and never changed; a later one withdraws it."
+        ),
+        spec=ReleaseDecisionSpec,
+        status=ReleaseDecisionStatus,
+        columns=_DECISION_COLUMNS,
+        rules=DECISION_RULES,
+        selectable=(".spec.release", ".spec.action", ".status.outcome"),
+    ),
 )
 
 
@@ -188,11 +216,10 @@ def build_schema(kind: Kind) -> Schema:
         "spec": structural_schema(kind.spec),
     }
     if kind.status is not None:
-        status = without_defaults(structural_schema(kind.status))
-        rollout = status["properties"]["rollout"]
-        rollout["properties"]["spec"] = without_rules(rollout["properties"]["spec"])
-        rollout["required"] = [name for name in rollout["required"] if name != "spec"]  # it is packed (`kept`)
-        properties["status"] = status
+        properties["status"] = status = without_defaults(structural_schema(kind.status))
+        if (rollout := status["properties"].get("rollout")) is not None:
+            rollout["properties"]["spec"] = without_rules(rollout["properties"]["spec"])
+            rollout["required"] = [name for name in rollout["required"] if name != "spec"]  # it is packed (`kept`)
     schema: Schema = {"type": "object", "description": kind.description, "required": ["spec"], "properties": properties}
     if kind.rules:
         schema["x-kubernetes-validations"] = [rule.to_wire() for rule in kind.rules]

@@ -80,11 +80,26 @@ MUTATING_ADMISSION_POLICY_BINDINGS: Final = Resource(
     "MutatingAdmissionPolicyBinding",
     namespaced=False,
 )
+VALIDATING_ADMISSION_POLICIES: Final = Resource(
+    "admissionregistration.k8s.io", "v1", "validatingadmissionpolicies", "ValidatingAdmissionPolicy", namespaced=False
+)
+VALIDATING_ADMISSION_POLICY_BINDINGS: Final = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "validatingadmissionpolicybindings",
+    "ValidatingAdmissionPolicyBinding",
+    namespaced=False,
+)
+LOCAL_SUBJECT_ACCESS_REVIEWS: Final = Resource(
+    "authorization.k8s.io", "v1", "localsubjectaccessreviews", "LocalSubjectAccessReview"
+)
+SELF_SUBJECT_REVIEWS: Final = Resource("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", namespaced=False)
 RELEASES: Final = Resource("tidegate.dev", "v1alpha1", "releases", "Release")
 ROLLOUT_POLICIES: Final = Resource("tidegate.dev", "v1alpha1", "rolloutpolicies", "RolloutPolicy")
 CLUSTER_ROLLOUT_POLICIES: Final = Resource(
     "tidegate.dev", "v1alpha1", "clusterrolloutpolicies", "ClusterRolloutPolicy", namespaced=False
 )
+RELEASE_DECISIONS: Final = Resource("tidegate.dev", "v1alpha1", "releasedecisions", "ReleaseDecision")
 RELEASE_FREEZES: Final = Resource("tidegate.dev", "v1alpha1", "releasefreezes", "ReleaseFreeze", namespaced=False)
 
 ALL: Final = (
@@ -103,9 +118,14 @@ ALL: Final = (
     CUSTOM_RESOURCE_DEFINITIONS,
     MUTATING_ADMISSION_POLICIES,
     MUTATING_ADMISSION_POLICY_BINDINGS,
+    VALIDATING_ADMISSION_POLICIES,
+    VALIDATING_ADMISSION_POLICY_BINDINGS,
+    LOCAL_SUBJECT_ACCESS_REVIEWS,
+    SELF_SUBJECT_REVIEWS,
     RELEASES,
     ROLLOUT_POLICIES,
     CLUSTER_ROLLOUT_POLICIES,
+    RELEASE_DECISIONS,
     RELEASE_FREEZES,
 )
 

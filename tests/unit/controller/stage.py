@@ -27,6 +27,7 @@ from tidegate.controller.observe.relations import SERVICE_OF_SLICE, Relations
 from tidegate.controller.observe.write_through import CachedCluster
 from tidegate.controller.reconcile.groups import Mode, Sources, Targets, Timers
 from tidegate.controller.reconcile.outbox import Outbox
+from tidegate.controller.reconcile.outcomes import Outcomes
 from tidegate.controller.reconcile.reconciler import Reconciler
 from tidegate.controller.reconcile.sinks.events import Events
 from tidegate.controller.reconcile.sinks.sink import Sink
@@ -75,9 +76,10 @@ class Stage:
         self.keep_held, self.pressing, self.ending = False, False, False
         self.gatherer = Gatherer(self.store, routers, clock=self.clock, warm_up=1.5)
         self.outbox = Outbox((Events(self.recorder, clock=self.clock), *sinks))
+        self.outcomes = Outcomes(self.cluster, clock=self.clock)
         self.reconciler = Reconciler(
             Sources(self.store, self.gatherer, self.looks, self.questions, lambda _: self.outside),
-            Targets(self.cluster, routers, self.outbox, self.metrics),
+            Targets(self.cluster, routers, self.outbox, self.metrics, self.outcomes),
             Timers(self.clock, self.due, self.queue.add, timedelta(seconds=30)),
             Mode(keep_held=lambda: self.keep_held, pressing=lambda: self.pressing, ending=lambda: self.ending),
         )

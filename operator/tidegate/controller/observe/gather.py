@@ -14,6 +14,7 @@ from tidegate.api.release import ReleaseSpec, Traffic
 from tidegate.api.status import ReleaseStatus
 from tidegate.controller.observe.autoscalers import Autoscalers
 from tidegate.controller.observe.beside import own_service, ports_of, services_around, user_service
+from tidegate.controller.observe.decisions import Decided, Decisions
 from tidegate.controller.observe.governance import Governance
 from tidegate.controller.observe.parsing import request_of
 from tidegate.controller.observe.questions import NOTHING, Answers
@@ -82,6 +83,8 @@ class Gatherer:
         step_replicas_limit: pods that a step may have although its workload has fewer.
         unread: says of a kind why it is not known which objects of it there are.
         namespaces: namespaces that are served; empty for all.
+        decisions: finds what people have decided; None where nothing can be decided.
+        by_decision: people promote, resume and retry by decision alone.
     """
 
     def __init__(
@@ -95,12 +98,15 @@ class Gatherer:
         step_replicas_limit: int = 0,
         unread: Callable[[str], str] = lambda _: "",
         namespaces: Collection[str] = (),
+        decisions: Decisions | None = None,
+        by_decision: bool = False,
     ) -> None:
         self._store, self._routers, self._clock = store, routers, clock
         self._specs = Specs(store)
         self._autoscalers = Autoscalers(store, clock=clock)
         self._warm_up, self._step_replicas_limit, self._delays = warm_up, step_replicas_limit, delays or {}
-        self._governance = Governance(store, unread, Upstreams(store, namespaces=namespaces))
+        upstreams = Upstreams(store, namespaces=namespaces)
+        self._governance = Governance(store, unread, upstreams, decisions=decisions, by_decision=by_decision)
         self._forms: dict[str, dict[str, tuple[tuple[object, ...], float]]] = {}
         self._views = Views(store)
 
@@ -180,6 +186,7 @@ class Gatherer:
         keep_held: bool,
         answers: Answers = NOTHING,
         known_since: datetime | None = None,
+        entitled: Mapping[str, bool] | None = None,
     ) -> Snapshot:
         """Return what the engine sees.
 
@@ -192,6 +199,7 @@ class Gatherer:
             keep_held: whether the workload stays held between rollouts.
             answers: what was read around the user's Service.
             known_since: since when the status is known here; None where that is of no concern.
+            entitled: whether those who have decided may still do so; None where that was not asked.
         """
         workload, selected = objects.workload, answers.selected
         others = strangers_among(self._store, workload, selected) if workload and selected is not None else None
@@ -214,7 +222,7 @@ class Gatherer:
             warm_up=self._warm_up,
             step_replicas_limit=self._step_replicas_limit,
             known_since=known_since,
-            governance=self._governance.view(objects.release, objects.spec),
+            governance=self._governance.view(objects.release, objects.spec, entitled),
         )
 
     def _blockers(
@@ -286,6 +294,10 @@ class Gatherer:
             self._views.forget(release["metadata"]["uid"])
             return make()
         return self._views.of(release, name, made_of, make)
+
+    def decided(self, release: Object) -> Decided:
+        """Return what people have decided on a Release."""
+        return self._governance.decided(release)
 
     def forget(self, uid: str) -> None:
         """Forget what was kept of an object that is gone."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from pydantic import ValidationError
 
 from tidegate.api.base import parse_time
 from tidegate.api.freeze import ReleaseFreezeSpec
 from tidegate.api.release import ReleaseSpec
-from tidegate.cluster.resources import NAMESPACES, RELEASE_FREEZES
+from tidegate.cluster.resources import NAMESPACES, RELEASE_DECISIONS, RELEASE_FREEZES
+from tidegate.controller.observe.decisions import NOTHING, Decided, Decisions
 from tidegate.controller.observe.parsing import in_words
 from tidegate.controller.observe.upstreams import Upstreams
 from tidegate.controller.observe.views import mark
@@ -26,24 +28,52 @@ class Governance:
         store: the caches.
         unread: says of a kind why it is not known which objects of it there are; empty where it is.
         upstreams: reads other Releases; by default from the same caches.
+        decisions: finds what was decided; None where nothing can be.
+        by_decision: people promote, resume and retry by decision alone.
     """
 
-    def __init__(self, store: Store, unread: Callable[[str], str], upstreams: Upstreams | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        unread: Callable[[str], str],
+        upstreams: Upstreams | None = None,
+        *,
+        decisions: Decisions | None = None,
+        by_decision: bool = False,
+    ) -> None:
         self._store, self._unread, self._upstreams = store, unread, upstreams or Upstreams(store)
+        self._decisions, self._by_decision = decisions, by_decision
+        self._ungoverned = replace(UNGOVERNED, by_decision=True) if by_decision else UNGOVERNED
         self._freezes: dict[str, tuple[object, ReleaseFreezeSpec | None, str]] = {}
 
-    def view(self, release: Object, spec: ReleaseSpec) -> GovernanceView:
+    def decided(self, release: Object) -> Decided:
+        """Return what was decided on one Release."""
+        metadata = release["metadata"]
+        return self._decisions.of(metadata["namespace"], metadata["name"]) if self._decisions is not None else NOTHING
+
+    def view(self, release: Object, spec: ReleaseSpec, entitled: Mapping[str, bool] | None = None) -> GovernanceView:
         """Return what there is for one Release.
 
         Args:
             release: the Release as stored.
             spec: what it asks for.
+            entitled: whether those who have decided may still do so, as far as that was asked.
         """
         unread, freezes = self._unread(RELEASE_FREEZES.kind), tuple(self._matching(release, spec))
+        undecided = self._unread(RELEASE_DECISIONS.kind) or (self._decisions.unread if self._decisions is not None else "")
+        decisions = self.decided(release).views
         upstreams = self._upstreams.views(release["metadata"]["namespace"], spec.after)
-        if not (unread or freezes or upstreams):
-            return UNGOVERNED
-        return GovernanceView(freezes=freezes, freezes_unread=unread, upstreams=upstreams)
+        if not (unread or freezes or undecided or decisions or upstreams):
+            return self._ungoverned
+        return GovernanceView(
+            freezes=freezes,
+            freezes_unread=unread,
+            upstreams=upstreams,
+            decisions=decisions,
+            decisions_unread=undecided,
+            entitled=entitled,
+            by_decision=self._by_decision,
+        )
 
     def _matching(self, release: Object, spec: ReleaseSpec) -> Iterator[FreezeView]:
         found = self._store.objects(RELEASE_FREEZES.kind)

@@ -99,6 +99,7 @@ class Informers:
                     clock=clock,
                     namespace=place,
                     label_selector=relation.label,
+                    keep=relation.keep,
                     jitter=jitter,
                     turns=turns,
                 ),

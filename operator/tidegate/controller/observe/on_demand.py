@@ -71,6 +71,8 @@ SELECTED = Query("selected pods", PODS, "", patience=1.0, at_once=True, longest=
 """The pods that the user's Service selects, whoever they belong to."""
 BOUND = Query("objects bound to a Service by name", None, "", patience=1.0, at_once=True, longest=60.0)
 """What names the user's Service, see `controller/observe/bindings.py`."""
+RIGHTS = Query("rights of those who have decided", None, "", patience=1.0, at_once=True, longest=60.0)
+"""Whether they may still decide so, see `controller/observe/rights.py`."""
 
 
 @dataclass

@@ -7,15 +7,16 @@ own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tidegate.api.names import Reason
 from tidegate.api.status import ReleaseStatus
 from tidegate.cluster.client import Cluster
 from tidegate.controller.observe.bindings import Bindings
-from tidegate.controller.observe.on_demand import BOUND, REASONS, SELECTED, STABLE_REASONS, USER_ENDPOINTS, Inquiries
+from tidegate.controller.observe.on_demand import BOUND, REASONS, RIGHTS, SELECTED, STABLE_REASONS, USER_ENDPOINTS, Inquiries
 from tidegate.controller.observe.references import ReleaseKey
+from tidegate.controller.observe.rights import Rights
 from tidegate.engine.plan import Plan
 from tidegate.engine.waits import Inquiry
 from tidegate.runtime.clock import Clock
@@ -51,6 +52,7 @@ class Questions:
         clock: measures patience.
         arrived: told of a Release for which something new was read.
         routers: whose routes are looked for that lead past a Release.
+        rights: asks for the rights of those who have decided; None where nothing can be decided.
 
     Attributes:
         reasons: pods of new versions, for their own reasons for not becoming ready.
@@ -58,14 +60,25 @@ class Questions:
         endpoints: those of users' Services.
         selected: the pods that users' Services select.
         bound: what is bound to users' Services by their names.
+        rights: those of who has decided.
     """
 
-    def __init__(self, cluster: Cluster, *, clock: Clock, arrived: Callable[[ReleaseKey], None], routers: Routers) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        clock: Clock,
+        arrived: Callable[[ReleaseKey], None],
+        routers: Routers,
+        rights: Rights | None = None,
+    ) -> None:
         self.reasons, self.stable_reasons, self.endpoints, self.selected = (
             Inquiries(query, cluster, clock=clock, arrived=arrived) for query in (REASONS, STABLE_REASONS, USER_ENDPOINTS, SELECTED)
         )
         bindings = Bindings(cluster, clock=clock, routers=routers)
         self.bound = Inquiries(BOUND, cluster, clock=clock, arrived=arrived, read=bindings.read)
+        self._rights = rights
+        self.rights = Inquiries(RIGHTS, cluster, clock=clock, arrived=arrived, read=rights.read if rights is not None else None)
 
     def pods(self, key: ReleaseKey, revision: str | None) -> list[Object] | None:
         """Return the pods of a version as read last, for their own reasons for not becoming ready; None where they were not."""
@@ -74,6 +87,11 @@ class Questions:
     def stable_pods(self, key: ReleaseKey, revision: str | None) -> list[Object] | None:
         """Return the pods of the version in force as read last; None where all are ready, or they were not read yet."""
         return self.stable_reasons.of(key, revision)
+
+    def entitled(self, key: ReleaseKey) -> Mapping[str, bool] | None:
+        """Return by uid of a decision whether whoever has made it may do so still; None where that was not asked."""
+        found = self.rights.of(key, self._rights.asked(*key)) if self._rights is not None else None
+        return None if found is None else {str(one["uid"]): bool(one["allowed"]) for one in found}
 
     def answers(self, key: ReleaseKey, beside: Services | None) -> Answers:
         """Return what was read around the user's Service.
@@ -125,6 +143,13 @@ class Questions:
             yield self.bound.want(key, name, at_ease=_at_ease(status, Reason.BOUND_BY_NAME))
         else:
             self.bound.forget(key)
+        yield from self._ask_for_rights(key, plan)
+
+    def _ask_for_rights(self, key: ReleaseKey, plan: Plan) -> Iterator[float]:
+        if Inquiry.RIGHTS in plan.inquiries and self._rights is not None:
+            yield self.rights.want(key, self._rights.asked(*key))
+        else:
+            self.rights.forget(key)
 
     def forget(self, key: ReleaseKey) -> None:
         """Nobody waits for anything of this Release any more."""
@@ -137,7 +162,7 @@ class Questions:
 
     @property
     def _all(self) -> tuple[Inquiries, ...]:
-        return self.reasons, self.stable_reasons, self.endpoints, self.selected, self.bound
+        return self.reasons, self.stable_reasons, self.endpoints, self.selected, self.bound, self.rights
 
 
 def _at_ease(status: ReleaseStatus, reason: Reason) -> bool:

@@ -64,7 +64,8 @@ class References:
 
     def need(self, key: Key, obj: Object) -> bool:
         """Whether some Release that there is has to do with an object."""
-        if self._concerns_all(key.kind):
+        relation = self._relations.of(key.kind)
+        if relation is not None and (relation.all or relation.whole):
             return True
         if any(release in self._named for release in (*self._direct(*key), *self._through(key.kind, key.namespace, obj))):
             return True

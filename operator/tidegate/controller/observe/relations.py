@@ -18,12 +18,14 @@ from tidegate.cluster.resources import (
     ENDPOINT_SLICES,
     HORIZONTAL_POD_AUTOSCALERS,
     NAMESPACES,
+    RELEASE_DECISIONS,
     RELEASE_FREEZES,
     RELEASES,
     ROLLOUT_POLICIES,
     SERVICES,
     Resource,
 )
+from tidegate.controller.observe.decisions import is_open
 from tidegate.engine.plan import Role, own_name
 from tidegate.traffic.router import Router
 from tidegate.traffic.routers import Routers
@@ -54,6 +56,8 @@ class Relation:
         written: the operator writes objects of it.
         own: it is a kind of Tidegate's, which an API server has or the operator cannot serve.
         all: an object of it concerns every Release.
+        whole: its objects are kept whole, so that no pass has to wait for one.
+        keep: whether an object can still be of concern to anybody; None where all can.
     """
 
     resource: Resource
@@ -64,6 +68,8 @@ class Relation:
     written: bool = False
     own: bool = False
     all: bool = False
+    whole: bool = False
+    keep: Callable[[Raw], bool] | None = None
 
 
 class Relations:
@@ -86,6 +92,7 @@ class Relations:
             ),
             # What these say of a Release is a barrier's to ask, and that is closed where they cannot be read.
             Relation(RELEASE_FREEZES, needed=_never, own=True, all=True),
+            Relation(RELEASE_DECISIONS, needed=_never, belongs=_decided, written=True, own=True, whole=True, keep=is_open),
             Relation(NAMESPACES, needed=_never, named=_namespace),
         )
         self._by_kind = {relation.resource.kind: relation for relation in self._all}
@@ -183,6 +190,11 @@ def _services(namespace: str, release: Raw) -> Iterator[tuple[str, str]]:
     for service in {str(name) for name in named if name}:
         for name in (service, *(own_name(service, role) for role in Role)):
             yield namespace, name
+
+
+def _decided(decision: Raw) -> Iterator[tuple[str, str]]:
+    if isinstance(release := mapping(decision.get("spec")).get("release"), str):
+        yield RELEASES.kind, release
 
 
 def _service_of_slice(piece: Raw) -> Iterator[tuple[str, str]]:

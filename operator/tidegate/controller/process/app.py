@@ -10,9 +10,7 @@ import asyncio
 import contextlib
 import gc
 import random
-from collections.abc import Coroutine
 from functools import partial
-from typing import Any, Protocol
 
 import structlog
 
@@ -23,15 +21,19 @@ from tidegate.cluster.reflector import State
 from tidegate.cluster.resources import RELEASES, Target
 from tidegate.controller.looks.looks import Looks
 from tidegate.controller.metrics import Metrics
+from tidegate.controller.observe.admission import Admission
+from tidegate.controller.observe.decisions import Decisions
 from tidegate.controller.observe.gather import Gatherer
 from tidegate.controller.observe.informers import Informers
 from tidegate.controller.observe.questions import Questions
 from tidegate.controller.observe.references import References, ReleaseKey
 from tidegate.controller.observe.relations import SERVICE_OF_SLICE, Relations
 from tidegate.controller.observe.releases import Releases
+from tidegate.controller.observe.rights import Rights
 from tidegate.controller.observe.upstreams import told_apart
 from tidegate.controller.observe.write_through import CachedCluster
-from tidegate.controller.process.config import Config, warn
+from tidegate.controller.process.config import Config, Requests, warn
+from tidegate.controller.process.follower import Edge
 from tidegate.controller.process.handover import knows, note
 from tidegate.controller.process.health import alive, ready
 from tidegate.controller.process.http import Endpoints
@@ -41,6 +43,7 @@ from tidegate.controller.process.suspects import Suspects, folder_of
 from tidegate.controller.reconcile.groups import Mode, Sources, Targets, Timers
 from tidegate.controller.reconcile.leftovers import Leftovers
 from tidegate.controller.reconcile.outbox import Outbox
+from tidegate.controller.reconcile.outcomes import Outcomes
 from tidegate.controller.reconcile.reconciler import Reconciler
 from tidegate.controller.reconcile.sinks.registry import sinks
 from tidegate.controller.reconcile.sinks.sink import Means
@@ -73,22 +76,6 @@ KNOW_SECONDS = 0.02
 CATCH_UP_SECONDS = 5.0
 """What watches get to tell what they have missed, when this process takes over; then it goes on with what it knows, as it would if
 it had lost them while it worked."""
-
-
-class Edge(Protocol):
-    """Follows Releases into the store until cancelled."""
-
-    def __call__(self, *, store: Store, connection: Connection, answered: Answered) -> Coroutine[Any, Any, None]:
-        """Follow them, and tell of every request."""
-        ...
-
-
-class Answered(Protocol):
-    """Is told of a request of the edge's."""
-
-    def __call__(self, verb: str, path: str, status: int, seconds: float, /) -> None:
-        """Take note of it; status 0 stands for no answer."""
-        ...
 
 
 class App:
@@ -127,7 +114,11 @@ class App:
             self._election.keep = self._suspects.note
         turns = self._suspects.turns
         self._looks = Looks(clock=clock, reader=self._reader, arrived=self._queue.add, turns=turns)
-        self._questions = Questions(self._cluster, clock=clock, arrived=self._queue.add, routers=routers)
+        self._admission = Admission(self._cluster, clock=clock, changed=self._all_again)
+        self._decisions = Decisions(store, lambda: self._admission.standing)
+        self._outcomes = Outcomes(self._cluster, clock=clock)
+        rights = Rights(self._cluster, self._decisions, self._admission)
+        self._questions = Questions(self._cluster, clock=clock, arrived=self._queue.add, routers=routers, rights=rights)
         self._gatherer = self._gatherer_of(clock, routers)
         self._reconciler = self._reconciler_of(clock, routers)
         self._workers = self._workers_of(clock)
@@ -164,11 +155,13 @@ class App:
         for reflector in self._informers.reflectors:
             self._parts.start(f"watch of {reflector.resource.qualified}", reflector.run())
         await self._informers.first()
+        await self._admission.look()
         # What was imported and listed stays: the garbage collector, which stops everything, need not go through it again and again.
         gc.collect()
         gc.freeze()
         self._parts.start("lists of Releases", self._releases.run())
         self._parts.start("surroundings", self._informers.run())
+        self._parts.start("admission policy", self._admission.run())
         self._parts.start("watch of Releases", self._edge(store=self._store, connection=self._connection, answered=self._answered))
         if self._election is not None:
             self._campaign = self._parts.start("leader election", self._election.run())
@@ -182,6 +175,7 @@ class App:
             await self._catch_up()
         self._parts.start("due times", self._due.run(lambda key: self._queue.add(key, self._reconciler.lane(key))))
         self._parts.start("looks", self._looks.run())
+        self._parts.start("outcomes of decisions", self._outcomes.run())
         self._parts.start("leftovers", self._leftovers.run())
         self._suspects.begin(self._election.kept if self._election is not None else {})
         self._parts.start("Releases put off", self._suspects.run())
@@ -288,12 +282,14 @@ class App:
             step_replicas_limit=config.step_replicas_limit,
             unread=self._informers.unread,
             namespaces=config.watch_namespaces,
+            decisions=self._decisions,
+            by_decision=config.requests is Requests.DECISIONS,
         )
 
     def _reconciler_of(self, clock: Clock, routers: Routers) -> Reconciler:
         return Reconciler(
             Sources(self._store, self._gatherer, self._looks, self._questions, self._informers.prerequisites),
-            Targets(self._cluster, routers, self._outbox, self._metrics),
+            Targets(self._cluster, routers, self._outbox, self._metrics, self._outcomes),
             Timers(clock, self._due, self._queue.add, self._config.status_heartbeat),
             Mode(
                 keep_held=lambda: self._informers.keep_held,

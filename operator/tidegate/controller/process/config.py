@@ -26,6 +26,13 @@ LEAST_MARGIN = timedelta(seconds=1)
 LEAST_RETRY = timedelta(milliseconds=100)
 
 
+class Requests(StrEnum):
+    """By what people may direct rollouts."""
+
+    ANY = "Any"
+    DECISIONS = "Decisions"
+
+
 class LogLevel(StrEnum):
     """How much is logged."""
 
@@ -86,6 +93,7 @@ class Config(BaseModel):
         watch_namespaces: namespaces to serve; empty for all.
         cluster_policies: whether ClusterRolloutPolicies, ReleaseFreezes and the labels of namespaces are read, which takes
             rights for the whole cluster.
+        requests: whether people may promote, resume and retry by the annotation tidegate.dev/request, too, or by decisions alone.
         http_host: address that /healthz, /readyz and /metrics are served on.
         http_port: port of /metrics, which answers /healthz and /readyz, too; 0 takes a free one.
         probe_port: port of /healthz and /readyz alone; 0 takes a free one.
@@ -108,6 +116,7 @@ class Config(BaseModel):
     budgets: Budgets = Budgets()
     watch_namespaces: tuple[Name, ...] = ()
     cluster_policies: bool = True
+    requests: Requests = Requests.ANY
     http_host: str = "0.0.0.0"  # noqa: S104 - probes and scrapes come from outside the pod
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     probe_port: Annotated[int, Field(ge=0, le=65535)] = 8081

@@ -18,6 +18,7 @@ from tidegate.controller.observe.questions import Questions
 from tidegate.controller.observe.references import ReleaseKey
 from tidegate.controller.observe.write_through import CachedCluster
 from tidegate.controller.reconcile.outbox import Outbox
+from tidegate.controller.reconcile.outcomes import Outcomes
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.scheduler import Scheduler
 from tidegate.runtime.store import Object, Store
@@ -59,12 +60,14 @@ class Targets:
         routers: shift routes.
         outbox: tells of what happens.
         metrics: the operator's own.
+        outcomes: writes into decisions what has become of them.
     """
 
     cluster: CachedCluster
     routers: Routers
     outbox: Outbox
     metrics: Metrics
+    outcomes: Outcomes
 
 
 @dataclass(frozen=True)

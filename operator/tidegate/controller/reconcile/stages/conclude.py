@@ -37,6 +37,10 @@ class Conclude:
             self._targets.metrics.ended(status)
         self._targets.outbox.tell(release, decision.happened)
         self._targets.outbox.tell_stored(release, decision.case.memory)
+        if not decision.case.memory.unsaved:
+            # Before that it is not true: another process may decide otherwise.
+            settled = (*decision.plan.outcomes, *self._sources.gatherer.decided(release).refused)
+            self._targets.outcomes.tell(decision.case.key.namespace, settled, decision.at.wall)
 
     def refusal(self, case: Case, happened: tuple[TransitionStatus, ...]) -> None:
         """Tell that nothing is decided."""

@@ -104,6 +104,7 @@ class Gather:
             keep_held=self._mode.keep_held(),
             answers=sources.questions.answers(key, objects.services),
             known_since=now.wall_at(memory.since),
+            entitled=sources.questions.entitled(key),
         )
         return Gathered(case, objects, before, arrivals, snapshot, now)
 

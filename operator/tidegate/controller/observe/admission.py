@@ -1,0 +1,91 @@
+"""Watches over the admission policy that vouches for decisions; by requests of its own, as it is one object of its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from tidegate.cluster.client import Cluster
+from tidegate.cluster.errors import ApiError, Forbidden, NotFound
+from tidegate.cluster.resources import VALIDATING_ADMISSION_POLICIES, VALIDATING_ADMISSION_POLICY_BINDINGS
+from tidegate.governance.admission import POLICY, Standing, standing
+from tidegate.runtime.clock import Clock
+
+log = structlog.get_logger(__name__)
+
+AGAIN_SECONDS = 5.0
+"""Between looks while they fail."""
+LOOK_SECONDS = 60.0
+"""Between looks. Whoever is about to let a vote count has it looked at first."""
+RARELY_SECONDS = 600.0
+"""The same at most where it may not be read: people change that, and rarely."""
+FRESH_SECONDS = 1.0
+"""For so long an answer will do for other votes that are about to count."""
+_FORBIDDEN = Standing(f"the operator may not get validatingadmissionpolicies {POLICY}: give it the ClusterRole of deploy/")
+_UNKNOWN = Standing(f"the admission policy {POLICY} was not read yet")
+
+
+class Admission:
+    """Knows how far decisions can be believed.
+
+    Args:
+        cluster: the API.
+        clock: the time.
+        changed: told that this has changed, for all Releases.
+    """
+
+    def __init__(self, cluster: Cluster, *, clock: Clock, changed: Callable[[], None]) -> None:
+        self._cluster, self._clock, self._changed = cluster, clock, changed
+        self._looked, self._failures = float("-inf"), 0
+        self.standing = _UNKNOWN
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            await self.look()
+            wait = min(RARELY_SECONDS, AGAIN_SECONDS * 2.0 ** min(self._failures - 1, 16)) if self._failures else LOOK_SECONDS
+            await self._clock.sleep(wait)
+
+    async def fresh(self) -> Standing:
+        """Return how far decisions can be believed at this moment.
+
+        Raises:
+            ApiError: it is not known.
+        """
+        if self._clock.monotonic() - self._looked >= FRESH_SECONDS:
+            await self._look()
+        return self.standing
+
+    async def look(self) -> None:
+        """Look; an API server that is away, or has too much to do, says nothing of the policy."""
+        try:
+            await self._look()
+        except ApiError as error:
+            self._failures += 1
+            log.warning("the admission policy could not be read", policy=POLICY, cause=str(error))
+
+    async def _look(self) -> None:
+        try:
+            policy = await self._read(VALIDATING_ADMISSION_POLICIES.path(None, POLICY))
+            binding = await self._read(VALIDATING_ADMISSION_POLICY_BINDINGS.path(None, POLICY))
+            self._failures, now = 0, standing(policy, binding)
+        except Forbidden:
+            self._failures += 1
+            now = _FORBIDDEN
+        self._looked = self._clock.monotonic()
+        if now != self.standing:
+            self.standing = now
+            # Where it may not look, nobody has wanted it to.
+            say = log.warning if now.trouble and now is not _FORBIDDEN else log.info
+            say(
+                "decisions count" if not now.trouble else "no decision counts", policy=POLICY, cause=now.trouble or "it is in force"
+            )
+            self._changed()
+
+    async def _read(self, path: str) -> Mapping[str, Any] | None:
+        try:
+            return await self._cluster.get(path)
+        except NotFound:
+            return None

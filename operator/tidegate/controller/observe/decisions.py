@@ -1,0 +1,133 @@
+"""ReleaseDecisions by the Release that they are about, as far as they are still of concern, and which of them are believed.
+
+They are read when the watch tells of them, and not in a pass: a version that fails is not kept by however many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import structlog
+
+from tidegate.api.decision import Action, DecisionOutcome
+from tidegate.cluster.resources import RELEASE_DECISIONS
+from tidegate.engine.plan import Settled
+from tidegate.governance.admission import Standing, doubt
+from tidegate.governance.decisions import CAREFUL, DecisionView, view_of
+from tidegate.runtime.store import Change, Object, Store
+
+log = structlog.get_logger(__name__)
+
+_OVER = frozenset({DecisionOutcome.CARRIED_OUT, DecisionOutcome.REFUSED, DecisionOutcome.EXPIRED, DecisionOutcome.SUPERSEDED})
+"""What was told of a decision that never counts again."""
+MOST = 256
+"""Decisions on one Release that count, the latest, beside commands that take traffic away: whoever may make some can make many."""
+
+
+def is_open(decision: Mapping[str, Any]) -> bool:
+    """Whether a decision can still be of concern to anybody: it counts, or nothing was told of it.
+
+    A Reject withdraws votes for as long as it is there, whatever was told of it.
+    """
+    spec, status = decision.get("spec"), decision.get("status")
+    if not isinstance(spec, Mapping) or not isinstance(status, Mapping):
+        return True
+    return spec.get("action") == Action.REJECT or status.get("outcome") not in _OVER
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What was decided on a Release.
+
+    Attributes:
+        views: the decisions that are believed, in the order in which they were made.
+        refused: those that are not, each with what is told of it.
+    """
+
+    views: tuple[DecisionView, ...] = ()
+    refused: tuple[Settled, ...] = ()
+
+
+NOTHING = Decided()
+
+
+class _Read(NamedTuple):
+    """A decision as it was read, with what tells whether it is believed."""
+
+    view: DecisionView
+    generation: int
+
+
+class Decisions:
+    """Keeps what the watch tells of them.
+
+    Args:
+        store: the caches.
+        standing: says how far decisions can be believed.
+    """
+
+    def __init__(self, store: Store, standing: Callable[[], Standing]) -> None:
+        self._standing = standing
+        self._read: dict[tuple[str, str], dict[str, _Read]] = {}
+        self._decided: dict[tuple[str, str], tuple[Standing, Decided]] = {}
+        store.on_change(RELEASE_DECISIONS.kind, self._changed)
+
+    @property
+    def unread(self) -> str:
+        """Why no decision can be believed, in words; empty where some can."""
+        return self._standing().trouble
+
+    def of(self, namespace: str, release: str) -> Decided:
+        """Return what was decided on a Release.
+
+        Args:
+            namespace: of the Release.
+            release: its name.
+        """
+        key, standing = (namespace, release), self._standing()
+        if standing.trouble or key not in self._read:
+            return NOTHING
+        known = self._decided.get(key)
+        if known is None or known[0] != standing:
+            known = self._decided[key] = standing, _decided(self._read[key].values(), standing)
+        return known[1]
+
+    def _changed(self, change: Change) -> None:
+        namespace, name = change.key.namespace, change.key.name
+        if (before := _release_of(change.old)) is not None:
+            key = namespace, before
+            self._decided.pop(key, None)
+            self._read.get(key, {}).pop(name, None)
+            if not self._read.get(key):
+                self._read.pop(key, None)
+        if change.new is None or (after := _release_of(change.new)) is None or not is_open(change.new):
+            return
+        try:
+            read = _Read(view_of(change.new), int(change.new["metadata"].get("generation", 1)))
+        except (ValueError, KeyError, TypeError) as error:
+            # Of a later version of Tidegate, as it may be: it is left alone.
+            log.warning("a decision could not be read", decision=name, namespace=namespace, cause=type(error).__name__)
+            return
+        self._decided.pop((namespace, after), None)
+        self._read.setdefault((namespace, after), {})[name] = read
+
+
+def _decided(found: Iterable[_Read], standing: Standing) -> Decided:
+    views: list[DecisionView] = []
+    refused: list[Settled] = []
+    for view, generation in sorted(found, key=lambda read: (read.view.created, read.view.uid)):
+        if not (why := doubt(view.created, generation, standing)):
+            views.append(view)
+        elif view.outcome is None:
+            refused.append(Settled(view.name, view.uid, DecisionOutcome.REFUSED, why))
+    others = [view for view in views if view.action not in CAREFUL or view.outcome is not None]
+    passed_over = {view.uid for view in others[:-MOST]}
+    return Decided(tuple(view for view in views if view.uid not in passed_over), tuple(refused[-MOST:]))
+
+
+def _release_of(obj: Object | None) -> str | None:
+    spec = obj.get("spec") if obj is not None else None
+    release = spec.get("release") if isinstance(spec, Mapping) else None
+    return release if isinstance(release, str) else None

@@ -1,0 +1,284 @@
+"""ReleaseDecisions at the edge: which are kept and believed, whose right is asked for, and how it is told what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tidegate.api.decision import DecisionOutcome
+from tidegate.cluster.errors import Forbidden, NotFound, Unavailable
+from tidegate.controller.observe.admission import Admission
+from tidegate.controller.observe.decisions import MOST, Decisions, is_open
+from tidegate.controller.observe.rights import Rights
+from tidegate.controller.reconcile.outcomes import Outcomes
+from tidegate.engine.plan import Settled
+from tidegate.governance.admission import Standing
+from tidegate.runtime.clock import ManualClock
+from tidegate.runtime.store import Store
+from unit.governance.test_admission import shipped
+
+Json = dict[str, Any]
+NOON = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
+BELIEVED = Standing(since=NOON)
+
+
+def decision(name: str = "one", version: int = 1, *, at: int = 60, status: Json | None = None, **spec: Any) -> Json:
+    """Return a ReleaseDecision as the API server has it, made so many seconds after noon."""
+    whole = {"release": "checkout", "action": "Promote", "by": "ann", "groups": ["team"], **spec}
+    made = (NOON + timedelta(seconds=at)).isoformat().replace("+00:00", "Z")
+    metadata = {"name": name, "namespace": "shop", "uid": f"uid-{name}", "resourceVersion": str(version), "generation": 1}
+    found = {"kind": "ReleaseDecision", "metadata": metadata | {"creationTimestamp": made}, "spec": whole}
+    return found | ({"status": status} if status else {})
+
+
+def kept(standing: Standing = BELIEVED) -> tuple[Store, Decisions]:
+    store = Store(ManualClock())
+    return store, Decisions(store, lambda: standing)
+
+
+def names(decisions: Decisions, release: str = "checkout", namespace: str = "shop") -> list[str]:
+    return [one.name for one in decisions.of(namespace, release).views]
+
+
+def test_decisions_are_found_by_their_release_as_they_come_and_go() -> None:
+    """In the order in which they were made; those of other Releases and namespaces are none of its own."""
+    store, decisions = kept()
+    for obj in (decision("later", at=90), decision("first", at=30), decision("other", release="ledger")):
+        store.upsert("ReleaseDecision", obj)
+    before = names(decisions)
+    store.remove("ReleaseDecision", decision("first", 9))
+
+    assert (["first", "later"], ["later"]) == (before, names(decisions))
+    assert (["other"], []) == (names(decisions, "ledger"), names(decisions, namespace="bank"))
+
+
+def test_none_is_found_while_nobody_vouches_for_them() -> None:
+    """Given a policy that is missing, there are no decisions, and nothing is told of any."""
+    store, decisions = kept(Standing("it was not found"))
+    store.upsert("ReleaseDecision", decision())
+
+    assert ([], (), "it was not found") == (names(decisions), decisions.of("shop", "checkout").refused, decisions.unread)
+
+
+def test_decision_that_cannot_be_believed_is_told_so() -> None:
+    """One that is older than the policy, and one that was changed; those that were told before are not told again."""
+    store, decisions = kept()
+    changed = decision("changed")
+    changed["metadata"]["generation"] = 3
+    told = decision("told", at=-10, status={"outcome": "Counted"})
+    for obj in (decision("old", at=-10), changed, told, decision("fine")):
+        store.upsert("ReleaseDecision", obj)
+
+    found = decisions.of("shop", "checkout")
+
+    assert ["fine"] == names(decisions)
+    assert [("old", DecisionOutcome.REFUSED), ("changed", DecisionOutcome.REFUSED)] == [
+        (one.name, one.outcome) for one in found.refused
+    ]
+
+
+def test_standing_that_changes_counts_at_once() -> None:
+    """What was found is not found any more, and comes back."""
+    standing = BELIEVED
+    store = Store(ManualClock())
+    decisions = Decisions(store, lambda: standing)
+    store.upsert("ReleaseDecision", decision())
+    found = [names(decisions)]
+    standing = Standing("gone")
+    found.append(names(decisions))
+    standing = Standing(since=NOON + timedelta(hours=1))
+    found.append(names(decisions))
+
+    assert [["one"], [], []] == found
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "expected"),
+    [
+        ({}, None, True),
+        ({}, {"outcome": "CarriedOut"}, False),
+        ({"action": "Approve"}, {"outcome": "Counted"}, True),
+        ({"action": "Approve"}, {"outcome": "Expired"}, False),
+        ({"action": "Reject"}, {"outcome": "CarriedOut"}, True),
+        ({"action": "Reject"}, {"outcome": "Refused"}, True),
+    ],
+)
+def test_what_is_over_is_not_kept(spec: Json, status: Json | None, expected: bool) -> None:
+    """But a Reject withdraws votes for as long as it is there."""
+    assert expected == is_open(decision(status=status, **spec))
+
+
+def test_who_makes_many_hides_nobodys_rollback() -> None:
+    """Of more than count the latest do, and each command that takes traffic away."""
+    store, decisions = kept()
+    store.upsert("ReleaseDecision", decision("rollback", at=1, action="Rollback"))
+    for number in range(MOST + 5):
+        store.upsert("ReleaseDecision", decision(f"n{number:04}", at=10 + number, action="Pause" if number == 0 else "Resume"))
+
+    found = names(decisions)
+
+    assert ["rollback", "n0000", "n0005"] == found[:3]
+    assert MOST + 2 == len(found)
+
+
+def test_decision_that_is_not_understood_is_left_alone() -> None:
+    """Given one of a later version of Tidegate, the others count."""
+    store, decisions = kept()
+    for obj in (decision("new", action="Teleport"), decision("fine")):
+        store.upsert("ReleaseDecision", obj)
+
+    assert ["fine"] == names(decisions)
+
+
+class Api:
+    """As much of the API as these need: it answers as a test says and keeps what it was asked."""
+
+    def __init__(self, answer: Callable[[str, Any], Any]) -> None:
+        self.answer = answer
+        self.asked: list[tuple[str, Any]] = []
+
+    async def get(self, path: str) -> Any:
+        return self._said(path, None)
+
+    async def create(self, path: str, obj: Any, *, manager: str = "") -> Any:
+        return self._said(path, obj)
+
+    async def json_patch(self, path: str, ops: Any) -> Any:
+        return self._said(path, ops)
+
+    def _said(self, path: str, body: Any) -> Any:
+        self.asked.append((path, body))
+        found = self.answer(path, body)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+def refusal(kind: type[Any], status: int = 0) -> Any:
+    return kind(status, "", "no", verb="get", path="/apis/x")
+
+
+def installed(path: str, _: Any) -> Any:
+    policy, binding = shipped()
+    return binding if "bindings" in path else policy
+
+
+async def test_admission_tells_of_what_changes() -> None:
+    """Found, gone and found again: each change is told once, for all Releases."""
+    told: list[str] = []
+    clock, there = ManualClock(), [True, True, False, True]
+    api = Api(lambda path, body: installed(path, body) if there[0] else refusal(NotFound, 404))
+    admission = Admission(api, clock=clock, changed=lambda: told.append(admission.standing.trouble))  # type: ignore[arg-type]
+    assert "was not read yet" in admission.standing.trouble
+    for _ in range(4):
+        await admission.look()
+        there.pop(0)
+
+    assert ["", "ValidatingAdmissionPolicy", ""] == [words.partition(" ")[0] for words in told]
+
+
+async def test_api_server_that_is_away_says_nothing_of_the_policy() -> None:
+    """Given an error, what was known goes on; without the right to look, no decision counts, and the right is named."""
+    answer: Any = installed
+    api = Api(lambda path, body: answer(path, body) if callable(answer) else answer)
+    admission = Admission(api, clock=ManualClock(), changed=lambda: None)  # type: ignore[arg-type]
+    await admission.look()
+    answer = refusal(Unavailable)
+    await admission.look()
+    before = admission.standing
+    answer = refusal(Forbidden, 403)
+    await admission.look()
+
+    assert "" == before.trouble
+    assert "the operator may not get validatingadmissionpolicies tidegate-decisions" in admission.standing.trouble
+
+
+async def test_rights_are_asked_for_whoever_gives_traffic() -> None:
+    """As that person with their groups, on that Release, in that role; nobody is asked for who takes traffic away."""
+    store = Store(ManualClock())
+
+    def answer(path: str, body: Any) -> Any:
+        if "admission" in path:
+            return installed(path, body)
+        return {"status": {"allowed": body["spec"]["user"] == "ann"}}
+
+    api = Api(answer)
+    admission = Admission(api, clock=ManualClock(), changed=lambda: None)  # type: ignore[arg-type]
+    await admission.look()
+    rights = Rights(api, Decisions(store, lambda: admission.standing), admission)  # type: ignore[arg-type]
+    version = {"revision": "a1", "digest": "a1"}
+    store.upsert("ReleaseDecision", decision("vote", action="Approve", role="qa", **version))
+    store.upsert("ReleaseDecision", decision("go", by="bob", groups=[]))
+    store.upsert("ReleaseDecision", decision("back", action="Rollback"))
+    api.asked.clear()
+
+    found = await rights.read("shop", rights.asked("shop", "checkout"))
+
+    assert {"uid-vote": True, "uid-go": False} == {one["uid"]: one["allowed"] for one in found}
+    reviews = [body["spec"] for path, body in api.asked if path.endswith("/namespaces/shop/localsubjectaccessreviews")]
+    what = {"namespace": "shop", "group": "tidegate.dev", "resource": "releases", "name": "checkout"}
+    assert [
+        {"user": "bob", "groups": [], "resourceAttributes": {**what, "verb": "promote"}},
+        {"user": "ann", "groups": ["team"], "resourceAttributes": {**what, "verb": "approve", "subresource": "qa"}},
+    ] == reviews
+
+
+async def test_rights_of_nobody_are_known_without_the_policy() -> None:
+    """Given that the policy was deleted since it was looked at, it is seen when a vote is about to count."""
+    store, clock, gone = Store(ManualClock()), ManualClock(), False
+    api = Api(lambda path, body: refusal(NotFound, 404) if gone else installed(path, body))
+    admission = Admission(api, clock=clock, changed=lambda: None)  # type: ignore[arg-type]
+    await admission.look()
+    rights = Rights(api, Decisions(store, lambda: admission.standing), admission)  # type: ignore[arg-type]
+    store.upsert("ReleaseDecision", decision())
+    asked = rights.asked("shop", "checkout")
+    clock.advance(2)
+    gone = True
+
+    assert [] == await rights.read("shop", asked)
+    assert admission.standing.trouble
+
+
+def settled(name: str, outcome: DecisionOutcome = DecisionOutcome.CARRIED_OUT, message: str = "") -> Settled:
+    return Settled(name, f"uid-{name}", outcome, message)
+
+
+async def written(api: Api, clock: ManualClock, *told: Settled, again: bool = True) -> list[tuple[str, Any]]:
+    """Tell outcomes, twice over as passes do, and once more when they were written, by a pass that was under way."""
+    outcomes = Outcomes(api, clock=clock)  # type: ignore[arg-type]
+    running = asyncio.create_task(outcomes.run())
+    for _ in range(2 if again else 1):
+        for _ in range(2):
+            outcomes.tell("shop", told, NOON)
+        for _ in range(50):
+            await asyncio.sleep(0)
+            clock.advance(11.0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    return api.asked
+
+
+async def test_outcome_is_written_once_onto_that_very_decision() -> None:
+    """With a test of its uid, as another one may have its name by then."""
+    asked = await written(Api(lambda *_: {}), ManualClock(), settled("one", message="done"))
+
+    path = "/apis/tidegate.dev/v1alpha1/namespaces/shop/releasedecisions/one/status"
+    value = {"outcome": "CarriedOut", "at": "2026-11-30T12:00:00.000Z", "message": "done"}
+    test = {"op": "test", "path": "/metadata/uid", "value": "uid-one"}
+    assert [(path, [test, {"op": "add", "path": "/status", "value": value}])] == asked
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"), [(refusal(NotFound, 404), 1), (refusal(Forbidden, 403), 1), (refusal(Unavailable), 4)]
+)
+async def test_outcome_that_cannot_be_written_is_left_to_a_pass_to_come(error: Exception, attempts: int) -> None:
+    """What may pass is tried some times; and one that fails is in nobody's way."""
+    api = Api(lambda path, _: error if path.endswith("/one/status") else {})
+
+    asked = [path.split("/")[-2] for path, _ in await written(api, ManualClock(), settled("one"), settled("two"), again=False)]
+
+    assert (attempts, 1) == (asked.count("one"), asked.count("two"))
