@@ -26,11 +26,13 @@ from tidegate.controller.process.config import Config
 from tidegate.runtime import allocator
 from tidegate.runtime.errors import Terminal
 
+DECIDING = ("approve", "reject", "promote", "rollback", "pause", "resume", "retry")
 APART = {
     "explain": "tidegate.cli.explain",
     "waits": "tidegate.cli.waits",
     "freeze": "tidegate.cli.freezes",
     "thaw": "tidegate.cli.freezes",
+    **dict.fromkeys(DECIDING, "tidegate.cli.decide"),
     "lint": "tidegate.cli.lint",
     "backtest": "tidegate.cli.backtest",
 }
@@ -146,7 +148,8 @@ async def _serve(config: Config, kubeconfig: str | None) -> int:
     from tidegate import edge
     from tidegate.cluster.connection import Connection, connect
     from tidegate.cluster.election import Deposed
-    from tidegate.controller.process.app import Answered, App
+    from tidegate.controller.process.app import App
+    from tidegate.controller.process.follower import Answered
     from tidegate.runtime.store import Store
 
     log = structlog.get_logger(__name__)
