@@ -116,12 +116,14 @@ class _Refused:
     Attributes:
         metric: of the gate.
         revision: that was looked at.
+        copies: labels by which copies of its series were known to be told apart: with others there may be fewer of them.
         until: when it is asked again, on the monotonic clock.
         words: what is said meanwhile.
     """
 
     metric: Metric
     revision: str
+    copies: tuple[str, ...]
     until: float
     words: str
 
@@ -289,7 +291,9 @@ class Accounts:
         """Say what is wrong; what is too much is not asked for again for a while."""
         if isinstance(error, TooMuchError):
             until = self._clock() + _AGAIN
-            self._refused[Holder(names.namespace, names.release, gate.name)] = _Refused(gate.metric, revision, until, str(error))
+            self._refused[Holder(names.namespace, names.release, gate.name)] = _Refused(
+                gate.metric, revision, names.copies, until, str(error)
+            )
         return str(error)
 
     def _troubled(self, gate: Gate, names: Names, revision: str, trouble: Trouble) -> str:
@@ -302,7 +306,8 @@ class Accounts:
         refused = self._refused.get(holder)
         if refused is None:
             return ""
-        if (refused.metric, refused.revision) == (gate.metric, revision) and self._clock() < refused.until:
+        same = (refused.metric, refused.revision, refused.copies) == (gate.metric, revision, names.copies)
+        if same and self._clock() < refused.until:
             return refused.words
         del self._refused[holder]
         return ""

@@ -107,9 +107,16 @@ class Reader:
         """
         if self._access.refusal(gate, names) or not choice.by_evidence(gate):
             return ""
-        batcher = self._batchers[gate.connection]
-        names = await self._once(batcher, gate, names, at)
-        return await self._accounts.prime(self._counting(batcher, gate, names, at), gate, names, revision, at, resumed=True)
+        batcher, before = self._batchers[gate.connection], self._copies.within(gate, names)
+        counting, ask = self._counting(batcher, gate, names, at), self._asking(batcher, gate, names, at)
+        # After a restart all Releases ask at once: here what is known of copies shares a request with the counters.
+        said, _ = await asyncio.gather(
+            self._accounts.prime(counting, gate, before, revision, at, resumed=True), self._copies.begin(ask, gate, names)
+        )
+        found = self._copies.within(gate, names)
+        if found == before:
+            return said
+        return await self._accounts.prime(counting, gate, found, revision, at, resumed=True)
 
     def primed(self, gate: Gate, names: Names, revision: str) -> bool:
         """Whether a gate's baseline is taken; there is none to take where it is judged by Limit."""
@@ -185,16 +192,9 @@ class Reader:
             return _troubled(gate, revision, at, trouble)
         numbers = [*(known or ()), *numbers]
         self._before.note(holder, split_at, tuple(numbers[:4]), ago)
-        tallies = (Tally(total, bad) for total, bad in zip(numbers[::2], numbers[1::2], strict=True))
-        before, lately, after = tallies
-        return Reading(
-            gate=gate.name,
-            revision=revision,
-            at=at,
-            around=Around(
-                before, lately, after, since=split_at, seconds=ago.total_seconds(), seconds_before=BEFORE.total_seconds()
-            ),
-        )
+        before, lately, after = (Tally(total, bad) for total, bad in zip(numbers[::2], numbers[1::2], strict=True))
+        seconds = {"seconds": ago.total_seconds(), "seconds_before": BEFORE.total_seconds()}
+        return Reading(gate.name, revision, at, around=Around(before, lately, after, since=split_at, **seconds))
 
     def refusal(self, gate: Gate, names: Names) -> str:
         """Return why a gate may not ask its connection; empty where it may."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import re
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from bench.stand_in import joined_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,11 +19,14 @@ from tidegate.api.gate import Gate
 from tidegate.judge.reading import Reading, Shown
 from tidegate.judge.telemetry import in_words
 from tidegate.prometheus.answers import Result, Trouble
+from tidegate.prometheus.config import Budgets
 from tidegate.prometheus.copies import AT_ONCE, EVERY, FIRST, Copied, Copies, apart, copies, of_one
 from tidegate.prometheus.counters import raw_counters
 from tidegate.prometheus.presets import Version
 from tidegate.prometheus.promql import Names
 from tidegate.prometheus.queries import queries
+from tidegate.prometheus.reader import Reader
+from unit.prometheus.conftest import send
 from unit.prometheus.test_counting import at
 
 NAMES = Names("shop", "checkout", "checkout", "checkout-stable", "checkout-canary", "s-[a-z0-9]{5}", "c-[a-z0-9]{5}", 80)
@@ -244,6 +249,62 @@ async def test_no_look_waits_twice_for_a_store_that_does_not_say() -> None:
 
     assert once == 1
     assert known.within(gate(), NAMES).copies == ("cluster_replica",)
+
+
+class Kept:
+    """A Prometheus that answers from a store."""
+
+    def __init__(self, prometheus: Any, store: Store) -> None:
+        self._prometheus, self._store = prometheus, store
+        prometheus.understands = self._note
+        prometheus.does(self._respond)
+        self.requests: list[str] = []
+
+    def _note(self, query: str) -> str:
+        self.requests.append(query)
+        return ""
+
+    def _respond(self, handler: Any) -> None:
+        query = self.requests[-1]
+        series = []
+        for one, labels in joined_of(query) or [(query, {})]:
+            # Whatever is asked is of the store's one process.
+            answer = asyncio.run(self._store.ask(f"{one} # {POD['pod']}"))
+            assert isinstance(answer, Result)
+            series += [{**found, "metric": {**found["metric"], **labels}} for found in answer.data]
+        send(handler, 200, json.dumps({"status": "success", "data": {"resultType": "vector", "result": series}}).encode())
+
+
+async def test_a_new_process_asks_for_copies_and_counters_in_one_request(prometheus: Any, connect: Any) -> None:
+    """After a restart all Releases ask at once; where there are no copies, nothing is asked a second time."""
+    kept, reader = Kept(prometheus, Store([({"code": "200"}, 10.0, lambda t: t)])), Reader({"default": connect(prometheus.address)})
+
+    assert await reader.resume(gate(), NAMES, "c", at(0)) == ""
+
+    assert reader.primed(gate(), NAMES, "c")
+    assert len(kept.requests) == 1
+
+
+async def test_a_new_process_counts_copies_once_from_the_beginning(prometheus: Any, connect: Any) -> None:
+    """Where there are copies, the counters are asked for again without what tells them apart."""
+    kept = Kept(prometheus, Store(twice("cluster_replica")))
+    reader = Reader({"default": connect(prometheus.address)})
+
+    assert await reader.resume(gate(), NAMES, "c", at(0)) == ""
+
+    assert reader.primed(gate(), NAMES, "c")
+    assert "replica, cluster_replica)" in kept.requests[-1]
+
+
+async def test_series_that_are_too_many_as_copies_are_asked_for_again(prometheus: Any, connect: Any) -> None:
+    """What was refused before copies were known waits for no minute: without them it may be little enough."""
+    kept = Kept(prometheus, Store(twice("cluster_replica")))
+    reader = Reader({"default": connect(prometheus.address)}, budgets=Budgets(series_per_gate=3))
+
+    await reader.resume(gate(), NAMES, "c", at(0))
+
+    assert "replica, cluster_replica)" not in kept.requests[0]
+    assert "replica, cluster_replica)" in kept.requests[-1]
 
 
 def test_what_tells_copies_apart_is_left_out_of_every_query() -> None:
