@@ -51,7 +51,7 @@ def ungoverned(snapshot: Snapshot) -> Snapshot:
     """Return a snapshot of which nothing governs."""
 
     def free(spec: RolloutPolicySpec) -> RolloutPolicySpec:
-        return spec.model_copy(update={"windows": None})
+        return spec.model_copy(update={"windows": None, "rules": ()})
 
     policy, rollout = snapshot.policy, snapshot.status.rollout
     policy = replace(policy, spec=free(policy.spec)) if policy is not None else None

@@ -15,7 +15,7 @@ from simulation.views import Said, Seen, at, followed, own_view, route_view, shi
 from tidegate.api.names import Reason
 from tidegate.api.originals import OriginalRule
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.release import ReleaseSpec
+from tidegate.api.release import ReleaseSpec, ReleaseType
 from tidegate.api.status import ReleaseStatus
 from tidegate.engine.decide import decide
 from tidegate.engine.handover.deployment import actions
@@ -111,6 +111,8 @@ class World:
         self.images: dict[str, str] = {}
         self.version: str | None = None
         """The Release's own name for the wanted version."""
+        self.type: ReleaseType | None = None
+        self.labels: dict[str, str] = {}  # of the Release
         self.pin, self.route_names = pin, routes
         self.traffic_gone = False
         """Whether somebody has taken the traffic out of the Release."""
@@ -217,7 +219,8 @@ class World:
             name="checkout",
             uid="release",
             generation=1,
-            spec=spec.model_copy(update={"traffic": traffic}),
+            spec=spec.model_copy(update={"traffic": traffic, "type": self.type}),
+            labels=self.labels,
             traffic_later=traffic is not spec.traffic,
             deleting=None if self.deleting is None else at(self.deleting),
             finalizer=self.finalizer,

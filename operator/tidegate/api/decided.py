@@ -1,4 +1,4 @@
-"""What a status has of decisions: on which version there may be some, what is rejected and held, what was carried out."""
+"""What a status has of decisions and rules: on which version people decide, what is kept out, carried out, and set by rules."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import Field
 from tidegate.api.base import Model, Sentence, Time
 from tidegate.api.decision import Action, DecisionOutcome
 from tidegate.api.names import Cause
+from tidegate.api.release import ReleaseType
 
 MOST_CARRIED = 64
 """Commands that a status can hold."""
@@ -22,6 +23,7 @@ class WantedStatus(Model):
     revision: Annotated[str, Field(max_length=63, description="Value of the label pod-template-hash on its pods.")]
     version: Annotated[str, Field(max_length=128, description="Name for people.")] = ""
     digest: Annotated[str | None, Field(max_length=71, description="Digest of its content, as in `candidate`.")] = None
+    type: Annotated[ReleaseType | None, Field(description="Its type, as in `rollout`.")] = None
 
 
 class CarriedStatus(Model):
@@ -44,3 +46,16 @@ class RejectedStatus(Model):
     cause: Annotated[Cause, Field(description="Why it was rejected.")]
     message: Annotated[Sentence, Field(description="The reason in words, with its numbers.")] = ""
     at: Annotated[Time, Field(description="When it was rejected.")]
+
+
+class RuledStatus(Model):
+    """What a rollout is by the rules of its policy."""
+
+    type: Annotated[
+        ReleaseType | None,
+        Field(description="Type of the release: spec.type as it was at the start, else by the numbers of both versions."),
+    ] = None
+    rules: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=10)], ...],
+        Field(max_length=10, description="Numbers of the policy's rules that hold for it, from 1; `spec` has what they set."),
+    ] = ()

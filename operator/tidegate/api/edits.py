@@ -15,6 +15,7 @@ from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.originals import OriginalRule, PortStatus, TargetsStatus
 from tidegate.api.outbox import OutboxStatus
 from tidegate.api.policy import RolloutPolicySpec
+from tidegate.api.release import ReleaseType
 from tidegate.api.status import (
     ConditionStatus,
     EvidenceStatus,
@@ -64,6 +65,8 @@ class ReleaseEdit(TypedDict, total=False):
 class RolloutEdit(TypedDict, total=False):
     """What may change in a `RolloutStatus`."""
 
+    type: ReleaseType | None
+    rules: tuple[int, ...]
     policy: str
     kept: str
     spec: RolloutPolicySpec

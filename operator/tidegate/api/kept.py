@@ -28,7 +28,18 @@ UNREADABLE = "unreadable"
 _SHOWN_OF_GATE = frozenset({"name", "verdict", "stable", "canary", "message", "looks", "at", "telemetry"})
 _HIDDEN = {
     "rollout": frozenset(
-        {"spec", "splitHarmless", "splitAt", "warmedAt", "exposedAt", "undoSince", "writtenOver", "skipToEnd", "routeAwaited"}
+        {
+            "spec",
+            "rules",
+            "splitHarmless",
+            "splitAt",
+            "warmedAt",
+            "exposedAt",
+            "undoSince",
+            "writtenOver",
+            "skipToEnd",
+            "routeAwaited",
+        }
         | {"routeOverdue"}
     ),
     "lastRollout": frozenset({"gates"}),

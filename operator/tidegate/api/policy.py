@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
+from pydantic.alias_generators import to_camel
 
 from tidegate.api.base import Duration, K8s, Model, Rule
 from tidegate.api.gate import AT_LEAST_1S, GATE_RULES, BreachAction, Gate
@@ -14,6 +15,8 @@ from tidegate.api.windows import WINDOWS_RULES, Windows
 
 Percent = Annotated[str, Field(max_length=4, pattern=r"^(100|[1-9]?[0-9])%$")]
 IntOrPercent = Annotated[int, Field(ge=0, le=10_000)] | Percent
+CONDITION_LENGTH = 512
+"""Characters of a condition."""
 
 
 class DeadlineAction(StrEnum):
@@ -81,6 +84,58 @@ SCORING_RULES = (
     Rule("self.warn <= self.pass", "warn must not be greater than pass", ".warn"),
     Rule("self.onBreach in ['Rollback', 'Pause']", "must be Rollback or Pause", ".onBreach"),
 )
+
+
+class PolicySet(Model):
+    """What stands in place of the policy's own where a rule holds. Gates stay: what is judged depends on no condition."""
+
+    steps: Annotated[
+        tuple[Step, ...] | None,
+        Field(min_length=1, max_length=20, description="Steps in place of the policy's. Default: those of the policy."),
+        K8s(rules=STEPS_RULES),
+    ] = None
+    advance_on_proof: Annotated[bool | None, Field(description="In place of the policy's. Default: that of the policy.")] = None
+    bake: Annotated[Duration | None, Field(description="In place of the policy's. Default: that of the policy.")] = None
+    progress_deadline: Annotated[
+        Duration | None, Field(description="In place of the policy's. Default: that of the policy."), AT_LEAST_1S
+    ] = None
+    on_deadline: Annotated[DeadlineAction | None, Field(description="In place of the policy's. Default: that of the policy.")] = (
+        None
+    )
+    tolerated_losses: Annotated[
+        int | None, Field(ge=0, le=10, description="In place of the policy's, 0 to 10. Default: that of the policy.")
+    ] = None
+    windows: Annotated[
+        Windows | None,
+        Field(description="Windows in place of the policy's, all of them. Default: those of the policy."),
+        K8s(rules=WINDOWS_RULES),
+    ] = None
+
+    def given(self) -> dict[str, Any]:
+        """Return what is set, by the names that the fields have in a policy, too."""
+        return {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
+
+
+class PolicyRule(Model):
+    """What a policy says otherwise for some releases."""
+
+    when: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=CONDITION_LENGTH,
+            description=(
+                "For which releases, in CEL: release.type (major, minor, patch, hotfix), environment, labels (of the Release), "
+                "versions.stable and versions.candidate, with comparisons, &&, ||, !, in, has, size, startsWith, endsWith and "
+                "contains. E.g. release.type == 'major' && environment == 'production'."
+            ),
+        ),
+    ]
+    set: Annotated[
+        PolicySet,
+        Field(description="What then stands in place of the policy's own; of several rules that hold the last one counts."),
+        K8s(rules=(Rule(" || ".join(f"has(self.{to_camel(name)})" for name in PolicySet.model_fields), "set at least one field"),)),
+    ]
 
 
 class RolloutPolicySpec(Model):
@@ -179,3 +234,13 @@ class RolloutPolicySpec(Model):
         ),
         K8s(rules=WINDOWS_RULES),
     ] = None
+    rules: Annotated[
+        tuple[PolicyRule, ...],
+        Field(
+            max_length=10,
+            description=(
+                "What is different for some releases, by type, environment, labels or versions. The policy that comes of it counts "
+                "for the whole rollout. If a rule cannot be evaluated, the rollout does not start. Default: none."
+            ),
+        ),
+    ] = ()

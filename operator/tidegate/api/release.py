@@ -150,6 +150,15 @@ class ReleaseSpec(Model):
             description="Name of the version for people. Default: the tag of the image that changed last.",
         ),
     ] = None
+    type: Annotated[
+        ReleaseType | None,
+        Field(
+            description=(
+                "Type of the versions to come, for the rules of policies: major, minor, patch or hotfix. It counts as it is when a "
+                "rollout starts. Default: by the first number that differs in the names of both versions; major where one has none."
+            )
+        ),
+    ] = None
     target_ref: Annotated[TargetRef, Field(description="The workload that is released.")]
     images: Annotated[
         dict[str, Annotated[str, Field(min_length=1, max_length=512)]],

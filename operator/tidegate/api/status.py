@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from tidegate.api.base import K8s, Model, Sentence, Time
-from tidegate.api.decided import MOST_CARRIED, CarriedStatus, RejectedStatus, WantedStatus
+from tidegate.api.decided import MOST_CARRIED, CarriedStatus, RejectedStatus, RuledStatus, WantedStatus
 from tidegate.api.gate import Name
 from tidegate.api.kept import opened
 from tidegate.api.names import Cause, Phase, Verdict
@@ -202,7 +202,7 @@ class PauseStatus(Model):
     since: Annotated[Time, Field(description="When the pause began.")]
 
 
-class RolloutStatus(Model):
+class RolloutStatus(RuledStatus):
     """The rollout that is on."""
 
     policy: Annotated[str, Field(max_length=300, description="Kind and name of the policy that it started with.")]

@@ -13,7 +13,7 @@ from tidegate.api.gate import BreachAction, Gate, NoDataVerdict
 from tidegate.api.metric import Measure, PromQL, Source, Unit
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.cli.buckets import percent_of
-from tidegate.cli.governed import of_windows
+from tidegate.cli.governed import of_governance
 from tidegate.cli.manifests import Finding, Place, Severity
 from tidegate.cli.there import unseen
 from tidegate.engine.gate_status import acts, alpha_of
@@ -31,7 +31,7 @@ def advice(spec: RolloutPolicySpec, written: dict[str, Any]) -> Iterator[Finding
         written: its spec as it was written, to tell what was said from what is a default.
     """
     yield from _of_policy(spec)
-    yield from of_windows(spec)
+    yield from of_governance(spec)
     gates = written.get("gates") or []
     for index, gate in enumerate(spec.gates):
         place: Place = ("spec", "gates", index)

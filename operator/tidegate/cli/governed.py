@@ -2,29 +2,63 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from tidegate.api.base import format_duration
 from tidegate.api.policy import RolloutPolicySpec
+from tidegate.api.release import ReleaseType
 from tidegate.api.windows import During, Windows
 from tidegate.cli.manifests import Finding, Place, Severity
+from tidegate.governance.expressions import ExpressionError, Subject, applies
+from tidegate.governance.expressions import check as read
 from tidegate.governance.windows import WindowError, check, clock, state, zone
 
 _FAR = timedelta(days=366)
+_TYPED = re.compile(r"release\.type\s*+[!=]=\s*+'([^']*+)'|release\.type\s*+[!=]=\s*+\"([^\"]*+)\"")
+_EXAMPLES = tuple(
+    Subject(type=kind, environment="production", labels={}, stable="1.0.0", candidate="1.1.0") for kind in ReleaseType
+)
 
 
-def of_windows(spec: RolloutPolicySpec) -> Iterator[Finding]:
-    """Give what keeps windows shut for good, and what they do to a rollout that is longer than they are."""
-    if spec.windows is None:
-        return
-    place: Place = ("spec", "windows")
-    wrong = list(_unreadable(spec.windows, place))
+def of_governance(spec: RolloutPolicySpec) -> Iterator[Finding]:
+    """Give what keeps windows shut for good or a rollout from starting, and what windows do to a rollout that is longer."""
+    if spec.windows is not None:
+        yield from _of_windows(spec.windows, ("spec", "windows"))
+        if message := _too_short(spec):
+            yield Finding(Severity.NOTE, ("spec", "windows", "allow"), message)
+    for index, rule in enumerate(spec.rules):
+        place: Place = ("spec", "rules", index)
+        yield from _of_condition(rule.when, (*place, "when"))
+        if rule.set.windows is not None:
+            yield from _of_windows(rule.set.windows, (*place, "set", "windows"))
+
+
+def _of_windows(windows: Windows, place: Place) -> Iterator[Finding]:
+    wrong = list(_unreadable(windows, place))
     yield from wrong
-    if not wrong and (message := _never_open(spec.windows, datetime.now(UTC))):
+    if not wrong and (message := _never_open(windows, datetime.now(UTC))):
         yield Finding(Severity.WARNING, place, message)
-    if message := _too_short(spec):
-        yield Finding(Severity.NOTE, (*place, "allow"), message)
+
+
+def _of_condition(condition: str, place: Place) -> Iterator[Finding]:
+    """Give why a condition cannot be read, why it fails for a Release without labels, and what it asks for that there is not."""
+    try:
+        read(condition)
+    except ExpressionError as error:
+        yield Finding(Severity.ERROR, place, str(error))
+        return
+    types = ", ".join(ReleaseType)
+    for found in _TYPED.finditer(condition):
+        if (name := found[1] if found[1] is not None else found[2]) not in list(ReleaseType):
+            yield Finding(Severity.WARNING, place, f"there is no release type {name!r}; there are {types}")
+    try:
+        for subject in _EXAMPLES:
+            applies(condition, subject)
+    except ExpressionError as error:
+        message = f"{error}: without it no rollout starts; if a label may be missing, begin with: 'team' in labels && ..."
+        yield Finding(Severity.WARNING, place, message)
 
 
 def _unreadable(windows: Windows, place: Place) -> Iterator[Finding]:

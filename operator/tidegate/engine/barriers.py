@@ -59,6 +59,10 @@ def _freeze(draft: Draft, rise: Rise) -> Waiting | None:
     return governed.freeze(draft) if _rises(draft, rise) else None
 
 
+def _rules(draft: Draft, _: Rise) -> Waiting | None:
+    return governed.rules(draft)
+
+
 def _window(draft: Draft, rise: Rise) -> Waiting | None:
     return governed.window(draft, begins=rise is Rise.ROLLOUT) if _rises(draft, rise) else None
 
@@ -90,6 +94,7 @@ def _score(draft: Draft, _: Rise) -> Waiting | None:
 BARRIERS: tuple[Barrier, ...] = (
     Barrier(_removal, frozenset({Rise.WEIGHT, Rise.STEP_END})),
     Barrier(_freeze, frozenset(Rise), governs=True),
+    Barrier(_rules, frozenset({Rise.ROLLOUT}), governs=True),
     Barrier(_window, frozenset(Rise), governs=True),
     Barrier(_upstream, frozenset({Rise.ROLLOUT}), governs=True),
     Barrier(_first_looks, frozenset({Rise.STEP_END})),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tidegate.api.windows import During
 from tidegate.engine.draft import Draft
+from tidegate.engine.ruled import policy_to_come
 from tidegate.engine.waits import Wait, Waiting
 from tidegate.governance import freezes, windows
 from tidegate.governance.times import moment
@@ -29,6 +30,16 @@ def freeze(draft: Draft) -> Waiting | None:
     return Waiting(Wait.FROZEN, f"for {what}; {until}", until=found.ends, what=what, how=how)
 
 
+def rules(draft: Draft) -> Waiting | None:
+    """Which policy a rollout would have is not known: a rule of it cannot be evaluated."""
+    assert draft.snap.policy is not None
+    trouble = policy_to_come(draft).trouble
+    if not trouble:
+        return None
+    cure = f"fix the rule in {draft.snap.policy.label}, or give the Release the label that it needs"
+    return Waiting(Wait.RULE, f"for its policy to be known: {trouble}; {cure}", what=trouble, how=cure)
+
+
 def window(draft: Draft, *, begins: bool) -> Waiting | None:
     """The windows of the policy are shut now.
 
@@ -37,16 +48,16 @@ def window(draft: Draft, *, begins: bool) -> Waiting | None:
         begins: whether the rollout is about to begin, with the policy as it is now. One that is on has kept its own.
     """
     if draft.active:
-        label, rules = draft.rollout.policy, draft.spec.windows
+        label, calendar = draft.rollout.policy, draft.spec.windows
     else:
         assert draft.snap.policy is not None
-        label, rules = draft.snap.policy.label, draft.snap.policy.spec.windows
-    if rules is None or (rules.during is During.START and not begins):
+        label, calendar = draft.snap.policy.label, policy_to_come(draft).spec.windows
+    if calendar is None or (calendar.during is During.START and not begins):
         return None
-    found = windows.state(rules, draft.now)
+    found = windows.state(calendar, draft.now)
     if found.open:
         return None
-    what = windows.closed(found, rules, draft.now)
+    what = windows.closed(found, calendar, draft.now)
     cure = f"fix spec.windows of {label}" if found.trouble else ""
     return Waiting(
         Wait.WINDOW, f"for its release window: {what}{f'; {cure}' if cure else ''}", until=found.until, what=what, how=cure

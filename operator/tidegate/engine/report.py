@@ -23,6 +23,7 @@ from tidegate.engine.facts import is_native, leads_past, obstacles, off_course, 
 from tidegate.engine.lacking import note_lacking
 from tidegate.engine.plan import Role, ShiftRoute, own_name
 from tidegate.engine.pods import cut, lost_words
+from tidegate.engine.ruled import wanted_type
 from tidegate.engine.snapshot import Blocker, RouteStage
 from tidegate.engine.waits import FOR_A_PERSON, Bound, Wait, Waiting
 
@@ -193,7 +194,9 @@ def _awaited(draft: Draft) -> WantedStatus | None:
     if draft.active and draft.wants(draft.candidate.revision):
         return None
     template = draft.workload.template
-    return WantedStatus(revision=template.revision, version=template.version, digest=template.digest or None)
+    return WantedStatus(
+        revision=template.revision, version=template.version, digest=template.digest or None, type=wanted_type(draft)
+    )
 
 
 def _blind(draft: Draft) -> str:

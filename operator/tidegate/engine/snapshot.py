@@ -319,7 +319,7 @@ class ReleaseView:
         finalizer: it carries the operator's finalizer.
         traffic_later: the user has written of other traffic than is in force.
         created: when it was made, by the API server's clock; None where that is of no concern.
-        labels: its labels.
+        labels: its labels, which conditions of a policy may ask for.
     """
 
     namespace: str

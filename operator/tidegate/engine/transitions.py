@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import ClassVar
 
 from tidegate.api.names import Cause, EventReason
+from tidegate.api.release import ReleaseType
 from tidegate.api.status import Outcome
 from tidegate.engine.route import RouteRef
 
@@ -120,6 +121,8 @@ class RolloutStarted(Transition):
     policy: str
     unread: tuple[str, ...]
     past: str
+    type: ReleaseType | None
+    rules: tuple[int, ...]
 
 
 @dataclass(frozen=True)

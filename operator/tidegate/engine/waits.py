@@ -84,6 +84,9 @@ class Wait(Enum):
     FROZEN = Terms(
         "time, or whoever deletes the ReleaseFreeze", why=f"a person has asked for just that; {_SERVES}", barrier="Freeze"
     )
+    RULE = Terms(
+        "whoever fixes the policy's rule, or what it asks of", why=f"nobody knows how it is to go; {_SERVES}", barrier="Rules"
+    )
     WINDOW = Terms("time, by the policy's windows", why=f"the policy says when; {_SERVES}", barrier="Window")
     UPSTREAM = Terms(
         "the Release that this one comes after, then time",

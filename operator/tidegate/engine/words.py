@@ -62,7 +62,16 @@ def _(it: happened.Scaled) -> str:
 @words.register
 def _(it: happened.RolloutStarted) -> str:
     unread = f"; not everything that names its Service could be checked: {', '.join(it.unread)}" if it.unread else ""
-    return f"Rollout of {it.version} (stable: {it.over}) starts under {it.policy}{unread}{it.past}"
+    return f"Rollout of {it.version} (stable: {it.over}) starts under {it.policy}{_ruled(it)}{unread}{it.past}"
+
+
+def _ruled(it: happened.RolloutStarted) -> str:
+    """Say what the rules of the policy have made of it; empty where it has none."""
+    if it.type is None:
+        return ""
+    numbers = ", ".join(map(str, it.rules))
+    held = f"rules {numbers} hold" if len(it.rules) > 1 else f"rule {numbers} holds" if it.rules else "no rule holds"
+    return f" ({it.type} release, {held})"
 
 
 @words.register

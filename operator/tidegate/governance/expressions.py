@@ -18,10 +18,9 @@ from types import ModuleType
 from typing import Any
 
 from tidegate.api.base import clip
+from tidegate.api.policy import CONDITION_LENGTH
 from tidegate.api.release import ReleaseType
 
-LONGEST = 512
-"""Characters of a condition."""
 _MOST_WORDS = 160
 VARIABLES = ("environment", "labels", "release", "versions")
 _OPERATORS = frozenset({"_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "_&&_", "_||_", "!_", "_?_:_", "_[_]", "@in"})
@@ -96,8 +95,8 @@ def _read(condition: str) -> Any:
 @lru_cache(maxsize=512)
 def _compiled(condition: str) -> Any:
     """Return a condition as a program, or what is wrong with it in words."""
-    if len(condition) > LONGEST:
-        return f"a condition has at most {LONGEST} characters"
+    if len(condition) > CONDITION_LENGTH:
+        return f"a condition has at most {CONDITION_LENGTH} characters"
     try:
         program = _library().compile(condition)
     except Exception as error:  # noqa: BLE001 - as above

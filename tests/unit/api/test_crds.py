@@ -118,9 +118,9 @@ class TestKind:
             if schema.get("type") == "array" and schema["items"]["type"] == "object" and "x-kubernetes-list-type" not in schema
         }
 
-        of_policies = {
-            f"{place}.{name}" for place in (".spec", ".status.rollout.spec") for name in ("steps", "windows.allow", "windows.deny")
-        }
+        ordered = ("steps", "windows.allow", "windows.deny", "rules")
+        ruled = tuple(f"rules[].set.{name}" for name in ordered)
+        of_policies = {f"{place}.{name}" for place in (".spec", ".status.rollout.spec") for name in (*ordered, *ruled)}
         assert atomic <= of_policies | {".spec.after", ".status.outbox.transitions", ".status.originalRules"}
 
 

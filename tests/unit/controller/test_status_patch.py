@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.api.decided import RejectedStatus
+from tidegate.api.decided import CarriedStatus, RejectedStatus, WantedStatus
+from tidegate.api.decision import Action, DecisionOutcome
 from tidegate.api.kept import packed
 from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.originals import OriginalRule, TargetsStatus
@@ -152,6 +153,7 @@ ONE_GATE = GateStatus(
 ONE_CONDITION = ConditionStatus(
     type="Ready", status="False", reason="Progressing", message="waits", last_transition_time=AT, observed_generation=1
 )
+CARRIED = CarriedStatus(uid="uid-1", name="d1", action=Action.PAUSE, made=AT, outcome=DecisionOutcome.CARRIED_OUT)
 ONE = ReleaseStatus(
     phase=Phase.PROGRESSING,
     message="waits",
@@ -166,6 +168,10 @@ ONE = ReleaseStatus(
     original_rules=(OriginalRule(route="web", rule=0, backend_refs="[]"),),
     **dict.fromkeys(("shifted_service", "pinned_service", "handled_request"), "web"),
     stable_targets=TargetsStatus(service="web"),
+    wanted=WantedStatus(revision="dddd"),
+    served=("aaaa",),
+    carried_out=(CARRIED,),
+    carried_until=AT,
     rejected=(RejectedStatus(revision="cccc", cause=Cause.GATE, at=AT),),
     last_rollout=LastRollout(version="v1", revision="aaaa", outcome="Promoted", cause="Promoted", started_at=AT, finished_at=AT),
     waiting_for=(WaitingFor(barrier="Freeze", what="why", since=AT),),

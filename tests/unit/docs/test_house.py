@@ -16,8 +16,8 @@ MOST_LINES_OF_TESTS = 500
 """A table of cases, or the stories of one rule, are read from top to bottom: to part them helps nobody."""
 
 LONGER = {
-    "tests/simulation/world.py": (560, "the model of the cluster: its parts act on each other"),
-    "tests/unit/engine/test_waits.py": (600, "one story for each wait, in the order of their table"),
+    "tests/simulation/world.py": (580, "the model of the cluster: its parts act on each other"),
+    "tests/unit/engine/test_waits.py": (640, "one story for each wait, in the order of their table"),
     "tests/unit/judge/evidence/test_gate.py": (550, "one judge, from its first look to the last"),
     "tests/unit/judge/evidence/test_latency_quantile.py": (550, "one test of quantiles, and the tables that it is held against"),
     "tests/unit/prometheus/test_connections.py": (550, "what servers may answer, case by case"),

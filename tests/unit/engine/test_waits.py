@@ -120,12 +120,17 @@ def a_freeze() -> World:
     return world
 
 
-@of(Wait.WINDOW)
-def windows_that_are_shut() -> World:
-    world = idle(policy(*STEPS, windows={"timeZone": "UTC", "deny": [{"cron": "0 0 1 1 *", "for": "1h", "reason": "new year"}]}))
+@of(Wait.RULE)
+def a_rule_that_fails(**more: object) -> World:
+    world = idle(policy(*STEPS, **(more or {"rules": [{"when": "labels.team == 'cart'", "set": {"bake": "1m"}}]})))
     world.apply("v2")
     world.crank(5)
     return world
+
+
+@of(Wait.WINDOW)
+def windows_that_are_shut() -> World:
+    return a_rule_that_fails(windows={"timeZone": "UTC", "deny": [{"cron": "0 0 1 1 *", "for": "1h", "reason": "new year"}]})
 
 
 @of(Wait.UPSTREAM)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tidegate.api.policy import CONDITION_LENGTH
 from tidegate.api.release import ReleaseType
-from tidegate.governance.expressions import LONGEST, ExpressionError, Subject, _compiled, applies, check
+from tidegate.governance.expressions import ExpressionError, Subject, _compiled, applies, check
 from unit.fuzz.test_linear import growth
 
 SUBJECT = Subject(
@@ -58,7 +59,7 @@ def test_conditions_ask_of_type_environment_labels_and_versions(condition: str, 
         ("labels.exists_one(release, true)", "uses +, map(), filter() or exists_one(); there are comparisons"),
         ("versions.candidate.matches('(a*)*')", "uses matches; there are comparisons"),
         ("'a' + 'b' == environment", "uses +, map(), filter() or exists_one(); there are comparisons"),
-        ("a" * (LONGEST + 1), f"a condition has at most {LONGEST} characters"),
+        ("a" * (CONDITION_LENGTH + 1), f"a condition has at most {CONDITION_LENGTH} characters"),
     ],
 )
 def test_what_cannot_be_read_is_refused_before_it_is_asked(condition: str, words: str) -> None:

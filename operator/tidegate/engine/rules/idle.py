@@ -11,6 +11,7 @@ from tidegate.engine.changes import put_in_force, record_end
 from tidegate.engine.draft import Draft
 from tidegate.engine.facts import is_native, leads_past, obstacles, rejection, routes_return
 from tidegate.engine.pods import trouble
+from tidegate.engine.ruled import policy_to_come, stable_name, wanted_type
 from tidegate.engine.snapshot import Arm
 from tidegate.engine.waits import CHANGED, Inquiry, Ruling, Wait, Waiting
 
@@ -166,13 +167,14 @@ def rollout_starts(draft: Draft) -> Ruling:
     if (bypass := draft.handover.bypass) is not None and bypass.spare(draft):
         words = "for pods that were rolled out without Tidegate to stop before a rollout starts"
         return Waiting(Wait.BYPASSED_PODS, words, asks=_BESIDE)
+    kind, found = wanted_type(draft), policy_to_come(draft)
     if draft.stable.version == workload.template.version:
-        draft.set(stable=edited(draft.stable, version=_name_before(draft)))
+        draft.set(stable=edited(draft.stable, version=stable_name(draft)))
     draft.set(
         candidate=RevisionStatus(
             revision=workload.template.revision, version=workload.template.version, digest=workload.template.digest or None
         ),
-        rollout=RolloutStatus(policy=policy.label, spec=policy.spec, started_at=draft.now),
+        rollout=RolloutStatus(policy=policy.label, spec=found.spec, started_at=draft.now, type=kind, rules=found.held),
         phase=Phase.PROGRESSING,
         step=None,
         weight=0,
@@ -180,13 +182,6 @@ def rollout_starts(draft: Draft) -> Ruling:
     )
     unread = tuple(draft.snap.user_service.unread) if draft.snap.user_service is not None else ()
     versions = draft.candidate.version, draft.stable.version
-    draft.note(happened.RolloutStarted(*versions, policy.label, unread, leads_past(draft, cure=True)))
+    type_told = kind if policy.spec.rules else None
+    draft.note(happened.RolloutStarted(*versions, policy.label, unread, leads_past(draft, cure=True), type_told, found.held))
     return CHANGED
-
-
-def _name_before(draft: Draft) -> str:
-    """Return what stable was called before the Release was given a name that was meant for the template to come."""
-    last, arm = draft.status.last_rollout, draft.stable_arm
-    if last is not None and last.revision == draft.stable.revision:
-        return last.version
-    return arm.version if arm is not None else draft.stable.version

@@ -1,0 +1,41 @@
+"""What a rollout to come is like: its type, and the policy that its rules make of what is written."""
+
+from __future__ import annotations
+
+from tidegate.api.release import ReleaseType
+from tidegate.engine.draft import Draft
+from tidegate.governance.expressions import Subject
+from tidegate.governance.rules import Ruled, ruled
+from tidegate.governance.versions import release_type
+
+
+def stable_name(draft: Draft) -> str:
+    """Return what stable is called; what it was called before, if the Release's name for it was meant for the template to come."""
+    assert draft.workload is not None
+    if draft.stable.version != draft.workload.template.version:
+        return draft.stable.version
+    last, arm = draft.status.last_rollout, draft.stable_arm
+    if last is not None and last.revision == draft.stable.revision:
+        return last.version
+    return arm.version if arm is not None else draft.stable.version
+
+
+def wanted_type(draft: Draft) -> ReleaseType:
+    """Return the type of the wanted version; there is a stable one and a workload."""
+    assert draft.workload is not None
+    return release_type(stable_name(draft), draft.workload.template.version, draft.snap.release.spec.type)
+
+
+def policy_to_come(draft: Draft) -> Ruled:
+    """Return the policy that a rollout of the wanted version would have if it began now; a policy is there."""
+    assert draft.workload is not None
+    assert draft.snap.policy is not None
+    release = draft.snap.release
+    subject = Subject(
+        type=wanted_type(draft),
+        environment=release.spec.environment or "",
+        labels=release.labels,
+        stable=stable_name(draft),
+        candidate=draft.workload.template.version,
+    )
+    return ruled(draft.snap.policy.spec, subject)

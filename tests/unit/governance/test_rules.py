@@ -1,0 +1,73 @@
+"""Rules of a policy: what of it is different for which releases."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tidegate.api.policy import PolicySet, RolloutPolicySpec
+from tidegate.api.release import ReleaseType
+from tidegate.governance.expressions import Subject
+from tidegate.governance.rules import ruled
+
+STEPS = [{"weight": 10, "hold": "10m"}, {"weight": 100}]
+CAREFUL = {"when": "release.type == 'major'", "set": {"steps": [{"weight": 1, "hold": "1h"}, *STEPS], "bake": "2h"}}
+SHORT = {"when": "environment == 'staging'", "set": {"bake": "1m"}}
+BROKEN = {"when": "labels['team'] == 'cart'", "set": {"bake": "1m"}}
+
+
+def spec(*rules: dict) -> RolloutPolicySpec:
+    return RolloutPolicySpec.model_validate({"steps": STEPS, "bake": "30m", "rules": list(rules)})
+
+
+def subject(kind: ReleaseType = ReleaseType.MAJOR, environment: str = "", **labels: str) -> Subject:
+    return Subject(type=kind, environment=environment, labels=labels, stable="1.0.0", candidate="2.0.0")
+
+
+def test_a_rule_sets_what_it_names_and_leaves_the_rest():
+    """Where a rule holds, its fields stand in place of the policy's, and the policy that comes of it has no rules."""
+    found = ruled(spec(CAREFUL, SHORT), subject())
+
+    assert (1, 10, 100) == tuple(step.weight for step in found.spec.steps)
+    assert (timedelta(hours=2), (), (1,), "") == (found.spec.bake, found.spec.rules, found.held, found.trouble)
+    assert spec().drain == found.spec.drain
+
+
+def test_of_several_rules_the_last_one_that_holds_counts():
+    """Each field is that of the last rule which sets it."""
+    found = ruled(spec(CAREFUL, SHORT), subject(environment="staging"))
+
+    assert (timedelta(minutes=1), 3, (1, 2)) == (found.spec.bake, len(found.spec.steps), found.held)
+
+
+def test_where_no_rule_holds_the_policy_counts_as_it_is():
+    """Rules are exceptions."""
+    found = ruled(spec(CAREFUL, SHORT), subject(ReleaseType.PATCH))
+
+    assert (spec(), ()) == (found.spec, found.held)
+
+
+def test_a_rule_that_cannot_be_evaluated_says_which_and_why():
+    """A Release without the label is neither in nor out: nothing comes of the other rules either."""
+    found = ruled(spec(CAREFUL, BROKEN), subject())
+
+    assert """spec.rules[1].when: "labels['team'] == 'cart'" cannot be evaluated: there is no 'team'""" == found.trouble
+    assert (spec(), ()) == (found.spec, found.held)
+    assert "" == ruled(spec(CAREFUL, BROKEN), subject(team="cart")).trouble
+
+
+def test_what_a_rule_sets_is_a_field_of_the_policy_with_the_same_values():
+    """What a rule may set is read as the policy's own is."""
+    example = {
+        "steps": STEPS,
+        "advanceOnProof": True,
+        "bake": "1m",
+        "progressDeadline": "1m",
+        "onDeadline": "Wait",
+        "toleratedLosses": 2,
+        "windows": {"timeZone": "UTC", "deny": [{"cron": "0 9 * * *", "for": "1h"}]},
+    }
+    given = PolicySet.model_validate(example).given()
+    whole = RolloutPolicySpec.model_validate({"steps": STEPS} | example)
+
+    assert set(PolicySet.model_fields) == given.keys() <= set(RolloutPolicySpec.model_fields)
+    assert given == {name: getattr(whole, name) for name in given}
