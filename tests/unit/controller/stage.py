@@ -18,6 +18,7 @@ from tidegate.api.status import ReleaseStatus, RevisionStatus, RolloutStatus, St
 from tidegate.cluster.events import Recorder
 from tidegate.controller.looks.looks import Looks
 from tidegate.controller.metrics import Metrics
+from tidegate.controller.observe.decisions import Decisions
 from tidegate.controller.observe.gather import Gatherer
 from tidegate.controller.observe.informers import Prerequisites
 from tidegate.controller.observe.on_demand import BOUND, SELECTED
@@ -32,6 +33,7 @@ from tidegate.controller.reconcile.reconciler import Reconciler
 from tidegate.controller.reconcile.sinks.events import Events
 from tidegate.controller.reconcile.sinks.sink import Sink
 from tidegate.engine.plan import Role
+from tidegate.governance.admission import Standing
 from tidegate.judge.reading import Reading
 from tidegate.prometheus.queries import Names
 from tidegate.runtime.clock import ManualClock
@@ -74,7 +76,8 @@ class Stage:
         self.pods, self.endpoints = self.questions.reasons, self.questions.endpoints
         self.outside = Prerequisites()
         self.keep_held, self.pressing, self.ending = False, False, False
-        self.gatherer = Gatherer(self.store, routers, clock=self.clock, warm_up=1.5)
+        self.decisions = Decisions(self.store, Standing)
+        self.gatherer = Gatherer(self.store, routers, clock=self.clock, warm_up=1.5, decisions=self.decisions)
         self.outbox = Outbox((Events(self.recorder, clock=self.clock), *sinks))
         self.outcomes = Outcomes(self.cluster, clock=self.clock)
         self.reconciler = Reconciler(
