@@ -7,13 +7,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from simulation.world import Pass
+from tidegate.api.decision import Action
 from tidegate.api.policy import RolloutPolicySpec
+from tidegate.api.status import ReleaseStatus
 from tidegate.api.windows import During, Windows
 from tidegate.engine.decide import decide
 from tidegate.engine.handover.protocol import Handover
 from tidegate.engine.snapshot import Snapshot
 from tidegate.governance.upstreams import AfterView
-from tidegate.governance.view import UNGOVERNED, GovernanceView
+from tidegate.governance.view import GovernanceView
 
 
 def frozen(governance: GovernanceView, now: datetime) -> bool:
@@ -51,13 +53,15 @@ def ungoverned(snapshot: Snapshot) -> Snapshot:
     """Return a snapshot of which nothing governs."""
 
     def free(spec: RolloutPolicySpec) -> RolloutPolicySpec:
-        return spec.model_copy(update={"windows": None, "rules": ()})
+        return spec.model_copy(update={"windows": None, "rules": (), "approvals": ()})
 
     policy, rollout = snapshot.policy, snapshot.status.rollout
     policy = replace(policy, spec=free(policy.spec)) if policy is not None else None
     rollout = rollout.model_copy(update={"spec": free(rollout.spec)}) if rollout is not None else None
     status = snapshot.status.model_copy(update={"rollout": rollout})
-    return replace(snapshot, governance=UNGOVERNED, policy=policy, status=status)
+    # What people command is no barrier: it stays.
+    governance = replace(snapshot.governance, freezes=(), freezes_unread="", upstreams=())
+    return replace(snapshot, governance=governance, policy=policy, status=status)
 
 
 def proved(after: AfterView, made: Pass, now: datetime) -> bool:
@@ -67,6 +71,14 @@ def proved(after: AfterView, made: Pass, now: datetime) -> bool:
     began = max((moment for moment in (upstream.promoted_at, upstream.rolled_back_at) if moment is not None), default=None)
     there = upstream.exists and not upstream.unread and not upstream.rolling_back and upstream.promoted_at is not None
     return there and began is not None and now >= began + after.soak and dict(upstream.images) == dict(workload.template.images)
+
+
+def retried(snapshot: Snapshot, after: ReleaseStatus) -> bool:
+    """Whether a person has a rejected version tried again in a pass, by annotation or by decision."""
+    request, before = snapshot.release.request, snapshot.status
+    by_annotation = request and request.text == after.handled_request != before.handled_request and request.verb == "retry"
+    known = {one.uid for one in before.carried_out}
+    return bool(by_annotation) or any(one.action is Action.RETRY and one.uid not in known for one in after.carried_out)
 
 
 def check(made: Pass, now: datetime, handover: Handover | None) -> None:

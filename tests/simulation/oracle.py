@@ -20,7 +20,7 @@ from tidegate.engine.handover.deployment.view import Owner, ReplicaSetView
 from tidegate.engine.plan import PinService, Plan, ShiftRoute
 from tidegate.engine.snapshot import Arm, RouteStage, Snapshot, Warm, WorkloadView
 
-REJECTING = {Cause.GATE, Cause.NO_DATA, Cause.REQUEST, Cause.PODS_LOST}
+REJECTING = {Cause.GATE, Cause.NO_DATA, Cause.REQUEST, Cause.PODS_LOST, Cause.REJECTED}
 """Causes for which a version stays out. What had no pods in time stays out for as long as it is wanted, or until a retry."""
 PATIENCE = 10.0
 """Seconds after which a new operator goes on although the pods could not be read."""
@@ -93,9 +93,7 @@ class Oracle:
             assert version in {entry.version for entry in after.rejected}, "what had no pods in time would be tried again at once"
         if cause in REJECTING and any(rs.template.image == version for rs in self.world.cluster.replica_sets.values()):
             self.rejected.add(version)
-        request = snapshot.release.request
-        retried = request and request.text == after.handled_request != before.handled_request and request.verb == "retry"
-        if retried or self.bypassed:
+        if governors.retried(snapshot, after) or self.bypassed:
             self.rejected = {entry.version for entry in after.rejected}
         assert self.rejected <= {entry.version for entry in after.rejected}, "a rejection was forgotten"
 
@@ -108,8 +106,7 @@ class Oracle:
         """A version whose pods have all gone twice while it had traffic, and stable's had not, gets none again by itself."""
         before, after = made.snapshot.status, made.plan.status
         view, candidate = made.snapshot.workload, before.candidate
-        request = made.snapshot.release.request
-        if request and request.verb == "retry" and request.text == after.handled_request != before.handled_request:
+        if governors.retried(made.snapshot, after):
             self.crashes = {}
         if after.weight > 0 and after.candidate is not None and not self.bypassed:
             assert self.crashes.get(after.candidate.version, 0) < 2, "it has lost its pods twice, and has traffic again"

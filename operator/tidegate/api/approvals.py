@@ -42,8 +42,8 @@ class Approval(Model):
             min_length=1,
             max_length=8,
             description=(
-                "How many people of each role have to approve, 1 to 10. Each is another person: who has several roles counts for "
-                "one of them at each point, and who has changed the template for none."
+                "How many people of each role have to approve, 1 to 10. Each is another person: one with several roles counts for "
+                "one of them at each point, and the author of the change for none."
             ),
         ),
         K8s(rules=ROLE_RULES),

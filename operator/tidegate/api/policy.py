@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from pydantic.alias_generators import to_camel
 
+from tidegate.api.approvals import Approval
 from tidegate.api.base import Duration, K8s, Model, Rule
 from tidegate.api.gate import AT_LEAST_1S, GATE_RULES, BreachAction, Gate
 from tidegate.api.windows import WINDOWS_RULES, Windows
@@ -220,6 +221,16 @@ class RolloutPolicySpec(Model):
             ),
         ),
     ] = 1
+    approvals: Annotated[
+        tuple[Approval, ...],
+        Field(
+            max_length=10,
+            description=(
+                "Votes that a version needs before it starts, or before it gets a weight, by ReleaseDecisions. They delay no "
+                "rollback. Default: none."
+            ),
+        ),
+    ] = ()
     drain: Annotated[
         Duration,
         Field(description="Least time between taking the weight from pods and stopping them. Default: 10s."),

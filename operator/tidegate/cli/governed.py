@@ -33,6 +33,7 @@ def of_governance(spec: RolloutPolicySpec) -> Iterator[Finding]:
         yield from _of_condition(rule.when, (*place, "when"))
         if rule.set.windows is not None:
             yield from _of_windows(rule.set.windows, (*place, "set", "windows"))
+    yield from _of_approvals(spec)
 
 
 def _of_windows(windows: Windows, place: Place) -> Iterator[Finding]:
@@ -59,6 +60,18 @@ def _of_condition(condition: str, place: Place) -> Iterator[Finding]:
     except ExpressionError as error:
         message = f"{error}: without it no rollout starts; if a label may be missing, begin with: 'team' in labels && ..."
         yield Finding(Severity.WARNING, place, message)
+
+
+def _of_approvals(spec: RolloutPolicySpec) -> Iterator[Finding]:
+    """Give conditions that are none, and points that no step comes to before a later one does."""
+    for index, entry in enumerate(spec.approvals):
+        place: Place = ("spec", "approvals", index)
+        if entry.when is not None:
+            yield from _of_condition(entry.when, (*place, "when"))
+        reached = next((step.weight for step in spec.steps if step.weight >= entry.weight), 100)
+        if entry.weight not in (0, reached):
+            words = f"no step has weight {entry.at}: the votes are needed before the step with weight {reached}%"
+            yield Finding(Severity.NOTE, (*place, "at"), words)
 
 
 def _unreadable(windows: Windows, place: Place) -> Iterator[Finding]:

@@ -11,9 +11,10 @@ from importlib import metadata
 import aiohttp
 import structlog
 import yaml
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
 from tidegate.api.wrong import not_yaml
-from tidegate.cluster.client_config import ClientConfig, ClientConfigError, from_kubeconfig, from_service_account, in_pod
 from tidegate.cluster.fence import Sockets
 from tidegate.runtime.clock import Clock, SystemClock
 from tidegate.runtime.errors import Terminal
@@ -29,10 +30,10 @@ FORCED_REFRESH_GAP = 5.0
 POOL = 100
 """Connections at once for requests. Watches, each of which holds one for as long as it lasts, go through a session of their own."""
 
-Load = Callable[[], Awaitable[ClientConfig]]
+Load = Callable[[], Awaitable[Configuration]]
 
 # A kubeconfig that is missing, empty or not what it should be surfaces as any of these in the loader.
-_UNREADABLE = (ClientConfigError, OSError, TypeError, AttributeError, ValueError, LookupError, RecursionError, yaml.YAMLError)
+_UNREADABLE = (ConfigException, OSError, TypeError, AttributeError, ValueError, LookupError, RecursionError, yaml.YAMLError)
 
 
 def user_agent() -> str:
@@ -44,8 +45,8 @@ class Connection:
     """An API server and the credentials for it.
 
     Args:
-        load: reads how it is reached; called again to renew credentials.
-        config: what `load` returned the first time.
+        load: reads the configuration; called again to renew credentials.
+        configuration: what `load` returned the first time.
         refresh: seconds between readings.
         proxy: URL of an HTTP proxy, or None.
         clock: measures the age of the credentials.
@@ -54,7 +55,7 @@ class Connection:
     def __init__(
         self,
         load: Load,
-        config: ClientConfig,
+        configuration: Configuration,
         *,
         refresh: float,
         proxy: str | None = None,
@@ -64,10 +65,10 @@ class Connection:
         self._clock = clock or SystemClock()
         self._refresh = refresh
         self._proxy = proxy
-        self._ssl = _ssl_context(config)
-        self._server_name = config.server_name
-        self.server: str = config.host.rstrip("/")
-        self._authorization = config.authorization
+        self._ssl = _ssl_context(configuration)
+        self._server_name: str | None = configuration.tls_server_name
+        self.server: str = configuration.host.rstrip("/")
+        self._authorization: str | None = _authorization(configuration)
         self._read_at = self._clock.monotonic()
         self._reading = asyncio.Lock()
 
@@ -123,9 +124,9 @@ class Connection:
             # Counts as read even if it fails: the old credentials may do, and a broken file is not read per request.
             self._read_at = self._clock.monotonic()
             try:
-                config = await self._load()
-                self._authorization = config.authorization
-                _trust(self._ssl, config)
+                configuration = await self._load()
+                self._authorization = _authorization(configuration)
+                _trust(self._ssl, configuration)
             except _UNREADABLE as error:
                 log.warning("credentials could not be read again", error=_words(error))
 
@@ -143,18 +144,23 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
         Terminal: if no configuration is found or it cannot be used.
     """
     path = kubeconfig or os.environ.get("KUBECONFIG")
-    in_cluster = not path and context is None and in_pod()
+    in_cluster = not path and context is None and "KUBERNETES_SERVICE_HOST" in os.environ
     chosen = path or "~/.kube/config"
 
-    async def load() -> ClientConfig:
-        return from_service_account() if in_cluster else await from_kubeconfig(chosen, context)
+    async def load() -> Configuration:
+        configuration = Configuration()
+        if in_cluster:
+            load_incluster_config(configuration, try_refresh_token=False)  # type: ignore[no-untyped-call]
+        else:
+            await load_kube_config(chosen, context, configuration, persist_config=False)  # type: ignore[no-untyped-call]
+        return configuration
 
     refresh = IN_CLUSTER_REFRESH if in_cluster else KUBECONFIG_REFRESH
     try:
-        config = await load()
+        configuration = await load()
         # A service IP is never behind a proxy, and the standard library does not match CIDRs in NO_PROXY.
-        proxy = config.proxy or (None if in_cluster else _proxy_from_environment(config.host))
-        return Connection(load, config, refresh=refresh, proxy=proxy)
+        proxy = configuration.proxy or (None if in_cluster else _proxy_from_environment(configuration.host))
+        return Connection(load, configuration, refresh=refresh, proxy=proxy)
     except _UNREADABLE as error:
         where = "the pod's service account" if in_cluster else chosen
         # Not chained: a parser's own error quotes the text, and with it, perhaps, a token.
@@ -165,29 +171,38 @@ def _words(error: Exception) -> str:
     """Say what is wrong with a file without quoting it."""
     if isinstance(error, yaml.MarkedYAMLError):
         return f"it {not_yaml(error)}"
-    if isinstance(error, ClientConfigError | OSError):
+    if isinstance(error, ConfigException):
+        # Where a part of the file stands in the place of a name, the library quotes all of it.
+        told = str(error).partition("{")[0].partition("[")[0]
+        return told if told == str(error) else f"{told}(a part of the file in the place of a name)"
+    if isinstance(error, OSError):
         return str(error)
     return f"unexpected content ({type(error).__name__})"
 
 
-def _ssl_context(config: ClientConfig) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=config.ca_file, cadata=config.ca_data)
+def _authorization(configuration: Configuration) -> str | None:
+    value = configuration.api_key.get("BearerToken")
+    return value.strip() if value else None
+
+
+def _ssl_context(configuration: Configuration) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert, cadata=configuration.ca_cert_data)
     # Python 3.13 demands extensions that the CAs of many clusters lack; Go's clients never did.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if config.cert_file:
-        context.load_cert_chain(config.cert_file, keyfile=config.key_file)
-    if not config.verify:
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
+    if not configuration.verify_ssl:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def _trust(context: ssl.SSLContext, config: ClientConfig) -> None:
+def _trust(context: ssl.SSLContext, configuration: Configuration) -> None:
     """Follows a rotation of the cluster's CA or of the client's certificate: it counts from the next connection on."""
-    if config.ca_file:
-        context.load_verify_locations(cafile=config.ca_file)
-    if config.cert_file:
-        context.load_cert_chain(config.cert_file, keyfile=config.key_file)
+    if configuration.ssl_ca_cert:
+        context.load_verify_locations(cafile=configuration.ssl_ca_cert)
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
 
 
 def _proxy_from_environment(server: str) -> str | None:

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from tidegate.engine import gates, governed
+from tidegate.api.policy import RolloutPolicySpec
+from tidegate.engine import approving, gates, governed
 from tidegate.engine.draft import Draft
+from tidegate.engine.ruled import policy_to_come
 from tidegate.engine.scoring import Result
-from tidegate.engine.waits import Wait, Waiting
+from tidegate.engine.waits import Inquiry, Wait, Waiting
 
 
 class Rise(Enum):
@@ -71,6 +73,33 @@ def _upstream(draft: Draft, _: Rise) -> Waiting | None:
     return governed.upstream(draft)
 
 
+def _policy(draft: Draft) -> RolloutPolicySpec | None:
+    """Return the policy of the rollout that is on, or of the one that may start."""
+    if draft.active:
+        return draft.spec
+    return policy_to_come(draft).spec if draft.snap.policy is not None else None
+
+
+def kept_asked(draft: Draft) -> frozenset[Inquiry]:
+    """Return what a barrier may have asked for, and what has to be known still when the weight rises."""
+    policy = _policy(draft)
+    return frozenset({Inquiry.RIGHTS}) if policy is not None and policy.approvals else frozenset()
+
+
+def _approval(draft: Draft, rise: Rise) -> Waiting | None:
+    """What a version needs votes for is what lies between the weight that it has and the one that it is to get."""
+    policy = _policy(draft)
+    if policy is None or not policy.approvals or not _rises(draft, rise):
+        return None
+    step, last = draft.step, len(policy.steps) - 1
+    if step is None:
+        return approving.approval(draft, policy.approvals, above=-1, upto=policy.steps[0].weight)
+    if rise is Rise.WEIGHT:
+        return approving.approval(draft, policy.approvals, above=draft.status.weight, upto=step.weight)
+    following = last if draft.rollout.skip_to_end else min(step.index + 1, last)
+    return approving.approval(draft, policy.approvals, above=step.weight, upto=policy.steps[following].weight)
+
+
 def _first_looks(draft: Draft, _: Rise) -> Waiting | None:
     return gates.unlooked(draft)
 
@@ -97,6 +126,7 @@ BARRIERS: tuple[Barrier, ...] = (
     Barrier(_rules, frozenset({Rise.ROLLOUT}), governs=True),
     Barrier(_window, frozenset(Rise), governs=True),
     Barrier(_upstream, frozenset({Rise.ROLLOUT}), governs=True),
+    Barrier(_approval, frozenset(Rise), governs=True),
     Barrier(_first_looks, frozenset({Rise.STEP_END})),
     Barrier(_gates, frozenset({Rise.START, Rise.WEIGHT, Rise.STEP_END}), forced=False),
     Barrier(_score, frozenset({Rise.STEP_END}), forced=False),

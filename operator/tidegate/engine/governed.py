@@ -71,7 +71,7 @@ def upstream(draft: Draft) -> Waiting | None:
     """
     assert draft.workload is not None
     template = draft.workload.template
-    if {template.revision, template.digest, *template.duplicates} & set(draft.status.served or ()):
+    if {template.revision, template.new_revision, *template.duplicates} & set(draft.status.served or ()):
         return None
     wanted = Wanted(template.version, template.images)
     for after in draft.snap.governance.upstreams:

@@ -93,6 +93,7 @@ class Wait(Enum):
         why=f"what is not proved there is not tried here; {_SERVES}",
         barrier="Upstream",
     )
+    APPROVAL = Terms("people of the roles that the policy asks", why=f"they decide; {_SERVES}", barrier="Approval")
     RIGHTS = Terms("the API server's answers to access reviews", why=f"it is asked again by itself; {_SERVES}", brief=True)
     # The way up.
     ROUTE_PREPARED = Terms("each of the route's parents", Bound.ROUTE)

@@ -185,7 +185,7 @@ class Reader:
         batcher, holder = self._batchers[gate.connection], Holder(names.namespace, names.release, gate.name)
         known = self._before.of(holder, split_at)
         texts = asked.after if known else (*asked.before, *asked.lately, *asked.after)
-        found = await self._numbers(batcher, gate, names, texts, at)
+        found = await asyncio.gather(*(self._number(batcher, gate, names, text, at) for text in texts))
         trouble = next((answer.message for answer in found if isinstance(answer, Trouble)), "")
         numbers = [number for answer in found if (number := _value(answer)) is not None]
         if trouble or len(numbers) < len(texts):
@@ -267,7 +267,7 @@ class Reader:
             return _troubled(gate, revision, at, str(error))
         texts = (asked.canary, asked.stable, asked.canary_samples, asked.stable_samples)
         beside = (asked.newest, asked.newest_stable, asked.at_weight, asked.series, asked.series_stable)
-        found = await self._numbers(batcher, gate, names, (*texts, *beside), at)
+        found = await asyncio.gather(*(self._number(batcher, gate, names, text, at) for text in (*texts, *beside)))
         canary, stable, canary_samples, stable_samples, newest, newest_stable, of_weight, *series = found
         counted = _value(of_weight)
         answers = (canary, stable, canary_samples, stable_samples)
@@ -310,23 +310,12 @@ class Reader:
         words = self._copies.told(ask, gate, names) if shown is not None and shown.canary else ""
         return replace(shown, copies=words) if shown is not None and words else shown
 
-    async def _numbers(
-        self, batcher: Batcher, gate: Gate, names: Names, texts: Sequence[str | None], at: datetime
-    ) -> list[Answer | None]:
-        """Ask queries for one number each; None where there is no query.
-
-        All are asked in the step of the loop that this is called in. Where many looks begin together, a task for each would come
-        to its turn when the requests of the others have left.
-        """
-        asker, holder = asker_of(gate, names), Holder(names.namespace, names.release, gate.name)
-        asked = [None if text is None else batcher.ask(text, at, MOST_SERIES, asker=asker) for text in texts]
-        found: list[Answer | None] = []
-        for answer in asked:
-            result = None if answer is None else await answer
-            if result is not None:
-                self._rests.cost(holder, result.seconds)
-            found.append(result if result is None or isinstance(result, Trouble) else batcher.connection.number(result))
-        return found
+    async def _number(self, batcher: Batcher, gate: Gate, names: Names, promql: str | None, at: datetime) -> Answer | None:
+        if promql is None:
+            return None
+        result = await batcher.ask(promql, at, MOST_SERIES, asker=asker_of(gate, names))
+        self._rests.cost(Holder(names.namespace, names.release, gate.name), result.seconds)
+        return result if isinstance(result, Trouble) else batcher.connection.number(result)
 
     @staticmethod
     def _asking(batcher: Batcher, gate: Gate, names: Names, at: datetime) -> Ask:

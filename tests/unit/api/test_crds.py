@@ -110,7 +110,7 @@ class TestKind:
 
         Routes of two kinds may have one name; and the operator alone writes what is noted of them, all at once. Windows have no
         names, and two may begin at one time. Of the Releases that another comes after, people read of the
-        first that is in the way.
+        first that is in the way. Several approvals may be about one point, under conditions.
         """
         atomic = {
             path
@@ -120,7 +120,7 @@ class TestKind:
 
         ordered = ("steps", "windows.allow", "windows.deny", "rules")
         ruled = tuple(f"rules[].set.{name}" for name in ordered)
-        of_policies = {f"{place}.{name}" for place in (".spec", ".status.rollout.spec") for name in (*ordered, *ruled)}
+        of_policies = {f"{place}.{name}" for place in (".spec", ".status.rollout.spec") for name in (*ordered, *ruled, "approvals")}
         assert atomic <= of_policies | {".spec.after", ".status.outbox.transitions", ".status.originalRules"}
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from kubernetes.aio.client import Configuration
 
-from tidegate.cluster.client_config import ClientConfig
 from tidegate.cluster.connection import Connection
 from tidegate.runtime.clock import ManualClock
 
@@ -73,10 +73,10 @@ class Loopback:
         return [(request.method, request.path) for request in self.requests]
 
     def connection(self, **options: Any) -> Connection:
-        async def load() -> ClientConfig:
-            return ClientConfig(host=self.url)
+        async def load() -> Configuration:
+            return Configuration(host=self.url)
 
-        return Connection(load, ClientConfig(host=self.url), refresh=1e9, **options)
+        return Connection(load, Configuration(host=self.url), refresh=1e9, **options)
 
 
 def reply(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Answer:

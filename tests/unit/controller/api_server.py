@@ -12,8 +12,8 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from kubernetes.aio.client import Configuration
 
-from tidegate.cluster.client_config import ClientConfig
 from tidegate.cluster.connection import Connection
 from tidegate.cluster.resources import path_of
 from tidegate.runtime.store import Store
@@ -102,10 +102,10 @@ class ApiServer:
         """Return a connection to it."""
         url = str(self.server.make_url("/")).rstrip("/")
 
-        async def load() -> ClientConfig:
-            return ClientConfig(host=url)
+        async def load() -> Configuration:
+            return Configuration(host=url)
 
-        return Connection(load, ClientConfig(host=url), refresh=1e9)
+        return Connection(load, Configuration(host=url), refresh=1e9)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         payload = await request.read()

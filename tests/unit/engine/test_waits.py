@@ -11,7 +11,7 @@ import pytest
 
 import tidegate.engine
 from simulation.cluster import CANARY, STABLE, STRANGER, USER, Template
-from simulation.deciders import decide
+from simulation.deciders import approve, decide
 from simulation.policies import at_weight, condition, events, finish, gate, idle, policy, reach, step
 from simulation.views import at, warm_of
 from simulation.world import World
@@ -140,6 +140,16 @@ def a_version_that_staging_has_not_proved() -> World:
     world.governance = GovernanceView(upstreams=(AfterView(staging),))
     world.apply("v2")
     world.crank(5)
+    return world
+
+
+@of(Wait.APPROVAL)
+def a_vote_that_is_missing() -> World:
+    world = idle(policy(*STEPS, approvals=[{"at": "Start", "roles": {"qa": 2}}]))
+    world.apply("v2")
+    world.crank(5)
+    approve(world)
+    world.crank(2)
     return world
 
 

@@ -236,25 +236,3 @@ async def test_what_was_before_a_split_is_asked_for_until_it_has_settled(prometh
     assert 6 == await asked(60, AT + timedelta(seconds=55))
     reader.forget(NAMES.namespace, NAMES.release)
     assert 6 == await asked(70)
-
-
-@pytest.mark.parametrize("split", [True, False])
-async def test_a_look_asks_all_in_one_step_of_the_loop(prometheus, reader, split):
-    """Where many looks begin together, what one of them asked only later would come when the others' requests have left."""
-    prometheus.gives_value("1")
-    metric = {"preset": {"source": "Envoy", "measure": "ErrorRate"}}
-    limit = {"judge": "Limit", "versusStable": {"maxIncrease": {"points": 1}}}
-    preset = Gate.model_validate({"name": "errors", "metric": metric, **limit})
-    # The first look finds out what nobody asks for again.
-    await reader.read(preset, NAMES, "abc", AT)
-    later = AT + timedelta(seconds=10)
-
-    look = reader.around(preset, NAMES, "abc", later, AT) if split else reader.read(preset, NAMES, "abc", later)
-    running = asyncio.create_task(look)
-    await asyncio.sleep(0)
-    (collected,) = reader._batchers["default"]._collections.values()
-    asked = len(collected.waiting)
-    before = len(prometheus.parameters)
-    await running
-
-    assert asked == len(prometheus.parameters) - before > 5

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tidegate.api.edits import edited
 from tidegate.api.names import Cause, Phase
 from tidegate.api.status import Outcome, RevisionStatus, RolloutStatus
 from tidegate.engine import transitions as happened
-from tidegate.engine.barriers import Rise, barrier
+from tidegate.engine.barriers import Rise, barrier, kept_asked
 from tidegate.engine.changes import put_in_force, record_end
 from tidegate.engine.draft import Draft
 from tidegate.engine.facts import is_native, leads_past, obstacles, rejection, routes_return
@@ -48,12 +50,12 @@ def _selection(draft: Draft, *, asks: frozenset[Inquiry]) -> Waiting | None:
     return Waiting(Wait.SELECTION, f"to read the pods that Service {service.name} selects", asks=asks)
 
 
-def _binding(draft: Draft) -> Waiting | None:
+def _binding(draft: Draft, *, asks: frozenset[Inquiry]) -> Waiting | None:
     """Return that it is not known if all that is bound to the user's Service by its name follows a split."""
     service = draft.snap.user_service
     if service is None or not service.selects or service.followed is not None:
         return None
-    return Waiting(Wait.BINDING, f"to read what is bound to Service {service.name} by its name", asks=_BESIDE)
+    return Waiting(Wait.BINDING, f"to read what is bound to Service {service.name} by its name", asks=asks)
 
 
 def _revision(arm: Arm) -> RevisionStatus:
@@ -161,12 +163,14 @@ def rollout_starts(draft: Draft) -> Ruling:
         words = f"for the {kind} to be scaled up from 0; {workload.template.version} is then rolled out step by step"
         return Waiting(Wait.SCALED_UP, words)
     if (closed := barrier(draft, Rise.ROLLOUT)) is not None:
-        return closed
-    if (waiting := _binding(draft) or _selection(draft, asks=_BESIDE)) is not None:
+        # What is read for one of these questions has to be known still when the other is answered.
+        return replace(closed, asks=closed.asks | _BESIDE) if closed.asks else closed
+    beside = _BESIDE | kept_asked(draft)
+    if (waiting := _binding(draft, asks=beside) or _selection(draft, asks=beside)) is not None:
         return waiting
     if (bypass := draft.handover.bypass) is not None and bypass.spare(draft):
         words = "for pods that were rolled out without Tidegate to stop before a rollout starts"
-        return Waiting(Wait.BYPASSED_PODS, words, asks=_BESIDE)
+        return Waiting(Wait.BYPASSED_PODS, words, asks=beside)
     kind, found = wanted_type(draft), policy_to_come(draft)
     if draft.stable.version == workload.template.version:
         draft.set(stable=edited(draft.stable, version=stable_name(draft)))

@@ -1,0 +1,115 @@
+"""Whole lives in which people approve, reject and command: no weight without its votes, no command twice, no later rollback."""
+
+from __future__ import annotations
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import rule
+
+from simulation import voters
+from simulation.deciders import approve, decide
+from simulation.effort import TIMES
+from simulation.test_invariants import IMAGES, POLICY, Rollouts
+from simulation.views import at
+from tidegate.api.decision import Action
+from tidegate.api.policy import RolloutPolicySpec
+
+PEOPLE = ("ann", "bob", "cid")
+ROLES = ("qa", "sre")
+POINTS = ({"at": "Start", "roles": {"qa": 1}}, {"at": "50%", "roles": {"qa": 1, "sre": 1}}, {"at": "100%", "roles": {"sre": 1}})
+ENTRIES = st.lists(st.sampled_from(POINTS), min_size=1, max_size=3, unique_by=str)
+VOTES = (("qa",), ("sre",), ("qa", "sre"), ("qa", "qa"))
+
+
+class Decisions(Rollouts):
+    """The lives of `Rollouts`, under policies with approvals, with people who decide."""
+
+    willing = False
+    """Whether somebody votes wherever a vote is missing."""
+
+    def _pass(self, **more) -> None:
+        account = self.__dict__.setdefault("account", voters.Account())
+        super()._pass(**more)
+        world, made = self.world, self.world.last
+        account.stored(world)
+        if made is None or world.gone:
+            return
+        voters.check(made, at(world.now))
+        voters.check_rollback(made, world, at(world.now))
+        if self.willing and any(one.barrier == "Approval" for one in world.status.waiting_for):
+            for number, role in enumerate((*ROLES, *ROLES)):
+                approve(world, f"willing-{number}", role, created=at(int(world.now)))
+
+    @rule(entries=ENTRIES, expires=st.sampled_from([None, "20s"]))
+    def approvals(self, entries: list[dict], expires: str | None) -> None:
+        """The policy asks for votes from now on."""
+        ends = {} if expires is None else {"expires": expires}
+        self.world.policy = RolloutPolicySpec.model_validate(POLICY | {"approvals": [entry | ends for entry in entries]})
+        self._pass()
+
+    @rule(by=st.sampled_from(PEOPLE), role=st.sampled_from(ROLES), lasts=st.sampled_from([None, None, 15]), late=st.booleans())
+    def vote(self, by: str, role: str, lasts: int | None, late: bool) -> None:
+        """Somebody approves what is wanted, for good or for a while; the API server's clock may be a second behind."""
+        expires = None if lasts is None else at(self.world.now + lasts)
+        approve(self.world, by, role, expires=expires, created=at(int(self.world.now) - late))
+        self._pass()
+
+    def _roll_out_under(self, entries: list[dict], image: str, roles: tuple[str, ...], seconds: int) -> None:
+        """A version comes under a policy with approvals, some vote for it, and time goes by."""
+        self.world.policy = RolloutPolicySpec.model_validate(POLICY | {"approvals": entries})
+        self._apply(image)
+        self._pass()
+        for by, role in zip(PEOPLE, roles, strict=False):
+            approve(self.world, by, role)
+        self.spend(float(seconds))
+
+    @rule(entries=ENTRIES, image=st.sampled_from(IMAGES[1:]), roles=st.sampled_from(VOTES), seconds=st.sampled_from([1, 25, 40]))
+    def roll_out_with_votes(self, entries: list[dict], image: str, roles: tuple[str, ...], seconds: int) -> None:
+        self._roll_out_under(entries, image, roles, seconds)
+
+    @rule(entries=ENTRIES, image=st.sampled_from(IMAGES[1:]), seconds=st.sampled_from([25, 40, 60]))
+    def roll_out_without_votes(self, entries: list[dict], image: str, seconds: int) -> None:
+        self._roll_out_under(entries, image, (), seconds)
+
+    @rule(image=st.sampled_from(IMAGES[1:]), more=st.sampled_from([1, 30]))
+    def roll_out_with_all_votes(self, image: str, more: int) -> None:
+        self._roll_out_under(list(POINTS), image, ("qa", "sre"), 30)
+        self.spend(float(more))
+
+    @rule(
+        action=st.sampled_from([Action.PROMOTE, Action.ROLLBACK, Action.PAUSE, Action.RESUME, Action.RETRY, Action.REJECT]),
+        by=st.sampled_from(PEOPLE),
+        late=st.sampled_from([0, 0, 2]),
+        hold=st.booleans(),
+        writes=st.sampled_from([None, None, 0, 1, 2, 3]),
+    )
+    def command(self, action: Action, by: str, late: int, hold: bool, writes: int | None) -> None:
+        """Somebody commands something, which may be seen late; the operator may die at any write of the pass that sees it."""
+        more = {"hold": True} if action is Action.ROLLBACK and hold else {}
+        decide(self.world, action, by, created=at(int(self.world.now) - late), **more)
+        self._pass(crash_after=writes)
+
+    @rule(by=st.sampled_from(PEOPLE), back=st.booleans())
+    def rights(self, by: str, back: bool) -> None:
+        """Somebody loses the right to decide, or has it again."""
+        self.world.people.dismissed = self.world.people.dismissed - {by} if back else self.world.people.dismissed | {by}
+
+    @rule()
+    def outcomes_are_lost(self) -> None:
+        """What decisions say of themselves is gone, as after a restore of some objects from a backup."""
+        if self.world.people.decisions:
+            one = self.world.people.decisions[-1]
+            self.world.people.decisions[-1] = one.__class__(**{**vars(one), "outcome": None})
+        self._pass()
+
+    def teardown(self) -> None:
+        """All who are asked vote, and who pauses resumes: then the engine comes to rest."""
+        if hasattr(self, "world"):
+            self.willing, self.world.people.dismissed = True, set()
+        super().teardown()
+
+
+TestDecisions = Decisions.TestCase
+TestDecisions.pytestmark = [pytest.mark.timeout(900 * TIMES), pytest.mark.no_cover]
+TestDecisions.settings = settings(max_examples=40 * TIMES, stateful_step_count=12, suppress_health_check=list(HealthCheck))

@@ -1,0 +1,95 @@
+"""What must hold whatever people decide: no weight without its votes, no command twice, and nothing taken away any later."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from simulation.world import Pass, World
+from tidegate.api.decision import Action, DecisionOutcome
+from tidegate.api.policy import RolloutPolicySpec
+from tidegate.engine.decide import decide
+
+
+def able(made: Pass, now: datetime) -> dict[str, set[str]]:
+    """Return who may fill a seat of which roles for the wanted version, counted here once more: by content, person by person."""
+    governance, workload = made.snapshot.governance, made.snapshot.workload
+    assert workload is not None
+    found: dict[str, set[str]] = {}
+    about = [one for one in governance.decisions if one.digest == workload.template.digest]
+    for one in about:
+        taken_back = any(
+            (other.action, other.by, other.role) == (Action.REJECT, one.by, one.role) and other.created >= one.created
+            for other in about
+        )
+        ended = one.expires is not None and one.expires <= now
+        may = (governance.entitled or {}).get(one.uid, False) and one.outcome is not DecisionOutcome.REFUSED
+        if one.action is Action.APPROVE and may and not taken_back and not ended:
+            found.setdefault(one.by, set()).add(one.role)
+    return found
+
+
+def filled(voters: dict[str, set[str]], needed: dict[str, int]) -> bool:
+    """Whether all seats can be filled by somebody else each, by trying all ways."""
+    if not any(needed.values()):
+        return True
+    return any(
+        filled({who: has for who, has in voters.items() if who != one}, needed | {role: needed[role] - 1})
+        for one, roles in voters.items()
+        for role in roles
+        if needed.get(role, 0) > 0
+    )
+
+
+def check(made: Pass, now: datetime) -> None:
+    """Check a pass.
+
+    Raises:
+        AssertionError: a weight rose without its votes, or a version began without them.
+    """
+    before, after = made.snapshot.status, made.plan.status
+    begins = before.rollout is None and after.rollout is not None
+    if after.rollout is None or not (begins or after.weight > before.weight):
+        return
+    spec: RolloutPolicySpec = after.rollout.spec
+    low = -1 if begins else before.weight
+    for entry in spec.approvals:
+        if low < entry.weight <= after.weight:
+            assert filled(able(made, now), dict(entry.roles)), f"{low}% to {after.weight}% without the votes for {entry.at}"
+
+
+def check_rollback(made: Pass, world: World, now: datetime) -> None:
+    """Check that nothing that people have decided delays a rollback which there would be without it.
+
+    Raises:
+        AssertionError: something did.
+    """
+    governance = replace(made.snapshot.governance, decisions=(), entitled=None)
+    without = decide(replace(made.snapshot, governance=governance), now, world.handover)
+    undone = without.status.rollout.undo if without.status.rollout is not None else None
+    if undone is None:
+        return
+    after = made.plan.status
+    assert after.rollout is not None
+    assert after.rollout.undo is not None, "a rollback waited for what people have decided"
+    assert without.away == made.plan.away, "traffic on its way out was kept by what people have decided"
+
+
+class Account:
+    """Which commands have taken effect, by the statuses that were stored."""
+
+    def __init__(self) -> None:
+        self.known: set[str] = set()
+        self.done: dict[str, int] = {}
+
+    def stored(self, world: World) -> None:
+        """Look at the status that the API server has now.
+
+        Raises:
+            AssertionError: a command came to stand there twice.
+        """
+        there = {one.uid for one in world.status.carried_out}
+        for uid in there - self.known:
+            self.done[uid] = self.done.get(uid, 0) + 1
+            assert self.done[uid] == 1, f"{uid} was carried out twice"
+        self.known = there
