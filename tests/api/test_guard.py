@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,11 @@ DEPLOY = ROOT / "deploy"
 GUARD = DEPLOY / "admission" / "guard.yaml"
 DEPUTY = DEPLOY / "admission" / "deputy.yaml"
 HOLD = DEPLOY / "components" / "hold-admission" / "hold.yaml"
+AUTHORS = [
+    DEPLOY / folder / f"{name}.yaml"
+    for name in ("changed-by", "changed-by-release")
+    for folder in ("admission", "components/hold-admission")
+]
 OPERATOR = f"system:serviceaccount:{SYSTEM}:tidegate"
 LET_GO = {"spec": {"paused": False}}
 UNLABEL = {"metadata": {"labels": {"tidegate.dev/release": None}}}
@@ -221,7 +227,9 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
 async def test_operator_passes_its_own_policies_all_life_long(scene: Scene) -> None:
     """Given all policies in force and an editor as author, a rollout with route and pin is promoted, resisted, and handed back."""
     place = scene.namespace
-    with in_force(GUARD, place), in_force(DEPUTY, place), in_force(HOLD, place):
+    with ExitStack() as policies:
+        for file in (GUARD, DEPUTY, HOLD, *AUTHORS):
+            policies.enter_context(in_force(file, place))
         author = await asyncio.to_thread(editor, place)
         await asyncio.to_thread(of_role, "editor", place, rights("gateway.networking.k8s.io", "httproutes", "get", "patch"))
         await asyncio.to_thread(create, author, held("probe"))
@@ -255,6 +263,7 @@ async def test_operator_passes_its_own_policies_all_life_long(scene: Scene) -> N
     after = await scene.admin.get(DEPLOYMENTS.path(place, NAME))
     assert "tidegate.dev/release" not in after["metadata"].get("labels", {})
     assert "paused" not in after["spec"]
+    assert "tidegate.dev/changed-by" not in after["metadata"].get("annotations", {})
 
 
 async def handed_back(scene: Scene, author: Person) -> None:

@@ -85,6 +85,17 @@ def test_deployment_that_is_left_paused_says_so_until_a_release_takes_it_on():
     assert "tidegate.dev/handed-back" not in taken["metadata"]["annotations"]
 
 
+def test_name_of_the_author_goes_with_the_label():
+    """Given that the API server has written down who has changed it, it goes when the Deployment is handed back."""
+    ours = deployment(V1)
+    ours["metadata"]["labels"]["tidegate.dev/release"] = "checkout"
+    ours["metadata"]["annotations"] = {"tidegate.dev/changed-by": "ann", "note": "mine"}
+
+    left = patched(ours, bodies.label_patch(workload(ours), present=False, note="stays paused"))
+
+    assert left["metadata"]["annotations"] == {"tidegate.dev/handed-back": "stays paused", "note": "mine"}
+
+
 def test_label_of_another_release_stays():
     """What another Release has labelled is neither taken nor freed."""
     theirs = deployment(V1)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from tidegate.api.names import (
+    ANNOTATION_CHANGED_BY,
     ANNOTATION_DESIRED_REPLICAS,
     ANNOTATION_HANDED_BACK,
     ANNOTATION_MAX_REPLICAS,
@@ -55,7 +56,9 @@ def label_patch(workload: DeploymentObjects, *, present: bool, note: str = "") -
         return [_same_uid(workload.deployment), *parent, _add(path, workload.release), *forget]
     if not present and holder == workload.release:
         left = _annotate(workload.deployment, {ANNOTATION_HANDED_BACK: note} if note else {})
-        return [_same_uid(workload.deployment), _test(path, workload.release), _remove(path), *left]
+        # From here on nobody writes who changes it.
+        author = [_remove(_key("/metadata/annotations", ANNOTATION_CHANGED_BY))] if ANNOTATION_CHANGED_BY in noted else []
+        return [_same_uid(workload.deployment), _test(path, workload.release), _remove(path), *author, *left]
     return None
 
 
