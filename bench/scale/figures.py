@@ -38,6 +38,11 @@ ROWS = (
         "services-300/reading p99", "300 services at one instant, 5 s interval: first bad reading to stable, p99, in s", 2.0, "33.7"
     ),
     Row("services-500/reading p99", "500 services at one instant, 5 s interval: first bad reading to stable, p99, in s", 3.0),
+    Row(
+        "governed-200/ratio p50",
+        "200 services with 3 approvals, 2 windows and a freeze each: first bad reading to stable, p50, over that without",
+        1.05,
+    ),
     Row("services-30/adoption", "API requests per service, adoption of an existing Deployment", 5, "18 to 19.5", "47"),
     Row("services-30/rollout", "API requests per service, one rollout to 20% and rollback", 18, "44 to 77", "121"),
     Row("services-200/memory", "resident memory at 200 services mid-canary, in MB", 130, "135", "71 (at 30)"),
@@ -60,6 +65,10 @@ ROWS = (
         1,
     ),
     Row("soak/wrong", "soak: rollouts that ended wrongly", 0),
+    Row("governed-200/plain p50", "the same without governance: first bad reading to stable, p50, in s"),
+    Row("governed-200/governed p50", "the same with it: p50, in s"),
+    Row("governed-200/plain p99", "without governance: p99, in s"),
+    Row("governed-200/governed p99", "with it: p99, in s"),
     Row("services-200/breach p50", "200 services, 2 s interval: breach to stable, p50, in s"),
     Row("services-200/breach p99", "200 services, 2 s interval: breach to stable, p99, in s"),
     Row("services-300/breach p50", "300 services at one instant, 5 s interval: breach to stable, p50, in s"),

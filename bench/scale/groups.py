@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.scale.fleet import Fleet, seed_gates
+from bench.scale.governed import compared
 from bench.scale.names import SOAK_MINUTES
 from bench.scale.place import Place, place, say
 from bench.scale.soak import soak
@@ -86,6 +87,19 @@ async def breaches(run: Run, *, group: str, number: int, interval: float, rounds
         found[f"{name} p50"], found[f"{name} p99"] = percentile(seconds, 0.5), percentile(seconds, 0.99)
         found.note(f"{name} p99", f"{len(seconds)} breaches, the worst {max(seconds):.2f} s")
     return found
+
+
+async def governed(run: Run, *, group: str, number: int, interval: float, rounds: int = 2) -> Found:
+    """See what approvals, windows and a freeze cost a breach: in turn without and with them."""
+    number = run.many(number)
+    async with place(interval, profile=run.profile_of(group)) as here:
+        fleet = Fleet(here.cluster, number, replicas=2)
+        await _adopted(here, fleet, interval)
+
+        async def breach(chance: random.Random) -> list[tuple[float, float]]:
+            return await _break(here, fleet, together=False, chance=chance)
+
+        return await compared(here, fleet, breach, interval=interval, rounds=rounds)
 
 
 async def _adopted(here: Place, fleet: Fleet, interval: float) -> int:
@@ -231,6 +245,7 @@ GROUPS: dict[str, Group] = {
     "services-200": partial(breaches, group="services-200", number=200, interval=2.0),
     "services-300": partial(breaches, group="services-300", number=300, interval=5.0, together=True),
     "services-500": partial(breaches, group="services-500", number=500, interval=5.0, together=True),
+    "governed-200": partial(governed, group="governed-200", number=200, interval=2.0),
     "canary-1000": partial(canary, group="canary-1000", number=1000, interval=10.0, window=120.0, gates=None),
     "seed-1000": partial(canary, group="seed-1000", number=1000, interval=10.0, window=120.0, gates=seed_gates),
     "idle-5000": partial(idle, group="idle-5000", number=5000, window=600.0),
