@@ -12,7 +12,7 @@ WORKERS ?= 4
 
 SIMULATED := --policy examples/policy-seed.yaml --fault 5 --onset 30m --runs 10
 
-.PHONY: help sbom simulate demo demo-programs test lint types layers unit cluster-tests audit fuzz crds messages image-check bench soak bench-handover bench-large bench-judge bench-batching bench-budgets bench-fairness faults field autoscaler lock clean
+.PHONY: help sbom simulate demo demo-programs walkthrough test lint types layers unit cluster-tests audit fuzz crds messages image-check bench soak bench-handover bench-large bench-judge bench-batching bench-budgets bench-fairness faults field autoscaler lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -41,6 +41,10 @@ demo: ## A good version is promoted, bad ones are shut out, on a real cluster wi
 # Needs nothing but Python's own library, so that compiling begins while packages are still being downloaded.
 demo-programs: $(VENV)/.pip
 	@PYTHONPATH=operator $(BIN)/python -m tidegate_sandbox.demo.programs
+
+walkthrough: $(READY) ## One version from dev to production by what three people type, on a cluster of its own (a minute)
+	$(BIN)/tidegate-sandbox build api controllers kwok
+	$(BIN)/python -m tidegate_sandbox.walkthrough
 
 test: lint types layers cluster-tests ## Lint, types and all tests
 

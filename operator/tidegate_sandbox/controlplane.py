@@ -62,6 +62,9 @@ _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _EC_KEY_HEAD = bytes.fromhex("30310201010420")
 _EC_KEY_TAIL = bytes.fromhex("a00a06082a8648ce3d030107")
 
+PEOPLE = ("developer", "qa", "release-manager")
+"""Users without any right, for what people with rights of their own are to try."""
+
 
 async def start_api(sandbox: Sandbox) -> None:
     """Bring up etcd and the API server, and write the kubeconfig.
@@ -86,18 +89,20 @@ def prepare(layout: Layout, token: str) -> None:
     """Write the keys, tokens and policies that the API server starts with."""
     layout.tls.mkdir(exist_ok=True)
     _write_secret(_service_account_key(layout), new_signing_key())
-    _write_secret(
-        _tokens(layout),
-        "".join(
-            f'{user_token},{user},{user},"system:masters"\n'
-            for user, user_token in (
-                ("admin", token),
-                ("system:kube-controller-manager", f"{token}-controller-manager"),
-                ("system:kube-scheduler", f"{token}-scheduler"),
-            )
-        ),
-    )
+    masters = {
+        "admin": token,
+        "system:kube-controller-manager": f"{token}-controller-manager",
+        "system:kube-scheduler": f"{token}-scheduler",
+    }
+    lines = [f'{user_token},{user},{user},"system:masters"' for user, user_token in masters.items()]
+    lines += [f"{person_token(token, who)},{who},{who}" for who in PEOPLE]
+    _write_secret(_tokens(layout), "\n".join(lines) + "\n")
     (layout.directory / "audit-policy.yaml").write_text(_AUDIT_POLICY)
+
+
+def person_token(token: str, who: str) -> str:
+    """Return the token of one of `PEOPLE`, who may do nothing until somebody binds them a role."""
+    return f"{token}-person-{who}"
 
 
 def new_signing_key() -> str:
