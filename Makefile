@@ -43,7 +43,7 @@ demo-programs: $(VENV)/.pip
 	@PYTHONPATH=operator $(BIN)/python -m tidegate_sandbox.demo.programs
 
 walkthrough: $(READY) ## One version from dev to production by what three people type, on a cluster of its own (a minute)
-	$(BIN)/tidegate-sandbox build api controllers kwok
+	$(BIN)/tidegate-sandbox build kubernetes etcd kwok
 	$(BIN)/python -m tidegate_sandbox.walkthrough
 
 test: lint types layers cluster-tests ## Lint, types and all tests
