@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -51,6 +53,31 @@ async def frozen(scene: Scene, *more: str) -> str:
     return name
 
 
+async def followed(scene: Scene) -> asyncio.subprocess.Process:
+    """Run `tidegate status --watch` on the scene's Release, from its first line on."""
+    arguments = ("status", NAME, "--namespace", scene.namespace, "--watch")
+    program = "from tidegate.cli.main import app; app()"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, *arguments, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        assert f"{scene.namespace}/{NAME} Idle 0%: v1 serves" in (await process.stdout.readline()).decode()
+    return process
+
+
+async def stopped(process: asyncio.subprocess.Process, *, until: str) -> list[str]:
+    """Read what it says until it says something, interrupt it as a person does, and return its lines."""
+    assert process.stdout is not None
+    lines = []
+    async with asyncio.timeout(60):
+        async for line in process.stdout:
+            lines.append(line.decode())
+            if until in lines[-1]:
+                break
+    process.send_signal(signal.SIGINT)
+    assert await process.wait() in {0, 130}
+    return lines
+
+
 def barriers(status: Json) -> list[str]:
     return [entry["barrier"] for entry in status.get("waitingFor") or ()]
 
@@ -62,6 +89,7 @@ async def test_a_version_waits_for_the_thaw(scene: Scene) -> None:
     await scene.release()
     await scene.start()
     await scene.idle()
+    watching = await followed(scene)
     name = await frozen(scene)
 
     await scene.set_image("checkout:v2")
@@ -87,6 +115,10 @@ async def test_a_version_waits_for_the_thaw(scene: Scene) -> None:
 
     assert 0 == (await tidegate("thaw", name)).exit_code
     await scene.until(lambda status: status["phase"] == "Idle" and status["stable"]["version"] == "v2")
+    lines = await stopped(watching, until=f"{scene.namespace}/{NAME} Idle 0%: v2 serves")
+    assert any(f" {scene.namespace}/{NAME} Waiting 0%: v2 waits for ReleaseFreeze {name}" in line for line in lines)
+    (row,) = json.loads((await tidegate("status", NAME, "--namespace", scene.namespace, "-o", "json")).stdout)
+    assert ("v2", None, "Idle", "True", []) == tuple(row[key] for key in ("version", "candidate", "phase", "ready", "waitingFor"))
     assert "nothing waits" in (await tidegate("waits", "--namespace", scene.namespace)).stderr
 
 

@@ -29,6 +29,7 @@ from tidegate.runtime.errors import Terminal
 DECIDING = ("approve", "reject", "promote", "rollback", "pause", "resume", "retry")
 APART = {
     "explain": "tidegate.cli.explain",
+    "status": "tidegate.cli.status",
     "waits": "tidegate.cli.waits",
     "freeze": "tidegate.cli.freezes",
     "thaw": "tidegate.cli.freezes",

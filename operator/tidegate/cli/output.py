@@ -32,6 +32,11 @@ def write_json(document: Any) -> None:
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 
 
+def write_line(document: Any) -> None:
+    """Write one document of many for machines, on a line of its own."""
+    typer.echo(json.dumps(document, ensure_ascii=False, allow_nan=False))
+
+
 def columns() -> int:
     """Return the width of the terminal, or of $COLUMNS; 100 where nobody knows."""
     return shutil.get_terminal_size((100, 24)).columns
