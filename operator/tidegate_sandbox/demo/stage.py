@@ -154,7 +154,7 @@ async def _write_operator_files(kube: Kube, cluster: ClusterInfo) -> tuple[Path,
     kubeconfig.write_text(yaml.safe_dump(admin))
     config = cluster.directory / "operator.json"
     content = {
-        "connections": [{"name": "default", "address": cluster.prometheus_url}],
+        "connections": [{"name": "default", "address": cluster.prometheus_url}] if cluster.prometheus_url else [],
         "httpHost": "127.0.0.1",
         "httpPort": OPERATOR_PORT,
         "probePort": 0,
