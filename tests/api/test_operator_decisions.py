@@ -15,7 +15,7 @@ import pytest
 
 from api.audit import asked_by
 from api.cluster_access import ROOT, eventually, kubectl, needs_api, once, run
-from api.deciders import decision, made
+from api.deciders import CREATE, QA, decision, made
 from api.operator_access import NAME, SYSTEM, Scene, install, scene_in, token_of
 from api.people import Person, of_cluster_role, of_role, rights
 from tidegate.api.base import parse_time
@@ -203,3 +203,49 @@ def test_person_without_rights_is_told(tmp_path: Path) -> None:
     done = person.kubectl("create", "--filename=-", stdin=json.dumps(decision("Promote")))
 
     assert 'User "stranger" cannot create resource "releasedecisions"' in done.stderr
+
+
+ASKS = {
+    "steps": [{"weight": 50, "hold": "1h"}, {"weight": 100}],
+    "bake": "0s",
+    "drain": "0s",
+    "approvals": [{"at": "Start", "roles": {"qa": 1}}],
+}
+
+
+async def approve(scene: Scene, person: Person, **more: Any) -> str:
+    """Have somebody approve what the Release shows as wanted; return the name of the decision."""
+    release = await scene.admin.get(RELEASES.path(scene.namespace, NAME))
+    wanted = release["status"]["wanted"]
+    about = {"releaseUID": release["metadata"]["uid"], "revision": wanted["revision"], "digest": wanted["digest"]} | more
+    return str((await asyncio.to_thread(made, person, decision(**about)))["metadata"]["name"])
+
+
+async def said_of(scene: Scene, name: str) -> str | None:
+    """Return what is told of a decision by now."""
+    found = await scene.admin.get(RELEASE_DECISIONS.path(scene.namespace, name))
+    return (found.get("status") or {}).get("outcome")
+
+
+async def test_vote_lets_exactly_its_version_through(scene: Scene) -> None:
+    """Given v2 that waits for qa, a vote for other content opens nothing, one for v2 starts it, and v3 waits for its own."""
+    await scene.policy(**ASKS)
+    await scene.deployment()
+    await scene.start()
+    await scene.release()
+    await scene.idle()
+    await scene.set_image("checkout:v2")
+    waits = await scene.until(lambda status: status.get("phase") == "Waiting")
+    ann = await asyncio.to_thread(of_role, "ann", scene.namespace, CREATE, QA)
+
+    other = await approve(scene, ann, digest=f"sha256:{'0' * 64}")
+    own = await approve(scene, ann)
+    started = await scene.until(lambda status: (status.get("step") or {}).get("since") is not None)
+    await scene.set_image("checkout:v3")
+    again = await scene.until(lambda status: status.get("phase") == "Waiting")
+
+    assert "v2 waits for 1 more approval by role qa (0 of 1 given): kubectl tidegate approve checkout --role qa" in waits["message"]
+    assert ("Approval", "v2") == (waits["waitingFor"][0]["barrier"], waits["wanted"]["version"])
+    assert (waits["wanted"]["digest"], "v2") == (started["candidate"]["digest"], started["candidate"]["version"])
+    assert ("Counted", None) == (await said_of(scene, own), await said_of(scene, other))
+    assert "v3 waits for 1 more approval by role qa (0 of 1 given)" in again["message"]
