@@ -11,9 +11,10 @@ from simulation.cluster import USER, Template
 from simulation.policies import at_weight, finish, gate, idle, policy, reach, step
 from simulation.views import Said, at
 from simulation.world import World
-from tidegate.api.decision import Action
+from tidegate.api.decision import Action, Result
 from tidegate.api.names import Phase, Reason
 from tidegate.api.outbox import KEPT
+from tidegate.api.release import ReleaseType
 from tidegate.api.status import ReleaseStatus
 from tidegate.engine.decide import decide
 from tidegate.engine.handover.deployment.actions import Adopt
@@ -471,4 +472,22 @@ def routes_that_the_release_does_not_name() -> World:
     world.past = ("api", "legacy", "mobile", "partners")
     world.apply("v2")
     world.crank(10)
+    return world
+
+
+@story
+def a_hotfix_that_is_reviewed_late() -> World:
+    windows = {"timeZone": "UTC", "deny": [{"cron": "0 0 1 1 *", "for": "48h"}]}
+    world = idle(policy(step(10, "2s"), step(100), bake="2s", windows=windows, hotfix={"skip": ["Window"], "review": "1m"}))
+    world.type = ReleaseType.HOTFIX
+    world.apply("v2")
+    world.crank(5)
+    wanted = world.status.wanted
+    about = {"revision": wanted.revision, "digest": wanted.digest}
+    deciders.decide(world, Action.OVERRIDE, "ann", reason="checkout is down", **about)
+    world.crank(90)
+    world.apply("v3")
+    world.crank(5)
+    deciders.decide(world, Action.ATTEST, "dave", role="architect", check="review", result=Result.PASSED, **about)
+    world.crank(5)
     return world

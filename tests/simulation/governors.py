@@ -8,6 +8,7 @@ from typing import Any
 
 from simulation.world import Pass
 from tidegate.api.decision import Action
+from tidegate.api.hotfix import Skip
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.status import ReleaseStatus
 from tidegate.api.windows import During, Windows
@@ -45,6 +46,8 @@ def in_force(made: Pass) -> Windows | None:
     before = made.snapshot.status
     if before.rollout is None:
         return made.snapshot.policy.spec.windows if made.snapshot.policy is not None else None
+    if before.rollout.hotfix is not None and Skip.WINDOW in before.rollout.hotfix.skipped:
+        return None
     found = before.rollout.spec.windows
     return found if found is not None and found.during is During.ALWAYS else None
 
@@ -53,7 +56,7 @@ def ungoverned(snapshot: Snapshot) -> Snapshot:
     """Return a snapshot of which nothing governs."""
 
     def free(spec: RolloutPolicySpec) -> RolloutPolicySpec:
-        return spec.model_copy(update={"windows": None, "rules": (), "approvals": ()})
+        return spec.model_copy(update={"windows": None, "rules": (), "approvals": (), "hotfix": None})
 
     policy, rollout = snapshot.policy, snapshot.status.rollout
     policy = replace(policy, spec=free(policy.spec)) if policy is not None else None

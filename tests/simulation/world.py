@@ -50,6 +50,7 @@ from tidegate.engine.snapshot import (
 )
 from tidegate.engine.waits import Inquiry, Wait
 from tidegate.governance.view import UNGOVERNED
+from tidegate.governance.votes import Author
 from tidegate.judge.reading import Counts, Reading, Tally
 from tidegate.traffic.httproute import KIND
 
@@ -93,6 +94,9 @@ class World:
         cluster: the cluster, where its workload is of another kind; then the three before are of no concern.
         handover: how a workload of that kind comes to serve another version.
     """
+
+    authors: tuple[Author, ...] = ()
+    """Who has changed the template."""
 
     def __init__(
         self,
@@ -206,7 +210,9 @@ class World:
         view = workload_view(self.seen, self.images, self.pods_say, self.version, self.status)
         if view is not None and Inquiry.PODS not in self.read:
             view = replace(view, endings=None)
-        return replace(view, autoscaler=self.autoscaler(view)) if view is not None else None
+        if view is None:
+            return None
+        return replace(view, autoscaler=self.autoscaler(view), template=replace(view.template, authors=self.authors))
 
     def snapshot(self) -> Snapshot:
         """Return what the operator sees."""

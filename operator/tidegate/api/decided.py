@@ -8,6 +8,7 @@ from pydantic import Field
 
 from tidegate.api.base import Model, Sentence, Time
 from tidegate.api.decision import Action, DecisionOutcome
+from tidegate.api.hotfix import HotfixStatus
 from tidegate.api.names import Cause
 from tidegate.api.release import ReleaseType
 
@@ -55,6 +56,7 @@ class RuledStatus(Model):
         ReleaseType | None,
         Field(description="Type of the release: spec.type as it was at the start, else by the numbers of both versions."),
     ] = None
+    hotfix: Annotated[HotfixStatus | None, Field(description="Set where somebody has overridden for a hotfix.")] = None
     rules: Annotated[
         tuple[Annotated[int, Field(ge=1, le=10)], ...],
         Field(max_length=10, description="Numbers of the policy's rules that hold for it, from 1; `spec` has what they set."),

@@ -11,6 +11,7 @@ from typing import Any, TypedDict, Unpack, overload
 
 from tidegate.api.base import Model
 from tidegate.api.decided import CarriedStatus, RejectedStatus, WantedStatus
+from tidegate.api.hotfix import HotfixStatus, ReviewStatus
 from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.originals import OriginalRule, PortStatus, TargetsStatus
 from tidegate.api.outbox import OutboxStatus
@@ -34,6 +35,7 @@ from tidegate.api.waiting import HoldStatus, WaitingFor
 class ReleaseEdit(TypedDict, total=False):
     """What may change in a `ReleaseStatus`."""
 
+    reviews: tuple[ReviewStatus, ...]
     observed_generation: int
     phase: Phase
     message: str
@@ -66,6 +68,7 @@ class RolloutEdit(TypedDict, total=False):
     """What may change in a `RolloutStatus`."""
 
     type: ReleaseType | None
+    hotfix: HotfixStatus | None
     rules: tuple[int, ...]
     policy: str
     kept: str

@@ -60,6 +60,7 @@ class Condition(StrEnum):
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
     PROMOTED = "Promoted"
+    REVIEW_OVERDUE = "ReviewOverdue"
 
 
 class Reason(StrEnum):
@@ -70,6 +71,7 @@ class Reason(StrEnum):
     PROGRESSING = "Progressing"
     PAUSED = "Paused"
     WAITING = "Waiting"
+    UNREVIEWED = "Unreviewed"
     ROLLING_BACK = "RollingBack"
     ROLLED_BACK = "RolledBack"
     RESTARTING = "Restarting"
@@ -125,6 +127,9 @@ class EventReason(StrEnum):
     RETRIED = "Retried"
     REJECTED = "Rejected"
     DECISION_REFUSED = "DecisionRefused"
+    OVERRIDDEN = "Overridden"
+    REVIEWED = "Reviewed"
+    REVIEW_OVERDUE = "ReviewOverdue"
     BAKING = "Baking"
     PROMOTING = "Promoting"
     PROMOTED = "Promoted"

@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_camel
 from tidegate.api.approvals import Approval
 from tidegate.api.base import Duration, K8s, Model, Rule
 from tidegate.api.gate import AT_LEAST_1S, GATE_RULES, BreachAction, Gate
+from tidegate.api.hotfix import Hotfix
 from tidegate.api.windows import WINDOWS_RULES, Windows
 
 Percent = Annotated[str, Field(max_length=4, pattern=r"^(100|[1-9]?[0-9])%$")]
@@ -255,3 +256,12 @@ class RolloutPolicySpec(Model):
             ),
         ),
     ] = ()
+    hotfix: Annotated[
+        Hotfix | None,
+        Field(
+            description=(
+                "What does not count for a release of type hotfix (spec.type of the Release) once somebody other than its author "
+                "has overridden it by a ReleaseDecision. Default: none; then a hotfix takes the way of all releases."
+            )
+        ),
+    ] = None

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from tidegate.api.base import K8s, Model, Sentence, Time
 from tidegate.api.decided import MOST_CARRIED, CarriedStatus, RejectedStatus, RuledStatus, WantedStatus
 from tidegate.api.gate import Name
+from tidegate.api.hotfix import ReviewedStatus
 from tidegate.api.kept import opened
 from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.originals import OriginalRule, TargetsStatus
@@ -284,7 +285,7 @@ class ConditionStatus(Model):
     ] = None
 
 
-class ReleaseStatus(Model):
+class ReleaseStatus(ReviewedStatus):
     """What people and tools read; and all that the operator needs to go on after a restart."""
 
     @model_validator(mode="before")

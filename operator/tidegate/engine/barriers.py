@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from tidegate.api.hotfix import Skip
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.engine import approving, gates, governed
+from tidegate.engine import approving, gates, governed, hotfix
 from tidegate.engine.draft import Draft
 from tidegate.engine.ruled import policy_to_come
 from tidegate.engine.scoring import Result
@@ -65,12 +66,18 @@ def _rules(draft: Draft, _: Rise) -> Waiting | None:
     return governed.rules(draft)
 
 
+def _rights(draft: Draft, _: Rise) -> Waiting | None:
+    return hotfix.rights(draft)
+
+
 def _window(draft: Draft, rise: Rise) -> Waiting | None:
-    return governed.window(draft, begins=rise is Rise.ROLLOUT) if _rises(draft, rise) else None
+    if not _rises(draft, rise):
+        return None
+    return hotfix.opened(draft, Skip.WINDOW, governed.window(draft, begins=rise is Rise.ROLLOUT))
 
 
 def _upstream(draft: Draft, _: Rise) -> Waiting | None:
-    return governed.upstream(draft)
+    return hotfix.opened(draft, Skip.UPSTREAM, governed.upstream(draft))
 
 
 def _policy(draft: Draft) -> RolloutPolicySpec | None:
@@ -124,6 +131,7 @@ BARRIERS: tuple[Barrier, ...] = (
     Barrier(_removal, frozenset({Rise.WEIGHT, Rise.STEP_END})),
     Barrier(_freeze, frozenset(Rise), governs=True),
     Barrier(_rules, frozenset({Rise.ROLLOUT}), governs=True),
+    Barrier(_rights, frozenset({Rise.ROLLOUT})),
     Barrier(_window, frozenset(Rise), governs=True),
     Barrier(_upstream, frozenset({Rise.ROLLOUT}), governs=True),
     Barrier(_approval, frozenset(Rise), governs=True),

@@ -17,7 +17,20 @@ from tidegate.engine.handover.protocol import Handover
 from tidegate.engine.plan import Action, Plan
 from tidegate.engine.repair import repaired
 from tidegate.engine.report import carried, report
-from tidegate.engine.rules import climb, commands, completion, deadline, idle, losses, requests, reversal, routes, split, targets
+from tidegate.engine.rules import (
+    climb,
+    commands,
+    completion,
+    deadline,
+    idle,
+    losses,
+    requests,
+    reversal,
+    reviews,
+    routes,
+    split,
+    targets,
+)
 from tidegate.engine.snapshot import Snapshot
 from tidegate.engine.waits import CHANGED, Inquiry, Ruling, Waiting
 from tidegate.engine.writes import converge, shifting
@@ -82,6 +95,7 @@ RULES: tuple[Rule, ...] = (
     Rule(routes.pin_is_noted, _ALWAYS),
     Rule(targets.targets_are_noted, _ALWAYS),
     Rule(idle.rollout_starts, _NONE),
+    Rule(reviews.reviews_are_noted, _ALWAYS),
     # When all that is waited for is known.
     Rule(deadline.route_is_waited_for, _STEPS),
 )

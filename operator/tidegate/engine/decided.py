@@ -120,6 +120,8 @@ def outcomes(draft: Draft) -> Iterator[Settled]:
             yield Settled(one.name, one.uid, entry.outcome, entry.message)
         elif one.action in COMMANDS:
             continue
+        elif draft.active and (hotfix := draft.rollout.hotfix) is not None and hotfix.decision == one.name:
+            yield Settled(one.name, one.uid, DecisionOutcome.COUNTED, f"{draft.candidate.version} is rolled out as a hotfix by it")
         elif (late := too_late(draft, one)) is not None:
             yield Settled(one.name, one.uid, *late)
         elif one.uid in counted and draft.workload is not None:

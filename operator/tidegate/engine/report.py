@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tidegate.api.base import clip, format_duration
+from tidegate.api.base import and_more, clip, format_duration
 from tidegate.api.decided import WantedStatus
 from tidegate.api.edits import edited
 from tidegate.api.names import Cause, Condition, Phase, Reason
@@ -23,9 +23,11 @@ from tidegate.engine.facts import is_native, leads_past, obstacles, off_course, 
 from tidegate.engine.lacking import note_lacking
 from tidegate.engine.plan import Role, ShiftRoute, own_name
 from tidegate.engine.pods import cut, lost_words
+from tidegate.engine.reviews import ReviewOverdue
 from tidegate.engine.ruled import wanted_type
 from tidegate.engine.snapshot import Blocker, RouteStage
 from tidegate.engine.waits import FOR_A_PERSON, Bound, Wait, Waiting
+from tidegate.governance.times import moment
 
 _ON_ITS_WAY = frozenset(
     {
@@ -72,7 +74,7 @@ def report(draft: Draft, *, busy: bool) -> None:
     state = _state(draft, blockers, busy=busy)
     if state.stalled and blockers and not _said(draft, state):
         draft.note(happened.Blocked(draft.status.message))
-    told = _told(draft, state)
+    told = (*_told(draft, state), *_overdue(draft))
     draft.set(conditions=conditions(draft.status, told, generation=draft.snap.release.generation, now=draft.now))
 
 
@@ -318,6 +320,25 @@ def _told(draft: Draft, state: State) -> Iterator[Told]:
     yield Told(Condition.RECONCILING, state.reconciling, state.reason, draft.status.message if state.reconciling else "")
     yield Told(Condition.STALLED, state.stalled, state.reason, draft.status.message if state.stalled else "")
     yield Told(Condition.PROMOTED, serves, Reason.PROMOTED if serves else state.reason, _of_promoted(draft, serves=serves))
+
+
+def _overdue(draft: Draft) -> Iterator[Told]:
+    """Say which hotfixes nobody has reviewed in time; where none is without a review there is no such condition."""
+    if not draft.status.reviews:
+        return
+    late = [one for one in draft.status.reviews if draft.reached(one.due)]
+    first = late[0] if late else draft.status.reviews[0]
+    what = (
+        f"hotfix {first.version} (overridden by {first.by}) is not reviewed; it was due by {moment(first.due)}"
+        if late
+        else (f"hotfix {first.version} is to be reviewed by {moment(first.due)}")
+    )
+    cure = "somebody who neither changed nor overrode it creates a ReleaseDecision (Attest, check review) for its digest"
+    message = f"{what}{and_more(len(late) or len(draft.status.reviews), 1)}: {cure}"
+    known = any(one.type == Condition.REVIEW_OVERDUE and one.status == "True" for one in draft.status.conditions)
+    if late and not known:
+        draft.note(ReviewOverdue(message))
+    yield Told(Condition.REVIEW_OVERDUE, bool(late), Reason.UNREVIEWED, message)
 
 
 def _of_promoted(draft: Draft, *, serves: bool) -> str:

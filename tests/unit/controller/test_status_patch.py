@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tidegate.api.decided import CarriedStatus, RejectedStatus, WantedStatus
 from tidegate.api.decision import Action, DecisionOutcome
+from tidegate.api.hotfix import ReviewStatus
 from tidegate.api.kept import packed
 from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.originals import OriginalRule, TargetsStatus
@@ -170,6 +171,7 @@ ONE = ReleaseStatus(
     stable_targets=TargetsStatus(service="web"),
     wanted=WantedStatus(revision="dddd"),
     served=("aaaa",),
+    reviews=(ReviewStatus(digest="sha256-1", since=AT, due=AT),),
     carried_out=(CARRIED,),
     carried_until=AT,
     rejected=(RejectedStatus(revision="cccc", cause=Cause.GATE, at=AT),),

@@ -12,10 +12,13 @@ from tidegate.engine.barriers import Rise, barrier, kept_asked
 from tidegate.engine.changes import put_in_force, record_end
 from tidegate.engine.draft import Draft
 from tidegate.engine.facts import is_native, leads_past, obstacles, rejection, routes_return
+from tidegate.engine.hotfix import granted, to_review
 from tidegate.engine.pods import trouble
+from tidegate.engine.reviews import Overridden
 from tidegate.engine.ruled import policy_to_come, stable_name, wanted_type
 from tidegate.engine.snapshot import Arm
 from tidegate.engine.waits import CHANGED, Inquiry, Ruling, Wait, Waiting
+from tidegate.governance.hotfix import shortened
 
 _BESIDE = frozenset({Inquiry.SELECTED, Inquiry.BOUND})
 """What is read of a Service before it is split, all at once."""
@@ -171,14 +174,16 @@ def rollout_starts(draft: Draft) -> Ruling:
     if (bypass := draft.handover.bypass) is not None and bypass.spare(draft):
         words = "for pods that were rolled out without Tidegate to stop before a rollout starts"
         return Waiting(Wait.BYPASSED_PODS, words, asks=beside)
-    kind, found = wanted_type(draft), policy_to_come(draft)
+    rollout = _rollout(draft, policy.label)
+    reviews = to_review(draft, rollout.hotfix) if rollout.hotfix is not None else draft.status.reviews
     if draft.stable.version == workload.template.version:
         draft.set(stable=edited(draft.stable, version=stable_name(draft)))
     draft.set(
         candidate=RevisionStatus(
             revision=workload.template.revision, version=workload.template.version, digest=workload.template.digest or None
         ),
-        rollout=RolloutStatus(policy=policy.label, spec=found.spec, started_at=draft.now, type=kind, rules=found.held),
+        rollout=rollout,
+        reviews=reviews,
         phase=Phase.PROGRESSING,
         step=None,
         weight=0,
@@ -186,6 +191,21 @@ def rollout_starts(draft: Draft) -> Ruling:
     )
     unread = tuple(draft.snap.user_service.unread) if draft.snap.user_service is not None else ()
     versions = draft.candidate.version, draft.stable.version
-    type_told = kind if policy.spec.rules else None
-    draft.note(happened.RolloutStarted(*versions, policy.label, unread, leads_past(draft, cure=True), type_told, found.held))
+    type_told = rollout.type if policy.spec.rules else None
+    if (hotfix := rollout.hotfix) is not None:
+        draft.note(Overridden(versions[0], hotfix.by, hotfix.reason, tuple(hotfix.skipped), reviews[-1].due))
+    draft.note(happened.RolloutStarted(*versions, policy.label, unread, leads_past(draft, cure=True), type_told, rollout.rules))
     return CHANGED
+
+
+def _rollout(draft: Draft, label: str) -> RolloutStatus:
+    """Return the rollout of the wanted version as it begins: with the policy as it counts for it."""
+    found, hotfix = policy_to_come(draft), granted(draft)
+    return RolloutStatus(
+        policy=label,
+        spec=shortened(found.spec, hotfix),
+        started_at=draft.now,
+        type=wanted_type(draft),
+        rules=found.held,
+        hotfix=hotfix,
+    )

@@ -1,0 +1,63 @@
+"""Who has overridden for a hotfix, and who has reviewed it: somebody else than its author, each time, by their own name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tidegate.api.decision import Action, DecisionOutcome
+from tidegate.api.hotfix import HotfixStatus, ReviewStatus
+from tidegate.api.policy import RolloutPolicySpec
+from tidegate.governance.decisions import DecisionView, called, person, stranger
+from tidegate.governance.votes import Subject
+
+REVIEW = "review"
+"""Name of the check whose attestation is a review."""
+
+
+def overrides(decisions: Iterable[DecisionView], subject: Subject) -> list[DecisionView]:
+    """Return the Overrides for exactly this content that are by people other than its authors, in their order.
+
+    An Override is for the content of a pod template, as a vote is; a later Reject by the same person withdraws it. One that has
+    expired is among them: who asks has the time.
+    """
+    about = [one for one in decisions if not stranger(one, subject.release_uid, subject.release_created)]
+    rejects = [one for one in about if one.action is Action.REJECT and subject.is_of(one)]
+    found = [one for one in about if one.action is Action.OVERRIDE and subject.digest and one.digest == subject.digest]
+    authors = {person(one.name) for one in subject.authors}
+    return sorted(
+        (
+            one
+            for one in found
+            if _is_a_person(one) and person(one.by) not in authors
+            if one.outcome is not DecisionOutcome.REFUSED
+            if not any(person(other.by) == person(one.by) and other.created >= one.created for other in rejects)
+        ),
+        key=lambda one: one.at,
+    )
+
+
+def reviewed(review: ReviewStatus, decisions: Iterable[DecisionView], release_uid: str) -> DecisionView | None:
+    """Return the attestation by which a hotfix was reviewed, by somebody who neither overrode nor changed it; None without one."""
+    involved = {person(name) for name in (review.by, *review.authors)}
+    found = (
+        one
+        for one in decisions
+        if one.action is Action.ATTEST and one.check == REVIEW and one.digest == review.digest
+        if _is_a_person(one) and person(called(one.by)) not in involved
+        if not stranger(one, release_uid, review.since)
+    )
+    return min(found, key=lambda one: one.at, default=None)
+
+
+def shortened(spec: RolloutPolicySpec, hotfix: HotfixStatus | None) -> RolloutPolicySpec:
+    """Return the policy of a rollout; of a hotfix, holds and bake are shorter, and what gates need stays."""
+    if spec.hotfix is None or hotfix is None:
+        return spec
+    share = spec.hotfix.share
+    steps = tuple(step.model_copy(update={"hold": step.hold * share}) for step in spec.steps)
+    return spec.model_copy(update={"steps": steps, "bake": spec.bake * share})
+
+
+def _is_a_person(one: DecisionView) -> bool:
+    """Whether an account is no ServiceAccount: whoever edits its namespace can act as it."""
+    return bool(person(one.by)) and not one.by.startswith("system:")

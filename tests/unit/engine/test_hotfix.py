@@ -1,0 +1,157 @@
+"""Hotfixes: what does not count for them, by whose word, and the reviews that follow."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from simulation.deciders import decide, outcome
+from simulation.policies import condition, events, finish, gate, idle, policy, reach, step
+from simulation.views import at
+from simulation.world import World
+from tidegate.api.decision import Action, Result
+from tidegate.api.names import Phase
+from tidegate.api.release import ReleaseType
+from tidegate.governance.freezes import FreezeView
+from tidegate.governance.view import GovernanceView
+from tidegate.governance.votes import Author
+
+STEPS = (step(25, "10s"), step(100))
+SHUT = {"timeZone": "UTC", "deny": [{"cron": "0 0 1 1 *", "for": "48h"}]}
+HOTFIX = {"skip": ["Upstream", "Window"], "holds": "20%", "review": "1h"}
+
+
+def waiting(kind: ReleaseType | None = ReleaseType.HOTFIX, authors: tuple[str, ...] = ("cleo",), **more: object) -> World:
+    """Return a world in which v2, which somebody has changed, waits for its release window."""
+    fields = {"windows": SHUT, "hotfix": HOTFIX} | more
+    world = idle(policy(*STEPS, bake="30s", gates=(gate(),), **fields))
+    world.type = kind
+    world.authors = tuple(Author(name) for name in authors)
+    world.apply("v2")
+    world.crank(5)
+    return world
+
+
+def override(world: World, by: str = "ann", **more: object) -> object:
+    about = world.status.wanted
+    return decide(world, Action.OVERRIDE, by, revision=about.revision, digest=about.digest or "", reason="checkout is down", **more)
+
+
+def review(world: World, by: str, **more: object) -> object:
+    digest = world.status.reviews[0].digest
+    fields = {"check": "review", "result": Result.PASSED, "role": "architect", "digest": digest} | more
+    return decide(world, Action.ATTEST, by, **fields)
+
+
+def test_a_hotfix_starts_past_what_it_skips_by_somebody_elses_word():
+    """Given a hotfix that waits for its window, when somebody overrides, it starts with shorter holds, and the status says so."""
+    world = waiting()
+    assert ["Window"] == [entry.barrier for entry in world.status.waiting_for]
+
+    made = override(world)
+    reach(world, 25)
+
+    hotfix, (due,) = world.status.rollout.hotfix, world.status.reviews
+    assert ("ann", "checkout is down", ["Upstream", "Window"]) == (hotfix.by, hotfix.reason, list(hotfix.skipped))
+    assert [timedelta(seconds=2), timedelta(seconds=6)] == [world.status.rollout.spec.steps[0].hold, world.status.rollout.spec.bake]
+    assert ("v2", "ann", ("cleo",), due.since + timedelta(hours=1)) == (due.version, due.by, due.authors, due.due)
+    by = f"{due.due:%a %Y-%m-%d %H:%M} UTC"
+    told = f"v2 starts as a hotfix without Upstream and Window, overridden by ann: checkout is down; to be reviewed by {by}"
+    assert [told] == events(world, "Overridden")
+    finish(world, Phase.IDLE)
+    assert ("v2", "Counted") == (world.status.stable.version, outcome(world, made))
+    assert not condition(world, "ReviewOverdue")
+    assert condition(world, "Ready")
+
+
+@pytest.mark.parametrize(
+    "case",
+    ["not a hotfix", "by its author", "by an account", "of another content", "expired", "withdrawn", "not entitled", "no field"],
+)
+def test_what_does_not_open_a_window(case: str):
+    """An Override counts for a hotfix alone, for its content, until it ends, and from those who may."""
+    more = {"hotfix": None} if case == "no field" else {}
+    world = waiting(None if case == "not a hotfix" else ReleaseType.HOTFIX, **more)
+    by = {"by its author": "Cleo", "by an account": "system:serviceaccount:shop:ci"}.get(case, "ann")
+    if case == "of another content":
+        decide(world, Action.OVERRIDE, by, revision=world.status.wanted.revision, digest="sha256-other")
+    else:
+        override(world, by, **({"expires": at(world.now + 1)} if case == "expired" else {}))
+    if case == "expired":
+        world.cluster.now += 5
+    if case == "withdrawn":
+        decide(world, Action.REJECT, by, revision="other", digest=world.status.wanted.digest)
+    if case == "not entitled":
+        world.people.dismissed.add("ann")
+
+    world.crank(20)
+
+    assert (None, ()) == (world.status.rollout, world.status.reviews)
+
+
+def test_an_override_opens_no_freeze():
+    """An incident freeze stops hotfixes, too: who has made it can end it."""
+    world = waiting()
+    world.governance = GovernanceView(freezes=(FreezeView("incident", "payments are down", at(0)),))
+    override(world)
+
+    world.crank(20)
+
+    assert (Phase.WAITING, None) == (world.status.phase, world.status.rollout)
+
+
+def test_gates_judge_a_hotfix_as_any_version():
+    """Given a hotfix whose gate fails, then it is rolled back, and its review stays due."""
+    world = waiting()
+    override(world)
+    reach(world, 25)
+
+    world.look("errors", 0.5)
+    finish(world, Phase.ROLLED_BACK)
+
+    assert ["v2"] == [one.version for one in world.status.reviews]
+
+
+def test_a_review_that_is_overdue_is_a_condition_and_told_once():
+    """Given a hotfix that nobody reviews in time, then a condition says so until somebody does who had no part in it."""
+    world = waiting()
+    override(world)
+    finish(world, Phase.IDLE)
+    due = world.status.reviews[0].due
+
+    world.cluster.now = (due - at(0)).total_seconds()
+    world.crank(5)
+
+    assert condition(world, "ReviewOverdue")
+    assert condition(world, "Ready"), "it is promoted all the same"
+    (told,) = events(world, "ReviewOverdue")
+    assert told.startswith(f"hotfix v2 (overridden by ann) is not reviewed; it was due by {due:%a %Y-%m-%d %H:%M} UTC: ")
+
+    for by in ("ann", "cleo", "system:serviceaccount:shop:ci"):
+        review(world, by)
+    review(world, "dave", check="smoke")
+    world.crank(5)
+    assert condition(world, "ReviewOverdue"), "by none of those"
+
+    review(world, "dave")
+    world.crank(5)
+    assert ((), ["Hotfix v2 was reviewed by dave: Passed"]) == (world.status.reviews, events(world, "Reviewed"))
+    assert "ReviewOverdue" not in {one.type for one in world.status.conditions}
+
+
+def test_after_so_many_without_a_review_a_hotfix_is_none():
+    """Who never reviews gets no more hotfixes past the windows, until somebody does."""
+    world = waiting()
+    override(world)
+    finish(world, Phase.IDLE)
+    (one,) = world.status.reviews
+    many = tuple(one.model_copy(update={"digest": f"sha256-{number}"}) for number in range(8))
+    world.status = world.status.model_copy(update={"reviews": many})
+    world.apply("v3")
+    world.crank(5)
+    override(world)
+
+    world.crank(20)
+
+    assert (Phase.WAITING, None) == (world.status.phase, world.status.rollout)
