@@ -238,3 +238,21 @@ def test_a_right_that_was_taken_away_keeps_the_spec_as_it_is(place: str, staging
 
     assert 0 == asked.returncode, asked.stderr
     refused(lambda: author.patch("release/watching", {"spec": {"version": "v2"}}), f"may not get Release pay in {staging}")
+
+
+def test_what_a_release_follows_its_author_may_get_and_run(place: str, staging: str) -> None:
+    """To follow takes the right to get the other Release, and, as images of one's own, the right to create ReplicaSets."""
+    follows = release(follow={"release": "pay", "namespace": staging})
+    patcher = of_role("follower", place, *RELEASER, DEPLOYMENT)
+    refused(
+        lambda: patcher.create(follows), "spec.follow: follower may not create ReplicaSets, so may not write a Release that runs"
+    )
+
+    of_role("follower", place, *RELEASER, DEPLOYMENT, REPLICA_SETS)
+    refused(
+        lambda: patcher.create(follows), f"spec.follow: follower may not get Release pay in {staging}, so may not write a Release"
+    )
+
+    of_role("follower", staging, rights("tidegate.dev", "releases", "get", names=("pay",)))
+    passes(lambda: patcher.create(follows))
+    passes(lambda: patcher.create(release(follow={"release": "ledger"})))

@@ -17,7 +17,7 @@ import pytest
 from api.cluster_access import needs_api
 from api.operator_access import NAME, Json, Scene, install, scene_in
 from tidegate.api.base import parse_time
-from tidegate.cluster.resources import NAMESPACES, RELEASES
+from tidegate.cluster.resources import DEPLOYMENTS, NAMESPACES, RELEASES, ROLLOUT_POLICIES
 
 pytestmark = needs_api
 SOAK = timedelta(seconds=4)
@@ -34,6 +34,23 @@ class Environments:
         """Change the image in both, as one who deploys everywhere at once."""
         for scene in (self.staging, self.production):
             await scene.set_image(f"{NAME}:{version}")
+
+    async def slowly(self) -> None:
+        """Have rollouts in production stay at their first step."""
+        path = ROLLOUT_POLICIES.path(self.production.namespace, "production")
+        steps = [{"weight": 50, "hold": "1h"}, {"weight": 100}]
+        await self.production.admin.merge_patch(path, {"spec": {"steps": steps}}, manager="kubectl")
+
+    async def ask(self, request: str) -> None:
+        """Annotate production's Release."""
+        change = {"metadata": {"annotations": {"tidegate.dev/request": request}}}
+        await self.production.admin.merge_patch(RELEASES.path(self.production.namespace, NAME), change, manager="kubectl")
+
+
+async def image(scene: Scene) -> str:
+    """Return the image of the Deployment's template."""
+    deployment = await scene.admin.get(DEPLOYMENTS.path(scene.namespace, NAME))
+    return str(deployment["spec"]["template"]["spec"]["containers"][0]["image"])
 
 
 @asynccontextmanager
@@ -135,3 +152,49 @@ async def test_a_staging_that_is_deleted_is_said_at_once(shop: Environments) -> 
         lambda status: waits(status, "there is no such Release: it was deleted, or was never there")
     )
     assert "promote" not in json.dumps(status["waitingFor"])
+
+
+async def test_production_follows_staging(shop: Environments) -> None:
+    """Deployed to staging alone, a version is taken over once it has soaked; its spec stays as its author wrote it."""
+    written = {
+        "targetRef": {"kind": "Deployment", "name": NAME},
+        "policyRef": {"kind": "RolloutPolicy", "name": "production"},
+        "after": [{"release": NAME, "namespace": shop.staging.namespace, "soak": f"{SOAK.seconds}s", "match": "Images"}],
+        "follow": {"release": NAME, "namespace": shop.staging.namespace},
+    }
+    path = RELEASES.path(shop.production.namespace, NAME)
+    await shop.production.admin.merge_patch(path, {"spec": written}, manager="kubectl")
+    await shop.staging.set_image(f"{NAME}:v2")
+
+    proved = await shop.staging.until(lambda status: serves("v2", status))
+    told = await shop.production.until(lambda status: "v2 is not proved" in status.get("message", ""))
+    assert ["Follow"] == [entry["barrier"] for entry in told["waitingFor"]]
+    ended = await shop.production.until(lambda status: serves("v2", status))
+
+    assert ended["followed"]["images"] == {"app": f"{NAME}:v2"}
+    assert moment(ended, "followed", "at") >= moment(proved, "stable", "promotedAt") + SOAK
+    release = await shop.production.admin.get(path)
+    assert written == release["spec"]
+    assert await image(shop.production) == f"{NAME}:v2"
+    assert f"follows {NAME} in {shop.staging.namespace}" in ended["message"]
+
+
+async def test_a_requested_rollback_holds_following(shop: Environments) -> None:
+    """A person takes back what was taken over: nothing comes after it until they resume, and then the next one does."""
+    path = RELEASES.path(shop.production.namespace, NAME)
+    follow = {"release": NAME, "namespace": shop.staging.namespace}
+    await shop.production.admin.merge_patch(path, {"spec": {"after": None, "follow": follow}}, manager="kubectl")
+    await shop.slowly()
+    await shop.staging.set_image(f"{NAME}:v2")
+    await shop.production.until(lambda status: (status.get("step") or {}).get("since") is not None)
+    await shop.ask("rollback/1")
+    await shop.production.until(lambda status: status.get("phase") == "RolledBack" and "held" in (status.get("followed") or {}))
+    await shop.staging.set_image(f"{NAME}:v3")
+    await shop.staging.until(lambda status: serves("v3", status))
+
+    held = await shop.production.status()
+    assert (held["followed"]["version"], "rollout" in held) == ("v2", False)
+    await shop.ask("resume/2")
+    taken = await shop.production.until(lambda status: (status.get("candidate") or {}).get("version") == "v3")
+
+    assert "held" not in taken["followed"]

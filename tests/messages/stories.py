@@ -8,6 +8,7 @@ from typing import Any
 
 from simulation import deciders
 from simulation.cluster import USER, Template
+from simulation.followed import FollowingWorld
 from simulation.policies import at_weight, finish, gate, idle, policy, reach, step
 from simulation.views import Said, at
 from simulation.world import World
@@ -24,6 +25,7 @@ from tidegate.engine.outbox import put
 from tidegate.engine.plan import notice_of
 from tidegate.engine.snapshot import AutoscalerView, Blocker, PodTrouble
 from tidegate.engine.transitions import TransitionsDropped
+from tidegate.governance.upstreams import UpstreamView
 from tidegate.judge.reading import Around, Reading, Tally
 
 LONG = (step(10, "1h"), step(100))
@@ -489,5 +491,20 @@ def a_hotfix_that_is_reviewed_late() -> World:
     world.apply("v3")
     world.crank(5)
     deciders.decide(world, Action.ATTEST, "dave", role="architect", check="review", result=Result.PASSED, **about)
+    world.crank(5)
+    return world
+
+
+@story
+def a_version_that_is_taken_over_and_back() -> World:
+    world = FollowingWorld(policy(*LONG))
+    finish(world)
+    world.followed = UpstreamView(
+        release="checkout", namespace="staging", version="v2", images={"app": "v2"}, promoted_at=at(world.now)
+    )
+    reach(world, 10)
+    world.ask("rollback/1")
+    finish(world, Phase.ROLLED_BACK)
+    world.ask("resume/2")
     world.crank(5)
     return world

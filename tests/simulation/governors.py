@@ -84,6 +84,36 @@ def retried(snapshot: Snapshot, after: ReleaseStatus) -> bool:
     return bool(by_annotation) or any(one.action is Action.RETRY and one.uid not in known for one in after.carried_out)
 
 
+def taken_over_at(made: Pass) -> datetime | None:
+    """Return when what the followed Release has in force has soaked there; None where none is followed or it promoted none."""
+    view = made.snapshot.following
+    if view is None or view.upstream.promoted_at is None:
+        return None
+    return max(view.upstream.promoted_at, view.upstream.rolled_back_at or view.upstream.promoted_at) + view.soak
+
+
+def _taken_over(made: Pass, now: datetime) -> None:
+    """What was taken over in a pass was promoted in the Release that is followed, has soaked there, and was not rejected here.
+
+    Raises:
+        AssertionError: it was not, or it was taken over while a rollout was on or while a person held that.
+    """
+    before, after, view = made.snapshot.status, made.plan.status, made.snapshot.following
+    if after.followed is None or (before.followed is not None and after.followed.images == before.followed.images):
+        return
+    assert view is not None
+    upstream = view.upstream
+    assert upstream.exists
+    assert not upstream.rolling_back
+    assert upstream.promoted_at is not None
+    assert now >= upstream.promoted_at + view.soak, "a version was taken over before its time"
+    assert dict(upstream.images) == after.followed.images
+    assert after.rollout is None, "a version was taken over while a rollout was on"
+    resumed = after.handled_request != before.handled_request or after.carried_out != before.carried_out
+    assert before.followed is None or before.followed.held is None or resumed, "a version was taken over while a person held that"
+    assert view.names.isdisjoint(entry.revision for entry in after.rejected), "a rejected version was taken over again"
+
+
 def check(made: Pass, now: datetime, handover: Handover | None) -> None:
     """Check a pass.
 
@@ -91,6 +121,7 @@ def check(made: Pass, now: datetime, handover: Handover | None) -> None:
         AssertionError: something rose past a barrier, or went away later than it would have without any.
     """
     governance, before, after = made.snapshot.governance, made.snapshot.status, made.plan.status
+    _taken_over(made, now)
     free = ungoverned(made.snapshot)
     if free == made.snapshot:
         return

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from simulation.cluster import APP, CANARY, CONTROLLERS, STRANGER, USER, Controller
 from simulation.effort import TIMES
+from simulation.followed import FollowingWorld
 from simulation.governors import denied
 from simulation.oracle import Oracle
 from simulation.views import at
@@ -89,7 +90,7 @@ class Rollouts(RuleBasedStateMachine):
             self.spend(4.0)
 
     def new_world(self, *, routes: tuple[str, ...], pin: bool, admission: bool) -> World:
-        return World(POLICY, routes=routes, pin=pin, admission=admission)
+        return FollowingWorld(POLICY, routes=routes, pin=pin, admission=admission)
 
     def oracle_of(self, world: World) -> Oracle:
         return Oracle(world)
@@ -279,6 +280,20 @@ class Rollouts(RuleBasedStateMachine):
         self.world.cluster.scale(replicas)
         self.oracle.judged = set()
 
+    @precondition(lambda self: isinstance(self.world, FollowingWorld) and not self.world.written)
+    @rule(
+        image=st.sampled_from(IMAGES),
+        soak=st.sampled_from([0, 0, 10]),
+        more=st.sampled_from([None, {}, {}, {}, {"exists": False}, {"rolling_back": True}]),
+    )
+    def follow(self, image: str, soak: int, more: dict[str, Any] | None) -> None:
+        """The Release follows that of staging, which promotes a version now; or follows it no more."""
+        known = {"release": "checkout", "namespace": "staging", "version": image, "images": {"app": image}}
+        found = None if more is None else UpstreamView(promoted_at=at(self.world.now), **known, **more)
+        self.world.followed, self.world.soak = found, timedelta(seconds=soak)
+        self._pass()
+
+    @precondition(lambda self: getattr(self.world, "followed", None) is None)
     @rule(image=st.sampled_from(IMAGES))
     def overlay(self, image: str) -> None:
         self.world.images = {"app": image} if self.world.images.get("app") != image else {}
@@ -410,6 +425,8 @@ class Rollouts(RuleBasedStateMachine):
         world.cluster.router_works, world.cluster.start_up, world.cluster.behind = True, {}, set()
         world.policy, world.readable, world.cluster.ports = SPEC, True, {}
         world.shared, world.unfollowed, world.governance = False, False, UNGOVERNED
+        if isinstance(world, FollowingWorld):
+            world.followed = None
         for route in world.cluster.routes.values():
             route.mute = ""
         for pod in (pod for rs in world.cluster.replica_sets.values() for pod in rs.pods):

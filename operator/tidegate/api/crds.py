@@ -136,6 +136,16 @@ _AFTER_ITSELF = Rule(
     "a Release cannot wait for itself",
     ".spec.after",
 )
+_FOLLOW_ITSELF = Rule(
+    "!has(self.spec.follow) || has(self.spec.follow.__namespace__) || self.spec.follow.release != self.metadata.name",
+    "a Release cannot follow itself",
+    ".spec.follow",
+)
+_FOLLOW_OR_IMAGES = Rule(
+    "!has(self.spec.follow) || !has(self.spec.images) || size(self.spec.images) == 0",
+    "give either follow or images",
+    ".spec.follow",
+)
 
 KINDS = (
     Kind(
@@ -151,7 +161,7 @@ KINDS = (
         spec=ReleaseSpec,
         status=ReleaseStatus,
         columns=_RELEASE_COLUMNS,
-        rules=(_NAME_RULE, _AFTER_ITSELF),
+        rules=(_NAME_RULE, _AFTER_ITSELF, _FOLLOW_ITSELF, _FOLLOW_OR_IMAGES),
         selectable=(".spec.environment", ".spec.targetRef.name", ".status.phase"),
     ),
     Kind(

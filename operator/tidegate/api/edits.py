@@ -12,6 +12,7 @@ from typing import Any, TypedDict, Unpack, overload
 from tidegate.api.base import Model
 from tidegate.api.decided import CarriedStatus, RejectedStatus, WantedStatus
 from tidegate.api.hotfix import HotfixStatus, ReviewStatus
+from tidegate.api.followed import FollowedStatus
 from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.originals import OriginalRule, PortStatus, TargetsStatus
 from tidegate.api.outbox import OutboxStatus
@@ -54,6 +55,7 @@ class ReleaseEdit(TypedDict, total=False):
     stable_targets: TargetsStatus | None
     rejected: tuple[RejectedStatus, ...]
     served: tuple[str, ...] | None
+    followed: FollowedStatus | None
     last_rollout: LastRollout | None
     waiting_for: tuple[WaitingFor, ...]
     held: HoldStatus | None
@@ -188,6 +190,17 @@ class PauseEdit(TypedDict, total=False):
     since: datetime
 
 
+class FollowedEdit(TypedDict, total=False):
+    """What may change in a `FollowedStatus`."""
+
+    release: str
+    namespace: str
+    version: str
+    images: dict[str, str]
+    at: datetime
+    held: HoldStatus | None
+
+
 class TargetsEdit(TypedDict, total=False):
     """What may change in a `TargetsStatus`."""
 
@@ -213,6 +226,8 @@ def edited(model: LossStatus, /, **changes: Unpack[LossEdit]) -> LossStatus: ...
 def edited(model: RevisionStatus, /, **changes: Unpack[RevisionEdit]) -> RevisionStatus: ...
 @overload
 def edited(model: PauseStatus, /, **changes: Unpack[PauseEdit]) -> PauseStatus: ...
+@overload
+def edited(model: FollowedStatus, /, **changes: Unpack[FollowedEdit]) -> FollowedStatus: ...
 @overload
 def edited(model: TargetsStatus, /, **changes: Unpack[TargetsEdit]) -> TargetsStatus: ...
 def edited(model: Model, /, **changes: Any) -> Model:

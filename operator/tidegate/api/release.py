@@ -139,6 +139,16 @@ class After(Model):
     ] = Match.IMAGES
 
 
+class Follow(Model):
+    """Another Release, whose proved images are rolled out here."""
+
+    release: Annotated[ObjectName, Field(description="Name of the other Release.")]
+    namespace: Annotated[
+        Name | None,
+        Field(description="Its namespace. Whoever writes this field needs the right to get that Release. Default: this one."),
+    ] = None
+
+
 class ReleaseSpec(Model):
     """What is released, through which route, under which policy."""
 
@@ -188,3 +198,11 @@ class ReleaseSpec(Model):
             "A version that served here before is rolled out without. Default: none.",
         ),
     ] = ()
+    follow: Annotated[
+        Follow | None,
+        Field(
+            description="A Release whose version is taken over as soon as it is proved there: its images are laid over the "
+            "Deployment's own, as by `images`, and stand in status.followed. How long it must have run there is the soak of "
+            "`after` for the same Release. Default: none."
+        ),
+    ] = None

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from tidegate.api.base import K8s, Model, Sentence, Time
 from tidegate.api.decided import MOST_CARRIED, CarriedStatus, RejectedStatus, RuledStatus, WantedStatus
+from tidegate.api.followed import LONGEST_IMAGE, MOST_IMAGES, FollowedStatus
 from tidegate.api.gate import Name
 from tidegate.api.hotfix import ReviewedStatus
 from tidegate.api.kept import opened
@@ -19,10 +20,6 @@ from tidegate.api.outbox import OutboxStatus
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.waiting import HoldStatus, WaitingFor
 
-MOST_IMAGES = 40
-"""Containers of a version whose images its status has."""
-LONGEST_IMAGE = 512
-"""Characters of an image that it has."""
 Count = Annotated[int, Field(ge=0, le=2_147_483_647)]
 _KEPT = (
     "What the operator keeps for itself, {} in one text (JSON, deflate, base64), which `tidegate explain` reads. It is in fields "
@@ -358,6 +355,7 @@ class ReleaseStatus(ReviewedStatus):
         ),
         K8s(list_map_keys=("revision",)),
     ] = ()
+    followed: Annotated[FollowedStatus | None, Field(description="What was taken over from the Release in spec.follow.")] = None
     served: Annotated[
         tuple[Annotated[str, Field(max_length=63)], ...] | None,
         Field(

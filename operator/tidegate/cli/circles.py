@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from tidegate.api.release import ReleaseSpec
-from tidegate.cli.manifests import Finding, Manifest, Severity
+from tidegate.cli.manifests import Finding, Manifest, Place, Severity
 
 Node = tuple[str, str]
 """Namespace and name of a Release."""
 
 
 def circles(manifests: Sequence[Manifest], namespace: str) -> Iterator[tuple[Manifest, Finding]]:
-    """Yield each `after` that leads back to its own Release, with the way that it leads.
+    """Yield each `after` or `follow` that leads back to its own Release, with the way that it leads.
 
     Args:
         manifests: Releases and policies, each as sound as its schema asks for.
@@ -25,7 +25,8 @@ def circles(manifests: Sequence[Manifest], namespace: str) -> Iterator[tuple[Man
             if (way := _way(first, node, after)) is not None:
                 told = ", then ".join(f"{name} in {place}" for place, name in way)
                 message = f"a circle, so no rollout of {manifest.name} would ever start: it comes after {told}"
-                yield manifest, Finding(Severity.ERROR, ("spec", "after", index), message)
+                place: Place = ("spec", "after", index) if index < _asked(manifest) else ("spec", "follow")
+                yield manifest, Finding(Severity.ERROR, place, message)
 
 
 def _node(manifest: Manifest, namespace: str) -> Node:
@@ -34,7 +35,11 @@ def _node(manifest: Manifest, namespace: str) -> Node:
 
 def _after(manifest: Manifest, node: Node) -> list[Node]:
     spec = ReleaseSpec.model_validate(manifest.document["spec"])
-    return [(one.namespace or node[0], one.release) for one in spec.after]
+    return [(one.namespace or node[0], one.release) for one in (*spec.after, *((spec.follow,) if spec.follow else ()))]
+
+
+def _asked(manifest: Manifest) -> int:
+    return len(manifest.document["spec"].get("after") or ())
 
 
 def _way(start: Node, end: Node, after: Mapping[Node, Sequence[Node]]) -> list[Node] | None:

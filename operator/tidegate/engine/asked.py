@@ -17,6 +17,7 @@ from tidegate.engine.counted import begun_anew
 from tidegate.engine.draft import Draft
 from tidegate.engine.facts import rejection
 from tidegate.engine.snapshot import Verb
+from tidegate.engine.taken_over import FollowingHeld, FollowingResumed
 from tidegate.judge.limit import breached
 
 
@@ -63,7 +64,18 @@ def _rollback(draft: Draft, request: str) -> str:
     if draft.rollout.paused is not None and draft.rollout.paused.gate:
         message += f" after {draft.rollout.paused.message}"
     roll_back(draft, Cause.REQUEST, message)
+    _hold_following(draft, message)
     return ""
+
+
+def _hold_following(draft: Draft, message: str) -> None:
+    """A person has taken back what may have come from the Release that this one follows: nothing more comes until they resume."""
+    view, followed = draft.snap.following, draft.status.followed
+    if view is None or followed is None or followed.held is not None:
+        return
+    held = HoldStatus(message=clip(message), since=draft.now)
+    draft.set(followed=edited(followed, held=held))
+    draft.note(FollowingHeld(view.upstream.name, message))
 
 
 def _rollback_and_hold(draft: Draft, request: str) -> str:
@@ -91,6 +103,10 @@ def _resume(draft: Draft, request: str) -> str:
     if draft.status.held is not None:
         draft.set(held=None)
         draft.note(happened.NextReleased(request))
+        _follow_again(draft, request)
+        return ""
+    paused = draft.active and draft.rollout.paused is not None
+    if not paused and _follow_again(draft, request):
         return ""
     if refusal := no_way_back(draft):
         return refusal
@@ -100,6 +116,16 @@ def _resume(draft: Draft, request: str) -> str:
     draft.set(gates=_answered(draft))
     draft.note(happened.Resumed(draft.candidate.version, draft.status.weight, request))
     return ""
+
+
+def _follow_again(draft: Draft, request: str) -> bool:
+    """Take over what the other Release proves from now on; return whether that was held."""
+    followed = draft.status.followed
+    if followed is None or followed.held is None:
+        return False
+    draft.set(followed=edited(followed, held=None))
+    draft.note(FollowingResumed(f"{followed.release} in {followed.namespace}", request))
+    return True
 
 
 def _go_on(draft: Draft) -> None:

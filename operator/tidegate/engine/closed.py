@@ -9,10 +9,12 @@ from tidegate.api.waiting import WaitingFor
 from tidegate.engine import transitions as happened
 from tidegate.engine.draft import Draft
 from tidegate.engine.facts import wanted_name
+from tidegate.engine.following import next_one_waits
 from tidegate.engine.waits import Waiting
 
 PAUSE = "Pause"
 HOLD = "Hold"
+FOLLOW = "Follow"
 """What a person, or a gate that asks one, has stopped stands beside the barriers: somebody has to say that it goes on."""
 
 
@@ -42,3 +44,7 @@ def _entries(draft: Draft, before: dict[str, WaitingFor]) -> Iterator[WaitingFor
         yield WaitingFor(barrier=PAUSE, what=paused.message, since=paused.since, how=resume)
     elif not draft.active and (held := draft.status.held) is not None:
         yield WaitingFor(barrier=HOLD, what=held.message, since=held.since, how=resume)
+    if not draft.active and (following := next_one_waits(draft)) is not None:
+        what, until, held = following
+        since = held.since if held is not None else before[FOLLOW].since if FOLLOW in before else draft.now
+        yield WaitingFor(barrier=FOLLOW, what=clip(what), since=since, until=until, how=resume if held is not None else "")

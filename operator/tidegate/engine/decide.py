@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from tidegate.engine import facts, gates
 from tidegate.engine.decided import outcomes
 from tidegate.engine.draft import Draft, Stage
+from tidegate.engine.following import taken_anew
 from tidegate.engine.handover.kinds import HANDOVERS
 from tidegate.engine.handover.protocol import Handover
 from tidegate.engine.plan import Action, Plan
@@ -22,6 +23,7 @@ from tidegate.engine.rules import (
     commands,
     completion,
     deadline,
+    following,
     idle,
     losses,
     requests,
@@ -94,6 +96,7 @@ RULES: tuple[Rule, ...] = (
     Rule(routes.overwriting_is_noted, _ROLLOUT - {Stage.COMMITTED}),
     Rule(routes.pin_is_noted, _ALWAYS),
     Rule(targets.targets_are_noted, _ALWAYS),
+    Rule(following.proved_images_are_taken_over, _NONE),
     Rule(idle.rollout_starts, _NONE),
     Rule(reviews.reviews_are_noted, _ALWAYS),
     # When all that is waited for is known.
@@ -124,7 +127,7 @@ def decide(snap: Snapshot, now: datetime, handover: Handover | None = None) -> P
         draft.begin_turn()
         if not _changes(draft):
             break
-    writes, anew = tuple(_carried_out(draft)), facts.is_to_be_seen_anew(draft)
+    writes, anew = tuple(_carried_out(draft)), facts.is_to_be_seen_anew(draft) or taken_anew(draft)
     if (snap.release.traffic_later and not draft.status.original_rules) or anew:
         # From the next decision on, what the spec names counts, and what is seen speaks of the version that is in force now.
         draft.wake(now + SOON)

@@ -15,6 +15,7 @@ from tidegate.api.decided import WantedStatus
 from tidegate.api.edits import edited
 from tidegate.api.names import Cause, Condition, Phase, Reason
 from tidegate.api.status import RevisionStatus
+from tidegate.engine import following
 from tidegate.engine import transitions as happened
 from tidegate.engine.closed import closed, note_closed
 from tidegate.engine.conditions import Told, conditions
@@ -234,6 +235,7 @@ def _idle_sentence(draft: Draft, waits: str) -> str:
     rejected = rejection(draft)
     if draft.status.stable is None:
         return f"No version serves yet{waits}"
+    follows = following.words(draft)
     if rejected is not None:
         stable = RevisionStatus(revision=draft.stable.revision, version=draft.stable.version)
         tried = RevisionStatus(revision=rejected.revision, version=rejected.version)
@@ -241,18 +243,18 @@ def _idle_sentence(draft: Draft, waits: str) -> str:
         why = f"{apart(tried, stable).version} was {how}, {apart(stable, tried).version} serves: {rejected.message}"
         if rejected.cause is Cause.DEADLINE:
             cure = "to try it again, annotate the Release with tidegate.dev/request=retry/<id>"
-            return f"{why}; the version itself was not judged; {cure}"
+            return f"{why}; the version itself was not judged; {cure}{follows}"
         then = (
             f"; new versions are held until a request to resume: {draft.status.held.message}"
             if draft.status.held is not None
             else ""
         )
-        return f"{why}; waits for a new template or a request to retry{then}"
+        return f"{why}; waits for a new template or a request to retry{then}{follows}"
     if not _guarded(draft):
         waits = waits or f"; waits for changes of the {draft.handover.kind} to be held"
     if draft.workload is not None and draft.replicas == 0:
         return f"{draft.stable.version} is the stable version, but the {draft.handover.kind} is scaled to 0{waits}"
-    return f"{draft.stable.version} serves{waits}"
+    return f"{draft.stable.version} serves{waits}{follows}"
 
 
 def _step_words(draft: Draft) -> str:

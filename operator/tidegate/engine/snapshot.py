@@ -13,6 +13,7 @@ from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ReleaseSpec
 from tidegate.api.status import ReleaseStatus
 from tidegate.engine.route import RouteRef
+from tidegate.governance.upstreams import FollowingView
 from tidegate.governance.view import UNGOVERNED, GovernanceView
 from tidegate.governance.votes import Author
 from tidegate.judge.reading import Reading
@@ -371,6 +372,7 @@ class Snapshot:
         known_since: since when this process knows the status; what one before it had decided last may not be in it. None where that
             is of no concern.
         governance: who may let a version through, when, and after what; read by barriers alone.
+        following: the Release whose images this one takes over; None where it follows none.
     """
 
     release: ReleaseView
@@ -390,3 +392,4 @@ class Snapshot:
     step_replicas_limit: int = 0
     known_since: datetime | None = None
     governance: GovernanceView = UNGOVERNED
+    following: FollowingView | None = None

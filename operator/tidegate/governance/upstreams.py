@@ -7,7 +7,7 @@ this Release may have no right to read that one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -73,6 +73,23 @@ class AfterView:
     upstream: UpstreamView
     soak: timedelta = timedelta(0)
     match: Match = Match.IMAGES
+
+
+@dataclass(frozen=True)
+class FollowingView:
+    """A Release that another one follows.
+
+    Attributes:
+        upstream: that Release.
+        images: those of its images for which there are containers here.
+        names: by which a version with these images may have been rejected here.
+        soak: how long a version must have run there before it is taken over.
+    """
+
+    upstream: UpstreamView
+    images: Mapping[str, str] = field(default_factory=dict)
+    names: frozenset[str] = frozenset()
+    soak: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True)
@@ -204,3 +221,25 @@ def _full(reference: str) -> str:
     elif host == "docker.io" and "/" not in rest:
         name = f"docker.io/library/{rest}"
     return f"{name}:{tag or 'latest'}"
+
+
+def to_take(view: FollowingView, taken: Mapping[str, str], rejected: Collection[str], now: datetime) -> Proved | Unproved | None:
+    """Return whether what a Release has in force is to be taken over, or why not; None where it has been.
+
+    Args:
+        view: that Release.
+        taken: the images that were taken over last.
+        rejected: revisions that were rejected here.
+        now: the time.
+    """
+    upstream = view.upstream
+    if why := _unknown(upstream):
+        return Unproved(why)
+    if not view.images:
+        return Unproved(f"the images of {upstream.version} are not known, or are of no container that there is here")
+    if view.images == taken:
+        return None
+    if not view.names.isdisjoint(rejected):
+        return Unproved(f"{upstream.version} was rejected here")
+    found = proved(upstream, Wanted(upstream.version), view.soak, Match.VERSION, now)
+    return Unproved(f"{upstream.version} is not proved: {found.why}", found.until) if isinstance(found, Unproved) else found

@@ -71,6 +71,9 @@ class WorkloadObjects(Protocol):
     def unsupported(self) -> Blocker | None:
         """Return what keeps it from being released, None where nothing does."""
 
+    def names_of(self, images: Mapping[str, str]) -> frozenset[str]:
+        """Return the revisions that a version with these images in place of the workload's own may be known by."""
+
     def pod_names(self, revision: str) -> str:
         """Return the RE2 expression that matches the names of a version's pods, for queries; of no pod where there is no such."""
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from tidegate.api.base import plain
+from tidegate.api.followed import LONGEST_IMAGE, MOST_IMAGES
 from tidegate.api.names import ANNOTATION_RESTARTED_AT, LABEL_POD_TEMPLATE_HASH
-from tidegate.api.status import LONGEST_IMAGE, MOST_IMAGES
 from tidegate.workloads.quantities import quantity
 
 Json: TypeAlias = dict[str, Any]

@@ -53,3 +53,13 @@ def test_a_release_after_itself_is_an_error(tidegate: Tidegate, tmp_path: Path) 
 def test_a_chain_is_no_circle(tidegate: Tidegate, tmp_path: Path) -> None:
     """From dev to production there is nothing to say, whether all of them are among the files or not."""
     assert [] == findings(tidegate, chain(tmp_path, {"staging": "dev", "production": "staging"}))
+
+
+def test_following_counts_as_well(tidegate: Tidegate, tmp_path: Path) -> None:
+    """A Release that follows one which comes after it: neither would ever begin."""
+    file = chain(tmp_path, {"staging": "production", "production": ""})
+    documents = [one | {"spec": {**one["spec"]}} for one in yaml.safe_load_all(file.read_text())]
+    documents[1]["spec"]["follow"] = {"release": "checkout", "namespace": "staging"}
+    file.write_text(yaml.safe_dump_all(documents))
+
+    assert [("error", "spec.after[0]"), ("error", "spec.follow")] == [one[:2] for one in findings(tidegate, file)]

@@ -202,11 +202,12 @@ def need(references: References, kind: str, name: str, **metadata: Any) -> bool:
 
 def test_a_release_is_brought_back_by_those_that_it_comes_after(references: References) -> None:
     """A change of another Release concerns those that come after it, of whatever namespace, and no others."""
-    dependent = objects.release(after=[{"release": NAME, "namespace": "staging"}, {"release": "ledger"}])
-    references.learn(KEY, dependent)
+    after = [{"release": NAME, "namespace": "staging"}, {"release": "ledger"}]
+    references.learn(KEY, objects.release(after=after, follow={"release": "web", "namespace": "dev"}))
 
     assert {KEY} == references.dependents(change("Release", NAME, namespace="staging"))
     assert {KEY} == references.dependents(change("Release", "ledger"))
+    assert {KEY} == references.dependents(change("Release", "web", namespace="dev"))
     assert set() == references.dependents(change("Release", "ledger", namespace="staging"))
     assert set() == references.dependents(change("Release", NAME))
 
@@ -224,6 +225,6 @@ def test_a_release_that_comes_after_none_any_more_lets_no_release_go(references:
 @pytest.mark.parametrize("after", [None, 7, "staging", [None], [[]], {"release": "x"}, [{}], [{"namespace": 3}]])
 def test_an_odd_after_loses_no_release(references: References, after: object) -> None:
     """Whatever stands in the field, the Release is still known by all else that it names."""
-    references.learn(KEY, objects.release(after=after))
+    references.learn(KEY, objects.release(after=after, follow=after))
 
     assert {KEY} == references.of(change("Deployment", NAME))

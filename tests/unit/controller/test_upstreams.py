@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from tidegate.api.release import After
-from tidegate.controller.observe.upstreams import Upstreams, told_apart, view_of
+from tidegate.api.followed import FollowedStatus
+from tidegate.api.release import After, ReleaseSpec
+from tidegate.api.status import ReleaseStatus
+from tidegate.controller.observe.upstreams import Upstreams, overlaid, told_apart, view_of
 from tidegate.governance.upstreams import UpstreamView
 from tidegate.runtime.clock import SystemClock
 from tidegate.runtime.shelf import Key
@@ -125,3 +127,17 @@ def test_what_may_prove_or_not_is_told(new: Json | None):
 def test_what_proves_nothing_wakes_nobody(new: Json):
     """A rollout writes its status with every look; those that come after are not asked each time."""
     assert not told_apart(change(upstream(), new))
+
+
+def test_what_was_taken_over_is_laid_over_the_spec():
+    """The spec itself stays its user's; a name of the version's own in it goes before that of the other Release."""
+    spec = ReleaseSpec.model_validate(objects.release(follow={"release": NAME, "namespace": "staging"})["spec"])
+    taken = FollowedStatus(release=NAME, namespace="staging", version="v1.4", images={"app": "checkout:v1.4"}, at=NOON)
+    status = ReleaseStatus(followed=taken)
+
+    assert overlaid(spec, status).images == {"app": "checkout:v1.4"}
+    assert overlaid(spec, status).version == "v1.4"
+    assert spec.images == {}
+    assert overlaid(spec.model_copy(update={"version": "mine"}), status).version == "mine"
+    assert overlaid(spec, ReleaseStatus()) is spec
+    assert overlaid(spec.model_copy(update={"follow": None}), status).images == {}

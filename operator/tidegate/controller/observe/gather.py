@@ -21,7 +21,7 @@ from tidegate.controller.observe.questions import NOTHING, Answers
 from tidegate.controller.observe.references import ReleaseKey
 from tidegate.controller.observe.relations import SERVICE_OF_SLICE
 from tidegate.controller.observe.specs import Specs
-from tidegate.controller.observe.upstreams import Upstreams
+from tidegate.controller.observe.upstreams import Upstreams, overlaid
 from tidegate.controller.observe.views import Views, mark
 from tidegate.controller.observe.workloads import pods_of, strangers_among, workload_around
 from tidegate.engine.plan import Role, own_name
@@ -105,8 +105,8 @@ class Gatherer:
         self._specs = Specs(store)
         self._autoscalers = Autoscalers(store, clock=clock)
         self._warm_up, self._step_replicas_limit, self._delays = warm_up, step_replicas_limit, delays or {}
-        upstreams = Upstreams(store, namespaces=namespaces)
-        self._governance = Governance(store, unread, upstreams, decisions=decisions, by_decision=by_decision)
+        self._upstreams = Upstreams(store, namespaces=namespaces)
+        self._governance = Governance(store, unread, self._upstreams, decisions=decisions, by_decision=by_decision)
         self._forms: dict[str, dict[str, tuple[tuple[object, ...], float]]] = {}
         self._views = Views(store)
 
@@ -136,7 +136,7 @@ class Gatherer:
         release = self._store.get("Release", key.namespace, key.name)
         if release is None:
             return None
-        asked, pinned = self._specs.of(release), status.pinned_service
+        asked, pinned = overlaid(self._specs.of(release), status), status.pinned_service
         traffic, named = self._traffic(key, asked, status)
         spec = asked.model_copy(update={"traffic": traffic}) if traffic is not asked.traffic else asked
         workload = workload_around(self._store, key, release=release, spec=spec, status=status, pods=pods, stable_pods=stable_pods)
@@ -223,6 +223,7 @@ class Gatherer:
             step_replicas_limit=self._step_replicas_limit,
             known_since=known_since,
             governance=self._governance.view(objects.release, objects.spec, entitled),
+            following=self._upstreams.followed(objects.key.namespace, objects.spec, workload, status) if workload else None,
         )
 
     def _blockers(

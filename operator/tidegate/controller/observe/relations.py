@@ -128,8 +128,9 @@ def policy_of(release: Raw) -> Resource:
 
 
 def upstreams_of(namespace: str, release: Raw) -> Iterator[tuple[str, str]]:
-    """Yield namespace and name of each Release of this cluster that a Release comes after."""
-    for one in map(mapping, _items(mapping(release.get("spec")).get("after"))):
+    """Yield namespace and name of each Release of this cluster that a Release comes after, and of the one that it follows."""
+    spec = mapping(release.get("spec"))
+    for one in map(mapping, (*_items(spec.get("after")), spec.get("follow"))):
         yield str(one.get("namespace") or namespace), str(one.get("release"))
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import timedelta
 from typing import Any
 
 from pydantic import ValidationError
 
 from tidegate.api.base import plain
 from tidegate.api.names import Phase
-from tidegate.api.release import After
-from tidegate.api.status import RevisionStatus
+from tidegate.api.release import After, ReleaseSpec
+from tidegate.api.status import ReleaseStatus, RevisionStatus
 from tidegate.cluster.resources import RELEASES
 from tidegate.controller.observe.relations import mapping
-from tidegate.governance.upstreams import AfterView, UpstreamView
+from tidegate.governance.upstreams import AfterView, FollowingView, UpstreamView
 from tidegate.runtime.store import Change, Object, Store
+from tidegate.workloads.kind import WorkloadObjects
+from tidegate.workloads.templates import images_of
 
 LONGEST_VERSION = 128
 """Characters of a version's name that are told."""
@@ -40,10 +43,41 @@ class Upstreams:
         """
         return tuple(AfterView(self._view(one.namespace or namespace, one.release), one.soak, one.match) for one in after)
 
+    def followed(self, namespace: str, spec: ReleaseSpec, workload: WorkloadObjects, status: ReleaseStatus) -> FollowingView | None:
+        """Return how the Release stands that another one follows; None where it follows none.
+
+        Args:
+            namespace: of the one that follows.
+            spec: what that asks for.
+            workload: its workload.
+            status: what has been decided of it.
+        """
+        if spec.follow is None:
+            return None
+        place = spec.follow.namespace or namespace
+        upstream, there = self._view(place, spec.follow.release), images_of(workload.own_template)
+        images = {name: image for name, image in upstream.images.items() if name in there}
+        same = (one.soak for one in spec.after if (one.namespace or namespace, one.release) == (place, spec.follow.release))
+        names = workload.names_of(images) if images and status.rejected else frozenset[str]()
+        return FollowingView(upstream, images, names, max(same, default=timedelta(0)))
+
     def _view(self, namespace: str, name: str) -> UpstreamView:
         if self._namespaces and namespace not in self._namespaces:
             return UpstreamView(release=name, namespace=namespace, unread=f"this operator does not serve namespace {namespace}")
         return view_of(self._store.get(RELEASES.kind, namespace, name), namespace, name)
+
+
+def overlaid(spec: ReleaseSpec, status: ReleaseStatus) -> ReleaseSpec:
+    """Return what a Release asks for, with the images that it has taken over from the one that it follows.
+
+    Args:
+        spec: as its user wrote it, which stays as it is.
+        status: what has been decided.
+    """
+    if spec.follow is None or status.followed is None:
+        return spec
+    taken = status.followed
+    return spec.model_copy(update={"images": dict(taken.images), "version": spec.version or taken.version})
 
 
 def view_of(release: Object | None, namespace: str, name: str) -> UpstreamView:

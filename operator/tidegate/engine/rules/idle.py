@@ -13,6 +13,7 @@ from tidegate.engine.changes import put_in_force, record_end
 from tidegate.engine.draft import Draft
 from tidegate.engine.facts import is_native, leads_past, obstacles, rejection, routes_return
 from tidegate.engine.hotfix import granted, to_review
+from tidegate.engine.following import taken_anew
 from tidegate.engine.pods import trouble
 from tidegate.engine.reviews import Overridden
 from tidegate.engine.ruled import policy_to_come, stable_name, wanted_type
@@ -152,6 +153,8 @@ def rollout_starts(draft: Draft) -> Ruling:
     if draft.status.stable is None or workload is None or draft.deleting or policy is None:
         return None
     if draft.wants(draft.stable.revision) or is_native(draft) or rejection(draft) is not None or obstacles(draft):
+        return None
+    if taken_anew(draft):
         return None
     if draft.status.held is not None:
         words = f"for a request to resume before {workload.template.version} is rolled out: {draft.status.held.message}"

@@ -58,6 +58,7 @@ class DeploymentKind:
             images=spec.images,
             version=spec.version,
             authors=authors_of(annotations_of(deployment), annotations_of(release), overlaid=bool(spec.images)),
+            follows=spec.follow is not None,
             deployment=dict(deployment),
             replica_sets=[dict(rs) for rs in {rs["metadata"]["uid"]: rs for rs in found}.values()],
             pods=None if pods is None else [dict(pod) for pod in pods],

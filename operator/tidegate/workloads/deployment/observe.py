@@ -53,6 +53,7 @@ class DeploymentObjects:
             were not read.
         stable: revision of the version in force; None before there is one.
         stable_pods: its pods, for their reasons not to be ready; None where they were not read.
+        follows: the images are those of a Release that this one follows, and none of them need have a container here.
         label_is_stale: the Release that the Deployment's label names is not there any more, or is about another Deployment, so the
             label may be taken over.
     """
@@ -67,6 +68,7 @@ class DeploymentObjects:
     pods: Sequence[Json] | None = None
     stable: str | None = None
     stable_pods: Sequence[Json] | None = None
+    follows: bool = False
     label_is_stale: bool = False
 
     @property
@@ -179,6 +181,13 @@ class DeploymentObjects:
     def unsupported(self) -> Blocker | None:
         """Return what keeps it from being released, None where nothing does."""
         return unsupported(self)
+
+    def names_of(self, images: Mapping[str, str]) -> frozenset[str]:
+        """Return the revisions that a version with these images may be known by: a restart of it is no other version."""
+        unknown = set(unknown_containers(self.own_template, images))
+        wanted = overlay(self.own_template, {name: image for name, image in images.items() if name not in unknown})
+        same = [*self.find(wanted), *(rs for rs in self.siblings if same_but_restarted(rs["spec"]["template"], wanted))]
+        return frozenset({template_hash(wanted), *map(revision_of, same)})
 
     def pod_names(self, revision: str) -> str:
         """Return the expression for the names of a version's pods, which begin with that of their ReplicaSet."""
@@ -301,7 +310,7 @@ def unsupported(workload: DeploymentObjects) -> Blocker | None:
     if workload.held_by_another:
         words = f"spec.targetRef: Deployment {workload.name} is managed by Release {workload.held_by_another} already"
         return Blocker(Reason.CONFLICT, words)
-    unknown = unknown_containers(workload.own_template, workload.images)
+    unknown = [] if workload.follows else unknown_containers(workload.own_template, workload.images)
     if unknown:
         there = ", ".join(container["name"] for container in containers_of(workload.own_template))
         words = f"spec.images: Deployment {workload.name} has no container {', '.join(unknown)}; there are {there}"
