@@ -13,6 +13,7 @@ from e2e import invariants, manifests
 from e2e.manifests import NAME, REGISTRY, Json, exact_gate, step
 from e2e.story import HELD, Given, Then, When
 from e2e.world import canary_share
+from faults.following import follows
 from faults.freezing import turns_bad_in_a_freeze, waits_for_the_thaw
 from faults.hostile import beside
 from faults.place import Place
@@ -42,6 +43,7 @@ class Journey:
         most: the greatest weight that any version can have earned on the way.
         promotes: the version that serves at the end.
         pinned: the user's Service is written by the operator, as the user has asked.
+        follows: the images are those of another Release, and written into the Deployment at the promotion.
         retried: a person lets a rejected version try again.
         native: the Deployment rolls by itself on the way.
         crashes: all pods of a version are lost while it has weight, and come back.
@@ -56,6 +58,7 @@ class Journey:
     most: int = 100
     promotes: str = "v1"
     pinned: bool = False
+    follows: bool = False
     retried: bool = False
     native: bool = False
     crashes: bool = False
@@ -125,6 +128,12 @@ async def frozen(place: Place) -> None:
     await waits_for_the_thaw(place)
     await at_half(place)
     await turns_bad_in_a_freeze(place, BAD)
+
+
+async def follow(place: Place) -> None:
+    """What another Release has promoted is taken over and goes up its steps; nobody writes a version here."""
+    await follows(place)
+    await promoted(place, "v2")
 
 
 async def request(place: Place) -> None:
@@ -260,6 +269,7 @@ JOURNEYS = {
         Journey("promotion", begins_released(*STEPS), promotion, promotes="v2"),
         Journey("breach", begins_released(*HELD_AT_HALF, gates=TWO_GATES), breach, most=50, undone_by=("GateBreached",)),
         Journey("frozen", begins_released(*HELD_AT_HALF, gates=TWO_GATES), frozen, most=50, undone_by=("GateBreached",)),
+        Journey("follow", begins_released(*STEPS), follow, promotes="v2", follows=True),
         Journey("request", begins_released(*HELD_AT_HALF), request, most=50, undone_by=("Requested",)),
         Journey("superseding", begins_released(*STEPS), superseding, promotes="v3", undone_by=("Superseded",)),
         Journey("deletion", begins_released(*HELD_AT_HALF), deletion, most=50, undone_by=("Deleted",)),

@@ -311,7 +311,7 @@ class Oracle:
         mine = {
             path
             for path in fields_of(now.seen.object, FIELD_MANAGER)
-            if not path.startswith("template") or not self._journey.pinned
+            if not path.startswith("template") or not (self._journey.pinned or self._journey.follows)
         }
         foreign = mine - {"paused", f"labels/{LABEL_RELEASE}", "labels", f"annotations/{ANNOTATION_HANDED_BACK}", "annotations"}
         if foreign:

@@ -36,6 +36,7 @@ SAMPLE = {
         ("two: weight=50", "leader-killed"),
         ("judge", "poisoned"),
     ),
+    "follow": (("weight=50", "kill-after"),),
     "frozen": (("phase=Waiting", "kill-after"), ("phase=RollingBack", "kill-before")),
     "hostile": (("phase=RollingBack", "kill-after"), ("-stable=50,-canary=50 > -stable=100,-canary=0", "500")),
     "deletion": (("replicas=0", "kill-before"), ("phase=RollingBack", "dropped"), ("phase=RollingBack", "clock-behind")),
