@@ -11,8 +11,8 @@ from typing import Any, TypedDict, Unpack, overload
 
 from tidegate.api.base import Model
 from tidegate.api.decided import CarriedStatus, RejectedStatus, WantedStatus
-from tidegate.api.hotfix import HotfixStatus, ReviewStatus
 from tidegate.api.followed import FollowedStatus
+from tidegate.api.hotfix import HotfixStatus, ReviewStatus
 from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.originals import OriginalRule, PortStatus, TargetsStatus
 from tidegate.api.outbox import OutboxStatus

@@ -10,6 +10,7 @@ from tidegate.engine.draft import Draft
 from tidegate.engine.plan import Settled
 from tidegate.engine.snapshot import Verb
 from tidegate.governance.decisions import COMMANDS, DecisionView, called, in_order, stranger
+from tidegate.governance.hotfix import REVIEW
 from tidegate.governance.votes import WITHDRAWN, Ballot, Subject, ballot
 
 _GIVES = frozenset({Verb.PROMOTE, Verb.RESUME, Verb.RETRY})
@@ -124,6 +125,9 @@ def outcomes(draft: Draft) -> Iterator[Settled]:
             yield Settled(one.name, one.uid, DecisionOutcome.COUNTED, f"{draft.candidate.version} is rolled out as a hotfix by it")
         elif (late := too_late(draft, one)) is not None:
             yield Settled(one.name, one.uid, *late)
+        elif one.action is Action.ATTEST and one.check != REVIEW:
+            words = f"nothing waits for check {one.check}: only the {REVIEW} of a hotfix is attested"
+            yield Settled(one.name, one.uid, DecisionOutcome.REFUSED, words)
         elif one.uid in counted and draft.workload is not None:
             words = f"a vote by role {one.role} for {draft.workload.template.version}, wherever the policy needs one of that role"
             yield Settled(one.name, one.uid, DecisionOutcome.COUNTED, words)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tidegate.api.decided import CarriedStatus, RejectedStatus, WantedStatus
 from tidegate.api.decision import Action, DecisionOutcome
+from tidegate.api.followed import FollowedStatus
 from tidegate.api.hotfix import ReviewStatus
 from tidegate.api.kept import packed
 from tidegate.api.names import Cause, Phase, Verdict
@@ -178,6 +179,7 @@ ONE = ReleaseStatus(
     last_rollout=LastRollout(version="v1", revision="aaaa", outcome="Promoted", cause="Promoted", started_at=AT, finished_at=AT),
     waiting_for=(WaitingFor(barrier="Freeze", what="why", since=AT),),
     held=HoldStatus(since=AT),
+    followed=FollowedStatus(release="checkout", namespace="staging", at=AT),
     outbox=OutboxStatus(last=3),
     conditions=(ONE_CONDITION,),
 )

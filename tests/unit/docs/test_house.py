@@ -16,6 +16,7 @@ MOST_LINES_OF_TESTS = 500
 """A table of cases, or the stories of one rule, are read from top to bottom: to part them helps nobody."""
 
 LONGER = {
+    "tests/messages/stories.py": (560, "the stories by which each sentence is told, one after the other"),
     "tests/simulation/world.py": (580, "the model of the cluster: its parts act on each other"),
     "tests/unit/engine/test_waits.py": (640, "one story for each wait, in the order of their table"),
     "tests/unit/judge/evidence/test_gate.py": (550, "one judge, from its first look to the last"),

@@ -161,4 +161,4 @@ def test_nothing_but_a_barrier_reads_governance():
         if isinstance(node, ast.Attribute) and node.attr == "governance"
     }
 
-    assert {"decided.py", "governed.py"} == read
+    assert {"approving.py", "decided.py", "governed.py", "hotfix.py", "rules/reviews.py"} == read

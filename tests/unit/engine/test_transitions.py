@@ -9,14 +9,14 @@ import pytest
 from simulation.policies import at_weight, finish, policy, step
 from tidegate.api.names import Cause, EventReason, Phase
 from tidegate.api.status import Outcome
-from tidegate.engine import commanded, taken_over, transitions
+from tidegate.engine import commanded, reviews, taken_over, transitions
 from tidegate.engine.handover.deployment import happened
 from tidegate.engine.transitions import Alert, Ended, RollingBack, Transition
 from tidegate.engine.words import words
 
 KINDS = [
     kind
-    for kind in (vars(transitions) | vars(happened) | vars(commanded) | vars(taken_over)).values()
+    for kind in (vars(transitions) | vars(happened) | vars(commanded) | vars(taken_over) | vars(reviews)).values()
     if isinstance(kind, type) and issubclass(kind, Transition) and kind not in {Transition, Alert}
 ]
 OF_SEVERAL = {

@@ -438,7 +438,9 @@ def test_name_that_comes_before_the_template_is_the_new_versions():
     world.crank(1)
 
     assert (world.status.stable.version, world.status.candidate.version) == ("release-1", "release-2")
-    assert "Rollout of release-2 over release-1 starts under RolloutPolicy/production" in events(world, EventReason.ROLLOUT_STARTED)
+    assert "Rollout of release-2 (stable: release-1) starts under RolloutPolicy/production" in events(
+        world, EventReason.ROLLOUT_STARTED
+    )
 
 
 def test_name_of_what_serves_can_be_changed():

@@ -12,12 +12,12 @@ from tidegate.engine.barriers import Rise, barrier, kept_asked
 from tidegate.engine.changes import put_in_force, record_end
 from tidegate.engine.draft import Draft
 from tidegate.engine.facts import is_native, leads_past, obstacles, rejection, routes_return
-from tidegate.engine.hotfix import granted, to_review
 from tidegate.engine.following import taken_anew
+from tidegate.engine.hotfix import granted, to_review
 from tidegate.engine.pods import trouble
 from tidegate.engine.reviews import Overridden
 from tidegate.engine.ruled import policy_to_come, stable_name, wanted_type
-from tidegate.engine.snapshot import Arm
+from tidegate.engine.snapshot import Arm, WorkloadView
 from tidegate.engine.waits import CHANGED, Inquiry, Ruling, Wait, Waiting
 from tidegate.governance.hotfix import shortened
 
@@ -156,27 +156,8 @@ def rollout_starts(draft: Draft) -> Ruling:
         return None
     if taken_anew(draft):
         return None
-    if draft.status.held is not None:
-        words = f"for a request to resume before {workload.template.version} is rolled out: {draft.status.held.message}"
-        return Waiting(Wait.RESUME, words)
-    if draft.snap.release.traffic_later:
-        return Waiting(Wait.TRAFFIC_LATER, "for the routes to be restored before a rollout starts")
-    if (waiting := draft.handover.unheld(draft)) is not None:
+    if (waiting := _kept_from_starting(draft, workload)) is not None:
         return waiting
-    if workload.replicas == 0:
-        # Whatever comes while nothing serves is judged as soon as something does, by whatever it is scaled up.
-        kind = draft.handover.kind
-        words = f"for the {kind} to be scaled up from 0; {workload.template.version} is then rolled out step by step"
-        return Waiting(Wait.SCALED_UP, words)
-    if (closed := barrier(draft, Rise.ROLLOUT)) is not None:
-        # What is read for one of these questions has to be known still when the other is answered.
-        return replace(closed, asks=closed.asks | _BESIDE) if closed.asks else closed
-    beside = _BESIDE | kept_asked(draft)
-    if (waiting := _binding(draft, asks=beside) or _selection(draft, asks=beside)) is not None:
-        return waiting
-    if (bypass := draft.handover.bypass) is not None and bypass.spare(draft):
-        words = "for pods that were rolled out without Tidegate to stop before a rollout starts"
-        return Waiting(Wait.BYPASSED_PODS, words, asks=beside)
     rollout = _rollout(draft, policy.label)
     reviews = to_review(draft, rollout.hotfix) if rollout.hotfix is not None else draft.status.reviews
     if draft.stable.version == workload.template.version:
@@ -199,6 +180,32 @@ def rollout_starts(draft: Draft) -> Ruling:
         draft.note(Overridden(versions[0], hotfix.by, hotfix.reason, tuple(hotfix.skipped), reviews[-1].due))
     draft.note(happened.RolloutStarted(*versions, policy.label, unread, leads_past(draft, cure=True), type_told, rollout.rules))
     return CHANGED
+
+
+def _kept_from_starting(draft: Draft, workload: WorkloadView) -> Waiting | None:
+    """Return what the wanted version waits for before its rollout starts; None where nothing is in the way."""
+    if draft.status.held is not None:
+        words = f"for a request to resume before {workload.template.version} is rolled out: {draft.status.held.message}"
+        return Waiting(Wait.RESUME, words)
+    if draft.snap.release.traffic_later:
+        return Waiting(Wait.TRAFFIC_LATER, "for the routes to be restored before a rollout starts")
+    if (waiting := draft.handover.unheld(draft)) is not None:
+        return waiting
+    if workload.replicas == 0:
+        # Whatever comes while nothing serves is judged as soon as something does, by whatever it is scaled up.
+        kind = draft.handover.kind
+        words = f"for the {kind} to be scaled up from 0; {workload.template.version} is then rolled out step by step"
+        return Waiting(Wait.SCALED_UP, words)
+    if (closed := barrier(draft, Rise.ROLLOUT)) is not None:
+        # What is read for one of these questions has to be known still when the other is answered.
+        return replace(closed, asks=closed.asks | _BESIDE) if closed.asks else closed
+    beside = _BESIDE | kept_asked(draft)
+    if (waiting := _binding(draft, asks=beside) or _selection(draft, asks=beside)) is not None:
+        return waiting
+    if (bypass := draft.handover.bypass) is not None and bypass.spare(draft):
+        words = "for pods that were rolled out without Tidegate to stop before a rollout starts"
+        return Waiting(Wait.BYPASSED_PODS, words, asks=beside)
+    return None
 
 
 def _rollout(draft: Draft, label: str) -> RolloutStatus:
