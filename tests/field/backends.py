@@ -44,6 +44,8 @@ LEAST, MOST = 0.95, 1.0
 _LABEL, _REPLICA = "written_by", "prometheus_replica"
 _READING = 0.1
 """Seconds that it may take from when a sample is said to be taken until the page is read."""
+_READING_LATE = 1.0
+"""The same on a machine that has other work: of a version that is shut after two seconds, one page is a large part of all."""
 _GOES_ON = 180
 """Seconds that stable must have run for, so that what is kept twice is known before anything counts."""
 _STORING = 2.5
@@ -187,7 +189,8 @@ def _told(back_end: BackEnd, shop: Shop, result: Result) -> Told:
     found = next((one.evidence for one in result.status.gates if one.evidence is not None), None)
     counted, there_was, at_least = None, 0, 0
     if found is not None and found.until is not None:
-        there_was, at_least = (shop.told(back_end.readers, found.until.timestamp() + off) for off in (_READING, -_STORING))
+        late = _READING if shop.tale is Tale.WELL else _READING_LATE
+        there_was, at_least = (shop.told(back_end.readers, found.until.timestamp() + off) for off in (late, -_STORING))
         counted = found.canary_requests / max(1, there_was)
     wrong = []
     wanted = {Tale.WELL: Outcome.PROMOTED, Tale.GONE: Outcome.UNFINISHED}.get(shop.tale, Outcome.ROLLED_BACK)
