@@ -20,6 +20,9 @@ Object = dict[str, Any]
 _AGENT = "demo"
 """Must not begin like the operator's, whose requests are counted by it."""
 _AGAIN_SECONDS = 0.2
+_NOT_YET = "There can be a delay between when CustomResourceDefinitions are created"
+"""What the API server answers for a while after a kind was installed together with policies that mutate its objects."""
+_ATTEMPTS = 60
 _LONGEST_LINE = 4 * 1024 * 1024
 
 
@@ -87,7 +90,16 @@ class Kube:
         return output.decode()
 
     async def apply(self, *paths: Path) -> None:
-        """Apply files, server-side. Raises KubeError where one is refused."""
+        """Apply files, server-side, again while policies do not know a new kind yet. Raises KubeError where one is refused."""
+        for _ in range(_ATTEMPTS):
+            try:
+                await self.kubectl("apply", "--server-side", *(f"--filename={path}" for path in paths))
+            except KubeError as error:
+                if _NOT_YET not in str(error):
+                    raise
+                await asyncio.sleep(1.0)
+            else:
+                return
         await self.kubectl("apply", "--server-side", *(f"--filename={path}" for path in paths))
 
     async def _request(self, method: str, path: str, body: str | None = None, kind: str = "application/json") -> Object:
