@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -39,7 +40,32 @@ Kubeconfig = Annotated[
     typer.Option("--kubeconfig", help="Kubeconfig file. Default: $KUBECONFIG, the pod's ServiceAccount, ~/.kube/config."),
 ]
 Context = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig. Default: its current one.")]
+Everywhere = Annotated[bool, typer.Option("--all-namespaces", "-A", help="Releases of all namespaces.")]
 Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Namespace. Default: that of the context, or `default`.")]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which Releases a command is about.
+
+    Attributes:
+        namespace: None for all namespaces.
+        name: None for all Releases.
+    """
+
+    namespace: str | None
+    name: str | None = None
+
+    def has(self, release: Mapping[str, Any]) -> bool:
+        """Whether a Release is one of them."""
+        return self.name is None or release["metadata"]["name"] == self.name
+
+
+def chosen(name: str | None, namespace: str | None, kubeconfig: str | None, context: str | None, *, everywhere: bool) -> Chosen:
+    """Return which Releases are meant by a name, a namespace and `--all-namespaces`; the command ends where both are given."""
+    if name is not None and everywhere:
+        fail("give the name of a Release or --all-namespaces, not both")
+    return Chosen(None if everywhere else namespace or namespace_of(kubeconfig, context), name)
 
 
 def ask(kubeconfig: str | None, context: str | None, question: Callable[[Connection, Cluster], Awaitable[_ANSWER]]) -> _ANSWER:
@@ -83,6 +109,12 @@ def namespace_of(kubeconfig: str | None, context: str | None) -> str:
     return str(((chosen or {}).get("context") or {}).get("namespace") or "default")
 
 
+def place_of(name: str, namespace: str | None, kubeconfig: str | None, context: str | None) -> tuple[str, str]:
+    """Return namespace and name of a Release that is given as NAME or NAMESPACE/NAME."""
+    before, slash, after = name.partition("/")
+    return (before, after) if slash else (namespace or namespace_of(kubeconfig, context), name)
+
+
 async def release(cluster: Cluster, namespace: str, name: str) -> dict[str, Any]:
     """Return a Release.
 
@@ -90,6 +122,18 @@ async def release(cluster: Cluster, namespace: str, name: str) -> dict[str, Any]
         ApiError: there is none, or the API does not answer.
     """
     return await cluster.get(RELEASES.path(namespace, name))
+
+
+async def releases(cluster: Cluster, chosen: Chosen) -> list[dict[str, Any]]:
+    """Return the Releases that are asked about.
+
+    Raises:
+        ApiError: the one that is named is not there, or the API does not answer.
+    """
+    if chosen.name is not None:
+        return [await release(cluster, chosen.namespace or "default", chosen.name)]
+    found: list[dict[str, Any]] = (await cluster.list(RELEASES.path(chosen.namespace))).items
+    return found
 
 
 async def policy(cluster: Cluster, namespace: str, spec: ReleaseSpec) -> dict[str, Any] | None:

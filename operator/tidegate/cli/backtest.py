@@ -32,7 +32,6 @@ PolicyFiles = Annotated[
     list[Path],
     typer.Option("--policy", "-p", metavar="FILE", help="File with policies; may be repeated, to see several side by side."),
 ]
-Output = Annotated[Format, typer.Option("--output", "-o", help="text, or json for machines.")]
 Releases = Annotated[
     list[str] | None,
     typer.Option(metavar="[NS/]NAME", help="Release whose last rollout is replayed; may be repeated.", rich_help_panel=_REAL),
@@ -88,7 +87,7 @@ Seed = Annotated[int, typer.Option(help="The same seed gives the same traffic.",
 def backtest(
     *,
     policy: PolicyFiles,
-    form: Output = Format.TEXT,
+    form: output.Form = Format.TEXT,
     prometheus: telemetry.PrometheusURL = None,
     config: telemetry.ConfigFile = None,
     release: Releases = None,
@@ -159,21 +158,16 @@ def _pasts(
     if given.enough:
         if len(releases) > 1:
             output.fail("--service and --canary-pods describe one Release: give --release at most once")
-        place, name = _split(releases[0] if releases else "backtest", namespace or "default")
+        place, name = access.place_of(releases[0] if releases else "backtest", namespace or "default", kubeconfig, context)
         return [from_flags(given, namespace=place, release=name, now=now)]
     if not releases:
         output.fail("choose a rollout: --release, or --from with --service or --canary-pods")
     default = namespace or access.namespace_of(kubeconfig, context)
 
     async def read(_: object, cluster: Any) -> list[Past]:
-        return [await from_cluster(cluster, *_split(one, default), given, now) for one in releases]
+        return [await from_cluster(cluster, *access.place_of(one, default, kubeconfig, context), given, now) for one in releases]
 
     return access.ask(kubeconfig, context, read)
-
-
-def _split(name: str, namespace: str) -> tuple[str, str]:
-    before, slash, after = name.partition("/")
-    return (before, after) if slash else (namespace, name)
 
 
 async def _replay(policies: Policies, pasts: Sequence[Past], configs: dict[str, ConnectionConfig], form: Format) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,7 +24,6 @@ Wanted = Annotated[
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until it has taken effect, and exit with 1 if it does not.")]
 Timeout = Annotated[str, typer.Option("--timeout", help="How long --wait waits at most.")]
-Form = Annotated[Format, typer.Option("--output", "-o", help="text, or json for machines.")]
 USUAL = "30m"
 _DONE = {
     Action.APPROVE: "approved",
@@ -50,7 +48,7 @@ def approve(
     expires: Expires = None,
     wait: Wait = False,
     timeout: Timeout = USUAL,
-    form: Form = Format.TEXT,
+    form: output.Form = Format.TEXT,
     namespace: access.Namespace = None,
     kubeconfig: access.Kubeconfig = None,
     context: access.Context = None,
@@ -75,7 +73,7 @@ def reject(
     reason: Reason = None,
     wait: Wait = False,
     timeout: Timeout = USUAL,
-    form: Form = Format.TEXT,
+    form: output.Form = Format.TEXT,
     namespace: access.Namespace = None,
     kubeconfig: access.Kubeconfig = None,
     context: access.Context = None,
@@ -100,7 +98,7 @@ def promote(
     expires: Expires = None,
     wait: Wait = False,
     timeout: Timeout = USUAL,
-    form: Form = Format.TEXT,
+    form: output.Form = Format.TEXT,
     namespace: access.Namespace = None,
     kubeconfig: access.Kubeconfig = None,
     context: access.Context = None,
@@ -127,7 +125,7 @@ def rollback(
     reason: Reason = None,
     wait: Wait = False,
     timeout: Timeout = USUAL,
-    form: Form = Format.TEXT,
+    form: output.Form = Format.TEXT,
     namespace: access.Namespace = None,
     kubeconfig: access.Kubeconfig = None,
     context: access.Context = None,
@@ -148,7 +146,7 @@ def pause(
     reason: Reason = None,
     wait: Wait = False,
     timeout: Timeout = USUAL,
-    form: Form = Format.TEXT,
+    form: output.Form = Format.TEXT,
     namespace: access.Namespace = None,
     kubeconfig: access.Kubeconfig = None,
     context: access.Context = None,
@@ -168,7 +166,7 @@ def resume(
     expires: Expires = None,
     wait: Wait = False,
     timeout: Timeout = USUAL,
-    form: Form = Format.TEXT,
+    form: output.Form = Format.TEXT,
     namespace: access.Namespace = None,
     kubeconfig: access.Kubeconfig = None,
     context: access.Context = None,
@@ -191,7 +189,7 @@ def retry(
     expires: Expires = None,
     wait: Wait = False,
     timeout: Timeout = USUAL,
-    form: Form = Format.TEXT,
+    form: output.Form = Format.TEXT,
     namespace: access.Namespace = None,
     kubeconfig: access.Kubeconfig = None,
     context: access.Context = None,
@@ -216,11 +214,10 @@ def _decide(
     where: tuple[str | None, str | None, str | None],
 ) -> None:
     namespace, kubeconfig, context = where
-    longest = _duration("--timeout", timeout)
+    longest = output.parsed("--timeout", parse_duration, timeout)
     if said.get("expires") is not None:
-        said = {**said, "expires": format_duration(_duration("--expires", said["expires"]))}
-    before, slash, after = name.partition("/")
-    place = (before if slash else namespace or access.namespace_of(kubeconfig, context)), (after if slash else name)
+        said = {**said, "expires": format_duration(output.parsed("--expires", parse_duration, said["expires"]))}
+    place = access.place_of(name, namespace, kubeconfig, context)
 
     async def do(_: object, cluster: Cluster) -> Made:
         release = await access.release(cluster, *place)
@@ -254,10 +251,3 @@ def _sentence(action: Action, made: Made) -> str:
     role = f" as {spec['role']}" if spec.get("role") else ""
     outcome = f"; {made.outcome.value}{f': {made.message}' if made.message else ''}" if made.outcome else ""
     return f"{'/'.join(made.place)}: {_DONE[action]}{whom}{role} (ReleaseDecision {made.name}){outcome}"
-
-
-def _duration(option: str, text: str) -> timedelta:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        output.fail(f"{option}: {error}")

@@ -48,7 +48,7 @@ def explain(
     *,
     name: Annotated[str | None, typer.Argument(metavar="[RELEASE]", help="Name of the Release, or NAMESPACE/NAME.")] = None,
     namespace: access.Namespace = None,
-    form: Annotated[Format, typer.Option("--output", "-o", help="text, or json for machines.")] = Format.TEXT,
+    form: output.Form = Format.TEXT,
     plot_file: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE.svg", help="Also draw the evidence over time into this SVG file.")
     ] = None,
@@ -130,9 +130,7 @@ def _from_file(path: Path) -> Subject:
 
 
 def _from_cluster(name: str, namespace: str | None, kubeconfig: str | None, context: str | None) -> Subject:
-    before, slash, after = name.partition("/")
-    place = before if slash else namespace or access.namespace_of(kubeconfig, context)
-    wanted = after if slash else name
+    place, wanted = access.place_of(name, namespace, kubeconfig, context)
 
     async def read(_: object, cluster: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
         found = await access.release(cluster, place, wanted)

@@ -19,7 +19,6 @@ from tidegate.cluster.resources import RELEASE_FREEZES
 
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 """The label with its own name that the API server gives every namespace."""
-Output = Annotated[Format, typer.Option("--output", "-o", help="text, or json for machines.")]
 
 
 def freeze(
@@ -41,7 +40,7 @@ def freeze(
         list[str] | None,
         typer.Option("--selector", "-l", metavar="KEY=VALUE", help="Only Releases with this label; repeatable."),
     ] = None,
-    form: Output = Format.TEXT,
+    form: output.Form = Format.TEXT,
     kubeconfig: access.Kubeconfig = None,
     context: access.Context = None,
 ) -> None:
@@ -54,10 +53,10 @@ def freeze(
     """
     if lasting is not None and until is not None:
         output.fail("give --for or --until, not both")
-    start = _read("--from", parse_time, begins) if begins is not None else None
-    end = _read("--until", parse_time, until) if until is not None else None
+    start = output.parsed("--from", parse_time, begins) if begins is not None else None
+    end = output.parsed("--until", parse_time, until) if until is not None else None
     if lasting is not None:
-        end = (start or datetime.now(UTC)) + _read("--for", parse_duration, lasting)
+        end = (start or datetime.now(UTC)) + output.parsed("--for", parse_duration, lasting)
     spec = _spec(reason, (start, end), namespaces or [], environments or [], dict(map(_label, labels or ())))
     body = {"apiVersion": API_VERSION, "kind": RELEASE_FREEZES.kind, "metadata": {"name": name}, "spec": spec}
     made = access.ask(kubeconfig, context, lambda _, cluster: _made(cluster, body))
@@ -65,14 +64,14 @@ def freeze(
         output.write_json(made)
         return
     where = _where(made["spec"])
-    end = f"until {made['spec']['until']}, or sooner" if made["spec"].get("until") else "until somebody ends it"
-    typer.echo(f"ReleaseFreeze {name}: {where} are frozen {end}: kubectl tidegate thaw {name}")
+    lasts = f"until {made['spec']['until']}, or sooner" if made["spec"].get("until") else "until somebody ends it"
+    typer.echo(f"ReleaseFreeze {name}: {where} are frozen {lasts}: kubectl tidegate thaw {name}")
 
 
 def thaw(
     *,
     name: Annotated[str, typer.Argument(help="Name of the freeze.")],
-    form: Output = Format.TEXT,
+    form: output.Form = Format.TEXT,
     kubeconfig: access.Kubeconfig = None,
     context: access.Context = None,
 ) -> None:
@@ -112,13 +111,6 @@ def _spec(
     except ValidationError as error:
         output.fail(next(problems_of(error, where=("spec",))))
     return spec
-
-
-def _read(option: str, parse: Any, text: str) -> Any:
-    try:
-        return parse(text)
-    except ValueError as error:
-        output.fail(f"{option}: {error}")
 
 
 def _label(text: str) -> tuple[str, str]:

@@ -70,7 +70,7 @@ def lint(
         bool, typer.Option("--server", help="Also let the API server check each object, as `kubectl apply --dry-run=server` does.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
-    form: Annotated[Format, typer.Option("--output", "-o", help="text, or json for machines.")] = Format.TEXT,
+    form: output.Form = Format.TEXT,
     namespace: access.Namespace = None,
     kubeconfig: access.Kubeconfig = None,
     context: access.Context = None,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
+_Value = TypeVar("_Value")
 CANNOT = 2
 """Exit status of a command that could not do what it was asked: wrong arguments, unreadable files, nobody to ask."""
 
@@ -21,10 +23,21 @@ class Format(StrEnum):
     JSON = "json"
 
 
+Form = Annotated[Format, typer.Option("--output", "-o", help="text, or json for machines.")]
+
+
 def fail(message: str) -> NoReturn:
     """Say why a command cannot go on, and end it."""
     typer.echo(f"tidegate: {message}", err=True)
     raise typer.Exit(CANNOT)
+
+
+def parsed(option: str, parse: Callable[[str], _Value], text: str) -> _Value:
+    """Read what was given to an option; the command ends in words if it cannot be read."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        fail(f"{option}: {error}")
 
 
 def write_json(document: Any) -> None:

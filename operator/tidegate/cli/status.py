@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,28 +24,11 @@ AGAIN_SECONDS = 1.0
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Place:
-    """Which Releases are asked about.
-
-    Attributes:
-        namespace: None for all namespaces.
-        name: None for all Releases.
-    """
-
-    namespace: str | None
-    name: str | None = None
-
-    def has(self, release: Json) -> bool:
-        """Whether a Release is one of them."""
-        return self.name is None or release["metadata"]["name"] == self.name
-
-
 def status(
     *,
     name: Annotated[str | None, typer.Argument(metavar="[RELEASE]", help="Only this Release. Default: all.")] = None,
     namespace: access.Namespace = None,
-    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Releases of all namespaces.")] = False,
+    everywhere: access.Everywhere = False,
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Go on, and write each change of a message, until interrupted.")
     ] = False,
@@ -60,33 +42,24 @@ def status(
 
     Ends with 0, or with 2 if Releases could not be read. With --watch it ends when it is interrupted.
     """
-    if name is not None and everywhere:
-        output.fail("give the name of a Release or --all-namespaces, not both")
-    place = Place(None if everywhere else namespace or access.namespace_of(kubeconfig, context), name)
+    chosen = access.chosen(name, namespace, kubeconfig, context, everywhere=everywhere)
     if watch:
         with contextlib.suppress(KeyboardInterrupt):
-            access.ask(kubeconfig, context, lambda _, cluster: _follow(cluster, place, form))
+            access.ask(kubeconfig, context, lambda _, cluster: _follow(cluster, chosen, form))
         return
-    found = access.ask(kubeconfig, context, lambda _, cluster: _read(cluster, place))
+    found = access.ask(kubeconfig, context, lambda _, cluster: access.releases(cluster, chosen))
     if form is Format.JSON:
         output.write_json([_wire(release) for release in found])
         return
     tables.write(HEADINGS, map(_row, found))
 
 
-async def _read(cluster: Cluster, place: Place) -> list[Json]:
-    if place.name is not None:
-        return [await access.release(cluster, place.namespace or "default", place.name)]
-    found: list[Json] = (await cluster.list(RELEASES.path(place.namespace))).items
-    return found
-
-
-async def _follow(cluster: Cluster, place: Place, form: Format) -> None:
+async def _follow(cluster: Cluster, chosen: access.Chosen, form: Format) -> None:
     """Write each Release as it is, and again whenever phase, weight or message have changed."""
     told: dict[tuple[str, str], Any] = {}
     # The first list is to fail aloud: a right that is missing, or a cluster that is not there.
-    await _read(cluster, place)
-    async for kind, release in _changes(cluster, place):
+    await access.releases(cluster, chosen)
+    async for kind, release in _changes(cluster, chosen):
         key = (release["metadata"]["namespace"], release["metadata"]["name"])
         shown = None if kind == "DELETED" else _wire(release)
         if told.get(key) == shown:
@@ -98,19 +71,19 @@ async def _follow(cluster: Cluster, place: Place, form: Format) -> None:
             typer.echo(_line(release) if shown is not None else f"{_now()} {key[0]}/{key[1]} was deleted")
 
 
-async def _changes(cluster: Cluster, place: Place) -> AsyncIterator[tuple[str, Json]]:
-    path, version = RELEASES.path(place.namespace), ""
+async def _changes(cluster: Cluster, chosen: access.Chosen) -> AsyncIterator[tuple[str, Json]]:
+    path, version = RELEASES.path(chosen.namespace), ""
     while True:
         try:
             if not version:
                 listing = await cluster.list(path)
                 version = listing.resource_version
-                for release in filter(place.has, listing.items):
+                for release in filter(chosen.has, listing.items):
                     yield "ADDED", release
             async with contextlib.aclosing(cluster.watch(path, version)) as events:
                 async for event in events:
                     version = event.object["metadata"]["resourceVersion"]
-                    if event.type != "BOOKMARK" and place.has(event.object):
+                    if event.type != "BOOKMARK" and chosen.has(event.object):
                         yield event.type, event.object
         except Expired:
             version = ""

@@ -13,7 +13,7 @@ from tidegate.api.base import format_duration
 from tidegate.api.waiting import WaitingFor
 from tidegate.cli import access, output
 from tidegate.cli.output import Format
-from tidegate.cluster.resources import RELEASES
+from tidegate.governance.times import moment
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ def waits(
     *,
     name: Annotated[str | None, typer.Argument(metavar="[RELEASE]", help="Only this Release. Default: all.")] = None,
     namespace: access.Namespace = None,
-    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Releases of all namespaces.")] = False,
-    form: Annotated[Format, typer.Option("--output", "-o", help="text, or json for machines.")] = Format.TEXT,
+    everywhere: access.Everywhere = False,
+    form: output.Form = Format.TEXT,
     kubeconfig: access.Kubeconfig = None,
     context: access.Context = None,
 ) -> None:
@@ -56,17 +56,9 @@ def waits(
 
     Ends with 0, or with 2 if Releases could not be read.
     """
-    place = None if everywhere else namespace or access.namespace_of(kubeconfig, context)
-
-    async def read(_: object, cluster: Any) -> list[dict[str, Any]]:
-        if name is not None:
-            return [await access.release(cluster, place or "default", name)]
-        found: list[dict[str, Any]] = (await cluster.list(RELEASES.path(place))).items
-        return found
-
-    if name is not None and everywhere:
-        output.fail("give the name of a Release or --all-namespaces, not both")
-    found = [waiter for waiter in map(_waiter, access.ask(kubeconfig, context, read)) if waiter.barriers]
+    chosen = access.chosen(name, namespace, kubeconfig, context, everywhere=everywhere)
+    released = access.ask(kubeconfig, context, lambda _, cluster: access.releases(cluster, chosen))
+    found = [waiter for waiter in map(_waiter, released) if waiter.barriers]
     if form is Format.JSON:
         output.write_json([waiter.to_wire() for waiter in found])
         return
@@ -88,7 +80,7 @@ def _lines(found: list[Waiter], now: datetime) -> Iterator[str]:
         title = f"{waiter.namespace}/{waiter.name}: {waiter.version} waits at {waiter.weight}%"
         yield typer.style(title, bold=True) if output.is_terminal() else title
         for entry in waiter.barriers:
-            until = f", until {entry.until:%a %Y-%m-%d %H:%M} UTC" if entry.until is not None else ""
+            until = f", until {moment(entry.until)}" if entry.until is not None else ""
             yield f"  {entry.barrier} (for {_age(now - entry.since)}{until}): {entry.what}"
             if entry.how:
                 yield f"    {entry.how}"

@@ -9,6 +9,7 @@ from datetime import datetime
 from tidegate.api.approvals import Approval
 from tidegate.api.base import MOST_TOLD, and_more
 from tidegate.governance.decisions import called
+from tidegate.governance.times import moment
 from tidegate.governance.votes import Ballot, RoleTally, Seats, Tally, tally
 
 
@@ -107,7 +108,7 @@ def state(lack: Missing, said: Ballot) -> str:
     parts += [f"{called(who)} counts for {role} alone, as one person fills one seat" for who, role in lack.tally.spare[:1]]
     parts += [f"withdrawn by {_list([f'{called(who)} ({role})' for who, role in said.withdrawn])}"] if said.withdrawn else []
     if lack.tally.until is not None:
-        parts.append(f"the first of these votes expires at {lack.tally.until:%a %Y-%m-%d %H:%M} UTC")
+        parts.append(f"the first of these votes expires at {moment(lack.tally.until)}")
     parts += said.own[:1]
     return "".join(f"; {part}" for part in parts)
 
