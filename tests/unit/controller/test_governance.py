@@ -23,7 +23,13 @@ SPEC = ReleaseSpec.model_validate(
 
 def freeze(name: str = "incident", version: int = 1, **spec: Any) -> dict[str, Any]:
     """Return a ReleaseFreeze as the API server has it."""
-    metadata = {"name": name, "uid": f"uid-{name}", "resourceVersion": str(version), "creationTimestamp": MADE}
+    metadata = {
+        "name": name,
+        "uid": f"uid-{name}",
+        "resourceVersion": str(version),
+        "generation": version,
+        "creationTimestamp": MADE,
+    }
     return {"apiVersion": "tidegate.dev/v1alpha1", "kind": "ReleaseFreeze", "metadata": metadata, "spec": {"reason": "why"} | spec}
 
 

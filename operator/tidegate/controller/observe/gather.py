@@ -106,7 +106,9 @@ class Gatherer:
         self._autoscalers = Autoscalers(store, clock=clock)
         self._warm_up, self._step_replicas_limit, self._delays = warm_up, step_replicas_limit, delays or {}
         self._upstreams = Upstreams(store, namespaces=namespaces)
-        self._governance = Governance(store, unread, self._upstreams, decisions=decisions, by_decision=by_decision)
+        self._governance = Governance(
+            store, unread, self._upstreams, specs=self._specs, decisions=decisions, by_decision=by_decision
+        )
         self._forms: dict[str, dict[str, tuple[tuple[object, ...], float]]] = {}
         self._views = Views(store)
 

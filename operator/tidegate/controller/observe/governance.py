@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from pydantic import ValidationError
-
 from tidegate.api.base import parse_time
 from tidegate.api.freeze import ReleaseFreezeSpec
 from tidegate.api.release import ReleaseSpec
 from tidegate.cluster.resources import NAMESPACES, RELEASE_DECISIONS, RELEASE_FREEZES
 from tidegate.controller.observe.decisions import NOTHING, Decided, Decisions
-from tidegate.controller.observe.parsing import in_words
+from tidegate.controller.observe.specs import Specs
 from tidegate.controller.observe.upstreams import Upstreams
-from tidegate.controller.observe.views import mark
 from tidegate.governance.freezes import FreezeView
 from tidegate.governance.view import UNGOVERNED, GovernanceView
 from tidegate.runtime.store import Object, Store
@@ -28,6 +25,7 @@ class Governance:
         store: the caches.
         unread: says of a kind why it is not known which objects of it there are; empty where it is.
         upstreams: reads other Releases; by default from the same caches.
+        specs: reads freezes; by default by itself.
         decisions: finds what was decided; None where nothing can be.
         by_decision: people promote, resume and retry by decision alone.
     """
@@ -38,13 +36,13 @@ class Governance:
         unread: Callable[[str], str],
         upstreams: Upstreams | None = None,
         *,
+        specs: Specs | None = None,
         decisions: Decisions | None = None,
         by_decision: bool = False,
     ) -> None:
         self._store, self._unread, self._upstreams = store, unread, upstreams or Upstreams(store)
-        self._decisions, self._by_decision = decisions, by_decision
+        self._specs, self._decisions, self._by_decision = specs or Specs(store), decisions, by_decision
         self._ungoverned = replace(UNGOVERNED, by_decision=True) if by_decision else UNGOVERNED
-        self._freezes: dict[str, tuple[object, ReleaseFreezeSpec | None, str]] = {}
 
     def decided(self, release: Object) -> Decided:
         """Return what was decided on one Release."""
@@ -76,38 +74,32 @@ class Governance:
         )
 
     def _matching(self, release: Object, spec: ReleaseSpec) -> Iterator[FreezeView]:
-        found = self._store.objects(RELEASE_FREEZES.kind)
-        for name in self._freezes.keys() - {obj["metadata"]["name"] for obj in found}:
-            del self._freezes[name]
-        for obj in found:
+        for obj in self._store.objects(RELEASE_FREEZES.kind):
             metadata = obj["metadata"]
             name, created = str(metadata["name"]), parse_time(metadata["creationTimestamp"])
-            freeze, wrong = self._read(name, obj)
+            freeze, wrong = self._specs.freeze(obj)
             if freeze is None:
                 # It was meant to stop something, and nobody can tell what.
                 yield FreezeView(name, f"it could not be read ({wrong}), so it counts everywhere", created)
-            elif (doubt := self._selected(freeze, release, spec)) is not None:
+            elif (doubt := self._selected(freeze, obj["spec"], release, spec)) is not None:
                 yield FreezeView(name, freeze.reason + doubt, freeze.begins or created, freeze.until)
 
-    def _read(self, name: str, obj: Object) -> tuple[ReleaseFreezeSpec | None, str]:
-        version, known = mark(obj), self._freezes.get(name)
-        if known is None or known[0] != version:
-            try:
-                known = (version, ReleaseFreezeSpec.model_validate(obj.get("spec")), "")
-            except ValidationError as error:
-                known = (version, None, in_words(error))
-            self._freezes[name] = known
-        return known[1], known[2]
+    def _selected(self, freeze: ReleaseFreezeSpec, written: Object, release: Object, spec: ReleaseSpec) -> str | None:
+        """Return the doubt with which a freeze matches, as a rule an empty one; None where it does not match.
 
-    def _selected(self, freeze: ReleaseFreezeSpec, release: Object, spec: ReleaseSpec) -> str | None:
-        """Return the doubt with which a freeze matches, as a rule an empty one; None where it does not match."""
+        Args:
+            freeze: what it says.
+            written: the same as it is stored, for the selectors.
+            release: the Release as stored.
+            spec: what that asks for.
+        """
         if freeze.environments and spec.environment not in freeze.environments:
             return None
-        if freeze.release_selector and not matches(freeze.release_selector.to_wire(), labels_of(release)):
+        if freeze.release_selector and not matches(written["releaseSelector"], labels_of(release)):
             return None
         if freeze.namespace_selector is None:
             return ""
         namespace = self._store.kept(NAMESPACES.kind, "", release["metadata"]["namespace"])
         if namespace is None or self._unread(NAMESPACES.kind):
             return "; the labels of this namespace are not known, so it counts here"
-        return "" if matches(freeze.namespace_selector.to_wire(), labels_of(namespace)) else None
+        return "" if matches(written["namespaceSelector"], labels_of(namespace)) else None

@@ -1,4 +1,4 @@
-"""What Releases and policies ask for, each generation read once.
+"""What Releases, policies and freezes ask for, each generation read once.
 
 People edit them while rollouts are on. A spec that is no longer valid does not stop what is on: that goes on as it was asked for
 last, and what is wrong stands beside it, in words.
@@ -7,10 +7,12 @@ last, and what is wrong stands beside it, in words.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import structlog
 from pydantic import ValidationError
 
+from tidegate.api.freeze import ReleaseFreezeSpec
 from tidegate.api.names import Reason
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import PolicyKind, PolicyRef, ReleaseSpec
@@ -21,6 +23,8 @@ from tidegate.runtime.errors import Terminal
 from tidegate.runtime.store import Object, Store
 
 log = structlog.get_logger(__name__)
+
+Spec: TypeAlias = ReleaseSpec | RolloutPolicySpec | ReleaseFreezeSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Read:
     """
 
     generation: int
-    spec: ReleaseSpec | RolloutPolicySpec | None
+    spec: Spec | None
     wrong: str = ""
 
 
@@ -84,11 +88,18 @@ class Specs:
             return None, f"spec.policyRef: {ref.kind} {ref.name} is not valid: {read.wrong}"
         return PolicyView(f"{ref.kind}/{ref.name}", read.spec), ""
 
+    def freeze(self, freeze: Object) -> tuple[ReleaseFreezeSpec | None, str]:
+        """Return what a ReleaseFreeze says as it is now; None, and what is wrong with it in words, where it is not valid."""
+        read = self._spec(freeze, ReleaseFreezeSpec)
+        if read.wrong or not isinstance(read.spec, ReleaseFreezeSpec):
+            return None, read.wrong
+        return read.spec, ""
+
     def forget(self, uid: str) -> None:
         """Forget what was read of an object that is gone."""
         self._read.pop(uid, None)
 
-    def _spec(self, obj: Object, model: type[ReleaseSpec | RolloutPolicySpec]) -> Read:
+    def _spec(self, obj: Object, model: type[Spec]) -> Read:
         uid, generation = obj["metadata"]["uid"], obj["metadata"].get("generation", 0)
         before = self._read.get(uid)
         if before is not None and before.generation == generation:
