@@ -22,7 +22,8 @@ _AGENT = "demo"
 _AGAIN_SECONDS = 0.2
 _NOT_YET = "There can be a delay between when CustomResourceDefinitions are created"
 """What the API server answers for a while after a kind was installed together with policies that mutate its objects."""
-_ATTEMPTS = 60
+_ATTEMPTS = 61
+_NOT_YET_SECONDS = 1.0
 _LONGEST_LINE = 4 * 1024 * 1024
 
 
@@ -91,16 +92,15 @@ class Kube:
 
     async def apply(self, *paths: Path) -> None:
         """Apply files, server-side, again while policies do not know a new kind yet. Raises KubeError where one is refused."""
-        for _ in range(_ATTEMPTS):
+        for left in reversed(range(_ATTEMPTS)):
             try:
                 await self.kubectl("apply", "--server-side", *(f"--filename={path}" for path in paths))
             except KubeError as error:
-                if _NOT_YET not in str(error):
+                if _NOT_YET not in str(error) or not left:
                     raise
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(_NOT_YET_SECONDS)
             else:
                 return
-        await self.kubectl("apply", "--server-side", *(f"--filename={path}" for path in paths))
 
     async def _request(self, method: str, path: str, body: str | None = None, kind: str = "application/json") -> Object:
         assert self._session is not None

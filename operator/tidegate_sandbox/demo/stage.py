@@ -143,15 +143,20 @@ async def operator(kube: Kube, cluster: ClusterInfo, on_end: Callable[[str], Non
         await _stop(process)
 
 
+def write_kubeconfig(cluster: ClusterInfo, path: Path, *, user: str, token: str) -> None:
+    """Write the cluster's kubeconfig for somebody with a token of their own, readable for this user alone."""
+    config: dict[str, Any] = yaml.safe_load(cluster.kubeconfig.read_text())
+    config["users"] = [{"name": user, "user": {"token": token}}]
+    config["contexts"][0]["context"]["user"] = user
+    path.touch(mode=0o600)
+    path.write_text(yaml.safe_dump(config))
+
+
 async def _write_operator_files(kube: Kube, cluster: ClusterInfo) -> tuple[Path, Path]:
     """Write the operator's configuration and its kubeconfig into the sandbox's own directory, where they go with it."""
     token = await kube.kubectl("create", "token", scenario.OPERATOR_ACCOUNT, f"--namespace={scenario.OPERATOR_NAMESPACE}")
-    admin: dict[str, Any] = yaml.safe_load(cluster.kubeconfig.read_text())
-    admin["users"] = [{"name": scenario.OPERATOR_ACCOUNT, "user": {"token": token.strip()}}]
-    admin["contexts"][0]["context"]["user"] = scenario.OPERATOR_ACCOUNT
     kubeconfig = cluster.directory / "kubeconfig.operator"
-    kubeconfig.touch(mode=0o600)
-    kubeconfig.write_text(yaml.safe_dump(admin))
+    write_kubeconfig(cluster, kubeconfig, user=scenario.OPERATOR_ACCOUNT, token=token.strip())
     config = cluster.directory / "operator.json"
     content = {
         "connections": [{"name": "default", "address": cluster.prometheus_url}] if cluster.prometheus_url else [],

@@ -13,12 +13,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tidegate_sandbox.cluster import ClusterInfo
 from tidegate_sandbox.controlplane import person_token
 from tidegate_sandbox.demo.kube import Kube, KubeError
-from tidegate_sandbox.demo.stage import StageError, install_tidegate, operator
+from tidegate_sandbox.demo.stage import StageError, install_tidegate, operator, write_kubeconfig
 from tidegate_sandbox.programs import PartError
 from tidegate_sandbox.walkthrough.script import ACTS, DEVELOPER, LIVE, MANAGER, QA, TEST, Act
 
@@ -48,7 +46,9 @@ async def _play(cluster: ClusterInfo) -> None:
     with tempfile.TemporaryDirectory(prefix="tidegate-walkthrough-") as folder:
         async with Kube(cluster) as kube:
             await install_tidegate(kube)
-            files = {who: _kubeconfig(cluster, who, Path(folder)) for who in (DEVELOPER, QA, MANAGER)}
+            files = {who: Path(folder) / who for who in (DEVELOPER, QA, MANAGER)}
+            for who, file in files.items():
+                write_kubeconfig(cluster, file, user=who, token=person_token(cluster.token, who))
             async with operator(kube, cluster, lambda why: print(why, file=sys.stderr)):
                 await kube.apply(MANIFESTS / "people.yaml", MANIFESTS / "apps.yaml")
                 await kube.apply(MANIFESTS / "releases.yaml")
@@ -94,14 +94,3 @@ def _found(status: dict[str, Any], field: str) -> Any:
             return sorted(one["barrier"] for one in status.get("waitingFor") or ())
         case _:
             return status.get(field)
-
-
-def _kubeconfig(cluster: ClusterInfo, who: str, folder: Path) -> Path:
-    """Write the kubeconfig of a person, with a token of their own."""
-    config: dict[str, Any] = yaml.safe_load(cluster.kubeconfig.read_text())
-    config["users"] = [{"name": who, "user": {"token": person_token(cluster.token, who)}}]
-    config["contexts"][0]["context"]["user"] = who
-    path = folder / who
-    path.touch(mode=0o600)
-    path.write_text(yaml.safe_dump(config))
-    return path
