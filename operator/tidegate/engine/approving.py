@@ -12,7 +12,7 @@ from dataclasses import replace
 from tidegate.api.approvals import Approval
 from tidegate.engine.decided import ballot_of, entitled, unasked
 from tidegate.engine.draft import Draft
-from tidegate.engine.ruled import stable_name, wanted_type
+from tidegate.engine.ruled import subject_of_conditions, wanted_type
 from tidegate.engine.waits import Inquiry, Wait, Waiting
 from tidegate.governance import approvals, expressions
 from tidegate.governance.votes import Ballot
@@ -29,7 +29,8 @@ def approval(draft: Draft, entries: Iterable[Approval], *, above: int, upto: int
         above: the weight that the version has; -1 where it has not started.
         upto: the weight that it is to get.
     """
-    subject = _conditions(draft)
+    known = draft.rollout.type if draft.active else None
+    subject = subject_of_conditions(draft, known or wanted_type(draft))
     ahead = [
         point
         for point in approvals.points(entries, lambda condition: expressions.applies(condition, subject))
@@ -55,16 +56,3 @@ def _missing(draft: Draft, lack: approvals.Missing, said: Ballot) -> Waiting:
     demand = approvals.demand(lack)
     words = demand + (f": {how}" if how else "") + state
     return Waiting(Wait.APPROVAL, words, what=demand.removeprefix("for ") + state, how=how, wakes=lack.tally.until)
-
-
-def _conditions(draft: Draft) -> expressions.Subject:
-    """Return what conditions of a policy are about: the version that is rolled out, or is to be."""
-    assert draft.workload is not None
-    release, known = draft.snap.release, draft.rollout.type if draft.active else None
-    return expressions.Subject(
-        type=known or wanted_type(draft),
-        environment=release.spec.environment or "",
-        labels=release.labels,
-        stable=stable_name(draft),
-        candidate=draft.workload.template.version,
-    )

@@ -26,16 +26,20 @@ def wanted_type(draft: Draft) -> ReleaseType:
     return release_type(stable_name(draft), draft.workload.template.version, draft.snap.release.spec.type)
 
 
-def policy_to_come(draft: Draft) -> Ruled:
-    """Return the policy that a rollout of the wanted version would have if it began now; a policy is there."""
+def subject_of_conditions(draft: Draft, kind: ReleaseType) -> Subject:
+    """Return what conditions of a policy are about: the version of the workload's template, as a release of a type."""
     assert draft.workload is not None
-    assert draft.snap.policy is not None
     release = draft.snap.release
-    subject = Subject(
-        type=wanted_type(draft),
+    return Subject(
+        type=kind,
         environment=release.spec.environment or "",
         labels=release.labels,
         stable=stable_name(draft),
         candidate=draft.workload.template.version,
     )
-    return ruled(draft.snap.policy.spec, subject)
+
+
+def policy_to_come(draft: Draft) -> Ruled:
+    """Return the policy that a rollout of the wanted version would have if it began now; a policy is there."""
+    assert draft.snap.policy is not None
+    return ruled(draft.snap.policy.spec, subject_of_conditions(draft, wanted_type(draft)))

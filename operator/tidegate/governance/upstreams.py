@@ -23,7 +23,6 @@ class UpstreamView:
     Attributes:
         release: its name.
         namespace: where it is.
-        cluster: name of its cluster; empty for the one that this Release is in.
         exists: whether it was found.
         uid: its uid; empty where it was not found.
         deleting: somebody deletes it.
@@ -40,7 +39,6 @@ class UpstreamView:
 
     release: str
     namespace: str
-    cluster: str = ""
     exists: bool = True
     uid: str = ""
     deleting: bool = False
@@ -57,7 +55,7 @@ class UpstreamView:
     @property
     def name(self) -> str:
         """What people call it."""
-        return f"{self.release} in {self.namespace}" + (f" (cluster {self.cluster})" if self.cluster else "")
+        return f"{self.release} in {self.namespace}"
 
 
 @dataclass(frozen=True)
