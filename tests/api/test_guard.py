@@ -88,7 +88,7 @@ def test_editor_may_not_resume_what_is_held_and_is_told_what_to_do(person: Perso
 
     assert done.returncode != 0
     assert "spec.paused: Deployment resumed is held by Release resumed, and editor may not resume it" in done.stderr
-    request = f"kubectl annotate release resumed -n {person.namespace} --overwrite tidegate.dev/request=promote/<id>"
+    request = f"kubectl annotate release resumed -n {person.namespace} --overwrite tidegate.dev/request=promote/$(date +%s)"
     assert request in done.stderr
     assert "or get the verb override on releases.tidegate.dev" in done.stderr
     assert spec_of("resumed", person.namespace)["paused"] is True

@@ -244,7 +244,8 @@ async def test_vote_lets_exactly_its_version_through(scene: Scene) -> None:
     await scene.set_image("checkout:v3")
     again = await scene.until(lambda status: status.get("phase") == "Waiting")
 
-    assert "v2 waits for 1 more approval by role qa (0 of 1 given): kubectl tidegate approve checkout --role qa" in waits["message"]
+    command = f"kubectl tidegate approve checkout -n {scene.namespace} --role qa"
+    assert f"v2 waits for 1 more approval by role qa (0 of 1 given): {command}" in waits["message"]
     assert ("Approval", "v2") == (waits["waitingFor"][0]["barrier"], waits["wanted"]["version"])
     assert (waits["wanted"]["digest"], "v2") == (started["candidate"]["digest"], started["candidate"]["version"])
     assert ("Counted", None) == (await said_of(scene, own), await said_of(scene, other))

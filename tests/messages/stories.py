@@ -26,6 +26,7 @@ from tidegate.engine.plan import notice_of
 from tidegate.engine.snapshot import AutoscalerView, Blocker, PodTrouble
 from tidegate.engine.transitions import TransitionsDropped
 from tidegate.governance.upstreams import UpstreamView
+from tidegate.governance.view import GovernanceView
 from tidegate.judge.reading import Around, Reading, Tally
 
 LONG = (step(10, "1h"), step(100))
@@ -216,6 +217,31 @@ def decisions_that_are_carried_out_and_refused() -> World:
     world.crank(2)
     deciders.decide(world, Action.REJECT, "bob", reason="totals are wrong")
     world.crank(2)
+    return world
+
+
+@story
+def decisions_where_an_annotation_gives_no_traffic() -> World:
+    """The operator's configuration has `requests: Decisions`: what to do is told as a command that counts there."""
+    world = at_weight(10, policy(*LONG))
+    world.governance = GovernanceView(by_decision=True)
+    for request in ("pause/1", "resume/2", "rollback-and-hold/3"):
+        world.ask(request)
+        world.crank(5)
+    finish(world, Phase.ROLLED_BACK)
+    return world
+
+
+@story
+def retry_where_an_annotation_gives_no_traffic() -> World:
+    world = idle(policy(*LONG))
+    world.governance = GovernanceView(by_decision=True)
+    world.cluster.start_up["v2"] = None
+    world.apply("v2")
+    finish(world, Phase.ROLLED_BACK)
+    world.resume()
+    world.cluster.tick()
+    world.crank(10)
     return world
 
 

@@ -17,6 +17,7 @@ from messages import judged
 from messages.stories import STORIES
 from simulation.world import World
 from tidegate.api.names import Condition
+from tidegate.api.waiting import WaitingFor
 from tidegate.cli.main import app
 from tidegate.controller.process import config
 from tidegate.runtime.errors import Terminal
@@ -53,6 +54,7 @@ def catalogue() -> dict[str, list[str]]:
     return {
         "status": _distinct(text for world in _worlds() for text in world.told),
         "waits": [f"{wait.name}: waits {story().words[wait]}" for wait, story in WAITS.items()],
+        "cures": _distinct(f"{one.barrier}: {one.how}" for one in _waited_for() if one.how),
         "conditions": _distinct(_conditions()),
         "events": _distinct(f"{notice.reason.value}: {notice.message}" for world in _worlds() for notice in world.notices),
         "verdicts": _distinct(judged.sentences()),
@@ -72,6 +74,10 @@ def _worlds() -> tuple[World, ...]:
         told = story()
         found += told if isinstance(told, list) else [told]
     return tuple(found)
+
+
+def _waited_for() -> Iterator[WaitingFor]:
+    return (one for world in _worlds() for status in world.told.values() for one in status.waiting_for)
 
 
 def _distinct(lines: Iterable[str]) -> list[str]:

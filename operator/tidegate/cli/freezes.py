@@ -16,6 +16,7 @@ from tidegate.cli import access, output
 from tidegate.cli.output import Format
 from tidegate.cluster.errors import AlreadyExists
 from tidegate.cluster.resources import RELEASE_FREEZES
+from tidegate.governance import commands
 
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 """The label with its own name that the API server gives every namespace."""
@@ -65,7 +66,7 @@ def freeze(
         return
     where = _where(made["spec"])
     lasts = f"until {made['spec']['until']}, or sooner" if made["spec"].get("until") else "until somebody ends it"
-    typer.echo(f"ReleaseFreeze {name}: {where} are frozen {lasts}: kubectl tidegate thaw {name}")
+    typer.echo(f"ReleaseFreeze {name}: {where} are frozen {lasts}: {commands.thaw(name)}")
 
 
 def thaw(

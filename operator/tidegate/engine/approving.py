@@ -52,7 +52,8 @@ def approval(draft: Draft, entries: Iterable[Approval], *, above: int, upto: int
 
 
 def _missing(draft: Draft, lack: approvals.Missing, said: Ballot) -> Waiting:
-    how, state = approvals.command(lack, draft.snap.release.name), approvals.state(lack, said)
+    release, state = draft.snap.release, approvals.state(lack, said)
+    how = approvals.command(lack, release.name, release.namespace)
     demand = approvals.demand(lack)
     words = demand + (f": {how}" if how else "") + state
     return Waiting(Wait.APPROVAL, words, what=demand.removeprefix("for ") + state, how=how, wakes=lack.tally.until)

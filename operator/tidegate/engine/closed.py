@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 from tidegate.api.base import clip
 from tidegate.api.waiting import WaitingFor
+from tidegate.engine import asking
 from tidegate.engine import transitions as happened
 from tidegate.engine.draft import Draft
 from tidegate.engine.facts import wanted_name
 from tidegate.engine.following import next_one_waits
+from tidegate.engine.snapshot import Verb
 from tidegate.engine.waits import Waiting
 
 PAUSE = "Pause"
@@ -35,7 +37,7 @@ def note_closed(draft: Draft) -> None:
 
 
 def _entries(draft: Draft, before: dict[str, WaitingFor]) -> Iterator[WaitingFor]:
-    resume = f"kubectl annotate --overwrite release {draft.snap.release.name} tidegate.dev/request=resume/<id>"
+    resume = asking.command(draft, Verb.RESUME)
     for waiting in closed(draft):
         barrier = waiting.wait.terms.barrier
         since = before[barrier].since if barrier in before else draft.now

@@ -9,6 +9,7 @@ from tidegate.api.decision import Action, DecisionOutcome
 from tidegate.engine.draft import Draft
 from tidegate.engine.plan import Settled
 from tidegate.engine.snapshot import Verb
+from tidegate.governance import commands
 from tidegate.governance.decisions import COMMANDS, DecisionView, called, in_order, stranger
 from tidegate.governance.hotfix import REVIEW
 from tidegate.governance.votes import WITHDRAWN, Ballot, Subject, ballot
@@ -101,11 +102,17 @@ def entitled(draft: Draft, said: Ballot) -> Ballot:
     return replace(said, votes=kept, own=tuple(dict.fromkeys((*said.own, *words))))
 
 
+def takes_decision(draft: Draft, verb: Verb) -> bool:
+    """Whether an annotation is not enough for what a person asks for."""
+    return draft.snap.governance.by_decision and verb in _GIVES
+
+
 def by_decision_alone(draft: Draft, verb: Verb) -> str:
     """Return why an annotation is not enough for what a person asks for, in words; empty where it is."""
-    if not draft.snap.governance.by_decision or verb not in _GIVES:
+    if not takes_decision(draft, verb):
         return ""
-    return f"here it takes a ReleaseDecision: kubectl tidegate {verb.value} {draft.snap.release.name}"
+    release = draft.snap.release
+    return f"here it takes a ReleaseDecision: {commands.on_release(verb.value, release.name, release.namespace)}"
 
 
 def outcomes(draft: Draft) -> Iterator[Settled]:

@@ -10,7 +10,7 @@ from tidegate.api.windows import During
 from tidegate.engine.draft import Draft
 from tidegate.engine.ruled import policy_to_come
 from tidegate.engine.waits import Wait, Waiting
-from tidegate.governance import freezes, windows
+from tidegate.governance import commands, freezes, windows
 from tidegate.governance.times import moment
 from tidegate.governance.upstreams import Proved, Wanted, demand, proved
 
@@ -24,7 +24,7 @@ def freeze(draft: Draft) -> Waiting | None:
     found = freezes.in_force(view.freezes, draft.now)
     if found is None:
         return None
-    how = f"kubectl tidegate thaw {found.name}"
+    how = commands.thaw(found.name)
     until = f"until {moment(found.ends)}, or {how}" if found.ends is not None else f"until somebody ends it: {how}"
     what = f"ReleaseFreeze {found.name}: {found.reason}"
     return Waiting(Wait.FROZEN, f"for {what}; {until}", until=found.ends, what=what, how=how)

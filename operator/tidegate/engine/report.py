@@ -15,7 +15,7 @@ from tidegate.api.decided import WantedStatus
 from tidegate.api.edits import edited
 from tidegate.api.names import Cause, Condition, Phase, Reason
 from tidegate.api.status import RevisionStatus
-from tidegate.engine import following
+from tidegate.engine import asking, following
 from tidegate.engine import transitions as happened
 from tidegate.engine.closed import closed, note_closed
 from tidegate.engine.conditions import Told, conditions
@@ -26,7 +26,7 @@ from tidegate.engine.plan import Role, ShiftRoute, own_name
 from tidegate.engine.pods import cut, lost_words
 from tidegate.engine.reviews import ReviewOverdue
 from tidegate.engine.ruled import wanted_type
-from tidegate.engine.snapshot import Blocker, RouteStage
+from tidegate.engine.snapshot import Blocker, RouteStage, Verb
 from tidegate.engine.waits import FOR_A_PERSON, Bound, Wait, Waiting
 from tidegate.governance.times import moment
 
@@ -242,7 +242,7 @@ def _idle_sentence(draft: Draft, waits: str) -> str:
         how = "rejected" if rejected.cause is Cause.REJECTED else "rolled back"
         why = f"{apart(tried, stable).version} was {how}, {apart(stable, tried).version} serves: {rejected.message}"
         if rejected.cause is Cause.DEADLINE:
-            cure = "to try it again, annotate the Release with tidegate.dev/request=retry/<id>"
+            cure = asking.cure(draft, "to try it again", Verb.RETRY)
             return f"{why}; the version itself was not judged; {cure}{follows}"
         then = (
             f"; new versions are held until a request to resume: {draft.status.held.message}"

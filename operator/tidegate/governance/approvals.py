@@ -8,6 +8,7 @@ from datetime import datetime
 
 from tidegate.api.approvals import Approval
 from tidegate.api.base import MOST_TOLD, and_more
+from tidegate.governance import commands
 from tidegate.governance.decisions import called
 from tidegate.governance.times import moment
 from tidegate.governance.votes import Ballot, RoleTally, Seats, Tally, tally
@@ -113,9 +114,9 @@ def state(lack: Missing, said: Ballot) -> str:
     return "".join(f"; {part}" for part in parts)
 
 
-def command(lack: Missing, release: str) -> str:
+def command(lack: Missing, release: str, namespace: str) -> str:
     """Return the command by which somebody of the first role that lacks a vote gives one; empty where no vote helps."""
-    return f"kubectl tidegate approve {release} --role {lack.roles[0].role}" if lack.roles else ""
+    return commands.on_release("approve", release, namespace, "--role", lack.roles[0].role) if lack.roles else ""
 
 
 def _list(names: list[str]) -> str:

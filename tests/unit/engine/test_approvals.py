@@ -46,10 +46,11 @@ def test_version_waits_for_its_approval_before_it_starts():
 
     first = approve(world, "ann")
     world.crank(2)
-    words = "for 1 more approval by role qa (1 of 2 given): kubectl tidegate approve checkout --role qa; approved by ann (qa)"
+    command = "kubectl tidegate approve checkout -n shop --role qa"
+    words = f"for 1 more approval by role qa (1 of 2 given): {command}; approved by ann (qa)"
     assert f"v2 waits {words}; v1 serves meanwhile" == world.status.message
     (entry,) = world.status.waiting_for
-    assert ("Approval", "kubectl tidegate approve checkout --role qa") == (entry.barrier, entry.how)
+    assert ("Approval", command) == (entry.barrier, entry.how)
     assert "1 more approval by role qa (1 of 2 given); approved by ann (qa)" == entry.what
 
     second = approve(world, "bob")

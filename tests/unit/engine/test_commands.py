@@ -240,7 +240,7 @@ def test_where_only_decisions_give_traffic(request_text: str, carried_out: bool)
     if not carried_out:
         verb = request_text.partition("/")[0]
         assert [
-            f"Request {request_text} was not carried out: here it takes a ReleaseDecision: kubectl tidegate {verb} checkout"
+            f"Request {request_text} was not carried out: here it takes a ReleaseDecision: kubectl tidegate {verb} checkout -n shop"
         ] == refused
 
 

@@ -55,7 +55,7 @@ def test_condition_that_cannot_be_evaluated_is_closed():
     lack = missing(points([entry(when="colour == 'red'"), entry()], breaks), said, NOW)
 
     assert "for a condition in its policy's approvals to be fixed: \"colour == 'red'\" names colour" == demand(lack)
-    assert "" == command(lack, "checkout")
+    assert "" == command(lack, "checkout", "shop")
 
 
 def test_entries_about_one_point_are_one_question():
@@ -74,7 +74,7 @@ def test_what_is_missing_is_said_with_its_cure():
 
     assert "for 1 more approval by role qa (1 of 2 given)" == demand(lack)
     assert "; approved by ann (qa)" == state(lack, said)
-    assert "kubectl tidegate approve checkout --role qa" == command(lack, "checkout")
+    assert "kubectl tidegate approve checkout -n shop --role qa" == command(lack, "checkout", "shop")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ class HeldAgain(Transition):
 
     id = "held-again"
     reason = EventReason.HELD
-    verb: str
+    cure: str
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,7 @@ class HandedBack(Alert):
 
 @words.register
 def _(it: HeldAgain) -> str:
-    return (
-        "The Deployment was resumed before its template was released, and is paused again; to roll it out, annotate the Release "
-        f"with tidegate.dev/request={it.verb}/<id>"
-    )
+    return f"The Deployment was resumed before its template was released, and is paused again; {it.cure}"
 
 
 @words.register

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC
 
 from tidegate.api.names import Condition
+from tidegate.engine import asking
 from tidegate.engine.draft import Draft
 from tidegate.engine.facts import (
     has_pods,
@@ -30,6 +31,7 @@ from tidegate.engine.handover.deployment.actions import (
 from tidegate.engine.handover.deployment.state import bypassed, own_is, replica_set, rolls_on, seen
 from tidegate.engine.handover.deployment.view import Owner, ReplicaSetView
 from tidegate.engine.plan import Action
+from tidegate.engine.snapshot import Verb
 from tidegate.engine.words import words
 
 # The Deployment
@@ -89,7 +91,7 @@ def _hold(draft: Draft) -> Iterator[Action]:
     images_wanted = draft.promoting and workload.template.overlaid and draft.wants(draft.candidate.revision)
     if not workload.paused and (not own_is_stable or images_wanted or _to_be_taken_over(draft) or draft.snap.keep_held):
         if not own_is_stable:
-            draft.note(happened.HeldAgain(_verb(draft)))
+            draft.note(happened.HeldAgain(asking.cure(draft, "to roll it out", _verb(draft))))
         yield Hold(paused=True)
     if images_wanted:
         yield SetImages()
@@ -104,9 +106,9 @@ def _was_at_rest(draft: Draft) -> bool:
     return any(c.type == Condition.READY and c.status == "True" for c in draft.status.conditions)
 
 
-def _verb(draft: Draft) -> str:
+def _verb(draft: Draft) -> Verb:
     """Return the request by which a person gets what resuming the Deployment was meant to bring."""
-    return "retry" if not draft.active and rejection(draft) is not None else "promote"
+    return Verb.RETRY if not draft.active and rejection(draft) is not None else Verb.PROMOTE
 
 
 def _hold_while_adopted(draft: Draft) -> Iterator[Action]:
