@@ -115,19 +115,21 @@ class Batcher:
         collection = self._collections.get(at)
         if collection is None:
             collection = self._collections[at] = _Collection(at)
-            asyncio.get_running_loop().call_later(self._collecting, self._send, collection)
+            # A task from the first moment: a timer that makes one would make it while all tasks are being cancelled, too, and nobody
+            # would cancel that.
+            task = asyncio.create_task(self._answer(collection), name=f"queries to {self.connection.config.name}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         collection.waiting[question] = answer
         collection.askers[question] = asker
 
-    def _send(self, collection: _Collection) -> None:
-        del self._collections[collection.at]
-        task = asyncio.create_task(self._answer(collection), name=f"queries to {self.connection.config.name}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     async def _answer(self, collection: _Collection) -> None:
-        chunks = self._lessons.chunks(list(collection.askers.items()), self.connection.longest_query)
         try:
+            try:
+                await asyncio.sleep(self._collecting)
+            finally:
+                del self._collections[collection.at]
+            chunks = self._lessons.chunks(list(collection.askers.items()), self.connection.longest_query)
             late = await asyncio.gather(*(self._ask(chunk, collection) for chunk in chunks))
         finally:
             # Nobody waits for ever, whatever went wrong here.

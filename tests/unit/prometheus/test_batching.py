@@ -298,6 +298,17 @@ class TestTheServer:
 
         assert answers == [Trouble("Prometheus connection default: Connection refused (http://127.0.0.1:1)")] * 2
 
+    def test_the_end_of_a_process_ends_what_is_being_collected(self, connect):
+        """It is a task like others from the first moment, which is told to end with them: no timer makes one that nobody tells."""
+        batcher = Batcher(connect("http://127.0.0.1:1"), collecting=3600)
+
+        async def live() -> asyncio.Future[Result | Trouble]:
+            answer = batcher.ask("a", AT, 100)
+            await asyncio.sleep(0)
+            return answer
+
+        assert asyncio.run(live()).done()
+
     async def test_a_request_that_takes_too_long_is_half_as_large_the_next_time(self, prometheus, connect):
         """Until the query is alone that takes so long, and all others have their answers."""
         asking = Asking(prometheus, connect, timeout="300ms")
