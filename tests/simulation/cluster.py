@@ -10,10 +10,23 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+import pickle
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from tidegate.engine.handover.deployment.view import Owner
+
+T = TypeVar("T")
+
+
+def copied(objects: T) -> T:
+    """Return objects of the cluster as a cache has them.
+
+    Caches are filled before every pass; copy.deepcopy took a quarter of the time of all lives.
+    """
+    copies: T = pickle.loads(pickle.dumps(objects, pickle.HIGHEST_PROTOCOL))
+    return copies
+
 
 USER, STABLE, CANARY = "checkout", "checkout-stable", "checkout-canary"
 APP, STRANGER = "checkout", "ledger"

@@ -7,12 +7,11 @@ nobody to go past a hold, no owner to change and no restart of its own. To name 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from simulation.cluster import Cluster, Deployment, ReplicaSet, Template
+from simulation.cluster import Cluster, Deployment, ReplicaSet, Template, copied
 from simulation.oracle import Oracle
 from simulation.world import ConflictError, World
 from tidegate.api.policy import Step
@@ -231,7 +230,7 @@ class FleetWorld(World):
             group = self.cluster.group(fleet.tried[0])
             group.wanted = fleet.tried[1]
             self._show("replica_sets", group.name)
-        self.seen.deployment = copy.deepcopy(fleet)
+        self.seen.deployment = copied(fleet)
 
     def _template(self, revision: str) -> Template:
         known = [group.template for group in self.cluster.replica_sets.values() if group.revision == revision]

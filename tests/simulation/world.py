@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from simulation.cluster import CANARY, STABLE, USER, Backends, Cluster, ReplicaSet, Route, Service, Template
+from simulation.cluster import CANARY, STABLE, USER, Backends, Cluster, ReplicaSet, Route, Service, Template, copied
 from simulation.deciders import People
 from simulation.views import Said, Seen, at, followed, own_view, route_view, shifted, user_view, workload_view
 from tidegate.api.names import Reason
@@ -186,7 +185,7 @@ class World:
         """Bring the caches up to date, but for the kinds whose watch lags."""
         for kind in KINDS:
             if kind not in self.stale:
-                setattr(self.seen, kind, copy.deepcopy(getattr(self.cluster, kind)))
+                setattr(self.seen, kind, copied(getattr(self.cluster, kind)))
         if "replica_sets" not in self.stale:
             self.seen.ready = {rs.name: rs.ready(self.now) for rs in self.cluster.replica_sets.values()}
             self.seen.available = {rs.name: rs.available(self.now) for rs in self.cluster.replica_sets.values()}
@@ -322,7 +321,8 @@ class World:
 
     def _carry_out(self, made: Pass, crash_after: int | None) -> None:
         plan, failed = made.plan, False
-        status = [plan.status] if plan.status.to_wire() != self.status.to_wire() else []
+        differs = plan.status != self.status and plan.status.to_wire() != self.status.to_wire()
+        status = [plan.status] if differs else []
         writes: list[ReleaseStatus | Action | Settled] = [*plan.away, *status, *plan.actions, *plan.outcomes]
         for index, action in enumerate(writes):
             if crash_after == index:
@@ -393,7 +393,7 @@ class World:
         """The caches show the operator's own writes at once."""
         real, cache = getattr(self.cluster, kind), getattr(self.seen, kind)
         if name in real:
-            cache[name] = copy.deepcopy(real[name])
+            cache[name] = copied(real[name])
         else:
             cache.pop(name, None)
 
@@ -417,7 +417,7 @@ class World:
                 if not unchanged or not deployment.paused:
                     raise ConflictError
                 self.cluster.change_template(replace(deployment.template, image=self.images["app"]))
-        self.seen.deployment = copy.deepcopy(deployment)
+        self.seen.deployment = copied(deployment)
 
     def _write_replica_set(self, action: actions.OfDeployment) -> None:
         if isinstance(action, actions.CreateCanary):
