@@ -115,7 +115,7 @@ class Batcher:
         collection = self._collections.get(at)
         if collection is None:
             collection = self._collections[at] = _Collection(at)
-            # A task from the first moment: a timer that makes one would make it while all tasks are being cancelled, too, and nobody
+            # A task from the first moment: a timer that makes one would do so while all tasks are being cancelled, too, and nobody
             # would cancel that.
             task = asyncio.create_task(self._answer(collection), name=f"queries to {self.connection.config.name}")
             self._tasks.add(task)
