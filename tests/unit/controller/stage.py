@@ -44,7 +44,7 @@ from tidegate.runtime.store import Change, Store
 from tidegate.traffic import services
 from tidegate.traffic.routers import Routers
 from unit.controller import objects
-from unit.controller.api_server import ApiServer
+from unit.controller.api_server import ApiServer, settled
 from unit.controller.objects import NAME, NAMESPACE, Json
 
 KEY = ReleaseKey(NAMESPACE, NAME)
@@ -255,3 +255,12 @@ class Stage:
 
 
 BREACH = Cause.GATE.value
+
+
+async def events(stage: Stage, *, written: bool = True) -> list[str]:
+    """Write out the Events that wait, unless they are to be lost, and return the reasons of all that are written."""
+    if written:
+        stage.recorder.start()
+        await settled(lambda: not stage.recorder.waiting() and stage.recorder._idle.is_set())
+        await stage.recorder.stop(within=0)
+    return [body["reason"] for body in stage.api.written("/events")]

@@ -20,24 +20,13 @@ from tidegate.runtime.workers import Workers
 from unit.controller import objects
 from unit.controller.api_server import settled
 from unit.controller.objects import NAME
-from unit.controller.stage import BREACH, DEPLOYMENT_PATH, KEY, PATH, ROUTE_PATH, Stage
-
-EVENTS = "/events"
+from unit.controller.stage import BREACH, DEPLOYMENT_PATH, KEY, PATH, ROUTE_PATH, Stage, events
 
 
 @pytest.fixture(params=[ROOM, 0], ids=["whole", "bare"])
 def spare(request: pytest.FixtureRequest) -> Spare:
     """Whether what is on stage before its Release is there as a whole, or has to be read by the first pass."""
     return Spare(room=request.param)
-
-
-async def events(stage: Stage, *, written: bool = True) -> list[str]:
-    """Write out the Events that wait, unless they are to be lost, and return the reasons of all that are written."""
-    if written:
-        stage.recorder.start()
-        await settled(lambda: not stage.recorder.waiting() and stage.recorder._idle.is_set())
-        await stage.recorder.stop(within=0)
-    return [body["reason"] for body in stage.api.written(EVENTS)]
 
 
 async def test_adoption_is_stored_and_then_quiet(stage: Stage) -> None:
@@ -109,54 +98,6 @@ async def test_notices_are_told_once_whatever_fails(stage: Stage) -> None:
             continue
 
     assert ["RolloutStarted"] == await events(stage)
-
-
-async def test_event_that_was_lost_in_a_crash_is_told_by_the_next_life(stage: Stage) -> None:
-    """Given an operator that dies after the status and before the Event, the next one writes the Event."""
-    stage.adopted()
-    stage.add(objects.deployment("checkout:v2", paused=True, labels={LABEL_RELEASE: NAME}))
-    await stage.knows_what_is_around()
-    await stage.reconciler.reconcile(KEY)
-    lost = await events(stage, written=False)
-    kept = [event["reason"] for event in stage.kept]
-
-    again = stage.restarted()
-    await again.passes()
-
-    assert ([], ["RolloutStarted"], ["RolloutStarted"]) == (lost, kept, await events(again))
-    await again.close()
-
-
-async def test_events_that_are_written_leave_the_status_with_the_next_write(stage: Stage) -> None:
-    """Given an Event that is written, no write is made for that, and the next one that is made takes it out of the status."""
-    stage.adopted()
-    stage.add(objects.deployment("checkout:v2", paused=True, labels={LABEL_RELEASE: NAME}))
-    await stage.knows_what_is_around()
-    await stage.reconciler.reconcile(KEY)
-    await events(stage)
-    stage.api.requests.clear()
-    await stage.passes()
-    later = [path for _, path in stage.api.requests if path == f"{PATH}/status"]
-    kept = stage.kept
-    stage.add(objects.deployment("checkout:v1", paused=True, labels={LABEL_RELEASE: NAME}))
-    await stage.reconciler.reconcile(KEY)
-    told = [event["reason"] for event in stage.kept]
-
-    assert ([], 1) == (later, len(kept))
-    assert "RolloutStarted" not in told
-
-
-async def test_events_of_long_ago_are_not_told_again(stage: Stage) -> None:
-    """Given an Event that the API server has forgotten by now, a start writes nothing."""
-    stage.adopted()
-    stored = stage.api.objects[PATH]
-    old = {"reason": "Promoted", "type": "Normal", "message": "v1 serves", "at": "2025-12-31T22:59:00Z"}
-    box = {"last": 1, "transitions": [{"number": 1, "id": "ended", **old}], "sinks": [{"name": "events"}]}
-    stage.add({**stored, "status": {**stored["status"], "outbox": box}})
-
-    await stage.passes()
-
-    assert 0 == stage.recorder.waiting()
 
 
 async def test_time_from_breach_to_stable_is_measured_over_a_failed_shift(stage: Stage) -> None:

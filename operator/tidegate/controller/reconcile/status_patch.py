@@ -32,7 +32,7 @@ PASSING_OF_ROLLOUT = frozenset({"routeAwaited"})
 
 
 QUIET_SINKS = frozenset({"events"})
-"""Sinks that need not be known to have taken something: told twice, it is told once. How far others are is stored at once."""
+"""Sinks whose progress is stored like numbers: told twice, it is told once. How far others are is stored at once."""
 
 
 class Weight(IntEnum):
@@ -40,7 +40,7 @@ class Weight(IntEnum):
 
     NONE = 0
     NUMBERS = 1
-    """What changes at every look of a gate: values, and the sentences that quote them."""
+    """What changes at every look of a gate: values, and the sentences that quote them; and that Events are written."""
     COUNTS = 2
     """How many pods there are."""
     PASSING = 3
@@ -68,8 +68,7 @@ def difference(before: Any, after: Any) -> Any:
 def weigh(before: Mapping[str, Any], after: Mapping[str, Any]) -> Weight:
     """Weigh the difference between two statuses in their wire form.
 
-    A transition that is new weighs as a decision, by its number. What is kept of those before weighs nothing, and goes with a later
-    write.
+    A transition that is new weighs as a decision, by its number. That Events of those before are written weighs as numbers do.
     """
     return _heaviest(_divided(before), _divided(after))
 
@@ -144,7 +143,9 @@ def _divided(status: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
     if isinstance(box := status.get("outbox"), Mapping):
         decided["outbox"] = box.get("last")
         sinks = box.get("sinks")
-        passing["sinks"] = [sink for sink in sinks if not _is_quiet(sink)] if isinstance(sinks, list) else sinks
+        listed = sinks if isinstance(sinks, list) else [sinks]
+        passing["sinks"] = [sink for sink in listed if not _is_quiet(sink)]
+        numbers["sinks"] = [sink for sink in listed if _is_quiet(sink)]
     return decided, passing, counts, numbers
 
 

@@ -1,7 +1,8 @@
 """The first sink: Events on the Release, which are what people read with kubectl.
 
 An Event is named after its content, so one that is told twice is one. That is why nothing is ever written to the status for Events
-alone, and why they do not wait for it: people hear of a verdict that could not be stored, too.
+alone at once, and why they do not wait for it: people hear of a verdict that could not be stored, too. That they are written is
+noted with the next heartbeat: the API server forgets Events after an hour, and whoever starts later is not to write them once more.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from tidegate.controller.reconcile.sinks.sink import Means
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.store import Object
 
-FORGOTTEN = timedelta(hours=1)
-"""How long the API server keeps Events by default: one that is older has been told and forgotten, or is no news any more."""
+NEWS = timedelta(days=1)
+"""What is older is no news, told or not. Clocks are wrong by less: who takes over may be hours ahead of whoever has decided."""
 
 
 class Events:
@@ -40,7 +41,7 @@ class Events:
         self._recorder.record(release, _type(one), one.reason, one.message, at=one.at, again=again)
 
     def taken(self, release: Object, transition: TransitionStatus) -> bool:
-        """Whether it is known to be written, or the API server has forgotten it by now."""
+        """Whether it is known to be written, or is no news any more."""
         if self._old(transition):
             return True
         return self._recorder.written(release, _type(transition), transition.reason, transition.message)
@@ -54,7 +55,7 @@ class Events:
         await self._recorder.stop(within=within)
 
     def _old(self, transition: TransitionStatus) -> bool:
-        return abs(self._clock.now() - transition.at) >= FORGOTTEN
+        return abs(self._clock.now() - transition.at) >= NEWS
 
 
 def _type(transition: TransitionStatus) -> EventType:
