@@ -286,6 +286,14 @@ class Draft:
         words = f"for the data plane of {names} to apply {what}; it may lag behind its controller"
         return Waiting(Wait.DATA_PLANE, words, until=min(moments))
 
+    def timed_from(self, since: datetime) -> datetime:
+        """Return from when a deadline counts: since something was noted, but not before this process knew of it.
+
+        Who noted it may have had another clock, and while no operator was there part of what is waited for could not come.
+        """
+        known = self.snap.known_since
+        return since if known is None else max(since, known)
+
     def patience_is_over(self) -> bool:
         """Whether the Release has been deleted for so long that it is let go, whatever does not answer."""
         deleting = self.snap.release.deleting

@@ -176,6 +176,22 @@ def test_deadline_rolls_back_with_the_pods_own_reason():
     )
 
 
+def test_pods_have_the_whole_time_under_each_operator():
+    """An operator that takes over, with a clock of its own, counts the deadline of pods that are missing from its own start."""
+    world = idle(policy(progressDeadline="20s"))
+    world.cluster.start_up["v2"] = None
+    world.apply("v2")
+    world.crank(10)
+    world.die()
+    world.cluster.now += 3600
+    world.crank(15)
+    assert world.status.phase is Phase.PROGRESSING
+
+    world.crank(10)
+
+    assert world.status.rejected[0].cause is Cause.DEADLINE
+
+
 def test_what_had_no_pods_in_time_is_tried_again_by_request_or_after_another():
     """A missed deadline is no verdict: applied anew, nothing starts; by retry, or once another template was there, it does."""
     world = idle(policy(progressDeadline="20s"))

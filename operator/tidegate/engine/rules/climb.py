@@ -75,7 +75,7 @@ def deadline_passes(draft: Draft) -> Ruling:
     begun = step.missing if _was_given(step) else step.entered
     if begun is None:
         return None
-    deadline = begun + draft.spec.progress_deadline
+    deadline = draft.timed_from(begun) + draft.spec.progress_deadline
     if not draft.reached(deadline):
         return None
     gap = _gap(draft)

@@ -26,8 +26,7 @@ def route_is_waited_for(draft: Draft) -> Ruling:
     if since is None:
         draft.set_rollout(route_awaited=draft.now)
         return CHANGED
-    known = draft.snap.known_since
-    deadline = (since if known is None else max(since, known)) + draft.spec.progress_deadline
+    deadline = draft.timed_from(since) + draft.spec.progress_deadline
     return _ends(draft, waiting) if draft.reached(deadline) else None
 
 
