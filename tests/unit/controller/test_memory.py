@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tidegate.api.edits import edited
 from tidegate.api.kept import _read, packed
@@ -58,9 +60,13 @@ def test_first_decision_rests_on_what_is_stored() -> None:
     assert status(weight=10) == Memory("one").known(release(status(weight=10)), 0.0)
 
 
-def test_rollouts_under_one_policy_share_it() -> None:
-    """Given two Releases that are rolled out under equal policies, the policy is there once."""
-    spec = objects.policy()["spec"]
+POLICIES = sorted((Path(__file__).parents[2] / "corpus" / "valid").glob("policy-*.yaml"))
+
+
+@pytest.mark.parametrize("file", POLICIES, ids=[file.stem for file in POLICIES])
+def test_rollouts_under_one_policy_share_it(file: Path) -> None:
+    """Given two Releases that are rolled out under equal policies, whatever stands in these, the policy is there once."""
+    spec = yaml.safe_load(file.read_text(encoding="utf-8"))["spec"]
     rollout = {"policy": "RolloutPolicy/production", "spec": spec, "startedAt": "2026-01-01T00:00:00Z"}
     one, other = (Memory("one").known(objects.release(status={"rollout": rollout}), 0.0) for _ in range(2))
 

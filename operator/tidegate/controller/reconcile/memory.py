@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+import orjson
 import structlog
 
 from tidegate.api.edits import edited
@@ -222,16 +223,26 @@ class Memory:
         return before != self.trouble
 
 
+@dataclass(frozen=True, slots=True)
+class _Policy:
+    """A policy that is known by its JSON: not all that is in one has a hash."""
+
+    text: bytes
+    spec: RolloutPolicySpec = field(compare=False)
+
+
 @lru_cache(maxsize=256)
-def _first_of(spec: RolloutPolicySpec) -> RolloutPolicySpec:
+def _first_of(policy: _Policy) -> RolloutPolicySpec:
     """Return the first of equal policies: thousands of rollouts are under a few."""
-    return spec
+    return policy.spec
 
 
 def _shared(status: ReleaseStatus) -> ReleaseStatus:
     if status.rollout is None:
         return status
-    return edited(status, rollout=edited(status.rollout, spec=_first_of(status.rollout.spec)))
+    spec = status.rollout.spec
+    policy = _Policy(orjson.dumps(spec.to_wire(), option=orjson.OPT_SORT_KEYS), spec)
+    return edited(status, rollout=edited(status.rollout, spec=_first_of(policy)))
 
 
 def _rest(release: Object) -> dict[str, Any]:
