@@ -24,6 +24,8 @@ class People:
     decisions: list[DecisionView] = field(default_factory=list)
     dismissed: set[str] = field(default_factory=set)
     """Who has lost the rights in which they have decided."""
+    words: dict[str, str] = field(default_factory=dict)
+    """What decisions say of what has become of them, by their uid."""
 
     def govern(self, governance: GovernanceView, *, asked: bool) -> GovernanceView:
         """Return what the operator sees of governance.
@@ -39,6 +41,7 @@ class People:
 
     def hear(self, settled: Settled, version: int) -> None:
         """Have a decision say what has become of it, which gives it another resourceVersion."""
+        self.words[settled.uid] = settled.message
         for place, one in enumerate(self.decisions):
             if one.uid == settled.uid:
                 self.decisions[place] = replace(one, outcome=settled.outcome, version=version)
@@ -64,3 +67,8 @@ def outcome(world: World, decision: DecisionView) -> str | None:
     """Return what a decision says has become of it."""
     found = next(one for one in world.people.decisions if one.uid == decision.uid)
     return found.outcome.value if found.outcome is not None else None
+
+
+def why(world: World, decision: DecisionView) -> str:
+    """Return in which words a decision says what has become of it."""
+    return world.people.words.get(decision.uid, "")

@@ -28,14 +28,14 @@ class WantedStatus(Model):
 
 
 class CarriedStatus(Model):
-    """A command that was carried out or refused, so that this happens once."""
+    """A decision that was dealt with: a command that was carried out or refused, or a review, so that this happens once."""
 
     uid: Annotated[str, Field(max_length=64, description="metadata.uid of the ReleaseDecision.")]
     name: Annotated[str, Field(max_length=253, description="Its name.")]
-    action: Annotated[Action, Field(description="Reject, Promote, Rollback, Pause, Resume or Retry.")]
+    action: Annotated[Action, Field(description="Reject, Promote, Rollback, Pause, Resume, Retry, or Attest for a review.")]
     by: Annotated[str, Field(max_length=64, description="Who decided, cut to 64 characters.")] = ""
     made: Annotated[Time, Field(description="When the decision was made.")]
-    outcome: Annotated[DecisionOutcome, Field(description="CarriedOut, Refused, Expired or Superseded.")]
+    outcome: Annotated[DecisionOutcome, Field(description="CarriedOut, Refused, Expired, Superseded; Counted for a review.")]
     message: Annotated[str, Field(max_length=LONGEST_WHY, description="What was done, or why nothing was.")] = ""
 
 

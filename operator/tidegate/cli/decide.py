@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from tidegate.api.base import format_duration, parse_duration
 from tidegate.api.decision import Action
 from tidegate.cli import access, output
-from tidegate.cli.deciding import Made, Version, make, refusal_of, settled, version_of
+from tidegate.cli.deciding import Made, Version, chosen, make, refusal_of, rolled_out, settled, waiting
 from tidegate.cli.output import Format
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ Wanted = Annotated[
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until it has taken effect, and exit with 1 if it does not.")]
 Timeout = Annotated[str, typer.Option("--timeout", help="How long --wait waits at most.")]
+About = Callable[[dict[str, Any]], Version | None]
+"""Finds the version in a Release that a decision is about; None for whichever is rolled out."""
 USUAL = "30m"
 _DONE = {
     Action.APPROVE: "approved",
@@ -33,9 +36,11 @@ _DONE = {
     Action.PAUSE: "pause requested",
     Action.RESUME: "resumption requested of",
     Action.RETRY: "another try requested of",
+    Action.ATTEST: "attested",
+    Action.OVERRIDE: "overridden",
 }
-_OF_A_VERSION = frozenset({Action.APPROVE, Action.REJECT, Action.PROMOTE, Action.RESUME, Action.RETRY})
-"""What is about the version that people see when they decide; all else takes traffic away, from whichever has it by then."""
+_OF_CONTENT = frozenset({Action.APPROVE, Action.ATTEST, Action.OVERRIDE})
+"""What counts for a content alone."""
 _IS_REQUIRED = frozenset({Action.APPROVE, Action.REJECT})
 
 
@@ -60,9 +65,8 @@ def approve(
     Exits with 0, with 1 if --wait learns that it does not count, or with 2 if the API server refuses it.
     """
     said = {"role": role, "reason": reason, "expires": expires}
-    _decide(
-        Action.APPROVE, name, said, wanted=version, wait=wait, timeout=timeout, form=form, where=(namespace, kubeconfig, context)
-    )
+    about, where = _about(Action.APPROVE, version), (namespace, kubeconfig, context)
+    decide(Action.APPROVE, name, said, about=about, wait=wait, timeout=timeout, form=form, where=where)
 
 
 def reject(
@@ -85,9 +89,8 @@ def reject(
     Exits with 0, with 1 if --wait learns that it does not count, or with 2 if the API server refuses it.
     """
     said = {"role": role, "reason": reason}
-    _decide(
-        Action.REJECT, name, said, wanted=version, wait=wait, timeout=timeout, form=form, where=(namespace, kubeconfig, context)
-    )
+    about, where = _about(Action.REJECT, version), (namespace, kubeconfig, context)
+    decide(Action.REJECT, name, said, about=about, wait=wait, timeout=timeout, form=form, where=where)
 
 
 def promote(
@@ -110,9 +113,8 @@ def promote(
     Exits with 0, with 1 if --wait learns that it was not promoted, or with 2 if the API server refuses it.
     """
     said = {"reason": reason, "expires": expires}
-    _decide(
-        Action.PROMOTE, name, said, wanted=version, wait=wait, timeout=timeout, form=form, where=(namespace, kubeconfig, context)
-    )
+    about, where = _about(Action.PROMOTE, version), (namespace, kubeconfig, context)
+    decide(Action.PROMOTE, name, said, about=about, wait=wait, timeout=timeout, form=form, where=where)
 
 
 def rollback(
@@ -137,7 +139,7 @@ def rollback(
     Exits with 0, with 1 if --wait learns that it was not rolled back, or with 2 if the API server refuses it.
     """
     said = {"toVersion": to, "hold": hold or None, "reason": reason}
-    _decide(Action.ROLLBACK, name, said, wait=wait, timeout=timeout, form=form, where=(namespace, kubeconfig, context))
+    decide(Action.ROLLBACK, name, said, wait=wait, timeout=timeout, form=form, where=(namespace, kubeconfig, context))
 
 
 def pause(
@@ -155,7 +157,7 @@ def pause(
 
     Exits with 0, with 1 if --wait learns that it does not count, or with 2 if the API server refuses it.
     """
-    _decide(Action.PAUSE, name, {"reason": reason}, wait=wait, timeout=timeout, form=form, where=(namespace, kubeconfig, context))
+    decide(Action.PAUSE, name, {"reason": reason}, wait=wait, timeout=timeout, form=form, where=(namespace, kubeconfig, context))
 
 
 def resume(
@@ -176,9 +178,8 @@ def resume(
     Exits with 0, with 1 if --wait learns that it does not count, or with 2 if the API server refuses it.
     """
     said = {"reason": reason, "expires": expires}
-    _decide(
-        Action.RESUME, name, said, wanted=version, wait=wait, timeout=timeout, form=form, where=(namespace, kubeconfig, context)
-    )
+    about, where = _about(Action.RESUME, version), (namespace, kubeconfig, context)
+    decide(Action.RESUME, name, said, about=about, wait=wait, timeout=timeout, form=form, where=where)
 
 
 def retry(
@@ -199,20 +200,33 @@ def retry(
     Exits with 0, with 1 if --wait learns that it does not count, or with 2 if the API server refuses it.
     """
     said = {"reason": reason, "expires": expires}
-    _decide(Action.RETRY, name, said, wanted=version, wait=wait, timeout=timeout, form=form, where=(namespace, kubeconfig, context))
+    about, where = _about(Action.RETRY, version), (namespace, kubeconfig, context)
+    decide(Action.RETRY, name, said, about=about, wait=wait, timeout=timeout, form=form, where=where)
 
 
-def _decide(
+def decide(
     action: Action,
     name: str,
     said: dict[str, Any],
     *,
-    wanted: str | None = None,
+    about: About | None = None,
     wait: bool,
     timeout: str,
     form: Format,
     where: tuple[str | None, str | None, str | None],
 ) -> None:
+    """Make a decision, and tell what became of it.
+
+    Args:
+        action: what is decided.
+        name: of the Release, as the user has given it.
+        said: what else the decision says; what is None is left out.
+        about: finds the version that it is about in the Release; None where it is about whichever is rolled out.
+        wait: wait for what becomes of it.
+        timeout: for how long at most, as the user has given it.
+        form: of the output.
+        where: namespace, kubeconfig and context, as the user has given them.
+    """
     namespace, kubeconfig, context = where
     longest = output.parsed("--timeout", parse_duration, timeout)
     if said.get("expires") is not None:
@@ -221,8 +235,12 @@ def _decide(
 
     async def do(_: object, cluster: Cluster) -> Made:
         release = await access.release(cluster, *place)
-        about = _about(action, release, wanted)
-        made = await make(cluster, place, release, {"action": action.value, **said}, about)
+        version = about(release) if about is not None else None
+        if version is not None and not version.digest and action in _OF_CONTENT:
+            output.fail(
+                f"the status has no digest of {version.name}, without which it cannot be {_DONE[action]}: wait for the operator"
+            )
+        made = await make(cluster, place, release, {"action": action.value, **said}, version)
         return await settled(cluster, made, longest) if wait else made
 
     made = access.ask(kubeconfig, context, do)
@@ -233,21 +251,25 @@ def _decide(
     refusal_of(made)
 
 
-def _about(action: Action, release: dict[str, Any], wanted: str | None) -> Version | None:
-    """Return the version that a decision is about; None where it is about whichever is rolled out."""
-    if action not in _OF_A_VERSION:
-        return None
-    found = version_of(access.status_of(release), wanted, on=action not in _IS_REQUIRED)
-    if found is None and action in _IS_REQUIRED:
-        output.fail("no version is waiting or rolled out, so there is nothing to decide on")
-    if found is not None and not found.digest and action is Action.APPROVE:
-        output.fail(f"the status has no digest of {found.name}, without which it cannot be approved: wait for the operator")
-    return found
+def _about(action: Action, wanted: str | None) -> About:
+    """Return what finds the version that a decision is about: for most the one that is rolled out, if one is."""
+    required = action in _IS_REQUIRED
+
+    def find(release: dict[str, Any]) -> Version | None:
+        status = access.status_of(release)
+        there = [*rolled_out(status), *waiting(status)]
+        found = chosen(there, wanted, "is neither waiting nor rolled out", first=not required)
+        if found is None and required:
+            output.fail("no version is waiting or rolled out, so there is nothing to decide on")
+        return found
+
+    return find
 
 
 def _sentence(action: Action, made: Made) -> str:
     spec, version = made.obj["spec"], made.version
     whom = f" {version.name} (revision {version.revision})" if version else ""
+    check = f" for check {spec['check']}: {spec['result']}" if spec.get("check") else ""
     role = f" as {spec['role']}" if spec.get("role") else ""
     outcome = f"; {made.outcome.value}{f': {made.message}' if made.message else ''}" if made.outcome else ""
-    return f"{'/'.join(made.place)}: {_DONE[action]}{whom}{role} (ReleaseDecision {made.name}){outcome}"
+    return f"{'/'.join(made.place)}: {_DONE[action]}{whom}{role}{check} (ReleaseDecision {made.name}){outcome}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -42,11 +43,13 @@ class Version:
         name: for people.
         revision: its revision.
         digest: of its content; empty where the operator does not say it.
+        state: where it is, as a verb.
     """
 
     name: str
     revision: str
     digest: str
+    state: str = "waits"
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ class Made:
             "release": self.place[1],
             "action": spec["action"],
             "role": spec.get("role"),
+            "check": spec.get("check"),
+            "result": spec.get("result"),
             "by": spec.get("by"),
             "version": self.version.name if self.version else None,
             "revision": spec.get("revision"),
@@ -101,25 +106,36 @@ class Made:
         return {name: value for name, value in document.items() if value is not None}
 
 
-def version_of(status: ReleaseStatus, wanted: str | None, *, on: bool) -> Version | None:
-    """Return the version that people decide on, of that which waits and that which is rolled out; None where there is neither.
+def waiting(status: ReleaseStatus) -> list[Version]:
+    """Return the version that waits; none where none does."""
+    found = status.wanted
+    return [Version(found.version, found.revision, found.digest or "")] if found is not None else []
+
+
+def rolled_out(status: ReleaseStatus) -> list[Version]:
+    """Return the version that is rolled out; none where none is."""
+    found = status.candidate
+    return [Version(found.version, found.revision, found.digest or "", "is rolled out")] if found is not None else []
+
+
+def chosen(there: Sequence[Version], wanted: str | None, else_words: str, *, first: bool = False) -> Version | None:
+    """Return which of some versions people decide on; None where there is none.
 
     Args:
-        status: of the Release.
+        there: those that it can be.
         wanted: name or revision that the user has given, which must be of one of these; None where nothing was given.
-        on: it is about the rollout that is on, if one is; else it has to be said which of two is meant.
+        else_words: what is wrong with another one.
+        first: it is the first of them unless the user names another; else it has to be said which of several is meant.
     """
-    there = [Version(one.version, one.revision, one.digest or "") for one in (status.candidate, status.wanted) if one is not None]
     if wanted is None:
-        if len(there) > 1 and not on:
-            output.fail(
-                f"{there[0].name} is rolled out and {there[1].name} waits: give --version {there[0].name} or {there[1].name}"
-            )
+        if len(there) > 1 and not first:
+            all_of_them = " and ".join(f"{one.name} {one.state}" for one in there)
+            output.fail(f"{all_of_them}: give --version {' or '.join(one.name for one in there)}")
         return there[0] if there else None
     found = next((one for one in there if wanted in (one.name, one.revision)), None)
     if found is None:
         names = " and ".join(f"{one.name} (revision {one.revision})" for one in there)
-        output.fail(f"--version: {wanted} is neither waiting nor rolled out; " + (f"there is {names}" if there else "nothing is"))
+        output.fail(f"--version: {wanted} {else_words}; " + (f"there is {names}" if there else "nothing is"))
     return found
 
 

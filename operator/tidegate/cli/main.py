@@ -34,6 +34,8 @@ APART = {
     "freeze": "tidegate.cli.freezes",
     "thaw": "tidegate.cli.freezes",
     **dict.fromkeys(DECIDING, "tidegate.cli.decide"),
+    "override": "tidegate.cli.hotfix",
+    "attest": "tidegate.cli.hotfix",
     "lint": "tidegate.cli.lint",
     "backtest": "tidegate.cli.backtest",
 }

@@ -11,7 +11,7 @@ from tidegate.engine.plan import Settled
 from tidegate.engine.snapshot import Verb
 from tidegate.governance import commands
 from tidegate.governance.decisions import COMMANDS, DecisionView, called, in_order, stranger
-from tidegate.governance.hotfix import REVIEW
+from tidegate.governance.hotfix import REVIEW, barred, no_reviewer
 from tidegate.governance.votes import WITHDRAWN, Ballot, Subject, ballot
 
 _GIVES = frozenset({Verb.PROMOTE, Verb.RESUME, Verb.RETRY})
@@ -115,6 +115,15 @@ def by_decision_alone(draft: Draft, verb: Verb) -> str:
     return f"here it takes a ReleaseDecision: {commands.on_release(verb.value, release.name, release.namespace)}"
 
 
+def _never(draft: Draft, one: DecisionView, subject: Subject | None) -> str:
+    """Return why an Override or a review by this person never counts for its content, in words; empty where it may."""
+    if one.action is Action.OVERRIDE and subject is not None and one.digest == subject.digest:
+        return barred(one, subject)
+    if one.action is Action.ATTEST:
+        return next((no_reviewer(one, review) for review in draft.status.reviews if review.digest == one.digest), "")
+    return ""
+
+
 def outcomes(draft: Draft) -> Iterator[Settled]:
     """Yield what has become of the decisions that do not say so yet, by the status as it is to be stored."""
     unsaid = [one for one in draft.snap.governance.decisions if one.outcome is None]
@@ -135,6 +144,8 @@ def outcomes(draft: Draft) -> Iterator[Settled]:
         elif one.action is Action.ATTEST and one.check != REVIEW:
             words = f"nothing waits for check {one.check}: only the {REVIEW} of a hotfix is attested"
             yield Settled(one.name, one.uid, DecisionOutcome.REFUSED, words)
+        elif never := _never(draft, one, subject):
+            yield Settled(one.name, one.uid, DecisionOutcome.REFUSED, never)
         elif one.uid in counted and draft.workload is not None:
             words = f"a vote by role {one.role} for {draft.workload.template.version}, wherever the policy needs one of that role"
             yield Settled(one.name, one.uid, DecisionOutcome.COUNTED, words)

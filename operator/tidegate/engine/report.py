@@ -335,7 +335,7 @@ def _overdue(draft: Draft) -> Iterator[Told]:
         if late
         else (f"hotfix {first.version} is to be reviewed by {moment(first.due)}")
     )
-    cure = "somebody who neither changed nor overrode it creates a ReleaseDecision (Attest, check review) for its digest"
+    cure = "somebody who neither changed nor overrode it has to attest its review (tidegate attest)"
     message = f"{what}{and_more(len(late) or len(draft.status.reviews), 1)}: {cure}"
     known = any(one.type == Condition.REVIEW_OVERDUE and one.status == "True" for one in draft.status.conditions)
     if late and not known:

@@ -23,12 +23,11 @@ def overrides(decisions: Iterable[DecisionView], subject: Subject) -> list[Decis
     about = [one for one in decisions if not stranger(one, subject.release_uid, subject.release_created)]
     rejects = [one for one in about if one.action is Action.REJECT and subject.is_of(one)]
     found = [one for one in about if one.action is Action.OVERRIDE and subject.digest and one.digest == subject.digest]
-    authors = {person(one.name) for one in subject.authors}
     return sorted(
         (
             one
             for one in found
-            if _is_a_person(one) and person(one.by) not in authors
+            if not barred(one, subject)
             if one.outcome is not DecisionOutcome.REFUSED
             if not any(person(other.by) == person(one.by) and other.created >= one.created for other in rejects)
         ),
@@ -36,14 +35,34 @@ def overrides(decisions: Iterable[DecisionView], subject: Subject) -> list[Decis
     )
 
 
+def barred(one: DecisionView, subject: Subject) -> str:
+    """Return why an Override for a content never counts, in words; empty where it may."""
+    if not _is_a_person(one):
+        return f"{called(one.by)} is no person: only people override"
+    if person(one.by) in {person(author.name) for author in subject.authors}:
+        return f"{called(one.by)} has made the change: somebody else has to override"
+    return ""
+
+
+def no_reviewer(one: DecisionView, review: ReviewStatus) -> str:
+    """Return why an attestation is not the review of a hotfix, in words; empty where it is."""
+    who = called(one.by)
+    if not _is_a_person(one):
+        return f"{who} is no person: only people review"
+    if person(who) == person(review.by):
+        return f"{who} has overridden it: somebody else has to review it"
+    if person(who) in {person(name) for name in review.authors}:
+        return f"{who} has made the change: somebody else has to review it"
+    return ""
+
+
 def reviewed(review: ReviewStatus, decisions: Iterable[DecisionView], release_uid: str) -> DecisionView | None:
     """Return the attestation by which a hotfix was reviewed, by somebody who neither overrode nor changed it; None without one."""
-    involved = {person(name) for name in (review.by, *review.authors)}
     found = (
         one
         for one in decisions
         if one.action is Action.ATTEST and one.check == REVIEW and one.digest == review.digest
-        if _is_a_person(one) and person(called(one.by)) not in involved
+        if not no_reviewer(one, review)
         if not stranger(one, release_uid, review.since)
     )
     return min(found, key=lambda one: one.at, default=None)

@@ -24,12 +24,14 @@ class Api:
     """An API server with one Release, which keeps decisions and says of each what a test has it say.
 
     Attributes:
+        release_spec: of the Release.
         status: of the Release; a list is told one after the other, the last again and again.
         outcomes: what became of decisions, told likewise.
         fails: how many of the next requests to create one are answered with 503, after it was made.
     """
 
-    def __init__(self, *status: Json) -> None:
+    def __init__(self, *status: Json, spec: Json | None = None) -> None:
+        self.release_spec = {"targetRef": {"name": "checkout"}, "policyRef": {"name": "p"}, **(spec or {})}
         self.status, self.outcomes, self.fails = list(status), [{}], 0
         self.made: dict[str, Json] = {}
         self.posted: list[str] = []
@@ -40,7 +42,7 @@ class Api:
             return (201, {"status": {"userInfo": {"username": "ann", "groups": GROUPS}}}) if self.reviews else refusal(404, "no")
         if path == f"{RELEASES}/checkout":
             status = self.status.pop(0) if len(self.status) > 1 else self.status[0]
-            return 200, {"metadata": {"name": "checkout", "uid": "uid-1"}, "spec": {}, "status": status}
+            return 200, {"metadata": {"name": "checkout", "uid": "uid-1"}, "spec": self.release_spec, "status": status}
         if method == "POST" and path == DECISIONS:
             return self._create(json.loads(body))
         if path.startswith(f"{DECISIONS}/"):

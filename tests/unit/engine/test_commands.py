@@ -11,7 +11,7 @@ from simulation.world import World
 from tidegate.api.decision import Action
 from tidegate.api.names import Cause, Phase
 from tidegate.api.status import Outcome
-from tidegate.engine.rules.commands import KEEP
+from tidegate.engine.carrying import KEEP
 from tidegate.governance.view import GovernanceView
 
 LONG = (step(5, "600s"), step(25, "600s"), step(100))

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from simulation.deciders import decide, outcome
+from simulation.deciders import decide, outcome, why
 from simulation.policies import condition, events, finish, gate, idle, policy, reach, step
 from simulation.views import at
 from simulation.world import World
@@ -134,9 +134,10 @@ def test_a_review_that_is_overdue_is_a_condition_and_told_once():
     world.crank(5)
     assert condition(world, "ReviewOverdue"), "by none of those"
 
-    review(world, "dave")
+    made = review(world, "dave")
     world.crank(5)
     assert ((), ["Hotfix v2 was reviewed by dave: Passed"]) == (world.status.reviews, events(world, "Reviewed"))
+    assert ("Counted", "the review of hotfix v2: Passed") == (outcome(world, made), why(world, made))
     assert "ReviewOverdue" not in {one.type for one in world.status.conditions}
 
 
@@ -155,3 +156,55 @@ def test_after_so_many_without_a_review_a_hotfix_is_none():
     world.crank(20)
 
     assert (Phase.WAITING, None) == (world.status.phase, world.status.rollout)
+
+
+@pytest.mark.parametrize(
+    ("by", "words"),
+    [
+        ("ann", "ann has overridden it: somebody else has to review it"),
+        ("Cleo", "Cleo has made the change: somebody else has to review it"),
+        ("system:serviceaccount:shop:ci", "system:serviceaccount:shop:ci is no person: only people review"),
+    ],
+)
+def test_a_review_that_cannot_count_is_told_why(by: str, words: str):
+    """Who had a part in a hotfix reads in their attestation that it is no review; that one is due stays."""
+    world = waiting()
+    override(world)
+    reach(world, 25)
+
+    made = review(world, by)
+    world.crank(1)
+
+    assert ("Refused", words) == (outcome(world, made), why(world, made))
+    assert 1 == len(world.status.reviews)
+
+
+@pytest.mark.parametrize(
+    ("by", "words"),
+    [
+        ("Cleo", "Cleo has made the change: somebody else has to override"),
+        ("system:serviceaccount:shop:ci", "system:serviceaccount:shop:ci is no person: only people override"),
+    ],
+)
+def test_an_override_that_cannot_count_is_told_why(by: str, words: str):
+    """Who has made the change reads so in their Override, and not only that nothing happens."""
+    world = waiting()
+
+    made = override(world, by)
+    world.crank(5)
+
+    assert ("Refused", words) == (outcome(world, made), why(world, made))
+
+
+def test_a_review_says_that_it_counts_whenever_the_operator_dies():
+    """Given an operator that dies when what was due is over and nothing was told yet, the next one tells it in the decision."""
+    world = waiting()
+    override(world)
+    reach(world, 25)
+    made = review(world, "dave")
+
+    world.operate(crash_after=1)
+    assert ((), None) == (world.status.reviews, outcome(world, made))
+    world.crank(1)
+
+    assert ("Counted", "the review of hotfix v2: Passed") == (outcome(world, made), why(world, made))

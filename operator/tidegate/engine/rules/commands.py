@@ -9,21 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tidegate.api.base import clip
-from tidegate.api.decided import LONGEST_WHY, MOST_CARRIED, CarriedStatus
 from tidegate.api.decision import Action, DecisionOutcome
 from tidegate.api.names import Cause
 from tidegate.engine.asked import carry_out, no_way_back
+from tidegate.engine.carrying import has_room, note_carried
 from tidegate.engine.changes import keep_out, reject, undo
 from tidegate.engine.commanded import DecisionRefused, KeptOut
-from tidegate.engine.decided import about_candidate, about_wanted, is_entitled, pending, text_of, too_late, unasked, untold
+from tidegate.engine.decided import about_candidate, about_wanted, is_entitled, pending, text_of, too_late, unasked
 from tidegate.engine.draft import Draft
 from tidegate.engine.facts import rejection
 from tidegate.engine.snapshot import Verb
 from tidegate.engine.waits import CHANGED, Inquiry, Ruling, Wait, Waiting
 from tidegate.governance.decisions import CAREFUL, DecisionView, called
 
-KEEP = 16
-"""Commands that the status shows although their decisions say what became of them."""
 _VERBS = {
     Action.PROMOTE: Verb.PROMOTE,
     Action.ROLLBACK: Verb.ROLLBACK,
@@ -43,7 +41,7 @@ def commands_are_carried_out(draft: Draft) -> Ruling:
         settled = _settled(draft, one, commands[place + 1 :])
         if isinstance(settled, Waiting):
             return ruling or settled
-        if not _has_room(draft):
+        if not has_room(draft):
             break
         _note(draft, one, *settled)
         ruling = CHANGED
@@ -145,27 +143,8 @@ def _request(one: DecisionView) -> str:
     return f"by {called(one.by)}" + (f": {one.reason}" if one.reason else "")
 
 
-def _has_room(draft: Draft) -> bool:
-    """Whether the status has room for one more command; those whose decisions say what became of them make room."""
-    return len(untold(draft)) < MOST_CARRIED - 1
-
-
 def _note(draft: Draft, one: DecisionView, outcome: DecisionOutcome, why: str) -> None:
-    """Write a command down; what has to make room for it is never carried out again, for all up to its time is over."""
-    entry = CarriedStatus(
-        uid=one.uid,
-        name=one.name,
-        action=one.action,
-        by=called(one.by),
-        made=one.created,
-        outcome=outcome,
-        message=clip(why, LONGEST_WHY),
-    )
-    kept = sorted((*draft.status.carried_out, entry), key=lambda done: (done.made, done.uid))
-    needed = {entry.uid, *untold(draft)}
-    gone = [done for done in kept if done.uid not in needed][: max(0, len(kept) - KEEP)]
-    before = draft.status.carried_until
-    until = max((*([before] if before is not None else []), *(done.made for done in gone)), default=None)
-    draft.set(carried_out=tuple(done for done in kept if done not in gone), carried_until=until)
+    """Write down what became of a command; that nothing was done, and why, is an Event, too."""
+    note_carried(draft, one, outcome, why)
     if why and outcome is not DecisionOutcome.CARRIED_OUT:
         draft.note(DecisionRefused(text_of(one).capitalize(), why))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tidegate.api.decision import DecisionOutcome
+from tidegate.engine.carrying import has_room, note_carried
 from tidegate.engine.draft import Draft
 from tidegate.engine.reviews import Reviewed
 from tidegate.engine.waits import CHANGED, Ruling
@@ -10,11 +12,17 @@ from tidegate.governance.hotfix import reviewed
 
 
 def reviews_are_noted(draft: Draft) -> Ruling:
-    """Somebody other than who overrode or changed it has attested the check review of a hotfix."""
+    """Somebody other than who overrode or changed it has attested the check review of a hotfix.
+
+    The decision stands in the status from the very write on that ends what is due: it is told what became of it later.
+    """
     for one in draft.status.reviews:
-        if (review := reviewed(one, draft.snap.governance.decisions, draft.snap.release.uid)) is None:
+        review = reviewed(one, draft.snap.governance.decisions, draft.snap.release.uid)
+        if review is None or not has_room(draft):
             continue
+        result = review.result.value if review.result is not None else "done"
         draft.set(reviews=tuple(other for other in draft.status.reviews if other is not one))
-        draft.note(Reviewed(one.version, called(review.by), review.result.value if review.result is not None else "done"))
+        note_carried(draft, review, DecisionOutcome.COUNTED, f"the review of hotfix {one.version}: {result}")
+        draft.note(Reviewed(one.version, called(review.by), result))
         return CHANGED
     return None
