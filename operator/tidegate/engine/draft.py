@@ -18,6 +18,8 @@ from tidegate.engine.plan import Notice, Unjudged, notice_of
 from tidegate.engine.snapshot import Arm, RouteStage, RouteView, Snapshot, Warm, WorkloadView
 from tidegate.engine.transitions import Transition
 from tidegate.engine.waits import Inquiry, Wait, Waiting
+from tidegate.governance.expressions import Subject
+from tidegate.governance.rules import Ruled
 
 HANDBACK_PATIENCE = timedelta(seconds=60)
 """After this long, a Release that is being deleted no longer waits for a router that says nothing, nor for endpoints."""
@@ -57,6 +59,8 @@ class Draft:
     """What has to be read."""
     unjudged: list[Unjudged] = field(default_factory=list)
     """Looks that a gate's own judging has failed over."""
+    ruled: tuple[Subject, Ruled] | None = None
+    """What was last found of the policy to come, and of what release; see `ruled.policy_to_come`."""
     workload: WorkloadView | None = field(init=False)
     """The workload. It is asked for more than anything else, so it is kept at hand."""
 

@@ -42,4 +42,8 @@ def subject_of_conditions(draft: Draft, kind: ReleaseType) -> Subject:
 def policy_to_come(draft: Draft) -> Ruled:
     """Return the policy that a rollout of the wanted version would have if it began now; a policy is there."""
     assert draft.snap.policy is not None
-    return ruled(draft.snap.policy.spec, subject_of_conditions(draft, wanted_type(draft)))
+    subject = subject_of_conditions(draft, wanted_type(draft))
+    if draft.ruled is None or draft.ruled[0] != subject:
+        # Each barrier asks, and conditions are evaluated for the first.
+        draft.ruled = subject, ruled(draft.snap.policy.spec, subject)
+    return draft.ruled[1]

@@ -262,3 +262,15 @@ def test_votes_are_for_the_version_that_is_told():
     finish(world)
 
     assert "Counted" == outcome(world, made)
+
+
+def test_condition_is_asked_before_each_weight():
+    """Given votes that a label asks for, when it is given to the Release during a rollout, then the next weight needs them."""
+    world = waiting(asks("50%", when="'risk' in labels && labels['risk'] == 'high'"))
+    reach(world, 25)
+
+    world.labels = {"risk": "high"}
+    assert 25 == kept_at(world)
+
+    approve(world)
+    reach(world, 50)

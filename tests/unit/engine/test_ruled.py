@@ -5,10 +5,15 @@ from __future__ import annotations
 import pytest
 
 from simulation.policies import events, finish, idle, policy, reach, step
+from simulation.views import at
 from simulation.world import World
+from tidegate.api.edits import edited
 from tidegate.api.names import Phase
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ReleaseType
+from tidegate.engine.draft import Draft
+from tidegate.engine.handover.kinds import HANDOVERS
+from tidegate.engine.ruled import policy_to_come
 
 STEPS = (step(25, "5s"), step(100))
 CAREFUL = {"when": "release.type == 'major'", "set": {"steps": [step(5, "5s"), *STEPS], "bake": "20s"}}
@@ -115,3 +120,19 @@ def test_a_name_that_was_meant_for_the_version_to_come_is_not_that_of_the_one_in
     world.crank(2)
 
     assert ("patch", "v1.0.1", "v1") == (world.status.rollout.type, world.status.candidate.version, world.status.stable.version)
+
+
+def test_the_policy_to_come_is_found_once_for_all_barriers():
+    """Conditions are evaluated when the first barrier asks, and again only where they are about something else by then."""
+    world = ruled(CAREFUL)
+    world.apply("v2")
+    world.refresh()
+    snapshot = world.snapshot()
+    draft = Draft(snapshot, at(world.now), world.status, HANDOVERS[snapshot.release.spec.target_ref.kind])
+
+    first = policy_to_come(draft)
+    assert (1,) == first.held
+    assert policy_to_come(draft) is first
+
+    draft.set(stable=edited(draft.stable, version="v2.1"))
+    assert () == policy_to_come(draft).held
