@@ -45,12 +45,12 @@ def override(
 def attest(
     *,
     name: Release,
-    role: Annotated[str, typer.Option("--role", help="The role in which you attest.")],
+    role: Annotated[str, typer.Option("--role", help="Your role, such as architect.")],
     result: Annotated[Result, typer.Option("--result", case_sensitive=False, help="What the check came to.")],
     check: Annotated[str, typer.Option("--check", help="Name of the check; review is that of a hotfix.")] = REVIEW,
     version: Annotated[
         str | None,
-        typer.Option("--version", help="Name or revision of the version that was checked. Default: the one that it can be."),
+        typer.Option("--version", help="Name or revision of the version that was checked. Default: whichever is there."),
     ] = None,
     url: Annotated[str | None, typer.Option("--url", help="Where the report is, for people. Default: none.")] = None,
     reason: Reason = None,
