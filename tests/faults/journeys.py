@@ -13,6 +13,8 @@ from e2e import invariants, manifests
 from e2e.manifests import NAME, REGISTRY, Json, exact_gate, step
 from e2e.story import HELD, Given, Then, When
 from e2e.world import canary_share
+from faults.approving import APPROVALS, VOTES, decided_step_by_step
+from faults.deciding import outcomes
 from faults.following import follows
 from faults.freezing import turns_bad_in_a_freeze, waits_for_the_thaw
 from faults.hostile import beside
@@ -48,6 +50,7 @@ class Journey:
         native: the Deployment rolls by itself on the way.
         crashes: all pods of a version are lost while it has weight, and come back.
         undone_by: causes for which a rollout may be undone on the way.
+        votes: the role whose vote a version needs, by the weight before which it is; 0 for the start.
         large: it is about many Releases, and takes minutes where the machine has other work.
         settings: of its place, beside what all places have.
     """
@@ -63,6 +66,7 @@ class Journey:
     native: bool = False
     crashes: bool = False
     undone_by: tuple[str, ...] = ()
+    votes: Mapping[int, str] = field(default_factory=dict)
     large: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -128,6 +132,11 @@ async def frozen(place: Place) -> None:
     await waits_for_the_thaw(place)
     await at_half(place)
     await turns_bad_in_a_freeze(place, BAD)
+
+
+async def approval(place: Place) -> None:
+    """A version goes as far as people let it, and turns bad when it has all of the traffic."""
+    await decided_step_by_step(place, BAD)
 
 
 async def follow(place: Place) -> None:
@@ -269,6 +278,13 @@ JOURNEYS = {
         Journey("promotion", begins_released(*STEPS), promotion, promotes="v2"),
         Journey("breach", begins_released(*HELD_AT_HALF, gates=TWO_GATES), breach, most=50, undone_by=("GateBreached",)),
         Journey("frozen", begins_released(*HELD_AT_HALF, gates=TWO_GATES), frozen, most=50, undone_by=("GateBreached",)),
+        Journey(
+            "approval",
+            begins_released(step(50, f"{HOLD:g}s"), step(100, HELD), gates=TWO_GATES, approvals=APPROVALS),
+            approval,
+            undone_by=("GateBreached",),
+            votes=VOTES,
+        ),
         Journey("follow", begins_released(*STEPS), follow, promotes="v2", follows=True),
         Journey("request", begins_released(*HELD_AT_HALF), request, most=50, undone_by=("Requested",)),
         Journey("superseding", begins_released(*STEPS), superseding, promotes="v3", undone_by=("Superseded",)),
@@ -310,6 +326,7 @@ def at_rest(place: Place) -> Json:
             "handled": str(status.get("handledRequest", "")).partition("/")[0],
             "conditions": conditions,
         },
+        "decisions": outcomes(place),
         "deployment": {
             "labels": deployment["metadata"].get("labels", {}),
             "replicas": deployment["spec"].get("replicas"),

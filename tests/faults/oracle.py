@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from e2e.manifests import NAME
 from e2e.world import canary_share
+from faults.governors import Governors
 from faults.journeys import LIMIT, REPLICAS, Journey
 from faults.place import Place
 from faults.recorder import Instant, Recorder, accepted, instants
@@ -100,7 +101,7 @@ class Oracle:
     ) -> None:
         self._place, self._journey, self._since = place, journey, since
         self._holds, self._drain, self._shut_within = holds, drain, shut_within
-        self._account = Account()
+        self._account, self._governors = Account(), Governors(journey.votes)
         self.violations: list[Violation] = []
         self._checks: dict[str, tuple[Callable[[Instant], None], ...]] = {
             "HTTPRoute": (self._somebody_serves, self._weight_has_pods, self._weight_is_earned, self._rest_of_route_is_kept),
@@ -118,6 +119,9 @@ class Oracle:
             if instant.seen.order > self._since:
                 for look in self._checks.get(instant.seen.kind, ()):
                     look(instant)
+                for ask in self._governors.checks.get(instant.seen.kind, ()):
+                    for invariant, words in ask(instant):
+                        self._fail(invariant, instant, words)
         self._shut_in_time()
         self._explained()
         first: dict[str, Violation] = {}

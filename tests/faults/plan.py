@@ -20,7 +20,7 @@ from faults.writes import Asked, Kind
 
 WATCHED = (
     *("releases", "httproutes", "deployments", "replicasets", "services", "endpointslices"),
-    *("horizontalpodautoscalers", "rolloutpolicies", "clusterrolloutpolicies", "releasefreezes", "namespaces"),
+    *("horizontalpodautoscalers", "rolloutpolicies", "clusterrolloutpolicies", "releasefreezes", "releasedecisions", "namespaces"),
 )
 KILLS: dict[str, Callable[[Asked], Arm]] = {
     "kill-before": fault.kill_before,

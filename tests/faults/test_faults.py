@@ -27,6 +27,7 @@ pytestmark = [
     ),
 ]
 SAMPLE = {
+    "approval": (("weight=100", "kill-after"), ("CarriedOut", "kill-late")),
     "burst": (("route 10 of 20", "kill-after"),),
     "promotion": (("weight=50", "kill-after"), ("ownerReferences", "lost"), ("weight=100", "stale"), ("", "old")),
     "breach": (

@@ -14,7 +14,7 @@ import pytest
 from e2e.manifests import NAME, Json
 from e2e.prometheus_stand_in import Mood
 from faults.journeys import BAD, GOOD, JOURNEYS
-from faults.oracle import Oracle
+from faults.oracle import Oracle, Violation
 from faults.place import Place
 from faults.prometheus import Answer, Prometheus
 from faults.recorder import Recorder, acceptance
@@ -102,9 +102,13 @@ class Tale:
 
     def violations(self, journey: str = "promotion", *, frozen: tuple[tuple[float, float], ...] = (), **told: Any) -> set[str]:
         """Return the names of the invariants that do not hold."""
+        return {found.invariant for found in self.check(journey, frozen=frozen, **told)}
+
+    def check(self, journey: str, *, since: int = 0, frozen: tuple[tuple[float, float], ...] = (), **told: Any) -> list[Violation]:
+        """Return what does not hold, of what was told after one change."""
         place = Place(None, None, "shop", self.recorder, None, self.prometheus)  # type: ignore[arg-type]
         place.frozen = [*frozen]
-        return {found.invariant for found in Oracle(place, JOURNEYS[journey], since=0, holds={}, **told).check()}
+        return Oracle(place, JOURNEYS[journey], since=since, holds={}, **told).check()
 
 
 def serving() -> Tale:

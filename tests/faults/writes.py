@@ -17,7 +17,7 @@ TOLD = ("phase", "weight", "handledRequest")
 """Fields of a status whose values are part of what a write says."""
 LAST_FINALIZER = "no-finalizer"
 """What a write says that lets a deleted Release go."""
-DECISIVE = ("candidate", "lastRollout", "originalRules", "rejected", "rollout", "stable", "step")
+DECISIVE = ("candidate", "carriedOut", "lastRollout", "originalRules", "rejected", "reviews", "rollout", "stable", "step")
 """Fields of a status that are named where a write touches them."""
 
 
@@ -89,6 +89,8 @@ def words_of(kind: Kind, path: str, payload: bytes) -> str:
             return f"{role} {_patch(body)}" if isinstance(body, list) else role
         case "events":
             return str(body.get("reason", "again"))
+        case "releasedecisions":
+            return ",".join(one["value"]["outcome"] for one in body if isinstance(one.get("value"), Mapping))
         case _:
             return _patch(body) if isinstance(body, list) else ""
 

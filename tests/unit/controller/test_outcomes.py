@@ -117,3 +117,25 @@ async def test_next_life_tells_what_the_last_one_did_not(api: ApiServer) -> None
 
     assert carried == again.status["carriedOut"]
     assert "CarriedOut" == told(again)["outcome"]
+
+
+async def test_outcome_that_is_there_is_not_written_again(api: ApiServer) -> None:
+    """Given an operator that does not know yet what the one before it has told, its own write changes nothing, time included."""
+    stage = Stage(api)
+    stage.at_ten_percent()
+    await stage.passes()
+    decided(stage)
+    await stage.passes()
+    again = stage.restarted()
+    async with telling(stage):
+        await stage.passes()
+        await settled(lambda: bool(told(stage)))
+    said = told(stage)
+    again.clock.advance(5.0)
+    async with telling(again):
+        await again.passes()
+        await settled(lambda: len(api.written("/releasedecisions/back/status$")) > 1)
+    await stage.close()
+    await again.close()
+
+    assert said == told(again)

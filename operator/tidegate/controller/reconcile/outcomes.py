@@ -92,6 +92,8 @@ class Outcomes:
         value = {"outcome": one.outcome.value, "at": format_time(task.at)} | ({"message": one.message} if one.message else {})
         patch: list[dict[str, Any]] = [
             {"op": "test", "path": "/metadata/uid", "value": one.uid},
+            # The write of another life of the operator may have come first, and this one late.
+            {"op": "test", "path": "/status", "value": None},
             {"op": "add", "path": "/status", "value": value},
         ]
         error: ApiError | None = None
@@ -99,7 +101,7 @@ class Outcomes:
             try:
                 await self._cluster.json_patch(path, patch)
             except (NotFound, Conflict, Invalid) as gone:
-                # Deleted, or another one of that name since.
+                # Deleted, or another one of that name since; or it says already what became of it.
                 log.debug("an outcome could not be written", decision=one.name, namespace=task.namespace, cause=str(gone))
                 return True
             except Forbidden as forbidden:
