@@ -139,3 +139,21 @@ async def test_outcome_that_is_there_is_not_written_again(api: ApiServer) -> Non
     await again.close()
 
     assert said == told(again)
+
+
+@pytest.mark.parametrize("status", [409, 500])
+async def test_write_that_is_refused_for_now_is_tried_again(api: ApiServer, status: int) -> None:
+    """Given an API server that takes an outcome in only the second time, also after a conflict, the decision says it."""
+    stage = Stage(api)
+    stage.at_ten_percent()
+    await stage.passes()
+    decided(stage)
+    fault = api.fault("PATCH", "/releasedecisions/", status=status, times=1)
+    async with telling(stage):
+        await stage.passes()
+        await settled(lambda: fault.hits == 1 and stage.clock.sleepers > 0)
+        stage.clock.advance(1.0)
+        await settled(lambda: bool(told(stage)))
+    await stage.close()
+
+    assert "CarriedOut" == told(stage)["outcome"]

@@ -16,7 +16,7 @@ import structlog
 
 from tidegate.api.base import format_time
 from tidegate.cluster.client import Cluster
-from tidegate.cluster.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
+from tidegate.cluster.errors import ApiError, Forbidden, Invalid, NotFound
 from tidegate.cluster.resources import RELEASE_DECISIONS
 from tidegate.engine.plan import Settled
 from tidegate.runtime.clock import Clock
@@ -100,7 +100,7 @@ class Outcomes:
         for wait in (*AGAIN_SECONDS, None):
             try:
                 await self._cluster.json_patch(path, patch)
-            except (NotFound, Conflict, Invalid) as gone:
+            except (NotFound, Invalid) as gone:
                 # Deleted, or another one of that name since; or it says already what became of it.
                 log.debug("an outcome could not be written", decision=one.name, namespace=task.namespace, cause=str(gone))
                 return True
