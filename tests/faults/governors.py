@@ -24,12 +24,14 @@ class Governors:
 
     Attributes:
         votes: the role whose vote is needed, by the weight before which it is; 0 for the start.
+        overridden: whether somebody's override is needed before the start.
         carried: what the Release has said became of a command, by its UID.
         paused: how often the rollout was paused.
         resumed: how often it went on.
     """
 
     votes: Mapping[int, str] = field(default_factory=dict)
+    overridden: bool = False
     carried: dict[str, Json] = field(default_factory=dict)
     paused: int = 0
     resumed: int = 0
@@ -40,6 +42,7 @@ class Governors:
         return {
             "HTTPRoute": (self._voted_before_weight,),
             "Release": (self._voted_before_start, self._commands_are_kept, self._commanded_once),
+            "Event": (self._overrides_are_told_once,),
             RELEASE_DECISIONS.kind: (self._outcome_is_written_once, self._effect_before_outcome),
         }
 
@@ -58,6 +61,8 @@ class Governors:
         digest = (status.get("candidate") or {}).get("digest")
         if starts and 0 in self.votes and not _voted(now, self.votes[0], digest):
             yield "approved", f"a rollout starts without the vote of {self.votes[0]}"
+        if starts and self.overridden and not _said(now, ("Override", None, digest)):
+            yield "approved", "a rollout starts past its window, and nobody has overridden"
 
     def _commands_are_kept(self, now: Instant) -> Told:
         if now.seen.type == "DELETED":
@@ -82,6 +87,11 @@ class Governors:
             asked = sum(one["spec"]["action"] == COMMANDS[verb] for one in now.all(RELEASE_DECISIONS.kind))
             if asked and often > asked:
                 yield "commanded-once", f"{often} times it came to {verb}, and {asked} times people have asked for it"
+
+    def _overrides_are_told_once(self, now: Instant) -> Told:
+        told = [one for one in now.all("Event") if one.get("reason") == "Overridden"]
+        if sum(one.get("count") or 1 for one in told) > 1:
+            yield "told-once", f"of one override it was told {sum(one.get('count') or 1 for one in told)} times"
 
     def _outcome_is_written_once(self, now: Instant) -> Told:
         status, before = now.seen.object.get("status") or {}, (now.before or {}).get("status") or {}

@@ -14,10 +14,12 @@ from e2e.manifests import NAME, REGISTRY, Json, exact_gate, step
 from e2e.story import HELD, Given, Then, When
 from e2e.world import canary_share
 from faults.approving import APPROVALS, VOTES, decided_step_by_step
+from faults.closing import shuts_at_half
 from faults.deciding import outcomes
 from faults.following import follows
 from faults.freezing import turns_bad_in_a_freeze, waits_for_the_thaw
 from faults.hostile import beside
+from faults.overriding import goes_past_the_window
 from faults.place import Place
 from tidegate.api.names import ANNOTATION_RESTARTED_AT
 from tidegate.cluster.errors import NotFound
@@ -51,6 +53,8 @@ class Journey:
         crashes: all pods of a version are lost while it has weight, and come back.
         undone_by: causes for which a rollout may be undone on the way.
         votes: the role whose vote a version needs, by the weight before which it is; 0 for the start.
+        overridden: a version starts only after somebody has overridden for it, and that is told once.
+        by_the_clock: it is about a time of the day, so that another clock makes another journey of it.
         large: it is about many Releases, and takes minutes where the machine has other work.
         settings: of its place, beside what all places have.
     """
@@ -67,6 +71,8 @@ class Journey:
     crashes: bool = False
     undone_by: tuple[str, ...] = ()
     votes: Mapping[int, str] = field(default_factory=dict)
+    overridden: bool = False
+    by_the_clock: bool = False
     large: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -137,6 +143,16 @@ async def frozen(place: Place) -> None:
 async def approval(place: Place) -> None:
     """A version goes as far as people let it, and turns bad when it has all of the traffic."""
     await decided_step_by_step(place, BAD)
+
+
+async def windows(place: Place) -> None:
+    """A version is at half when its window shuts, and turns bad meanwhile."""
+    await shuts_at_half(place, BAD, *HELD_AT_HALF, **(POLICY | {"gates": TWO_GATES}))
+
+
+async def hotfix(place: Place) -> None:
+    """A version is let past its window by somebody's word, takes over, and is reviewed."""
+    await goes_past_the_window(place, *STEPS, **POLICY)
 
 
 async def follow(place: Place) -> None:
@@ -285,6 +301,15 @@ JOURNEYS = {
             undone_by=("GateBreached",),
             votes=VOTES,
         ),
+        Journey(
+            "windows",
+            begins_released(*HELD_AT_HALF, gates=TWO_GATES),
+            windows,
+            most=50,
+            undone_by=("GateBreached",),
+            by_the_clock=True,
+        ),
+        Journey("hotfix", begins_released(*STEPS), hotfix, promotes="v2", overridden=True),
         Journey("follow", begins_released(*STEPS), follow, promotes="v2", follows=True),
         Journey("request", begins_released(*HELD_AT_HALF), request, most=50, undone_by=("Requested",)),
         Journey("superseding", begins_released(*STEPS), superseding, promotes="v3", undone_by=("Superseded",)),
@@ -327,6 +352,7 @@ def at_rest(place: Place) -> Json:
             "conditions": conditions,
         },
         "decisions": outcomes(place),
+        "reviews": len(status.get("reviews", ())),
         "deployment": {
             "labels": deployment["metadata"].get("labels", {}),
             "replicas": deployment["spec"].get("replicas"),

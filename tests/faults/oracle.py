@@ -101,7 +101,7 @@ class Oracle:
     ) -> None:
         self._place, self._journey, self._since = place, journey, since
         self._holds, self._drain, self._shut_within = holds, drain, shut_within
-        self._account, self._governors = Account(), Governors(journey.votes)
+        self._account, self._governors = Account(), Governors(journey.votes, journey.overridden)
         self.violations: list[Violation] = []
         self._checks: dict[str, tuple[Callable[[Instant], None], ...]] = {
             "HTTPRoute": (self._somebody_serves, self._weight_has_pods, self._weight_is_earned, self._rest_of_route_is_kept),

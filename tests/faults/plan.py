@@ -8,6 +8,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from e2e.prometheus_stand_in import Mood
@@ -120,12 +121,11 @@ def all_of(journey: str, learned: Learned) -> Iterator[Injection]:
     if SCENES[journey].large:
         yield from _in_a_burst(journey)
         return
-    yield from _at_writes(journey, learned)
-    yield from _at_kinds(journey, learned)
-    yield from _all_along(journey, learned)
-    yield from _blind(journey)
-    yield from _poisoned(journey)
-    yield from _replicas(journey, learned)
+    found = (_at_writes(journey, learned), _at_kinds(journey, learned), _all_along(journey, learned))
+    others = (_blind(journey), _poisoned(journey), _replicas(journey, learned))
+    for one in chain.from_iterable((*found, *others)):
+        if not (SCENES[journey].by_the_clock and "clock" in one.kind):
+            yield one
 
 
 def _at_writes(journey: str, learned: Learned) -> Iterator[Injection]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from e2e.manifests import NAME
-from faults.test_oracle import V2, Tale, at_half
+from faults.test_oracle import V2, Tale, at_half, serving
 
 DIGEST = "sha256:2"
 CANDIDATE = {"revision": V2, "digest": DIGEST}
@@ -101,3 +101,25 @@ def test_command_that_is_forgotten_is_seen() -> None:
     tale.status(50, rollout=ROLLOUT)
 
     assert "commanded-once" in found(tale)
+
+
+@pytest.mark.parametrize(("overridden", "seen"), [(True, False), (False, True)])
+def test_hotfix_that_starts_by_nobodys_word_is_seen(*, overridden: bool, seen: bool) -> None:
+    """A hotfix starts past its window once somebody has overridden for what it has."""
+    tale = serving()
+    if overridden:
+        decided(tale, "now", action="Override", digest=DIGEST)
+    tale.status(0, candidate=CANDIDATE, rollout=ROLLOUT)
+
+    assert seen == ("approved" in tale.violations("hotfix"))
+
+
+def test_override_that_is_told_twice_is_seen() -> None:
+    """That somebody has overridden is told once."""
+    tale = serving()
+    tale.event("v2 starts as a hotfix without Window, overridden by olga", "Overridden")
+    assert "told-once" not in tale.violations("hotfix")
+
+    tale.event("v2 starts as a hotfix without Window, overridden by olga", "Overridden")
+
+    assert "told-once" in tale.violations("hotfix")

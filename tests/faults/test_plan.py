@@ -27,6 +27,15 @@ def test_names_are_unique():
     assert len(set(names)) == len(names)
 
 
+def test_journey_by_the_clock_keeps_its_clock():
+    """What is about a time of the day meets no clock that is wrong, which would make another journey of it; all others do."""
+    kinds = {journey: {one.kind for one in all_of(journey, learned())} for journey in ("windows", "approval")}
+    clocks = {kind for kind in kinds["approval"] if "clock" in kind}
+
+    assert "standby-clock-ahead" in clocks
+    assert clocks == kinds["approval"] - kinds["windows"]
+
+
 def test_injection_is_found_by_its_name():
     """The name of an injection brings back that one and no other."""
     found = matching(list(all_of("promotion", learned())), ["promotion/write-2/kill-after"])
