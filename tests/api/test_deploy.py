@@ -89,6 +89,7 @@ def test_operator_reads_the_configuration_of_the_chart(tmp_path: Path) -> None:
     """What the chart makes of its values, with every option of a connection given, is a configuration that the operator accepts."""
     values = {
         "watchNamespaces": ["shop"],
+        "clusters": {"west": {"secretName": "tidegate-west", "allow": [{"from": ["shop"], "to": ["shop", "staging"]}]}},
         "leaderElection": {"enabled": True, "leaseDuration": "20s", "renewDeadline": "12s", "retryPeriod": "3s"},
         "config": {
             "logLevel": "debug",
@@ -117,6 +118,7 @@ def test_operator_reads_the_configuration_of_the_chart(tmp_path: Path) -> None:
     loaded = configuration.load(file)
 
     assert loaded.watch_namespaces == ("shop",)
+    assert loaded.clusters["west"].allows("shop", "staging")
     assert [connection.name for connection in loaded.connections] == ["central"]
 
 
@@ -317,6 +319,7 @@ def test_named_namespaces_bind_the_operator_there_only() -> None:
         ("admission.guard.operators[0]=it's", "/admission/guard/operators/0"),
         ("imagee.tag=1", "imagee"),
         ("scope=cluster-wide", "/scope"),
+        ("clusters.west.secretName=west", "/clusters/west"),
         ("networkPolicy.egressTo[0].cidr=10.0.0.0/8", "/networkPolicy/egressTo/0"),
     ],
 )
@@ -411,6 +414,7 @@ def test_values_reach_the_pod() -> None:
         "image": {"repository": "registry.example/tidegate", "digest": f"sha256:{'a' * 64}"},
         "extraVolumes": [{"name": "ca", "secret": {"secretName": "prometheus-ca"}}],
         "extraVolumeMounts": [{"name": "ca", "mountPath": "/etc/prometheus-ca", "readOnly": True}],
+        "clusters": {"west": {"secretName": "tidegate-west", "allow": [{"from": ["shop"], "to": ["shop"]}]}},
         "podAnnotations": {"note": "yes"},
         "nodeSelector": {"pool": "system"},
         "tolerations": [{"key": "system", "operator": "Exists"}],
@@ -423,6 +427,8 @@ def test_values_reach_the_pod() -> None:
     assert pod["containers"][0]["image"] == f"registry.example/tidegate@sha256:{'a' * 64}"
     assert values["extraVolumes"][0] in pod["volumes"]
     assert values["extraVolumeMounts"][0] in pod["containers"][0]["volumeMounts"]
+    assert {"name": "cluster-west", "secret": {"secretName": "tidegate-west", "optional": True}} in pod["volumes"]
+    assert "/etc/tidegate-clusters/west" in [mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]]
     assert template["metadata"]["annotations"]["note"] == "yes"
     assert (values["nodeSelector"], values["tolerations"]) == (pod["nodeSelector"], pod["tolerations"])
 

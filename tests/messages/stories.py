@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from simulation import deciders
@@ -25,7 +26,7 @@ from tidegate.engine.outbox import put
 from tidegate.engine.plan import notice_of
 from tidegate.engine.snapshot import AutoscalerView, Blocker, PodTrouble
 from tidegate.engine.transitions import TransitionsDropped
-from tidegate.governance.upstreams import UpstreamView
+from tidegate.governance.upstreams import AfterView, UpstreamView
 from tidegate.governance.view import GovernanceView
 from tidegate.judge.reading import Around, Reading, Tally
 
@@ -517,6 +518,18 @@ def a_hotfix_that_is_reviewed_late() -> World:
     world.apply("v3")
     world.crank(5)
     deciders.decide(world, Action.ATTEST, "dave", role="architect", check="review", result=Result.PASSED, **about)
+    world.crank(5)
+    return world
+
+
+@story
+def a_cluster_that_is_away() -> World:
+    world = idle(policy(*LONG))
+    cure = "check that its API server runs, and that the operator can reach it (clusters.west.kubeconfig)"
+    unread = f"nothing was heard from cluster west since Thu 2026-01-01 00:00 UTC; {cure}"
+    west = UpstreamView(release="checkout", namespace="staging", cluster="west", unread=unread)
+    world.governance = GovernanceView(upstreams=(AfterView(west, timedelta(hours=24)),))
+    world.apply("v2")
     world.crank(5)
     return world
 

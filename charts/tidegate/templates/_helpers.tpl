@@ -186,6 +186,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- if include "tidegate.namespaced" . }}
 clusterPolicies: false
 {{- end }}
+{{- with .Values.clusters }}
+clusters:
+  {{- range $name, $cluster := . }}
+  {{ $name }}:
+    kubeconfig: /etc/tidegate-clusters/{{ $name }}/kubeconfig
+    allow:
+      {{- toYaml $cluster.allow | nindent 6 }}
+  {{- end }}
+{{- end }}
 {{- with .Values.watchNamespaces }}
 watchNamespaces:
   {{- toYaml . | nindent 2 }}

@@ -132,12 +132,14 @@ _NAME_RULE = Rule(
 )
 
 _AFTER_ITSELF = Rule(
-    "!has(self.spec.after) || self.spec.after.all(one, has(one.__namespace__) || one.release != self.metadata.name)",
+    "!has(self.spec.after) || self.spec.after.all(one, has(one.__namespace__) || has(one.cluster) "
+    "|| one.release != self.metadata.name)",
     "a Release cannot wait for itself",
     ".spec.after",
 )
 _FOLLOW_ITSELF = Rule(
-    "!has(self.spec.follow) || has(self.spec.follow.__namespace__) || self.spec.follow.release != self.metadata.name",
+    "!has(self.spec.follow) || has(self.spec.follow.__namespace__) || has(self.spec.follow.cluster) "
+    "|| self.spec.follow.release != self.metadata.name",
     "a Release cannot follow itself",
     ".spec.follow",
 )

@@ -20,6 +20,7 @@ class FollowedStatus(Model):
 
     release: Annotated[str, Field(max_length=253, description="Name of the Release that it was taken from.")]
     namespace: Annotated[str, Field(max_length=63, description="Namespace of that.")]
+    cluster: Annotated[str, Field(max_length=63, description="Cluster of that; empty for this one.")] = ""
     version: Annotated[str, Field(max_length=128, description="Name of the version for people.")] = ""
     images: Annotated[
         dict[str, Annotated[str, Field(max_length=LONGEST_IMAGE)]],

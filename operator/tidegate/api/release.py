@@ -115,6 +115,12 @@ class Traffic(Model):
     ] = None
 
 
+_CLUSTER = (
+    "Name of its cluster in the operator's configuration (clusters). This namespace must be allowed there to read the other one. "
+    "Default: this cluster."
+)
+
+
 class After(Model):
     """Another Release, which must have proved a version before it is rolled out here."""
 
@@ -123,6 +129,7 @@ class After(Model):
         Name | None,
         Field(description="Its namespace. Whoever writes this field needs the right to get that Release. Default: this one."),
     ] = None
+    cluster: Annotated[Name | None, Field(description=_CLUSTER)] = None
     soak: Annotated[
         Duration,
         Field(
@@ -147,6 +154,7 @@ class Follow(Model):
         Name | None,
         Field(description="Its namespace. Whoever writes this field needs the right to get that Release. Default: this one."),
     ] = None
+    cluster: Annotated[Name | None, Field(description=_CLUSTER)] = None
 
 
 class ReleaseSpec(Model):

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from tidegate.api.release import ReleaseSpec
 from tidegate.cli.manifests import Finding, Manifest, Place, Severity
 
-Node = tuple[str, str]
-"""Namespace and name of a Release."""
+Node = tuple[str, str, str]
+"""Namespace, name and cluster of a Release; the manifests are those of one cluster, the empty one."""
 
 
 def circles(manifests: Sequence[Manifest], namespace: str) -> Iterator[tuple[Manifest, Finding]]:
@@ -23,19 +23,20 @@ def circles(manifests: Sequence[Manifest], namespace: str) -> Iterator[tuple[Man
     for node, manifest in releases.items():
         for index, first in enumerate(after[node]):
             if (way := _way(first, node, after)) is not None:
-                told = ", then ".join(f"{name} in {place}" for place, name in way)
+                told = ", then ".join(f"{name} in {place}" for place, name, _ in way)
                 message = f"a circle, so no rollout of {manifest.name} would ever start: it comes after {told}"
                 place: Place = ("spec", "after", index) if index < _asked(manifest) else ("spec", "follow")
                 yield manifest, Finding(Severity.ERROR, place, message)
 
 
 def _node(manifest: Manifest, namespace: str) -> Node:
-    return str(manifest.document["metadata"].get("namespace") or namespace), manifest.name
+    return str(manifest.document["metadata"].get("namespace") or namespace), manifest.name, ""
 
 
 def _after(manifest: Manifest, node: Node) -> list[Node]:
     spec = ReleaseSpec.model_validate(manifest.document["spec"])
-    return [(one.namespace or node[0], one.release) for one in (*spec.after, *((spec.follow,) if spec.follow else ()))]
+    named = (*spec.after, *((spec.follow,) if spec.follow else ()))
+    return [(one.namespace or node[0], one.release, one.cluster or "") for one in named]
 
 
 def _asked(manifest: Manifest) -> int:

@@ -19,6 +19,7 @@ from tidegate.api.policy import RolloutPolicySpec
 from tidegate.cli import access, buckets, output, telemetry, tellable
 from tidegate.cli.advice import advice
 from tidegate.cli.circles import circles
+from tidegate.cli.elsewhere import unreadable
 from tidegate.cli.manifests import Finding, Manifest, ManifestError, Place, Severity, load
 from tidegate.cli.output import Format
 from tidegate.cli.passing import passing
@@ -89,6 +90,9 @@ def lint(
         found += [Located(manifest, finding) for finding in _of_policy(manifest)]
     found += _missing_policies(manifests)
     found += [Located(manifest, finding) for manifest, finding in circles(sound, namespace or "default")]
+    if config is not None:
+        clusters = telemetry.loaded(config).clusters
+        found += [Located(manifest, finding) for manifest, finding in unreadable(sound, clusters, namespace or "default")]
     if prometheus is not None or config is not None:
         found += _asked(sound, prometheus, config, namespace or "default")
     if server:

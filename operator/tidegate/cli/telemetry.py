@@ -35,6 +35,18 @@ ConfigFile = Annotated[
 ]
 
 
+def loaded(config: Path | None) -> configuration.Config:
+    """Return an operator's configuration; the command ends where it cannot be read.
+
+    Args:
+        config: the file; None for the defaults.
+    """
+    try:
+        return configuration.load(config)
+    except Terminal as error:
+        fail(str(error))
+
+
 def configurations(url: str | None, config: Path | None, names: Iterable[str]) -> dict[str, ConnectionConfig]:
     """Return how each connection that gates name is reached; the command ends where that is not known.
 
@@ -46,10 +58,7 @@ def configurations(url: str | None, config: Path | None, names: Iterable[str]) -
     wanted = sorted(set(names)) or [_DEFAULT]
     if url is not None:
         return {name: _configuration(name, url) for name in wanted}
-    try:
-        known = {one.name: one for one in configuration.load(config).connections}
-    except Terminal as error:
-        fail(str(error))
+    known = {one.name: one for one in loaded(config).connections}
     missing = [name for name in wanted if name not in known]
     if missing:
         there = f"{config} has {', '.join(known) or 'none'}" if config is not None else "give --prometheus or --config"

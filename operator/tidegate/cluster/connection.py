@@ -33,7 +33,7 @@ POOL = 100
 Load = Callable[[], Awaitable[Configuration]]
 
 # A kubeconfig that is missing, empty or not what it should be surfaces as any of these in the loader.
-_UNREADABLE = (ConfigException, OSError, TypeError, AttributeError, ValueError, LookupError, RecursionError, yaml.YAMLError)
+UNREADABLE = (ConfigException, OSError, TypeError, AttributeError, ValueError, LookupError, RecursionError, yaml.YAMLError)
 
 
 def user_agent() -> str:
@@ -127,8 +127,8 @@ class Connection:
                 configuration = await self._load()
                 self._authorization = _authorization(configuration)
                 _trust(self._ssl, configuration)
-            except _UNREADABLE as error:
-                log.warning("credentials could not be read again", error=_words(error))
+            except UNREADABLE as error:
+                log.warning("credentials could not be read again", error=words_of(error))
 
 
 async def connect(kubeconfig: str | None = None, context: str | None = None) -> Connection:
@@ -159,15 +159,15 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
     try:
         configuration = await load()
         # A service IP is never behind a proxy, and the standard library does not match CIDRs in NO_PROXY.
-        proxy = configuration.proxy or (None if in_cluster else _proxy_from_environment(configuration.host))
+        proxy = configuration.proxy or (None if in_cluster else proxy_from_environment(configuration.host))
         return Connection(load, configuration, refresh=refresh, proxy=proxy)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         where = "the pod's service account" if in_cluster else chosen
         # Not chained: a parser's own error quotes the text, and with it, perhaps, a token.
-        raise Terminal(f"cannot read how to reach the Kubernetes API from {where}: {_words(error)}") from None
+        raise Terminal(f"cannot read how to reach the Kubernetes API from {where}: {words_of(error)}") from None
 
 
-def _words(error: Exception) -> str:
+def words_of(error: Exception) -> str:
     """Say what is wrong with a file without quoting it."""
     if isinstance(error, yaml.MarkedYAMLError):
         return f"it {not_yaml(error)}"
@@ -205,7 +205,8 @@ def _trust(context: ssl.SSLContext, configuration: Configuration) -> None:
         context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
 
 
-def _proxy_from_environment(server: str) -> str | None:
+def proxy_from_environment(server: str) -> str | None:
+    """Return the proxy that the environment names for a server; None where there is none."""
     url = urllib.parse.urlsplit(server)
     if url.hostname is None or urllib.request.proxy_bypass(url.hostname):
         return None

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 
 import structlog
@@ -14,7 +15,7 @@ from tidegate.cluster.client import WATCH_INACTIVITY, Cluster, WatchEvent
 from tidegate.cluster.errors import ApiError, Expired, Forbidden, NotFound, Silent, Unauthorized
 from tidegate.cluster.resources import Resource
 from tidegate.cluster.sending import Json
-from tidegate.runtime.clock import Clock
+from tidegate.runtime.clock import Clock, Moment
 from tidegate.runtime.packing import unpack
 from tidegate.runtime.shelf import key_of
 from tidegate.runtime.store import Change, Store
@@ -60,11 +61,20 @@ class Health:
         state: how far the store can be trusted.
         message: what is wrong, in words; empty while synced.
         age: seconds since the API was last heard; infinite if never.
+        heard: when that was, by the wall clock; None if never.
+        steady: seconds for which the store has followed the cluster without a break. What was missed in a break is told right
+            behind its end, so a store that has been steady for less than a moment may lack it.
     """
 
     state: State
     message: str
     age: float
+    heard: datetime | None = None
+    steady: float = 0.0
+
+
+def _as_it_is(obj: Json) -> Json:
+    return obj
 
 
 class Reflector:
@@ -86,6 +96,7 @@ class Reflector:
         jitter: spreads watches' ends and retries.
         turns: held while a list is made, so that not all resources need the memory for theirs at once; None to wait for nobody.
         inactivity: seconds of silence after which a watch is renewed.
+        shape: returns what is to be kept of an object; None for all of it.
     """
 
     def __init__(
@@ -102,6 +113,7 @@ class Reflector:
         jitter: random.Random | None = None,
         turns: asyncio.Semaphore | None = None,
         inactivity: float = WATCH_INACTIVITY,
+        shape: Callable[[Json], Json] | None = None,
     ) -> None:
         self._cluster = cluster
         self._resource = resource
@@ -115,6 +127,7 @@ class Reflector:
         self._random = jitter or random.Random()  # noqa: S311 - spreads requests, guards nothing
         self._turns = turns or asyncio.Semaphore()
         self._inactivity = inactivity
+        self._shape = shape or _as_it_is
         self._version: str | None = None
         self._failures = 0
         self._silences = 0
@@ -124,7 +137,8 @@ class Reflector:
         self._settled = asyncio.Event()
         self._accepted = asyncio.Event()
         self._round: asyncio.Timeout | None = None
-        self._heard: float | None = None
+        self._heard: Moment | None = None
+        self._synced_at = 0.0
 
     @property
     def resource(self) -> Resource:
@@ -134,11 +148,11 @@ class Reflector:
     @property
     def health(self) -> Health:
         """How things stand; a watch that is silent for too long is stale even if nothing has failed."""
-        age = float("inf") if self._heard is None else self._clock.monotonic() - self._heard
-        limit = 2 * self._inactivity
-        if self._state is State.SYNCED and age > limit:
-            return Health(State.STALE, f"nothing heard of {self._resource.qualified} for {age:.0f} s", age)
-        return Health(self._state, self._message, age)
+        now, last = self._clock.monotonic(), self._heard
+        age, heard = (float("inf"), None) if last is None else (now - last.monotonic, last.wall)
+        if self._state is State.SYNCED and age > 2 * self._inactivity:
+            return Health(State.STALE, f"nothing heard of {self._resource.qualified} for {age:.0f} s", age, heard)
+        return Health(self._state, self._message, age, heard, now - self._synced_at if self._state is State.SYNCED else 0.0)
 
     async def wait_synced(self, within: float) -> State:
         """Waits until it is known how things stand: synced, absent or forbidden.
@@ -238,8 +252,8 @@ class Reflector:
 
     async def _list(self) -> str:
         newest = self._store.newest(self._resource.kind)
-        taking = self._store.taking(self._resource.kind)
-        listing = await self._cluster.list(self._path, label_selector=self._label_selector, slim=taking)
+        taking, shape = self._store.taking(self._resource.kind), self._shape
+        listing = await self._cluster.list(self._path, label_selector=self._label_selector, slim=lambda obj: taking(shape(obj)))
         objects = (obj for obj in map(unpack, listing.items) if self._keep is None or self._keep(dict(obj)))
         # A list without resourceVersion is at least as new as all that was seen before it was asked for. If it is not,
         # the cluster was restored from a backup and its versions count from an earlier number again.
@@ -260,8 +274,10 @@ class Reflector:
         self._hear()
         self._events += 1
         self._failures = self._silences = 0
-        obj, kind = event.object, self._resource.kind
-        version = obj["metadata"]["resourceVersion"]
+        kind, told = self._resource.kind, event.object
+        # A bookmark is none of the objects that there are.
+        obj = told if event.type == "BOOKMARK" else self._shape(told)
+        version = told["metadata"]["resourceVersion"]
         if self._version is not None and int(version) < int(self._version):
             message = f"resourceVersions went back from {self._version} to {version}"
             raise Expired(410, "Rewound", message, verb="watch", path=self._path)
@@ -320,8 +336,10 @@ class Reflector:
 
     def _hear(self) -> None:
         """Notes a list, an accepted watch or an event: from here on the store follows the cluster."""
+        if self.health.state is not State.SYNCED:
+            self._synced_at = self._clock.monotonic()
         self._become(State.SYNCED, "")
-        self._heard = self._clock.monotonic()
+        self._heard = Moment.of(self._clock)
         self._store.touch(self._resource.kind)
 
     def _backoff(self) -> float:

@@ -79,6 +79,9 @@ class Metrics:
         self.watch_age = Gauge(
             "tidegate_watch_age_seconds", "Seconds since a watch last received something.", ("resource",), registry=r
         )
+        self.cluster_age = Gauge(
+            "tidegate_cluster_age_seconds", "Seconds since another cluster was last heard.", ("cluster",), registry=r
+        )
 
     def _of_requests(self, r: CollectorRegistry) -> None:
         self.api_requests = Counter(

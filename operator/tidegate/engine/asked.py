@@ -18,6 +18,7 @@ from tidegate.engine.draft import Draft
 from tidegate.engine.facts import rejection
 from tidegate.engine.snapshot import Verb
 from tidegate.engine.taken_over import FollowingHeld, FollowingResumed
+from tidegate.governance.upstreams import called
 from tidegate.judge.limit import breached
 
 
@@ -124,7 +125,7 @@ def _follow_again(draft: Draft, request: str) -> bool:
     if followed is None or followed.held is None:
         return False
     draft.set(followed=edited(followed, held=None))
-    draft.note(FollowingResumed(f"{followed.release} in {followed.namespace}", request))
+    draft.note(FollowingResumed(called(followed.release, followed.namespace, followed.cluster), request))
     return True
 
 

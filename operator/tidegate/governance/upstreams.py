@@ -23,6 +23,7 @@ class UpstreamView:
     Attributes:
         release: its name.
         namespace: where it is.
+        cluster: name of its cluster; empty for the one that this Release is in.
         exists: whether it was found.
         uid: its uid; empty where it was not found.
         deleting: somebody deletes it.
@@ -39,6 +40,7 @@ class UpstreamView:
 
     release: str
     namespace: str
+    cluster: str = ""
     exists: bool = True
     uid: str = ""
     deleting: bool = False
@@ -55,7 +57,12 @@ class UpstreamView:
     @property
     def name(self) -> str:
         """What people call it."""
-        return f"{self.release} in {self.namespace}"
+        return called(self.release, self.namespace, self.cluster)
+
+
+def called(release: str, namespace: str, cluster: str = "") -> str:
+    """Return what people call a Release."""
+    return f"{release} in {namespace}" + (f" (cluster {cluster})" if cluster else "")
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,46 @@ def test_a_connection_needs_a_name_and_an_address(load):
     assert connections["default"].tls.insecure_skip_verify is False
 
 
+def clusters(text: str) -> str:
+    """Return a configuration with another cluster, of which a text says more."""
+    return f"clusters: {{west: {{{text}}}}}"
+
+
+GRANT = "allow: [{from: [production], to: [staging, shop]}]"
+FILE = "kubeconfig: /etc/tidegate-clusters/west/kubeconfig"
+
+
+def test_another_cluster_is_a_file_and_who_may_read_what(tmp_path):
+    """The file need not be there yet; what is not allowed is closed, and the namespaces that anybody may read are known."""
+    path = tmp_path / "config.yaml"
+    path.write_text(clusters(f"{FILE}, {GRANT}"))
+
+    west = config.load(path).clusters["west"]
+
+    assert west.kubeconfig == "/etc/tidegate-clusters/west/kubeconfig"
+    assert west.seen == {"staging", "shop"}
+    allowed = [(here, there) for here in ("production", "shop") for there in ("staging", "production") if west.allows(here, there)]
+    assert allowed == [("production", "staging")]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (clusters(FILE), "clusters.west.allow: is required"),
+        (clusters(f"{FILE}, allow: []"), "clusters.west.allow: "),
+        (clusters(GRANT), "clusters.west.kubeconfig: is required"),
+        (clusters(f"kubeconfig: west, {GRANT}"), "clusters.west.kubeconfig: must be the absolute path of a file"),
+        (clusters(f"{FILE}, allow: [{{from: [production]}}]"), "clusters.west.allow[0].to: is required"),
+        (clusters(f"{FILE}, allow: [{{from: ['*'], to: [staging]}}]"), "clusters.west.allow[0].from[0]: "),
+        (clusters(f"{FILE}, {GRANT}, token: x"), "clusters.west.token: "),
+        (f"clusters: {{West: {{{FILE}, {GRANT}}}}}", "clusters.West"),
+    ],
+)
+def test_a_mistake_about_another_cluster_is_named(problem, text: str, words: str):
+    """By its field, at the start; no wildcard is a namespace."""
+    assert problem(text).startswith(words)
+
+
 def test_everything_can_be_said(load):
     """The whole of it."""
     connections = load("""

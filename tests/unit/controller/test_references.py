@@ -62,6 +62,21 @@ def test_a_freeze_concerns_every_release_and_a_namespace_its_own(references: Ref
     assert {elsewhere} == references.of(change("Namespace", "elsewhere", namespace=""))
 
 
+def test_a_release_of_another_cluster_concerns_those_that_name_it_there(references: References) -> None:
+    """What is called the same here, or in a third cluster, is another Release."""
+    references.learn(KEY, objects.release(after=[{"release": "ledger", "namespace": "staging", "cluster": "west"}]))
+    followed = ReleaseKey("elsewhere", NAME)
+    references.learn(followed, objects.release(follow={"release": "ledger", "namespace": "staging"}))
+    ledger = change("Release", "ledger", namespace="staging")
+
+    assert {KEY} == references.dependents(ledger, "west")
+    assert {followed} == references.dependents(ledger)
+    assert set() == references.dependents(ledger, "north")
+    assert ({KEY}, set()) == (references.looking_at("west"), references.looking_at("north"))
+    references.learn(KEY, None)
+    assert set() == references.looking_at("west")
+
+
 def test_cluster_policy_concerns_releases_of_every_namespace(references: References) -> None:
     """A ClusterRolloutPolicy has no namespace, and the Releases that name it do."""
     elsewhere = ReleaseKey("elsewhere", NAME)

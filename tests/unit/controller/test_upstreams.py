@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 
+from tidegate.api.base import format_duration
 from tidegate.api.followed import FollowedStatus
+from tidegate.api.names import LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE
 from tidegate.api.release import After, ReleaseSpec
 from tidegate.api.status import ReleaseStatus
+from tidegate.controller.observe.references import ReleaseKey
 from tidegate.controller.observe.upstreams import Upstreams, overlaid, told_apart, view_of
+from tidegate.controller.observe.workloads import workload_around
 from tidegate.governance.upstreams import UpstreamView
 from tidegate.runtime.clock import SystemClock
 from tidegate.runtime.shelf import Key
@@ -91,6 +95,43 @@ def test_others_are_found_where_the_release_names_them():
     (unserved,) = Upstreams(store, namespaces=["shop"]).views("shop", after[:1])
     assert unserved.upstream.unread == "this operator does not serve namespace staging"
     assert not unserved.upstream.version
+
+
+def test_others_of_another_cluster_are_asked_for_there():
+    """With the namespace of who asks; which namespaces this operator serves does not matter there."""
+    asked: list[tuple[str, ...]] = []
+
+    def elsewhere(own: str, cluster: str, namespace: str, name: str) -> UpstreamView:
+        asked.append((own, cluster, namespace, name))
+        return view_of(upstream(namespace=namespace), namespace, name, cluster)
+
+    upstreams = Upstreams(Store(SystemClock()), namespaces=["shop"], elsewhere=elsewhere)
+    after = [After(release=NAME, cluster="west"), After(release=NAME, namespace="staging", cluster="west")]
+
+    found = [one.upstream.name for one in upstreams.views("shop", after)]
+
+    assert found == [f"{NAME} in shop (cluster west)", f"{NAME} in staging (cluster west)"]
+    assert asked == [("shop", "west", "shop", NAME), ("shop", "west", "staging", NAME)]
+
+
+@pytest.mark.parametrize(("cluster", "soak"), [("west", "2h"), ("north", "0s"), (None, "0s")])
+def test_the_soak_of_what_is_followed_is_asked_of_the_same_release(cluster: str | None, soak: str):
+    """By name, namespace and cluster."""
+    after = {"release": NAME, "namespace": "staging", "soak": "2h", **({"cluster": cluster} if cluster else {})}
+    follow = {"release": NAME, "namespace": "staging", "cluster": "west"}
+    spec = ReleaseSpec.model_validate(objects.release(after=[after], follow=follow)["spec"])
+    store = Store(SystemClock(), labels=(LABEL_RELEASE, LABEL_POD_TEMPLATE_HASH))
+    deployment = objects.deployment()
+    store.upsert("Deployment", {**deployment, "metadata": deployment["metadata"] | {"uid": "1", "resourceVersion": "1"}})
+    workload = workload_around(
+        store, ReleaseKey("shop", NAME), release=upstream(namespace="shop"), spec=spec, status=ReleaseStatus(), pods=None
+    )
+    assert workload is not None
+
+    view = Upstreams(store).followed("shop", spec, workload, ReleaseStatus())
+
+    assert view is not None
+    assert format_duration(view.soak) == soak
 
 
 def change(old: Json | None, new: Json | None) -> Change:

@@ -53,6 +53,14 @@ def test_a_soak_that_lasts_says_until_when():
     assert demand(STAGING, WANTED, DAY) == "for checkout in staging to have run v1.4 for 24h"
 
 
+def test_a_release_of_another_cluster_is_called_with_it():
+    """Two of the same name are told apart in every sentence."""
+    west = replace(STAGING, cluster="west")
+
+    assert demand(west, WANTED, DAY) == "for checkout in staging (cluster west) to have run v1.4 for 24h"
+    assert judged(west) == judged()
+
+
 def test_without_a_soak_a_promotion_is_enough():
     """A soak of nothing asks for the promotion alone, and the sentence says so."""
     assert proved(STAGING, WANTED, timedelta(), Match.IMAGES, MONDAY) == Proved(MONDAY)

@@ -21,7 +21,7 @@ from tidegate.controller.observe.questions import NOTHING, Answers
 from tidegate.controller.observe.references import ReleaseKey
 from tidegate.controller.observe.relations import SERVICE_OF_SLICE
 from tidegate.controller.observe.specs import Specs
-from tidegate.controller.observe.upstreams import Upstreams, overlaid
+from tidegate.controller.observe.upstreams import Elsewhere, Upstreams, overlaid, unlooked
 from tidegate.controller.observe.views import Views, mark
 from tidegate.controller.observe.workloads import pods_of, strangers_among, workload_around
 from tidegate.engine.plan import Role, own_name
@@ -85,6 +85,7 @@ class Gatherer:
         namespaces: namespaces that are served; empty for all.
         decisions: finds what people have decided; None where nothing can be decided.
         by_decision: people promote, resume and retry by decision alone.
+        elsewhere: reads Releases of other clusters.
     """
 
     def __init__(
@@ -100,12 +101,13 @@ class Gatherer:
         namespaces: Collection[str] = (),
         decisions: Decisions | None = None,
         by_decision: bool = False,
+        elsewhere: Elsewhere = unlooked,
     ) -> None:
         self._store, self._routers, self._clock = store, routers, clock
         self._specs = Specs(store)
         self._autoscalers = Autoscalers(store, clock=clock)
         self._warm_up, self._step_replicas_limit, self._delays = warm_up, step_replicas_limit, delays or {}
-        self._upstreams = Upstreams(store, namespaces=namespaces)
+        self._upstreams = Upstreams(store, namespaces=namespaces, elsewhere=elsewhere)
         self._governance = Governance(
             store, unread, self._upstreams, specs=self._specs, decisions=decisions, by_decision=by_decision
         )

@@ -13,8 +13,10 @@ from tidegate.runtime.store import Change, Object
 
 _REVISION = "revision"
 """Stands for a kind where a Release names a version that it rolls out."""
-_UPSTREAM = "upstream"
-"""Stands for a kind where a Release names another one that it comes after."""
+_UPSTREAM = "upstream/"
+"""Stands for a kind, with the cluster behind it, where a Release names another one that it comes after."""
+_CLUSTER = "cluster"
+"""Stands for a kind where a Release names one of another cluster."""
 
 
 class ReleaseKey(NamedTuple):
@@ -93,9 +95,18 @@ class References:
         relation = self._relations.of(kind)
         return relation is not None and relation.all
 
-    def dependents(self, change: Change) -> set[ReleaseKey]:
-        """Return the Releases that come after the one that this change is of."""
-        return set(self._direct(_UPSTREAM, change.key.namespace, change.key.name))
+    def dependents(self, change: Change, cluster: str = "") -> set[ReleaseKey]:
+        """Return the Releases that come after the one that this change is of.
+
+        Args:
+            change: of a Release.
+            cluster: where it is; empty for this cluster.
+        """
+        return set(self._direct(_UPSTREAM + cluster, change.key.namespace, change.key.name))
+
+    def looking_at(self, cluster: str) -> set[ReleaseKey]:
+        """Return the Releases that name one of another cluster."""
+        return set(self._direct(_CLUSTER, "", cluster))
 
     def _direct(self, kind: str, namespace: str, name: str) -> Iterable[ReleaseKey]:
         return self._by.get((kind, namespace, name), ())
@@ -116,7 +127,9 @@ class References:
         for relation in self._relations:
             for namespace, name in relation.named(key.namespace, release):
                 yield (relation.resource.kind, namespace, name)
-        for namespace, name in upstreams_of(key.namespace, release):
-            yield (_UPSTREAM, namespace, name)
+        for cluster, namespace, name in upstreams_of(key.namespace, release):
+            yield (_UPSTREAM + cluster, namespace, name)
+            if cluster:
+                yield (_CLUSTER, "", cluster)
         if revision := mapping(mapping(release.get("status")).get("candidate")).get("revision"):
             yield (_REVISION, key.namespace, str(revision))

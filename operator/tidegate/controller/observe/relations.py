@@ -127,11 +127,11 @@ def policy_of(release: Raw) -> Resource:
     return CLUSTER_ROLLOUT_POLICIES if kind == CLUSTER_ROLLOUT_POLICIES.kind else ROLLOUT_POLICIES
 
 
-def upstreams_of(namespace: str, release: Raw) -> Iterator[tuple[str, str]]:
-    """Yield namespace and name of each Release of this cluster that a Release comes after, and of the one that it follows."""
+def upstreams_of(namespace: str, release: Raw) -> Iterator[tuple[str, str, str]]:
+    """Yield cluster (or nothing), namespace and name of each Release that one comes after, and of the one that it follows."""
     spec = mapping(release.get("spec"))
     for one in map(mapping, (*_items(spec.get("after")), spec.get("follow"))):
-        yield str(one.get("namespace") or namespace), str(one.get("release"))
+        yield str(one.get("cluster") or ""), str(one.get("namespace") or namespace), str(one.get("release"))
 
 
 def mapping(value: object) -> Raw:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import random
+from collections.abc import Iterable
 from functools import partial
 
 import structlog
@@ -22,6 +23,7 @@ from tidegate.cluster.resources import RELEASES, Target
 from tidegate.controller.looks.looks import Looks
 from tidegate.controller.metrics import Metrics
 from tidegate.controller.observe.admission import Admission
+from tidegate.controller.observe.clusters import Clusters
 from tidegate.controller.observe.decisions import Decisions
 from tidegate.controller.observe.gather import Gatherer
 from tidegate.controller.observe.informers import Informers
@@ -39,6 +41,7 @@ from tidegate.controller.process.health import alive, ready
 from tidegate.controller.process.http import Endpoints
 from tidegate.controller.process.leadership import election_of, instance
 from tidegate.controller.process.parts import Parts
+from tidegate.controller.process.prometheus import reader_of
 from tidegate.controller.process.suspects import Suspects, folder_of
 from tidegate.controller.reconcile.groups import Mode, Sources, Targets, Timers
 from tidegate.controller.reconcile.leftovers import Leftovers
@@ -47,7 +50,6 @@ from tidegate.controller.reconcile.outcomes import Outcomes
 from tidegate.controller.reconcile.reconciler import Reconciler
 from tidegate.controller.reconcile.sinks.registry import sinks
 from tidegate.controller.reconcile.sinks.sink import Means
-from tidegate.prometheus import budgets, connections, reader, theirs
 from tidegate.runtime.clock import Clock, SystemClock
 from tidegate.runtime.errors import Outcome
 from tidegate.runtime.queue import KeyedQueue, Lane
@@ -105,9 +107,10 @@ class App:
         self._due: Scheduler[ReleaseKey] = Scheduler(clock)
         self._releases = Releases(self._cluster, store, clock=clock, namespaces=config.watch_namespaces)
         self._informers = self._informers_of(clock, spread)
+        self._clusters = Clusters(config.clusters, clock=clock, jitter=spread, changed=self._proved, turned=self._turned)
         self._leftovers = Leftovers(self._cluster, store, routers, clock=clock, trusted=self._knows_releases)
         self._outbox = Outbox(sinks(Means(self._cluster, clock, instance(), self._dropped, self._queue.add)))
-        self._reader = self._reader_of(clock)
+        self._reader = reader_of(config, self._metrics, clock, self._queried)
         folder = folder_of(config.state_directory)
         self._suspects = Suspects(clock=clock, metrics=self._metrics, folder=folder, add=self._queue.add)
         if self._election is not None:
@@ -159,6 +162,8 @@ class App:
         # What was imported and listed stays: the garbage collector, which stops everything, need not go through it again and again.
         gc.collect()
         gc.freeze()
+        for name, part in self._clusters.parts():
+            self._parts.start(name, part)
         self._parts.start("lists of Releases", self._releases.run())
         self._parts.start("surroundings", self._informers.run())
         self._parts.start("admission policy", self._admission.run())
@@ -257,20 +262,6 @@ class App:
             cluster_policies=self._config.cluster_policies,
         )
 
-    def _reader_of(self, clock: Clock) -> theirs.InTheirTime:
-        config, metrics = self._config, self._metrics
-        unread = budgets.Unread(config.budgets.answer_bytes)
-        known = {one.name: connections.Connection(one, unread, partial(metrics.waited, one.name)) for one in config.connections}
-        asks = reader.Reader(
-            known,
-            self._queried,
-            requested=lambda connection, _: metrics.prometheus_requests.labels(connection).inc(),
-            budgets=config.budgets,
-        )
-        return theirs.InTheirTime(
-            asks, known, clock, lambda connection, ahead: metrics.prometheus_clock.labels(connection).set(ahead)
-        )
-
     def _gatherer_of(self, clock: Clock, routers: Routers) -> Gatherer:
         config = self._config
         return Gatherer(
@@ -284,6 +275,7 @@ class App:
             namespaces=config.watch_namespaces,
             decisions=self._decisions,
             by_decision=config.requests is Requests.DECISIONS,
+            elsewhere=self._clusters.view,
         )
 
     def _reconciler_of(self, clock: Clock, routers: Routers) -> Reconciler:
@@ -340,11 +332,20 @@ class App:
                 keys |= {key, *self._references.rivals(key, change)}
         else:
             keys = self._references.of(change)
+        self._again(keys, Lane.LOW if change.listed else Lane.NORMAL)
+
+    def _proved(self, cluster: str, change: Change) -> None:
+        self._again(self._references.dependents(change, cluster), Lane.LOW if change.listed else Lane.NORMAL)
+
+    def _turned(self, cluster: str) -> None:
+        self._again(self._references.looking_at(cluster), Lane.LOW)
+
+    def _again(self, keys: Iterable[ReleaseKey], lane: Lane) -> None:
         if not self._works:
             # All of them will be looked at once it does.
             return
         for key in keys:
-            self._suspects.add(key, Lane.LOW if change.listed else Lane.NORMAL)
+            self._suspects.add(key, lane)
 
     def _first_of_all(self) -> None:
         """Look at every Release, and at those first that are being rolled out: nobody has watched their gates for a while."""
@@ -353,10 +354,7 @@ class App:
             self._suspects.add(ReleaseKey(key.namespace, key.name), Lane.NORMAL if status.get("rollout") else Lane.LOW)
 
     def _all_again(self) -> None:
-        if not self._works:
-            return
-        for _, namespace, name in self._store.names(RELEASES.kind):
-            self._suspects.add(ReleaseKey(namespace, name), Lane.LOW)
+        self._again((ReleaseKey(namespace, name) for _, namespace, name in self._store.names(RELEASES.kind)), Lane.LOW)
 
     # What the parts tell.
 
@@ -393,3 +391,5 @@ class App:
         ages = {RELEASES.qualified: self._releases.health.age, **self._informers.ages()}
         for resource, age in ages.items():
             self._metrics.watch_age.labels(resource).set(age)
+        for cluster, age in self._clusters.ages().items():
+            self._metrics.cluster_age.labels(cluster).set(age)

@@ -14,6 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from tidegate.api.base import Duration
 from tidegate.api.wrong import not_yaml, problems_of
+from tidegate.cluster.config import ClusterConfig
 from tidegate.prometheus.config import BRANCHES, Budgets, ConnectionConfig
 from tidegate.runtime.errors import Terminal
 
@@ -90,6 +91,7 @@ class Config(BaseModel):
     Attributes:
         connections: Prometheus servers by name; gates use `default` unless they say otherwise.
         budgets: how much of counters is remembered and read.
+        clusters: other clusters by name, whose Releases may prove versions for those of this one.
         watch_namespaces: namespaces to serve; empty for all.
         cluster_policies: whether ClusterRolloutPolicies, ReleaseFreezes and the labels of namespaces are read, which takes
             rights for the whole cluster.
@@ -114,6 +116,7 @@ class Config(BaseModel):
 
     connections: tuple[ConnectionConfig, ...] = ()
     budgets: Budgets = Budgets()
+    clusters: Annotated[dict[Name, ClusterConfig], Field(max_length=16)] = {}
     watch_namespaces: tuple[Name, ...] = ()
     cluster_policies: bool = True
     requests: Requests = Requests.ANY

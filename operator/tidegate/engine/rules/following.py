@@ -29,6 +29,7 @@ def proved_images_are_taken_over(draft: Draft) -> Ruling:
     taken = FollowedStatus(
         release=upstream.release,
         namespace=upstream.namespace,
+        cluster=upstream.cluster,
         version=upstream.version,
         images=dict(view.images),
         at=draft.now,
