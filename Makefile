@@ -8,7 +8,7 @@ RUN := $(VENV)/.run
 READY := $(VENV)/.ready
 INSTALL := requirements/install.py
 PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-strip-extras --allow-unsafe
-WORKERS ?= 4
+WORKERS ?= 6
 
 SIMULATED := --policy examples/policy-seed.yaml --fault 5 --onset 30m --runs 10
 

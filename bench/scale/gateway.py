@@ -59,6 +59,7 @@ class Gateway:
     Attributes:
         canary: weight in percent of the new version by route, as seen last.
         shut: when a route was seen to give the new version nothing, after having given it something (time.time).
+        whole: when a route was seen to give the new version all, after having given it less (time.time).
         lag: most seconds that the bench's own loop was late since this was set to 0: the error of its times.
     """
 
@@ -68,6 +69,7 @@ class Gateway:
         self._tasks: set[asyncio.Task[None]] = set()
         self.canary: dict[Name, int] = {}
         self.shut: dict[Name, float] = {}
+        self.whole: dict[Name, float] = {}
         self.lag = 0.0
 
     async def run(self) -> None:
@@ -88,6 +90,8 @@ class Gateway:
         self.canary[name] = after
         if before > 0 and after == 0:
             self.shut[name] = now
+        if before < 100 and after == 100:
+            self.whole[name] = now
         if not accepted(route):
             self._spawn(self._accept(route))
 

@@ -19,6 +19,7 @@ from bench.scale.place import Place, place, say
 from bench.scale.soak import soak
 from bench.scale.spread import Found, percentile
 from bench.scale.usage import Meter, Spent, resident
+from bench.scale.votes import counted
 
 QUICK = 0.1
 """Share of the services that a quick run has; its figures are no results."""
@@ -100,6 +101,15 @@ async def governed(run: Run, *, group: str, number: int, interval: float, rounds
             return await _break(here, fleet, together=False, chance=chance)
 
         return await compared(here, fleet, breach, interval=interval, rounds=rounds)
+
+
+async def votes(run: Run, *, group: str, number: int, interval: float, rounds: int = 2) -> Found:
+    """See how long an approval takes to count, with every service mid-canary and waiting for one."""
+    number = run.many(number)
+    async with place(interval, profile=run.profile_of(group)) as here:
+        fleet = Fleet(here.cluster, number, replicas=2)
+        await _adopted(here, fleet, interval)
+        return await counted(here, fleet, rounds=rounds)
 
 
 async def _adopted(here: Place, fleet: Fleet, interval: float) -> int:
@@ -246,6 +256,7 @@ GROUPS: dict[str, Group] = {
     "services-300": partial(breaches, group="services-300", number=300, interval=5.0, together=True),
     "services-500": partial(breaches, group="services-500", number=500, interval=5.0, together=True),
     "governed-200": partial(governed, group="governed-200", number=200, interval=2.0),
+    "votes-200": partial(votes, group="votes-200", number=200, interval=2.0),
     "canary-1000": partial(canary, group="canary-1000", number=1000, interval=10.0, window=120.0, gates=None),
     "seed-1000": partial(canary, group="seed-1000", number=1000, interval=10.0, window=120.0, gates=seed_gates),
     "idle-5000": partial(idle, group="idle-5000", number=5000, window=600.0),

@@ -1,6 +1,16 @@
 """The names of the groups, in the order in which they are measured."""
 
-GROUPS = ("services-30", "services-200", "services-300", "services-500", "governed-200", "canary-1000", "seed-1000", "idle-5000")
+GROUPS = (
+    "services-30",
+    "services-200",
+    "services-300",
+    "services-500",
+    "governed-200",
+    "votes-200",
+    "canary-1000",
+    "seed-1000",
+    "idle-5000",
+)
 APART = ("soak",)
 """Measured only where they are named."""
 SOAK_MINUTES = 30.0
