@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tidegate.engine import facts, gates
-from tidegate.engine.decided import outcomes
 from tidegate.engine.draft import Draft, Stage
 from tidegate.engine.following import taken_anew
 from tidegate.engine.handover.kinds import HANDOVERS
 from tidegate.engine.handover.protocol import Handover
+from tidegate.engine.outcomes import outcomes
 from tidegate.engine.plan import Action, Plan
 from tidegate.engine.repair import repaired
 from tidegate.engine.report import carried, report
@@ -137,6 +137,7 @@ def decide(snap: Snapshot, now: datetime, handover: Handover | None = None) -> P
         draft.wake(moment)
     passing = not writes and draft.told is not None and draft.told.wait.terms.brief and draft.status == before
     report(draft, busy=bool(writes) or snap.release.traffic_later or anew)
+    settled = tuple(outcomes(draft))
     return Plan(
         status=draft.status,
         away=away,
@@ -150,7 +151,7 @@ def decide(snap: Snapshot, now: datetime, handover: Handover | None = None) -> P
         passing=passing and not draft.notices,
         unjudged=tuple(draft.unjudged),
         waits=tuple(draft.waits),
-        outcomes=tuple(outcomes(draft)),
+        outcomes=settled,
     )
 
 

@@ -1,18 +1,16 @@
-"""Questions about ReleaseDecisions that several ask, and what has become of each. Nothing here changes a draft."""
+"""Questions about ReleaseDecisions that several ask: which count, which are too late, whose right is known. They change nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 
-from tidegate.api.decision import Action, DecisionOutcome
+from tidegate.api.decision import DecisionOutcome
 from tidegate.engine.draft import Draft
-from tidegate.engine.plan import Settled
 from tidegate.engine.snapshot import Verb
 from tidegate.governance import commands
 from tidegate.governance.decisions import COMMANDS, DecisionView, called, in_order, stranger
-from tidegate.governance.hotfix import REVIEW, barred, no_reviewer
-from tidegate.governance.votes import WITHDRAWN, Ballot, Subject, ballot
+from tidegate.governance.votes import Ballot, Subject, ballot
 
 _GIVES = frozenset({Verb.PROMOTE, Verb.RESUME, Verb.RETRY})
 """What gives a version traffic, or may."""
@@ -36,7 +34,8 @@ def too_late(draft: Draft, one: DecisionView) -> tuple[DecisionOutcome, str] | N
     if why := stranger(one, release.uid, release.created):
         return DecisionOutcome.REFUSED, why
     if one.expired(draft.now):
-        return DecisionOutcome.EXPIRED, "its time (spec.expires) was over before it was carried out"
+        over = "was over before it was carried out" if one.action in COMMANDS else "is over"
+        return DecisionOutcome.EXPIRED, f"its time (spec.expires) {over}"
     until = draft.status.carried_until
     if one.action in COMMANDS and until is not None and one.created <= until:
         return DecisionOutcome.EXPIRED, "many commands were carried out since it was made: decide again"
@@ -113,42 +112,3 @@ def by_decision_alone(draft: Draft, verb: Verb) -> str:
         return ""
     release = draft.snap.release
     return f"here it takes a ReleaseDecision: {commands.on_release(verb.value, release.name, release.namespace)}"
-
-
-def _never(draft: Draft, one: DecisionView, subject: Subject | None) -> str:
-    """Return why an Override or a review by this person never counts for its content, in words; empty where it may."""
-    if one.action is Action.OVERRIDE and subject is not None and one.digest == subject.digest:
-        return barred(one, subject)
-    if one.action is Action.ATTEST:
-        return next((no_reviewer(one, review) for review in draft.status.reviews if review.digest == one.digest), "")
-    return ""
-
-
-def outcomes(draft: Draft) -> Iterator[Settled]:
-    """Yield what has become of the decisions that do not say so yet, by the status as it is to be stored."""
-    unsaid = [one for one in draft.snap.governance.decisions if one.outcome is None]
-    if not unsaid:
-        return
-    done = {one.uid: one for one in draft.status.carried_out}
-    said, subject = ballot_of(draft), subject_of(draft)
-    counted = {vote.uid for vote in said.votes}
-    for one in sorted(unsaid, key=lambda one: one.at):
-        if (entry := done.get(one.uid)) is not None:
-            yield Settled(one.name, one.uid, entry.outcome, entry.message)
-        elif one.action in COMMANDS:
-            continue
-        elif draft.active and (hotfix := draft.rollout.hotfix) is not None and hotfix.decision == one.name:
-            yield Settled(one.name, one.uid, DecisionOutcome.COUNTED, f"{draft.candidate.version} is rolled out as a hotfix by it")
-        elif (late := too_late(draft, one)) is not None:
-            yield Settled(one.name, one.uid, *late)
-        elif one.action is Action.ATTEST and one.check != REVIEW:
-            words = f"nothing waits for check {one.check}: only the {REVIEW} of a hotfix is attested"
-            yield Settled(one.name, one.uid, DecisionOutcome.REFUSED, words)
-        elif never := _never(draft, one, subject):
-            yield Settled(one.name, one.uid, DecisionOutcome.REFUSED, never)
-        elif one.uid in counted and draft.workload is not None:
-            words = f"a vote by role {one.role} for {draft.workload.template.version}, wherever the policy needs one of that role"
-            yield Settled(one.name, one.uid, DecisionOutcome.COUNTED, words)
-        elif one.action is Action.APPROVE and subject is not None and (why := said.uncounted.get(one.uid)):
-            became = DecisionOutcome.SUPERSEDED if why == WITHDRAWN else DecisionOutcome.REFUSED
-            yield Settled(one.name, one.uid, became, why)

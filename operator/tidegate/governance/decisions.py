@@ -19,6 +19,8 @@ CAREFUL = frozenset({Action.REJECT, Action.ROLLBACK, Action.PAUSE})
 """Commands that give the new version no more than it has. They are carried out however late they are seen."""
 COMMANDS = frozenset({Action.REJECT, Action.PROMOTE, Action.ROLLBACK, Action.PAUSE, Action.RESUME, Action.RETRY})
 """What is carried out once."""
+OVER = frozenset({DecisionOutcome.REFUSED, DecisionOutcome.EXPIRED, DecisionOutcome.SUPERSEDED})
+"""What was told of a vote that never counts again."""
 LONGEST_NAME = 64
 """Characters of a person's name that a message has."""
 _LAST_WORD = (Action.RETRY, Action.PROMOTE, Action.RESUME, Action.PAUSE, Action.ROLLBACK, Action.REJECT)

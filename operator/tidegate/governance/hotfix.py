@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tidegate.api.decision import Action, DecisionOutcome
+from tidegate.api.decision import Action
 from tidegate.api.hotfix import HotfixStatus, ReviewStatus
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.governance.decisions import DecisionView, called, person, stranger
+from tidegate.governance.decisions import OVER, DecisionView, called, person, stranger
 from tidegate.governance.votes import Subject
 
 REVIEW = "review"
@@ -28,7 +28,7 @@ def overrides(decisions: Iterable[DecisionView], subject: Subject) -> list[Decis
             one
             for one in found
             if not barred(one, subject)
-            if one.outcome is not DecisionOutcome.REFUSED
+            if one.outcome not in OVER
             if not any(person(other.by) == person(one.by) and other.created >= one.created for other in rejects)
         ),
         key=lambda one: one.at,

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from tidegate.api.decision import Action, DecisionOutcome
-from tidegate.governance.decisions import DecisionView, called, person, stranger
+from tidegate.api.decision import Action
+from tidegate.governance.decisions import OVER, DecisionView, called, person, stranger
 
 WITHDRAWN = "it was withdrawn by a later Reject"
 
@@ -118,7 +118,7 @@ def ballot(decisions: Iterable[DecisionView], subject: Subject, now: datetime) -
             own.setdefault(seat, why)
         elif one.expired(now):
             uncounted[one.uid] = "it has expired"
-        elif one.digest and one.outcome is not DecisionOutcome.REFUSED:
+        elif one.digest and one.outcome not in OVER:
             votes.append(Vote(one.by, person(one.role), one.created, one.expires, one.uid))
     again = {(person(vote.by), vote.role) for vote in votes}
     still = tuple(who for seat, who in withdrawn.items() if seat not in again)

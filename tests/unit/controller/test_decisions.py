@@ -14,6 +14,7 @@ from tidegate.cluster.errors import Forbidden, NotFound, Unavailable
 from tidegate.controller.observe.admission import Admission
 from tidegate.controller.observe.decisions import MOST, Decisions, is_open
 from tidegate.controller.observe.rights import Rights
+from tidegate.controller.reconcile.orphans import Orphans
 from tidegate.controller.reconcile.outcomes import Outcomes
 from tidegate.engine.plan import Settled
 from tidegate.governance.admission import Standing
@@ -105,10 +106,11 @@ def test_standing_that_changes_counts_at_once() -> None:
         ({"action": "Approve"}, {"outcome": "Expired"}, False),
         ({"action": "Reject"}, {"outcome": "CarriedOut"}, True),
         ({"action": "Reject"}, {"outcome": "Refused"}, True),
+        ({"action": "Reject"}, {"outcome": "Superseded"}, False),
     ],
 )
 def test_what_is_over_is_not_kept(spec: Json, status: Json | None, expected: bool) -> None:
-    """But a Reject withdraws votes for as long as it is there."""
+    """But a Reject withdraws votes until it is told that none is left."""
     assert expected == is_open(decision(status=status, **spec))
 
 
@@ -123,6 +125,54 @@ def test_who_makes_many_hides_nobodys_rollback() -> None:
 
     assert ["rollback", "n0000", "n0005"] == found[:3]
     assert MOST + 2 == len(found)
+
+
+def test_those_that_many_took_the_place_of_are_told_so() -> None:
+    """Given more than count, the older ones are over; but a Reject stays in the second of a vote that it may withdraw."""
+    store, decisions = kept()
+    store.upsert("ReleaseDecision", decision("rollback", at=1, action="Rollback"))
+    done = {"outcome": "CarriedOut"}
+    store.upsert("ReleaseDecision", decision("a-reject", at=20, action="Reject", status=done))
+    store.upsert("ReleaseDecision", decision("b-reject", at=30, action="Reject", status=done))
+    for number in range(MOST):
+        store.upsert("ReleaseDecision", decision(f"n{number:04}", at=30, action="Resume"))
+    store.upsert("ReleaseDecision", decision("vote", at=10, action="Approve", role="qa", status={"outcome": "Counted"}))
+
+    told = decisions.of("shop", "checkout").refused
+
+    assert {"vote", "a-reject"} == {one.name for one in told}
+    assert {DecisionOutcome.SUPERSEDED} == {one.outcome for one in told}
+    assert "256 decisions on this Release were made after it: decide again" == told[0].message
+
+
+async def test_decisions_on_a_release_that_is_gone_end() -> None:
+    """Given a Release that is not there, its decisions are over, a Reject as well, but for those of the last hour."""
+    clock = ManualClock(NOON + timedelta(hours=2))
+    store = Store(clock)
+    decisions, known = Decisions(store, lambda: BELIEVED), [False, True]
+    store.upsert("Release", {"metadata": {"name": "ledger", "namespace": "shop", "uid": "u", "resourceVersion": "1"}})
+    for obj in (
+        decision("there", release="ledger"),
+        decision("young", at=5400),
+        decision("vote", action="Approve", role="qa", status={"outcome": "Counted"}),
+        decision("no", action="Reject", status={"outcome": "CarriedOut"}),
+    ):
+        store.upsert("ReleaseDecision", obj)
+    api = Api(lambda path, body: {})
+    outcomes = Outcomes(api, clock=clock)  # type: ignore[arg-type]
+    orphans = Orphans(store, decisions, outcomes, clock=clock, trusted=lambda: known.pop(0))
+
+    orphans.sweep()
+    orphans.sweep()
+    running = asyncio.create_task(outcomes.run())
+    for _ in range(50):
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    assert {"no", "vote"} == {path.split("/")[-2] for path, _ in api.asked}
+    assert ["Superseded"] * 2 == [body[1]["value"]["outcome"] for _, body in api.asked]
+    assert "there is no Release checkout, and a later one needs decisions of its own" == api.asked[0][1][1]["value"]["message"]
 
 
 def test_decision_that_is_not_understood_is_left_alone() -> None:

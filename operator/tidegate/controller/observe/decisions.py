@@ -5,8 +5,9 @@ They are read when the watch tells of them, and not in a pass: a version that fa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import structlog
@@ -29,12 +30,13 @@ MOST = 256
 def is_open(decision: Mapping[str, Any]) -> bool:
     """Whether a decision can still be of concern to anybody: it counts, or nothing was told of it.
 
-    A Reject withdraws votes for as long as it is there, whatever was told of it.
+    A Reject withdraws votes whatever was told of it, until it is told that none is left.
     """
     spec, status = decision.get("spec"), decision.get("status")
     if not isinstance(spec, Mapping) or not isinstance(status, Mapping):
         return True
-    return spec.get("action") == Action.REJECT or status.get("outcome") not in _OVER
+    outcome = status.get("outcome")
+    return outcome not in ({DecisionOutcome.SUPERSEDED} if spec.get("action") == Action.REJECT else _OVER)
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Decided:
 
     Attributes:
         views: the decisions that are believed, in the order in which they were made.
-        refused: those that are not, each with what is told of it.
+        refused: those that are not, and those that so many later ones have taken the place of, each with what is told of it.
     """
 
     views: tuple[DecisionView, ...] = ()
@@ -51,6 +53,9 @@ class Decided:
 
 
 NOTHING = Decided()
+
+
+_MANY = f"{MOST} decisions on this Release were made after it: decide again"
 
 
 class _Read(NamedTuple):
@@ -94,6 +99,19 @@ class Decisions:
             known = self._decided[key] = standing, _decided(self._read[key].values(), standing)
         return known[1]
 
+    def of_gone(self, there: Container[tuple[str, str]], before: datetime) -> Iterator[tuple[str, Settled]]:
+        """Yield namespace and end of each decision whose Release is gone: it counts for no later one of that name.
+
+        Args:
+            there: namespaces and names of all Releases.
+            before: of those that were made later the Release may not be known yet.
+        """
+        for (namespace, release), found in self._read.items():
+            if (namespace, release) not in there:
+                words = f"there is no Release {release}, and a later one needs decisions of its own"
+                old = (read.view for read in found.values() if read.view.created < before)
+                yield from ((namespace, Settled(view.name, view.uid, DecisionOutcome.SUPERSEDED, words)) for view in old)
+
     def _changed(self, change: Change) -> None:
         namespace, name = change.key.namespace, change.key.name
         if (before := _release_of(change.old)) is not None:
@@ -123,8 +141,11 @@ def _decided(found: Iterable[_Read], standing: Standing) -> Decided:
         elif view.outcome is None:
             refused.append(Settled(view.name, view.uid, DecisionOutcome.REFUSED, why))
     others = [view for view in views if view.action not in CAREFUL or view.outcome is not None]
-    passed_over = {view.uid for view in others[:-MOST]}
-    return Decided(tuple(view for view in views if view.uid not in passed_over), tuple(refused[-MOST:]))
+    passed_over = {view.uid: view for view in others[:-MOST]}
+    # A Reject withdraws votes that are no younger; in the second of the oldest that counts there may be one.
+    over = (one for one in passed_over.values() if one.action is not Action.REJECT or one.created < others[-MOST].created)
+    told = [Settled(one.name, one.uid, DecisionOutcome.SUPERSEDED, _MANY) for one in over]
+    return Decided(tuple(view for view in views if view.uid not in passed_over), (*refused[-MOST:], *told))
 
 
 def _release_of(obj: Object | None) -> str | None:

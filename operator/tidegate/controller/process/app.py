@@ -45,6 +45,7 @@ from tidegate.controller.process.prometheus import reader_of
 from tidegate.controller.process.suspects import Suspects, folder_of
 from tidegate.controller.reconcile.groups import Mode, Sources, Targets, Timers
 from tidegate.controller.reconcile.leftovers import Leftovers
+from tidegate.controller.reconcile.orphans import Orphans
 from tidegate.controller.reconcile.outbox import Outbox
 from tidegate.controller.reconcile.outcomes import Outcomes
 from tidegate.controller.reconcile.reconciler import Reconciler
@@ -120,6 +121,7 @@ class App:
         self._admission = Admission(self._cluster, clock=clock, changed=self._all_again)
         self._decisions = Decisions(store, lambda: self._admission.standing)
         self._outcomes = Outcomes(self._cluster, clock=clock)
+        self._orphans = Orphans(store, self._decisions, self._outcomes, clock=clock, trusted=self._knows_releases)
         rights = Rights(self._cluster, self._decisions, self._admission)
         self._questions = Questions(self._cluster, clock=clock, arrived=self._queue.add, routers=routers, rights=rights)
         self._gatherer = self._gatherer_of(clock, routers)
@@ -181,6 +183,7 @@ class App:
         self._parts.start("due times", self._due.run(lambda key: self._queue.add(key, self._reconciler.lane(key))))
         self._parts.start("looks", self._looks.run())
         self._parts.start("outcomes of decisions", self._outcomes.run())
+        self._parts.start("decisions on Releases that are gone", self._orphans.run())
         self._parts.start("leftovers", self._leftovers.run())
         self._suspects.begin(self._election.kept if self._election is not None else {})
         self._parts.start("Releases put off", self._suspects.run())
