@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from tidegate.api.base import format_duration
+from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.waiting import WaitingFor
-from tidegate.cli import access, output
+from tidegate.cli import access, holders, output
+from tidegate.cli.holders import Grants
 from tidegate.cli.output import Format
+from tidegate.cluster.errors import Forbidden
 from tidegate.governance.times import moment
+
+if TYPE_CHECKING:
+    from tidegate.cluster.client import Cluster
+
+APPROVAL = "Approval"
+"""The barrier of votes that are missing."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,7 @@ class Waiter:
         phase: where the Release is.
         weight: share of the traffic that the version has meanwhile, in percent.
         barriers: what it waits for.
+        voters: of each role that lacks votes who can give them, in words.
     """
 
     namespace: str
@@ -35,12 +46,13 @@ class Waiter:
     phase: str
     weight: int
     barriers: tuple[WaitingFor, ...]
+    voters: Mapping[str, str] = field(default_factory=dict)
 
     def to_wire(self) -> dict[str, Any]:
         """Return it for machines."""
         barriers = [entry.to_wire() for entry in self.barriers]
         told = {"namespace": self.namespace, "release": self.name, "version": self.version, "phase": self.phase}
-        return told | {"weight": self.weight, "waitingFor": barriers}
+        return told | {"weight": self.weight, "waitingFor": barriers} | ({"voters": dict(self.voters)} if self.voters else {})
 
 
 def waits(
@@ -54,11 +66,12 @@ def waits(
 ) -> None:
     """List the Releases whose new version waits for people or times: for what, since when, and what opens it.
 
+    Of a vote that is missing it says who can give it, as far as you may list the bindings of roles.
+
     Ends with 0, or with 2 if Releases could not be read.
     """
     chosen = access.chosen(name, namespace, kubeconfig, context, everywhere=everywhere)
-    released = access.ask(kubeconfig, context, lambda _, cluster: access.releases(cluster, chosen))
-    found = [waiter for waiter in map(_waiter, released) if waiter.barriers]
+    found = access.ask(kubeconfig, context, lambda _, cluster: _found(cluster, chosen))
     if form is Format.JSON:
         output.write_json([waiter.to_wire() for waiter in found])
         return
@@ -66,6 +79,43 @@ def waits(
         typer.echo(line)
     if not found:
         typer.echo("nothing waits for people or times", err=True)
+
+
+async def _found(cluster: Cluster, chosen: access.Chosen) -> list[Waiter]:
+    """Return those that wait; bindings are read once for a namespace, and only where votes are missing."""
+    grants: dict[str, Grants] = {}
+    found = []
+    for release in await access.releases(cluster, chosen):
+        waiter = _waiter(release)
+        lacking = next((entry.what for entry in waiter.barriers if entry.barrier == APPROVAL), None)
+        if lacking is not None:
+            if waiter.namespace not in grants:
+                grants[waiter.namespace] = await holders.read(cluster, waiter.namespace)
+            seats = await _seats(cluster, release, lacking)
+            place = waiter.name, waiter.namespace
+            told = {role: holders.told(grants[waiter.namespace], role, needed, *place) for role, needed in seats.items()}
+            waiter = replace(waiter, voters=told)
+        found.append(waiter)
+    return [waiter for waiter in found if waiter.barriers]
+
+
+async def _seats(cluster: Cluster, release: dict[str, Any], lacking: str) -> dict[str, int]:
+    """Return how many people each of the roles needs that lack votes, by the policy of the rollout or of the one to come."""
+    rollout = access.status_of(release).rollout
+    if rollout is not None:
+        approvals = rollout.spec.approvals
+    else:
+        try:
+            policy = await access.policy(cluster, release["metadata"]["namespace"], access.spec_of(release)) or {}
+            approvals = RolloutPolicySpec.model_validate(policy.get("spec") or {}).approvals
+        except (Forbidden, ValidationError):
+            return {}
+    seats: dict[str, int] = {}
+    for entry in approvals:
+        for role, needed in entry.roles.items():
+            if f"by role {role} (" in lacking:
+                seats[role] = max(needed, seats.get(role, 0))
+    return seats
 
 
 def _waiter(release: dict[str, Any]) -> Waiter:
@@ -84,6 +134,8 @@ def _lines(found: list[Waiter], now: datetime) -> Iterator[str]:
             yield f"  {entry.barrier} (for {_age(now - entry.since)}{until}): {entry.what}"
             if entry.how:
                 yield f"    {entry.how}"
+            if entry.barrier == APPROVAL:
+                yield from (f"    {words}" for words in waiter.voters.values())
 
 
 def _age(span: timedelta) -> str:

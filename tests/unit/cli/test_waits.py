@@ -28,6 +28,16 @@ def test_each_barrier_has_its_lines() -> None:
     ] == lines
 
 
+def test_of_a_missing_vote_it_is_said_who_can_give_it() -> None:
+    """Below the command that gives it; tools read it by role."""
+    how = "kubectl tidegate approve checkout -n shop --role qa"
+    vote = WaitingFor(barrier="Approval", what="1 more approval by role qa (0 of 1 given)", since=NOON, how=how)
+    waiter = Waiter("shop", "checkout", "v2", "Waiting", 0, (vote,), {"qa": "ann can approve as qa"})
+
+    assert [f"    {how}", "    ann can approve as qa"] == list(_lines([waiter], NOON))[2:]
+    assert {"qa": "ann can approve as qa"} == waiter.to_wire()["voters"]
+
+
 @pytest.mark.parametrize(("seconds", "told"), [(-3, "0s"), (0.4, "0s"), (59, "59s"), (60, "1m"), (7199, "1h"), (90000, "1d")])
 def test_ages_are_told_in_their_largest_unit(seconds: float, told: str) -> None:
     """As kubectl does; a clock that is ahead makes nothing younger than new."""

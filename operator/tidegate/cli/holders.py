@@ -1,0 +1,115 @@
+"""Who may vote in a role, by the bindings of a namespace: so that nobody waits for a vote that nobody can give.
+
+It is read with the rights of whoever asks, who may see a part of it only; what could not be read is told. It is no verdict: the
+API server asks the authorizer about each vote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tidegate.api.base import MOST_TOLD, and_more
+from tidegate.api.names import GROUP
+from tidegate.cluster.errors import Forbidden, NotFound
+from tidegate.cluster.resources import Resource
+
+if TYPE_CHECKING:
+    from tidegate.cluster.client import Cluster
+
+_RBAC = "rbac.authorization.k8s.io"
+ROLES = Resource(_RBAC, "v1", "roles", "Role")
+ROLE_BINDINGS = Resource(_RBAC, "v1", "rolebindings", "RoleBinding")
+CLUSTER_ROLES = Resource(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False)
+CLUSTER_ROLE_BINDINGS = Resource(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False)
+_Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Grants:
+    """What is bound in a namespace.
+
+    Attributes:
+        bindings: RoleBindings of the namespace, and ClusterRoleBindings.
+        rules: of the roles that these refer to, by kind and name.
+        unread: what the caller may not list, by its plural.
+    """
+
+    bindings: tuple[_Object, ...]
+    rules: Mapping[tuple[str, str], tuple[_Object, ...]]
+    unread: tuple[str, ...] = ()
+
+    def holders(self, role: str, release: str) -> tuple[str, ...]:
+        """Return who may approve a Release in a role: people as `ann`, groups as `group qa-team`."""
+        found = dict[str, None]()
+        for binding in self.bindings:
+            ref = binding.get("roleRef") or {}
+            rules = self.rules.get((str(ref.get("kind")), str(ref.get("name"))), ())
+            if any(_grants(rule, role, release) for rule in rules):
+                found |= dict.fromkeys(_people(binding.get("subjects") or ()))
+        return tuple(sorted(found))
+
+
+async def read(cluster: Cluster, namespace: str) -> Grants:
+    """Read what is bound in a namespace, as far as the caller may.
+
+    Raises:
+        ApiError: the API server does not answer.
+    """
+    unread: list[str] = []
+
+    async def listed(resource: Resource) -> list[_Object]:
+        try:
+            return (await cluster.list(resource.path(namespace if resource.namespaced else None))).items
+        except (Forbidden, NotFound):
+            unread.append(resource.plural)
+            return []
+
+    bindings = [*await listed(ROLE_BINDINGS), *await listed(CLUSTER_ROLE_BINDINGS)]
+    roles = [("Role", one) for one in await listed(ROLES)] + [("ClusterRole", one) for one in await listed(CLUSTER_ROLES)]
+    rules = {(kind, str(one["metadata"]["name"])): tuple(one.get("rules") or ()) for kind, one in roles}
+    return Grants(tuple(bindings), rules, tuple(unread))
+
+
+def _grants(rule: _Object, role: str, release: str) -> bool:
+    """Whether a rule is the right to approve in exactly this role; who holds all roles by a wildcard votes in none."""
+    names = rule.get("resourceNames") or ()
+    return (
+        bool({GROUP, "*"} & {*(rule.get("apiGroups") or ())})
+        and bool({f"releases/{role}", f"*/{role}"} & {*(rule.get("resources") or ())})
+        and bool({"approve", "*"} & {*(rule.get("verbs") or ())})
+        and (not names or release in names)
+    )
+
+
+def _people(subjects: Iterable[_Object]) -> Iterator[str]:
+    """Yield those that may have a vote: no ServiceAccount has one, by its name, as a kind or in a group."""
+    for one in subjects:
+        kind, name = one.get("kind"), str(one.get("name"))
+        if kind == "User" and not name.startswith("system:"):
+            yield name
+        elif kind == "Group" and not name.startswith("system:serviceaccounts"):
+            yield f"group {name}"
+
+
+def told(grants: Grants, role: str, needed: int, release: str, namespace: str) -> str:
+    """Return in words who may give the votes of a role.
+
+    Args:
+        grants: what is bound.
+        role: the role.
+        needed: how many votes it takes.
+        release: name of the Release.
+        namespace: of the Release.
+    """
+    found = grants.holders(role, release)
+    names = ", ".join(found[:MOST_TOLD]) + and_more(len(found))
+    if not found and grants.unread:
+        return f"who can approve as {role} is not known: you may not list {', '.join(grants.unread)}"
+    unread = f"; others may, too: you may not list {', '.join(grants.unread)}" if grants.unread else ""
+    if not found:
+        return f"nobody can approve as {role}: no binding in {namespace} gives a person the verb approve on releases/{role}"
+    if len(found) < needed and not any(one.startswith("group ") for one in found):
+        return f"only {names} can approve as {role}, and it takes {needed} people{unread}"
+    return f"{names} can approve as {role}{unread}"
