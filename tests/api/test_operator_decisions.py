@@ -149,12 +149,12 @@ async def test_right_that_was_taken_away_does_not_count(scene: Scene) -> None:
     assert 50 == status["weight"]
 
 
-async def outcome(scene: Scene, name: str) -> Json:
-    """Wait until it is told what became of a decision."""
+async def outcome(scene: Scene, name: str, after: str | None = None) -> Json:
+    """Wait until it is told what became of a decision, or something else than it said before."""
     async with asyncio.timeout(60):
         while True:
             found = (await scene.admin.get(RELEASE_DECISIONS.path(scene.namespace, name))).get("status") or {}
-            if found.get("outcome"):
+            if found.get("outcome") not in (None, after):
                 return dict(found)
             await asyncio.sleep(0.1)
 
@@ -225,6 +225,26 @@ async def said_of(scene: Scene, name: str) -> str | None:
     """Return what is told of a decision by now."""
     found = await scene.admin.get(RELEASE_DECISIONS.path(scene.namespace, name))
     return (found.get("status") or {}).get("outcome")
+
+
+async def test_vote_that_counted_says_when_its_time_is_over(scene: Scene) -> None:
+    """Given a vote that counts for some seconds while another one is missing, it says that it counts, and then that it is over."""
+    await scene.policy(**ASKS | {"approvals": [{"at": "Start", "roles": {"qa": 2}}]})
+    await scene.deployment()
+    await scene.start()
+    await scene.release()
+    await scene.idle()
+    await scene.set_image("checkout:v2")
+    await scene.until(lambda status: status.get("phase") == "Waiting")
+    ann = await asyncio.to_thread(of_role, "ann", scene.namespace, CREATE, QA)
+
+    short = await approve(scene, ann, expires="15s")
+    first = await outcome(scene, short)
+    last = await outcome(scene, short, after="Counted")
+
+    assert ("Counted", "Expired") == (first["outcome"], last["outcome"])
+    assert "its time (spec.expires) is over" == last["message"]
+    assert first["at"] < last["at"]
 
 
 async def test_vote_lets_exactly_its_version_through(scene: Scene) -> None:

@@ -57,7 +57,7 @@ def outcomes(draft: Draft) -> Iterator[Settled]:
     for one in sorted(live, key=lambda one: one.at):
         became = _became(draft, one, known)
         if became is not None and became[0] is not one.outcome:
-            yield Settled(one.name, one.uid, *became)
+            yield Settled(one.name, one.uid, *became, before=one.outcome)
 
 
 def _may_change(one: DecisionView) -> bool:

@@ -161,12 +161,14 @@ class Settled:
         uid: object uid; of another object of that name it is not true.
         outcome: in one word.
         message: why, for people.
+        before: what it says by now; None where it says nothing. Where it says something else, it is not written.
     """
 
     name: str
     uid: str
     outcome: DecisionOutcome
     message: str
+    before: DecisionOutcome | None = None
 
 
 @dataclass(frozen=True)

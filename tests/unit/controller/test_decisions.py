@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -171,8 +172,9 @@ async def test_decisions_on_a_release_that_is_gone_end() -> None:
     await asyncio.gather(running, return_exceptions=True)
 
     assert {"no", "vote"} == {path.split("/")[-2] for path, _ in api.asked}
-    assert ["Superseded"] * 2 == [body[1]["value"]["outcome"] for _, body in api.asked]
-    assert "there is no Release checkout, and a later one needs decisions of its own" == api.asked[0][1][1]["value"]["message"]
+    assert ["Superseded"] * 2 == [body[-1]["value"]["outcome"] for _, body in api.asked]
+    assert {"Counted", "CarriedOut"} == {body[1]["value"] for _, body in api.asked}
+    assert "there is no Release checkout, and a later one needs decisions of its own" == api.asked[0][1][-1]["value"]["message"]
 
 
 def test_decision_that_is_not_understood_is_left_alone() -> None:
@@ -319,7 +321,17 @@ async def test_outcome_is_written_once_onto_that_very_decision() -> None:
     path = "/apis/tidegate.dev/v1alpha1/namespaces/shop/releasedecisions/one/status"
     value = {"outcome": "CarriedOut", "at": "2026-11-30T12:00:00.000Z", "message": "done"}
     test = {"op": "test", "path": "/metadata/uid", "value": "uid-one"}
-    assert [(path, [test, {"op": "add", "path": "/status", "value": value}])] == asked
+    nothing = {"op": "test", "path": "/status", "value": None}
+    assert [(path, [test, nothing, {"op": "add", "path": "/status", "value": value}])] == asked
+
+
+async def test_outcome_takes_the_place_of_the_one_that_was_seen() -> None:
+    """A vote that counted and is over says so, unless something else became of it meanwhile."""
+    over = replace(settled("one", DecisionOutcome.EXPIRED), before=DecisionOutcome.COUNTED)
+
+    ((_, patch),) = await written(Api(lambda *_: {}), ManualClock(), over)
+
+    assert {"op": "test", "path": "/status/outcome", "value": "Counted"} == patch[1]
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ class Decisions:
             if (namespace, release) not in there:
                 words = f"there is no Release {release}, and a later one needs decisions of its own"
                 old = (read.view for read in found.values() if read.view.created < before)
-                yield from ((namespace, Settled(view.name, view.uid, DecisionOutcome.SUPERSEDED, words)) for view in old)
+                yield from ((namespace, _superseded(view, words)) for view in old)
 
     def _changed(self, change: Change) -> None:
         namespace, name = change.key.namespace, change.key.name
@@ -144,8 +144,12 @@ def _decided(found: Iterable[_Read], standing: Standing) -> Decided:
     passed_over = {view.uid: view for view in others[:-MOST]}
     # A Reject withdraws votes that are no younger; in the second of the oldest that counts there may be one.
     over = (one for one in passed_over.values() if one.action is not Action.REJECT or one.created < others[-MOST].created)
-    told = [Settled(one.name, one.uid, DecisionOutcome.SUPERSEDED, _MANY) for one in over]
+    told = [_superseded(one, _MANY) for one in over]
     return Decided(tuple(view for view in views if view.uid not in passed_over), (*refused[-MOST:], *told))
+
+
+def _superseded(one: DecisionView, why: str) -> Settled:
+    return Settled(one.name, one.uid, DecisionOutcome.SUPERSEDED, why, before=one.outcome)
 
 
 def _release_of(obj: Object | None) -> str | None:

@@ -93,7 +93,9 @@ class Outcomes:
         patch: list[dict[str, Any]] = [
             {"op": "test", "path": "/metadata/uid", "value": one.uid},
             # The write of another life of the operator may have come first, and this one late.
-            {"op": "test", "path": "/status", "value": None},
+            {"op": "test", "path": "/status", "value": None}
+            if one.before is None
+            else {"op": "test", "path": "/status/outcome", "value": one.before.value},
             {"op": "add", "path": "/status", "value": value},
         ]
         error: ApiError | None = None
