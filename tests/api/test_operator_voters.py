@@ -39,7 +39,7 @@ async def test_it_is_said_who_can_give_the_vote(scene: Scene, tmp_path: Path) ->
     blind = await tidegate(viewer, scene, "waits")
 
     assert [0, 0, 0] == [done.returncode for done in (before, after, blind)], before.stderr + after.stderr + blind.stderr
-    nobody = f"nobody can approve as qa: no binding in {scene.namespace} gives a person the verb approve on releases/qa"
+    nobody = f"no person has role qa: no binding in {scene.namespace} gives one the verb approve on releases/qa"
     lines = [line.strip() for line in before.stdout.splitlines()]
     assert [f"kubectl tidegate approve {NAME} -n {scene.namespace} --role qa", nobody] == lines[2:]
     assert {"qa": "ann can approve as qa"} == json.loads(after.stdout)[0]["voters"]

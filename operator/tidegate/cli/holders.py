@@ -109,7 +109,7 @@ def told(grants: Grants, role: str, needed: int, release: str, namespace: str) -
         return f"who can approve as {role} is not known: you may not list {', '.join(grants.unread)}"
     unread = f"; others may, too: you may not list {', '.join(grants.unread)}" if grants.unread else ""
     if not found:
-        return f"nobody can approve as {role}: no binding in {namespace} gives a person the verb approve on releases/{role}"
+        return f"no person has role {role}: no binding in {namespace} gives one the verb approve on releases/{role}"
     if len(found) < needed and not any(one.startswith("group ") for one in found):
         return f"only {names} can approve as {role}, and it takes {needed} people{unread}"
     return f"{names} can approve as {role}{unread}"

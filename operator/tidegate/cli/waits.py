@@ -66,7 +66,7 @@ def waits(
 ) -> None:
     """List the Releases whose new version waits for people or times: for what, since when, and what opens it.
 
-    Of a vote that is missing it says who can give it, as far as you may list the bindings of roles.
+    Below a missing vote stands who can give it, as far as you may list the bindings of roles.
 
     Ends with 0, or with 2 if Releases could not be read.
     """

@@ -30,7 +30,7 @@ def grants(*subjects: Json, rule: Json | None = None, kind: str = "Role", unread
         (
             grants({"kind": "ServiceAccount", "name": "ci", "namespace": "shop"}, {"kind": "User", "name": "system:node:a"}),
             1,
-            "nobody can approve as qa: no binding in shop gives a person the verb approve on releases/qa",
+            "no person has role qa: no binding in shop gives one the verb approve on releases/qa",
         ),
         (
             grants(unread=("clusterroles",)),

@@ -16,7 +16,7 @@ from unit.docs.pages import DOCS, ROOT
 
 TOLD = sorted(path.stem for path in FOLDER.glob("*.txt") if path.stem not in {"allowed", "untold", "help", "admission"})
 """What is told. What admission policies say is put together by the API server, in tests/api/test_guard.py."""
-OURS = re.compile(r"kubectl tidegate [^;:`)]*+")
+OURS = re.compile(r"kubectl tidegate [^;:`)&]*+")
 """Up to where a sentence goes on."""
 ANNOTATES = re.compile(r"kubectl annotate (?:\$\(date \+%s\)|[^;:`)$])*+")
 REQUEST = re.compile(r" -n shop tidegate\.dev/request=(shop|promote|pause|resume|retry)/\$\(date \+%s\)$")
