@@ -17,6 +17,7 @@ from api.people import Json, of_role, rights
 from api.test_operator_decisions import ASKS, scene
 from tidegate_sandbox.cluster import ClusterInfo
 from tidegate_sandbox.controlplane import person_token
+from tidegate_sandbox.demo.stage import write_kubeconfig
 
 __all__ = ["scene"]
 
@@ -49,8 +50,10 @@ def account(who: str, scene: Scene, folder: Path, *more: Json) -> Path:
     """Give somebody their rights; return their kubeconfig."""
     person = of_role(who, scene.namespace, CREATE, READ, LOOK, *more)
     eventually(lambda: person.may("list", "releases.tidegate.dev"), wanted=bool, timeout=60)
+    eventually(lambda: person.may("list", "releasedecisions.tidegate.dev"), wanted=bool, timeout=60)
     file = folder / f"{who}.kubeconfig"
-    scene.proxy.kubeconfig(person_token(ClusterInfo.from_environment().token, who), file)
+    cluster = ClusterInfo.from_environment()
+    write_kubeconfig(cluster, file, user=who, token=person_token(cluster.token, who))
     return file
 
 
@@ -70,17 +73,18 @@ async def test_request_approve_and_roll_back(scene: Scene, tmp_path: Path) -> No
     request, approve, roll_back = lines()
 
     requested = await typed(request, scene, developer)
-    refused = await typed(approve, scene, developer)
-    approved = await typed(approve, scene, qa)
-    await scene.until(lambda status: (status.get("step") or {}).get("since") is not None)
-    rolled_back = await typed(roll_back, scene, manager)
-
-    assert 0 == requested.returncode, requested.stderr
+    assert 0 == requested.returncode, requested.stdout + requested.stderr
     assert f"kubectl tidegate approve checkout -n {scene.namespace} --role qa" in requested.stdout
-    assert (2, True) == (refused.returncode, "developer may not approve Release checkout as qa" in refused.stderr)
-    assert 0 == approved.returncode, approved.stderr
+
+    refused = await typed(approve, scene, developer)
+    assert (2, True) == (refused.returncode, "developer may not approve Release checkout as qa" in refused.stderr), refused.stderr
+    approved = await typed(approve, scene, qa)
+    assert 0 == approved.returncode, approved.stdout + approved.stderr
     assert "approved v2" in approved.stdout
-    assert 0 == rolled_back.returncode, rolled_back.stderr
+    await scene.until(lambda status: (status.get("step") or {}).get("since") is not None)
+
+    rolled_back = await typed(roll_back, scene, manager)
+    assert 0 == rolled_back.returncode, rolled_back.stdout + rolled_back.stderr
     table = [line.split() for line in rolled_back.stdout.splitlines()]
     assert ["RELEASE", "SERVES", "READY", "OF", "PHASE"] in table
     assert ["checkout", "v1", "2", "2", "RolledBack"] in table
