@@ -21,6 +21,7 @@ from tidegate.cluster.errors import (
     AlreadyExists,
     ApiError,
     Conflict,
+    Fenced,
     Forbidden,
     NotFound,
     TooManyRequests,
@@ -350,7 +351,8 @@ class Recorder:
 
 def _patience(error: ApiError) -> float:
     """For how many seconds after it was recorded an Event that met this error is tried again."""
-    if isinstance(error, Unavailable | TooManyRequests | Conflict):
+    if isinstance(error, Unavailable | TooManyRequests | Conflict | Fenced):
+        # A leader whose lease could not be renewed in time writes again where nobody else has taken it; else its process ends.
         return WINDOW
     if isinstance(error, Forbidden | Unauthorized) and not any(cause.reason == TERMINATING for cause in error.causes):
         return REFUSALS

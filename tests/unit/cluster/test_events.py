@@ -214,6 +214,31 @@ async def test_api_that_is_away_is_waited_for(desk: Desk):
     assert [0.5, 3.0] == desk.clock.slept
 
 
+class Lapsed:
+    """A fence that is down for the first write: the lease could not be renewed, and was taken by nobody."""
+
+    grace = 5.0
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def remaining(self) -> float:
+        self.asked += 1
+        return 0.0 if self.asked == 1 else 10.0
+
+
+async def test_event_waits_until_a_leader_may_write_again(loopback: Loopback, auto_clock: AutoClock):
+    """Given a lease that could not be renewed for a moment, what happened right then is told once it is."""
+    async with Cluster(loopback.connection(), fence=(fence := Lapsed())) as cluster:
+        desk = Desk(cluster, loopback, auto_clock)
+        desk.accept(1)
+        desk.recorder.normal(release(), "WeightChanged", "x")
+        await desk.flush()
+
+    assert fence.asked > 1
+    assert ([], ["POST"]) == (desk.dropped, [method for method, _ in loopback.asked()])
+
+
 async def test_refused_event_is_dropped_and_the_next_one_written(desk: Desk):
     """In a namespace that is being deleted, for one."""
     terminating = {"causes": [{"reason": "NamespaceTerminating", "field": "metadata.namespace", "message": "is being terminated"}]}
