@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from tidegate.api.decision import Action
 from tidegate.api.hotfix import HotfixStatus, ReviewStatus
@@ -56,14 +57,19 @@ def no_reviewer(one: DecisionView, review: ReviewStatus) -> str:
     return ""
 
 
-def reviewed(review: ReviewStatus, decisions: Iterable[DecisionView], release_uid: str) -> DecisionView | None:
-    """Return the attestation by which a hotfix was reviewed, by somebody who neither overrode nor changed it; None without one."""
+def reviewed(
+    review: ReviewStatus, decisions: Iterable[DecisionView], release_uid: str, release_created: datetime | None
+) -> DecisionView | None:
+    """Return the attestation by which a hotfix was reviewed, by somebody who neither overrode nor changed it; None without one.
+
+    When the hotfix started is none of its terms: that is a time of the operator's clock, and an attestation has the API server's.
+    """
     found = (
         one
         for one in decisions
         if one.action is Action.ATTEST and one.check == REVIEW and one.digest == review.digest
         if not no_reviewer(one, review)
-        if not stranger(one, release_uid, review.since)
+        if not stranger(one, release_uid, release_created)
     )
     return min(found, key=lambda one: one.at, default=None)
 

@@ -141,6 +141,37 @@ def test_a_review_that_is_overdue_is_a_condition_and_told_once():
     assert "ReviewOverdue" not in {one.type for one in world.status.conditions}
 
 
+@pytest.mark.parametrize("ago", [3600, -3600])
+def test_a_review_counts_whatever_clock_the_start_is_of(ago: int):
+    """Given a leader whose clock is an hour off the API server's, a review without the Release's UID counts all the same."""
+    world = waiting()
+    override(world)
+    reach(world, 25)
+
+    made = review(world, "dave", release_uid="", created=at(int(world.now) - ago))
+    world.crank(5)
+
+    assert ((), "Counted") == (world.status.reviews, outcome(world, made))
+
+
+def test_a_review_is_written_down_once_though_the_hotfix_is_tried_again():
+    """Given a hotfix that was reviewed and rolled back, its review counts for the same content again, and stands there once."""
+    world = waiting()
+    override(world)
+    reach(world, 25)
+    made = review(world, "dave")
+    world.crank(1)
+    world.look("errors", 0.5)
+    finish(world, Phase.ROLLED_BACK)
+
+    world.look("errors", 0.0)
+    world.ask("retry/1")
+    reach(world, 25)
+    world.crank(2)
+
+    assert ((), [made.uid]) == (world.status.reviews, [one.uid for one in world.status.carried_out])
+
+
 def test_after_so_many_without_a_review_a_hotfix_is_none():
     """Who never reviews gets no more hotfixes past the windows, until somebody does."""
     world = waiting()

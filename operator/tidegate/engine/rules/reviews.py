@@ -17,12 +17,15 @@ def reviews_are_noted(draft: Draft) -> Ruling:
     The decision stands in the status from the very write on that ends what is due: it is told what became of it later.
     """
     for one in draft.status.reviews:
-        review = reviewed(one, draft.snap.governance.decisions, draft.snap.release.uid)
+        release = draft.snap.release
+        review = reviewed(one, draft.snap.governance.decisions, release.uid, release.created)
         if review is None or not has_room(draft):
             continue
         result = review.result.value if review.result is not None else "done"
         draft.set(reviews=tuple(other for other in draft.status.reviews if other is not one))
-        note_carried(draft, review, DecisionOutcome.COUNTED, f"the review of hotfix {one.version}: {result}")
+        if review.uid not in {done.uid for done in draft.status.carried_out}:
+            # Of a hotfix that was tried again it may have counted before.
+            note_carried(draft, review, DecisionOutcome.COUNTED, f"the review of hotfix {one.version}: {result}")
         draft.note(Reviewed(one.version, called(review.by), result))
         return CHANGED
     return None
