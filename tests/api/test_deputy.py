@@ -215,6 +215,18 @@ def test_what_a_release_comes_after_its_author_may_get(place: str, staging: str)
     refused(lambda: author.create(release(**after(("ledger", staging)))), f"may not get Release ledger in {staging}")
 
 
+def test_a_release_of_another_cluster_is_for_the_operators_configuration(place: str) -> None:
+    """No right in this cluster is one over there: what is called the same here need not be there, nor be readable."""
+    author = of_role("abroad", place, *RELEASER, DEPLOYMENT, REPLICA_SETS)
+    there = {"release": "pay", "namespace": "kube-system", "cluster": "west"}
+
+    passes(lambda: author.create(release(after=[there], follow=there)))
+    refused(
+        lambda: author.create(release(after=[there, {"release": "pay", "namespace": "kube-system"}])),
+        "spec.after: abroad may not get Release pay in kube-system",
+    )
+
+
 @pytest.mark.parametrize("missing", range(4))
 def test_each_that_it_comes_after_counts(place: str, staging: str, missing: int) -> None:
     """Of four, the most that there may be, the one that the author may not get is named, wherever it stands."""
