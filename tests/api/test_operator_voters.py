@@ -13,6 +13,7 @@ from api.deciders import CREATE, QA
 from api.operator_access import NAME, Scene
 from api.people import of_role
 from api.test_operator_decisions import ASKS, releaser, scene, tidegate
+from tidegate.cluster.resources import RELEASES
 from tidegate_sandbox.cluster import ClusterInfo
 
 __all__ = ["scene"]
@@ -33,13 +34,20 @@ async def test_it_is_said_who_can_give_the_vote(scene: Scene, tmp_path: Path) ->
     scene.proxy.kubeconfig(ClusterInfo.from_environment().token, admin)
     viewer = await asyncio.to_thread(releaser, scene, tmp_path)
 
+    file = tmp_path / "release.yaml"
+    file.write_text(json.dumps({**(await scene.admin.get(RELEASES.path(scene.namespace, NAME))), "metadata": {"name": NAME}}))
+
+    linted = await tidegate(admin, scene, "lint", str(file), "--server")
     before = await tidegate(admin, scene, "waits")
     await asyncio.to_thread(of_role, "ann", scene.namespace, CREATE, QA)
     after = await tidegate(admin, scene, "waits", NAME, "--output", "json")
     blind = await tidegate(viewer, scene, "waits")
+    sound = await tidegate(admin, scene, "lint", str(file), "--server")
 
     assert [0, 0, 0] == [done.returncode for done in (before, after, blind)], before.stderr + after.stderr + blind.stderr
     nobody = f"no person has role qa: no binding in {scene.namespace} gives one the verb approve on releases/qa"
+    assert f"warning: Release/{NAME}: spec.policyRef.name: RolloutPolicy/production requires it: {nobody}" in linted.stdout
+    assert "requires it" not in sound.stdout
     lines = [line.strip() for line in before.stdout.splitlines()]
     assert [f"kubectl tidegate approve {NAME} -n {scene.namespace} --role qa", nobody] == lines[2:]
     assert {"qa": "ann can approve as qa"} == json.loads(after.stdout)[0]["voters"]

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tidegate.api.approvals import Approval
 from tidegate.api.base import MOST_TOLD, and_more
 from tidegate.api.names import GROUP
 from tidegate.cluster.errors import Forbidden, NotFound
@@ -24,6 +25,7 @@ ROLE_BINDINGS = Resource(_RBAC, "v1", "rolebindings", "RoleBinding")
 CLUSTER_ROLES = Resource(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False)
 CLUSTER_ROLE_BINDINGS = Resource(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False)
 _Object = Mapping[str, Any]
+_GROUP = "group "
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,24 @@ def _people(subjects: Iterable[_Object]) -> Iterator[str]:
         if kind == "User" and not name.startswith("system:"):
             yield name
         elif kind == "Group" and not name.startswith("system:serviceaccounts"):
-            yield f"group {name}"
+            yield f"{_GROUP}{name}"
+
+
+def seats(approvals: Iterable[Approval]) -> dict[str, int]:
+    """Return how many people each role needs at the point that asks for most of it."""
+    found: dict[str, int] = {}
+    for entry in approvals:
+        for role, needed in entry.roles.items():
+            found[role] = max(needed, found.get(role, 0))
+    return found
+
+
+def suffice(grants: Grants, role: str, needed: int, release: str) -> bool | None:
+    """Whether there are people enough for the votes of a role; None where that could not be read. A group may be of any size."""
+    found = grants.holders(role, release)
+    if len(found) >= needed or any(one.startswith(_GROUP) for one in found):
+        return True
+    return None if grants.unread else False
 
 
 def told(grants: Grants, role: str, needed: int, release: str, namespace: str) -> str:
@@ -110,6 +129,6 @@ def told(grants: Grants, role: str, needed: int, release: str, namespace: str) -
     unread = f"; others may, too: you may not list {', '.join(grants.unread)}" if grants.unread else ""
     if not found:
         return f"no person has role {role}: no binding in {namespace} gives one the verb approve on releases/{role}"
-    if len(found) < needed and not any(one.startswith("group ") for one in found):
+    if not suffice(grants, role, needed, release):
         return f"only {names} can approve as {role}, and it takes {needed} people{unread}"
     return f"{names} can approve as {role}{unread}"

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from tidegate.api.gate import Gate
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.cli import access, buckets, output, telemetry, tellable
+from tidegate.cli import access, buckets, holders, output, telemetry, tellable
 from tidegate.cli.advice import advice
 from tidegate.cli.circles import circles
 from tidegate.cli.elsewhere import unreadable
@@ -24,6 +25,7 @@ from tidegate.cli.manifests import Finding, Manifest, ManifestError, Place, Seve
 from tidegate.cli.output import Format
 from tidegate.cli.passing import passing
 from tidegate.cli.there import of_copies, of_releases, there
+from tidegate.cluster.errors import Forbidden
 from tidegate.prometheus.answers import Cause, Trouble
 from tidegate.prometheus.asked import EXAMPLE, own_queries, wrong_queries
 from tidegate.prometheus.config import ConnectionConfig
@@ -213,13 +215,33 @@ async def _answer(connection: Connection, gate: Gate, of: Sequence[Names]) -> li
 
 async def _of_server(connection: Any, cluster: Any, manifests: Sequence[Manifest], namespace: str) -> list[Located]:
     found = []
+    policies = {manifest.label: manifest for manifest in manifests if manifest.is_policy}
     for manifest in manifests:
         if manifest.kind == "Release":
             place = manifest.document["metadata"].get("namespace", namespace)
             past = await passing(cluster, manifest.document, place)
             found += [Located(manifest, Finding(Severity.WARNING, ("spec", "traffic", "service"), words)) for words in past]
+            found += await _voters(cluster, manifest, place, policies.get(_policy_of(manifest)))
         for place, message in await access.refusals(connection, manifest.document, namespace):
             found.append(Located(manifest, Finding(Severity.ERROR, place, f"refused by the API server: {message}")))
+    return found
+
+
+async def _voters(cluster: Any, release: Manifest, namespace: str, policy: Manifest | None) -> list[Located]:
+    """Return for which roles of its policy, here or there, a Release would wait for votes that nobody can give."""
+    try:
+        asks = policy.document if policy is not None else await access.policy(cluster, namespace, access.spec_of(release.document))
+        wanted = holders.seats(RolloutPolicySpec.model_validate(asks["spec"]).approvals) if asks is not None else {}
+    except (Forbidden, ValidationError):
+        wanted = {}
+    if not wanted:
+        return []
+    grants, found = await holders.read(cluster, namespace), list[Located]()
+    for role, needed in wanted.items():
+        if not (enough := holders.suffice(grants, role, needed, release.name)):
+            words = f"{_policy_of(release)} requires it: {holders.told(grants, role, needed, release.name, namespace)}"
+            severity = Severity.NOTE if enough is None else Severity.WARNING
+            found.append(Located(release, Finding(severity, ("spec", "policyRef", "name"), words)))
     return found
 
 

@@ -110,12 +110,7 @@ async def _seats(cluster: Cluster, release: dict[str, Any], lacking: str) -> dic
             approvals = RolloutPolicySpec.model_validate(policy.get("spec") or {}).approvals
         except (Forbidden, ValidationError):
             return {}
-    seats: dict[str, int] = {}
-    for entry in approvals:
-        for role, needed in entry.roles.items():
-            if f"by role {role} (" in lacking:
-                seats[role] = max(needed, seats.get(role, 0))
-    return seats
+    return {role: needed for role, needed in holders.seats(approvals).items() if f"by role {role} (" in lacking}
 
 
 def _waiter(release: dict[str, Any]) -> Waiter:
