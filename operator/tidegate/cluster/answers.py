@@ -12,8 +12,16 @@ import orjson
 from tidegate.cluster.errors import ApiError, Unavailable, error_of
 
 
-async def lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """The lines of a stream. `StreamReader.readline` refuses lines above its buffer's limit; objects may be 1.5 MB."""
+async def lines(content: aiohttp.StreamReader, largest: int | None = None) -> AsyncIterator[bytes]:
+    """The lines of a stream. `StreamReader.readline` refuses lines above its buffer's limit; objects may be 1.5 MB.
+
+    Args:
+        content: the stream.
+        largest: bytes of a line at most; None for no limit.
+
+    Raises:
+        aiohttp.ClientPayloadError: one has more.
+    """
     rest = bytearray()
     async for chunk in content.iter_any():
         searched = len(rest)
@@ -24,6 +32,17 @@ async def lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
                 yield bytes(rest[start:end])
             start = end + 1
         del rest[:start]
+        bounded(rest, largest)
+
+
+def bounded(payload: bytearray, largest: int | None) -> None:
+    """Give up on an answer that has more bytes than may be.
+
+    Raises:
+        aiohttp.ClientPayloadError: it has.
+    """
+    if largest is not None and len(payload) > largest:
+        raise aiohttp.ClientPayloadError(f"more than {largest} bytes")
 
 
 def decode(payload: bytes | bytearray, *, verb: str, path: str) -> dict[str, Any]:

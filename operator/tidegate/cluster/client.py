@@ -12,7 +12,7 @@ from typing import Any, Self
 import aiohttp
 
 from tidegate.cluster import fence as fencing
-from tidegate.cluster.answers import decode, lines, refusal, unreachable
+from tidegate.cluster.answers import bounded, decode, lines, refusal, unreachable
 from tidegate.cluster.connection import Connection
 from tidegate.cluster.errors import Expired, Silent, error_of
 from tidegate.cluster.resources import NAMESPACES, path_of
@@ -84,6 +84,7 @@ class Cluster:
         timeout: seconds for a request.
         observe: told of every request.
         fence: keeps writes from being sent, which are `Fenced` then; None where nothing does.
+        largest: bytes of a page or of an event at most, where the server is none of one's own; None for no limit.
     """
 
     def __init__(
@@ -93,8 +94,9 @@ class Cluster:
         timeout: float = TIMEOUT,
         observe: Observer | None = None,
         fence: fencing.Fence | None = None,
+        largest: int | None = None,
     ) -> None:
-        self._timeout = timeout
+        self._timeout, self._largest = timeout, largest
         self._sender = Sender(connection, timeout=timeout, observe=observe, fence=fence)
 
     async def __aenter__(self) -> Self:
@@ -246,7 +248,7 @@ class Cluster:
                 raise refusal(response, await response.read(), verb="watch", path=path)
             if on_open is not None:
                 on_open()
-            async for line in lines(response.content):
+            async for line in lines(response.content, self._largest):
                 event = decode(line, verb="watch", path=path)
                 if event["type"] == "ERROR":
                     raise error_of({"code": 500, **event["object"]}, verb="watch", path=path)
@@ -293,6 +295,7 @@ class Cluster:
                     if most is not None and len(payload) > most:
                         response.close()
                         raise _TooLongError
+                    bounded(payload, self._largest)
         except (aiohttp.ClientError, OSError) as error:
             raise unreachable(error, verb="list", path=path, within=within) from error
         if response.status >= 300:

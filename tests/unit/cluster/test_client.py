@@ -68,6 +68,19 @@ async def test_pages_with_more_bytes_than_are_read_at_once_are_asked_with_fewer_
     assert [("0", "100"), ("0", "25"), ("0", "6"), ("6", "6")] == asked
 
 
+async def test_a_server_that_is_not_ones_own_cannot_send_without_end(loopback: Loopback):
+    """Neither a page nor an event: it counts as no answer, and what was read of it is let go."""
+    loopback.lists.append(reply("x" * 200_000))
+    loopback.watches.append(stream(b"x" * 200_000))
+
+    async with Cluster(loopback.connection(), largest=100_000) as other:
+        with pytest.raises(Unavailable, match="more than 100000 bytes"):
+            await other.list(PODS.path(), limit=0)
+        with pytest.raises(Unavailable, match="more than 100000 bytes"):
+            async for _ in other.watch(PODS.path(), "1"):
+                pass
+
+
 async def test_an_object_that_is_larger_than_a_page_is_read_all_the_same(cluster: Cluster, loopback: Loopback):
     """Then it is alone in its page."""
     large = pod("a", 1, annotations={"large": "x" * 5_000_000})

@@ -38,6 +38,8 @@ SETTLE_SECONDS = 0.5
 """After a break, until what was missed counts as known: a watch that goes on tells it right behind its acceptance."""
 BACK = "what happened meanwhile is still being read from cluster"
 """What is said for as long."""
+LARGEST = 16 * 1024 * 1024
+"""Bytes of a page or an event that another cluster may send: ten times as many as an object may have there."""
 MOST = 10_000
 """Releases of another cluster that are kept, some 600 bytes each."""
 
@@ -163,7 +165,7 @@ class OtherCluster:
     async def _serve(self) -> None:
         """Follow what the kubeconfig leads to, until it leads elsewhere."""
         place, connection = place_of(read(self._path)), await connect_by(self._path)
-        async with Cluster(connection) as cluster:
+        async with Cluster(connection, largest=LARGEST) as cluster:
             self._store = Store(self._clock)
             self._store.on_change(RELEASES.kind, self._told)
             self._began = self._clock.now()
