@@ -149,3 +149,19 @@ async def test_a_release_that_goes_there_and_a_namespace_that_may_not_be_read(cl
     )
 
     await clusters.waits(f"the operator's configuration lets no Release of {east.namespace} read those of kube-system there")
+
+
+async def test_what_west_proves_is_taken_over_by_who_follows_it(clusters: Clusters) -> None:
+    """Its images are rolled out here without anybody deploying them; the status says from which cluster they come."""
+    east, staging = clusters.east, clusters.staging
+    follow = {"spec": {"after": None, "follow": {"release": NAME, "namespace": staging, "cluster": "west"}}}
+    await east.admin.merge_patch(
+        f"/apis/tidegate.dev/v1alpha1/namespaces/{east.namespace}/releases/{NAME}", follow, manager="kubectl"
+    )
+
+    await clusters.promote("v2")
+
+    status = await clusters.started("v2")
+    taken = status["followed"]
+    assert (taken["release"], taken["namespace"], taken["cluster"]) == (NAME, staging, "west")
+    assert taken["images"] == {"app": f"{NAME}:v2"}
