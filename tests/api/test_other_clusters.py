@@ -17,7 +17,7 @@ from api.operator_access import NAME, Json, Prometheus, Scene, install, router_o
 from api.second_cluster import SecondCluster, second_cluster
 from tidegate.api.base import format_time, parse_time
 
-pytestmark = [*needs_api, pytest.mark.timeout(240)]
+pytestmark = [*needs_api, pytest.mark.timeout(240), pytest.mark.xdist_group("west")]
 SOAK = timedelta(seconds=3)
 GATE: Json = {
     "name": "errors",
