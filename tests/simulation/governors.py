@@ -92,6 +92,13 @@ def taken_over_at(made: Pass) -> datetime | None:
     return max(view.upstream.promoted_at, view.upstream.rolled_back_at or view.upstream.promoted_at) + view.soak
 
 
+def due_at_rest(made: Pass) -> set[datetime | None]:
+    """Return when something may be due though all is done: what is followed has soaked, or a decision's time is over."""
+    decisions = made.snapshot.governance.decisions
+    ends = {one.expires for one in decisions} | {one.created + timedelta(days=30) for one in decisions}
+    return {None, taken_over_at(made), *ends}
+
+
 def _taken_over(made: Pass, now: datetime) -> None:
     """What was taken over in a pass was promoted in the Release that is followed, has soaked there, and was not rejected here.
 

@@ -307,7 +307,7 @@ class Oracle:
             assert not made.plan.actions
             assert made.plan.status.phase is Phase.IDLE
             assert not made.plan.looks
-            assert made.plan.due in (None, governors.taken_over_at(made))
+            assert made.plan.due in governors.due_at_rest(made)
         assert len(made.plan.status.message) <= 1024
 
     @staticmethod
