@@ -26,7 +26,7 @@ def test_a_red_part_keeps_none_from_being_run(tmp_path: Path) -> None:
     done = nightly(tmp_path)
 
     made = [line.removeprefix("make ") for line in done.stdout.splitlines() if line.startswith("make ")]
-    assert ["audit STRICT=1", "fuzz", "faults", "field"] == made
+    assert ["audit STRICT=1", "coverage", "fuzz", "faults", "field"] == made
     assert (1, "Red: fuzz\n") == (done.returncode, done.stderr)
 
 
@@ -36,10 +36,10 @@ def test_parts_are_run_by_name(tmp_path: Path) -> None:
 
     assert (0, "All is well: audit field") == (named.returncode, named.stdout.splitlines()[-1])
     assert (2, "") == (unknown.returncode, unknown.stdout)
-    assert "There is no part audits; there are audit, fuzz, faults and field.\n" == unknown.stderr
+    assert "There is no part audits; there are audit, coverage, fuzz, faults and field.\n" == unknown.stderr
 
 
-@pytest.mark.parametrize("target", ["audit", "fuzz", "faults", "field"])
+@pytest.mark.parametrize("target", ["audit", "coverage", "fuzz", "faults", "field"])
 def test_each_part_can_be_made(target: str) -> None:
     """The Makefile has the target of each part."""
     assert 0 == subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, check=False).returncode
