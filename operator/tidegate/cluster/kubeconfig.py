@@ -6,6 +6,7 @@ server that nobody has verified. What is wrong is said by field and cause, witho
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,8 +20,10 @@ from kubernetes.aio.config import ConfigException, load_kube_config_from_dict
 from tidegate.api.wrong import not_yaml
 from tidegate.cluster.connection import KUBECONFIG_REFRESH, UNREADABLE, Connection, proxy_from_environment, words_of
 
-LARGEST = 1024 * 1024
-"""Bytes of a kubeconfig and of each file that it names: as much as a Secret may have."""
+LARGEST = 64 * 1024
+"""Bytes of a kubeconfig. To read one takes a second for each 50 kB at worst, and one cluster with its certificates takes ten."""
+LARGEST_FILE = 1024 * 1024
+"""Bytes of each file that it names: as much as a Secret may have."""
 
 _RUNS = ("exec", "auth-provider")
 """Fields by which a program would be run, or another server be asked for a token."""
@@ -33,6 +36,13 @@ _FILES = {
     "client-key": "client-key-data",
 }
 """Fields that name a file, and those that have its content instead."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML without merge keys: nine of them in a row make a billion entries out of 400 bytes."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Leave a merge key where it stands, where it is a key of no known tag."""
 
 
 class KubeconfigError(ConfigException):
@@ -67,6 +77,18 @@ def place_of(found: Mapping[str, Any]) -> tuple[str, str]:
     return str(cluster["server"]), str(cluster.get("tls-server-name") or "")
 
 
+async def place_by(path: Path) -> tuple[str, str]:
+    """Return where a kubeconfig leads. It is read in a thread: however long that takes, nobody waits for it.
+
+    Args:
+        path: of the kubeconfig.
+
+    Raises:
+        KubeconfigError: it cannot be used.
+    """
+    return place_of(await asyncio.to_thread(read, path))
+
+
 async def connect_by(path: Path) -> Connection:
     """Return the connection to the cluster of a kubeconfig. New credentials in the file count; another server in it does not.
 
@@ -76,10 +98,10 @@ async def connect_by(path: Path) -> Connection:
     Raises:
         KubeconfigError: it cannot be used.
     """
-    place = place_of(read(path))
+    place = await place_by(path)
 
     async def load() -> Configuration:
-        found = read(path)
+        found = await asyncio.to_thread(read, path)
         if place_of(found) != place:
             # Or what the one server is to be shown would be shown to the other.
             raise KubeconfigError("cluster.server: is another one now")
@@ -100,7 +122,7 @@ async def connect_by(path: Path) -> Connection:
 
 def _parsed(path: Path) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(_content(path).decode())
+        found = yaml.load(_content(path, LARGEST).decode(), _Loader)  # noqa: S506 - a safe one
     except UnicodeDecodeError:
         problem = "is not UTF-8 text"
     except RecursionError:
@@ -115,17 +137,17 @@ def _parsed(path: Path) -> dict[str, Any]:
     raise KubeconfigError(problem) from None
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, largest: int) -> bytes:
     """Read a file, as far as one of this kind may be long; what is no plain file is not waited for."""
     try:
         if not path.is_file():
             raise KubeconfigError("no such file" if not path.exists() else "is not a file")
         with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
+            content = file.read(largest + 1)
     except OSError as error:
         raise KubeconfigError(f"cannot be read: {error.strerror or type(error).__name__}") from None
-    if len(content) > LARGEST:
-        raise KubeconfigError(f"has more than {LARGEST} bytes")
+    if len(content) > largest:
+        raise KubeconfigError(f"has more than {largest} bytes")
     return content
 
 
@@ -205,6 +227,6 @@ def _beside(kind: str, field: str, name: str, folder: Path) -> bytes:
     if not path.is_relative_to(beside):
         raise KubeconfigError(f"{kind}.{field}: must name a file in the folder of the kubeconfig")
     try:
-        return _content(path)
+        return _content(path, LARGEST_FILE)
     except KubeconfigError as error:
         raise KubeconfigError(f"{kind}.{field}: {error}") from None

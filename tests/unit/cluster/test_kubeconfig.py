@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,34 @@ def test_a_file_that_is_none_is_said_without_its_text(tmp_path: Path, content: s
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
     assert refused(path).startswith(words)
+
+
+def test_merge_keys_are_not_merged(tmp_path: Path) -> None:
+    """Thirteen of them would take all the memory that there is, out of 700 bytes."""
+    lines = ["a0: &a0 {k: v}", *(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 13))]
+    path = tmp_path / "kubeconfig"
+    path.write_text("\n".join(lines))
+
+    assert refused(path) == "is not YAML (line 2, column 10: could not determine a constructor for the tag)"
+
+
+async def test_nobody_waits_for_a_kubeconfig_to_be_read(tmp_path: Path) -> None:
+    """What may be said in as many bytes as there may be takes a second to read: the operator goes on meanwhile."""
+    path, turns = tmp_path / "kubeconfig", 0
+    path.write_text("a: [" + "[]," * (LARGEST // 3 - 2) + "]")
+
+    async def go_on() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    task = asyncio.create_task(go_on())
+    with pytest.raises(KubeconfigError, match="current-context"):
+        await connect_by(path)
+    task.cancel()
+
+    assert turns > 10
 
 
 async def test_new_credentials_count_and_another_server_does_not(tmp_path: Path) -> None:

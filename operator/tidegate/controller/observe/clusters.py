@@ -18,7 +18,7 @@ import structlog
 
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.config import ClusterConfig
-from tidegate.cluster.kubeconfig import KubeconfigError, connect_by, place_of, read
+from tidegate.cluster.kubeconfig import KubeconfigError, connect_by, place_by
 from tidegate.cluster.reflector import Reflector, State
 from tidegate.cluster.resources import RELEASES
 from tidegate.cluster.sending import Json
@@ -164,7 +164,7 @@ class OtherCluster:
 
     async def _serve(self) -> None:
         """Follow what the kubeconfig leads to, until it leads elsewhere."""
-        place, connection = place_of(read(self._path)), await connect_by(self._path)
+        place, connection = await place_by(self._path), await connect_by(self._path)
         async with Cluster(connection, largest=LARGEST) as cluster:
             self._store = Store(self._clock)
             self._store.on_change(RELEASES.kind, self._told)
@@ -196,7 +196,7 @@ class OtherCluster:
             looked = self._clock.monotonic()
             # One that cannot be read ends nothing: the connection goes on with what it has, and says so in the log.
             with suppress(KubeconfigError):
-                if place_of(read(self._path)) != place:
+                if await place_by(self._path) != place:
                     return
 
     def _stand(self, mirror: Reflector | None, trouble: str) -> None:
