@@ -85,6 +85,7 @@ class Cluster:
         observe: told of every request.
         fence: keeps writes from being sent, which are `Fenced` then; None where nothing does.
         largest: bytes of a page or of an event at most, where the server is none of one's own; None for no limit.
+        longest: objects of all pages of a list at most, likewise: a server may send pages without end.
     """
 
     def __init__(
@@ -95,8 +96,9 @@ class Cluster:
         observe: Observer | None = None,
         fence: fencing.Fence | None = None,
         largest: int | None = None,
+        longest: int | None = None,
     ) -> None:
-        self._timeout, self._largest = timeout, largest
+        self._timeout, self._largest, self._longest = timeout, largest, longest
         self._sender = Sender(connection, timeout=timeout, observe=observe, fence=fence)
 
     async def __aenter__(self) -> Self:
@@ -276,6 +278,9 @@ class Cluster:
             items.extend(slim({"apiVersion": api_version, "kind": kind, **item}) for item in page.get("items") or ())
             version, token = page["metadata"]["resourceVersion"], page["metadata"].get("continue", "")
             del page  # it need not lie beside the next one
+            if self._longest is not None and len(items) > self._longest:
+                endless = aiohttp.ClientPayloadError(f"more than {self._longest} objects")
+                raise unreachable(endless, verb="list", path=path, within=within)
             if not token:
                 return Listing(items, version)
             most = min(limit, 2 * most) if 2 * size <= PAGE_BYTES else most

@@ -81,6 +81,15 @@ async def test_a_server_that_is_not_ones_own_cannot_send_without_end(loopback: L
                 pass
 
 
+async def test_pages_without_end_are_given_up(loopback: Loopback):
+    """A server that is none of one's own may say of each page that there is another one."""
+    loopback.otherwise = listing(*(pod(f"p{n}", 1) for n in range(10)), version=20, **{"continue": "more"})
+
+    async with Cluster(loopback.connection(), longest=1000) as other:
+        with pytest.raises(Unavailable, match="more than 1000 objects"):
+            await other.list(PODS.path())
+
+
 async def test_an_object_that_is_larger_than_a_page_is_read_all_the_same(cluster: Cluster, loopback: Loopback):
     """Then it is alone in its page."""
     large = pod("a", 1, annotations={"large": "x" * 5_000_000})

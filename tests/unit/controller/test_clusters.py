@@ -282,6 +282,8 @@ def test_what_is_kept_is_small_whoever_has_written_it() -> None:
     metadata = {"namespace": "staging", "name": NAME, "uid": "u" * 100_000, "resourceVersion": "7"}
 
     assert len(json.dumps(shown_of({"metadata": metadata, "status": {"stable": huge}}))) < 1000
+    named = {"revision": "a", "images": {"c" * 5_000_000: "x"}, "version": "v1"}
+    assert len(json.dumps(shown_of({"metadata": metadata, "status": {"stable": named}}))) < 1000
 
 
 def test_the_wait_between_looks_at_a_kubeconfig_is_short() -> None:

@@ -22,7 +22,7 @@ from tidegate.cluster.kubeconfig import KubeconfigError, connect_by, place_by
 from tidegate.cluster.reflector import Reflector, State
 from tidegate.cluster.resources import RELEASES
 from tidegate.cluster.sending import Json
-from tidegate.controller.observe.upstreams import shown_of, told_apart, unlooked, view_of
+from tidegate.controller.observe.upstreams import LONGEST_NAME, shown_of, told_apart, unlooked, view_of
 from tidegate.governance.times import moment
 from tidegate.governance.upstreams import UpstreamView
 from tidegate.runtime.clock import Clock
@@ -40,6 +40,8 @@ BACK = "what happened meanwhile is still being read from cluster"
 """What is said for as long."""
 LARGEST = 16 * 1024 * 1024
 """Bytes of a page or an event that another cluster may send: ten times as many as an object may have there."""
+LONGEST = 100_000
+"""Releases that another cluster may list, also in namespaces that nobody may look at; of those a name is held until the list ends."""
 MOST = 10_000
 """Releases of another cluster that are kept, some 600 bytes each."""
 
@@ -165,7 +167,7 @@ class OtherCluster:
     async def _serve(self) -> None:
         """Follow what the kubeconfig leads to, until it leads elsewhere."""
         place, connection = await place_by(self._path), await connect_by(self._path)
-        async with Cluster(connection, largest=LARGEST) as cluster:
+        async with Cluster(connection, largest=LARGEST, longest=LONGEST) as cluster:
             self._store = Store(self._clock)
             self._store.on_change(RELEASES.kind, self._told)
             self._began = self._clock.now()
@@ -216,7 +218,7 @@ class OtherCluster:
     def _shape(self, release: Json) -> Json:
         if release["metadata"].get("namespace") in self._seen:
             return shown_of(release)
-        metadata = {field: release["metadata"][field] for field in ("namespace", "name", "resourceVersion")}
+        metadata = {field: str(release["metadata"][field])[:LONGEST_NAME] for field in ("namespace", "name", "resourceVersion")}
         return {"apiVersion": RELEASES.api_version, "kind": RELEASES.kind, "metadata": metadata}
 
     def _kept(self, release: Json) -> bool:

@@ -131,8 +131,10 @@ def view_of(release: Object | None, namespace: str, name: str, cluster: str = ""
 def shown_of(release: Mapping[str, Any]) -> dict[str, Any]:
     """Return as much of a Release as a view is made of: that is small, however large the Release is, and whoever has written it."""
     metadata, status = release["metadata"], mapping(release.get("status"))
-    kept = {field: str(metadata[field])[:_LONGEST] for field in _NAMES if metadata.get(field)}
+    kept = {field: str(metadata[field])[:LONGEST_NAME] for field in _NAMES if metadata.get(field)}
     stable = _stable(status.get("stable"))
+    if any(len(name) > LONGEST_CONTAINER for name in stable.images or ()):
+        stable = _stable(None)
     shown = stable.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"digest", "ready"})
     if stable.trouble is not None:
         # Whether there is any counts, and its text is for nobody elsewhere.
@@ -147,8 +149,10 @@ def shown_of(release: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _NAMES = ("namespace", "name", "uid", "resourceVersion", "deletionTimestamp")
-_LONGEST = 253
+LONGEST_NAME = 253
 """Characters of a name: longer ones are none of objects that there are."""
+LONGEST_CONTAINER = 63
+"""Characters of a container's name, likewise: what has such a one was written by no API server, and proves nothing."""
 
 
 def _stable(found: object) -> RevisionStatus:
