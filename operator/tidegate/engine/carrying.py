@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from tidegate.api.base import clip
 from tidegate.api.decided import LONGEST_WHY, MOST_CARRIED, CarriedStatus
 from tidegate.api.decision import DecisionOutcome
@@ -11,11 +13,32 @@ from tidegate.governance.decisions import COMMANDS, DecisionView, called
 
 KEEP = 16
 """Decisions that the status shows although they say themselves what became of them."""
+_REST_OF_A_SECOND = timedelta(milliseconds=999)
 
 
 def has_room(draft: Draft) -> bool:
     """Whether the status has room for one more; those that say themselves what became of them make room."""
     return len(untold(draft)) < MOST_CARRIED - 1
+
+
+def make_room(draft: Draft, before: datetime) -> bool:
+    """Let go of the oldest commands although their decisions do not say what became of them; return whether there is room then.
+
+    Their whole second is over with them, or they would be carried out again. What was noted in this decision stays.
+
+    Args:
+        draft: the decision in the making, which has no room.
+        before: they were made in an earlier second.
+    """
+    there = {one.uid for one in draft.snap.status.carried_out}
+    old = [one.made for one in draft.status.carried_out if one.made < before and one.action in COMMANDS and one.uid in there]
+    if not old:
+        return False
+    first, until = min(old), draft.status.carried_until
+    over = first + _REST_OF_A_SECOND
+    kept = tuple(one for one in draft.status.carried_out if one.made != first or one.action not in COMMANDS)
+    draft.set(carried_out=kept, carried_until=over if until is None else max(until, over))
+    return has_room(draft)
 
 
 def note_carried(draft: Draft, one: DecisionView, outcome: DecisionOutcome, why: str) -> None:

@@ -9,23 +9,37 @@ from tidegate.api.decision import DecisionOutcome
 from tidegate.engine.draft import Draft
 from tidegate.engine.snapshot import Verb
 from tidegate.governance import commands
-from tidegate.governance.decisions import COMMANDS, DecisionView, called, in_order, stranger
+from tidegate.governance.decisions import CAREFUL, COMMANDS, DecisionView, called, in_order, stranger
 from tidegate.governance.votes import Ballot, Subject, ballot
 
 _GIVES = frozenset({Verb.PROMOTE, Verb.RESUME, Verb.RETRY})
 """What gives a version traffic, or may."""
+PAST = DecisionOutcome.EXPIRED, "many commands were carried out since it was made: decide again"
+"""What is told of a command of a time that is over."""
 
 
 def pending(draft: Draft) -> list[DecisionView]:
     """Return the commands that were not dealt with, in the order in which they are carried out."""
     done = {one.uid for one in draft.status.carried_out}
-    return [one for one in in_order(draft.snap.governance.decisions) if one.outcome is None and one.uid not in done]
+    found = in_order(draft.snap.governance.decisions)
+    return [one for one in found if one.outcome is None and one.uid not in done and not is_past(draft, one)]
+
+
+def is_past(draft: Draft, one: DecisionView) -> bool:
+    """Whether a command is of a time that is over: whatever is not in the status was dealt with, or was let go of.
+
+    Times have whole seconds. What takes traffic away may be seen after others of its second are over, and is not over with them.
+    """
+    until = draft.status.carried_until
+    if until is None or one.action not in COMMANDS:
+        return False
+    return one.created < until or (one.created == until and one.action not in CAREFUL)
 
 
 def untold(draft: Draft) -> set[str]:
     """Return the uids of commands that were dealt with and whose decisions do not say so yet."""
-    unsaid = {one.uid for one in draft.snap.governance.decisions if one.outcome is None}
-    return unsaid & {one.uid for one in draft.status.carried_out}
+    unsaid = draft.snap.governance.unsaid
+    return {one.uid for one in draft.status.carried_out if one.uid in unsaid}
 
 
 def too_late(draft: Draft, one: DecisionView) -> tuple[DecisionOutcome, str] | None:
@@ -36,10 +50,7 @@ def too_late(draft: Draft, one: DecisionView) -> tuple[DecisionOutcome, str] | N
     if one.expired(draft.now):
         over = "was over before it was carried out" if one.action in COMMANDS else "is over"
         return DecisionOutcome.EXPIRED, f"its time (spec.expires) {over}"
-    until = draft.status.carried_until
-    if one.action in COMMANDS and until is not None and one.created <= until:
-        return DecisionOutcome.EXPIRED, "many commands were carried out since it was made: decide again"
-    return None
+    return PAST if is_past(draft, one) else None
 
 
 def text_of(one: DecisionView) -> str:

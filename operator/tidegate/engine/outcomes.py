@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from tidegate.api.decided import CarriedStatus
 from tidegate.api.decision import Action, DecisionOutcome
-from tidegate.engine.decided import ballot_of, subject_of, too_late
+from tidegate.engine.decided import PAST, ballot_of, is_past, subject_of, too_late
 from tidegate.engine.draft import Draft
 from tidegate.engine.plan import Settled
 from tidegate.governance.decisions import COMMANDS, DecisionView
@@ -90,6 +90,8 @@ def _became(draft: Draft, one: DecisionView, known: _Known) -> _Became | None:
     """Return what has become of a decision; None where nothing new has."""
     if one.outcome is None and (entry := known.done.get(one.uid)) is not None:
         return entry.outcome, entry.message
+    if one.outcome is None and is_past(draft, one):
+        return PAST
     if one.action is Action.REJECT:
         return _let_go(draft, one, known)
     if one.action in COMMANDS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from tidegate.governance.decisions import DecisionView
 from tidegate.governance.freezes import FreezeView
@@ -32,6 +33,11 @@ class GovernanceView:
     decisions_unread: str = ""
     entitled: Mapping[str, bool] | None = None
     by_decision: bool = False
+
+    @cached_property
+    def unsaid(self) -> frozenset[str]:
+        """The uids of decisions that do not say what became of them; asked for again and again, and they may be thousands."""
+        return frozenset(one.uid for one in self.decisions if one.outcome is None)
 
 
 UNGOVERNED = GovernanceView()

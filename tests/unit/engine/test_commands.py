@@ -8,6 +8,7 @@ from simulation.deciders import decide, outcome
 from simulation.policies import at_weight, condition, events, finish, idle, policy, reach, step
 from simulation.views import at
 from simulation.world import World
+from tidegate.api.decided import MOST_CARRIED
 from tidegate.api.decision import Action
 from tidegate.api.names import Cause, Phase
 from tidegate.api.status import Outcome
@@ -284,6 +285,77 @@ def test_flood_of_commands_is_dealt_with_in_one_pass():
     assert {"CarriedOut": 1, "Refused": 49} == {
         word: [outcome(world, one) for one in flood].count(word) for word in ("CarriedOut", "Refused")
     }
+
+
+def unheard(world: World) -> World:
+    """What became of decisions cannot be written into them."""
+    world.people.hear = lambda *_: None
+    return world
+
+
+@pytest.mark.parametrize("later", [0, 1])
+@pytest.mark.parametrize("action", [Action.ROLLBACK, Action.REJECT])
+def test_rollback_waits_for_no_room(action: Action, later: int):
+    """However many commands there are of which nothing can be told, in the same second or before: the traffic goes in this pass."""
+    world = unheard(climbing())
+    for _ in range(200):
+        decide(world, Action.PAUSE, "bob")
+    made = decide(world, action, created=at(int(world.now) + later))
+
+    world.operate()
+    assert (0, Phase.ROLLING_BACK) == (world.status.weight, world.status.phase)
+
+    assert world.crank(60, until=lambda: world.status.phase is Phase.ROLLED_BACK)
+    assert len(world.status.carried_out) <= MOST_CARRIED
+    assert later == (made.uid in {one.uid for one in world.status.carried_out})
+
+
+def test_what_has_made_room_untold_is_over():
+    """It is never carried out again, and says so as soon as that can be written."""
+    world = unheard(climbing())
+    first = decide(world, Action.PAUSE)
+    world.crank(1)
+    for _ in range(100):
+        decide(world, Action.RESUME, "bob", created=at(int(world.now)))
+        world.crank(2)
+
+    assert 1 == len(events(world, "Paused"))
+    assert first.created < world.status.carried_until
+    del world.people.hear
+    world.crank(2)
+    assert "Expired" == outcome(world, first)
+
+
+def test_what_gives_traffic_is_not_carried_out_where_it_cannot_be_noted():
+    """Or it would be again in each pass until there is room; the last of a flood in one second is void, and says so."""
+    world = unheard(climbing())
+    for _ in range(MOST_CARRIED):
+        decide(world, Action.PAUSE, "bob")
+    made = decide(world, Action.PROMOTE, version=10**6)
+    world.operate()
+    world.operate()
+    assert not world.status.rollout.skip_to_end
+
+    del world.people.hear
+    world.crank(3)
+    assert ([], "Expired") == (events(world, "PromotionRequested"), outcome(world, made))
+
+
+def test_rollback_is_not_over_with_others_of_its_second():
+    """Whoever makes many commands in a second does not make void what takes traffic away, and is seen a moment later."""
+    world = climbing()
+    now = at(int(world.now))
+    for _ in range(KEEP + 4):
+        decide(world, Action.PAUSE, "bob", created=now)
+    world.operate()
+    decide(world, Action.PAUSE, "bob", created=now)
+    world.operate()
+    assert now == world.status.carried_until
+
+    void, made = decide(world, Action.RESUME, created=now), decide(world, Action.ROLLBACK, created=now)
+    world.operate()
+
+    assert (Phase.ROLLING_BACK, "CarriedOut", "Expired") == (world.status.phase, outcome(world, made), outcome(world, void))
 
 
 def test_command_on_a_release_that_is_deleted():

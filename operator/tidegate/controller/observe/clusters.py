@@ -41,7 +41,7 @@ BACK = "what happened meanwhile is still being read from cluster"
 LARGEST = 16 * 1024 * 1024
 """Bytes of a page or an event that another cluster may send: ten times as many as an object may have there."""
 LONGEST = 100_000
-"""Releases that another cluster may list, also in namespaces that nobody may look at; of those a name is held until the list ends."""
+"""Releases that another cluster may list, also in namespaces that nobody may look at: their names are held until it ends."""
 MOST = 10_000
 """Releases of another cluster that are kept, some 600 bytes each."""
 

@@ -7,12 +7,13 @@ anything is done about it. Who dies in between finds it there.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from tidegate.api.base import clip
 from tidegate.api.decision import Action, DecisionOutcome
 from tidegate.api.names import Cause
 from tidegate.engine.asked import carry_out, no_way_back
-from tidegate.engine.carrying import has_room, note_carried
+from tidegate.engine.carrying import has_room, make_room, note_carried
 from tidegate.engine.changes import keep_out, reject, undo
 from tidegate.engine.commanded import DecisionRefused, KeptOut
 from tidegate.engine.decided import about_candidate, about_wanted, is_entitled, pending, text_of, too_late, unasked
@@ -32,20 +33,33 @@ _VERBS = {
 
 
 def commands_are_carried_out(draft: Draft) -> Ruling:
-    """All commands that were not yet, in their order; a retry waits for the end of a rollback, and what was made after it, too."""
+    """All commands that were not yet, in their order; a retry waits for the end of a rollback, and what was made after it, too.
+
+    Where the status has no room for one, it waits until those before it say what became of them. What takes traffic away waits for
+    nothing: it is carried out, and stands in the status as soon as there is room.
+    """
     if draft.deleting:
         return None
     ruling: Ruling = None
+    full_for: datetime | None = None
     commands = pending(draft)
     for place, one in enumerate(commands):
+        is_noted = one.created != full_for and (has_room(draft) or make_room(draft, one.created))
+        full_for = None if is_noted else one.created
+        if not is_noted and not _takes_away(draft, one):
+            continue
         settled = _settled(draft, one, commands[place + 1 :])
         if isinstance(settled, Waiting):
             return ruling or settled
-        if not has_room(draft):
-            break
-        _note(draft, one, *settled)
-        ruling = CHANGED
+        if is_noted:
+            _note(draft, one, *settled)
+        ruling = CHANGED if is_noted or settled[0] is DecisionOutcome.CARRIED_OUT else ruling
     return ruling
+
+
+def _takes_away(draft: Draft, one: DecisionView) -> bool:
+    """Whether a command may take traffic from the new version, or keep it from more, that nothing has done yet."""
+    return one.action in CAREFUL and draft.reversible and (one.action is not Action.PAUSE or draft.rollout.paused is None)
 
 
 def _settled(draft: Draft, one: DecisionView, later: Sequence[DecisionView]) -> tuple[DecisionOutcome, str] | Waiting:
