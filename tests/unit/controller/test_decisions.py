@@ -19,6 +19,7 @@ from tidegate.controller.reconcile.orphans import Orphans
 from tidegate.controller.reconcile.outcomes import Outcomes
 from tidegate.engine.plan import Settled
 from tidegate.governance.admission import Standing
+from tidegate.governance.votes import Subject, ballot
 from tidegate.runtime.clock import ManualClock
 from tidegate.runtime.store import Store
 from unit.governance.test_admission import shipped
@@ -64,6 +65,21 @@ def test_none_is_found_while_nobody_vouches_for_them() -> None:
     store.upsert("ReleaseDecision", decision())
 
     assert ([], (), "it was not found") == (names(decisions), decisions.of("shop", "checkout").refused, decisions.unread)
+
+
+def test_a_vote_that_was_withdrawn_in_its_second_stays_so_beyond_those_that_count() -> None:
+    """A Reject that has no place among the latest any more is kept as long as a vote that it withdraws may have one."""
+    store, decisions = kept()
+    about = {"revision": "r", "digest": "d", "role": "qa"}
+    store.upsert("ReleaseDecision", decision("a", action="Reject", status={"outcome": "CarriedOut"}, **about))
+    store.upsert("ReleaseDecision", decision("b", action="Approve", **about))
+    for number in range(MOST - 1):
+        store.upsert("ReleaseDecision", decision(f"c{number}", at=90))
+
+    found = decisions.of("shop", "checkout")
+    said = ballot(found.views, Subject(digest="d"), NOON + timedelta(hours=1))
+
+    assert ((), (("ann", "qa"),), ()) == (said.votes, said.withdrawn, found.refused)
 
 
 def test_decision_that_cannot_be_believed_is_told_so() -> None:

@@ -141,10 +141,9 @@ def _decided(found: Iterable[_Read], standing: Standing) -> Decided:
         elif view.outcome is None:
             refused.append(Settled(view.name, view.uid, DecisionOutcome.REFUSED, why))
     others = [view for view in views if view.action not in CAREFUL or view.outcome is not None]
-    passed_over = {view.uid: view for view in others[:-MOST]}
     # A Reject withdraws votes that are no younger; in the second of the oldest that counts there may be one.
-    over = (one for one in passed_over.values() if one.action is not Action.REJECT or one.created < others[-MOST].created)
-    told = [_superseded(one, _MANY) for one in over]
+    over = [one for one in others[:-MOST] if one.action is not Action.REJECT or one.created < others[-MOST].created]
+    passed_over, told = {one.uid for one in over}, [_superseded(one, _MANY) for one in over]
     return Decided(tuple(view for view in views if view.uid not in passed_over), (*refused[-MOST:], *told))
 
 
