@@ -16,6 +16,7 @@ from tidegate.api.base import Duration, K8s, Model, Rule
 MOST_ALLOWED = 10
 MOST_DENIED = 20
 CRON_LENGTH = 100
+LONGEST_REASON = 80
 ZONE_PATTERN = "^[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$"
 _MONTHS = "JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC"
 _DAYS = "SUN|MON|TUE|WED|THU|FRI|SAT"
@@ -89,7 +90,11 @@ class Denial(Recurrence):
 
     reason: Annotated[
         str | None,
-        Field(min_length=1, max_length=80, description="Why, for people who wait: holidays, end of the quarter. Default: none."),
+        Field(
+            min_length=1,
+            max_length=LONGEST_REASON,
+            description="Why, for people who wait: holidays, end of the quarter. Default: none.",
+        ),
     ] = None
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from tidegate.api.base import format_time, parse_duration, parse_time
+from tidegate.api.base import SENTENCE, format_time, parse_duration, parse_time, plain
 from tidegate.api.freeze import ReleaseFreezeSpec
 from tidegate.api.names import API_VERSION
 from tidegate.api.wrong import problems_of
@@ -128,7 +128,8 @@ async def _made(cluster: Any, body: dict[str, Any]) -> dict[str, Any]:
     except AlreadyExists:
         made = await cluster.get(RELEASE_FREEZES.path(None, body["metadata"]["name"]))
         if made["spec"].get("reason") != body["spec"]["reason"] or _where(made["spec"]) != _where(body["spec"]):
-            output.fail(f"there is another ReleaseFreeze {body['metadata']['name']} already: {made['spec'].get('reason', '')}")
+            reason = plain(str(made["spec"].get("reason", "")), SENTENCE)
+            output.fail(f"there is another ReleaseFreeze {body['metadata']['name']} already: {reason}")
     return made
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tidegate.api.base import parse_time, plain
+from tidegate.api.base import SENTENCE, parse_time, plain
 from tidegate.api.decision import Action, DecisionOutcome, ReleaseDecisionSpec, Result
 
 CAREFUL = frozenset({Action.REJECT, Action.ROLLBACK, Action.PAUSE})
@@ -23,6 +23,8 @@ OVER = frozenset({DecisionOutcome.REFUSED, DecisionOutcome.EXPIRED, DecisionOutc
 """What was told of a vote that never counts again."""
 LONGEST_NAME = 64
 """Characters of a person's name that a message has."""
+LONGEST_VERSION = 128
+"""Characters of a version's name that it has."""
 _LAST_WORD = (Action.RETRY, Action.PROMOTE, Action.RESUME, Action.PAUSE, Action.ROLLBACK, Action.REJECT)
 """Of commands between which no order is known the most careful one has the last word."""
 
@@ -113,9 +115,10 @@ def view_of(obj: Mapping[str, Any]) -> DecisionView:
         check=spec.check or "",
         result=spec.result,
         url=spec.url or "",
-        to_version=spec.to_version or "",
+        to_version=plain(spec.to_version or "", LONGEST_VERSION),
         hold=spec.hold,
-        reason=spec.reason or "",
+        # It is for messages, which are one line, and a terminal obeys what is in it.
+        reason=plain(spec.reason or "", SENTENCE),
         expires=None if spec.expires is None else created + spec.expires,
         outcome=DecisionOutcome(found) if found in {*DecisionOutcome} else None,
     )

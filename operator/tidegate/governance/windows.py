@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from tidegate.api.windows import CRON_LENGTH, Recurrence, Windows
+from tidegate.api.base import plain
+from tidegate.api.windows import CRON_LENGTH, LONGEST_REASON, Recurrence, Windows
 
 _MINUTE = timedelta(minutes=1)
 _SECOND = timedelta(seconds=1)
@@ -140,7 +141,8 @@ def closed(found: State, windows: Windows, now: datetime) -> str:
     """Return why windows are shut and until when: `closed until Mon 09:00 Europe/Berlin (holidays)`."""
     if found.trouble:
         return f"closed, because it cannot be read: {found.trouble}"
-    why = f" ({', '.join(found.reasons)})" if found.reasons else ""
+    reasons = ", ".join(plain(reason, LONGEST_REASON) for reason in found.reasons)
+    why = f" ({reasons})" if reasons else ""
     if found.until is None:
         return f"closed, and it never opens{why}"
     return f"closed until {'at least ' if not found.complete else ''}{clock(found.until, windows, now)}{why}"

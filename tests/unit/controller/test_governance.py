@@ -80,6 +80,15 @@ def test_a_freeze_counts_since_it_was_created_where_nothing_else_is_said() -> No
     assert {FreezeView("now", "why", made), FreezeView("later", "why", parse_time(later), parse_time(end))} == set(found)
 
 
+def test_a_reason_is_one_line_without_commands_for_a_terminal() -> None:
+    """It stands in the status of every Release that waits."""
+    store = store_of(freeze(reason="an\n incident\x1b[2J"))
+
+    (found,) = Governance(store, lambda _: "").view(RELEASE, SPEC).freezes
+
+    assert "an incident\ufffd[2J" == found.reason
+
+
 def test_a_namespace_whose_labels_are_not_known_is_frozen() -> None:
     """Rather one too many: the reason says why."""
     chosen = freeze(namespaceSelector={"matchLabels": {"team": "payments"}})

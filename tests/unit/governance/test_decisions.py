@@ -48,6 +48,13 @@ def test_all_that_a_decision_says():
     )
 
 
+def test_what_people_write_is_one_line_without_commands_for_a_terminal():
+    """It stands in statuses and Events, which others read."""
+    found = view_of(obj({"action": "Rollback", "toVersion": "v1\x1b[2J", "reason": "a\n  b\x1b]0;x\x07\u202e"}))
+
+    assert ("v1\ufffd[2J", "a b\ufffd]0;x\ufffd\ufffd") == (found.to_version, found.reason)
+
+
 def test_rollback_with_all_that_it_can_say():
     """A rollback may name a version, and keep the next one waiting."""
     found = view_of(obj({"action": "Rollback", "toVersion": "v1", "hold": True}))

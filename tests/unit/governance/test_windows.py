@@ -251,6 +251,14 @@ def test_people_read_until_when_on_the_clock_of_the_place(now: str, words: str) 
     assert words == closed(state(HOLIDAYS, utc(now)), HOLIDAYS, utc(now))
 
 
+def test_a_reason_is_one_line_without_commands_for_a_terminal() -> None:
+    """Whoever reads a status is not whoever wrote the policy."""
+    rules = Windows(time_zone="UTC", deny=(Denial(cron="0 0 * * *", duration=20 * HOUR, reason="end\n of\x1b[2J"),))
+    now = utc("2026-11-30T12:00")
+
+    assert "closed until Mon 20:00 UTC (end of\ufffd[2J)" == closed(state(rules, now), rules, now)
+
+
 def test_an_opening_that_is_weeks_away_is_said_with_its_date() -> None:
     """A weekday alone would be read as this week's."""
     rules = one("America/New_York", "0 9 1 2 *", HOUR)

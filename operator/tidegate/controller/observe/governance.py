@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from tidegate.api.base import parse_time
+from tidegate.api.base import SENTENCE, parse_time, plain
 from tidegate.api.freeze import ReleaseFreezeSpec
 from tidegate.api.release import ReleaseSpec
 from tidegate.cluster.resources import NAMESPACES, RELEASE_DECISIONS, RELEASE_FREEZES
@@ -82,7 +82,7 @@ class Governance:
                 # It was meant to stop something, and nobody can tell what.
                 yield FreezeView(name, f"it could not be read ({wrong}), so it counts everywhere", created)
             elif (doubt := self._selected(freeze, obj["spec"], release, spec)) is not None:
-                yield FreezeView(name, freeze.reason + doubt, freeze.begins or created, freeze.until)
+                yield FreezeView(name, plain(freeze.reason, SENTENCE) + doubt, freeze.begins or created, freeze.until)
 
     def _selected(self, freeze: ReleaseFreezeSpec, written: Object, release: Object, spec: ReleaseSpec) -> str | None:
         """Return the doubt with which a freeze matches, as a rule an empty one; None where it does not match.
