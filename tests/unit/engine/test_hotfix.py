@@ -141,6 +141,18 @@ def test_a_review_that_is_overdue_is_a_condition_and_told_once():
     assert "ReviewOverdue" not in {one.type for one in world.status.conditions}
 
 
+def test_a_review_whose_time_is_over_when_it_is_seen_does_not_count():
+    """As after an operator that was away: it is told that it has expired, and the hotfix waits for another one."""
+    world = waiting()
+    override(world)
+    reach(world, 25)
+
+    made = review(world, "dave", expires=at(int(world.now) - 1))
+    world.crank(5)
+
+    assert (1, "Expired", []) == (len(world.status.reviews), outcome(world, made), events(world, "Reviewed"))
+
+
 @pytest.mark.parametrize("ago", [3600, -3600])
 def test_a_review_counts_whatever_clock_the_start_is_of(ago: int):
     """Given a leader whose clock is an hour off the API server's, a review without the Release's UID counts all the same."""

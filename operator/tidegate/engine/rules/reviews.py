@@ -18,7 +18,7 @@ def reviews_are_noted(draft: Draft) -> Ruling:
     """
     for one in draft.status.reviews:
         release = draft.snap.release
-        review = reviewed(one, draft.snap.governance.decisions, release.uid, release.created)
+        review = reviewed(one, draft.snap.governance.decisions, release.uid, release.created, draft.now)
         if review is None or not has_room(draft):
             continue
         result = review.result.value if review.result is not None else "done"
