@@ -15,7 +15,7 @@ from tidegate.api.decision import Action, DecisionOutcome
 from tidegate.engine.decided import PAST, ballot_of, is_past, subject_of, too_late
 from tidegate.engine.draft import Draft
 from tidegate.engine.plan import Settled
-from tidegate.governance.decisions import COMMANDS, DecisionView
+from tidegate.governance.decisions import COMMANDS, DecisionView, called
 from tidegate.governance.hotfix import REVIEW, barred, no_reviewer
 from tidegate.governance.votes import WITHDRAWN, Ballot, Subject
 
@@ -123,8 +123,15 @@ def _never(draft: Draft, one: DecisionView, subject: Subject | None) -> str:
     if one.action is Action.OVERRIDE and subject is not None and one.digest == subject.digest:
         return barred(one, subject)
     if one.action is Action.ATTEST:
-        return next((no_reviewer(one, review) for review in draft.status.reviews if review.digest == one.digest), "")
+        found = (no_reviewer(one, review) or _unentitled(draft, one) for review in draft.status.reviews if review.digest == one.digest)
+        return next(found, "")
     return ""
+
+
+def _unentitled(draft: Draft, one: DecisionView) -> str:
+    """Return that somebody may not attest any more, in words; empty where they may, or nobody has asked."""
+    may = (draft.snap.governance.entitled or {}).get(one.uid, True)
+    return "" if may else f"{called(one.by)} may not attest as {one.role} any more"
 
 
 def _lapsed(draft: Draft, one: DecisionView, known: _Known) -> _Became | None:

@@ -59,8 +59,8 @@ def no_reviewer(one: DecisionView, review: ReviewStatus) -> str:
 
 def reviewed(
     review: ReviewStatus, decisions: Iterable[DecisionView], release_uid: str, release_created: datetime | None, now: datetime
-) -> DecisionView | None:
-    """Return the attestation by which a hotfix was reviewed, by somebody who neither overrode nor changed it; None without one.
+) -> list[DecisionView]:
+    """Return the attestations by which a hotfix was reviewed, by people who neither overrode nor changed it, in their order.
 
     When the hotfix started is none of its terms: that is a time of the operator's clock, and an attestation has the API server's.
     One whose own time is over, or which was told that it does not count, is none.
@@ -73,7 +73,7 @@ def reviewed(
         if not one.expired(now) and one.outcome not in OVER
         if not stranger(one, release_uid, release_created)
     )
-    return min(found, key=lambda one: one.at, default=None)
+    return sorted(found, key=lambda one: one.at)
 
 
 def shortened(spec: RolloutPolicySpec, hotfix: HotfixStatus | None) -> RolloutPolicySpec:

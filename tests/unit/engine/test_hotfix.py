@@ -153,6 +153,37 @@ def test_a_review_whose_time_is_over_when_it_is_seen_does_not_count():
     assert (1, "Expired", []) == (len(world.status.reviews), outcome(world, made), events(world, "Reviewed"))
 
 
+def test_a_review_by_who_has_lost_the_right_does_not_count():
+    """As an attestation may have been made long before the hotfix, the API server is asked when it is about to count."""
+    world = waiting()
+    override(world)
+    reach(world, 25)
+    world.people.dismissed, world.readable = {"dave"}, False
+    lost, made = review(world, "dave"), review(world, "eve")
+    world.crank(2)
+    assert 1 == len(world.status.reviews), "nobody has answered"
+
+    world.readable = True
+    world.crank(5)
+
+    assert ((), ["Hotfix v2 was reviewed by eve: Passed"]) == (world.status.reviews, events(world, "Reviewed"))
+    assert ("Counted", None) == (outcome(world, made), outcome(world, lost))
+
+
+def test_who_may_not_review_any_more_is_told():
+    """Then the review is still to come."""
+    world = waiting()
+    override(world)
+    reach(world, 25)
+    world.people.dismissed = {"dave"}
+
+    lost = review(world, "dave")
+    world.crank(5)
+
+    assert (1, "Refused") == (len(world.status.reviews), outcome(world, lost))
+    assert "dave may not attest as architect any more" == why(world, lost)
+
+
 @pytest.mark.parametrize("ago", [3600, -3600])
 def test_a_review_counts_whatever_clock_the_start_is_of(ago: int):
     """Given a leader whose clock is an hour off the API server's, a review without the Release's UID counts all the same."""
