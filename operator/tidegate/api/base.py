@@ -139,7 +139,8 @@ def parse_time(value: object) -> datetime:
         ValueError: the text is no such time.
     """
     try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+        # The API server takes lower-case letters, too.
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).upper())
     except ValueError as error:
         raise ValueError("must be a time as in RFC 3339, e.g. 2026-12-24T09:00:00Z") from error
     if moment.tzinfo is None:

@@ -57,6 +57,7 @@ def test_times_are_in_utc() -> None:
 
     assert format_time(eastern) == "2026-11-21T12:00:00.000Z"
     assert parse_time("2026-11-21T12:00:00") == datetime(2026, 11, 21, 12, tzinfo=UTC)
+    assert parse_time("2026-11-21t12:00:00z") == datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 def test_models_speak_camel_case_and_leave_out_what_is_absent() -> None:
