@@ -123,8 +123,8 @@ def _never(draft: Draft, one: DecisionView, subject: Subject | None) -> str:
     if one.action is Action.OVERRIDE and subject is not None and one.digest == subject.digest:
         return barred(one, subject)
     if one.action is Action.ATTEST:
-        found = (no_reviewer(one, review) or _unentitled(draft, one) for review in draft.status.reviews if review.digest == one.digest)
-        return next(found, "")
+        due = (review for review in draft.status.reviews if review.digest == one.digest)
+        return next((no_reviewer(one, review) or _unentitled(draft, one) for review in due), "")
     return ""
 
 

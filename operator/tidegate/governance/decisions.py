@@ -131,6 +131,8 @@ def called(name: str) -> str:
 
 def person(name: str) -> str:
     """Return what a person is known by: names are compared without case, and in one form of each letter."""
+    if name.isascii():
+        return name.casefold().strip()
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()
 
 

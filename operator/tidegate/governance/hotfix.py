@@ -9,7 +9,7 @@ from tidegate.api.decision import Action
 from tidegate.api.hotfix import HotfixStatus, ReviewStatus
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.governance.decisions import OVER, DecisionView, called, person, stranger
-from tidegate.governance.votes import Subject
+from tidegate.governance.votes import Subject, rejected
 
 REVIEW = "review"
 """Name of the check whose attestation is a review."""
@@ -22,7 +22,9 @@ def overrides(decisions: Iterable[DecisionView], subject: Subject) -> list[Decis
     expired is among them: who asks has the time.
     """
     about = [one for one in decisions if not stranger(one, subject.release_uid, subject.release_created)]
-    rejects = [one for one in about if one.action is Action.REJECT and subject.is_of(one)]
+    rejects: dict[str, datetime] = {}
+    for (who, _), time in rejected(one for one in about if one.action is Action.REJECT and subject.is_of(one)).items():
+        rejects[who] = max(time, rejects.get(who, time))
     found = [one for one in about if one.action is Action.OVERRIDE and subject.digest and one.digest == subject.digest]
     return sorted(
         (
@@ -30,7 +32,7 @@ def overrides(decisions: Iterable[DecisionView], subject: Subject) -> list[Decis
             for one in found
             if not barred(one, subject)
             if one.outcome not in OVER
-            if not any(person(other.by) == person(one.by) and other.created >= one.created for other in rejects)
+            if (last := rejects.get(person(one.by))) is None or last < one.created
         ),
         key=lambda one: one.at,
     )
@@ -40,7 +42,7 @@ def barred(one: DecisionView, subject: Subject) -> str:
     """Return why an Override for a content never counts, in words; empty where it may."""
     if not _is_a_person(one):
         return f"{called(one.by)} is no person: only people override"
-    if person(one.by) in {person(author.name) for author in subject.authors}:
+    if person(one.by) in subject.people:
         return f"{called(one.by)} has made the change: somebody else has to override"
     return ""
 

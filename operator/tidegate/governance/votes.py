@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from tidegate.api.decision import Action
 from tidegate.governance.decisions import OVER, DecisionView, called, person, stranger
@@ -47,6 +48,11 @@ class Subject:
     release_uid: str = ""
     release_created: datetime | None = None
 
+    @cached_property
+    def people(self) -> Mapping[str, Author]:
+        """Its authors by what they are known by; of two that are one person the first."""
+        return {person(one.name): one for one in reversed(self.authors)}
+
     def is_of(self, decision: DecisionView) -> bool:
         """Whether a decision is about this content; where it names none, about a revision of it."""
         if decision.digest:
@@ -71,6 +77,11 @@ class Vote:
     cast: datetime
     until: datetime | None
     uid: str
+
+    @cached_property
+    def who(self) -> str:
+        """By what the person is known who has cast it."""
+        return person(self.by)
 
     def ends(self, after: timedelta | None) -> datetime | None:
         """Return from when on it does not count where votes count for so long."""
@@ -105,22 +116,22 @@ def ballot(decisions: Iterable[DecisionView], subject: Subject, now: datetime) -
     """
     about = [one for one in decisions if _speaks(one) and subject.is_of(one)]
     about = [one for one in about if not stranger(one, subject.release_uid, subject.release_created)]
-    rejects = [one for one in about if one.action is Action.REJECT]
-    votes: list[Vote] = []
+    rejects = rejected(one for one in about if one.action is Action.REJECT)
+    votes, again = list[Vote](), set[tuple[str, str]]()
     uncounted, own, withdrawn = dict[str, str](), dict[tuple[str, str], str](), dict[tuple[str, str], tuple[str, str]]()
     for one in sorted((one for one in about if one.action is Action.APPROVE), key=lambda one: (one.created, one.uid)):
         seat = person(one.by), person(one.role)
-        if any(_withdraws(reject, one) for reject in rejects):
+        if is_withdrawn(seat, one.created, rejects):
             withdrawn.setdefault(seat, (one.by, one.role))
             uncounted[one.uid] = WITHDRAWN
-        elif why := _four_eyes(one, subject):
+        elif why := _four_eyes(one, seat[0], subject):
             uncounted[one.uid] = why
             own.setdefault(seat, why)
         elif one.expired(now):
             uncounted[one.uid] = "it has expired"
         elif one.digest and one.outcome not in OVER:
-            votes.append(Vote(one.by, person(one.role), one.created, one.expires, one.uid))
-    again = {(person(vote.by), vote.role) for vote in votes}
+            votes.append(Vote(one.by, seat[1], one.created, one.expires, one.uid))
+            again.add(seat)
     still = tuple(who for seat, who in withdrawn.items() if seat not in again)
     return Ballot(tuple(votes), uncounted, still, tuple(dict.fromkeys(own.values())))
 
@@ -129,18 +140,29 @@ def _speaks(decision: DecisionView) -> bool:
     return decision.action in (Action.APPROVE, Action.REJECT) and bool(person(decision.by))
 
 
-def _withdraws(reject: DecisionView, vote: DecisionView) -> bool:
-    """Whether a Reject is of the same person and role as a vote, or of all their roles, and not earlier.
+def rejected(rejects: Iterable[DecisionView]) -> dict[tuple[str, str], datetime]:
+    """Return until when people have rejected, by person and role; the role is empty where they have done so in all of theirs.
+
+    There may be hundreds of votes and thousands of Rejects: each is read once.
+    """
+    found: dict[tuple[str, str], datetime] = {}
+    for one in rejects:
+        seat = person(one.by), person(one.role)
+        found[seat] = max(one.created, found.get(seat, one.created))
+    return found
+
+
+def is_withdrawn(seat: tuple[str, str], cast: datetime, rejects: Mapping[tuple[str, str], datetime]) -> bool:
+    """Whether a vote was withdrawn by a Reject of the same person and role, or of all their roles, that is not earlier.
 
     Of one second it is not known which was the later one, so the careful one is taken for it.
     """
-    same = person(reject.by) == person(vote.by) and (not reject.role or person(reject.role) == person(vote.role))
-    return same and reject.created >= vote.created
+    last = (rejects.get(seat), rejects.get((seat[0], "")))
+    return any(time is not None and time >= cast for time in last)
 
 
-def _four_eyes(vote: DecisionView, subject: Subject) -> str:
-    author = next((one for one in subject.authors if person(one.name) == person(vote.by)), None)
-    if author is None:
+def _four_eyes(vote: DecisionView, who: str, subject: Subject) -> str:
+    if (author := subject.people.get(who)) is None:
         return ""
     how = "is its author, by the annotation tidegate.dev/author" if author.claimed else "has made the change"
     return f"{called(vote.by)} {how}: somebody else has to approve it"
@@ -215,7 +237,7 @@ def tally(votes: Sequence[Vote], seats: Mapping[str, Seats], now: datetime) -> T
     for vote in (one for one in votes if one.role in known):
         end = vote.ends(expires[vote.role])
         if end is None or now < end:
-            mine = voters.setdefault(person(vote.by), {})
+            mine = voters.setdefault(vote.who, {})
             mine[vote.role] = _longer(mine.get(vote.role), vote, expires[vote.role])
     filled = _filled(voters, {role: seats[name].needed for role, name in known.items()})
     found = tuple(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -106,7 +107,7 @@ def test_who_fills_another_seat_is_told():
 
 def test_votes_that_do_not_count_are_told():
     """Who has withdrawn, and whose own change it is; a name is cut, and one line."""
-    subject = SUBJECT.__class__(**{**vars(SUBJECT), "authors": (Author("dev\n" + "x" * 100),)})
+    subject = replace(SUBJECT, authors=(Author("dev\n" + "x" * 100),))
     said = ballot([decision("ann"), rejects("ann"), decision("dev\n" + "x" * 100)], subject, NOW)
 
     assert (

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.api.decision import Action, DecisionOutcome
+from tidegate.governance import votes
 from tidegate.governance.decisions import DecisionView
+from tidegate.governance.hotfix import overrides
 from tidegate.governance.votes import Author, Ballot, Seats, Subject, Tally, ballot, tally
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -326,3 +328,29 @@ def test_what_ends_is_known_before(decisions: list[DecisionView], needed: dict[s
     before = found.until - timedelta(microseconds=1)
     later = tally(ballot(decisions, SUBJECT, before).votes, seats(30, **needed), before)
     assert found.met == later.met or not found.met
+
+
+def test_each_decision_is_read_once_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long name in a foreign script takes a millisecond to compare: not once for each vote and each Reject of others."""
+    read: list[str] = []
+    monkeypatch.setattr(votes, "person", lambda name: read.append(name) or name)
+    decisions = [
+        *(decision(f"voter {number}") for number in range(100)),
+        *(rejects(f"other {number}") for number in range(100)),
+        *(decision(f"hotfixer {number}", role="", action=Action.OVERRIDE) for number in range(100)),
+    ]
+
+    found = ballot(decisions, replace(SUBJECT, authors=(Author("cid"),)), NOW)
+    tally(found.votes, seats(qa=10, ops=10), NOW)
+
+    assert 100 == len(found.votes)
+    assert len(read) <= 4 * len(decisions)
+
+
+def test_an_override_is_withdrawn_by_a_reject_in_any_role() -> None:
+    """Of the same person, and not earlier."""
+    words = [decision(by, role="", action=Action.OVERRIDE) for by in ("ann", "bob", "cid")]
+
+    found = overrides([*words, rejects("ann"), rejects("ANN", minutes=0), rejects("bob", role="ops", minutes=0.5)], SUBJECT)
+
+    assert ["bob", "cid"] == [one.by for one in found]
