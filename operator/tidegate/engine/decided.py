@@ -108,7 +108,7 @@ def entitled(draft: Draft, said: Ballot) -> Ballot:
     known = draft.snap.governance.entitled or {}
     lost = [vote for vote in said.votes if not known.get(vote.uid)]
     words = (f"{called(vote.by)} may not approve as {vote.role} any more" for vote in lost)
-    kept = tuple(vote for vote in said.votes if vote not in lost)
+    kept = tuple(vote for vote in said.votes if known.get(vote.uid))
     return replace(said, votes=kept, own=tuple(dict.fromkeys((*said.own, *words))))
 
 

@@ -32,7 +32,7 @@ def overrides(decisions: Iterable[DecisionView], subject: Subject) -> list[Decis
             for one in found
             if not barred(one, subject)
             if one.outcome not in OVER
-            if (last := rejects.get(person(one.by))) is None or last < one.created
+            if (last := rejects.get(one.who)) is None or last < one.created
         ),
         key=lambda one: one.at,
     )
@@ -42,7 +42,7 @@ def barred(one: DecisionView, subject: Subject) -> str:
     """Return why an Override for a content never counts, in words; empty where it may."""
     if not _is_a_person(one):
         return f"{called(one.by)} is no person: only people override"
-    if person(one.by) in subject.people:
+    if one.who in subject.people:
         return f"{called(one.by)} has made the change: somebody else has to override"
     return ""
 
@@ -89,4 +89,4 @@ def shortened(spec: RolloutPolicySpec, hotfix: HotfixStatus | None) -> RolloutPo
 
 def _is_a_person(one: DecisionView) -> bool:
     """Whether an account is no ServiceAccount: whoever edits its namespace can act as it."""
-    return bool(person(one.by)) and not one.by.startswith("system:")
+    return bool(one.who) and not one.by.startswith("system:")

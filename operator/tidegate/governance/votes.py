@@ -70,6 +70,7 @@ class Vote:
         cast: when.
         until: from when on it does not count any more; None where it has no end of its own.
         uid: of the decision.
+        who: by what the person is known who has cast it.
     """
 
     by: str
@@ -77,11 +78,7 @@ class Vote:
     cast: datetime
     until: datetime | None
     uid: str
-
-    @cached_property
-    def who(self) -> str:
-        """By what the person is known who has cast it."""
-        return person(self.by)
+    who: str
 
     def ends(self, after: timedelta | None) -> datetime | None:
         """Return from when on it does not count where votes count for so long."""
@@ -120,7 +117,7 @@ def ballot(decisions: Iterable[DecisionView], subject: Subject, now: datetime) -
     votes, again = list[Vote](), set[tuple[str, str]]()
     uncounted, own, withdrawn = dict[str, str](), dict[tuple[str, str], str](), dict[tuple[str, str], tuple[str, str]]()
     for one in sorted((one for one in about if one.action is Action.APPROVE), key=lambda one: (one.created, one.uid)):
-        seat = person(one.by), person(one.role)
+        seat = one.who, person(one.role)
         if is_withdrawn(seat, one.created, rejects):
             withdrawn.setdefault(seat, (one.by, one.role))
             uncounted[one.uid] = WITHDRAWN
@@ -130,14 +127,14 @@ def ballot(decisions: Iterable[DecisionView], subject: Subject, now: datetime) -
         elif one.expired(now):
             uncounted[one.uid] = "it has expired"
         elif one.digest and one.outcome not in OVER:
-            votes.append(Vote(one.by, seat[1], one.created, one.expires, one.uid))
+            votes.append(Vote(one.by, seat[1], one.created, one.expires, one.uid, one.who))
             again.add(seat)
     still = tuple(who for seat, who in withdrawn.items() if seat not in again)
     return Ballot(tuple(votes), uncounted, still, tuple(dict.fromkeys(own.values())))
 
 
 def _speaks(decision: DecisionView) -> bool:
-    return decision.action in (Action.APPROVE, Action.REJECT) and bool(person(decision.by))
+    return decision.action in (Action.APPROVE, Action.REJECT) and bool(decision.who)
 
 
 def rejected(rejects: Iterable[DecisionView]) -> dict[tuple[str, str], datetime]:
@@ -147,7 +144,7 @@ def rejected(rejects: Iterable[DecisionView]) -> dict[tuple[str, str], datetime]
     """
     found: dict[tuple[str, str], datetime] = {}
     for one in rejects:
-        seat = person(one.by), person(one.role)
+        seat = one.who, person(one.role)
         found[seat] = max(one.created, found.get(seat, one.created))
     return found
 
