@@ -192,3 +192,17 @@ def test_who_changes_a_releases_images_is_written_down(place: str) -> None:
 
     assert ("gil", "gil", "hal") == (first, named, author(place, "release", "pay"))
     assert "metadata.annotations[tidegate.dev/changed-by] is written by the API server" in forged.stderr
+
+
+def test_who_has_a_release_follow_another_is_written_down(place: str) -> None:
+    """Whose images are taken over is for whoever says so, as much as if they had written these images themselves."""
+    rule = rights(GROUP, "releases", "get", "create", "patch")
+    ivy, jon = of_role("ivy", place, rule), of_role("jon", place, rule)
+    spec = {"targetRef": {"name": "bill"}, "policyRef": {"name": "production"}}
+    made(ivy, {"apiVersion": f"{GROUP}/v1alpha1", "kind": "Release", "metadata": {"name": "bill"}, "spec": spec})
+    first = author(place, "release", "bill")
+
+    follow = {"spec": {"follow": {"release": "pay"}}}
+    eventually(lambda: jon.patch("release/bill", follow).returncode, wanted=lambda code: code == 0)
+
+    assert ("ivy", "jon") == (first, author(place, "release", "bill"))
