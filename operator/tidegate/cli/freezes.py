@@ -57,7 +57,10 @@ def freeze(
     start = output.parsed("--from", parse_time, begins) if begins is not None else None
     end = output.parsed("--until", parse_time, until) if until is not None else None
     if lasting is not None:
-        end = (start or datetime.now(UTC)) + output.parsed("--for", parse_duration, lasting)
+        try:
+            end = (start or datetime.now(UTC)) + output.parsed("--for", parse_duration, lasting)
+        except OverflowError:
+            output.fail("--for: there are no years beyond 9999")
     spec = _spec(reason, (start, end), namespaces or [], environments or [], dict(map(_label, labels or ())))
     body = {"apiVersion": API_VERSION, "kind": RELEASE_FREEZES.kind, "metadata": {"name": name}, "spec": spec}
     made = access.ask(kubeconfig, context, lambda _, cluster: _made(cluster, body))

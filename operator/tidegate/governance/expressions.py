@@ -116,7 +116,8 @@ def _words(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"there is no {error}"
     said = str(error).partition("\n")[0]
-    if said.startswith("No such overload"):
+    if said.startswith(("No such overload", "Undefined variable or function")):
+        # What is not there was refused before: it is there, and not for these values.
         return "the types of its values do not fit what it does with them"
     at = said.rpartition("ERROR: <input>:")[2]
     return clip(at.partition(" expecting ")[0], _MOST_WORDS)

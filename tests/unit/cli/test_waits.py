@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from typer.testing import CliRunner
 
 from tidegate.api.waiting import WaitingFor
 from tidegate.cli.freezes import _where
+from tidegate.cli.main import app
 from tidegate.cli.waits import Waiter, _age, _lines
 
 NOON = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
@@ -56,3 +58,10 @@ def test_ages_are_told_in_their_largest_unit(seconds: float, told: str) -> None:
 def test_it_is_said_what_a_freeze_is_for(spec: dict[str, object], told: str) -> None:
     """All of them, or those that it names."""
     assert told == _where(spec)
+
+
+def test_a_freeze_beyond_all_years_is_refused_in_words() -> None:
+    """No traceback: it is what somebody has typed."""
+    found = CliRunner().invoke(app, ["freeze", "x", "--reason", "y", "--from", "9999-12-31T00:00:00Z", "--for", "720h"])
+
+    assert (2, "tidegate: --for: there are no years beyond 9999\n") == (found.exit_code, found.output)

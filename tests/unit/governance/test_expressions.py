@@ -76,6 +76,8 @@ def test_what_cannot_be_read_is_refused_before_it_is_asked(condition: str, words
         ("labels['owner'] == 'me'", "cannot be evaluated: there is no 'owner'"),
         ("release.typ == 'major'", "cannot be evaluated: there is no 'typ'"),
         ("release.type < 1", "cannot be evaluated: the types of its values do not fit what it does with them"),
+        ("size(1) == 1", "cannot be evaluated: the types of its values do not fit what it does with them"),
+        ("labels.contains('a')", "cannot be evaluated: the types of its values do not fit what it does with them"),
         ("labels.team", "is neither true nor false"),
     ],
 )
