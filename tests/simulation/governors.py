@@ -56,7 +56,7 @@ def ungoverned(snapshot: Snapshot) -> Snapshot:
     """Return a snapshot of which nothing governs."""
 
     def free(spec: RolloutPolicySpec) -> RolloutPolicySpec:
-        return spec.model_copy(update={"windows": None, "rules": (), "approvals": (), "hotfix": None})
+        return spec.model_copy(update={"windows": None, "rules": (), "approvals": (), "checks": (), "hotfix": None})
 
     policy, rollout = snapshot.policy, snapshot.status.rollout
     policy = replace(policy, spec=free(policy.spec)) if policy is not None else None

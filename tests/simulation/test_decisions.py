@@ -1,4 +1,7 @@
-"""Whole lives in which people approve, reject and command: no weight without its votes, no command twice, no later rollback."""
+"""Whole lives in which people approve, attest, reject and command.
+
+No weight without its votes and checks, no command twice, no later rollback.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,21 @@ from simulation.deciders import approve, decide
 from simulation.effort import TIMES
 from simulation.test_invariants import IMAGES, POLICY, Rollouts
 from simulation.views import at
-from tidegate.api.decision import Action
+from tidegate.api.decision import Action, Result
 from tidegate.api.policy import RolloutPolicySpec
 
 PEOPLE = ("ann", "bob", "cid")
 ROLES = ("qa", "sre")
 POINTS = ({"at": "Start", "roles": {"qa": 1}}, {"at": "50%", "roles": {"qa": 1, "sre": 1}}, {"at": "100%", "roles": {"sre": 1}})
 ENTRIES = st.lists(st.sampled_from(POINTS), min_size=1, max_size=3, unique_by=str)
+CHECKS = st.lists(
+    st.sampled_from(
+        [{"name": name, "at": point, "attested": {"role": "ci"}} for name in ("scan", "load") for point in ("Start", "50%")]
+    ),
+    min_size=1,
+    max_size=2,
+    unique_by=lambda entry: entry["name"],
+)
 VOTES = (("qa",), ("sre",), ("qa", "sre"), ("qa", "qa"))
 
 
@@ -40,6 +51,9 @@ class Decisions(Rollouts):
         if self.willing and any(one.barrier == "Approval" for one in world.status.waiting_for):
             for number, role in enumerate((*ROLES, *ROLES)):
                 approve(world, f"willing-{number}", role, created=at(int(world.now)))
+        if self.willing and any(one.barrier == "Check" for one in world.status.waiting_for):
+            for name in ("scan", "load"):
+                self._attest(name, Result.PASSED, "willing", created=at(int(world.now)))
 
     @rule(entries=ENTRIES, expires=st.sampled_from([None, "20s"]))
     def approvals(self, entries: list[dict], expires: str | None) -> None:
@@ -47,6 +61,42 @@ class Decisions(Rollouts):
         ends = {} if expires is None else {"expires": expires}
         self.world.policy = RolloutPolicySpec.model_validate(POLICY | {"approvals": [entry | ends for entry in entries]})
         self._pass()
+
+    @rule(entries=CHECKS, expires=st.sampled_from([None, "20s"]))
+    def checks(self, entries: list[dict], expires: str | None) -> None:
+        """The policy asks for checks from now on."""
+        ends = {} if expires is None else {"expires": expires}
+        self.world.policy = RolloutPolicySpec.model_validate(POLICY | {"checks": [entry | ends for entry in entries]})
+        self._pass()
+
+    @rule(
+        check=st.sampled_from(["scan", "load"]),
+        result=st.sampled_from(list(Result)),
+        by=st.sampled_from(PEOPLE),
+        late=st.booleans(),
+    )
+    def attest(self, check: str, result: Result, by: str, late: bool) -> None:
+        """Somebody attests what a check of what is wanted came to."""
+        self._attest(check, result, by, created=at(int(self.world.now) - late))
+        self._pass()
+
+    def _attest(self, check: str, result: Result, by: str, **more) -> None:
+        decide(self.world, Action.ATTEST, by, role="ci", check=check, result=result, **more)
+
+    @rule(
+        entries=CHECKS,
+        image=st.sampled_from(IMAGES[1:]),
+        result=st.sampled_from(list(Result)),
+        seconds=st.sampled_from([1, 25, 40]),
+    )
+    def roll_out_checked(self, entries: list[dict], image: str, result: Result, seconds: int) -> None:
+        """A version comes under a policy with checks, a pipeline attests them, and time goes by."""
+        self.world.policy = RolloutPolicySpec.model_validate(POLICY | {"checks": entries})
+        self._apply(image)
+        self._pass()
+        for name in ("scan", "load"):
+            self._attest(name, result, "pipeline")
+        self.spend(float(seconds))
 
     @rule(by=st.sampled_from(PEOPLE), role=st.sampled_from(ROLES), lasts=st.sampled_from([None, None, 15]), late=st.booleans())
     def vote(self, by: str, role: str, lasts: int | None, late: bool) -> None:

@@ -1,4 +1,4 @@
-"""What must hold whatever people decide: no weight without its votes, no command twice, and nothing taken away any later."""
+"""What must hold whatever people decide: no weight without its votes and checks, no command twice, and nothing taken away any later."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from simulation.world import Pass, World
-from tidegate.api.decision import Action, DecisionOutcome
+from tidegate.api.checks import Check
+from tidegate.api.decision import Action, DecisionOutcome, Result
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.engine.decide import decide
+from tidegate.governance.decisions import OVER
 
 
 def able(made: Pass, now: datetime) -> dict[str, set[str]]:
@@ -56,6 +58,26 @@ def check(made: Pass, now: datetime) -> None:
     for entry in spec.approvals:
         if low < entry.weight <= after.weight:
             assert filled(able(made, now), dict(entry.roles)), f"{low}% to {after.weight}% without the votes for {entry.at}"
+    for wanted in spec.checks:
+        if low < wanted.weight <= after.weight:
+            assert passed(wanted, made, now), f"{low}% to {after.weight}% without check {wanted.name}, asked at {wanted.at}"
+
+
+def passed(wanted: Check, made: Pass, now: datetime) -> bool:
+    """Whether the last that was attested of a check, for what is wanted, is that it has passed, by one who may attest still."""
+    workload, entitled = made.snapshot.workload, made.snapshot.governance.entitled or {}
+    assert workload is not None
+    said = [
+        one
+        for one in made.snapshot.governance.decisions
+        if one.action is Action.ATTEST and (one.check, one.role) == (wanted.name, wanted.attested.role)
+        if one.digest == workload.template.digest and one.outcome not in OVER
+    ]
+    last = max(said, key=lambda one: (one.created, one.result is Result.FAILED), default=None)
+    if last is None or last.result is Result.FAILED or not entitled.get(last.uid):
+        return False
+    ends = [end for end in (last.expires, wanted.expires and last.created + wanted.expires) if end is not None]
+    return all(now < end for end in ends)
 
 
 def check_rollback(made: Pass, world: World, now: datetime) -> None:

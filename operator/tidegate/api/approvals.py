@@ -11,6 +11,8 @@ from tidegate.api.gate import AT_LEAST_1S
 
 START = "Start"
 """The point before a rollout starts."""
+POINT = r"^(Start|(100|[1-9][0-9]?)%)$"
+"""Pattern of a point of a rollout: its start, or a weight in percent."""
 LONGEST_CONDITION = 512
 """Characters of a condition."""
 ROLE_RULES = (
@@ -29,7 +31,7 @@ class Approval(Model):
         str,
         Field(
             max_length=5,
-            pattern=r"^(Start|(100|[1-9][0-9]?)%)$",
+            pattern=POINT,
             description=(
                 "Where votes are needed: Start, before anything of the new version is there, or a weight such as 50%, before the "
                 "first step with that weight or more. 100% is before all of the traffic."
@@ -73,4 +75,9 @@ class Approval(Model):
     @property
     def weight(self) -> int:
         """The weight before which it is asked for, in percent; 0 for the start."""
-        return 0 if self.at == START else int(self.at.removesuffix("%"))
+        return weight_of(self.at)
+
+
+def weight_of(point: str) -> int:
+    """Return the weight of a point in percent; 0 for the start."""
+    return 0 if point == START else int(point.removesuffix("%"))

@@ -11,6 +11,7 @@ from pydantic.alias_generators import to_camel
 
 from tidegate.api.approvals import Approval
 from tidegate.api.base import Duration, K8s, Model, Rule
+from tidegate.api.checks import CHECK_RULES, Check
 from tidegate.api.gate import AT_LEAST_1S, GATE_RULES, BreachAction, Gate
 from tidegate.api.hotfix import Hotfix
 from tidegate.api.windows import WINDOWS_RULES, Windows
@@ -231,6 +232,17 @@ class RolloutPolicySpec(Model):
                 "rollback. Default: none."
             ),
         ),
+    ] = ()
+    checks: Annotated[
+        tuple[Annotated[Check, K8s(rules=CHECK_RULES)], ...],
+        Field(
+            max_length=20,
+            description=(
+                "Checks outside of Tidegate, such as a scan or a pipeline, that a version has to have passed before it starts, or "
+                "before it gets a weight. They delay no rollback. Default: none."
+            ),
+        ),
+        K8s(list_map_keys=("name",)),
     ] = ()
     drain: Annotated[
         Duration,

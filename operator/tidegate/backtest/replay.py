@@ -189,7 +189,7 @@ class _Run:
     def __post_init__(self) -> None:
         self.now = self.past.start
         # What gates would have said is asked, and not whether people were at work then.
-        spec = self.spec.model_copy(update={"windows": None, "rules": (), "approvals": (), "hotfix": None})
+        spec = self.spec.model_copy(update={"windows": None, "rules": (), "approvals": (), "checks": (), "hotfix": None})
         rollout = RolloutStatus(policy=self.label, spec=spec, started_at=self.past.start)
         self.status = ReleaseStatus(
             phase=Phase.PROGRESSING,

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from tidegate.api.approvals import Approval
 from tidegate.api.base import format_duration
+from tidegate.api.checks import Check
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ReleaseType
 from tidegate.api.windows import During, Windows
@@ -33,7 +35,7 @@ def of_governance(spec: RolloutPolicySpec) -> Iterator[Finding]:
         yield from _of_condition(rule.when, (*place, "when"))
         if rule.set.windows is not None:
             yield from _of_windows(rule.set.windows, (*place, "set", "windows"))
-    yield from _of_approvals(spec)
+    yield from _of_points(spec)
 
 
 def _of_windows(windows: Windows, place: Place) -> Iterator[Finding]:
@@ -62,15 +64,19 @@ def _of_condition(condition: str, place: Place) -> Iterator[Finding]:
         yield Finding(Severity.WARNING, place, message)
 
 
-def _of_approvals(spec: RolloutPolicySpec) -> Iterator[Finding]:
+def _of_points(spec: RolloutPolicySpec) -> Iterator[Finding]:
     """Give conditions that are none, and points that no step comes to before a later one does."""
-    for index, entry in enumerate(spec.approvals):
-        place: Place = ("spec", "approvals", index)
+    asked: list[tuple[str, str, int, Approval | Check]] = [
+        ("approvals", "votes are", index, entry) for index, entry in enumerate(spec.approvals)
+    ]
+    asked += [("checks", "check is", index, entry) for index, entry in enumerate(spec.checks)]
+    for field, what, index, entry in asked:
+        place: Place = ("spec", field, index)
         if entry.when is not None:
             yield from _of_condition(entry.when, (*place, "when"))
         reached = next((step.weight for step in spec.steps if step.weight >= entry.weight), 100)
         if entry.weight not in (0, reached):
-            words = f"no step has weight {entry.at}: the votes are needed before the step with weight {reached}%"
+            words = f"no step has weight {entry.at}: the {what} needed before the step with weight {reached}%"
             yield Finding(Severity.NOTE, (*place, "at"), words)
 
 

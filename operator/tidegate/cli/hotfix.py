@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
+from tidegate.api.checks import REVIEW
 from tidegate.api.decision import Action, Result
 from tidegate.api.release import ReleaseType
 from tidegate.cli import access, output
 from tidegate.cli.decide import USUAL, Expires, Reason, Release, Timeout, Wait, decide
 from tidegate.cli.deciding import Version, chosen, rolled_out, waiting
 from tidegate.cli.output import Format
-from tidegate.governance.hotfix import REVIEW
 
 
 def override(

@@ -13,7 +13,7 @@ from enum import Enum
 
 from tidegate.api.hotfix import Skip
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.engine import approving, gates, governed, hotfix
+from tidegate.engine import approving, checking, gates, governed, hotfix
 from tidegate.engine.draft import Draft
 from tidegate.engine.ruled import policy_to_come
 from tidegate.engine.scoring import Result
@@ -90,21 +90,34 @@ def _policy(draft: Draft) -> RolloutPolicySpec | None:
 def kept_asked(draft: Draft) -> frozenset[Inquiry]:
     """Return what a barrier may have asked for, and what has to be known still when the weight rises."""
     policy = _policy(draft)
-    return frozenset({Inquiry.RIGHTS}) if policy is not None and policy.approvals else frozenset()
+    return frozenset({Inquiry.RIGHTS}) if policy is not None and (policy.approvals or policy.checks) else frozenset()
+
+
+def _span(draft: Draft, policy: RolloutPolicySpec, rise: Rise) -> tuple[int, int]:
+    """Return the weight that a version has, -1 before its start, and the one that it is to get: what lies between is asked for."""
+    step, last = draft.step, len(policy.steps) - 1
+    if step is None:
+        return -1, policy.steps[0].weight
+    if rise is Rise.WEIGHT:
+        return draft.status.weight, step.weight
+    following = last if draft.rollout.skip_to_end else min(step.index + 1, last)
+    return step.weight, policy.steps[following].weight
+
+
+def _check(draft: Draft, rise: Rise) -> Waiting | None:
+    policy = _policy(draft)
+    if policy is None or not policy.checks or not _rises(draft, rise):
+        return None
+    above, upto = _span(draft, policy, rise)
+    return checking.check(draft, policy.checks, above=above, upto=upto)
 
 
 def _approval(draft: Draft, rise: Rise) -> Waiting | None:
-    """What a version needs votes for is what lies between the weight that it has and the one that it is to get."""
     policy = _policy(draft)
     if policy is None or not policy.approvals or not _rises(draft, rise):
         return None
-    step, last = draft.step, len(policy.steps) - 1
-    if step is None:
-        return approving.approval(draft, policy.approvals, above=-1, upto=policy.steps[0].weight)
-    if rise is Rise.WEIGHT:
-        return approving.approval(draft, policy.approvals, above=draft.status.weight, upto=step.weight)
-    following = last if draft.rollout.skip_to_end else min(step.index + 1, last)
-    return approving.approval(draft, policy.approvals, above=step.weight, upto=policy.steps[following].weight)
+    above, upto = _span(draft, policy, rise)
+    return approving.approval(draft, policy.approvals, above=above, upto=upto)
 
 
 def _first_looks(draft: Draft, _: Rise) -> Waiting | None:
@@ -134,6 +147,7 @@ BARRIERS: tuple[Barrier, ...] = (
     Barrier(_rights, frozenset({Rise.ROLLOUT})),
     Barrier(_window, frozenset(Rise), governs=True),
     Barrier(_upstream, frozenset({Rise.ROLLOUT}), governs=True),
+    Barrier(_check, frozenset(Rise), governs=True),
     Barrier(_approval, frozenset(Rise), governs=True),
     Barrier(_first_looks, frozenset({Rise.STEP_END})),
     Barrier(_gates, frozenset({Rise.START, Rise.WEIGHT, Rise.STEP_END}), forced=False),

@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
+from tidegate.api.checks import REVIEW
 from tidegate.api.decided import CarriedStatus
 from tidegate.api.decision import Action, DecisionOutcome
 from tidegate.engine.decided import PAST, ballot_of, is_past, subject_of, too_late
 from tidegate.engine.draft import Draft
 from tidegate.engine.plan import Settled
-from tidegate.governance.decisions import COMMANDS, DecisionView, called
-from tidegate.governance.hotfix import REVIEW, barred, no_reviewer
+from tidegate.governance import checks
+from tidegate.governance.decisions import COMMANDS, DecisionView, called, person
+from tidegate.governance.hotfix import barred, no_reviewer
 from tidegate.governance.votes import WITHDRAWN, Ballot, Subject
 
 LAPSES = timedelta(days=30)
@@ -33,6 +35,7 @@ class _Known:
         done: decisions that the status says were dealt with.
         said: who has voted for the wanted version.
         counted: uids of the votes that count.
+        attested: what was attested last of the wanted version, by check and role.
         subject: the wanted version; None where there is no workload.
         digests: of all content that is of concern.
         revisions: likewise.
@@ -42,6 +45,7 @@ class _Known:
     done: dict[str, CarriedStatus]
     said: Ballot
     counted: frozenset[str]
+    attested: dict[tuple[str, str], DecisionView]
     subject: Subject | None
     digests: frozenset[str]
     revisions: frozenset[str]
@@ -79,6 +83,7 @@ def _known(draft: Draft) -> _Known:
         done={one.uid: one for one in draft.status.carried_out},
         said=said,
         counted=frozenset(vote.uid for vote in said.votes),
+        attested=checks.attestations(draft.snap.governance.decisions, subject) if subject is not None else {},
         subject=subject,
         digests=frozenset(digests),
         revisions=frozenset(revisions),
@@ -100,14 +105,14 @@ def _became(draft: Draft, one: DecisionView, known: _Known) -> _Became | None:
         return DecisionOutcome.COUNTED, f"{draft.candidate.version} is rolled out as a hotfix by it"
     if (late := too_late(draft, one)) is not None:
         return late
+    if one.action is Action.ATTEST and one.check != REVIEW:
+        return _attested(draft, one, known) or _lapsed(draft, one, known)
     # That it once counted is not denied, whoever is its author by now and whoever has withdrawn it.
     return (_first(draft, one, known) if one.outcome is None else None) or _lapsed(draft, one, known)
 
 
 def _first(draft: Draft, one: DecisionView, known: _Known) -> _Became | None:
     """Return what becomes of a decision of which nothing was said yet."""
-    if one.action is Action.ATTEST and one.check != REVIEW:
-        return DecisionOutcome.REFUSED, f"nothing waits for check {one.check}: only the {REVIEW} of a hotfix is attested"
     if never := _never(draft, one, known.subject):
         return DecisionOutcome.REFUSED, never
     if draft.workload is not None and one.uid in known.counted:
@@ -116,6 +121,22 @@ def _first(draft: Draft, one: DecisionView, known: _Known) -> _Became | None:
     if one.action is Action.APPROVE and (why := known.said.uncounted.get(one.uid)):
         return DecisionOutcome.SUPERSEDED if why == WITHDRAWN else DecisionOutcome.REFUSED, why
     return None
+
+
+def _attested(draft: Draft, one: DecisionView, known: _Known) -> _Became | None:
+    """Return what becomes of the attestation of a check; None where nothing new has, or where the policy is not known."""
+    if draft.snap.policy is None or draft.workload is None:
+        return None
+    entries = (*draft.snap.policy.spec.checks, *(draft.spec.checks if draft.active else ()))
+    if one.outcome is None and not checks.asks(entries, one):
+        named = ", ".join(dict.fromkeys(f"{check.name} by role {check.attested.role}" for check in entries)) or "none"
+        return DecisionOutcome.REFUSED, f"nothing waits for check {one.check} by role {one.role}; checks of the policy: {named}"
+    if known.subject is None or one.digest != known.subject.digest:
+        return None
+    if known.attested.get((one.check, person(one.role))) is not one:
+        return DecisionOutcome.SUPERSEDED, f"check {one.check} was attested again since"
+    result = one.result.value if one.result is not None else "nothing"
+    return DecisionOutcome.COUNTED, f"check {one.check} of {draft.workload.template.version}: {result}"
 
 
 def _never(draft: Draft, one: DecisionView, subject: Subject | None) -> str:

@@ -93,6 +93,11 @@ class Wait(Enum):
         why=f"what is not proved there is not tried here; {_SERVES}",
         barrier="Upstream",
     )
+    CHECK = Terms(
+        "whoever makes the check, by attesting what it came to",
+        why=f"what is not checked gets no more; {_SERVES}",
+        barrier="Check",
+    )
     APPROVAL = Terms("people of the roles that the policy asks", why=f"they decide; {_SERVES}", barrier="Approval")
     RIGHTS = Terms("the API server's answers to access reviews", why=f"it is asked again by itself; {_SERVES}", brief=True)
     # The way up.

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from tidegate.api.checks import REVIEW
 from tidegate.api.decision import Action
 from tidegate.api.hotfix import HotfixStatus, ReviewStatus
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.governance.decisions import OVER, DecisionView, called, person, stranger
 from tidegate.governance.votes import Subject, rejected
-
-REVIEW = "review"
-"""Name of the check whose attestation is a review."""
 
 
 def overrides(decisions: Iterable[DecisionView], subject: Subject) -> list[DecisionView]:

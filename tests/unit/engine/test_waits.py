@@ -143,6 +143,14 @@ def a_version_that_staging_has_not_proved() -> World:
     return world
 
 
+@of(Wait.CHECK)
+def a_check_that_nobody_has_attested() -> World:
+    world = idle(policy(*STEPS, checks=[{"name": "security-scan", "at": "Start", "attested": {"role": "ci"}}]))
+    world.apply("v2")
+    world.crank(5)
+    return world
+
+
 @of(Wait.APPROVAL)
 def a_vote_that_is_missing() -> World:
     world = idle(policy(*STEPS, approvals=[{"at": "Start", "roles": {"qa": 2}}]))
