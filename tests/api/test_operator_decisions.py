@@ -270,3 +270,50 @@ async def test_vote_lets_exactly_its_version_through(scene: Scene) -> None:
     assert (waits["wanted"]["digest"], "v2") == (started["candidate"]["digest"], started["candidate"]["version"])
     assert ("Counted", None) == (await said_of(scene, own), await said_of(scene, other))
     assert "v3 waits for 1 more approval by role qa (0 of 1 given)" in again["message"]
+
+
+async def test_pipeline_attests_what_its_check_came_to(scene: Scene, tmp_path: Path) -> None:
+    """Given a policy with a check, the version waits while CI's own account attests Failed, and goes on when it attests Passed.
+
+    The account has the right to attest in one role, and no vote: what it attests in another role is refused by the API server.
+    """
+    scan = {"name": "scan", "at": "50%", "attested": {"role": "ci"}}
+    steps = [{"weight": 20, "hold": "1s"}, {"weight": 50, "hold": "1h"}, {"weight": 100}]
+    await scene.policy(steps=steps, bake="0s", drain="0s", checks=[scan])
+    await scene.deployment()
+    await scene.start()
+    await scene.release()
+    await scene.idle()
+    file = await asyncio.to_thread(pipeline, scene, tmp_path)
+    attest = ("attest", NAME, "--check", "scan", "--role", "ci")
+
+    await scene.set_image("checkout:v2")
+    waits = await scene.until(lambda status: [one["barrier"] for one in status.get("waitingFor") or ()] == ["Check"])
+    other = await tidegate(file, scene, "attest", NAME, "--check", "scan", "--role", "security", "--result", "passed")
+    failed = await tidegate(file, scene, *attest, "--result", "failed", "--url", "https://ci.example/7", "--wait")
+    still = await scene.until(lambda status: "attested Failed" in status.get("message", ""))
+    passed = await tidegate(file, scene, *attest, "--result", "passed", "--wait", "--output", "json")
+    await scene.until(lambda status: status.get("weight") == 50)
+    found = (await scene.admin.list(RELEASE_DECISIONS.path(scene.namespace))).items
+
+    command = f"kubectl tidegate attest {NAME} -n {scene.namespace} --check scan --role ci --result Passed"
+    assert command == waits["waitingFor"][0]["how"]
+    assert (2, 20) == (other.returncode, still["weight"])
+    assert (0, 0) == (failed.returncode, passed.returncode), failed.stderr + passed.stderr
+    assert ("Attest", "Counted") == (json.loads(passed.stdout)["action"], json.loads(passed.stdout)["outcome"])
+    assert ", https://ci.example/7" in still["message"]
+    outcomes = {one["spec"]["result"]: one["status"]["outcome"] for one in found}
+    assert {"Failed": "Superseded", "Passed": "Counted"} == outcomes
+
+
+def pipeline(scene: Scene, folder: Path) -> Path:
+    """Make the account of a pipeline, which may see Releases and attest as ci; return its kubeconfig."""
+    kubectl("create", "serviceaccount", "pipeline", "--namespace", scene.namespace)
+    account = f"system:serviceaccount:{scene.namespace}:pipeline"
+    of_cluster_role(account, scene.namespace, "tidegate-view")
+    person = of_role(account, scene.namespace, CREATE, rights("tidegate.dev", "releases/ci", "attest"))
+    asked = ("auth", "can-i", "attest", f"releases.tidegate.dev/{NAME}", "--subresource=ci")
+    eventually(lambda: person.kubectl(*asked), wanted=lambda done: done.stdout.strip() == "yes", timeout=60)
+    file = folder / "pipeline.kubeconfig"
+    scene.proxy.kubeconfig(token_of("pipeline", scene.namespace), file)
+    return file

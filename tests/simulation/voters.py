@@ -1,4 +1,4 @@
-"""What must hold whatever people decide: no weight without its votes and checks, no command twice, and nothing taken away any later."""
+"""What must hold whatever people decide: no weight without votes and checks, no command twice, and nothing taken away later."""
 
 from __future__ import annotations
 
