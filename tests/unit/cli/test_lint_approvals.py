@@ -49,6 +49,19 @@ def test_approvals_that_surprise_are_told(tidegate: Tidegate, tmp_path: Path, en
     assert found == [one for one in findings(tidegate, file) if one[1].startswith("spec.approvals")]
 
 
+def test_checks_are_read_as_approvals_are(tidegate: Tidegate, tmp_path: Path):
+    """A point between two steps, and a condition that is none."""
+    odd = [{"name": "scan", "at": "50%", "attested": {"role": "ci"}, "when": "colour == 'red'"}]
+    file = policy(tmp_path, gate(), checks=odd)
+
+    found = [one[:2] + (one[2][:40],) for one in findings(tidegate, file) if one[1].startswith("spec.checks")]
+    note = "no step has weight 50%: the check is needed before the step with weight 100%"
+    assert [
+        ("error", "spec.checks[0].when", "\"colour == 'red'\" names colour; there ar"),
+        ("note", "spec.checks[0].at", note[:40]),
+    ] == found
+
+
 RELEASE = """\
 apiVersion: tidegate.dev/v1alpha1
 kind: Release
