@@ -54,12 +54,11 @@ def test_checks_are_read_as_approvals_are(tidegate: Tidegate, tmp_path: Path):
     odd = [{"name": "scan", "at": "50%", "attested": {"role": "ci"}, "when": "colour == 'red'"}]
     file = policy(tmp_path, gate(), checks=odd)
 
-    found = [one[:2] + (one[2][:40],) for one in findings(tidegate, file) if one[1].startswith("spec.checks")]
-    note = "no step has weight 50%: the check is needed before the step with weight 100%"
+    found = [(*one[:2], one[2].partition(";")[0]) for one in findings(tidegate, file) if one[1].startswith("spec.checks")]
     assert [
-        ("error", "spec.checks[0].when", "\"colour == 'red'\" names colour; there ar"),
-        ("note", "spec.checks[0].at", note[:40]),
-    ] == found
+        ("note", "spec.checks[0].at", "no step has weight 50%: the check is needed before the step with weight 100%"),
+        ("error", "spec.checks[0].when", "\"colour == 'red'\" names colour"),
+    ] == sorted(found, key=lambda one: one[1])
 
 
 RELEASE = """\
