@@ -49,7 +49,7 @@ def attestations(decisions: Iterable[DecisionView], subject: Subject) -> dict[tu
     about = [
         one
         for one in decisions
-        if one.action is Action.ATTEST and one.check != REVIEW and one.outcome not in OVER and person(one.by)
+        if one.action is Action.ATTEST and one.check != REVIEW and one.outcome not in OVER and one.who
         if subject.digest and one.digest == subject.digest
         if not stranger(one, subject.release_uid, subject.release_created)
     ]
