@@ -56,8 +56,8 @@ class Check(Model):
         Attested,
         Field(
             description=(
-                "By whom. The latest attestation of the check for exactly this content counts: Passed lets the version go on, "
-                "Failed keeps it waiting until a later one has Passed."
+                "By which role. The latest attestation of the check for exactly this content counts. After Failed the version "
+                "waits until a later attestation is Passed."
             )
         ),
     ]

@@ -102,7 +102,7 @@ def demand(lack: Lacking) -> str:
     """Return what is missing, to be put behind `waits`."""
     if lack.trouble:
         return f"for a condition in its policy's checks to be fixed: {lack.trouble}"
-    return f"for check {lack.check.name} to have passed, attested by role {lack.check.attested.role}"
+    return f"for check {lack.check.name} by role {lack.check.attested.role}"
 
 
 def state(lack: Lacking) -> str:

@@ -48,11 +48,11 @@ def test_version_waits_for_its_check_before_it_starts():
     world = waiting(asks())
     assert (Phase.WAITING, None) == (world.status.phase, world.status.rollout)
     assert ["v1"] == [rs.template.image for rs in world.cluster.replica_sets.values()]
-    words = f"for check scan to have passed, attested by role ci: {COMMAND}"
+    words = f"for check scan by role ci: {COMMAND}"
     assert f"v2 waits {words}; v1 serves meanwhile" == world.status.message
     (entry,) = world.status.waiting_for
     assert ("Check", COMMAND) == (entry.barrier, entry.how)
-    assert "check scan to have passed, attested by role ci" == entry.what
+    assert "check scan by role ci" == entry.what
 
     said = attest(world)
     finish(world)
@@ -68,7 +68,7 @@ def test_each_point_keeps_the_weight_below(point: str, stands_at: int):
 
     assert stands_at == kept_at(world)
     assert (stands_at == 0) == (world.status.rollout is None)
-    assert "waits for check scan to have passed" in world.status.message
+    assert "waits for check scan by role ci" in world.status.message
 
     attest(world)
     finish(world)
@@ -209,14 +209,14 @@ def test_check_and_approval_are_told_together():
     world = waiting(asks(), approvals=[{"at": "Start", "roles": {"qa": 1}}])
 
     assert ["Check", "Approval"] == [entry.barrier for entry in world.status.waiting_for]
-    assert world.status.message.startswith("v2 waits for check scan to have passed")
+    assert world.status.message.startswith("v2 waits for check scan by role ci")
 
 
 def test_breach_does_not_wait_for_a_check():
     """While a version waits for a check at a weight, a gate that fails rolls it back in the pass that sees it."""
     world = at_weight(25, policy(*STEPS, gates=(gate(),), checks=[asks("50%")]))
     world.crank(20)
-    assert "check scan to have passed" in world.status.message
+    assert "check scan by role ci" in world.status.message
 
     world.look("errors", 0.5)
     world.operate()
