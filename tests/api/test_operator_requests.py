@@ -43,7 +43,7 @@ def asked(namespace: str) -> Counter[tuple[str, str]]:
 
 
 async def test_adoption_costs_few_requests_and_idleness_none(scene: Scene) -> None:
-    """Given a Deployment that serves, to take it on costs a handful of requests; from then on, half a minute costs none."""
+    """Given a Deployment that serves, to take it on costs a handful of requests; from then on, half a minute costs one at most."""
     await scene.policy()
     await scene.deployment()
     await scene.service()
@@ -59,8 +59,10 @@ async def test_adoption_costs_few_requests_and_idleness_none(scene: Scene) -> No
 
     print("to adopt:", dict(adopted), "and in 30 s of idleness:", dict(idle))
     assert adopted.total() <= 8
-    assert {} == {what: count for what, count in idle.items() if what[0] not in READING_EVERYTHING}
-    assert idle.total() <= 1
+    # That its Events are written is noted once, with the heartbeat of the first minute (ADR 0060).
+    noted = {("patch", "releases/status"): 1}
+    assert {what: count for what, count in idle.items() if what[0] not in READING_EVERYTHING} in ({}, noted)
+    assert idle.total() <= 2
 
 
 async def test_rollout_costs_a_known_number_of_requests(scene: Scene) -> None:

@@ -161,4 +161,4 @@ def test_nothing_but_a_barrier_reads_governance():
         if isinstance(node, ast.Attribute) and node.attr == "governance"
     }
 
-    assert {"approving.py", "decided.py", "governed.py", "hotfix.py", "outcomes.py", "rules/reviews.py"} == read
+    assert {"approving.py", "checking.py", "decided.py", "governed.py", "hotfix.py", "outcomes.py", "rules/reviews.py"} == read
