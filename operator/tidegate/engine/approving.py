@@ -12,9 +12,9 @@ from dataclasses import replace
 from tidegate.api.approvals import Approval
 from tidegate.engine.decided import ballot_of, entitled, unasked
 from tidegate.engine.draft import Draft
-from tidegate.engine.ruled import subject_of_conditions, wanted_type
+from tidegate.engine.ruled import conditions
 from tidegate.engine.waits import Inquiry, Wait, Waiting
-from tidegate.governance import approvals, expressions
+from tidegate.governance import approvals
 from tidegate.governance.votes import Ballot
 
 _RIGHTS = frozenset({Inquiry.RIGHTS})
@@ -29,13 +29,7 @@ def approval(draft: Draft, entries: Iterable[Approval], *, above: int, upto: int
         above: the weight that the version has; -1 where it has not started.
         upto: the weight that it is to get.
     """
-    known = draft.rollout.type if draft.active else None
-    subject = subject_of_conditions(draft, known or wanted_type(draft))
-    ahead = [
-        point
-        for point in approvals.points(entries, lambda condition: expressions.applies(condition, subject))
-        if above < point.weight <= upto
-    ]
+    ahead = [point for point in approvals.points(entries, conditions(draft)) if above < point.weight <= upto]
     if not ahead:
         return None
     if unread := draft.snap.governance.decisions_unread:

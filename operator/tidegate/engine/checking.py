@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from tidegate.api.checks import Check
 from tidegate.engine.decided import is_entitled, subject_of, unasked
 from tidegate.engine.draft import Draft
-from tidegate.engine.ruled import subject_of_conditions, wanted_type
+from tidegate.engine.ruled import conditions
 from tidegate.engine.waits import Inquiry, Wait, Waiting
-from tidegate.governance import checks, expressions
+from tidegate.governance import checks
 from tidegate.governance.decisions import called, person
 
 _RIGHTS = frozenset({Inquiry.RIGHTS})
@@ -28,9 +28,7 @@ def check(draft: Draft, entries: Iterable[Check], *, above: int, upto: int) -> W
         above: the weight that the version has; -1 where it has not started.
         upto: the weight that it is to get.
     """
-    known = draft.rollout.type if draft.active else None
-    subject = subject_of_conditions(draft, known or wanted_type(draft))
-    asked = checks.ahead(entries, lambda condition: expressions.applies(condition, subject), above=above, upto=upto)
+    asked = checks.ahead(entries, conditions(draft), above=above, upto=upto)
     if not asked:
         return None
     if unread := draft.snap.governance.decisions_unread:

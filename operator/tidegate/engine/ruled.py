@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tidegate.api.release import ReleaseType
 from tidegate.engine.draft import Draft
-from tidegate.governance.expressions import Subject
+from tidegate.governance.expressions import Subject, applies
 from tidegate.governance.rules import Ruled, ruled
 from tidegate.governance.versions import release_type
 
@@ -37,6 +39,12 @@ def subject_of_conditions(draft: Draft, kind: ReleaseType) -> Subject:
         stable=stable_name(draft),
         candidate=draft.workload.template.version,
     )
+
+
+def conditions(draft: Draft) -> Callable[[str], bool]:
+    """Return what tells whether a condition is true of the version that is rolled out or wanted; ValueError where that fails."""
+    subject = subject_of_conditions(draft, (draft.rollout.type if draft.active else None) or wanted_type(draft))
+    return lambda condition: applies(condition, subject)
 
 
 def policy_to_come(draft: Draft) -> Ruled:
