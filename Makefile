@@ -65,7 +65,7 @@ cluster-tests: $(READY) ## All tests, on a local cluster that is taken down afte
 	$(BIN)/tidegate-sandbox build
 	$(BIN)/tidegate-sandbox run -- $(BIN)/pytest -n $(WORKERS) --dist loadgroup --durations 30 --durations-min 10
 
-coverage: $(READY) ## Measure which lines and branches the tests reach that need no cluster; fails below a package's floor (20 minutes)
+coverage: $(READY) ## Measure which lines and branches the tests reach that need no cluster; fails below a package's floor
 	$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term:skip-covered --cov-report=json:build/coverage.json tests/unit
 	$(BIN)/python tests/coverage_floor.py build/coverage.json
 
