@@ -1,8 +1,8 @@
 """Measures how fast and how frugal the operator is, each group of cells in a fresh local cluster, and writes the results.
 
-bench/results/scale.json takes a list of {cell, measured, limit, holds}, docs/performance.md the table. Groups are kept in
-build/bench-scale, so that single ones can be measured again: what a run leaves out is written as it was. The group soak is
-measured only where it is named.
+bench/results/scale.json takes a list of {cell, measured, limit, holds}, docs/performance.md the table. What a run leaves out stays
+there as it was, whichever checkout has measured it. Groups are kept in build/bench-scale. The group soak is measured only where it
+is named.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tidegate_sandbox import isolation
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "build" / "bench-scale"
+RESULTS = ROOT / "bench" / "results" / "scale.json"
 PICTURE = ROOT / "docs" / "images" / "soak.svg"
 INTERRUPTED = 130
 FASTER = {"idle-5000": {"GOGC": "400"}}
@@ -77,8 +78,9 @@ def main() -> int:
         return INTERRUPTED
     if options.trial and not given.report:
         return 2 if failed else 0
-    figures = report.kept(KEPT)
-    report.write(figures, ROOT / "bench" / "results" / "scale.json", ROOT / "docs" / "performance.md")
+    fresh = report.kept(KEPT) if given.report else [KEPT / f"{name}.json" for name in groups if name not in failed]
+    figures = report.merged(RESULTS, fresh)
+    report.write(figures, RESULTS, ROOT / "docs" / "performance.md")
     if (samples := report.samples(KEPT / "soak.json")) is not None:
         PICTURE.write_text(picture.svg(samples))
     for name in failed:

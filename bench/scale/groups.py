@@ -90,7 +90,7 @@ async def breaches(run: Run, *, group: str, number: int, interval: float, rounds
     return found
 
 
-async def governed(run: Run, *, group: str, number: int, interval: float, rounds: int = 2) -> Found:
+async def governed(run: Run, *, group: str, number: int, interval: float, rounds: int = 1) -> Found:
     """See what approvals, windows and a freeze cost a breach: in turn without and with them."""
     number = run.many(number)
     async with place(interval, profile=run.profile_of(group)) as here:
@@ -103,7 +103,7 @@ async def governed(run: Run, *, group: str, number: int, interval: float, rounds
         return await compared(here, fleet, breach, interval=interval, rounds=rounds)
 
 
-async def votes(run: Run, *, group: str, number: int, interval: float, rounds: int = 2) -> Found:
+async def votes(run: Run, *, group: str, number: int, interval: float, rounds: int = 1) -> Found:
     """See how long an approval takes to count, with every service mid-canary and waiting for one."""
     number = run.many(number)
     async with place(interval, profile=run.profile_of(group)) as here:

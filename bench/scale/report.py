@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,22 @@ def read(path: Path) -> list[Figure]:
     return [Figure.from_wire(wire) for wire in json.loads(path.read_text())["figures"]]
 
 
-def kept(folder: Path) -> list[Figure]:
-    """Return the figures of all groups that are kept, in the order of the report."""
-    found: dict[str, Figure] = {}
-    for path in sorted(folder.glob("*.json")):
-        if not path.name.endswith(".quick.json"):
-            found |= {figure.cell: figure for figure in read(path)}
+def merged(results: Path, groups: Iterable[Path]) -> list[Figure]:
+    """Return the figures of groups, and for all others what was written last, in the order of the report.
+
+    Args:
+        results: the list that was written last.
+        groups: files of the groups that take the places of theirs.
+    """
+    written = [Figure.from_wire(wire) for wire in json.loads(results.read_text())] if results.exists() else []
+    found = {figure.cell: figure for figure in [*written, *(figure for path in groups for figure in read(path))]}
     # A limit may have been changed since a group was measured.
     return [Figure(row.cell, one.measured, row.limit, one.note) for row in ROWS if (one := found.get(row.cell)) is not None]
+
+
+def kept(folder: Path) -> list[Path]:
+    """Return the files of all groups that are kept, but for those of trials."""
+    return [path for path in sorted(folder.glob("*.json")) if not path.name.endswith(".quick.json")]
 
 
 def samples(path: Path) -> dict[str, Any] | None:
@@ -84,4 +92,4 @@ def _holds(figure: Figure) -> str:
     return "yes" if figure.holds else "NO"
 
 
-__all__ = ["BEGIN", "END", "Row", "kept", "line", "number", "read", "samples", "table", "tables", "write"]
+__all__ = ["BEGIN", "END", "Row", "kept", "line", "merged", "number", "read", "samples", "table", "tables", "write"]

@@ -13,7 +13,7 @@ import pytest
 from bench.measure import Figure
 from bench.scale.fleet import seed_gates
 from bench.scale.gateway import accepted, weight
-from bench.scale.report import BEGIN, END, kept, line, number, write
+from bench.scale.report import BEGIN, END, kept, line, merged, number, write
 from bench.scale.spread import percentile
 from bench.scale.telemetry import CANARY_RATE, STABLE_RATE, Telemetry
 from bench.scale.usage import OPERATOR, Audit
@@ -210,17 +210,21 @@ def test_an_audit_log_may_begin_late(tmp_path: Path) -> None:
 
 
 def test_results_are_written_between_the_marks_of_the_page(tmp_path: Path) -> None:
-    """What people wrote around them stays, and what was not measured is left out."""
-    cell = "30 services, 5 s interval: breach to stable, p50, in s"
+    """What people wrote around them stays, and so does what was measured before and not now, be it in another checkout."""
+    cell, before = (f"30 services, 5 s interval: breach to stable, {share}, in s" for share in ("p50", "p99"))
     folder, page, results = tmp_path / "kept", tmp_path / "performance.md", tmp_path / "results" / "scale.json"
     folder.mkdir()
+    results.parent.mkdir()
+    results.write_text(json.dumps([Figure(cell, 9.0, 9.0).to_wire(), Figure(before, 4.0, 9.0).to_wire()]))
     page.write_text(f"before\n\n{BEGIN}\nfigures of before\n{END}\n\nafter\n")
     (folder / "services-30.json").write_text(json.dumps({"figures": [Figure(cell, 2.5, 9.0, "a note").to_wire()]}))
     (folder / "services-30.quick.json").write_text(json.dumps({"figures": [Figure(cell, 0.1, 9.0).to_wire()]}))
 
-    write(kept(folder), results, page)
+    write(merged(results, kept(folder)), results, page)
 
-    assert [{"cell": cell, "measured": 2.5, "limit": 2.6, "holds": True, "note": "a note"}] == json.loads(results.read_text())
+    assert [(cell, 2.5, 2.6), (before, 4.0, 5.2)] == [
+        (one["cell"], one["measured"], one["limit"]) for one in json.loads(results.read_text())
+    ]
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")

@@ -298,7 +298,7 @@ async def test_rights_are_asked_for_whoever_gives_traffic() -> None:
 async def test_rights_of_nobody_are_known_without_the_policy() -> None:
     """Given that the policy was deleted since it was looked at, it is seen when a vote is about to count."""
     store, clock, gone = Store(ManualClock()), ManualClock(), False
-    api = Api(lambda path, body: refusal(NotFound, 404) if gone else installed(path, body))
+    api = Api(lambda path, body: refusal(NotFound, 404) if gone and body is None else installed(path, body))
     admission = Admission(api, clock=clock, changed=lambda: None)  # type: ignore[arg-type]
     await admission.look()
     rights = Rights(api, Decisions(store, lambda: admission.standing), admission)  # type: ignore[arg-type]

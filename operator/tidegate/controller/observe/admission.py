@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -39,6 +40,7 @@ class Admission:
     def __init__(self, cluster: Cluster, *, clock: Clock, changed: Callable[[], None]) -> None:
         self._cluster, self._clock, self._changed = cluster, clock, changed
         self._looked, self._failures = float("-inf"), 0
+        self._looking = asyncio.Lock()
         self.standing = _UNKNOWN
 
     async def run(self) -> None:
@@ -54,8 +56,9 @@ class Admission:
         Raises:
             ApiError: it is not known.
         """
-        if self._clock.monotonic() - self._looked >= FRESH_SECONDS:
-            await self._look()
+        async with self._looking:
+            if self._clock.monotonic() - self._looked >= FRESH_SECONDS:
+                await self._look()
         return self.standing
 
     async def look(self) -> None:
@@ -68,8 +71,11 @@ class Admission:
 
     async def _look(self) -> None:
         try:
-            policy = await self._read(VALIDATING_ADMISSION_POLICIES.path(None, POLICY))
-            binding = await self._read(VALIDATING_ADMISSION_POLICY_BINDINGS.path(None, POLICY))
+            # Together: a vote that is about to count waits for both.
+            policy, binding = await asyncio.gather(
+                self._read(VALIDATING_ADMISSION_POLICIES.path(None, POLICY)),
+                self._read(VALIDATING_ADMISSION_POLICY_BINDINGS.path(None, POLICY)),
+            )
             self._failures, now = 0, standing(policy, binding)
         except Forbidden:
             self._failures += 1
