@@ -9,8 +9,9 @@ import typer
 
 from tidegate.api.base import format_duration, parse_duration
 from tidegate.api.decision import Action
+from tidegate.caller.decisions import Made, Version, make, rolled_out, waiting
 from tidegate.cli import access, output
-from tidegate.cli.deciding import Made, Version, chosen, make, refusal_of, rolled_out, settled, waiting
+from tidegate.cli.deciding import chosen, refusal_of, settled
 from tidegate.cli.output import Format
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ import typer
 from tidegate.api.checks import REVIEW
 from tidegate.api.decision import Action, Result
 from tidegate.api.release import ReleaseType
+from tidegate.caller.decisions import Version, rolled_out, waiting
 from tidegate.cli import access, output
 from tidegate.cli.decide import USUAL, Expires, Reason, Release, Timeout, Wait, decide
-from tidegate.cli.deciding import Version, chosen, rolled_out, waiting
+from tidegate.cli.deciding import chosen
 from tidegate.cli.output import Format
 
 

@@ -38,6 +38,7 @@ APART = {
     "attest": "tidegate.cli.hotfix",
     "lint": "tidegate.cli.lint",
     "backtest": "tidegate.cli.backtest",
+    "serve": "tidegate.cli.serve",
 }
 """Commands that are imported when they are asked for, and the modules that have a function of that name: what they need would take
 a sixth of the operator's memory for as long as it runs."""

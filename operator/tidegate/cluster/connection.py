@@ -6,6 +6,7 @@ import ssl
 import urllib.parse
 import urllib.request
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from importlib import metadata
 
 import aiohttp
@@ -131,6 +132,23 @@ class Connection:
                 log.warning("credentials could not be read again", error=words_of(error))
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where a configuration comes from.
+
+    Attributes:
+        load: reads it, again and again.
+        configuration: what was read.
+        refresh: seconds between readings.
+        proxy: URL of an HTTP proxy, or None.
+    """
+
+    load: Load
+    configuration: Configuration
+    refresh: float
+    proxy: str | None
+
+
 async def connect(kubeconfig: str | None = None, context: str | None = None) -> Connection:
     """Finds the API server.
 
@@ -143,11 +161,26 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
     Raises:
         Terminal: if no configuration is found or it cannot be used.
     """
+    found = await source(kubeconfig, context)
+    return Connection(found.load, found.configuration, refresh=found.refresh, proxy=found.proxy)
+
+
+async def source(kubeconfig: str | None, context: str | None, change: Callable[[Load], Load] = lambda load: load) -> Source:
+    """Find how the API server is reached, in the places that `connect` names.
+
+    Args:
+        kubeconfig: path of a kubeconfig, or several joined as in `$KUBECONFIG`.
+        context: context within it; None for its current one.
+        change: makes of what reads a configuration what reads another one.
+
+    Raises:
+        Terminal: if no configuration is found or it cannot be used.
+    """
     path = kubeconfig or os.environ.get("KUBECONFIG")
     in_cluster = not path and context is None and "KUBERNETES_SERVICE_HOST" in os.environ
     chosen = path or "~/.kube/config"
 
-    async def load() -> Configuration:
+    async def read() -> Configuration:
         configuration = Configuration()
         if in_cluster:
             load_incluster_config(configuration, try_refresh_token=False)  # type: ignore[no-untyped-call]
@@ -155,16 +188,18 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
             await load_kube_config(chosen, context, configuration, persist_config=False)  # type: ignore[no-untyped-call]
         return configuration
 
+    load = change(read)
     refresh = IN_CLUSTER_REFRESH if in_cluster else KUBECONFIG_REFRESH
     try:
         configuration = await load()
+        _ssl_context(configuration)
         # A service IP is never behind a proxy, and the standard library does not match CIDRs in NO_PROXY.
         proxy = configuration.proxy or (None if in_cluster else proxy_from_environment(configuration.host))
-        return Connection(load, configuration, refresh=refresh, proxy=proxy)
     except UNREADABLE as error:
         where = "the pod's service account" if in_cluster else chosen
         # Not chained: a parser's own error quotes the text, and with it, perhaps, a token.
         raise Terminal(f"cannot read how to reach the Kubernetes API from {where}: {words_of(error)}") from None
+    return Source(load, configuration, refresh, proxy)
 
 
 def words_of(error: Exception) -> str:

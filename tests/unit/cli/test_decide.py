@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tidegate.caller import decisions
 from tidegate.cli import deciding
 from unit.cli.conftest import Json, Server, Tidegate
 
@@ -75,7 +76,8 @@ def refusal(code: int, message: str, reason: str = "") -> tuple[int, Json]:
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deciding, "AGAIN_SECONDS", 0.0)
+    for module in (decisions, deciding):
+        monkeypatch.setattr(module, "AGAIN_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -147,7 +149,7 @@ def test_api_server_that_stays_away_ends_it(on: Callable[[Api], Tidegate]) -> No
 
     done = on(api)("pause", "checkout")
 
-    assert (2, deciding.TRIES) == (done.exit_code, len(api.posted))
+    assert (2, decisions.TRIES) == (done.exit_code, len(api.posted))
     assert "away" in done.stderr
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from tidegate.runtime.errors import Terminal
 
 BACKLOG = 32
 """Connections that wait to be let in: a burst of them takes so many file descriptors more, for one turn of the loop."""
-HEADERS: dict[str, Any] = {"max_line_size": 2048, "max_field_size": 4096, "max_headers": 32}
+HEADERS: dict[str, Any] = {"max_line_size": 2048, "max_headers": 32}
 """What of a request is kept in memory at most, in bytes and lines: no probe and no scrape sends as much."""
 
 _LOG = logging.getLogger("tidegate.http")
@@ -37,11 +38,13 @@ class Bounds:
         connections: open ones; for one more, that which has been without progress for longest is closed.
         headers: seconds from the first byte of a request, or from the connection, until its headers are there.
         keep_alive: seconds from a request, within which its answer is taken and the next request begins.
+        field: bytes of a header at most.
     """
 
     connections: int = 64
     headers: float = 5.0
     keep_alive: float = 15.0
+    field: int = 4096
 
 
 class Door:
@@ -56,7 +59,7 @@ class Door:
     def __init__(self, app: web.Application, *, bounds: Bounds, stop_seconds: float) -> None:
         self._bounds = bounds
         app.middlewares.append(self._note)
-        limits = {**HEADERS, "lingering_time": 0.0, "logger": _LOG}
+        limits = {**HEADERS, "max_field_size": bounds.field, "lingering_time": 0.0, "logger": _LOG}
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=stop_seconds, **limits)
         self._server: asyncio.Server | None = None
         # In the order of their last progress.
@@ -74,19 +77,20 @@ class Door:
         """How many connections are open."""
         return len(self._visits)
 
-    async def listen(self, host: str, port: int) -> None:
+    async def listen(self, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
         """Listen.
 
         Args:
             host: address to listen on.
             port: port; 0 takes a free one.
+            tls: certificate and key to show; None for plain HTTP.
 
         Raises:
             Terminal: the address cannot be listened on.
         """
         await self._runner.setup()
         try:
-            self._server = await asyncio.get_running_loop().create_server(self._visit, host, port, backlog=BACKLOG)
+            self._server = await asyncio.get_running_loop().create_server(self._visit, host, port, backlog=BACKLOG, ssl=tls)
         except OSError as error:
             await self._runner.cleanup()
             raise Terminal(f"cannot listen on {host}:{port}: {error.strerror}") from error

@@ -1,0 +1,303 @@
+"""What the HTTP API does, each time with the token of whoever asks: look, decide, and bring a version to an environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tidegate.api.decision import Action
+from tidegate.api.release import ReleaseSpec
+from tidegate.api.status import ReleaseStatus
+from tidegate.caller.decisions import Made, Version, make
+from tidegate.cluster.client import Cluster
+from tidegate.cluster.errors import ApiError, NotFound
+from tidegate.cluster.resources import DEPLOYMENTS, RELEASES
+from tidegate.serve.bodies import Decide, Decided, Latest, Prepare, Promote, Rollback, Rollout, State
+from tidegate.serve.refusals import Refused
+from tidegate.serve.views import (
+    Key,
+    decidable,
+    environment_of,
+    environments_of,
+    ids_of,
+    is_id,
+    key_of,
+    latest_of,
+    rollout_of,
+    upstreams,
+)
+
+MANAGER = "tidegate-serve"
+Json = dict[str, Any]
+_NAMES_A_VERSION = frozenset({Action.APPROVE, Action.REJECT, Action.ATTEST, Action.OVERRIDE})
+"""Decisions that are about one version, which has to be there."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a request.
+
+    Attributes:
+        status: HTTP status.
+        rollout: what the Release is at.
+    """
+
+    status: int
+    rollout: Rollout
+
+
+async def listed(cluster: Cluster, namespace: str) -> list[Rollout]:
+    """Return what each Release of a namespace is at.
+
+    Raises:
+        ApiError: the caller may not list them, or the API server does not answer.
+    """
+    found = (await cluster.list(RELEASES.path(namespace))).items
+    environments = environments_of(found)
+    return [rollout_of(one, environments) for one in found]
+
+
+async def shown(cluster: Cluster, namespace: str, wanted: str) -> Rollout:
+    """Return one rollout.
+
+    Args:
+        cluster: the API, with the caller's token.
+        namespace: where.
+        wanted: id of a rollout, or name of a Release.
+
+    Raises:
+        ApiError: the caller may not read it, or the API server does not answer.
+        Refused: there is no such rollout, or more than one.
+    """
+    release = await _release(cluster, namespace, wanted)
+    environments = await _environments(cluster, release)
+    return rollout_of(release, environments, wanted if is_id(wanted) else None)
+
+
+async def health_of(cluster: Cluster, namespace: str) -> Latest:
+    """Return the section on Releases.
+
+    Raises:
+        ApiError: the caller may not list them, or the API server does not answer.
+    """
+    try:
+        return latest_of((await cluster.list(RELEASES.path(namespace))).items)
+    except NotFound:
+        return Latest(configured=False, ok=False)
+
+
+async def promoted(cluster: Cluster, namespace: str, asked: Promote) -> tuple[int, Decided | Rollout]:
+    """Let a rollout go on: approve what waits for the caller's role, or skip what is left where that is asked for.
+
+    Raises:
+        ApiError: the API server refuses it, or does not answer.
+        Refused: there is nothing that promoting could do, or it takes a role.
+    """
+    release = await _running_release(cluster, namespace, asked.release_id)
+    environments = await _environments(cluster, release)
+    now = rollout_of(release, environments, asked.release_id if is_id(asked.release_id) else None)
+    if now.status in (State.PROMOTED, State.IDLE):
+        return 200, now
+    if now.status not in (State.PREPARED, State.PROMOTING):
+        raise Refused(409, "conflict", f"{now.version} of Release {now.release} is {now.status.value}: {now.message}")
+    if asked.skip:
+        return 201, await _decided(
+            cluster, release, Action.PROMOTE, {"reason": asked.reason}, wanted=asked.version, environments=environments
+        )
+    approval = next((one for one in now.waiting_for if one.barrier == "Approval"), None)
+    if asked.role is None:
+        if approval is None:
+            return 202, now
+        words = f"Release {now.release} waits for approval ({approval.what}): give your role (role)"
+        raise Refused(409, "role_needed", words)
+    said = {"role": asked.role, "reason": asked.reason}
+    return 201, await _decided(cluster, release, Action.APPROVE, said, wanted=asked.version, environments=environments)
+
+
+async def rolled_back(cluster: Cluster, namespace: str, asked: Rollback) -> Decided:
+    """Give all requests back to the version in force.
+
+    Raises:
+        ApiError: the API server refuses it, or does not answer.
+        Refused: no rollout is on that this could be about.
+    """
+    release = await _running_release(cluster, namespace, asked.release_id)
+    status = ReleaseStatus.model_validate(release.get("status") or {})
+    if status.rollout is None:
+        name, stable = release["metadata"]["name"], status.stable.version if status.stable else "nothing"
+        words = f"no rollout of Release {name} is on ({stable} is in force): bring the version that you want back to its Deployment"
+        raise Refused(409, "conflict", words)
+    said = {"toVersion": asked.to_version, "hold": asked.hold or None, "reason": asked.reason}
+    return await _decided(cluster, release, Action.ROLLBACK, said, wanted=None, environments=await _environments(cluster, release))
+
+
+async def decided(cluster: Cluster, namespace: str, asked: Decide) -> Decided:
+    """Make any decision.
+
+    Raises:
+        ApiError: the API server refuses it, or does not answer.
+        Refused: there is no version that it could be about.
+    """
+    release = await _running_release(cluster, namespace, asked.release_id)
+    result = asked.result.value if asked.result else None
+    said = {"role": asked.role, "check": asked.check, "result": result, "url": asked.url, "reason": asked.reason}
+    return await _decided(
+        cluster, release, asked.action, said, wanted=asked.version, environments=await _environments(cluster, release)
+    )
+
+
+async def prepared(cluster: Cluster, namespace: str, asked: Prepare) -> Done:
+    """Bring the version that is in force in one environment to the Release of another: its images, by the names of containers.
+
+    Where the Release lays images over its Deployment (spec.images), they are written there, and else into the Deployment.
+
+    Raises:
+        ApiError: the caller may not do that, or the API server does not answer.
+        Refused: it is not clear what is meant, or there is nothing to bring.
+    """
+    target = _target((await cluster.list(RELEASES.path(namespace))).items, asked, namespace)
+    source = await _source(cluster, target, asked)
+    images = _images(source)
+    environments: dict[Key, str | None] = environments_of([source, target])
+    spec = ReleaseSpec.model_validate(target["spec"])
+    if spec.follow is not None:
+        words = f"Release {key_of(target)[1]} follows {spec.follow.release} by itself (spec.follow): nothing is left to prepare"
+        raise Refused(409, "conflict", words)
+    if not asked.dry_run:
+        await _bring(cluster, target, spec, images)
+        target = await cluster.get(RELEASES.path(*key_of(target)))
+    return Done(200 if asked.dry_run else 202, rollout_of(target, environments).model_copy(update={"images": images}))
+
+
+async def _bring(cluster: Cluster, target: Json, spec: ReleaseSpec, images: Mapping[str, str]) -> None:
+    namespace, name = key_of(target)
+    if spec.images:
+        await cluster.merge_patch(RELEASES.path(namespace, name), {"spec": {"images": dict(images)}}, manager=MANAGER)
+        return
+    path = DEPLOYMENTS.path(namespace, spec.target_ref.name)
+    deployment = await cluster.get(path)
+    changes = _replacements(deployment, images)
+    if not changes:
+        return
+    await cluster.json_patch(path, changes, manager=MANAGER)
+
+
+def _replacements(deployment: Json, images: Mapping[str, str]) -> list[Json]:
+    """Return a JSON patch that gives containers other images, as long as each is where it was."""
+    pods = deployment["spec"]["template"]["spec"]
+    changes = []
+    for field in ("containers", "initContainers"):
+        for place, container in enumerate(pods.get(field) or ()):
+            image = images.get(container["name"])
+            if image is None or image == container.get("image"):
+                continue
+            path = f"/spec/template/spec/{field}/{place}"
+            changes += [
+                {"op": "test", "path": f"{path}/name", "value": container["name"]},
+                {"op": "replace", "path": f"{path}/image", "value": image},
+            ]
+    return changes
+
+
+def _target(releases: Iterable[Json], asked: Prepare, namespace: str) -> Json:
+    there = [one for one in releases if environment_of(one) == asked.to_env]
+    named = [one for one in there if asked.release in (None, key_of(one)[1])]
+    if len(named) == 1:
+        return named[0]
+    if not named:
+        which = f"Release {asked.release}" if asked.release else "Release"
+        words = f"to_env: namespace {namespace} has no {which} with spec.environment {asked.to_env}"
+        raise Refused(404, "not_found", words)
+    names = ", ".join(sorted(key_of(one)[1] for one in named)[:8])
+    raise Refused(
+        409, "ambiguous", f"to_env: {len(named)} Releases are in environment {asked.to_env} ({names}): name one (release)"
+    )
+
+
+async def _source(cluster: Cluster, target: Json, asked: Prepare) -> Json:
+    """Return the Release that has to prove versions for another one, in the environment that is asked for."""
+    there = upstreams(target)
+    for key in there:
+        found = await cluster.get(RELEASES.path(*key))
+        if environment_of(found) == asked.from_env:
+            return found
+    told = ", ".join("/".join(key) for key in there) or "none"
+    words = (
+        f"from_env: Release {key_of(target)[1]} names no Release of environment {asked.from_env} in spec.after (it names {told})"
+    )
+    raise Refused(409, "conflict", words)
+
+
+def _images(source: Json) -> dict[str, str]:
+    status = ReleaseStatus.model_validate(source.get("status") or {})
+    if status.stable is None or not status.stable.images or status.stable.promoted_at is None:
+        raise Refused(409, "not_proved", f"from_env: no version of Release {'/'.join(key_of(source))} has been promoted yet")
+    return dict(status.stable.images)
+
+
+async def _release(cluster: Cluster, namespace: str, wanted: str) -> Json:
+    if not is_id(wanted):
+        return await cluster.get(RELEASES.path(namespace, wanted))
+    found = [one for one in (await cluster.list(RELEASES.path(namespace))).items if wanted in ids_of(one)]
+    if len(found) == 1:
+        return dict(found[0])
+    if not found:
+        words = f"release_id: no rollout {wanted} in namespace {namespace}; of each Release two are known: what is on, and the last"
+        raise Refused(404, "not_found", words)
+    names = ", ".join(sorted(key_of(one)[1] for one in found)[:8])
+    words = f"release_id: {len(found)} rollouts started in that minute ({names}): give the name of the Release in its place"
+    raise Refused(409, "ambiguous", words)
+
+
+async def _running_release(cluster: Cluster, namespace: str, wanted: str) -> Json:
+    """Return a Release whose rollout that is on, or that waits, is meant; an id of one that has ended is refused."""
+    release = await _release(cluster, namespace, wanted)
+    status = ReleaseStatus.model_validate(release.get("status") or {})
+    now = rollout_of(release, {})
+    if is_id(wanted) and now.release_id != wanted:
+        last = status.last_rollout
+        how = f"{last.outcome.value}: {last.message}" if last else "it is over"
+        raise Refused(409, "conflict", f"release_id: rollout {wanted} of Release {now.release} has ended ({how})")
+    return release
+
+
+async def _environments(cluster: Cluster, release: Json) -> dict[Key, str | None]:
+    """Return the environments of a Release and of those that it names, as far as the caller may read them."""
+    found = [release]
+    for key in upstreams(release):
+        try:
+            found.append(await cluster.get(RELEASES.path(*key)))
+        except ApiError:
+            continue  # What the caller may not read is left out of the answer, and is no reason not to decide.
+    return environments_of(found)
+
+
+async def _decided(
+    cluster: Cluster,
+    release: Json,
+    action: Action,
+    said: Mapping[str, Any],
+    *,
+    wanted: str | None,
+    environments: Mapping[Key, str | None],
+) -> Decided:
+    version = _version(release, action, wanted)
+    if version is not None and not version.digest and action in _NAMES_A_VERSION - {Action.REJECT}:
+        raise Refused(409, "conflict", f"the status has no digest of {version.name} yet: try again in a few seconds")
+    made: Made = await make(cluster, key_of(release), release, {"action": action.value, **said}, version, manager=MANAGER)
+    by = made.obj["spec"].get("by")
+    return Decided(decision=made.name, action=action, by=by, rollout=rollout_of(release, environments))
+
+
+def _version(release: Json, action: Action, wanted: str | None) -> Version | None:
+    there = decidable(release) if action is not Action.ROLLBACK and action is not Action.PAUSE else []
+    if wanted is None:
+        if not there and action in _NAMES_A_VERSION:
+            raise Refused(409, "conflict", f"no version of Release {key_of(release)[1]} is waiting or rolled out")
+        return there[0] if there else None
+    found = next((one for one in there if wanted in (one.name, one.revision)), None)
+    if found is None:
+        names = " and ".join(f"{one.name} (revision {one.revision})" for one in there) or "nothing"
+        raise Refused(409, "conflict", f"version: {wanted} is neither waiting nor rolled out; there is {names}")
+    return found

@@ -1,0 +1,276 @@
+"""The HTTP API as an application: who asks, how often, with what, and in which words they are answered."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import orjson
+import structlog
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from tidegate import __version__
+from tidegate.api.base import plain
+from tidegate.api.wrong import problems_of
+from tidegate.cluster.callers import as_caller
+from tidegate.cluster.client import Cluster
+from tidegate.cluster.errors import ApiError
+from tidegate.runtime.clock import Clock
+from tidegate.serve import actions
+from tidegate.serve.bodies import (
+    EITHER,
+    LABEL,
+    LONGEST_NAME,
+    Decide,
+    Decided,
+    Health,
+    ManyRollouts,
+    OneDecision,
+    OneRollout,
+    Prepare,
+    Problem,
+    Promote,
+    Refusal,
+    Rollback,
+    Rollout,
+)
+from tidegate.serve.limits import Buckets, Rate
+from tidegate.serve.openapi import document
+from tidegate.serve.refusals import UNAUTHORIZED, Refused, refused
+
+audit = structlog.get_logger("tidegate.audit")
+log = structlog.get_logger(__name__)
+
+LARGEST_BODY = 16 * 1024
+LONGEST_TOKEN = 16 * 1024
+AT_ONCE = 32
+"""Requests that ask the API server at a time; more wait for their turn."""
+SECONDS = 12.0
+"""That a request may take."""
+CALLER = Rate(per_second=10.0, burst=40.0)
+"""Of one token."""
+STRANGER = Rate(per_second=1.0, burst=20.0)
+"""Of one address, for tokens that the API server has not vouched for: nobody tries tokens here faster than that."""
+TENANT = "X-Tenant-Slug"
+REQUEST_ID = "X-Request-Id"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+_NAMESPACE, _WANTED = re.compile(LABEL), re.compile(EITHER)
+_B = TypeVar("_B", bound=BaseModel)
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_IDENTITY: Final = web.RequestKey("identity", str)
+_ID: Final = web.RequestKey("id", str)
+_TOLD: Final = web.RequestKey("told", dict[str, str])
+VOUCHED_SECONDS = 300.0
+"""For so long a token that the API server has known is asked for by its own bucket."""
+MOST_VOUCHED = 1024
+
+
+@dataclass
+class Service:
+    """The HTTP API.
+
+    Attributes:
+        cluster: the API server, asked as whoever asks us.
+        clock: the time.
+    """
+
+    cluster: Cluster
+    clock: Clock
+
+    def __post_init__(self) -> None:
+        self._callers, self._strangers = Buckets(CALLER), Buckets(STRANGER)
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._vouched: dict[str, float] = {}
+        self._document = orjson.dumps(document(__version__))
+
+    def application(self) -> web.Application:
+        """Return the application."""
+        app = web.Application(middlewares=[self._answer], client_max_size=LARGEST_BODY)
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/openapi.json", self._openapi)
+        for path in ("/api/releases", "/api/releases/"):
+            app.router.add_get(path, self._list)
+        app.router.add_post("/api/releases/prepare", self._prepare)
+        app.router.add_post("/api/releases/promote", self._promote)
+        app.router.add_post("/api/releases/rollback", self._rollback)
+        app.router.add_post("/api/releases/decide", self._decide)
+        app.router.add_get("/api/releases/{release_id}", self._show)
+        return app
+
+    @web.middleware
+    async def _answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Answer each request in one form, and write down each that was to change something."""
+        given = request.headers.get(REQUEST_ID, "")
+        request[_ID] = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+        try:
+            async with asyncio.timeout(SECONDS):
+                response = await handler(request)
+        except Refused as error:
+            response = self._refusal(request, error)
+        except ApiError as error:
+            response = self._refusal(request, refused(error))
+        except TimeoutError:
+            words = f"no answer from the API server within {SECONDS:.0f} s; what was asked may be done: look before you repeat it"
+            response = self._refusal(request, Refused(504, "timeout", words))
+        except web.HTTPException as error:
+            response = self._refusal(request, _of_http(error, request))
+        except (ValidationError, KeyError, TypeError) as error:
+            log.error("a Release could not be read", request_id=request[_ID], cause=type(error).__name__)  # noqa: TRY400
+            response = self._refusal(request, Refused(502, "unreadable", "what the API server has answered is not as it should be"))
+        except Exception:
+            log.exception("a request has failed", request_id=request[_ID])
+            response = self._refusal(
+                request, Refused(500, "internal", "a fault of the HTTP API itself; its log has the request id")
+            )
+        response.headers[REQUEST_ID] = request[_ID]
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        if request.method == "POST":
+            self._audit(request, response)
+        return response
+
+    def _audit(self, request: web.Request, response: web.StreamResponse) -> None:
+        said = {
+            "request_id": request[_ID],
+            "path": plain(request.path, 64),
+            "namespace": plain(request.headers.get(TENANT) or request.query.get("namespace", ""), LONGEST_NAME),
+            "status": response.status,
+            "remote": request.remote,
+            # Not the token, nor enough of its digest to try tokens against: which requests have the same one.
+            "token": request.get(_IDENTITY, "")[:8],
+        }
+        audit.info("request", **said, **request.get(_TOLD, {}))
+
+    def _refusal(self, request: web.Request, error: Refused) -> web.Response:
+        problem = Problem(code=error.code, message=plain(error.message, 1024), request_id=request[_ID])
+        return _json(Refusal(error=problem), error.status, error.headers)
+
+    async def _as_caller(self, request: web.Request, do: Callable[[], Awaitable[Any]]) -> Any:
+        """Do something with the token of whoever asks, in their turn."""
+        token = _token(request)
+        identity = hashlib.sha256(token.encode()).hexdigest()
+        request[_IDENTITY] = identity
+        now, peer = self.clock.monotonic(), request.remote or ""
+        vouched = now - self._vouched.get(identity, float("-inf")) < VOUCHED_SECONDS
+        wait = self._callers.take(identity, now) if vouched else self._strangers.take(peer, now)
+        if wait:
+            again = {"Retry-After": str(max(1, round(wait)))}
+            raise Refused(429, "too_many_requests", f"too many requests: ask again in {max(1, round(wait))} s", again)
+        async with self._turns:
+            with as_caller(token):
+                try:
+                    found = await do()
+                except ApiError as error:
+                    if refused(error).status == 401:
+                        self._vouched.pop(identity, None)
+                        raise
+                    self._vouch(identity, now)
+                    raise
+        self._vouch(identity, now)
+        return found
+
+    def _vouch(self, identity: str, now: float) -> None:
+        self._vouched.pop(identity, None)
+        self._vouched[identity] = now
+        while len(self._vouched) > MOST_VOUCHED:
+            del self._vouched[next(iter(self._vouched))]
+
+    async def _openapi(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._document, content_type="application/json")
+
+    async def _health(self, request: web.Request) -> web.Response:
+        releases = None
+        if "Authorization" in request.headers:
+            namespace = _namespace(request)
+            releases = await self._as_caller(request, lambda: actions.health_of(self.cluster, namespace))
+        return _json(Health(status="ok", version=__version__, releases=releases))
+
+    async def _list(self, request: web.Request) -> web.Response:
+        namespace = _namespace(request)
+        found = await self._as_caller(request, lambda: actions.listed(self.cluster, namespace))
+        return _json(ManyRollouts(data=tuple(found)))
+
+    async def _show(self, request: web.Request) -> web.Response:
+        namespace, wanted = _namespace(request), request.match_info["release_id"]
+        if len(wanted) > LONGEST_NAME or not _WANTED.fullmatch(wanted):
+            raise Refused(404, "not_found", "release_id: neither the id of a rollout nor the name of a Release")
+        found = await self._as_caller(request, lambda: actions.shown(self.cluster, namespace, wanted))
+        return _json(OneRollout(data=found))
+
+    async def _prepare(self, request: web.Request) -> web.Response:
+        namespace, asked = _namespace(request), await _body(request, Prepare)
+        done = await self._as_caller(request, lambda: actions.prepared(self.cluster, namespace, asked))
+        return _json(OneRollout(data=done.rollout), done.status)
+
+    async def _promote(self, request: web.Request) -> web.Response:
+        namespace, asked = _namespace(request), await _body(request, Promote)
+        status, found = await self._as_caller(request, lambda: actions.promoted(self.cluster, namespace, asked))
+        return _json(OneRollout(data=found), status) if isinstance(found, Rollout) else self._made(request, found)
+
+    async def _rollback(self, request: web.Request) -> web.Response:
+        namespace, asked = _namespace(request), await _body(request, Rollback)
+        found = await self._as_caller(request, lambda: actions.rolled_back(self.cluster, namespace, asked))
+        return self._made(request, found)
+
+    async def _decide(self, request: web.Request) -> web.Response:
+        namespace, asked = _namespace(request), await _body(request, Decide)
+        found = await self._as_caller(request, lambda: actions.decided(self.cluster, namespace, asked))
+        return self._made(request, found)
+
+    @staticmethod
+    def _made(request: web.Request, found: Decided) -> web.Response:
+        request[_TOLD] = {"decision": found.decision, "action": found.action.value, "by": found.by or ""}
+        return _json(OneDecision(data=found), 201)
+
+
+def _json(answer: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    body = orjson.dumps(answer.model_dump(mode="json", exclude_none=True))
+    return web.Response(body=body, status=status, headers=headers, content_type="application/json")
+
+
+def _token(request: web.Request) -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Refused(401, "unauthorized", "give the token of your account: Authorization: Bearer TOKEN", UNAUTHORIZED)
+    if len(token) > LONGEST_TOKEN or not _TOKEN.fullmatch(token):
+        raise Refused(401, "unauthorized", "what stands in Authorization is no token (RFC 6750)", UNAUTHORIZED)
+    return token
+
+
+def _namespace(request: web.Request) -> str:
+    """Return the namespace that is meant, by the header or in the query."""
+    given = {found for found in (request.headers.get(TENANT), request.query.get("namespace")) if found is not None}
+    if len(given) != 1:
+        words = "differ" if given else "give the namespace, in the query (namespace=shop) or in the header X-Tenant-Slug"
+        raise Refused(400, "bad_request", words if not given else f"namespace: the query and the header {TENANT} {words}")
+    namespace = given.pop()
+    if len(namespace) > LONGEST_NAME or not _NAMESPACE.fullmatch(namespace):
+        raise Refused(400, "bad_request", "namespace: it is not the name of one")
+    return namespace
+
+
+async def _body(request: web.Request, kind: type[_B]) -> _B:
+    if request.content_type != "application/json":
+        raise Refused(415, "unsupported_media_type", "the body must be JSON (Content-Type: application/json)")
+    raw = await request.read()
+    try:
+        return kind.model_validate_json(raw, strict=False)
+    except ValidationError as error:
+        raise Refused(422, "invalid", "; ".join(problems_of(error))) from None
+
+
+def _of_http(error: web.HTTPException, request: web.Request) -> Refused:
+    words = {
+        404: f"there is no {request.method} {plain(request.path, 128)} here; /openapi.json has what there is",
+        405: f"{request.method} is not for this path",
+        413: f"the body has more than {LARGEST_BODY} bytes",
+    }.get(error.status, error.reason)
+    allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    return Refused(error.status, {404: "not_found", 413: "too_large"}.get(error.status, "bad_request"), words, allow)

@@ -1,0 +1,206 @@
+"""What the HTTP API takes and answers, as models: the OpenAPI document is made of these, so it cannot say anything else."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tidegate.api.decision import Action, Result
+
+LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+RELEASE_ID = r"^rel_[0-9]{8}_[0-9]{4}$"
+EITHER = rf"({RELEASE_ID})|({NAME})"
+LONGEST_NAME = 63
+Namespace = Annotated[str, Field(max_length=LONGEST_NAME, pattern=LABEL)]
+Environment = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=LABEL, description="As in spec.environment.")]
+Release = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=NAME, description="Name of a Release.")]
+Id = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=LONGEST_NAME,
+        pattern=EITHER,
+        description="Id of a rollout, such as rel_20240115_1200 (the minute at which it started, UTC), or the name of a Release: "
+        "its rollout that is on, or else its last one.",
+    ),
+]
+Reason = Annotated[str, Field(min_length=1, max_length=512, description="Why, for people and for the record.")]
+Role = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=LABEL, description="Your role, as the policy names it.")]
+Version = Annotated[str, Field(min_length=1, max_length=128, description="Name or revision of the version that is meant.")]
+
+
+class Body(BaseModel):
+    """A part of a request or an answer; what it does not know it refuses, for it would not be done."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class State(StrEnum):
+    """Where a version is."""
+
+    PREPARED = "prepared"
+    PROMOTING = "promoting"
+    PROMOTED = "promoted"
+    FAILED = "failed"
+    ROLLING_BACK = "rolling_back"
+    ROLLED_BACK = "rolled_back"
+    SUPERSEDED = "superseded"
+    IDLE = "idle"
+
+
+class Prepare(Body):
+    """Which version is to be brought where."""
+
+    from_env: Annotated[Environment, Field(description="Environment in which the version is in force.")]
+    to_env: Annotated[Environment, Field(description="Environment that is to get it.")]
+    release: Annotated[
+        Release | None,
+        Field(description="Name of the Release in to_env. Default: none; then there must be one only in that environment."),
+    ] = None
+    dry_run: Annotated[bool, Field(description="Only say what would be done. Default: false.")] = False
+
+
+class Promote(Body):
+    """Which rollout is to go on."""
+
+    release_id: Id
+    role: Annotated[Role | None, Field(description="Role in which you approve what waits for approval. Default: none.")] = None
+    skip: Annotated[
+        bool,
+        Field(description="Promote at once, without the holds and gates that are left (the decision Promote). Default: false."),
+    ] = False
+    version: Annotated[Version | None, Field(description="Another version than this is not touched. Default: any.")] = None
+    reason: Reason | None = None
+
+
+class Rollback(Body):
+    """Which rollout is to be undone."""
+
+    release_id: Id
+    to_version: Annotated[
+        str | None, Field(min_length=1, max_length=128, description="The version in force that is meant. Default: any.")
+    ] = None
+    hold: Annotated[bool, Field(description="Also keep the next version from starting until Resume. Default: false.")] = False
+    reason: Reason | None = None
+
+
+class Decide(Body):
+    """Any decision on a Release, with the fields of ReleaseDecision."""
+
+    release_id: Id
+    action: Annotated[Action, Field(description="What is decided.")]
+    role: Role | None = None
+    check: Annotated[str | None, Field(min_length=1, max_length=LONGEST_NAME, pattern=LABEL, description="For Attest.")] = None
+    result: Annotated[Result | None, Field(description="For Attest.")] = None
+    url: Annotated[
+        str | None, Field(min_length=1, max_length=1024, pattern=r"^https?://[^ ]+$", description="Report, for Attest.")
+    ] = None
+    version: Annotated[Version | None, Field(description="Another version than this is not touched. Default: any.")] = None
+    reason: Reason | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Decide:
+        needs = {Action.APPROVE: ("role",), Action.ATTEST: ("role", "check", "result")}.get(self.action, ())
+        if lacking := [name for name in needs if getattr(self, name) is None]:
+            raise ValueError(f"{self.action.value} needs {' and '.join(lacking)}")
+        return self
+
+
+class Waits(Body):
+    """A barrier that is closed."""
+
+    barrier: str
+    what: str
+    since: datetime
+    until: datetime | None = None
+    how: str = ""
+
+
+class Rollout(Body):
+    """A rollout, or what a Release is at."""
+
+    release_id: Annotated[str | None, Field(description="None while no rollout of the Release has started.")] = None
+    release: str
+    namespace: str
+    status: State
+    from_env: Annotated[str | None, Field(description="Environment that must have proved the version, if one must.")] = None
+    to_env: Annotated[str | None, Field(description="Environment of the Release, if it names one.")] = None
+    version: str | None = None
+    revision: str | None = None
+    bundle_sha256: Annotated[
+        str | None, Field(description="Digest of the pod template with its images: an approval counts for exactly this.")
+    ] = None
+    weight: Annotated[int, Field(ge=0, le=100, description="Share of the traffic, in percent.")] = 0
+    images: dict[str, str] = {}
+    waiting_for: tuple[Waits, ...] = ()
+    message: str = ""
+    created_at: datetime | None = None
+    promoted_at: datetime | None = None
+    failed_at: datetime | None = None
+    error_message: str | None = None
+
+
+class Decided(Body):
+    """A decision that was made, and the rollout that it is about."""
+
+    decision: Annotated[str, Field(description="Name of the ReleaseDecision.")]
+    action: Action
+    by: Annotated[str | None, Field(description="Who has decided, as the API server knows them.")] = None
+    rollout: Rollout
+
+
+class Latest(Body):
+    """The section of /health on Releases: as far as the caller may read them."""
+
+    configured: Annotated[bool, Field(description="Whether the API server has Releases.")]
+    ok: Annotated[bool, Field(description="Whether no Release of the namespace is stalled or rolled back.")]
+    latest_release: str | None = None
+    environment: str | None = None
+
+
+class Health(Body):
+    """How this process is."""
+
+    status: Annotated[str, Field(description="ok, or what is wrong.")]
+    version: str
+    releases: Annotated[Latest | None, Field(description="Only for requests with a token and a namespace.")] = None
+
+
+class Problem(Body):
+    """Why a request was not carried out."""
+
+    code: Annotated[str, Field(description="For machines, such as `forbidden`.")]
+    message: Annotated[str, Field(description="In words, with field and cause.")]
+    request_id: Annotated[str, Field(description="As in the header X-Request-Id and the audit log.")]
+
+
+class Refusal(Body):
+    """The answer to a request that was not carried out."""
+
+    success: bool = False
+    error: Problem
+
+
+class OneRollout(Body):
+    """An answer."""
+
+    success: bool = True
+    data: Rollout
+
+
+class ManyRollouts(Body):
+    """An answer."""
+
+    success: bool = True
+    data: tuple[Rollout, ...]
+
+
+class OneDecision(Body):
+    """An answer."""
+
+    success: bool = True
+    data: Decided

@@ -1,0 +1,202 @@
+"""The HTTP API as an application, before a server that knows some tokens: who is let in, how often, and what they are told."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidegate.cluster.callers import connect_for_callers
+from tidegate.cluster.client import Cluster
+from tidegate.runtime.clock import ManualClock
+from tidegate.serve.app import CALLER, LARGEST_BODY, STRANGER, Service
+from tidegate.serve.bodies import Decide, Prepare, Promote
+from unit.cluster.test_callers import kubeconfig
+
+NONE = {"apiVersion": "tidegate.dev/v1alpha1", "kind": "ReleaseList", "items": [], "metadata": {"resourceVersion": "1"}}
+NOT_FOUND = {"kind": "Status", "code": 404, "reason": "NotFound", "message": 'releases.tidegate.dev "none" not found'}
+
+
+@dataclass
+class There:
+    """The application, and what the API server was asked."""
+
+    address: str
+    clock: ManualClock
+    session: aiohttp.ClientSession
+    asked: list[str] = field(default_factory=list)
+
+    async def ask(
+        self, verb: str, path: str, token: str | None = "ann", **more: Any
+    ) -> tuple[int, dict[str, Any], Mapping[str, str]]:
+        headers = {**more.pop("headers", {}), **({"Authorization": f"Bearer {token}"} if token else {})}
+        async with self.session.request(verb, f"{self.address}{path}", headers=headers, **more) as response:
+            return response.status, await response.json(), response.headers
+
+
+@pytest.fixture
+async def there(tmp_path: Path) -> AsyncIterator[There]:
+    """The API server knows ann and bob, and has no Releases."""
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        asked.append(f"{token} {request.method} {request.path}")
+        if token not in {"ann", "bob"}:
+            return web.json_response({"kind": "Status", "code": 401, "reason": "Unauthorized", "message": "no"}, status=401)
+        if request.path.endswith("/releases"):
+            return web.json_response(NONE)
+        return web.json_response(NOT_FOUND, status=404)
+
+    server = web.Application()
+    server.router.add_route("*", "/{rest:.*}", answer)
+    runner = web.AppRunner(server)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    clock = ManualClock()
+    async with Cluster(await connect_for_callers(kubeconfig(tmp_path, f"http://127.0.0.1:{runner.addresses[0][1]}"))) as cluster:
+        ours = web.AppRunner(Service(cluster, clock).application())
+        await ours.setup()
+        await web.TCPSite(ours, "127.0.0.1", 0).start()
+        async with aiohttp.ClientSession() as session:
+            yield There(f"http://127.0.0.1:{ours.addresses[0][1]}", clock, session, asked)
+        await ours.cleanup()
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "more", "status", "words"),
+    [
+        ("GET", "/api/releases", {}, 400, "give the namespace"),
+        ("GET", "/api/releases?namespace=Shop", {}, 400, "it is not the name of one"),
+        ("GET", "/api/releases?namespace=shop", {"headers": {"X-Tenant-Slug": "bank"}}, 400, "differ"),
+        ("GET", "/api/releases/..%2f..%2fsecrets?namespace=shop", {}, 404, "neither the id of a rollout nor the name"),
+        ("GET", "/api/releases/none?namespace=shop", {}, 404, "not found"),
+        ("GET", "/api/releases/rel_20240115_1200?namespace=shop", {}, 404, "no rollout rel_20240115_1200 in namespace shop"),
+        ("GET", "/api/nothing", {}, 404, "there is no GET /api/nothing here"),
+        ("DELETE", "/api/releases", {}, 405, "DELETE is not for this path"),
+        ("POST", "/api/releases/promote?namespace=shop", {"data": b"{}"}, 415, "the body must be JSON"),
+        ("POST", "/api/releases/promote?namespace=shop", {"json": {}}, 422, "release_id: is required"),
+        ("POST", "/api/releases/promote?namespace=shop", {"json": {"release_id": "Q"}}, 422, "release_id: must match the pattern"),
+        (
+            "POST",
+            "/api/releases/prepare?namespace=shop",
+            {"json": {"from_env": "dev", "to_env": "prod", "bundle": 1}},
+            422,
+            "bundle: there is no such field",
+        ),
+        (
+            "POST",
+            "/api/releases/prepare?namespace=shop",
+            {"json": {"from_env": "dev", "to_env": "prod"}},
+            404,
+            "namespace shop has no Release with spec.environment prod",
+        ),
+        (
+            "POST",
+            "/api/releases/decide?namespace=shop",
+            {"json": {"release_id": "a", "action": "Approve"}},
+            422,
+            "Approve needs role",
+        ),
+    ],
+)
+async def test_refusals_name_field_and_cause(
+    there: There, verb: str, path: str, more: dict[str, Any], status: int, words: str
+) -> None:
+    found, answer, headers = await there.ask(verb, path, **more)
+
+    assert (status, False) == (found, answer["success"]), answer
+    assert words in answer["error"]["message"]
+    assert headers["X-Request-Id"] == answer["error"]["request_id"]
+    assert "no-store" == headers["Cache-Control"]
+
+
+async def test_large_bodies_are_refused(there: There) -> None:
+    body = {"release_id": "checkout", "reason": "x" * LARGEST_BODY}
+    status, answer, _ = await there.ask("POST", "/api/releases/rollback?namespace=shop", json=body)
+
+    assert (413, "too_large") == (status, answer["error"]["code"])
+    assert [] == there.asked
+
+
+@pytest.mark.parametrize("token", [None, "two words", "x" * 20_000, "ann\t"])
+async def test_what_is_no_token_goes_no_further(there: There, token: str | None) -> None:
+    if token is not None and len(token) > 8190:
+        pytest.skip("this server refuses such a header by itself")
+    status, answer, headers = await there.ask("GET", "/api/releases?namespace=shop", token=token and token.strip())
+
+    assert status == (200 if token == "ann\t" else 401)
+    assert token == "ann\t" or 'Bearer realm="tidegate"' == headers["WWW-Authenticate"], answer
+
+
+async def test_a_token_that_nobody_knows_is_said(there: There) -> None:
+    status, answer, _ = await there.ask("GET", "/api/releases?namespace=shop", token="eve")
+
+    assert (401, "unauthorized") == (status, answer["error"]["code"])
+    assert "eve" not in str(answer)
+
+
+async def test_each_has_their_own_bucket(there: There) -> None:
+    """Ann asks as often as she may and is told when to come back; Bob is answered meanwhile."""
+    path = "/api/releases?namespace=shop"
+    await there.ask("GET", path, token="ann")
+    found = [(await there.ask("GET", path, token="ann"))[0] for _ in range(int(CALLER.burst) + 2)]
+    _, answer, headers = await there.ask("GET", path, token="ann")
+    bob = await there.ask("GET", path, token="bob")
+    there.clock.advance(1.0)
+    again = await there.ask("GET", path, token="ann")
+
+    assert {200: CALLER.burst, 429: 2} == {status: found.count(status) for status in set(found)}
+    assert ("too_many_requests", "1") == (answer["error"]["code"], headers["Retry-After"])
+    assert (200, 200) == (bob[0], again[0])
+
+
+async def test_tokens_are_not_tried_here(there: There) -> None:
+    """Whoever guesses is stopped after a burst, another token each time; who is known is let in all the same."""
+    path = "/api/releases?namespace=shop"
+    await there.ask("GET", path, token="ann")
+    found = [(await there.ask("GET", path, token=f"guess-{number}"))[0] for number in range(30)]
+    ann = await there.ask("GET", path, token="ann")
+
+    assert STRANGER.burst - 1 == found.count(401), found
+    assert 429 == found[-1]
+    assert len([line for line in there.asked if line.startswith("guess-")]) == found.count(401)
+    assert 200 == ann[0]
+
+
+async def test_health_tells_strangers_nothing_of_releases(there: There) -> None:
+    status, answer, _ = await there.ask("GET", "/health", token=None)
+    known = await there.ask("GET", "/health?namespace=shop")
+
+    assert (200, {"status", "version"}) == (status, set(answer))
+    assert {"configured": True, "ok": True} == known[1]["releases"]
+    assert 1 == len(there.asked)
+
+
+async def test_ids_of_requests_are_taken_over_where_they_are_ids(there: There) -> None:
+    taken = await there.ask("GET", "/health", headers={"X-Request-Id": "build-17"})
+    made = await there.ask("GET", "/health?namespace=shop", headers={"X-Request-Id": "a b"})
+
+    assert "build-17" == taken[2]["X-Request-Id"]
+    assert "a b" != made[2]["X-Request-Id"]
+
+
+@given(
+    st.sampled_from([Prepare, Promote, Decide]),
+    st.recursive(st.none() | st.text() | st.integers(), lambda it: st.lists(it) | st.dictionaries(st.text(), it)),
+)
+def test_whatever_is_sent_is_a_model_or_an_error(kind: Any, document: Any) -> None:
+    """And never another exception."""
+    try:
+        kind.model_validate(document)
+    except ValueError:
+        return
+    assert isinstance(document, dict)
