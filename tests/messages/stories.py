@@ -26,6 +26,7 @@ from tidegate.engine.outbox import put
 from tidegate.engine.plan import notice_of
 from tidegate.engine.snapshot import AutoscalerView, Blocker, PodTrouble
 from tidegate.engine.transitions import TransitionsDropped
+from tidegate.engine.undelivered import NotificationDropped
 from tidegate.governance.upstreams import AfterView, UpstreamView
 from tidegate.governance.view import GovernanceView
 from tidegate.judge.reading import Around, Reading, Tally
@@ -462,7 +463,8 @@ def events_that_cannot_be_written() -> World:
         status, fresh = put(status, (paused,), at(world.now), ("events",))
     dropped = TransitionsDropped("events")
     assert dropped.id == fresh[-1].id
-    world.notices.append(notice_of(dropped))
+    undelivered = NotificationDropped("releases", "ended", 7, "HTTP 422 Unprocessable Entity")
+    world.notices += [notice_of(dropped), notice_of(undelivered)]
     return world
 
 

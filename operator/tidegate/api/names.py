@@ -153,6 +153,7 @@ class EventReason(StrEnum):
     STABLE_LACKS_PODS = "StableLacksPods"
     DEADLINE = "ProgressDeadlineExceeded"
     TRANSITIONS_DROPPED = "TransitionsDropped"
+    NOTIFICATION_DROPPED = "NotificationDropped"
 
 
 class Verdict(StrEnum):

@@ -13,6 +13,8 @@ from tidegate.api.base import K8s, Model, Sentence, Time
 
 KEPT = 8
 """Transitions that a status keeps for sinks that are behind: as many as a short rollout has, and some three kilobytes."""
+LONGEST_VERSION = 128
+"""Characters of a version's name."""
 Number = Annotated[int, Field(ge=0, le=2_147_483_647)]
 
 
@@ -24,6 +26,7 @@ class TransitionStatus(Model):
     reason: Annotated[str, Field(min_length=1, max_length=128, description="The reason of its Event.")]
     type: Annotated[str, Field(description="Normal or Warning.", json_schema_extra={"enum": ["Normal", "Warning"]})] = "Normal"
     message: Annotated[Sentence, Field(description="What has happened in words, with its numbers.")] = ""
+    version: Annotated[str | None, Field(max_length=LONGEST_VERSION, description="The version that it is about.")] = None
     at: Annotated[Time, Field(description="When it was decided.")]
 
 

@@ -136,7 +136,8 @@ def check_config(config: ConfigPath = None) -> None:
     """Check a configuration file and say what is wrong with it."""
     loaded = _loaded(config)
     names = ", ".join(connection.name for connection in loaded.connections) or "none"
-    typer.echo(f"the configuration is valid; Prometheus connections: {names}")
+    channels = ", ".join(f"{channel.name} ({channel.type})" for channel in loaded.notifications.channels)
+    typer.echo(f"the configuration is valid; Prometheus connections: {names}{f'; channels: {channels}' if channels else ''}")
 
 
 @app.command()

@@ -108,6 +108,9 @@ class Metrics:
             ("connection", "namespace"),
             registry=r,
         )
+        self.notifications = Counter(
+            "tidegate_notifications_total", "Messages of channels, and tries that failed.", ("channel", "outcome"), registry=r
+        )
         self.events_dropped = Counter("tidegate_events_dropped_total", "Events that were not written.", ("why",), registry=r)
 
     def waited(self, connection: str, namespace: str, seconds: float) -> None:
@@ -123,6 +126,10 @@ class Metrics:
             known.add(namespace)
         whose = namespace if namespace in known else OTHERS if namespace else SEVERAL
         self.prometheus_wait.labels(connection, whose).inc(seconds)
+
+    def notified(self, channel: str, outcome: str) -> None:
+        """Count what has become of a message, or of a try to deliver it."""
+        self.notifications.labels(channel, outcome).inc()
 
     def show(self, namespace: str, name: str, status: ReleaseStatus) -> None:
         """Show where a Release is now."""

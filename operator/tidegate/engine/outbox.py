@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 
+from tidegate.api.base import clip
 from tidegate.api.edits import edited
-from tidegate.api.outbox import KEPT, OutboxStatus, SinkStatus, TransitionStatus
+from tidegate.api.outbox import KEPT, LONGEST_VERSION, OutboxStatus, SinkStatus, TransitionStatus
 from tidegate.api.status import ReleaseStatus
 from tidegate.engine.plan import Notice, notice_of
 from tidegate.engine.transitions import TransitionsDropped
@@ -29,7 +30,7 @@ def put(status: ReleaseStatus, notices: Sequence[Notice], now: datetime, sinks: 
         status: the status so far.
         notices: what has happened with the decision that this status is of.
         now: when it was made, with zone.
-        sinks: names of all that are to be told.
+        sinks: names of all that are to be told, or lack something already.
 
     Returns:
         The status, and what is new in it, in its order: all of that, whether the outbox has room for it or not.
@@ -86,7 +87,15 @@ def _last(box: OutboxStatus) -> int:
 
 def _numbered(notices: Iterable[Notice], box: OutboxStatus, now: datetime) -> Kept:
     return tuple(
-        TransitionStatus(number=number, id=one.transition.id, reason=one.reason, type=one.type.value, message=one.message, at=now)
+        TransitionStatus(
+            number=number,
+            id=one.transition.id,
+            reason=one.reason,
+            type=one.type.value,
+            message=one.message,
+            version=clip(one.transition.about or "", LONGEST_VERSION) or None,
+            at=now,
+        )
         for number, one in enumerate(notices, _last(box) + 1)
     )
 

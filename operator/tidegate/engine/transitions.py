@@ -40,6 +40,11 @@ class Transition:
         """Whether somebody should look at this one."""
         return self.warning
 
+    @property
+    def about(self) -> str | None:
+        """Return the version that this one is about; None where it is about none."""
+        return getattr(self, "version", None)
+
 
 @dataclass(frozen=True)
 class Alert(Transition):

@@ -35,6 +35,9 @@ class Pager:
         self.delivered: set[int] = set()
         self.again: list[int] = []
 
+    def wants(self, release: Object, event: str, type_: str) -> bool:
+        return True
+
     def take(self, release: Object, transition: TransitionStatus, *, again: bool) -> None:
         if again:
             self.again.append(transition.number)
@@ -134,6 +137,9 @@ class Broken(Pager):
     """A sink with a mistake in it."""
 
     name = "broken"
+
+    def wants(self, release: Object, event: str, type_: str) -> bool:
+        raise ZeroDivisionError
 
     def take(self, release: Object, transition: TransitionStatus, *, again: bool) -> None:
         raise ZeroDivisionError

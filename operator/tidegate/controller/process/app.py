@@ -19,7 +19,7 @@ from tidegate import __version__
 from tidegate.api.names import LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE
 from tidegate.cluster.connection import Connection
 from tidegate.cluster.reflector import State
-from tidegate.cluster.resources import RELEASES, Target
+from tidegate.cluster.resources import RELEASE_DECISIONS, RELEASES, Target
 from tidegate.controller.looks.looks import Looks
 from tidegate.controller.metrics import Metrics
 from tidegate.controller.observe.admission import Admission
@@ -110,7 +110,8 @@ class App:
         self._informers = self._informers_of(clock, spread)
         self._clusters = Clusters(config.clusters, clock=clock, jitter=spread, changed=self._proved, turned=self._turned)
         self._leftovers = Leftovers(self._cluster, store, routers, clock=clock, trusted=self._knows_releases)
-        self._outbox = Outbox(sinks(Means(self._cluster, clock, instance(), self._dropped, self._queue.add)))
+        told = config.notifications, self._metrics.notified, partial(store.get, RELEASE_DECISIONS.kind)
+        self._outbox = Outbox(sinks(Means(self._cluster, clock, instance(), self._dropped, self._queue.add, *told)))
         self._reader = reader_of(config, self._metrics, clock, self._queried)
         folder = folder_of(config.state_directory)
         self._suspects = Suspects(clock=clock, metrics=self._metrics, folder=folder, add=self._queue.add)
@@ -120,7 +121,7 @@ class App:
         self._looks = Looks(clock=clock, reader=self._reader, arrived=self._queue.add, turns=turns)
         self._admission = Admission(self._cluster, clock=clock, changed=self._all_again)
         self._decisions = Decisions(store, lambda: self._admission.standing)
-        self._outcomes = Outcomes(self._cluster, clock=clock)
+        self._outcomes = Outcomes(self._cluster, clock=clock, noted=self._outbox.decided)
         self._orphans = Orphans(store, self._decisions, self._outcomes, clock=clock, trusted=self._knows_releases)
         rights = Rights(self._cluster, self._decisions, self._admission)
         self._questions = Questions(self._cluster, clock=clock, arrived=self._queue.add, routers=routers, rights=rights)

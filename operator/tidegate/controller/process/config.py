@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_camel
 from tidegate.api.base import Duration
 from tidegate.api.wrong import not_yaml, problems_of
 from tidegate.cluster.config import ClusterConfig
+from tidegate.notifications.config import NotificationsConfig
 from tidegate.prometheus.config import BRANCHES, Budgets, ConnectionConfig
 from tidegate.runtime.errors import Terminal
 
@@ -92,6 +93,7 @@ class Config(BaseModel):
         connections: Prometheus servers by name; gates use `default` unless they say otherwise.
         budgets: how much of counters is remembered and read.
         clusters: other clusters by name, whose Releases may prove versions for those of this one.
+        notifications: who is told of what happens to Releases.
         watch_namespaces: namespaces to serve; empty for all.
         cluster_policies: whether ClusterRolloutPolicies, ReleaseFreezes and the labels of namespaces are read, which takes
             rights for the whole cluster.
@@ -117,6 +119,7 @@ class Config(BaseModel):
     connections: tuple[ConnectionConfig, ...] = ()
     budgets: Budgets = Budgets()
     clusters: Annotated[dict[Name, ClusterConfig], Field(max_length=16)] = {}
+    notifications: NotificationsConfig = NotificationsConfig()
     watch_namespaces: tuple[Name, ...] = ()
     cluster_policies: bool = True
     requests: Requests = Requests.ANY
@@ -172,6 +175,12 @@ def warn(config: Config) -> None:
                 "a Prometheus connection is plain http: anyone between can read it and forge answers to its gates; use https",
                 connection=one.name,
                 address=one.address,
+            )
+    for channel in config.notifications.channels:
+        if channel.in_clear:
+            log.warning(
+                "a channel is not encrypted: anyone between can read and change what it tells; use https, or TLS for mail",
+                channel=channel.name,
             )
 
 

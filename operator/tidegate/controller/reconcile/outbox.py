@@ -7,7 +7,7 @@ was stored that it had.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import structlog
@@ -15,13 +15,16 @@ import structlog
 from tidegate.api.outbox import TransitionStatus
 from tidegate.api.status import ReleaseStatus
 from tidegate.controller.reconcile.memory import Memory
-from tidegate.controller.reconcile.sinks.sink import Sink
+from tidegate.controller.reconcile.sinks.sink import Account, Sink
 from tidegate.engine import outbox
-from tidegate.engine.plan import Notice
+from tidegate.engine.plan import Notice, Settled, notice_of
 from tidegate.engine.transitions import TransitionsDropped
 from tidegate.runtime.store import Object
 
 log = structlog.get_logger(__name__)
+
+_DROPPED = notice_of(TransitionsDropped(""))
+"""May come with any other."""
 
 
 class Outbox:
@@ -47,16 +50,23 @@ class Outbox:
                 log.error("a sink could not be stopped", sink=sink, exc_info=error)
 
     def put(
-        self, status: ReleaseStatus, notices: Sequence[Notice], at: datetime
+        self, release: Object, status: ReleaseStatus, notices: Sequence[Notice], at: datetime
     ) -> tuple[ReleaseStatus, tuple[TransitionStatus, ...]]:
         """Return a status that keeps what has happened with its decision, and what that is.
 
         Args:
+            release: the Release.
             status: the status that was decided.
             notices: what has happened.
             at: when it was decided, with zone.
         """
-        return outbox.put(status, notices, at, self._sinks)
+        if not notices:
+            return status, ()
+        kinds = {(one.transition.id, one.type.value) for one in (*notices, _DROPPED)}
+        behind = {one.name for one in status.outbox.sinks} if status.outbox is not None else set()
+        # A sink that wants none of it, and lacks nothing, need not be noted to have taken it, with a write of its own.
+        told = [name for name, sink in self._sinks.items() if name in behind or _wants(sink, release, kinds)]
+        return outbox.put(status, notices, at, told)
 
     def tell(self, release: Object, fresh: Sequence[TransitionStatus]) -> None:
         """Log what a decision has brought about, and hand it on to those who do not wait for the status to be stored.
@@ -97,12 +107,35 @@ class Outbox:
                     _hand(sink, release, one, again=True)
         memory.handed = memory.numbered
 
+    def decided(self, namespace: str, settled: Settled, at: datetime) -> None:
+        """Tell those who want to know what became of a decision.
+
+        Args:
+            namespace: of the ReleaseDecision.
+            settled: which, and what became of it.
+            at: since when.
+        """
+        for name, sink in self._sinks.items():
+            if isinstance(sink, Account):
+                try:
+                    sink.decided(namespace, settled, at)
+                except Exception:
+                    log.exception("a sink could not take a decision", sink=name)
+
     def settled(self, release: Object, status: ReleaseStatus) -> ReleaseStatus:
         """Return a status that keeps no more than what a sink may not have taken."""
         return outbox.settled(status, lambda sink, one: _has(self._sinks[sink], release, one), self._sinks)
 
 
 # A mistake in a sink is in the way of no pass: it lacks the transition, and the next life of the operator hands it on again.
+
+
+def _wants(sink: Sink, release: Object, kinds: Iterable[tuple[str, str]]) -> bool:
+    try:
+        return any(sink.wants(release, *kind) for kind in kinds)
+    except Exception as error:  # noqa: BLE001 - its traceback would be in the log at every pass
+        log.warning("a sink does not know whether it wants a transition", sink=sink.name, error=repr(error))
+        return True
 
 
 def _hand(sink: Sink, release: Object, transition: TransitionStatus, *, again: bool = False) -> None:

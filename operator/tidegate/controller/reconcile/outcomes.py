@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -45,10 +45,13 @@ class Outcomes:
     Args:
         cluster: the API.
         clock: waits between attempts.
+        noted: told of each outcome once in the life of a process, before it is written.
     """
 
-    def __init__(self, cluster: Cluster, *, clock: Clock) -> None:
-        self._cluster, self._clock = cluster, clock
+    def __init__(
+        self, cluster: Cluster, *, clock: Clock, noted: Callable[[str, Settled, datetime], None] = lambda *_: None
+    ) -> None:
+        self._cluster, self._clock, self._noted = cluster, clock, noted
         self._waiting: asyncio.Queue[_Task] = asyncio.Queue()
         self._known: set[tuple[str, str]] = set()
         self._written: OrderedDict[tuple[str, str], None] = OrderedDict()
@@ -64,6 +67,7 @@ class Outcomes:
         for one in settled:
             key = one.uid, one.outcome.value
             if key not in self._known and key not in self._written and self._waiting.qsize() < MOST_WAITING:
+                self._noted(namespace, one, at)
                 self._known.add(key)
                 self._waiting.put_nowait(_Task(namespace, one, at))
 

@@ -31,8 +31,8 @@ PASSING_OF_ROLLOUT = frozenset({"routeAwaited"})
 """Likewise of a rollout. A new process counts a wait on a route from its own start at the earliest, so nothing is lost with it."""
 
 
-QUIET_SINKS = frozenset({"events"})
-"""Sinks whose progress is stored like numbers: told twice, it is told once. How far others are is stored at once."""
+QUIET_SINKS = frozenset({"events", "audit"})
+"""Sinks whose progress is stored like numbers: told twice, it is known by its id. How far others are is stored at once."""
 
 
 class Weight(IntEnum):

@@ -33,6 +33,10 @@ class Events:
     def __init__(self, recorder: Recorder, *, clock: Clock) -> None:
         self._recorder, self._clock = recorder, clock
 
+    def wants(self, release: Object, event: str, type_: str) -> bool:  # noqa: ARG002 - everything is an Event
+        """Whether it is to be told: of all that happens."""
+        return True
+
     def take(self, release: Object, transition: TransitionStatus, *, again: bool) -> None:
         """Record one."""
         if again and self._old(transition):
@@ -64,5 +68,4 @@ def _type(transition: TransitionStatus) -> EventType:
 
 def events(means: Means) -> Events:
     """Make the sink."""
-    recorder = Recorder(means.cluster, clock=means.clock, instance=means.instance, on_drop=means.lost)
-    return Events(recorder, clock=means.clock)
+    return Events(means.recorder, clock=means.clock)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import datetime
+from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 from tidegate.api.outbox import TransitionStatus
 from tidegate.cluster.client import Cluster
+from tidegate.cluster.events import Recorder
 from tidegate.controller.observe.references import ReleaseKey
+from tidegate.engine.plan import Settled
+from tidegate.notifications.config import NotificationsConfig
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.store import Object
 
@@ -23,6 +28,9 @@ class Means:
         instance: name of this process.
         lost: is told of what a sink gives up, with the reason in one word.
         moved: brings a Release back to the queue, for its status to note what a sink has taken.
+        notifications: channels, as the operator's configuration has them.
+        told: counts what has become of a notification, by the channel's name.
+        decision: returns a ReleaseDecision by namespace and name; None where it is gone.
     """
 
     cluster: Cluster
@@ -30,6 +38,29 @@ class Means:
     instance: str
     lost: Callable[[object], None]
     moved: Callable[[ReleaseKey], None]
+    notifications: NotificationsConfig
+    told: Callable[[str, str], None]
+    decision: Callable[[str, str], Object | None]
+
+    @cached_property
+    def recorder(self) -> Recorder:
+        """What writes Events: the sink of Events starts and stops it."""
+        return Recorder(self.cluster, clock=self.clock, instance=self.instance, on_drop=self.lost)
+
+
+@runtime_checkable
+class Account(Protocol):
+    """A sink that is told of decisions, too."""
+
+    def decided(self, namespace: str, settled: Settled, at: datetime) -> None:
+        """Take what became of a decision; returns at once.
+
+        Args:
+            namespace: of the ReleaseDecision.
+            settled: which, and what became of it.
+            at: since when.
+        """
+        ...
 
 
 class Sink(Protocol):
@@ -48,6 +79,16 @@ class Sink(Protocol):
 
     name: str
     early: bool
+
+    def wants(self, release: Object, event: str, type_: str) -> bool:
+        """Whether the sink is to be told; what it does not want takes no place in the status for it.
+
+        Args:
+            release: what it happens to.
+            event: id of the kind of transition.
+            type_: type of its Event, Normal or Warning.
+        """
+        ...
 
     def take(self, release: Object, transition: TransitionStatus, *, again: bool) -> None:
         """Take what has happened; returns at once.

@@ -59,7 +59,7 @@ class Decide:
         case, now = gathered.case, gathered.at
         plan = decide(gathered.snapshot, now.wall)
         self._note_unjudged(case, plan)
-        status, happened = self._outbox.put(plan.status, plan.notices, now.wall)
+        status, happened = self._outbox.put(case.release, plan.status, plan.notices, now.wall)
         case.memory.decide(status, passing=plan.passing)
         self._looks.decided(case.key)
         cause = _undone(status)
@@ -89,7 +89,7 @@ class Decide:
         """
         status = refused(before, blockers, generation=case.release["metadata"].get("generation", 0), now=now)
         notices = (notice_of(Blocked(status.message)),) if status.message != before.message else ()
-        status, happened = self._outbox.put(status, notices, now)
+        status, happened = self._outbox.put(case.release, status, notices, now)
         case.memory.decide(status)
         return happened
 

@@ -1,0 +1,135 @@
+"""What waits to be sent by a channel: a lane for each Release, so that one order holds for each and none waits for another's.
+
+No I/O and no clock: times are handed in, on the monotonic clock.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from itertools import count
+
+from tidegate.engine.severity import Severity
+from tidegate.notifications.message import Message
+
+PRESSING = frozenset({Severity.WARNING, Severity.CRITICAL})
+"""What goes before the rest."""
+MOST = 10_000
+"""Messages that wait in one channel at most: a thousand Releases keep eight each."""
+BACKOFF_FIRST, BACKOFF_CAP = 1.0, 60.0
+"""Seconds between tries of one Release's next message: twice as long each time."""
+
+
+def backoff(failures: int) -> float:
+    """Return how many seconds to wait after so many failures in a row."""
+    return min(BACKOFF_CAP, BACKOFF_FIRST * 2.0 ** min(max(failures, 1) - 1, 16))
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """What is to be told of one Release, in its order.
+
+    Attributes:
+        uid: of the Release.
+        messages: each with when it came in.
+        failures: tries of the first that have failed.
+        under_way: the first is being sent.
+    """
+
+    uid: str
+    messages: deque[tuple[Message, float]] = field(default_factory=deque)
+    failures: int = 0
+    under_way: bool = False
+
+    @property
+    def pressing(self) -> bool:
+        """Whether something in it goes before the rest."""
+        return any(message.severity in PRESSING for message, _ in self.messages)
+
+
+class Lanes:
+    """All lanes of one channel."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[str, Lane] = {}
+        self._ready: OrderedDict[str, Lane] = OrderedDict()
+        self._urgent: OrderedDict[str, Lane] = OrderedDict()
+        self._later: list[tuple[float, int, Lane]] = []
+        self._order = count()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, message: Message, now: float) -> Message | None:
+        """Add a message; one that is there already is not added again.
+
+        Returns:
+            The message that has to make room; None where there is room.
+        """
+        lane = self._lanes.get(message.uid)
+        if lane is None:
+            lane = self._lanes[message.uid] = Lane(message.uid)
+            self._ready[message.uid] = lane
+        elif any(one.number == message.number for one, _ in lane.messages):
+            return None
+        lane.messages.append((message, now))
+        self._count += 1
+        if message.severity in PRESSING and self._ready.pop(message.uid, None) is not None:
+            self._urgent[message.uid] = lane
+        return self._make_room() if self._count > MOST else None
+
+    def next(self, now: float) -> Lane | None:
+        """Take the lane whose first message is next; None where none is due."""
+        while self._later and self._later[0][0] <= now:
+            _, _, lane = heapq.heappop(self._later)
+            self._put(lane)
+        queue = self._urgent or self._ready
+        if not queue:
+            return None
+        _, lane = queue.popitem(last=False)
+        lane.under_way = True
+        return lane
+
+    def due(self) -> float | None:
+        """Return when a lane is due that is to be tried again; None where none is."""
+        return self._later[0][0] if self._later else None
+
+    def done(self, lane: Lane) -> None:
+        """Note that the first message of a lane is done with; the next one of that Release has its turn behind others."""
+        lane.messages.popleft()
+        self._count -= 1
+        lane.failures, lane.under_way = 0, False
+        if lane.messages:
+            self._put(lane)
+        else:
+            del self._lanes[lane.uid]
+
+    def again(self, lane: Lane, at: float) -> None:
+        """Have the first message of a lane tried again.
+
+        Args:
+            lane: the lane.
+            at: when.
+        """
+        lane.failures, lane.under_way = lane.failures + 1, False
+        heapq.heappush(self._later, (at, next(self._order), lane))
+
+    def give_back(self, lane: Lane) -> None:
+        """Have the first message of a lane sent that was taken and not tried."""
+        lane.under_way = False
+        self._put(lane)
+
+    def _put(self, lane: Lane) -> None:
+        (self._urgent if lane.pressing else self._ready)[lane.uid] = lane
+
+    def _make_room(self) -> Message | None:
+        """Take out the second message of the longest lane: its first may be under way, and its last is the latest news."""
+        longest = max(self._lanes.values(), key=lambda lane: len(lane.messages))
+        if len(longest.messages) < 3:
+            return None
+        message, _ = longest.messages[1]
+        del longest.messages[1]
+        self._count -= 1
+        return message
