@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench.scale import told
 from bench.scale.fleet import Fleet, seed_gates
 from bench.scale.governed import compared
 from bench.scale.names import SOAK_MINUTES
@@ -101,6 +102,19 @@ async def governed(run: Run, *, group: str, number: int, interval: float, rounds
             return await _break(here, fleet, together=False, chance=chance)
 
         return await compared(here, fleet, breach, interval=interval, rounds=rounds)
+
+
+async def notified(run: Run, *, group: str, number: int, interval: float, rounds: int = 2) -> Found:
+    """See what notifications cost a breach: in turn without channels, and with receivers of which one hangs."""
+    number = run.many(number)
+    async with place(interval, profile=run.profile_of(group)) as here:
+        fleet = Fleet(here.cluster, number, replicas=2)
+        await _adopted(here, fleet, interval)
+
+        async def breach(chance: random.Random) -> list[tuple[float, float]]:
+            return await _break(here, fleet, together=False, chance=chance)
+
+        return await told.compared(here, fleet, breach, interval=interval, rounds=rounds)
 
 
 async def votes(run: Run, *, group: str, number: int, interval: float, rounds: int = 1) -> Found:
@@ -256,6 +270,7 @@ GROUPS: dict[str, Group] = {
     "services-300": partial(breaches, group="services-300", number=300, interval=5.0, together=True),
     "services-500": partial(breaches, group="services-500", number=500, interval=5.0, together=True),
     "governed-200": partial(governed, group="governed-200", number=200, interval=2.0),
+    "told-200": partial(notified, group="told-200", number=200, interval=2.0),
     "votes-200": partial(votes, group="votes-200", number=200, interval=2.0),
     "canary-1000": partial(canary, group="canary-1000", number=1000, interval=10.0, window=120.0, gates=None),
     "seed-1000": partial(canary, group="seed-1000", number=1000, interval=10.0, window=120.0, gates=seed_gates),

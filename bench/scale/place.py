@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -97,12 +98,12 @@ class Place:
         """The operator that was started last."""
         return self.operators[-1]
 
-    async def start(self) -> float:
-        """Start an operator; return the seconds until it was ready."""
+    async def start(self, **more: Any) -> float:
+        """Start an operator, with more in its configuration; return the seconds until it was ready."""
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         kubeconfig = kubeconfig_with(self.token, folder / "kubeconfig")
         config = {"connections": [{"name": "stand-in", "address": self.telemetry.address}], "leaderElection": {"enabled": False}}
-        operator = Process(folder, kubeconfig, [], config)
+        operator = Process(folder, kubeconfig, [], config | more)
         if self.profile is not None:
             operator.profile = self.profile.with_suffix(f".{len(self.operators)}.txt")
         self.operators.append(operator)

@@ -327,6 +327,14 @@ JOURNEYS = {
             undone_by=("GateBreached",),
             settings={"neighbour": True, "query_timeout": "5s"},
         ),
+        Journey(
+            "notification",
+            begins_released(*HELD_AT_HALF, gates=TWO_GATES),
+            breach,
+            most=50,
+            undone_by=("GateBreached",),
+            settings={"told": True},
+        ),
         Journey("restart", begins_released(*STEPS), restart, most=0, native=True),
     )
 }

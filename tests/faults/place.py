@@ -20,6 +20,7 @@ from e2e.world import World
 from faults.nursery import POISON, Nursery, write_offset
 from faults.prometheus import Prometheus
 from faults.recorder import Recorder, Router
+from faults.telling import Receivers
 from faults.wire import Wire
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.connection import connect
@@ -186,9 +187,11 @@ class Place(World):
         recorder: what happened; the same as `history`.
         neighbour: namespace of another tenant on the same operators, which nothing is recorded of; empty where there is none.
         frozen: from when until when (time.time) releases are frozen here, so that nothing may rise.
+        receivers: of notifications; None where nobody is told.
         turned: when the numbers of the new version turned bad (time.time), where it counts how soon that is asked for at all.
     """
 
+    receivers: Receivers | None = None
     turned: float | None = None
     neighbour: str = ""
     frozen: list[tuple[float, float]] = field(default_factory=list)
@@ -273,7 +276,7 @@ class Grounds:
 
     @asynccontextmanager
     async def place(
-        self, *, operators: int = 1, query_timeout: str = "1s", neighbour: bool = False, **config: Any
+        self, *, operators: int = 1, query_timeout: str = "1s", neighbour: bool = False, told: bool = False, **config: Any
     ) -> AsyncIterator[Place]:
         """Open a place with operators that run; afterwards nothing of it is left.
 
@@ -281,6 +284,7 @@ class Grounds:
             operators: how many.
             query_timeout: for how long they wait for Prometheus.
             neighbour: whether they serve another tenant's namespace, too.
+            told: whether there are receivers of notifications, one that takes all and one that hangs.
             config: of the operators, beside what they are told everywhere.
         """
         namespace = f"faults-{uuid.uuid4().hex[:8]}"
@@ -290,11 +294,13 @@ class Grounds:
         for one in served:
             await self.admin.create(NAMESPACES.path(), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}})
         prometheus, recorder = Prometheus(), Recorder(self.admin, namespace)
-        router = Router(self.admin, namespace)
+        router, receivers = Router(self.admin, namespace), Receivers() if told else None
         place: Place | None = None
         wires: list[Wire] = []
         try:
             await prometheus.start()
+            if receivers is not None:
+                config["notifications"] = await receivers.start(folder)
             connections = [{"name": "stand-in", "address": prometheus.address, "timeout": query_timeout}]
             for number in range(operators):
                 wire = Wire(await connect()).setup(chr(ord("a") + number))
@@ -310,6 +316,7 @@ class Grounds:
             async with recorder:
                 router.follow(recorder)
                 place = Place(self.info, self.admin, namespace, recorder, made[0], prometheus, operators=made, router=router)
+                place.receivers = receivers
                 place.neighbour = served[-1] if neighbour else ""
                 for operator in made:
                     await operator.start()
@@ -333,6 +340,8 @@ class Grounds:
     async def _leave(
         self, namespaces: Sequence[str], place: Place | None, wires: list[Wire], prometheus: Prometheus, router: Router
     ) -> None:
+        if place is not None and place.receivers is not None:
+            await place.receivers.stop()
         for operator in place.operators if place else ():
             operator.breathe()
             await operator.leave_alone()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from e2e.manifests import Json
-from faults import burst, burst_oracle, hostile, journeys, oracle
+from faults import burst, burst_oracle, hostile, journeys, oracle, telling
 from faults.burst import BURST
 from faults.journeys import HOLD, JOURNEYS, Journey
 from faults.oracle import Oracle, Violation
@@ -20,8 +20,8 @@ def at_rest(place: Place, journey: Journey) -> Json:
 
 
 def untold(place: Place, journey: Journey) -> list[str]:
-    """Return in words what no Event tells of a journey."""
-    return burst_oracle.untold(place) if journey.large else oracle.untold(place.recorder)
+    """Return in words what no Event tells of a journey, and no channel where there are any."""
+    return burst_oracle.untold(place) if journey.large else [*oracle.untold(place.recorder), *telling.untold(place)]
 
 
 def check(place: Place, journey: Journey, *, since: int, shut_within: float = math.inf) -> list[Violation]:
@@ -35,7 +35,8 @@ def check(place: Place, journey: Journey, *, since: int, shut_within: float = ma
     """
     if journey.large:
         return burst_oracle.check(place, since=since, shut_within=shut_within)
-    return Oracle(place, journey, since=since, holds={50: HOLD}, shut_within=shut_within).check()
+    found = Oracle(place, journey, since=since, holds={50: HOLD}, shut_within=shut_within).check()
+    return [*found, *(Violation(invariant, words) for invariant, words in telling.check(place))]
 
 
 def shown(place: Place, journey: Journey) -> list[Violation]:

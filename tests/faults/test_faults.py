@@ -38,6 +38,7 @@ SAMPLE = {
         ("judge", "poisoned"),
     ),
     "follow": (("weight=50", "kill-after"),),
+    "notification": (("weight=50", "kill-after"), ("phase=RollingBack", "kill-after")),
     "hotfix": (("Overridden", "kill-before"),),
     "frozen": (("phase=Waiting", "kill-after"), ("phase=RollingBack", "kill-before")),
     "hostile": (("phase=RollingBack", "kill-after"), ("-stable=50,-canary=50 > -stable=100,-canary=0", "500")),
