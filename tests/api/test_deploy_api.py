@@ -54,15 +54,15 @@ def test_api_server_takes_what_kustomize_renders(place: str, folder: str) -> Non
 @needs_helm
 def test_api_server_takes_what_helm_renders(place: str) -> None:
     """Every object of the chart, optional ones included, passes strict validation and admission of the API server."""
-    text = in_place(helm("--set", "networkPolicy.enabled=true", "--set", f"watchNamespaces={{{place}}}"), place)
+    text = in_place(helm("--set", "networkPolicy.enabled=true,serve.enabled=true", "--set", f"watchNamespaces={{{place}}}"), place)
 
     assert taken(text) == len(list(yaml.safe_load_all(text)))
 
 
-def pod_of(objects: dict[Key, dict[str, Any]], **more: Any) -> dict[str, Any]:
-    """Return a pod of the operator's Deployment."""
-    template = objects["Deployment", "tidegate"]["spec"]["template"]
-    metadata = {**template["metadata"], "name": "tidegate"}
+def pod_of(objects: dict[Key, dict[str, Any]], of: str = "tidegate", **more: Any) -> dict[str, Any]:
+    """Return a pod of a Deployment, by default of the operator's."""
+    template = objects["Deployment", of]["spec"]["template"]
+    metadata = {**template["metadata"], "name": of}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {**template["spec"], **more}}
 
 
@@ -84,6 +84,8 @@ def test_pod_of_the_chart_passes_the_restricted_standard(api: Api, place: str) -
         answer = admitted(api, place, pod_of(helm(*options)))
 
         assert answer.accepted, answer.message
+    answer = admitted(api, place, pod_of(helm("--set", "serve.enabled=true"), "tidegate-serve"))
+    assert answer.accepted, answer.message
 
 
 @pytest.mark.parametrize(
