@@ -1,4 +1,4 @@
-"""The work queue: keys, not events, with one pass in flight per key and three lanes of priority.
+"""The work queue: keys, not events, with one pass in flight per key and four lanes of priority.
 
 Semantics are those of client-go's work queue (k8s.io/client-go/util/workqueue): a key that is added while it waits is
 the same entry, and a key that is added while it is being processed comes back once that pass is done. So a pass always
@@ -22,15 +22,21 @@ LOW_LANE_SHARE = 10
 """Every tenth pick below the urgent lane goes to the low lane if a key waits there, so that a saturated normal lane
 delays a re-list but never starves it. The urgent lane is never passed over."""
 
+DECIDED_LANE_SHARE = 2
+"""Of every two picks one goes to the normal lane if a key waits there: nobody keeps others from being looked at by deciding without
+end."""
+
 
 class Lane(IntEnum):
     """Priority of a key; a lower number goes first."""
 
     URGENT = 0
     """Breaches, aborts, rollbacks."""
-    NORMAL = 1
+    DECIDED = 1
+    """What a person has decided, who looks on until it counts."""
+    NORMAL = 2
     """Fresh edits and due times."""
-    LOW = 2
+    LOW = 3
     """Objects that merely came with a list; nothing says that they changed."""
 
 
@@ -154,6 +160,8 @@ class KeyedQueue(Generic[K]):
             self._picks += 1
             if self._picks % LOW_LANE_SHARE == 0 and self._lanes[Lane.LOW]:
                 lane = Lane.LOW
+            elif lane is Lane.DECIDED and self._picks % DECIDED_LANE_SHARE == 0 and self._lanes[Lane.NORMAL]:
+                lane = Lane.NORMAL
         key, _ = self._lanes[lane].popitem(last=False)
         del self._waiting[key]
         return key, lane

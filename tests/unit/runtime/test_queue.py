@@ -108,6 +108,28 @@ async def test_low_lane_is_not_starved_by_a_full_normal_lane(queue: KeyedQueue[s
     assert "listed" == picked[9]
 
 
+async def test_what_a_person_has_decided_waits_for_one_other_at_most(queue: KeyedQueue[str]):
+    """However many Releases are looked at at the time, and whatever comes first: it is the next, or the one after that."""
+    for number in range(100):
+        queue.add(f"tick-{number}")
+    before = [await queue.get() for _ in range(3)]
+    queue.add("voted", Lane.DECIDED)
+
+    assert "voted" in [await queue.get(), await queue.get()]
+    assert ["tick-0", "tick-1", "tick-2"] == before
+
+
+async def test_deciding_without_end_leaves_others_their_turns(queue: KeyedQueue[str]):
+    """Of two picks one is theirs, so who may decide cannot keep Releases of others from being looked at."""
+    for number in range(50):
+        queue.add(f"flood-{number}", Lane.DECIDED)
+        queue.add(f"tick-{number}")
+    picked = [await queue.get() for _ in range(40)]
+
+    assert 20 == sum(key.startswith("tick") for key in picked)
+    assert [f"tick-{number}" for number in range(20)] == [key for key in picked if key.startswith("tick")]
+
+
 async def test_urgent_lane_is_never_passed_over(queue: KeyedQueue[str]):
     """The share of the low lane comes out of the normal lane only."""
     queue.add("listed", Lane.LOW)

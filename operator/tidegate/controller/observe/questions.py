@@ -51,6 +51,7 @@ class Questions:
         cluster: the API.
         clock: measures patience.
         arrived: told of a Release for which something new was read.
+        entitled: told of one for which it was read whether those who have decided may; by default `arrived`.
         routers: whose routes are looked for that lead past a Release.
         rights: asks for the rights of those who have decided; None where nothing can be decided.
 
@@ -71,6 +72,7 @@ class Questions:
         arrived: Callable[[ReleaseKey], None],
         routers: Routers,
         rights: Rights | None = None,
+        entitled: Callable[[ReleaseKey], None] | None = None,
     ) -> None:
         self.reasons, self.stable_reasons, self.endpoints, self.selected = (
             Inquiries(query, cluster, clock=clock, arrived=arrived) for query in (REASONS, STABLE_REASONS, USER_ENDPOINTS, SELECTED)
@@ -78,7 +80,8 @@ class Questions:
         bindings = Bindings(cluster, clock=clock, routers=routers)
         self.bound = Inquiries(BOUND, cluster, clock=clock, arrived=arrived, read=bindings.read)
         self._rights = rights
-        self.rights = Inquiries(RIGHTS, cluster, clock=clock, arrived=arrived, read=rights.read if rights is not None else None)
+        read = rights.read if rights is not None else None
+        self.rights = Inquiries(RIGHTS, cluster, clock=clock, arrived=entitled or arrived, read=read)
 
     def pods(self, key: ReleaseKey, revision: str | None) -> list[Object] | None:
         """Return the pods of a version as read last, for their own reasons for not becoming ready; None where they were not."""

@@ -39,6 +39,7 @@ from tidegate.controller.process.follower import Edge
 from tidegate.controller.process.handover import knows, note
 from tidegate.controller.process.health import alive, ready
 from tidegate.controller.process.http import Endpoints
+from tidegate.controller.process.lanes import lane_at_start, lane_of
 from tidegate.controller.process.leadership import election_of, instance
 from tidegate.controller.process.parts import Parts
 from tidegate.controller.process.prometheus import reader_of
@@ -124,7 +125,8 @@ class App:
         self._outcomes = Outcomes(self._cluster, clock=clock, noted=self._outbox.decided)
         self._orphans = Orphans(store, self._decisions, self._outcomes, clock=clock, trusted=self._knows_releases)
         rights = Rights(self._cluster, self._decisions, self._admission)
-        self._questions = Questions(self._cluster, clock=clock, arrived=self._queue.add, routers=routers, rights=rights)
+        arrived, entitled = self._queue.add, partial(self._queue.add, lane=Lane.DECIDED)
+        self._questions = Questions(self._cluster, clock=clock, arrived=arrived, entitled=entitled, routers=routers, rights=rights)
         self._gatherer = self._gatherer_of(clock, routers)
         self._reconciler = self._reconciler_of(clock, routers)
         self._workers = self._workers_of(clock)
@@ -336,10 +338,10 @@ class App:
                 keys |= {key, *self._references.rivals(key, change)}
         else:
             keys = self._references.of(change)
-        self._again(keys, Lane.LOW if change.listed else Lane.NORMAL)
+        self._again(keys, lane_of(change))
 
     def _proved(self, cluster: str, change: Change) -> None:
-        self._again(self._references.dependents(change, cluster), Lane.LOW if change.listed else Lane.NORMAL)
+        self._again(self._references.dependents(change, cluster), lane_of(change))
 
     def _turned(self, cluster: str) -> None:
         self._again(self._references.looking_at(cluster), Lane.LOW)
@@ -354,8 +356,7 @@ class App:
     def _first_of_all(self) -> None:
         """Look at every Release, and at those first that are being rolled out: nobody has watched their gates for a while."""
         for key in self._store.names(RELEASES.kind):
-            status = (self._store.get(*key) or {}).get("status") or {}
-            self._suspects.add(ReleaseKey(key.namespace, key.name), Lane.NORMAL if status.get("rollout") else Lane.LOW)
+            self._suspects.add(ReleaseKey(key.namespace, key.name), lane_at_start(self._store.get(*key)))
 
     def _all_again(self) -> None:
         self._again((ReleaseKey(namespace, name) for _, namespace, name in self._store.names(RELEASES.kind)), Lane.LOW)
