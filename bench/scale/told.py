@@ -55,26 +55,27 @@ async def compared(here: Place, fleet: Fleet, breach: Any, *, interval: float, r
 @asynccontextmanager
 async def receiving() -> AsyncIterator[tuple[dict[str, str], dict[str, int]]]:
     """Run both receivers; yield their addresses, and how often each was asked."""
-    counts = {"living": 0, "hanging": 0}
+    counts, ended = {"living": 0, "hanging": 0}, asyncio.Event()
 
     async def take(request: web.Request) -> web.Response:
         await request.read()
         name = request.path.strip("/")
         counts[name] += 1
         if name == "hanging":
-            await asyncio.Event().wait()
+            await ended.wait()
         return web.Response(status=202)
 
     app = web.Application()
     app.router.add_post("/living", take)
     app.router.add_post("/hanging", take)
-    runner = web.AppRunner(app, shutdown_timeout=0)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     port = runner.addresses[0][1]
     try:
         yield {name: f"http://127.0.0.1:{port}/{name}" for name in counts}, counts
     finally:
+        ended.set()
         await runner.cleanup()
 
 

@@ -131,16 +131,33 @@ async def test_each_message_costs_one_write_at_most(stage: Stage, receiver: Rece
     assert 2 * len(REQUESTS) == len(receiver.got)
 
 
-async def test_what_a_channel_does_not_take_costs_nothing(stage: Stage, receiver: Receiver, tmp_path: Path) -> None:
-    """Given a channel for what is critical, then a pause is one write, and the status has no place for the channel."""
+@pytest.mark.parametrize("severity", ["critical", "warning", "info"])
+async def test_what_a_channel_does_not_take_costs_nothing(stage: Stage, receiver: Receiver, tmp_path: Path, severity: str) -> None:
+    """Given a channel for other severities, then a pause is one write, and the status has no place for the channel."""
     await on_stage(stage)
-    operator, channels = operating(stage, hook(tmp_path, receiver, severities=["critical"]))
+    operator, channels = operating(stage, hook(tmp_path, receiver, severities=[severity]))
     before = len(stage.api.written("/releases/checkout/status"))
 
     await life(operator, channels, REQUESTS)
 
     assert (len(REQUESTS), 0) == (len(stage.api.written("/releases/checkout/status")) - before, receiver.asked)
     assert {"events"} >= {one["name"] for one in stage.status["outbox"].get("sinks", ())}
+
+
+async def test_a_channel_hears_that_another_one_fell_behind(stage: Stage, receiver: Receiver, tmp_path: Path) -> None:
+    """Given a receiver that hangs for more transitions than a status keeps, then who is told of warnings hears of that, once."""
+    await on_stage(stage)
+    async with receiving() as hanging:
+        hanging.hangs.clear()
+        (tmp_path / "away").mkdir()
+        configs = hook(tmp_path, receiver, severities=["warning"]), hook(tmp_path / "away", hanging, "away", timeout="30s")
+        operator, channels = operating(stage, *configs)
+        operator.recorder.start()
+        await life(operator, channels, tuple(f"{'pause' if turn % 2 else 'resume'}/{turn}" for turn in range(1, 13)))
+
+    texts = [body["data"]["message"] for _, body in receiver.got if body["data"]["event"] == "transitions-dropped"]
+    assert ["Sink away fell behind and may have missed transitions"] == [text.split(":")[0] for text in texts]
+    assert len(receiver.got) == len(texts)
 
 
 async def test_a_message_that_is_given_up_is_told_by_an_event(stage: Stage, receiver: Receiver, tmp_path: Path) -> None:

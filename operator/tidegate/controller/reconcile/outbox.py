@@ -12,7 +12,7 @@ from datetime import datetime
 
 import structlog
 
-from tidegate.api.outbox import TransitionStatus
+from tidegate.api.outbox import KEPT, TransitionStatus
 from tidegate.api.status import ReleaseStatus
 from tidegate.controller.reconcile.memory import Memory
 from tidegate.controller.reconcile.sinks.sink import Account, Sink
@@ -24,7 +24,7 @@ from tidegate.runtime.store import Object
 log = structlog.get_logger(__name__)
 
 _DROPPED = notice_of(TransitionsDropped(""))
-"""May come with any other."""
+"""Comes with the others where there is no room for all."""
 
 
 class Outbox:
@@ -62,8 +62,10 @@ class Outbox:
         """
         if not notices:
             return status, ()
-        kinds = {(one.transition.id, one.type.value) for one in (*notices, _DROPPED)}
-        behind = {one.name for one in status.outbox.sinks} if status.outbox is not None else set()
+        box = status.outbox or outbox.EMPTY
+        full = len(box.transitions) + len(notices) > KEPT
+        kinds = {(one.transition.id, one.type.value) for one in (*notices, *([_DROPPED] if full else []))}
+        behind = {one.name for one in box.sinks}
         # A sink that wants none of it, and lacks nothing, need not be noted to have taken it, with a write of its own.
         told = [name for name, sink in self._sinks.items() if name in behind or _wants(sink, release, kinds)]
         return outbox.put(status, notices, at, told)
