@@ -398,9 +398,9 @@ def test_guard_lets_the_operators_pass_that_there_are() -> None:
 @needs_helm
 def test_decisions_can_be_left_out_and_older_clusters_have_them_judged() -> None:
     """Without the policies none is installed; before Kubernetes 1.36 names are judged and not written."""
-    off = helm("--set", "admission.decisions.enabled=false")
+    off = helm("--set", "admission.decisions.enabled=false", "--set", "admission.records.enabled=false")
     older = helm("--kube-version", "1.33.0", "--set", "admission.hold.enabled=false")
-    names = {"tidegate-decisions", "tidegate-changed-by", "tidegate-changed-by-release"}
+    names = {"tidegate-decisions", "tidegate-records", "tidegate-changed-by", "tidegate-changed-by-release"}
 
     assert not [key for key in off if key[1] in names]
     assert names == {name for kind, name in older if kind == "ValidatingAdmissionPolicy"} & names

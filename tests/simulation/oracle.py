@@ -58,6 +58,7 @@ class Oracle:
         stored = "status" in made.writes or after == before
         if stored:
             self._account_for_rejections(made.snapshot, before, after)
+        self.world.archive.passed(before, after, stored=stored)
         governors.check(made, at(self.world.now), self.world.handover)
         self._no_weight_for_the_rejected(after)
         self._crashed_twice_is_out(made, stored=stored)
@@ -472,6 +473,7 @@ class Oracle:
     def at_rest(self) -> None:
         """Check a world in which nothing is to be done."""
         world, status = self.world, self.world.status
+        world.archive.check(gone=world.gone)
         if status.phase not in {Phase.IDLE, Phase.ROLLED_BACK} and not world.gone:
             return
         for route in world.cluster.routes.values():

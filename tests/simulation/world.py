@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from simulation.archive import Archive
 from simulation.cluster import CANARY, STABLE, USER, Backends, Cluster, ReplicaSet, Route, Service, Template, copied
 from simulation.deciders import People
 from simulation.views import Said, Seen, at, followed, own_view, route_view, shifted, user_view, workload_view
@@ -155,7 +156,7 @@ class World:
         """Whether something is bound to the user's Service by its name, and not to the operator's two."""
         self.readable = True
         """Whether the API server answers when they are listed."""
-        self.people = People()
+        self.people, self.archive = People(), Archive()
         self.governance = UNGOVERNED
         """What governance says, whatever else happens."""
         self.last: Pass | None = None
@@ -286,6 +287,7 @@ class World:
             crash_after: the operator dies after so many writes, or when all are done but nothing is told yet.
         """
         self.refresh()
+        self.status = self.archive.settled(self.status)
         self.alive_since = self.now if self.alive_since is None else self.alive_since
         snapshot = self.snapshot()
         plan = decide(snapshot, at(self.now), self.handover)
@@ -313,11 +315,12 @@ class World:
             made.complete = False
             return made
         self.notices += plan.notices
+        self.archive.write(self.status)
         return made
 
     def die(self) -> None:
         """The operator dies, and all that it has in memory with it; the next pass is another's."""
-        self.readings, self.alive_since, self.read = [], None, set()
+        self.readings, self.alive_since, self.read, self.archive.known = [], None, set(), set()
 
     def _carry_out(self, made: Pass, crash_after: int | None) -> None:
         plan, failed = made.plan, False

@@ -56,6 +56,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 - apiGroups: [tidegate.dev]
   resources: [releasedecisions/status]
   verbs: [patch]
+# How rollouts went, written once; keep is what the admission policy asks for. get: whether one is there already; delete: what is
+# older than recordsKept.
+- apiGroups: [tidegate.dev]
+  resources: [releaserecords]
+  verbs: [get, create, delete, keep]
 # Whether those who have decided may still do so, when their decision is to count.
 - apiGroups: [authorization.k8s.io]
   resources: [localsubjectaccessreviews]
@@ -131,7 +136,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 
 {{- define "tidegate.rules.view" -}}
 - apiGroups: [tidegate.dev]
-  resources: [releases, releases/status, releasedecisions, rolloutpolicies{{ if not (include "tidegate.namespaced" .) }}, clusterrolloutpolicies, releasefreezes{{ end }}]
+  resources: [releases, releases/status, releasedecisions, releaserecords, rolloutpolicies{{ if not (include "tidegate.namespaced" .) }}, clusterrolloutpolicies, releasefreezes{{ end }}]
   verbs: [get, list, watch]
 {{- end }}
 
@@ -179,6 +184,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 - apiGroups: [tidegate.dev]
   resources: [releases]
   verbs: [promote, rollback, pause, resume, retry]
+{{- end }}
+
+{{- define "tidegate.rules.record-keeper" -}}
+- apiGroups: [tidegate.dev]
+  resources: [releaserecords]
+  verbs: [get, list, watch, delete, deletecollection, keep]
 {{- end }}
 
 {{- define "tidegate.config" -}}

@@ -17,6 +17,7 @@ from tidegate.api.decision import DECISION_RULES, ReleaseDecisionSpec, ReleaseDe
 from tidegate.api.freeze import FREEZE_RULES, ReleaseFreezeSpec
 from tidegate.api.names import GROUP, VERSION
 from tidegate.api.policy import RolloutPolicySpec
+from tidegate.api.record import RECORD_RULES, ReleaseRecordSpec
 from tidegate.api.release import ReleaseSpec
 from tidegate.api.schema import Schema, structural_schema, without_defaults, without_rules
 from tidegate.api.status import ReleaseStatus
@@ -63,6 +64,7 @@ class Kind:
 
     Attributes:
         selectable: JSON paths that `--field-selector` may name, served from Kubernetes 1.32.
+        as_written: the API server fills nothing into its spec, whose hash would be another one then.
         rules: CEL rules on the whole object; they may name `self.metadata.name`.
     """
 
@@ -76,6 +78,7 @@ class Kind:
     status: type[BaseModel] | None = None
     rules: tuple[Rule, ...] = ()
     selectable: tuple[str, ...] = ()
+    as_written: bool = False
 
     @property
     def crd_name(self) -> str:
@@ -124,6 +127,20 @@ _DECISION_COLUMNS = (
     Column("Revision", ".spec.revision", "The version that it is about.", wide=True),
     Column("Expires", ".spec.expires", "How long it counts.", wide=True),
     Column("Reason", ".spec.reason", "Why, in the words of whoever decided.", wide=True),
+)
+_RECORD_COLUMNS = (
+    Column("Release", ".spec.release", "The Release."),
+    Column("Number", ".spec.number", "Its place in the chain of that Release.", "integer"),
+    Column("From", ".spec.from.version", "The version that was in force."),
+    Column("To", ".spec.to.version", "The version that was rolled out."),
+    Column("Type", ".spec.type", "How much the version changes, or hotfix."),
+    Column("Outcome", ".spec.outcome", "How the rollout ended."),
+    Column("Ended", ".spec.endedAt", "When.", "date"),
+    Column("Message", ".spec.message", "Why."),
+    Column("Id", ".spec.id", "Its id.", wide=True),
+    Column("Environment", ".spec.environment", "Environment of the Release.", wide=True),
+    Column("Cause", ".spec.cause", "Why, in one word.", wide=True),
+    Column("Hash", ".spec.hash", "Its hash, which the next record has.", wide=True),
 )
 _NAME_RULE = Rule(
     "size(self.metadata.name) <= 52",
@@ -216,6 +233,21 @@ KINDS = (
         rules=DECISION_RULES,
         selectable=(".spec.release", ".spec.action", ".status.outcome"),
     ),
+    Kind(
+        name="ReleaseRecord",
+        plural="releaserecords",
+        short="rr",
+        scope="Namespaced",
+        description=(
+            "ReleaseRecord: how one rollout went, written once by the operator when it ends. Each has the hash of the one before, "
+            "so `tidegate audit verify` finds whatever was changed, left out or moved."
+        ),
+        spec=ReleaseRecordSpec,
+        columns=_RECORD_COLUMNS,
+        rules=RECORD_RULES,
+        selectable=(".spec.release", ".spec.environment", ".spec.outcome", ".spec.to.version"),
+        as_written=True,
+    ),
 )
 
 
@@ -225,7 +257,7 @@ def build_schema(kind: Kind) -> Schema:
         "apiVersion": {"type": "string", "maxLength": 64, "description": f"{GROUP}/{VERSION}."},
         "kind": {"type": "string", "maxLength": 64, "description": f"{kind.name}."},
         "metadata": {"type": "object", "properties": {"name": {"type": "string", "maxLength": 253}}},
-        "spec": structural_schema(kind.spec),
+        "spec": without_defaults(structural_schema(kind.spec)) if kind.as_written else structural_schema(kind.spec),
     }
     if kind.status is not None:
         properties["status"] = status = without_defaults(structural_schema(kind.status))

@@ -25,6 +25,9 @@ class WantedStatus(Model):
     version: Annotated[str, Field(max_length=128, description="Name for people.")] = ""
     digest: Annotated[str | None, Field(max_length=71, description="Digest of its content, as in `candidate`.")] = None
     type: Annotated[ReleaseType | None, Field(description="Its type, as in `rollout`.")] = None
+    since: Annotated[Time | None, Field(description="When it was first seen, while it is wanted: lead times count from here.")] = (
+        None
+    )
 
 
 class CarriedStatus(Model):

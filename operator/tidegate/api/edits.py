@@ -17,6 +17,7 @@ from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.originals import OriginalRule, PortStatus, TargetsStatus
 from tidegate.api.outbox import OutboxStatus
 from tidegate.api.policy import RolloutPolicySpec
+from tidegate.api.recorded import PendingRecord, RecordedAuthor, RecordedWeight, RecordsStatus, TrailStatus
 from tidegate.api.release import ReleaseType
 from tidegate.api.status import (
     ConditionStatus,
@@ -37,6 +38,7 @@ class ReleaseEdit(TypedDict, total=False):
     """What may change in a `ReleaseStatus`."""
 
     reviews: tuple[ReviewStatus, ...]
+    records: RecordsStatus | None
     observed_generation: int
     phase: Phase
     message: str
@@ -72,6 +74,7 @@ class RolloutEdit(TypedDict, total=False):
     type: ReleaseType | None
     hotfix: HotfixStatus | None
     rules: tuple[int, ...]
+    trail: TrailStatus | None
     policy: str
     kept: str
     spec: RolloutPolicySpec
@@ -210,6 +213,26 @@ class TargetsEdit(TypedDict, total=False):
     changed_at: datetime | None
 
 
+class TrailEdit(TypedDict, total=False):
+    """What may change in a `TrailStatus`."""
+
+    seen_at: datetime
+    images: dict[str, str]
+    authors: tuple[RecordedAuthor, ...]
+    course: tuple[RecordedWeight, ...]
+    omitted: int
+
+
+class RecordsEdit(TypedDict, total=False):
+    """What may change in a `RecordsStatus`."""
+
+    number: int
+    hash: str | None
+    id: str
+    checkpoint: int
+    pending: tuple[PendingRecord, ...]
+
+
 @overload
 def edited(model: ReleaseStatus, /, **changes: Unpack[ReleaseEdit]) -> ReleaseStatus: ...
 @overload
@@ -230,6 +253,10 @@ def edited(model: PauseStatus, /, **changes: Unpack[PauseEdit]) -> PauseStatus: 
 def edited(model: FollowedStatus, /, **changes: Unpack[FollowedEdit]) -> FollowedStatus: ...
 @overload
 def edited(model: TargetsStatus, /, **changes: Unpack[TargetsEdit]) -> TargetsStatus: ...
+@overload
+def edited(model: TrailStatus, /, **changes: Unpack[TrailEdit]) -> TrailStatus: ...
+@overload
+def edited(model: RecordsStatus, /, **changes: Unpack[RecordsEdit]) -> RecordsStatus: ...
 def edited(model: Model, /, **changes: Any) -> Model:
     """Return a part of a status with some of its fields replaced; the part itself where they have these values already.
 

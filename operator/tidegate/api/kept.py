@@ -31,6 +31,7 @@ _HIDDEN = {
         {
             "spec",
             "rules",
+            "trail",
             "splitHarmless",
             "splitAt",
             "warmedAt",
@@ -71,14 +72,14 @@ def opened(status: Mapping[str, Any]) -> Json:
 def _pack(part: Mapping[str, Any], hidden: Any) -> Json:
     shown = {name: value for name, value in part.items() if name not in hidden and name != KEPT}
     rest = {name: value for name, value in part.items() if name in hidden and name != KEPT}
-    return {**shown, KEPT: _text(orjson.dumps(rest))} if rest else shown
+    return {**shown, KEPT: as_text(orjson.dumps(rest))} if rest else shown
 
 
 def _open(part: Mapping[str, Any], otherwise: Callable[[Mapping[str, Any]], Json]) -> Json:
     text = part.get(KEPT)
     if not isinstance(text, str) or not text:
         return dict(part)
-    rest = _read(text)
+    rest = read_text(text)
     return {**part, **(otherwise(part) if rest is None else rest), KEPT: ""}
 
 
@@ -86,12 +87,13 @@ def _begun_anew(gate: Mapping[str, Any]) -> Json:
     return {"evidence": {"since": gate.get("at"), "state": UNREADABLE}}
 
 
-def _text(document: bytes) -> str:
+def as_text(document: bytes) -> str:
+    """Return a document packed into one text."""
     return base64.b64encode(zlib.compress(document, 6)).decode()
 
 
 @lru_cache(maxsize=32)
-def _read(text: str) -> Json | None:
+def read_text(text: str) -> Json | None:
     """Return what a text has; None where it is none of ours. Nobody may change what is returned.
 
     A status is read a few times in a row, or not for long: those of a thousand would take twelve megabytes.

@@ -9,15 +9,15 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from tidegate.api.base import K8s, Model, Sentence, Time
-from tidegate.api.decided import MOST_CARRIED, CarriedStatus, RejectedStatus, RuledStatus, WantedStatus
+from tidegate.api.decided import MOST_CARRIED, CarriedStatus, RejectedStatus, WantedStatus
 from tidegate.api.followed import LONGEST_IMAGE, MOST_IMAGES, FollowedStatus
 from tidegate.api.gate import Name
-from tidegate.api.hotfix import ReviewedStatus
 from tidegate.api.kept import opened
 from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.originals import OriginalRule, TargetsStatus
 from tidegate.api.outbox import OutboxStatus
 from tidegate.api.policy import RolloutPolicySpec
+from tidegate.api.recorded import RecordedStatus, TrailedStatus
 from tidegate.api.waiting import HoldStatus, WaitingFor
 
 Count = Annotated[int, Field(ge=0, le=2_147_483_647)]
@@ -200,7 +200,7 @@ class PauseStatus(Model):
     since: Annotated[Time, Field(description="When the pause began.")]
 
 
-class RolloutStatus(RuledStatus):
+class RolloutStatus(TrailedStatus):
     """The rollout that is on."""
 
     policy: Annotated[str, Field(max_length=300, description="Kind and name of the policy that it started with.")]
@@ -282,7 +282,7 @@ class ConditionStatus(Model):
     ] = None
 
 
-class ReleaseStatus(ReviewedStatus):
+class ReleaseStatus(RecordedStatus):
     """What people and tools read; and all that the operator needs to go on after a restart."""
 
     @model_validator(mode="before")

@@ -100,6 +100,7 @@ CLUSTER_ROLLOUT_POLICIES: Final = Resource(
     "tidegate.dev", "v1alpha1", "clusterrolloutpolicies", "ClusterRolloutPolicy", namespaced=False
 )
 RELEASE_DECISIONS: Final = Resource("tidegate.dev", "v1alpha1", "releasedecisions", "ReleaseDecision")
+RELEASE_RECORDS: Final = Resource("tidegate.dev", "v1alpha1", "releaserecords", "ReleaseRecord")
 RELEASE_FREEZES: Final = Resource("tidegate.dev", "v1alpha1", "releasefreezes", "ReleaseFreeze", namespaced=False)
 
 ALL: Final = (
@@ -126,6 +127,7 @@ ALL: Final = (
     ROLLOUT_POLICIES,
     CLUSTER_ROLLOUT_POLICIES,
     RELEASE_DECISIONS,
+    RELEASE_RECORDS,
     RELEASE_FREEZES,
 )
 

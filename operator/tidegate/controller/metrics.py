@@ -43,6 +43,12 @@ class Metrics:
         self.promote_seconds = Histogram(
             "tidegate_release_promote_seconds", "Seconds from the start of a rollout to its promotion.", buckets=_LONG, registry=r
         )
+        self.record_head = Gauge(
+            "tidegate_record_chain_head", "Number of the last record of a Release; it never falls.", _RELEASE, registry=r
+        )
+        self.records_unwritten = Counter(
+            "tidegate_records_unwritten_total", "Records that could not be written, and are tried again.", ("why",), registry=r
+        )
         self.breach_to_stable = Histogram(
             "tidegate_breach_to_stable_seconds",
             "Seconds from reading a breach until the route sends everything to stable.",
@@ -131,6 +137,18 @@ class Metrics:
         """Count what has become of a message, or of a try to deliver it."""
         self.notifications.labels(channel, outcome).inc()
 
+    def queried(self, connection: str, seconds: float, ok: bool) -> None:  # noqa: FBT001 - the reader's signature
+        """Count a query to Prometheus."""
+        self.prometheus_seconds.labels(connection, "ok" if ok else "failed").observe(seconds)
+
+    def dropped(self, why: object) -> None:
+        """Count an Event that was not written."""
+        self.events_dropped.labels(str(getattr(why, "value", why))).inc()
+
+    def record_unwritten(self, why: str) -> None:
+        """Count a record that could not be written."""
+        self.records_unwritten.labels(why).inc()
+
     def show(self, namespace: str, name: str, status: ReleaseStatus) -> None:
         """Show where a Release is now."""
         key = (namespace, name)
@@ -142,6 +160,8 @@ class Metrics:
             self._phases[key] = status.phase
         self.weight.labels(*key).set(status.weight)
         self.step.labels(*key).set(status.step.index + 1 if status.step else 0)
+        if status.records is not None:
+            self.record_head.labels(*key).set(status.records.number)
         self._show_gates(key, status)
 
     def _show_gates(self, key: tuple[str, str], status: ReleaseStatus) -> None:
@@ -191,7 +211,7 @@ class Metrics:
         for gate in self._gates.pop(key, {}):
             self._forget_gate(key, gate)
         # Until here, so that one that has failed in a short rollout is not missed.
-        for counter in (self.gate_unjudged, self.loop_held):
+        for counter in (self.gate_unjudged, self.loop_held, self.record_head):
             counter.remove_by_labels({"namespace": namespace, "release": name})
 
     def _forget_gate(self, key: tuple[str, str], gate: str) -> None:

@@ -16,6 +16,7 @@ from tidegate.api.status import (
 from tidegate.engine import transitions as happened
 from tidegate.engine.draft import Draft
 from tidegate.engine.facts import whom_it_asks
+from tidegate.engine.recording import record
 
 KEEP_REJECTED = 10
 KEEP_SERVED = 5
@@ -52,7 +53,8 @@ def give_back(draft: Draft, reason: str, *, weight: int = 0) -> None:
     """Take weight from the new version without a verdict on it: all of it, or down to what it can carry."""
     if draft.status.weight > weight:
         draft.note(happened.WeightLowered(draft.candidate.version, draft.status.weight, weight, reason))
-    draft.set(weight=weight, phase=Phase.PROGRESSING)
+    draft.give_weight(weight)
+    draft.set(phase=Phase.PROGRESSING)
     if weight == 0:
         # Time without traffic is no time in which a gate was undecided.
         draft.set(gates=tuple(edited(state, undecided_since=None, quiet_since=None) for state in draft.status.gates))
@@ -80,6 +82,7 @@ def record_end(draft: Draft, cause: Cause, message: str) -> None:
         finished_at=draft.now,
         gates=tuple(_at_the_end(state) for state in draft.status.gates),
     )
+    record(draft, last)
     draft.note(happened.Ended(candidate.version, draft.stable.version, outcome, cause, message))
     if outcome is Outcome.ROLLED_BACK and draft.status.stable is not None:
         draft.set(stable=edited(draft.status.stable, rolled_back_at=draft.now))

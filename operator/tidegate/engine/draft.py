@@ -12,6 +12,7 @@ from tidegate.api.base import clip
 from tidegate.api.edits import ReleaseEdit, RolloutEdit, StepEdit, edited
 from tidegate.api.names import Cause, Phase
 from tidegate.api.policy import RolloutPolicySpec
+from tidegate.api.recorded import MOST_COURSE, RecordedWeight
 from tidegate.api.status import ReleaseStatus, RevisionStatus, RolloutStatus, StepStatus
 from tidegate.engine.handover.protocol import Handover
 from tidegate.engine.plan import Notice, Unjudged, notice_of
@@ -118,11 +119,31 @@ class Draft:
         before, step = self.status.step, self.spec.steps[index]
         given, pods = (before.given, before.pods) if before is not None else (0, 0)
         self.set(step=StepStatus(index=index, weight=step.weight, entered=self.now, given=given, pods=pods))
+        if step.weight == 0:
+            self._note_weight(0)
+
+    def give_weight(self, weight: int) -> None:
+        """Give the new version a weight, and note since when it has it."""
+        if weight != self.status.weight:
+            self._note_weight(weight)
+        self.set(weight=weight)
+
+    def _note_weight(self, weight: int) -> None:
+        rollout = self.status.rollout
+        if rollout is None or (trail := rollout.trail) is None:
+            return
+        place = self.status.step.index + 1 if self.status.step is not None else 0
+        course = (*trail.course, RecordedWeight(step=place, weight=weight, at=self.now))
+        if len(course) > MOST_COURSE:
+            course = (*course[: MOST_COURSE // 2], *course[MOST_COURSE // 2 + 1 :])
+            trail = edited(trail, omitted=trail.omitted + 1)
+        self.set_rollout(trail=edited(trail, course=course))
 
     def begin_undo(self, cause: Cause, message: str) -> None:
         """Take all traffic from the new version; everything else of a rollback follows."""
         self.set_rollout(undo=cause, undo_message=clip(message), undo_since=self.now, paused=None)
-        self.set(phase=Phase.ROLLING_BACK, weight=0)
+        self.give_weight(0)
+        self.set(phase=Phase.ROLLING_BACK)
 
     # The rollout that is on.
 

@@ -196,9 +196,14 @@ def _awaited(draft: Draft) -> WantedStatus | None:
         return None
     if draft.active and draft.wants(draft.candidate.revision):
         return None
-    template = draft.workload.template
+    template, known = draft.workload.template, draft.status.wanted
+    since = known.since if known is not None and known.revision == template.revision else None
     return WantedStatus(
-        revision=template.revision, version=template.version, digest=template.digest or None, type=wanted_type(draft)
+        revision=template.revision,
+        version=template.version,
+        digest=template.digest or None,
+        type=wanted_type(draft),
+        since=since or draft.now,
     )
 
 

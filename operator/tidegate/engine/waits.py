@@ -143,6 +143,7 @@ class Wait(Enum):
     SERVICE_GONE = Terms("who makes the Service anew", why="requests would find nobody", person=True)
     PINNABLE = Terms("pods of the version that serves", why="requests past the route would find nobody")
     SERVICE_ENDPOINTS = Terms("the controller of EndpointSlices", why="requests would find nobody")
+    RECORDED = Terms("the API server, which takes the record of the last rollout; a minute at most", Bound.SECONDS, brief=True)
     ROLLBACK_FIRST = Terms("the end of the rollback", why="it has its own reasons")
 
     terms: Terms

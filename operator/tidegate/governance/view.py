@@ -24,6 +24,7 @@ class GovernanceView:
         entitled: by uid of a decision, whether whoever has made it may do so still; None where that was not asked, as it is only
             for `Inquiry.RIGHTS`.
         by_decision: people promote, resume and retry by decision alone, and not by annotation.
+        records_kept: how many records of the Release are kept.
     """
 
     freezes: tuple[FreezeView, ...] = ()
@@ -33,6 +34,7 @@ class GovernanceView:
     decisions_unread: str = ""
     entitled: Mapping[str, bool] | None = None
     by_decision: bool = False
+    records_kept: int = 50
 
     @cached_property
     def unsaid(self) -> frozenset[str]:

@@ -110,7 +110,8 @@ class TestKind:
 
         Routes of two kinds may have one name; and the operator alone writes what is noted of them, all at once. Windows have no
         names, and two may begin at one time. Of the Releases that another comes after, people read of the
-        first that is in the way. Several approvals may be about one point, under conditions.
+        first that is in the way. Several approvals may be about one point, under conditions. A record is written once, and what a
+        rollout's status keeps for it by the operator alone.
         """
         atomic = {
             path
@@ -121,7 +122,9 @@ class TestKind:
         ordered = ("steps", "windows.allow", "windows.deny", "rules")
         ruled = tuple(f"rules[].set.{name}" for name in ordered)
         of_policies = {f"{place}.{name}" for place in (".spec", ".status.rollout.spec") for name in (*ordered, *ruled, "approvals")}
-        assert atomic <= of_policies | {".spec.after", ".status.outbox.transitions", ".status.originalRules"}
+        recorded = {f".spec.{name}" for name in ("authors", "course", "decisions", "gates")} if kind.as_written else set()
+        recorded |= {f".status.rollout.trail.{name}" for name in ("authors", "course")}
+        assert atomic <= of_policies | recorded | {".spec.after", ".status.outbox.transitions", ".status.originalRules"}
 
 
 def test_status_has_no_defaults_and_copied_policies_no_rules() -> None:

@@ -13,6 +13,7 @@ from tidegate.api import edits
 from tidegate.api.base import Model
 from tidegate.api.edits import edited
 from tidegate.api.originals import TargetsStatus
+from tidegate.api.recorded import RecordsStatus, TrailStatus
 from tidegate.api.status import (
     EvidenceStatus,
     GateStatus,
@@ -27,7 +28,7 @@ from tidegate.api.status import (
 CODE = Path(tidegate.__file__).parent
 EDITED = (
     *(ReleaseStatus, RolloutStatus, StepStatus, GateStatus, EvidenceStatus, LossStatus, RevisionStatus, PauseStatus),
-    TargetsStatus,
+    *(TargetsStatus, TrailStatus, RecordsStatus),
 )
 UNCHECKED = {"api/edits.py", "engine/repair.py"}
 """`repair` puts off moments by their names, and reads each by it first, so that a misspelt one raises."""

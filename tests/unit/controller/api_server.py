@@ -131,6 +131,8 @@ class ApiServer:
     def _act(self, request: web.Request, body: Any) -> web.Response:
         path = request.path.removesuffix("/status")
         match request.method:
+            case "POST" if path_of(body | {"metadata": {**body["metadata"], "namespace": path.split("/")[-2]}}) in self.objects:
+                return _status(409, "AlreadyExists", path)
             case "POST":
                 created = self.put({**body, "metadata": {**body["metadata"], "namespace": path.split("/")[-2]}})
                 return web.json_response(created, status=201)

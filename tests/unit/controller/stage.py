@@ -30,6 +30,7 @@ from tidegate.controller.reconcile.groups import Mode, Sources, Targets, Timers
 from tidegate.controller.reconcile.outbox import Outbox
 from tidegate.controller.reconcile.outcomes import Outcomes
 from tidegate.controller.reconcile.reconciler import Reconciler
+from tidegate.controller.reconcile.records import Records
 from tidegate.controller.reconcile.sinks.events import Events
 from tidegate.controller.reconcile.sinks.sink import Sink
 from tidegate.engine.plan import Role
@@ -80,9 +81,10 @@ class Stage:
         self.gatherer = Gatherer(self.store, routers, clock=self.clock, warm_up=1.5, decisions=self.decisions)
         self.outbox = Outbox((Events(self.recorder, clock=self.clock), *sinks))
         self.outcomes = Outcomes(self.cluster, clock=self.clock)
+        self.records = Records(self.cluster, clock=self.clock, moved=self.queue.add, unwritten=self.metrics.record_unwritten)
         self.reconciler = Reconciler(
             Sources(self.store, self.gatherer, self.looks, self.questions, lambda _: self.outside),
-            Targets(self.cluster, routers, self.outbox, self.metrics, self.outcomes),
+            Targets(self.cluster, routers, self.outbox, self.metrics, self.outcomes, self.records),
             Timers(self.clock, self.due, self.queue.add, timedelta(seconds=30)),
             Mode(keep_held=lambda: self.keep_held, pressing=lambda: self.pressing, ending=lambda: self.ending),
         )

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tidegate.api.edits import edited
-from tidegate.api.kept import _read, packed
+from tidegate.api.kept import packed, read_text
 from tidegate.api.names import Reason, Verdict
 from tidegate.api.status import ConditionStatus, EvidenceStatus, GateStatus, ReleaseStatus, RevisionStatus
 from tidegate.cluster.errors import ApiError, error_of
@@ -222,7 +222,7 @@ def test_what_was_not_understood_is_written_over_at_once() -> None:
 
 
 def _unpacked() -> int:
-    known = _read.cache_info()
+    known = read_text.cache_info()
     return known.hits + known.misses
 
 

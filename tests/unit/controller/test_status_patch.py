@@ -20,6 +20,7 @@ from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.originals import OriginalRule, TargetsStatus
 from tidegate.api.outbox import OutboxStatus
 from tidegate.api.policy import RolloutPolicySpec
+from tidegate.api.recorded import RecordsStatus
 from tidegate.api.status import (
     ConditionStatus,
     EvidenceStatus,
@@ -83,6 +84,7 @@ STATUS: dict[str, Any] = {
     "candidate": {"revision": "bbbb", "replicas": 1, "ready": 1},
     "gates": [{**GATE, "stable": 0.1, "canary": 0.2, "samples": 9, "message": "error rate 20%"}],
     "conditions": [{"type": "Ready", "status": "False", "reason": "Progressing", "message": "waits"}],
+    "records": {"number": 3, "hash": "sha256:aa", "pending": [{"number": 3, "kept": "x"}]},
     "outbox": {
         "last": 3,
         "transitions": [{"number": 3, "id": "baking", "reason": "Baking", "at": "then"}],
@@ -124,6 +126,8 @@ def changed(path: str, value: object) -> dict[str, Any]:
         ("conditions.0.reason", "NoPermission", Weight.DECISION),
         ("rollout", {"undo": "GateBreached"}, Weight.DECISION),
         ("observedGeneration", 2, Weight.DECISION),
+        ("records.number", 4, Weight.DECISION),
+        ("records.pending", [], Weight.NUMBERS),
         ("outbox.last", 4, Weight.DECISION),
         ("outbox.transitions", [], Weight.NONE),
         ("outbox.sinks.0.taken", 3, Weight.NUMBERS),
@@ -134,7 +138,8 @@ def test_differences_are_weighed(path: str, value: object, weight: Weight) -> No
     """What people or a restarted operator must know is a decision; what changes at every look, or with every pod, is not.
 
     Nor is what the routes give while a write takes effect, nor since when one is waited for, which a new process counts anew. That
-    an Event is written need not be known at once, since it is named after its content; that another sink has taken something must.
+    an Event or a record is written need not be known at once, since it has a name of its own; that another sink has taken something
+    must.
     """
     assert weight is weigh(STATUS, changed(path, value))
     assert weight is weigh(changed(path, value), STATUS)
@@ -181,6 +186,7 @@ ONE = ReleaseStatus(
     held=HoldStatus(since=AT),
     followed=FollowedStatus(release="checkout", namespace="staging", at=AT),
     outbox=OutboxStatus(last=3),
+    records=RecordsStatus(number=3),
     conditions=(ONE_CONDITION,),
 )
 PLACES = [

@@ -481,6 +481,14 @@ def a_rollback() -> World:
     return world
 
 
+@of(Wait.RECORDED)
+def a_release_that_is_deleted_amid_a_rollout() -> World:
+    world = at_weight(50, policy(*LONG))
+    world.delete()
+    assert world.crank(60, until=lambda: bool(world.archive.records)), world.status.message
+    return world
+
+
 @of(Wait.ROLLBACK_FIRST)
 def a_retry_amid_a_rollback() -> World:
     world = at_weight(50, policy(*LONG))

@@ -81,6 +81,7 @@ class Gatherer:
         warm_up: seconds that a route must have been seen in a form before the next.
         delays: seconds by which data planes may be behind the word of their controllers, by the controllers' names.
         step_replicas_limit: pods that a step may have although its workload has fewer.
+        records_kept: how many records of each Release are kept.
         unread: says of a kind why it is not known which objects of it there are.
         namespaces: namespaces that are served; empty for all.
         decisions: finds what people have decided; None where nothing can be decided.
@@ -97,6 +98,7 @@ class Gatherer:
         warm_up: float,
         delays: Mapping[str, float] | None = None,
         step_replicas_limit: int = 0,
+        records_kept: int = 50,
         unread: Callable[[str], str] = lambda _: "",
         namespaces: Collection[str] = (),
         decisions: Decisions | None = None,
@@ -109,7 +111,13 @@ class Gatherer:
         self._warm_up, self._step_replicas_limit, self._delays = warm_up, step_replicas_limit, delays or {}
         self._upstreams = Upstreams(store, namespaces=namespaces, elsewhere=elsewhere)
         self._governance = Governance(
-            store, unread, self._upstreams, specs=self._specs, decisions=decisions, by_decision=by_decision
+            store,
+            unread,
+            self._upstreams,
+            specs=self._specs,
+            decisions=decisions,
+            by_decision=by_decision,
+            records_kept=records_kept,
         )
         self._forms: dict[str, dict[str, tuple[tuple[object, ...], float]]] = {}
         self._views = Views(store)

@@ -28,6 +28,7 @@ class Governance:
         specs: reads freezes; by default by itself.
         decisions: finds what was decided; None where nothing can be.
         by_decision: people promote, resume and retry by decision alone.
+        records_kept: how many records of each Release are kept.
     """
 
     def __init__(
@@ -39,10 +40,11 @@ class Governance:
         specs: Specs | None = None,
         decisions: Decisions | None = None,
         by_decision: bool = False,
+        records_kept: int = UNGOVERNED.records_kept,
     ) -> None:
         self._store, self._unread, self._upstreams = store, unread, upstreams or Upstreams(store)
-        self._specs, self._decisions, self._by_decision = specs or Specs(store), decisions, by_decision
-        self._ungoverned = replace(UNGOVERNED, by_decision=True) if by_decision else UNGOVERNED
+        self._specs, self._decisions = specs or Specs(store), decisions
+        self._ungoverned = replace(UNGOVERNED, by_decision=by_decision, records_kept=records_kept)
 
     def decided(self, release: Object) -> Decided:
         """Return what was decided on one Release."""
@@ -63,14 +65,14 @@ class Governance:
         upstreams = self._upstreams.views(release["metadata"]["namespace"], spec.after)
         if not (unread or freezes or undecided or decisions or upstreams):
             return self._ungoverned
-        return GovernanceView(
+        return replace(
+            self._ungoverned,
             freezes=freezes,
             freezes_unread=unread,
             upstreams=upstreams,
             decisions=decisions,
             decisions_unread=undecided,
             entitled=entitled,
-            by_decision=self._by_decision,
         )
 
     def _matching(self, release: Object, spec: ReleaseSpec) -> Iterator[FreezeView]:

@@ -50,6 +50,7 @@ from tidegate.controller.reconcile.orphans import Orphans
 from tidegate.controller.reconcile.outbox import Outbox
 from tidegate.controller.reconcile.outcomes import Outcomes
 from tidegate.controller.reconcile.reconciler import Reconciler
+from tidegate.controller.reconcile.records import Records
 from tidegate.controller.reconcile.sinks.registry import sinks
 from tidegate.controller.reconcile.sinks.sink import Means
 from tidegate.runtime.clock import Clock, SystemClock
@@ -112,8 +113,8 @@ class App:
         self._clusters = Clusters(config.clusters, clock=clock, jitter=spread, changed=self._proved, turned=self._turned)
         self._leftovers = Leftovers(self._cluster, store, routers, clock=clock, trusted=self._knows_releases)
         told = config.notifications, self._metrics.notified, partial(store.get, RELEASE_DECISIONS.kind)
-        self._outbox = Outbox(sinks(Means(self._cluster, clock, instance(), self._dropped, self._queue.add, *told)))
-        self._reader = reader_of(config, self._metrics, clock, self._queried)
+        self._outbox = Outbox(sinks(Means(self._cluster, clock, instance(), self._metrics.dropped, self._queue.add, *told)))
+        self._reader = reader_of(config, self._metrics, clock, self._metrics.queried)
         folder = folder_of(config.state_directory)
         self._suspects = Suspects(clock=clock, metrics=self._metrics, folder=folder, add=self._queue.add)
         if self._election is not None:
@@ -123,6 +124,7 @@ class App:
         self._admission = Admission(self._cluster, clock=clock, changed=self._all_again)
         self._decisions = Decisions(store, lambda: self._admission.standing)
         self._outcomes = Outcomes(self._cluster, clock=clock, noted=self._outbox.decided)
+        self._records = Records(self._cluster, clock=clock, moved=self._queue.add, unwritten=self._metrics.record_unwritten)
         self._orphans = Orphans(store, self._decisions, self._outcomes, clock=clock, trusted=self._knows_releases)
         rights = Rights(self._cluster, self._decisions, self._admission)
         arrived, entitled = self._queue.add, partial(self._queue.add, lane=Lane.DECIDED)
@@ -186,6 +188,7 @@ class App:
         self._parts.start("due times", self._due.run(lambda key: self._queue.add(key, self._reconciler.lane(key))))
         self._parts.start("looks", self._looks.run())
         self._parts.start("outcomes of decisions", self._outcomes.run())
+        self._parts.start("records", self._records.run())
         self._parts.start("decisions on Releases that are gone", self._orphans.run())
         self._parts.start("leftovers", self._leftovers.run())
         self._suspects.begin(self._election.kept if self._election is not None else {})
@@ -277,6 +280,7 @@ class App:
             warm_up=config.warm_up.total_seconds(),
             delays=config.delays,
             step_replicas_limit=config.step_replicas_limit,
+            records_kept=config.records_kept,
             unread=self._informers.unread,
             namespaces=config.watch_namespaces,
             decisions=self._decisions,
@@ -287,7 +291,7 @@ class App:
     def _reconciler_of(self, clock: Clock, routers: Routers) -> Reconciler:
         return Reconciler(
             Sources(self._store, self._gatherer, self._looks, self._questions, self._informers.prerequisites),
-            Targets(self._cluster, routers, self._outbox, self._metrics, self._outcomes),
+            Targets(self._cluster, routers, self._outbox, self._metrics, self._outcomes, self._records),
             Timers(clock, self._due, self._queue.add, self._config.status_heartbeat),
             Mode(
                 keep_held=lambda: self._informers.keep_held,
@@ -373,12 +377,6 @@ class App:
     def _done(self, key: ReleaseKey, outcome: Outcome, seconds: float) -> None:
         self._metrics.reconcile.labels(outcome.value).observe(seconds)
         self._suspects.done(key)
-
-    def _queried(self, connection: str, seconds: float, ok: bool) -> None:  # noqa: FBT001 - the reader's signature
-        self._metrics.prometheus_seconds.labels(connection, "ok" if ok else "failed").observe(seconds)
-
-    def _dropped(self, why: object) -> None:
-        self._metrics.events_dropped.labels(str(getattr(why, "value", why))).inc()
 
     @property
     def _leads(self) -> bool:

@@ -107,6 +107,7 @@ class Config(BaseModel):
         warm_weights: whether data planes leave out backends of weight 0, by their controllers' names: each backend then gets one
             request in ten thousand before it gets weight.
         step_replicas_limit: pods that a step may ask for although its Deployment has fewer; a step always gets as many as that has.
+        records_kept: how many ReleaseRecords of each Release are kept, 1 to 1000; the oldest beyond are deleted.
         status_heartbeat: how often the numbers of gates are written into a status in which nothing else has changed.
         log_level: how much is logged.
         leader_election: how one of several operators is chosen that works.
@@ -131,6 +132,7 @@ class Config(BaseModel):
     data_plane_delays: dict[Controller, Duration] = {}
     warm_weights: dict[Controller, bool] = {}
     step_replicas_limit: Annotated[int, Field(ge=0, le=10_000)] = 0
+    records_kept: Annotated[int, Field(ge=1, le=1000)] = 50
     status_heartbeat: Duration = timedelta(seconds=60)
     log_level: LogLevel = LogLevel.INFO
     leader_election: LeaderElection = LeaderElection()

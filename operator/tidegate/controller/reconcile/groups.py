@@ -19,6 +19,7 @@ from tidegate.controller.observe.references import ReleaseKey
 from tidegate.controller.observe.write_through import CachedCluster
 from tidegate.controller.reconcile.outbox import Outbox
 from tidegate.controller.reconcile.outcomes import Outcomes
+from tidegate.controller.reconcile.records import Records
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.scheduler import Scheduler
 from tidegate.runtime.store import Object, Store
@@ -61,6 +62,7 @@ class Targets:
         outbox: tells of what happens.
         metrics: the operator's own.
         outcomes: writes into decisions what has become of them.
+        records: writes down how rollouts went.
     """
 
     cluster: CachedCluster
@@ -68,6 +70,7 @@ class Targets:
     outbox: Outbox
     metrics: Metrics
     outcomes: Outcomes
+    records: Records
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class Weight(IntEnum):
 
     NONE = 0
     NUMBERS = 1
-    """What changes at every look of a gate: values, and the sentences that quote them; and that Events are written."""
+    """What changes at every look of a gate: values, and the sentences that quote them; and that Events or records are written."""
     COUNTS = 2
     """How many pods there are."""
     PASSING = 3
@@ -68,7 +68,8 @@ def difference(before: Any, after: Any) -> Any:
 def weigh(before: Mapping[str, Any], after: Mapping[str, Any]) -> Weight:
     """Weigh the difference between two statuses in their wire form.
 
-    A transition that is new weighs as a decision, by its number. That Events of those before are written weighs as numbers do.
+    A transition that is new weighs as a decision, by its number. That Events of those before, or records, are written weighs as
+    numbers do.
     """
     return _heaviest(_divided(before), _divided(after))
 
@@ -140,6 +141,9 @@ def _divided(status: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
     ):
         if isinstance(item := status.get(name), Mapping):
             decided[name], part[name] = _without(item, apart), _only(item, apart)
+    if isinstance(records := status.get("records"), Mapping):
+        # A record that is new has a number that is; one that is told twice is written once.
+        decided["records"], numbers["records"] = _without(records, {"pending"}), _only(records, {"pending"})
     if isinstance(box := status.get("outbox"), Mapping):
         decided["outbox"] = box.get("last")
         sinks = box.get("sinks")

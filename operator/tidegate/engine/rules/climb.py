@@ -120,7 +120,7 @@ def weight_is_given(draft: Draft) -> Ruling:
         return CHANGED
     if before == 0 and (waiting := _warms_up(draft)) is not None:
         return waiting
-    draft.set(weight=step.weight)
+    draft.give_weight(step.weight)
     draft.set_step(given=step.weight, pods=needed(draft))
     if draft.rollout.exposed_at is None:
         draft.set_rollout(exposed_at=draft.now)

@@ -15,6 +15,7 @@ from tidegate.engine.facts import is_native, leads_past, obstacles, rejection, r
 from tidegate.engine.following import taken_anew
 from tidegate.engine.hotfix import granted, to_review
 from tidegate.engine.pods import trouble
+from tidegate.engine.recording import trail
 from tidegate.engine.reviews import Overridden
 from tidegate.engine.ruled import policy_to_come, stable_name, wanted_type
 from tidegate.engine.snapshot import Arm, WorkloadView
@@ -210,7 +211,8 @@ def _kept_from_starting(draft: Draft, workload: WorkloadView) -> Waiting | None:
 
 def _rollout(draft: Draft, label: str) -> RolloutStatus:
     """Return the rollout of the wanted version as it begins: with the policy as it counts for it."""
-    found, hotfix = policy_to_come(draft), granted(draft)
+    assert draft.workload is not None
+    found, hotfix, template = policy_to_come(draft), granted(draft), draft.workload.template
     return RolloutStatus(
         policy=label,
         spec=shortened(found.spec, hotfix),
@@ -218,4 +220,5 @@ def _rollout(draft: Draft, label: str) -> RolloutStatus:
         type=wanted_type(draft),
         rules=found.held,
         hotfix=hotfix,
+        trail=trail(draft, template),
     )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from tidegate.engine import transitions as happened
-from tidegate.engine.draft import Draft
+from tidegate.engine.draft import HANDBACK_PATIENCE, Draft
 from tidegate.engine.plan import Action, DeleteService, Role, ScaleWorkload, SetFinalizer, Write
 from tidegate.engine.waits import Wait, Waiting
 from tidegate.engine.writes.shifting import pin_actions, route_actions, service_actions
@@ -58,7 +58,18 @@ def _hand_back(draft: Draft) -> Iterator[Write]:
         return
     yield from _own_services(draft)
     yield from draft.handover.hand_back(draft)
-    yield SetFinalizer(present=False)
+    if _is_recorded(draft):
+        yield SetFinalizer(present=False)
+    else:
+        yield Waiting(Wait.RECORDED, "for the record of its last rollout to be written")
+
+
+def _is_recorded(draft: Draft) -> bool:
+    """Whether nothing is lost with the status; a record that cannot be written keeps a Release no longer than a silent router."""
+    records, last = draft.status.records, draft.status.last_rollout
+    if records is None or not records.pending:
+        return True
+    return last is None or draft.reached(last.finished_at + HANDBACK_PATIENCE)
 
 
 def _own_services(draft: Draft) -> Iterator[Action]:

@@ -12,7 +12,8 @@ from tidegate.controller.reconcile.statuses import Statuses
 POSTPONED_SECONDS = 2.0
 """After this long, a status that was put off is as urgent as what it was put off for."""
 TROUBLE_SECONDS = 60.0
-"""After this long, what people have to mend is tried again, whether anything was seen to change or not."""
+"""After this long, what people have to mend is tried again, whether anything was seen to change or not; and so is a record that is
+not known to be written."""
 SETTLE_SECONDS = 1.0
 """After this long, what was written is looked at again, whether it was seen to change or not."""
 
@@ -41,11 +42,14 @@ class Conclude:
             # Before that it is not true: another process may decide otherwise.
             settled = (*decision.plan.outcomes, *self._sources.gatherer.decided(release).refused)
             self._targets.outcomes.tell(decision.case.key.namespace, settled, decision.at.wall)
+            self._targets.records.tell(release, status)
 
     def refusal(self, case: Case, happened: tuple[TransitionStatus, ...]) -> None:
         """Tell that nothing is decided."""
         if case.memory.status is not None:
             self._targets.metrics.show(*case.key, case.memory.status)
+            if not case.memory.unsaved:
+                self._targets.records.tell(case.release, case.memory.status)
         self._targets.outbox.tell(case.release, happened)
 
     def _arrange(self, decision: Decision, *, settling: bool) -> None:
@@ -60,7 +64,8 @@ class Conclude:
         if settling:
             # The watch tells of what was written, as a rule; a pass that nobody asked for costs nothing.
             waits.append(SETTLE_SECONDS)
-        if memory.trouble is not None or memory.unsaved:
+        unwritten = plan.status.records is not None and bool(plan.status.records.pending)
+        if memory.trouble is not None or memory.unsaved or unwritten:
             waits.append(TROUBLE_SECONDS)
         dues = [plan.due, *(at.wall_at(now + wait) for wait in waits if wait is not None)]
         self._timers.due.set(key, min((due for due in dues if due is not None), default=None), at)

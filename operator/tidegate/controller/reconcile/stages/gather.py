@@ -67,6 +67,7 @@ class Gather:
     def __init__(self, sources: Sources, targets: Targets, timers: Timers, mode: Mode) -> None:
         self._sources, self._mode = sources, mode
         self._cluster, self._outbox, self._clock = targets.cluster, targets.outbox, timers.clock
+        self._records = targets.records
 
     async def whole(self, case: Case) -> Gathered | None:
         """Gather; what the store lacks, as nobody has needed it before, is read first.
@@ -115,7 +116,7 @@ class Gather:
         status = memory.known(case.release, self._clock.monotonic())
         if started:
             self._outbox.tell_again(case.release, memory)
-        return self._outbox.settled(case.release, status)
+        return self._records.settled(case.release, self._outbox.settled(case.release, status))
 
     def _before(self, case: Case, now: Moment) -> ReleaseStatus:
         """Return the status to decide on; after a step of the host's clock, with its moments moved along."""

@@ -1,0 +1,146 @@
+"""ReleaseRecord: how one rollout went, written once when it ends and never changed, each chained to the one before by its hash.
+
+All of it is text, whole numbers, lists and maps: these survive being stored, so their canonical form has the same hash wherever it
+is taken. Fields without a value are left out.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from tidegate.api.base import Model, Rule, Sentence, Time
+from tidegate.api.decision import Action, ReleaseName, Result
+from tidegate.api.followed import LONGEST_IMAGE, MOST_IMAGES
+from tidegate.api.hotfix import HotfixStatus
+from tidegate.api.names import Cause, Verdict
+from tidegate.api.recorded import MOST_AUTHORS, MOST_COURSE, Hash, RecordedAuthor, RecordedWeight, RecordNumber
+from tidegate.api.release import ReleaseType
+from tidegate.api.status import Outcome
+
+MOST_DECISIONS = 24
+"""Decisions that a record has; of more it says how many it leaves out."""
+LONGEST_ACCOUNT = 128
+"""Characters of an account's name that it has."""
+LONGEST_REASON = 256
+"""Characters of why somebody decided so, and of what a gate said."""
+LONGEST_REPORT = 256
+"""Characters of the address of a check's report."""
+LARGEST_RECORD = 192 * 1024
+"""Bytes of a record as JSON at most, whatever people have called things; most have two or three thousand."""
+_Quantity = Annotated[str, Field(max_length=32)]
+
+
+class RecordedVersion(Model):
+    """A version."""
+
+    version: Annotated[str, Field(max_length=128, description="Its name for people.")] = ""
+    revision: Annotated[str, Field(max_length=63, description="Value of the label pod-template-hash on its pods.")] = ""
+    images: Annotated[
+        dict[str, Annotated[str, Field(max_length=LONGEST_IMAGE)]],
+        Field(max_length=MOST_IMAGES, description="Its images by container name."),
+    ] = {}  # noqa: RUF012 - pydantic gives each object a copy
+
+
+class RecordedDecision(Model):
+    """A decision that counted for the new version."""
+
+    name: Annotated[str, Field(max_length=253, description="Name of the ReleaseDecision.")] = ""
+    uid: Annotated[str, Field(max_length=64, description="metadata.uid of it.")] = ""
+    action: Annotated[Action, Field(description="What was decided.")]
+    by: Annotated[
+        str, Field(max_length=LONGEST_ACCOUNT, description="Who has decided, as the API server knows them; cut to 128 characters.")
+    ] = ""
+    role: Annotated[str, Field(max_length=63, description="As what.")] = ""
+    at: Annotated[Time, Field(description="When.")]
+    check: Annotated[str, Field(max_length=63, description="Name of the check that was attested.")] = ""
+    result: Annotated[Result | None, Field(description="What the check came to.")] = None
+    url: Annotated[
+        str, Field(max_length=LONGEST_REPORT, description="Where the report of the check is, cut to 256 characters.")
+    ] = ""
+    reason: Annotated[str, Field(max_length=LONGEST_REASON, description="Why, in their words, cut to 256 characters.")] = ""
+
+
+class RecordedGate(Model):
+    """What a gate said last."""
+
+    name: Annotated[str, Field(max_length=63, description="Name of the gate in the policy.")]
+    verdict: Annotated[Verdict, Field(description="Pass, Fail or Undecided.")]
+    canary: Annotated[_Quantity, Field(description="Value of the new version, in the metric's unit, as text.")] = ""
+    stable: Annotated[_Quantity, Field(description="Value of the stable version.")] = ""
+    limit: Annotated[str, Field(max_length=LONGEST_REASON, description="The limit in words.")] = ""
+    requests: Annotated[_Quantity, Field(description="Requests of the new version that were counted.")] = ""
+    bad: Annotated[_Quantity, Field(description="Bad ones among them.")] = ""
+    message: Annotated[str, Field(max_length=LONGEST_REASON, description="The verdict in words, cut to 256 characters.")] = ""
+
+
+class ReleaseRecordSpec(Model):
+    """How one rollout went."""
+
+    id: Annotated[
+        str,
+        Field(
+            max_length=40,
+            pattern=r"^rel_[0-9]{8}_[0-9]{4}(_[0-9]+)?$",
+            description="rel_YYYYMMDD_hhmm by the start of the rollout, in UTC; of several of a Release in one minute, or after a "
+            "clock went back, the later ones have _2, _3 behind. No two records of a Release have the same.",
+        ),
+    ]
+    number: Annotated[RecordNumber, Field(ge=1, description="Its place in the chain of its Release, from 1.")]
+    previous: Annotated[Hash | None, Field(description="hash of the record before; absent for the first.")] = None
+    hash: Annotated[
+        Hash | None,
+        Field(description="SHA-256 over the canonical JSON (RFC 8785) of this spec without this field."),
+    ] = None
+    checkpoint: Annotated[
+        RecordNumber,
+        Field(ge=1, description="The chain is kept from this number on: earlier records may be gone, no later one may."),
+    ]
+    release: Annotated[ReleaseName, Field(description="Name of the Release.")]
+    release_uid: Annotated[
+        str, Field(alias="releaseUID", max_length=64, description="metadata.uid of it: each Release has a chain of its own.")
+    ]
+    namespace: Annotated[str, Field(max_length=63, description="Namespace of both.")]
+    workload: Annotated[str, Field(max_length=300, description="Kind and name of the workload.")] = ""
+    service: Annotated[str, Field(max_length=63, description="The Service; absent without traffic by routes.")] = ""
+    environment: Annotated[str, Field(max_length=63, description="Environment of the Release.")] = ""
+    type: Annotated[ReleaseType | None, Field(description="How much the version changes, or hotfix.")] = None
+    policy: Annotated[str, Field(max_length=300, description="Kind and name of the policy.")] = ""
+    before: Annotated[RecordedVersion, Field(alias="from", description="The version that was in force.")]
+    to: Annotated[RecordedVersion, Field(description="The version that was rolled out.")]
+    digest: Annotated[
+        str,
+        Field(
+            max_length=71,
+            description="SHA-256 of the new version's content: its canonical pod template with image references, but for kubectl's "
+            "restartedAt. By this it was approved.",
+        ),
+    ] = ""
+    authors: Annotated[
+        tuple[RecordedAuthor, ...], Field(max_length=MOST_AUTHORS, description="Who has changed the version, as far as known.")
+    ] = ()
+    decisions: Annotated[
+        tuple[RecordedDecision, ...],
+        Field(max_length=MOST_DECISIONS, description="Votes, attestations and commands that counted for it, in order."),
+    ] = ()
+    decisions_omitted: Annotated[RecordNumber | None, Field(description="How many more there were.")] = None
+    hotfix: Annotated[HotfixStatus | None, Field(description="By whose word it was a hotfix, and which barriers it skipped.")] = (
+        None
+    )
+    seen_at: Annotated[Time, Field(description="When the version was first seen; it may have waited for barriers since.")]
+    started_at: Annotated[Time, Field(description="When the rollout started.")]
+    exposed_at: Annotated[Time | None, Field(description="When the version first got traffic; absent if it never did.")] = None
+    undo_at: Annotated[Time | None, Field(description="When it began to be rolled back; absent if it never was.")] = None
+    ended_at: Annotated[Time, Field(description="When the rollout ended.")]
+    course: Annotated[
+        tuple[RecordedWeight, ...], Field(max_length=MOST_COURSE, description="Which weight it had from when on, by step.")
+    ] = ()
+    course_omitted: Annotated[RecordNumber | None, Field(description="How many changes of its weight are left out.")] = None
+    gates: Annotated[tuple[RecordedGate, ...], Field(max_length=20, description="What each gate said last.")] = ()
+    outcome: Annotated[Outcome, Field(description="Promoted, RolledBack, Superseded or Reverted.")]
+    cause: Annotated[Cause, Field(description="Why it ended so.")]
+    message: Annotated[Sentence, Field(description="The reason in words, with its numbers.")] = ""
+
+
+RECORD_RULES = (Rule("self.spec == oldSelf.spec", "a record is never changed", ".spec"),)

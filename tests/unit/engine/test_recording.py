@@ -1,0 +1,347 @@
+"""What is recorded of a rollout in the decision that ends it: who, what, when, by which numbers, and its place in the chain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from simulation.deciders import approve, decide
+from simulation.policies import at_weight, finish, gate, idle, policy, step
+from simulation.views import at
+from simulation.world import World
+from tidegate.api.base import SENTENCE, parse_time
+from tidegate.api.decision import Action, Result
+from tidegate.api.followed import LONGEST_IMAGE, MOST_IMAGES
+from tidegate.api.kept import as_text
+from tidegate.api.names import Phase
+from tidegate.api.record import LARGEST_RECORD, MOST_DECISIONS
+from tidegate.api.recorded import LONGEST_PENDING, MOST_COURSE, RecordedAuthor
+from tidegate.api.release import ReleaseType
+from tidegate.api.status import GateStatus
+from tidegate.engine.decide import decide as decided
+from tidegate.engine.snapshot import Snapshot
+from tidegate.governance.canonical import canonical
+from tidegate.governance.decisions import DecisionView
+from tidegate.governance.records import verify
+from tidegate.governance.view import GovernanceView
+from tidegate.governance.votes import Author
+
+Json = dict[str, Any]
+STEPS = (step(25, "4s"), step(50, "4s"), step(100))
+QUICK = policy(*STEPS, gates=(gate(),), bake="3s")
+
+
+def last(world: World) -> Json:
+    """Return the record of the last rollout."""
+    spec: Json = world.archive.specs[-1]
+    return spec
+
+
+def rolled_out(world: World, image: str) -> None:
+    world.apply(image)
+    world.crank(2)
+    finish(world)
+
+
+def test_a_promotion_is_recorded_with_all_that_is_known() -> None:
+    """Given a version that goes up its steps, its record has both versions, times, weights and what the gates said last."""
+    world = idle(QUICK)
+    world.authors = (Author("cleo"), Author("dana", claimed=True))
+    rolled_out(world, "v2")
+
+    spec = last(world)
+
+    assert (1, 1, "checkout", "release", "shop") == tuple(
+        spec[name] for name in ("number", "checkpoint", "release", "releaseUID", "namespace")
+    )
+    assert ("v1", "v2") == (spec["from"]["version"], spec["to"]["version"])
+    assert ({"app": "v1"}, {"app": "v2"}) == (spec["from"]["images"], spec["to"]["images"])
+    assert spec["digest"] == world.last.snapshot.workload.template.digest
+    assert ("Promoted", "Promoted", "all steps passed") == (spec["outcome"], spec["cause"], spec["message"])
+    assert [(1, 25), (2, 50), (3, 100)] == [(one["step"], one["weight"]) for one in spec["course"]]
+    assert [{"name": "cleo", "claimed": False}, {"name": "dana", "claimed": True}] == spec["authors"]
+    (said,) = spec["gates"]
+    assert ("errors", "Pass", "0") == (said["name"], said["verdict"], said["canary"])
+    times = [parse_time(spec[name]) for name in ("seenAt", "startedAt", "exposedAt", "endedAt")]
+    assert times == sorted(times)
+    assert spec["id"] == f"rel_{times[1]:%Y%m%d_%H%M}"
+    assert not {"previous", "undoAt", "hotfix", "decisions"} & spec.keys()
+
+
+@pytest.mark.parametrize("how", ["breach", "command", "reject", "newer", "back"])
+def test_however_a_rollout_ends_there_is_one_record(how: str) -> None:
+    """Rolled back by a gate or by a person, rejected, superseded, reverted: the outcome and its reason, once."""
+    world = at_weight(25, QUICK)
+    if how == "breach":
+        world.look("errors", 0.5)
+    elif how == "newer":
+        world.apply("v3")
+    elif how == "back":
+        world.apply("v1")
+    else:
+        decide(world, Action.ROLLBACK if how == "command" else Action.REJECT, "bob", **({"role": "qa"} if how == "reject" else {}))
+    assert world.crank(60, until=lambda: len(world.archive.records) == 1)
+
+    spec = last(world)
+
+    outcome = {"newer": "Superseded", "back": "Reverted"}.get(how, "RolledBack")
+    assert (outcome, "v2") == (spec["outcome"], spec["to"]["version"])
+    assert spec["undoAt"] >= spec["exposedAt"]
+    assert (1, 0) == (spec["course"][-1]["step"], spec["course"][-1]["weight"])
+    if how in ("command", "reject"):
+        (said,) = spec["decisions"]
+        assert ("bob", how.replace("command", "rollback")) == (said["by"], said["action"].lower())
+    if how == "breach":
+        assert ("Fail", "0.5") == (spec["gates"][0]["verdict"], spec["gates"][0]["canary"])
+    assert [] == verify(world.archive.objects)
+
+
+def test_who_has_approved_and_attested_stands_in_it() -> None:
+    """Votes that counted at the start, though their time is over by now, and each check with its result and report."""
+    asks = {"name": "scan", "at": "Start", "attested": {"role": "ci"}}
+    entries = [{"at": "Start", "roles": {"qa": 1}, "expires": "5s"}]
+    world = idle(policy(*STEPS, bake="3s", approvals=entries, checks=[asks]))
+    world.authors = (Author("cleo"),)
+    world.apply("v2")
+    world.crank(5)
+    approve(world, "ann", reason="looks good")
+    approve(world, "eve", role="other")
+    decide(world, Action.ATTEST, "pipeline", role="ci", check="scan", result=Result.PASSED, url="https://ci.example.com/1")
+    approve(world, "cleo")
+    finish(world)
+
+    said = {(one["action"], one["by"], one["role"]) for one in last(world)["decisions"]}
+
+    assert {("Approve", "ann", "qa"), ("Approve", "eve", "other"), ("Attest", "pipeline", "ci")} <= said
+    assert ("Approve", "cleo", "qa") not in said, "an author's own vote does not count"
+    (scan,) = [one for one in last(world)["decisions"] if one["action"] == "Attest"]
+    assert ("scan", "Passed", "https://ci.example.com/1") == (scan["check"], scan["result"], scan["url"])
+
+
+def test_time_that_a_version_has_waited_is_known() -> None:
+    """Given a version that waits for an approval, it was seen when it came, and has started when somebody approved."""
+    world = idle(policy(*STEPS, bake="3s", approvals=[{"at": "Start", "roles": {"qa": 1}}]))
+    world.apply("v2")
+    world.crank(40)
+    approve(world)
+    finish(world)
+
+    spec = last(world)
+
+    waited = parse_time(spec["startedAt"]) - parse_time(spec["seenAt"])
+    assert timedelta(seconds=38) <= waited <= timedelta(seconds=42)
+
+
+def test_a_hotfix_says_what_it_skipped_and_by_whose_word() -> None:
+    shut = {"timeZone": "UTC", "deny": [{"cron": "0 0 1 1 *", "for": "48h"}]}
+    world = idle(policy(*STEPS, bake="3s", windows=shut, hotfix={"skip": ["Window"], "review": "1h"}))
+    world.type = ReleaseType.HOTFIX
+    world.apply("v2")
+    world.crank(5)
+    about = world.status.wanted
+    decide(world, Action.OVERRIDE, "ann", revision=about.revision, digest=about.digest or "", reason="checkout is down")
+    finish(world)
+
+    spec = last(world)
+
+    assert ("hotfix", "ann", ["Window"]) == (spec["type"], spec["hotfix"]["by"], spec["hotfix"]["skipped"])
+    assert ["Override"] == [one["action"] for one in spec["decisions"]]
+
+
+def test_records_are_a_chain_and_the_status_keeps_its_head_alone() -> None:
+    """Three rollouts: each record has the hash of the one before; once they are written, the status has number and hash."""
+    world = idle(QUICK)
+    for image in ("v2", "v3", "v4"):
+        rolled_out(world, image)
+
+    one, two, three = world.archive.specs
+
+    assert (one["hash"], two["hash"]) == (two["previous"], three["previous"])
+    assert [] == verify(world.archive.objects)
+    head = world.status.records
+    assert (3, three["hash"], ()) == (head.number, head.hash, head.pending)
+    assert len({spec["id"] for spec in (one, two, three)}) == 3
+
+
+@pytest.mark.parametrize("kept", [1, 2, 3])
+def test_checkpoint_says_from_where_on_records_are_kept(kept: int) -> None:
+    """With retention of so many, the record says which one is the oldest; a greater retention brings none back."""
+    world = idle(QUICK)
+    world.governance = GovernanceView(records_kept=kept)
+    for image in ("v2", "v3", "v4"):
+        rolled_out(world, image)
+    world.governance = GovernanceView(records_kept=50)
+    rolled_out(world, "v5")
+
+    assert [*(max(1, number + 1 - kept) for number in (1, 2, 3)), max(1, 4 - kept)] == [
+        spec["checkpoint"] for spec in world.archive.specs
+    ]
+
+
+def test_an_operator_that_dies_writes_no_second_one() -> None:
+    """Dead after the status is stored, before the record is: the next one writes it; dead after that: it finds it there."""
+    world = at_weight(25, QUICK)
+    world.look("errors", 0.5)
+    assert world.crank(60, until=lambda: bool(world.status.records))
+    world.archive.records.clear()
+    world.die()
+    world.crank(2)
+    written = last(world)
+    world.die()
+    world.crank(2)
+
+    assert [written] == world.archive.specs
+    assert [] == verify(world.archive.objects)
+
+
+def test_a_release_that_is_deleted_goes_once_its_last_rollout_is_recorded() -> None:
+    """Given records that cannot be written, a deleted Release waits for that for a minute, and no longer."""
+    world = at_weight(25, QUICK)
+    write, world.archive.write = world.archive.write, lambda status: None  # type: ignore[method-assign]
+    world.delete()
+    assert not world.crank(30, until=lambda: world.gone)
+    assert "for the record of its last rollout to be written" in {waiting.words for waiting in world.last.plan.waits}
+
+    world.archive.write = write  # type: ignore[method-assign]
+    assert world.crank(3, until=lambda: world.gone)
+    assert "Deleted" == last(world)["cause"]
+
+    other = at_weight(25, QUICK)
+    other.archive.write = lambda status: None  # type: ignore[method-assign]
+    other.delete()
+    assert other.crank(90, until=lambda: other.gone)
+
+
+def test_records_that_cannot_be_written_wait_in_bounded_number() -> None:
+    """Five rollouts without a record that is written: the last three wait, and the chain says that two are missing."""
+    world = idle(QUICK)
+    write, world.archive.write = world.archive.write, lambda status: None  # type: ignore[method-assign]
+    for image in ("v2", "v3", "v4", "v5", "v6"):
+        rolled_out(world, image)
+    assert [3, 4, 5] == [one.number for one in world.status.records.pending]
+    world.archive.write = write  # type: ignore[method-assign]
+    world.crank(2)
+
+    assert [3, 4, 5] == sorted(world.archive.records)
+    assert ["numbers 1 to 2 are missing: by"] == [one.words[:30] for one in verify(world.archive.objects)]
+
+
+def largest(snapshot: Snapshot) -> Snapshot:
+    """Return a snapshot in which everything that a record is made of is as long as it can be."""
+    wide = "\U0001f600"
+    status = snapshot.status
+    assert status.candidate is not None
+    assert status.stable is not None
+    assert status.rollout is not None
+    assert status.rollout.trail is not None
+    text = wide * SENTENCE
+    images = {f"{index:063d}": "i" * LONGEST_IMAGE for index in range(MOST_IMAGES)}
+    gates = tuple(
+        GateStatus(
+            name=f"{index:063d}", verdict="Pass", message=text, limit=text, at=status.rollout.started_at, canary=1 / 3, stable=1e300
+        )
+        for index in range(20)
+    )
+    course = tuple(
+        {"step": 20, "weight": 100, "at": status.rollout.started_at + timedelta(seconds=index)} for index in range(MOST_COURSE)
+    )
+    trail = status.rollout.trail.model_copy(
+        update={
+            "images": images,
+            "authors": tuple(RecordedAuthor(name=wide * 128, claimed=True) for _ in range(4)),
+            "course": type(status.rollout.trail).model_validate({"seenAt": status.rollout.started_at, "course": course}).course,
+        }
+    )
+    digest = status.candidate.digest or ""
+    votes = tuple(
+        DecisionView(
+            name=f"{index:0253d}",
+            uid=f"{index:064d}",
+            created=status.rollout.started_at,
+            action=Action.APPROVE,
+            by=f"{index}{wide * 500}",
+            role=f"{index:063d}",
+            digest=digest,
+            release_uid="release",
+            reason=text,
+            url="https://" + "u" * 1000,
+        )
+        for index in range(MOST_DECISIONS + 10)
+    )
+    rollout = status.rollout.model_copy(update={"trail": trail, "undo_message": text})
+    stable = status.stable.model_copy(update={"images": images})
+    changed = status.model_copy(update={"gates": gates, "rollout": rollout, "stable": stable})
+    return replace(snapshot, status=changed, governance=replace(snapshot.governance, decisions=votes))
+
+
+def test_a_record_is_bounded_whatever_people_have_called_things() -> None:
+    """With every text as long as the API server takes it, a record is below its bound, and so is what waits in the status."""
+    world = at_weight(25, QUICK)
+    world.apply("v3")
+    genuine = world.snapshot
+    assert world.crank(60, until=lambda: world.status.rollout.undo is not None)
+    world.snapshot = lambda: largest(genuine()) if world.status.rollout is not None else genuine()  # type: ignore[method-assign]
+    assert world.crank(60, until=lambda: bool(world.archive.records))
+
+    spec = last(world)
+
+    assert (MOST_DECISIONS, 10) == (len(spec["decisions"]), spec["decisionsOmitted"])
+    assert 32 * 1024 < len(canonical(spec)) <= LARGEST_RECORD
+    assert len(as_text(canonical(spec))) <= LONGEST_PENDING
+    assert [] == verify(world.archive.objects)
+
+
+def test_a_long_course_keeps_its_beginning_and_its_end() -> None:
+    """Pods that come and go take the weight away and give it back: what has no room is counted."""
+    world = at_weight(25, policy(step(25, "1h"), step(100)))
+    assert world.status.rollout is not None
+    trail = world.status.rollout.trail
+    assert trail is not None
+    begun = trail.course[0]
+    full = tuple(begun.model_copy(update={"at": begun.at + timedelta(milliseconds=index)}) for index in range(MOST_COURSE))
+    world.status = world.status.model_copy(
+        update={"rollout": world.status.rollout.model_copy(update={"trail": trail.model_copy(update={"course": full})})}
+    )
+    world.ask("rollback/1")
+    world.crank(30)
+
+    spec = last(world)
+
+    assert (MOST_COURSE, 1) == (len(spec["course"]), spec["courseOmitted"])
+    assert (0, begun.weight) == (spec["course"][-1]["weight"], spec["course"][0]["weight"])
+
+
+def test_an_operator_before_this_one_left_no_trail() -> None:
+    """A rollout that is on when the operator is updated has a record with what is known of it."""
+    world = at_weight(25, QUICK)
+    world.status = world.status.model_copy(update={"rollout": world.status.rollout.model_copy(update={"trail": None})})
+    finish(world)
+
+    spec = last(world)
+
+    assert ("v2", "Promoted", spec["startedAt"]) == (spec["to"]["version"], spec["outcome"], spec["seenAt"])
+
+
+def test_the_same_snapshot_makes_the_same_record() -> None:
+    """A decision that could not be stored is made again, and its record with it."""
+    world = at_weight(25, QUICK)
+    world.look("errors", 0.5)
+    assert world.crank(60, until=lambda: bool(world.status.records))
+    made = world.last
+
+    again = decided(made.snapshot, at(world.now), world.handover)
+
+    assert again.status.records == made.plan.status.records
+
+
+def test_a_rolled_back_version_rests_with_phase() -> None:
+    """What is recorded changes nothing of what people see: the Release is RolledBack and at rest."""
+    world = at_weight(25, QUICK)
+    world.look("errors", 0.5)
+    finish(world, Phase.ROLLED_BACK)
+    reach_nothing = world.crank(5, until=lambda: bool(world.last.writes))
+
+    assert not reach_nothing
