@@ -12,6 +12,7 @@ from tidegate.api.decision import Action
 from tidegate.caller.decisions import Made, Version, make, rolled_out, waiting
 from tidegate.cli import access, output
 from tidegate.cli.deciding import chosen, refusal_of, settled
+from tidegate.cli.going_back import Back, go_back, is_in_force, wanted
 from tidegate.cli.output import Format
 
 if TYPE_CHECKING:
@@ -122,8 +123,15 @@ def rollback(
     *,
     name: Release,
     to: Annotated[
-        str | None, typer.Option("--to", help="The version in force that is meant; refused if it is another. Default: any.")
+        str | None,
+        typer.Option(
+            "--to",
+            help="Version to be in force: the present one, or one with a recorded promotion. Default: the present one.",
+        ),
     ] = None,
+    now: Annotated[
+        bool, typer.Option("--now", help="With a recorded version: promote it at once, without holds and gates.")
+    ] = False,
     hold: Annotated[bool, typer.Option("--hold", help="Also keep the next version from starting until you resume.")] = False,
     reason: Reason = None,
     wait: Wait = False,
@@ -133,14 +141,55 @@ def rollback(
     kubeconfig: access.Kubeconfig = None,
     context: access.Context = None,
 ) -> None:
-    """Give all requests back to the version in force, at once.
+    """Give all requests back to the version in force, at once; or restore an earlier version.
 
-    With --wait it ends when the new version is gone.
+    With --to a version that was promoted earlier, the pod template of its record is restored in the Deployment, with your own
+    rights, and rolled out by the policy's steps; with --now full promotion of it is requested as soon as it starts.
+
+    With --wait it ends when the new version is gone, or the recorded one is promoted by --now.
 
     Exits with 0, with 1 if --wait learns that it was not rolled back, or with 2 if the API server refuses it.
     """
-    said = {"toVersion": to, "hold": hold or None, "reason": reason}
-    decide(Action.ROLLBACK, name, said, wait=wait, timeout=timeout, form=form, where=(namespace, kubeconfig, context))
+    said, where = {"toVersion": to, "hold": hold or None, "reason": reason}, (namespace, kubeconfig, context)
+    if to is not None and (back := _recorded(name, to, hold=hold, now=now, timeout=timeout, where=where)) is not None:
+        if form is Format.JSON and not now:
+            output.write_json(back.to_wire())
+        else:
+            typer.echo(back.sentence(), err=form is Format.JSON)
+        if now:
+            asked = {"reason": reason or f"back to {to}"}
+            decide(Action.PROMOTE, name, asked, about=_of_digest(back.digest), wait=wait, timeout=timeout, form=form, where=where)
+        return
+    if now:
+        output.fail("--now: give --to a recorded version; a rollback to the version in force is at once")
+    decide(Action.ROLLBACK, name, said, wait=wait, timeout=timeout, form=form, where=where)
+
+
+def _recorded(
+    name: str, to: str, *, hold: bool, now: bool, timeout: str, where: tuple[str | None, str | None, str | None]
+) -> Back | None:
+    """Put back a version that is not in force; None where it is, so that a rollback is a decision."""
+    namespace, kubeconfig, context = where
+    longest = output.parsed("--timeout", parse_duration, timeout)
+    place = access.place_of(name, namespace, kubeconfig, context)
+
+    async def do(_: object, cluster: Cluster) -> Back | None:
+        release = await access.release(cluster, *place)
+        if is_in_force(release, to):
+            return None
+        if hold:
+            output.fail(f"--hold: {to} is not in force, and would be kept from starting itself")
+        back = await go_back(cluster, place, release, to)
+        if now:
+            await wanted(cluster, back, longest)
+        return back
+
+    return access.ask(kubeconfig, context, do)
+
+
+def _of_digest(digest: str) -> About:
+    """Return what finds the version of a content that is rolled out."""
+    return lambda release: next((one for one in rolled_out(access.status_of(release)) if one.digest == digest), None)
 
 
 def pause(

@@ -20,8 +20,8 @@ OURS = re.compile(r"kubectl tidegate [^;:`)&]*+")
 """Up to where a sentence goes on."""
 ANNOTATES = re.compile(r"kubectl annotate (?:\$\(date \+%s\)|[^;:`)$])*+")
 REQUEST = re.compile(r" -n shop tidegate\.dev/request=(shop|promote|pause|resume|retry)/\$\(date \+%s\)$")
-EVERYWHERE = frozenset({"freeze", "thaw"})
-"""What is about no namespace."""
+EVERYWHERE = frozenset({"freeze", "thaw", "audit"})
+"""What is about no namespace, or may be about all."""
 FILLED = {"{on_release}": "kubectl tidegate retry checkout -n shop", "{thaw}": "kubectl tidegate thaw incident"}
 """What the source fills into a sentence as a whole; the rest stands in one word for a word."""
 

@@ -1,0 +1,167 @@
+"""`tidegate rollback --to` a version that was in force before: its template is put back, and is rolled out like any version.
+
+What is put back is what was released: the pod template whose digest the record has. It is found in the ReplicaSets that the
+Deployment keeps, and written with the rights of whoever types the command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from tidegate.api.names import LABEL_POD_TEMPLATE_HASH
+from tidegate.api.status import Outcome
+from tidegate.caller.decisions import AGAIN_SECONDS, Version, rolled_out
+from tidegate.cli import access, archive, output
+from tidegate.cluster.resources import DEPLOYMENTS, RELEASE_RECORDS, RELEASES
+from tidegate.governance.records import hash_of
+
+if TYPE_CHECKING:
+    from tidegate.cluster.client import Cluster
+
+Json = dict[str, Any]
+MANAGER = "tidegate-cli"
+
+
+@dataclass(frozen=True)
+class Back:
+    """What a way back comes to.
+
+    Attributes:
+        place: namespace and name of the Release.
+        version: that is to be in force again.
+        record: id of the record of its promotion.
+        digest: of its content.
+        wrote: what was written, for people.
+    """
+
+    place: tuple[str, str]
+    version: str
+    record: str
+    digest: str
+    wrote: str
+
+    def to_wire(self) -> Json:
+        """Return it for machines."""
+        namespace, release = self.place
+        told = {"namespace": namespace, "release": release, "toVersion": self.version, "record": self.record}
+        return told | {"digest": self.digest, "wrote": self.wrote}
+
+    def sentence(self) -> str:
+        """Return it for people."""
+        return (
+            f"{'/'.join(self.place)}: {self.wrote} to {self.version} (record {self.record}); it is rolled out by its policy's steps"
+        )
+
+
+def is_in_force(release: Mapping[str, Any], version: str) -> bool:
+    """Whether a version is the one in force, or none is known to be: then a rollback is a decision, and nothing is put back."""
+    stable = access.status_of(release).stable
+    return stable is None or version in (stable.version, stable.revision)
+
+
+async def go_back(cluster: Cluster, place: tuple[str, str], release: Json, version: str) -> Back:
+    """Put the template of a recorded version back.
+
+    Args:
+        cluster: the API.
+        place: namespace and name of the Release.
+        release: the Release.
+        version: name or revision of the version.
+
+    Raises:
+        ApiError: the API server refuses it, or does not answer.
+    """
+    spec = access.spec_of(release)
+    if spec.follow is not None:
+        output.fail(f"--to: Release {place[1]} follows {spec.follow.release}: go back there")
+    items = (await cluster.list(RELEASE_RECORDS.path(place[0]))).items
+    record = _promotion(archive.Archive(items).of(access.Chosen(place[0]), place[1]), version)
+    deployment = await cluster.get(DEPLOYMENTS.path(place[0], spec.target_ref.name))
+    wrote = await _put_back(cluster, release, deployment, record)
+    return Back(place, version, str(record.get("id")), str(record["digest"]), wrote)
+
+
+async def wanted(cluster: Cluster, back: Back, patience: timedelta) -> Version:
+    """Wait until the operator rolls out what was put back; the command ends where it does not come to that.
+
+    Raises:
+        ApiError: the API server does not answer any more.
+    """
+    deadline = time.monotonic() + patience.total_seconds()
+    while True:
+        status = access.status_of(await access.release(cluster, *back.place))
+        for one in rolled_out(status):
+            if one.digest == back.digest:
+                return one
+        if time.monotonic() > deadline:
+            output.fail(
+                f"{back.version} was restored and is not rolled out after {round(patience.total_seconds())} s: {status.message}"
+            )
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
+def _promotion(records: Iterable[Json], version: str) -> Json:
+    """Return the record of a version's last promotion; the command ends where there is none that can be believed."""
+    promoted = [spec for spec in records if spec.get("outcome") == Outcome.PROMOTED.value]
+    found = [spec for spec in promoted if version in ((to := spec.get("to") or {}).get("version"), to.get("revision"))]
+    if not found:
+        known = ", ".join(dict.fromkeys(str((spec.get("to") or {}).get("version")) for spec in reversed(promoted)))
+        output.fail(f"--to: no promotion of {version} is recorded" + (f"; there are {known}" if known else ""))
+    if found[-1].get("hash") != hash_of(found[-1]) or not found[-1].get("digest"):
+        output.fail(f"--to: record {found[-1].get('id')} is not as it was written: kubectl tidegate audit verify")
+    return found[-1]
+
+
+async def _put_back(cluster: Cluster, release: Json, deployment: Json, record: Json) -> str:
+    """Put back what the record is of; return what was written, for people. The command ends where that cannot be found."""
+    from tidegate.workloads.templates import content_digest, overlay
+
+    namespace, name = (str(release["metadata"][part]) for part in ("namespace", "name"))
+    template, to, digest = deployment["spec"]["template"], record.get("to") or {}, record["digest"]
+    if laid := (release.get("spec") or {}).get("images") or {}:
+        fresh = {container: image for container, image in (to.get("images") or {}).items() if container in laid}
+        if fresh.keys() != laid.keys() or content_digest(overlay(template, fresh)) != digest:
+            output.fail("--to: the template has changed in more than images since: set it and spec.images back by hand")
+        await cluster.json_patch(RELEASES.path(namespace, name), _replace(release, "/spec/images", laid, fresh), manager=MANAGER)
+        return f"spec.images of Release {name} restored"
+    if content_digest(template) == digest:
+        output.fail(f"--to: the template is that of {to.get('version')} already: kubectl tidegate status {name} -n {namespace}")
+    called = str(deployment["metadata"]["name"])
+    theirs = [one for one in await access.replica_sets(cluster, namespace) if _is_of(one, deployment, name)]
+    kept = [one["spec"]["template"] for one in theirs if (one.get("spec") or {}).get("template")]
+    old = next((one for one in kept if content_digest(one) == digest), None)
+    if old is None:
+        output.fail(
+            f"--to: no ReplicaSet of Deployment {called} has the content {digest} any more (revisionHistoryLimit): "
+            "apply that version's manifest again"
+        )
+    operations = _replace(deployment, "/spec/template", template, _plain(old))
+    await cluster.json_patch(DEPLOYMENTS.path(namespace, called), operations, manager=MANAGER)
+    return f"template of Deployment {called} restored"
+
+
+def _replace(seen: Json, field: str, before: Any, after: Any) -> list[Json]:
+    """Return the patch that replaces a field as it was seen."""
+    return [
+        {"op": "test", "path": "/metadata/uid", "value": seen["metadata"]["uid"]},
+        {"op": "test", "path": field, "value": before},
+        {"op": "replace", "path": field, "value": after},
+    ]
+
+
+def _is_of(replica_set: Json, deployment: Json, release: str) -> bool:
+    metadata = replica_set["metadata"]
+    owners = [owner.get("uid") for owner in metadata.get("ownerReferences") or ()]
+    return deployment["metadata"]["uid"] in owners or (metadata.get("labels") or {}).get("tidegate.dev/release") == release
+
+
+def _plain(template: Json) -> Json:
+    """Return a ReplicaSet's template as the Deployment had it."""
+    metadata = dict(template.get("metadata") or {})
+    labels = {name: value for name, value in (metadata.pop("labels", None) or {}).items() if name != LABEL_POD_TEMPLATE_HASH}
+    return {**template, "metadata": metadata | ({"labels": labels} if labels else {})}

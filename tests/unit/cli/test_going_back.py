@@ -1,0 +1,202 @@
+"""`tidegate rollback --to` a version of the past: exactly what was released is put back, or nothing is."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from simulation.archive import object_of
+from tidegate.cli import going_back
+from tidegate.governance.records import sealed
+from tidegate.workloads.templates import content_digest
+from unit.cli.conftest import Server, Tidegate
+
+Json = dict[str, Any]
+GROUP = "/apis/tidegate.dev/v1alpha1/namespaces/shop"
+DEPLOYMENT = "/apis/apps/v1/namespaces/shop/deployments/checkout"
+
+
+def template(tag: str, **env: str) -> Json:
+    container: Json = {"name": "app", "image": f"checkout:{tag}"}
+    if env:
+        container["env"] = [{"name": name, "value": value} for name, value in env.items()]
+    return {"metadata": {"labels": {"app": "checkout"}}, "spec": {"containers": [container]}}
+
+
+def replica_set(tag: str, **env: str) -> Json:
+    made = template(tag, **env)
+    made["metadata"]["labels"]["pod-template-hash"] = f"hash-{tag}"
+    owner = [{"kind": "Deployment", "name": "checkout", "uid": "uid-d"}]
+    return {"metadata": {"name": f"checkout-{tag}", "namespace": "shop", "ownerReferences": owner}, "spec": {"template": made}}
+
+
+def record(number: int, tag: str, outcome: str = "Promoted", **env: str) -> Json:
+    spec = {"id": f"rel_20260101_000{number}", "number": number, "release": "checkout", "releaseUID": "uid-r", "namespace": "shop"}
+    told = {"outcome": outcome, "endedAt": f"2026-01-01T00:0{number}:00Z", "digest": content_digest(template(tag, **env))}
+    return object_of(sealed({**spec, **told, "to": {"version": tag, "images": {"app": f"checkout:{tag}"}}}))
+
+
+class Cluster:
+    """An API server with a Release whose Deployment serves v1.2.3, and had v1.2.2 and v1.2.1 before."""
+
+    def __init__(self, **release: Any) -> None:
+        base = {"targetRef": {"name": "checkout"}, "policyRef": {"name": "p"}}
+        status = {"phase": "Idle", "stable": {"revision": "hash-v1.2.3", "version": "v1.2.3"}}
+        self.release = {
+            "metadata": {"name": "checkout", "namespace": "shop", "uid": "uid-r"},
+            "spec": base | release,
+            "status": status,
+        }
+        self.deployment = {"metadata": {"name": "checkout", "uid": "uid-d"}, "spec": {"template": template("v1.2.3")}}
+        self.sets = [replica_set(tag) for tag in ("v1.2.2", "v1.2.3")]
+        self.records = [record(1, "v1.2.1"), record(2, "v1.2.2"), record(3, "v1.3.0", "RolledBack"), record(4, "v1.2.3")]
+        self.patches: list[tuple[str, list[Json]]] = []
+        self.decisions: list[Json] = []
+
+    def answer(self, method: str, path: str, _: Any, body: str) -> tuple[int, Json]:
+        if method == "PATCH":
+            self.patches.append((path, json.loads(body)))
+            self._show()
+            return 200, {}
+        if method == "POST" and path == f"{GROUP}/releasedecisions":
+            self.decisions.append(json.loads(body))
+            return 201, self.decisions[-1]
+        listed = {"metadata": {"resourceVersion": "1"}, "apiVersion": "v1", "kind": "List"}
+        found = {
+            f"{GROUP}/releases/checkout": self.release,
+            f"{GROUP}/releaserecords": {**listed, "items": self.records},
+            DEPLOYMENT: self.deployment,
+            "/apis/apps/v1/namespaces/shop/replicasets": {**listed, "items": self.sets},
+        }.get(path)
+        return (200, found) if found is not None else (404, {"kind": "Status", "code": 404, "reason": "NotFound", "message": path})
+
+    def _show(self) -> None:
+        """The operator rolls out what was put back."""
+        (_, operations) = self.patches[-1]
+        after = operations[-1]["value"]
+        whole = after if "spec" in after else template(after["app"].partition(":")[2])
+        self.release["status"] |= {
+            "rollout": {"policy": "p", "startedAt": "2026-01-01T00:09:00Z", "spec": {"steps": [{"weight": 100}]}},
+            "candidate": {"revision": "hash-back", "version": "v1.2.2", "digest": content_digest(whole)},
+        }
+
+
+@pytest.fixture
+def rollback(
+    serve: Callable[..., Server], tidegate: Tidegate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
+    """Type `tidegate rollback checkout` in a cluster."""
+    monkeypatch.setattr(going_back, "AGAIN_SECONDS", 0.0)
+
+    def run(cluster: Cluster, *arguments: str) -> Any:
+        file = tmp_path / "kubeconfig"
+        context = {"name": "here", "context": {"cluster": "here", "user": "me", "namespace": "shop"}}
+        clusters = [{"name": "here", "cluster": {"server": serve(cluster.answer).address}}]
+        whole = {"apiVersion": "v1", "kind": "Config", "current-context": "here", "contexts": [context], "clusters": clusters}
+        file.write_text(yaml.safe_dump({**whole, "users": [{"name": "me", "user": {}}]}))
+        return tidegate("rollback", "checkout", *arguments, "--kubeconfig", file)
+
+    return run
+
+
+def test_template_of_a_recorded_version_is_put_back(rollback: Callable[..., Any]) -> None:
+    """Given a version that a ReplicaSet still has, its whole template is written, if the Deployment is as it was seen."""
+    cluster = Cluster()
+    before = copy.deepcopy(cluster.deployment["spec"]["template"])
+
+    done = rollback(cluster, "--to", "v1.2.2")
+
+    assert 0 == done.exit_code, done.output
+    ((path, operations),) = cluster.patches
+    assert DEPLOYMENT == path
+    assert ["test", "test", "replace"] == [one["op"] for one in operations]
+    assert before == operations[1]["value"]
+    assert template("v1.2.2") == operations[2]["value"]
+    assert "template of Deployment checkout restored to v1.2.2 (record rel_20260101_0002)" in done.stdout
+    assert [] == cluster.decisions
+
+
+def test_images_of_a_release_are_put_back(rollback: Callable[..., Any]) -> None:
+    """Given a Release with images of its own, these are set back, as the Deployment's template is the same."""
+    cluster = Cluster(images={"app": "checkout:v1.2.3"})
+
+    done = rollback(cluster, "--to", "v1.2.2", "-o", "json")
+
+    ((path, operations),) = cluster.patches
+    assert (f"{GROUP}/releases/checkout", "/spec/images", {"app": "checkout:v1.2.2"}) == (
+        path,
+        operations[2]["path"],
+        operations[2]["value"],
+    )
+    assert ("v1.2.2", "rel_20260101_0002") == ((told := json.loads(done.stdout))["toVersion"], told["record"])
+
+
+def test_at_once_it_is_promoted_as_soon_as_it_starts(rollback: Callable[..., Any]) -> None:
+    """With --now a decision asks for full promotion of exactly that content."""
+    cluster = Cluster()
+
+    done = rollback(cluster, "--to", "v1.2.2", "--now")
+
+    assert 0 == done.exit_code, done.output
+    (made,) = cluster.decisions
+    assert ("Promote", "hash-back", content_digest(template("v1.2.2")), "back to v1.2.2") == tuple(
+        made["spec"][name] for name in ("action", "revision", "digest", "reason")
+    )
+
+
+def test_version_in_force_is_a_decision_as_ever(rollback: Callable[..., Any]) -> None:
+    """Nothing is put back: all requests go to it at once."""
+    cluster = Cluster()
+
+    done = rollback(cluster, "--to", "v1.2.3")
+
+    assert 0 == done.exit_code, done.output
+    assert ([], "Rollback", "v1.2.3") == (
+        cluster.patches,
+        cluster.decisions[0]["spec"]["action"],
+        cluster.decisions[0]["spec"]["toVersion"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("never promoted", "no promotion of v1.3.0 is recorded; there are v1.2.3, v1.2.2, v1.2.1"),
+        ("forged", "is not as it was written: kubectl tidegate audit verify"),
+        ("no ReplicaSet", "no ReplicaSet of Deployment checkout has the content sha256:"),
+        ("other template", "has changed in more than images since"),
+        ("follows", "Release checkout follows staging: go back there"),
+        ("hold", "--hold: v1.2.2 is not in force"),
+        ("now", "--now: give --to a recorded version"),
+    ],
+)
+def test_what_cannot_be_put_back_as_it_was_is_not_put_back(rollback: Callable[..., Any], case: str, words: str) -> None:
+    """One line says why, and nothing is written."""
+    cluster, arguments = Cluster(), ["--to", "v1.2.2"]
+    match case:
+        case "never promoted":
+            arguments = ["--to", "v1.3.0"]
+        case "forged":
+            cluster.records[1]["spec"]["digest"] = cluster.records[3]["spec"]["digest"]
+        case "no ReplicaSet":
+            arguments = ["--to", "v1.2.1"]
+        case "other template":
+            cluster = Cluster(images={"app": "checkout:v1.2.3"})
+            cluster.deployment["spec"]["template"] = template("v1.2.3", MODE="new")
+        case "follows":
+            cluster = Cluster(follow={"release": "staging"})
+        case "hold":
+            arguments.append("--hold")
+        case _:
+            arguments = ["--now"]
+
+    done = rollback(cluster, *arguments)
+
+    assert (2, True) == (done.exit_code, words in done.stderr), done.output
+    assert ([], []) == (cluster.patches, cluster.decisions)
