@@ -14,6 +14,7 @@ from e2e.manifests import NAME, REGISTRY, Json, exact_gate, step
 from e2e.story import HELD, Given, Then, When
 from e2e.world import canary_share
 from faults.approving import APPROVALS, VOTES, decided_step_by_step
+from faults.checking import CHECKS, checked, ended
 from faults.closing import shuts_at_half
 from faults.deciding import outcomes
 from faults.following import follows
@@ -53,6 +54,7 @@ class Journey:
         crashes: all pods of a version are lost while it has weight, and come back.
         undone_by: causes for which a rollout may be undone on the way.
         votes: the role whose vote a version needs, by the weight before which it is; 0 for the start.
+        checks: the check that a version needs, by the weight before which it is; 0 for the start.
         overridden: a version starts only after somebody has overridden for it, and that is told once.
         by_the_clock: it is about a time of the day, so that another clock makes another journey of it.
         large: it is about many Releases, and takes minutes where the machine has other work.
@@ -71,6 +73,7 @@ class Journey:
     crashes: bool = False
     undone_by: tuple[str, ...] = ()
     votes: Mapping[int, str] = field(default_factory=dict)
+    checks: Mapping[int, str] = field(default_factory=dict)
     overridden: bool = False
     by_the_clock: bool = False
     large: bool = False
@@ -310,6 +313,9 @@ JOURNEYS = {
             by_the_clock=True,
         ),
         Journey("hotfix", begins_released(*STEPS), hotfix, promotes="v2", overridden=True),
+        Journey(
+            "check", checked(begins_released(*STEPS, checks=CHECKS)), promotion, promotes="v2", checks={0: "smoke", 100: "load"}
+        ),
         Journey("follow", begins_released(*STEPS), follow, promotes="v2", follows=True),
         Journey("request", begins_released(*HELD_AT_HALF), request, most=50, undone_by=("Requested",)),
         Journey("superseding", begins_released(*STEPS), superseding, promotes="v3", undone_by=("Superseded",)),
@@ -360,6 +366,7 @@ def at_rest(place: Place) -> Json:
             "conditions": conditions,
         },
         "decisions": outcomes(place),
+        "jobs": ended(place),
         "reviews": len(status.get("reviews", ())),
         "deployment": {
             "labels": deployment["metadata"].get("labels", {}),

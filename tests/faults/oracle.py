@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from e2e.manifests import NAME
 from e2e.world import canary_share
+from faults.checking import Once
 from faults.governors import Governors
 from faults.journeys import LIMIT, REPLICAS, Journey
 from faults.place import Place
@@ -102,6 +103,7 @@ class Oracle:
         self._place, self._journey, self._since = place, journey, since
         self._holds, self._drain, self._shut_within = holds, drain, shut_within
         self._account, self._governors = Account(), Governors(journey.votes, journey.overridden)
+        self._once = Once()
         self.violations: list[Violation] = []
         self._checks: dict[str, tuple[Callable[[Instant], None], ...]] = {
             "HTTPRoute": (self._somebody_serves, self._weight_has_pods, self._weight_is_earned, self._rest_of_route_is_kept),
@@ -110,6 +112,7 @@ class Oracle:
             "EndpointSlice": (self._weight_has_endpoints,),
             "ReplicaSet": (self._nobody_stops_what_serves, self._rejected_get_no_pods, self._pods_are_drained, self._adopted),
             "Deployment": (self._held_until_it_serves, self._only_these_fields),
+            "Job": (self._made_once,),
             "Release": (self._undone_for_a_reason, self._rejection_is_kept, self._weight_is_within),
         }
 
@@ -173,6 +176,7 @@ class Oracle:
         before = canary_share(now.before) if now.before else 0.0
         if share > before:
             self._rises(now, before, share)
+            self._is_checked(now, share)
         if share != self._account.carried[0]:
             self._account.carried = (share, at, False)
             self._account.emptied = None
@@ -183,6 +187,11 @@ class Oracle:
             self._account.carried = (share, since, True)
             if share == 0 and self._account.emptied is None:
                 self._account.emptied = since
+
+    def _is_checked(self, now: Instant, share: float) -> None:
+        for weight, check in self._journey.checks.items():
+            if weight <= share and not self._once.passed(now, check, self._journey.promotes):
+                self._fail("checked", now, f"weight rose to {share:g}% without check {check}")
 
     def _rises(self, now: Instant, before: float, share: float) -> None:
         status = status_of(now)
@@ -213,6 +222,10 @@ class Oracle:
             self._fail("earned", now, f"weight rose from {before:g}% to {share:g}% and no gate can have passed at {before:g}%")
         elif now.seen.at - since < self._holds.get(round(before), 0.0) - SLACK:
             self._fail("held", now, f"{before:g}% was held for {now.seen.at - since:.2f} s only")
+
+    def _made_once(self, now: Instant) -> None:
+        for invariant, words in self._once.made(now):
+            self._fail(invariant, now, words)
 
     def _rest_of_route_is_kept(self, now: Instant) -> None:
         if (

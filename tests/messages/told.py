@@ -14,6 +14,7 @@ import yaml
 from typer.testing import CliRunner
 
 from messages import judged
+from messages.checked import STORIES as CHECKED
 from messages.stories import STORIES
 from simulation.world import World
 from tidegate.api.names import Condition
@@ -70,7 +71,7 @@ def catalogue() -> dict[str, list[str]]:
 @cache
 def _worlds() -> tuple[World, ...]:
     found: list[World] = []
-    for story in (*WAITS.values(), *STORIES):
+    for story in (*WAITS.values(), *STORIES, *CHECKED):
         told = story()
         found += told if isinstance(told, list) else [told]
     return tuple(found)

@@ -5,6 +5,8 @@ No weight without its votes and checks, no command twice, no later rollback.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,8 +17,11 @@ from simulation.deciders import approve, decide
 from simulation.effort import TIMES
 from simulation.test_invariants import IMAGES, POLICY, Rollouts
 from simulation.views import at
+from tidegate.api.checked import CheckResult
+from tidegate.api.checks import AFTER
 from tidegate.api.decision import Action, Result
 from tidegate.api.policy import RolloutPolicySpec
+from tidegate.governance.runs import RunState
 
 PEOPLE = ("ann", "bob", "cid")
 ROLES = ("qa", "sre")
@@ -30,6 +35,26 @@ CHECKS = st.lists(
     max_size=2,
     unique_by=lambda entry: entry["name"],
 )
+FAILURES = st.sampled_from(["Reject", "Pause", "Warn"])
+JOBS = st.lists(
+    st.builds(
+        lambda name, point, retries, action: {
+            "name": name,
+            "at": point,
+            "cronJob": f"checkout-{name}",
+            "retries": retries,
+            **({} if point in AFTER else {"onFailure": action}),
+        },
+        st.sampled_from(["smoke", "load"]),
+        st.sampled_from(["Start", "50%", "100%", *AFTER]),
+        st.sampled_from([0, 0, 2]),
+        FAILURES,
+    ),
+    min_size=1,
+    max_size=2,
+    unique_by=lambda entry: entry["name"],
+)
+VERDICTS = st.sampled_from([RunState.COMPLETE, RunState.COMPLETE, RunState.FAILED, None])
 VOTES = (("qa",), ("sre",), ("qa", "sre"), ("qa", "qa"))
 
 
@@ -46,7 +71,8 @@ class Decisions(Rollouts):
         account.stored(world)
         if made is None or world.gone:
             return
-        voters.check(made, at(world.now))
+        voters.check(made, world, at(world.now))
+        voters.check_runs(world)
         voters.check_rollback(made, world, at(world.now))
         if self.willing and any(one.barrier == "Approval" for one in world.status.waiting_for):
             for number, role in enumerate((*ROLES, *ROLES)):
@@ -54,6 +80,8 @@ class Decisions(Rollouts):
         if self.willing and any(one.barrier == "Check" for one in world.status.waiting_for):
             for name in ("scan", "load"):
                 self._attest(name, Result.PASSED, "willing", created=at(int(world.now)))
+            if any(one.result is CheckResult.FAILED and one.at not in AFTER for one in world.status.checks):
+                world.ask(f"retry/willing-{world.now}")
 
     @rule(entries=ENTRIES, expires=st.sampled_from([None, "20s"]))
     def approvals(self, entries: list[dict], expires: str | None) -> None:
@@ -97,6 +125,36 @@ class Decisions(Rollouts):
         for name in ("scan", "load"):
             self._attest(name, result, "pipeline")
         self.spend(float(seconds))
+
+    @rule(
+        entries=JOBS,
+        image=st.sampled_from(IMAGES[1:]),
+        verdict=VERDICTS,
+        refused=st.sampled_from(["", "", "CronJob was not found"]),
+        seconds=st.sampled_from([1, 5, 25, 40]),
+        writes=st.sampled_from([None, None, 0, 1, 2]),
+    )
+    def roll_out_with_jobs(
+        self, entries: list[dict], image: str, verdict: RunState | None, refused: str, seconds: int, writes: int | None
+    ) -> None:
+        """A version comes under a policy with checks by Jobs; the operator may die at any write of the pass that sees it."""
+        self.world.policy = RolloutPolicySpec.model_validate(POLICY | {"checks": entries})
+        self.world.jobs.refused = refused
+        self.world.jobs.verdicts = {} if verdict is None else {"smoke": verdict, "load": verdict}
+        self._apply(image)
+        self._pass(crash_after=writes)
+        self.spend(float(seconds))
+
+    @rule(check=st.sampled_from(["smoke", "load"]), deleted=st.booleans())
+    def meddle(self, check: str, deleted: bool) -> None:
+        """A Job that runs is deleted by somebody, or fails."""
+        found = [one for one in self.world.jobs.there.values() if one.run.check == check and one.state is RunState.RUNS]
+        for one in found:
+            if deleted:
+                del self.world.jobs.there[one.run.job]
+            else:
+                one.state = RunState.FAILED
+        self._pass()
 
     @rule(by=st.sampled_from(PEOPLE), role=st.sampled_from(ROLES), lasts=st.sampled_from([None, None, 15]), late=st.booleans())
     def vote(self, by: str, role: str, lasts: int | None, late: bool) -> None:
@@ -150,13 +208,14 @@ class Decisions(Rollouts):
         """What decisions say of themselves is gone, as after a restore of some objects from a backup."""
         if self.world.people.decisions:
             one = self.world.people.decisions[-1]
-            self.world.people.decisions[-1] = one.__class__(**{**vars(one), "outcome": None})
+            self.world.people.decisions[-1] = replace(one, outcome=None)
         self._pass()
 
     def teardown(self) -> None:
         """All who are asked vote, and who pauses resumes: then the engine comes to rest."""
         if hasattr(self, "world"):
             self.willing, self.world.people.dismissed = True, set()
+            self.world.jobs.refused, self.world.jobs.verdicts = "", dict.fromkeys(("smoke", "load"), RunState.COMPLETE)
         super().teardown()
 
 

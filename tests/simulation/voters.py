@@ -6,11 +6,12 @@ from dataclasses import replace
 from datetime import datetime
 
 from simulation.world import Pass, World
-from tidegate.api.checks import Check
+from tidegate.api.checks import Check, OnFailure
 from tidegate.api.decision import Action, DecisionOutcome, Result
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.engine.decide import decide
 from tidegate.governance.decisions import OVER
+from tidegate.governance.runs import RunState
 
 
 def able(made: Pass, now: datetime) -> dict[str, set[str]]:
@@ -43,7 +44,7 @@ def filled(voters: dict[str, set[str]], needed: dict[str, int]) -> bool:
     )
 
 
-def check(made: Pass, now: datetime) -> None:
+def check(made: Pass, world: World, now: datetime) -> None:
     """Check a pass.
 
     Raises:
@@ -60,11 +61,23 @@ def check(made: Pass, now: datetime) -> None:
             assert filled(able(made, now), dict(entry.roles)), f"{low}% to {after.weight}% without the votes for {entry.at}"
     for wanted in spec.checks:
         if low < wanted.weight <= after.weight:
-            assert passed(wanted, made, now), f"{low}% to {after.weight}% without check {wanted.name}, asked at {wanted.at}"
+            assert passed(wanted, made, world, now), f"{low}% to {after.weight}% without check {wanted.name}, asked at {wanted.at}"
 
 
-def passed(wanted: Check, made: Pass, now: datetime) -> bool:
+def ran(wanted: Check, made: Pass, world: World) -> bool:
+    """Whether the last Job of a check of what is wanted is complete; if the check only warns, whether it has ended."""
+    assert made.snapshot.workload is not None
+    digest = made.snapshot.workload.template.digest
+    job = next((one.job for one in made.plan.status.checks if one.name == wanted.name and one.digest == digest), None)
+    found = world.jobs.there.get(job or "")
+    ends = {RunState.COMPLETE} | ({RunState.FAILED} if wanted.failure is OnFailure.WARN else set())
+    return found is not None and found.state in ends
+
+
+def passed(wanted: Check, made: Pass, world: World, now: datetime) -> bool:
     """Whether the last that was attested of a check, for what is wanted, is that it has passed, by one who may attest still."""
+    if wanted.attested is None:
+        return ran(wanted, made, world)
     workload, entitled = made.snapshot.workload, made.snapshot.governance.entitled or {}
     assert workload is not None
     said = [
@@ -74,10 +87,21 @@ def passed(wanted: Check, made: Pass, now: datetime) -> bool:
         if one.digest == workload.template.digest and one.outcome not in OVER
     ]
     last = max(said, key=lambda one: (one.created, one.result is Result.FAILED), default=None)
-    if last is None or last.result is Result.FAILED or not entitled.get(last.uid):
+    failed = last is not None and last.result is Result.FAILED and wanted.failure is not OnFailure.WARN
+    if last is None or failed or not entitled.get(last.uid):
         return False
     ends = [end for end in (last.expires, wanted.expires and last.created + wanted.expires) if end is not None]
     return all(now < end for end in ends)
+
+
+def check_runs(world: World) -> None:
+    """Check the Jobs that run.
+
+    Raises:
+        AssertionError: two of one check run at once.
+    """
+    running = [one.run.check for one in world.jobs.there.values() if one.state is RunState.RUNS]
+    assert len(running) == len(set(running)), f"two Jobs of one check at once: {running}"
 
 
 def check_rollback(made: Pass, world: World, now: datetime) -> None:
@@ -86,7 +110,7 @@ def check_rollback(made: Pass, world: World, now: datetime) -> None:
     Raises:
         AssertionError: something did.
     """
-    governance = replace(made.snapshot.governance, decisions=(), entitled=None)
+    governance = replace(made.snapshot.governance, decisions=(), entitled=None, runs={})
     without = decide(replace(made.snapshot, governance=governance), now, world.handover)
     undone = without.status.rollout.undo if without.status.rollout is not None else None
     if undone is None:

@@ -11,6 +11,7 @@ from typing import Any
 from simulation.archive import Archive
 from simulation.cluster import CANARY, STABLE, USER, Backends, Cluster, ReplicaSet, Route, Service, Template, copied
 from simulation.deciders import People
+from simulation.runs import Hooks, Jobs
 from simulation.views import Said, Seen, at, followed, own_view, route_view, shifted, user_view, workload_view
 from tidegate.api.names import Reason
 from tidegate.api.originals import OriginalRule
@@ -49,7 +50,7 @@ from tidegate.engine.snapshot import (
     WorkloadView,
 )
 from tidegate.engine.waits import Inquiry, Wait
-from tidegate.governance.view import UNGOVERNED
+from tidegate.governance.view import UNGOVERNED, GovernanceView
 from tidegate.governance.votes import Author
 from tidegate.judge.reading import Counts, Reading, Tally
 from tidegate.traffic.httproute import KIND
@@ -156,7 +157,7 @@ class World:
         """Whether something is bound to the user's Service by its name, and not to the operator's two."""
         self.readable = True
         """Whether the API server answers when they are listed."""
-        self.people, self.archive = People(), Archive()
+        self.people, self.jobs, self.hooks, self.archive = People(), Jobs(), Hooks(), Archive()
         self.governance = UNGOVERNED
         """What governance says, whatever else happens."""
         self.last: Pass | None = None
@@ -254,8 +255,13 @@ class World:
             blockers=(*self.blockers, *([STRANGE] if user is not None and not user.selects else []), *shared),
             step_replicas_limit=self.step_replicas_limit,
             known_since=None if self.alive_since is None else at(self.alive_since),
-            governance=self.people.govern(self.governance, asked=Inquiry.RIGHTS in self.read),
+            governance=self._governed(),
         )
+
+    def _governed(self) -> GovernanceView:
+        found = self.people.govern(self.governance, asked=Inquiry.RIGHTS in self.read)
+        seen = self.jobs.seen | self.hooks.seen
+        return replace(found, runs=seen) if seen else found
 
     def route_view(self, name: str) -> RouteView:
         """Return what the operator sees of a route."""
@@ -316,11 +322,14 @@ class World:
             return made
         self.notices += plan.notices
         self.archive.write(self.status)
+        self.jobs.look(plan.runs)
+        self.hooks.call(plan.calls, self.now)
         return made
 
     def die(self) -> None:
         """The operator dies, and all that it has in memory with it; the next pass is another's."""
         self.readings, self.alive_since, self.read, self.archive.known = [], None, set(), set()
+        self.jobs.seen, self.hooks.seen = {}, {}
 
     def _carry_out(self, made: Pass, crash_after: int | None) -> None:
         plan, failed = made.plan, False

@@ -71,6 +71,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 - apiGroups: [apps]
   resources: [replicasets]
   verbs: [get, list, watch, create, patch, delete]
+# Checks: a Job of a CronJob that lets Tidegate run it, made where a policy has such a check; stopped where nobody waits for it.
+- apiGroups: [batch]
+  resources: [cronjobs]
+  verbs: [get]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, create, delete]
 # Read only: how much the pods use of what they are for.
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, TypedDict, Unpack, overload
 
 from tidegate.api.base import Model
+from tidegate.api.checked import CheckResult, CheckStatus
 from tidegate.api.decided import CarriedStatus, RejectedStatus, WantedStatus
 from tidegate.api.followed import FollowedStatus
 from tidegate.api.hotfix import HotfixStatus, ReviewStatus
@@ -39,6 +40,7 @@ class ReleaseEdit(TypedDict, total=False):
 
     reviews: tuple[ReviewStatus, ...]
     records: RecordsStatus | None
+    checks: tuple[CheckStatus, ...]
     observed_generation: int
     phase: Phase
     message: str
@@ -183,6 +185,23 @@ class RevisionEdit(TypedDict, total=False):
     rolled_back_at: datetime | None
 
 
+class CheckEdit(TypedDict, total=False):
+    """What may change in a `CheckStatus`."""
+
+    name: str
+    at: str
+    digest: str
+    cron_job: str | None
+    hook: str | None
+    job: str | None
+    uid: str | None
+    attempt: int
+    result: CheckResult
+    message: str
+    since: datetime
+    ended: datetime | None
+
+
 class PauseEdit(TypedDict, total=False):
     """What may change in a `PauseStatus`."""
 
@@ -247,6 +266,8 @@ def edited(model: EvidenceStatus, /, **changes: Unpack[EvidenceEdit]) -> Evidenc
 def edited(model: LossStatus, /, **changes: Unpack[LossEdit]) -> LossStatus: ...
 @overload
 def edited(model: RevisionStatus, /, **changes: Unpack[RevisionEdit]) -> RevisionStatus: ...
+@overload
+def edited(model: CheckStatus, /, **changes: Unpack[CheckEdit]) -> CheckStatus: ...
 @overload
 def edited(model: PauseStatus, /, **changes: Unpack[PauseEdit]) -> PauseStatus: ...
 @overload

@@ -30,6 +30,10 @@ ANNOTATION_CHANGED_BY = "tidegate.dev/changed-by"
 """On a Deployment and on a Release: the account that changed last what is to run, as the API server knows it."""
 ANNOTATION_AUTHOR = "tidegate.dev/author"
 """On a Deployment and on a Release: whose change it is, where a tool makes it; nobody verifies it."""
+LABEL_CHECK = "tidegate.dev/check"
+"""On the operator's Jobs: the check that they make."""
+ANNOTATION_RUN_FOR = "tidegate.dev/run-for"
+"""On a CronJob: the Releases for whose checks Tidegate may make Jobs of it, by name with commas between; * for all."""
 ANNOTATION_RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 ANNOTATION_REVISION = "deployment.kubernetes.io/revision"
 ANNOTATION_DESIRED_REPLICAS = "deployment.kubernetes.io/desired-replicas"
@@ -107,6 +111,7 @@ class Cause(StrEnum):
     PODS_LOST = "PodsLost"
     SPLIT = "SplitHarms"
     REJECTED = "Rejected"
+    CHECK = "CheckFailed"
 
 
 class EventReason(StrEnum):
@@ -133,6 +138,8 @@ class EventReason(StrEnum):
     OVERRIDDEN = "Overridden"
     REVIEWED = "Reviewed"
     REVIEW_OVERDUE = "ReviewOverdue"
+    CHECK_PASSED = "CheckPassed"
+    CHECK_FAILED = "CheckFailed"
     BAKING = "Baking"
     PROMOTING = "Promoting"
     PROMOTED = "Promoted"

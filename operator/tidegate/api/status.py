@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from tidegate.api.base import K8s, Model, Sentence, Time
+from tidegate.api.checked import CheckedStatus
 from tidegate.api.decided import MOST_CARRIED, CarriedStatus, RejectedStatus, WantedStatus
 from tidegate.api.followed import LONGEST_IMAGE, MOST_IMAGES, FollowedStatus
 from tidegate.api.gate import Name
@@ -17,7 +18,7 @@ from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.originals import OriginalRule, TargetsStatus
 from tidegate.api.outbox import OutboxStatus
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.recorded import RecordedStatus, TrailedStatus
+from tidegate.api.recorded import TrailedStatus
 from tidegate.api.waiting import HoldStatus, WaitingFor
 
 Count = Annotated[int, Field(ge=0, le=2_147_483_647)]
@@ -282,7 +283,7 @@ class ConditionStatus(Model):
     ] = None
 
 
-class ReleaseStatus(RecordedStatus):
+class ReleaseStatus(CheckedStatus):
     """What people and tools read; and all that the operator needs to go on after a restart."""
 
     @model_validator(mode="before")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from tidegate.api.approvals import Approval
 from tidegate.api.base import format_duration
-from tidegate.api.checks import Check
+from tidegate.api.checks import NEVER, Check
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ReleaseType
 from tidegate.api.windows import During, Windows
@@ -75,7 +75,7 @@ def _of_points(spec: RolloutPolicySpec) -> Iterator[Finding]:
         if entry.when is not None:
             yield from _of_condition(entry.when, (*place, "when"))
         reached = next((step.weight for step in spec.steps if step.weight >= entry.weight), 100)
-        if entry.weight not in (0, reached):
+        if entry.weight not in (0, reached, NEVER):
             words = f"no step has weight {entry.at}: the {what} needed before the step with weight {reached}%"
             yield Finding(Severity.NOTE, (*place, "at"), words)
 

@@ -17,10 +17,11 @@ from pydantic import ValidationError
 
 from tidegate.api.gate import Gate
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.cli import access, buckets, holders, output, telemetry, tellable
+from tidegate.cli import access, buckets, cronjobs, holders, output, telemetry, tellable
 from tidegate.cli.advice import advice
 from tidegate.cli.circles import circles
 from tidegate.cli.elsewhere import unreadable
+from tidegate.cli.hooks import uncallable
 from tidegate.cli.manifests import Finding, Manifest, ManifestError, Place, Severity, load
 from tidegate.cli.output import Format
 from tidegate.cli.passing import passing
@@ -93,8 +94,9 @@ def lint(
     found += _missing_policies(manifests)
     found += [Located(manifest, finding) for manifest, finding in circles(sound, namespace or "default")]
     if config is not None:
-        clusters = telemetry.loaded(config).clusters
-        found += [Located(manifest, finding) for manifest, finding in unreadable(sound, clusters, namespace or "default")]
+        loaded, place = telemetry.loaded(config), namespace or "default"
+        found += [Located(manifest, finding) for manifest, finding in unreadable(sound, loaded.clusters, place)]
+        found += [Located(manifest, finding) for manifest, finding in uncallable(sound, loaded.hooks, place)]
     if prometheus is not None or config is not None:
         found += _asked(sound, prometheus, config, namespace or "default")
     if server:
@@ -221,20 +223,32 @@ async def _of_server(connection: Any, cluster: Any, manifests: Sequence[Manifest
             place = manifest.document["metadata"].get("namespace", namespace)
             past = await passing(cluster, manifest.document, place)
             found += [Located(manifest, Finding(Severity.WARNING, ("spec", "traffic", "service"), words)) for words in past]
-            found += await _voters(cluster, manifest, place, policies.get(_policy_of(manifest)))
+            found += await _governed(cluster, manifest, place, policies.get(_policy_of(manifest)))
         for place, message in await access.refusals(connection, manifest.document, namespace):
             found.append(Located(manifest, Finding(Severity.ERROR, place, f"refused by the API server: {message}")))
     return found
 
 
-async def _voters(cluster: Any, release: Manifest, namespace: str, policy: Manifest | None) -> list[Located]:
-    """Return for which roles of its policy, here or there, a Release would wait for votes that nobody can give."""
+async def _governed(cluster: Any, release: Manifest, namespace: str, policy: Manifest | None) -> list[Located]:
+    """Return what of its policy, here or there, a Release would wait for that nobody can give or run."""
     try:
         asks = policy.document if policy is not None else await access.policy(cluster, namespace, access.spec_of(release.document))
-        wanted = holders.seats(RolloutPolicySpec.model_validate(asks["spec"]).approvals) if asks is not None else {}
+        spec = RolloutPolicySpec.model_validate(asks["spec"]) if asks is not None else None
     except (Forbidden, ValidationError):
-        wanted = {}
-    if not wanted:
+        spec = None
+    if spec is None:
+        return []
+    jobs = await cronjobs.unrunnable(cluster, namespace, release.name, spec.checks)
+    place: Place = ("spec", "policyRef", "name")
+    return [
+        *await _voters(cluster, release, namespace, spec),
+        *(Located(release, Finding(severity, place, f"{_policy_of(release)} requires {words}")) for severity, words in jobs),
+    ]
+
+
+async def _voters(cluster: Any, release: Manifest, namespace: str, spec: RolloutPolicySpec) -> list[Located]:
+    """Return for which roles of its policy a Release would wait for votes that nobody can give."""
+    if not (wanted := holders.seats(spec.approvals)):
         return []
     grants, found = await holders.read(cluster, namespace), list[Located]()
     for role, needed in wanted.items():

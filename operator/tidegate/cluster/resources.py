@@ -65,6 +65,8 @@ DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment")
 REPLICA_SETS: Final = Resource("apps", "v1", "replicasets", "ReplicaSet")
 ENDPOINT_SLICES: Final = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 HORIZONTAL_POD_AUTOSCALERS: Final = Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
+CRON_JOBS: Final = Resource("batch", "v1", "cronjobs", "CronJob")
+JOBS: Final = Resource("batch", "v1", "jobs", "Job")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 HTTP_ROUTES: Final = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
 CUSTOM_RESOURCE_DEFINITIONS: Final = Resource(
@@ -114,6 +116,8 @@ ALL: Final = (
     REPLICA_SETS,
     ENDPOINT_SLICES,
     HORIZONTAL_POD_AUTOSCALERS,
+    CRON_JOBS,
+    JOBS,
     LEASES,
     HTTP_ROUTES,
     CUSTOM_RESOURCE_DEFINITIONS,

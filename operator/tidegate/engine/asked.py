@@ -15,7 +15,8 @@ from tidegate.engine import transitions as happened
 from tidegate.engine.changes import roll_back
 from tidegate.engine.counted import begun_anew
 from tidegate.engine.draft import Draft
-from tidegate.engine.facts import rejection
+from tidegate.engine.facts import rejection, wanted_name
+from tidegate.engine.running import run_again
 from tidegate.engine.snapshot import Verb
 from tidegate.engine.taken_over import FollowingHeld, FollowingResumed
 from tidegate.governance.upstreams import called
@@ -154,6 +155,9 @@ def _looked_at_anew(state: GateStatus, *, breached: bool) -> GateStatus:
 
 
 def _retry(draft: Draft, request: str) -> str:
+    if not draft.undoing and run_again(draft):
+        draft.note(happened.Retried(wanted_name(draft), request))
+        return ""
     if draft.active:
         return "a rollout is in progress"
     rejected = rejection(draft)

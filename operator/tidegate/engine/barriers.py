@@ -15,7 +15,7 @@ from tidegate.api.hotfix import Skip
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.engine import approving, checking, gates, governed, hotfix
 from tidegate.engine.draft import Draft
-from tidegate.engine.ruled import policy_to_come
+from tidegate.engine.ruled import policy_now
 from tidegate.engine.scoring import Result
 from tidegate.engine.waits import Inquiry, Wait, Waiting
 
@@ -80,16 +80,9 @@ def _upstream(draft: Draft, _: Rise) -> Waiting | None:
     return hotfix.opened(draft, Skip.UPSTREAM, governed.upstream(draft))
 
 
-def _policy(draft: Draft) -> RolloutPolicySpec | None:
-    """Return the policy of the rollout that is on, or of the one that may start."""
-    if draft.active:
-        return draft.spec
-    return policy_to_come(draft).spec if draft.snap.policy is not None else None
-
-
 def kept_asked(draft: Draft) -> frozenset[Inquiry]:
     """Return what a barrier may have asked for, and what has to be known still when the weight rises."""
-    policy = _policy(draft)
+    policy = policy_now(draft)
     return frozenset({Inquiry.RIGHTS}) if policy is not None and (policy.approvals or policy.checks) else frozenset()
 
 
@@ -105,7 +98,7 @@ def _span(draft: Draft, policy: RolloutPolicySpec, rise: Rise) -> tuple[int, int
 
 
 def _check(draft: Draft, rise: Rise) -> Waiting | None:
-    policy = _policy(draft)
+    policy = policy_now(draft)
     if policy is None or not policy.checks or not _rises(draft, rise):
         return None
     above, upto = _span(draft, policy, rise)
@@ -113,7 +106,7 @@ def _check(draft: Draft, rise: Rise) -> Waiting | None:
 
 
 def _approval(draft: Draft, rise: Rise) -> Waiting | None:
-    policy = _policy(draft)
+    policy = policy_now(draft)
     if policy is None or not policy.approvals or not _rises(draft, rise):
         return None
     above, upto = _span(draft, policy, rise)

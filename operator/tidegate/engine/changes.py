@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from tidegate.api.base import clip
+from tidegate.api.checked import MOST_CHECKS, CheckStatus
+from tidegate.api.checks import Check
 from tidegate.api.decided import RejectedStatus
 from tidegate.api.edits import edited
 from tidegate.api.names import Cause, Phase
@@ -14,9 +16,11 @@ from tidegate.api.status import (
     RevisionStatus,
 )
 from tidegate.engine import transitions as happened
+from tidegate.engine.begun import begun
 from tidegate.engine.draft import Draft
 from tidegate.engine.facts import whom_it_asks
 from tidegate.engine.recording import record
+from tidegate.engine.ruled import conditions
 
 KEEP_REJECTED = 10
 KEEP_SERVED = 5
@@ -84,9 +88,26 @@ def record_end(draft: Draft, cause: Cause, message: str) -> None:
     )
     record(draft, last)
     draft.note(happened.Ended(candidate.version, draft.stable.version, outcome, cause, message))
+    draft.set(checks=_checks_after(draft, outcome))
     if outcome is Outcome.ROLLED_BACK and draft.status.stable is not None:
         draft.set(stable=edited(draft.status.stable, rolled_back_at=draft.now))
     draft.set(last_rollout=last, rollout=None, candidate=None, step=None, weight=0, gates=(), phase=Phase.IDLE)
+
+
+def _checks_after(draft: Draft, outcome: Outcome) -> tuple[CheckStatus, ...]:
+    """Return the checks with those that begin as the rollout that is on ends so; what cannot be said not to be needed is made."""
+    assert draft.status.candidate is not None
+    digest, applies = draft.status.candidate.digest or "", conditions(draft) if draft.workload is not None else lambda _: True
+
+    def is_needed(check: Check) -> bool:
+        try:
+            return check.at == outcome and (check.when is None or applies(check.when))
+        except ValueError:
+            return True
+
+    new = tuple(begun(draft, check, digest) for check in draft.spec.checks if is_needed(check))
+    kept = (one for one in draft.status.checks if one.name not in {other.name for other in new})
+    return (*kept, *new)[-MOST_CHECKS:]
 
 
 def _at_the_end(state: GateStatus) -> GateStatus:

@@ -19,6 +19,7 @@ from tidegate.engine.plan import Action, Plan
 from tidegate.engine.repair import repaired
 from tidegate.engine.report import carried, report
 from tidegate.engine.rules import (
+    checks,
     climb,
     commands,
     completion,
@@ -33,6 +34,7 @@ from tidegate.engine.rules import (
     split,
     targets,
 )
+from tidegate.engine.running import calls, runs
 from tidegate.engine.snapshot import Snapshot
 from tidegate.engine.waits import CHANGED, Inquiry, Ruling, Waiting
 from tidegate.engine.writes import converge, shifting
@@ -68,6 +70,8 @@ RULES: tuple[Rule, ...] = (
     Rule(requests.request_is_carried_out, _ALWAYS),
     Rule(commands.commands_are_carried_out, _ALWAYS),
     Rule(reversal.template_changed, _REVERSIBLE),
+    Rule(checks.checks_are_noted, _ALWAYS),
+    Rule(checks.warnings_are_noted, _CLIMBING),
     Rule(reversal.scaled_to_zero, _REVERSIBLE),
     Rule(losses.loss_is_found_again, _REVERSIBLE),
     Rule(losses.pods_were_lost, _REVERSIBLE),
@@ -137,7 +141,7 @@ def decide(snap: Snapshot, now: datetime, handover: Handover | None = None) -> P
         draft.wake(moment)
     passing = not writes and draft.told is not None and draft.told.wait.terms.brief and draft.status == before
     report(draft, busy=bool(writes) or snap.release.traffic_later or anew)
-    settled = tuple(outcomes(draft))
+    settled, called = tuple(outcomes(draft)), tuple(calls(draft))
     return Plan(
         status=draft.status,
         away=away,
@@ -152,6 +156,8 @@ def decide(snap: Snapshot, now: datetime, handover: Handover | None = None) -> P
         unjudged=tuple(draft.unjudged),
         waits=tuple(draft.waits),
         outcomes=settled,
+        runs=tuple(runs(draft)),
+        calls=called,
     )
 
 

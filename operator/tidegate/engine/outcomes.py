@@ -129,7 +129,10 @@ def _attested(draft: Draft, one: DecisionView, known: _Known) -> _Became | None:
         return None
     entries = (*draft.snap.policy.spec.checks, *(draft.spec.checks if draft.active else ()))
     if one.outcome is None and not checks.asks(entries, one):
-        named = ", ".join(dict.fromkeys(f"{check.name} by role {check.attested.role}" for check in entries)) or "none"
+        named = (
+            ", ".join(dict.fromkeys(f"{check.name} by role {checks.role_of(check)}" for check in entries if check.attested))
+            or "none"
+        )
         return DecisionOutcome.REFUSED, f"nothing waits for check {one.check} by role {one.role}; checks of the policy: {named}"
     if known.subject is None or one.digest != known.subject.digest:
         return None

@@ -16,6 +16,7 @@ from tidegate.engine.snapshot import RouteStage, Warm
 from tidegate.engine.transitions import Transition
 from tidegate.engine.waits import Inquiry, Waiting
 from tidegate.engine.words import words
+from tidegate.governance.runs import Call, Run
 
 
 class Role(StrEnum):
@@ -189,6 +190,8 @@ class Plan:
         unjudged: looks that could not be judged, for want of a judge that works.
         waits: what the Release waits for; the first is told.
         outcomes: what has become of decisions that do not say so yet; true once the status is stored, and told until they do.
+        calls: requests that are to be made, likewise.
+        runs: Jobs that are to be made and looked at, or stopped, once the status is stored.
     """
 
     status: ReleaseStatus
@@ -204,3 +207,5 @@ class Plan:
     unjudged: tuple[Unjudged, ...] = ()
     waits: tuple[Waiting, ...] = ()
     outcomes: tuple[Settled, ...] = ()
+    runs: tuple[Run, ...] = ()
+    calls: tuple[Call, ...] = ()

@@ -244,7 +244,7 @@ def _idle_sentence(draft: Draft, waits: str) -> str:
     if rejected is not None:
         stable = RevisionStatus(revision=draft.stable.revision, version=draft.stable.version)
         tried = RevisionStatus(revision=rejected.revision, version=rejected.version)
-        how = "rejected" if rejected.cause is Cause.REJECTED else "rolled back"
+        how = "rejected" if rejected.cause in (Cause.REJECTED, Cause.CHECK) else "rolled back"
         why = f"{apart(tried, stable).version} was {how}, {apart(stable, tried).version} serves: {rejected.message}"
         if rejected.cause is Cause.DEADLINE:
             cure = asking.cure(draft, "to try it again", Verb.RETRY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ReleaseType
 from tidegate.engine.draft import Draft
 from tidegate.governance.expressions import Subject, applies
@@ -55,3 +56,10 @@ def policy_to_come(draft: Draft) -> Ruled:
         # Each barrier asks, and conditions are evaluated for the first.
         draft.ruled = subject, ruled(draft.snap.policy.spec, subject)
     return draft.ruled[1]
+
+
+def policy_now(draft: Draft) -> RolloutPolicySpec | None:
+    """Return the policy of the rollout that is on, or of the one that may start."""
+    if draft.active:
+        return draft.spec
+    return policy_to_come(draft).spec if draft.snap.policy is not None else None

@@ -94,7 +94,7 @@ class Wait(Enum):
         barrier="Upstream",
     )
     CHECK = Terms(
-        "whoever makes the check, by attesting what it came to",
+        "whoever makes the check, by attesting what it came to; or its Job",
         why=f"what is not checked gets no more; {_SERVES}",
         barrier="Check",
     )
@@ -180,6 +180,8 @@ class Waiting:
         what: of a closed barrier, what keeps it closed, for people and machines.
         how: of a closed barrier, the command that opens it; empty where it is time alone.
         beside: further barriers that are closed.
+        begins: of a closed barrier, name of a check that is to begin.
+        rejects: of a closed barrier, why the version is to be rejected in place of waiting; empty where it waits.
     """
 
     wait: Wait
@@ -191,6 +193,8 @@ class Waiting:
     what: str = ""
     how: str = ""
     beside: tuple[Waiting, ...] = ()
+    begins: str = ""
+    rejects: str = ""
 
 
 class Changed(Enum):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tidegate.api.base import plain
-from tidegate.api.checks import REVIEW, Check
+from tidegate.api.checks import REVIEW, Check, OnFailure
 from tidegate.api.decision import Action, Result
 from tidegate.governance import commands
 from tidegate.governance.decisions import OVER, DecisionView, called, person, stranger
@@ -75,21 +75,26 @@ def ahead(checks: Iterable[Check], applies: Callable[[str], bool], *, above: int
     return found
 
 
-def lacking(asked: Iterable[tuple[Check, str]], said: dict[tuple[str, str], DecisionView], now: datetime) -> Lacking | None:
-    """Return the first check that was not passed; None where all were.
+def counted(check: Check, said: dict[tuple[str, str], DecisionView], now: datetime) -> DecisionView | None:
+    """Return the attestation of a check that counts now; None where there is none.
 
     Args:
-        asked: the checks that are ahead.
+        check: as the policy has it.
         said: what was attested.
         now: the time.
     """
-    for check, trouble in asked:
-        one = said.get((check.name, person(check.attested.role)))
-        if one is not None and _over(check, one, now):
-            one = None
-        if trouble or one is None or one.result is not Result.PASSED:
-            return Lacking(check, one, trouble)
-    return None
+    one = said.get((check.name, person(role_of(check))))
+    return None if one is None or _over(check, one, now) else one
+
+
+def is_passed(check: Check, one: DecisionView | None) -> bool:
+    """Whether a check is passed by an attestation that counts; one that only warns is by any."""
+    return one is not None and (one.result is Result.PASSED or check.failure is OnFailure.WARN)
+
+
+def role_of(check: Check) -> str:
+    """Return the role that attests a check; empty where a Job makes it."""
+    return check.attested.role if check.attested is not None else ""
 
 
 def ends(check: Check, one: DecisionView) -> datetime | None:
@@ -102,7 +107,7 @@ def demand(lack: Lacking) -> str:
     """Return what is missing, to be put behind `waits`."""
     if lack.trouble:
         return f"for a condition in its policy's checks to be fixed: {lack.trouble}"
-    return f"for check {lack.check.name} by role {lack.check.attested.role}"
+    return f"for check {lack.check.name} by role {role_of(lack.check)}"
 
 
 def state(lack: Lacking) -> str:
@@ -119,13 +124,14 @@ def command(lack: Lacking, release: str, namespace: str) -> str:
     """Return the command by which it is attested that the check has passed; empty where that does not help."""
     if lack.trouble:
         return ""
-    name, role = lack.check.name, lack.check.attested.role
+    name, role = lack.check.name, role_of(lack.check)
     return commands.on_release("attest", release, namespace, "--check", name, "--role", role, "--result", Result.PASSED.value)
 
 
 def asks(checks: Sequence[Check], one: DecisionView) -> bool:
     """Whether a policy has a check that an attestation is about."""
-    return any(check.name == one.check and person(check.attested.role) == person(one.role) for check in checks)
+    attested = (check for check in checks if check.attested is not None)
+    return any(check.name == one.check and person(role_of(check)) == person(one.role) for check in attested)
 
 
 def _over(check: Check, one: DecisionView, now: datetime) -> bool:

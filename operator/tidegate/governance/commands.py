@@ -23,3 +23,8 @@ def annotation(verb: str, name: str, namespace: str) -> str:
 def thaw(name: str) -> str:
     """Return how a freeze is ended, which belongs to no namespace."""
     return f"kubectl tidegate thaw {name}"
+
+
+def logs(job: str, namespace: str) -> str:
+    """Return how what a Job says is read."""
+    return f"kubectl logs job/{job} -n {namespace}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from tidegate.governance.decisions import DecisionView
 from tidegate.governance.freezes import FreezeView
+from tidegate.governance.runs import RunView
 from tidegate.governance.upstreams import AfterView
 
 
@@ -25,6 +26,7 @@ class GovernanceView:
             for `Inquiry.RIGHTS`.
         by_decision: people promote, resume and retry by decision alone, and not by annotation.
         records_kept: how many records of the Release are kept.
+        runs: what was seen of the Jobs that check the version, by their names, as far as they were asked for.
     """
 
     freezes: tuple[FreezeView, ...] = ()
@@ -35,6 +37,7 @@ class GovernanceView:
     entitled: Mapping[str, bool] | None = None
     by_decision: bool = False
     records_kept: int = 50
+    runs: Mapping[str, RunView] = field(default_factory=dict)
 
     @cached_property
     def unsaid(self) -> frozenset[str]:

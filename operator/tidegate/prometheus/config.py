@@ -71,6 +71,7 @@ def _some(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
     return names
 
 
+WebAddress = Annotated[str, AfterValidator(_web_address)]
 FilePath = Annotated[str, Field(min_length=1), AfterValidator(_absolute)]
 Text = Annotated[str, Field(min_length=1), AfterValidator(_printable)]
 
@@ -192,7 +193,7 @@ class ConnectionConfig(_Part):
     """
 
     name: Name
-    address: Annotated[str, AfterValidator(_web_address)]
+    address: WebAddress
     headers: Annotated[dict[str, HeaderValue], Field(repr=False)] = {}
     bearer_token_file: FilePath | None = None
     basic_auth: BasicAuth | None = None

@@ -78,7 +78,9 @@ class Stage:
         self.outside = Prerequisites()
         self.keep_held, self.pressing, self.ending = False, False, False
         self.decisions = Decisions(self.store, Standing)
-        self.gatherer = Gatherer(self.store, routers, clock=self.clock, warm_up=1.5, decisions=self.decisions)
+        self.gatherer = Gatherer(
+            self.store, routers, clock=self.clock, warm_up=1.5, decisions=self.decisions, runs=self.questions.runs
+        )
         self.outbox = Outbox((Events(self.recorder, clock=self.clock), *sinks))
         self.outcomes = Outcomes(self.cluster, clock=self.clock)
         self.records = Records(self.cluster, clock=self.clock, moved=self.queue.add, unwritten=self.metrics.record_unwritten)

@@ -28,6 +28,7 @@ from tidegate.engine.plan import Role, own_name
 from tidegate.engine.route import RouteRef
 from tidegate.engine.routing import traffic_in_force
 from tidegate.engine.snapshot import Blocker, ReleaseView, RouteView, ServiceView, Snapshot, WorkloadView
+from tidegate.governance.runs import RunView
 from tidegate.judge.reading import Reading
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.store import Object, Store
@@ -87,6 +88,7 @@ class Gatherer:
         decisions: finds what people have decided; None where nothing can be decided.
         by_decision: people promote, resume and retry by decision alone.
         elsewhere: reads Releases of other clusters.
+        runs: knows what was seen of the Jobs and requests of a Release's checks.
     """
 
     def __init__(
@@ -104,9 +106,10 @@ class Gatherer:
         decisions: Decisions | None = None,
         by_decision: bool = False,
         elsewhere: Elsewhere = unlooked,
+        runs: Callable[[ReleaseKey], Mapping[str, RunView]] = lambda _: {},
     ) -> None:
         self._store, self._routers, self._clock = store, routers, clock
-        self._specs = Specs(store)
+        self._specs, self._runs = Specs(store), runs
         self._autoscalers = Autoscalers(store, clock=clock)
         self._warm_up, self._step_replicas_limit, self._delays = warm_up, step_replicas_limit, delays or {}
         self._upstreams = Upstreams(store, namespaces=namespaces, elsewhere=elsewhere)
@@ -234,7 +237,7 @@ class Gatherer:
             warm_up=self._warm_up,
             step_replicas_limit=self._step_replicas_limit,
             known_since=known_since,
-            governance=self._governance.view(objects.release, objects.spec, entitled),
+            governance=self._governance.view(objects.release, objects.spec, entitled, self._runs(objects.key)),
             following=self._upstreams.followed(objects.key.namespace, objects.spec, workload, status) if workload else None,
         )
 

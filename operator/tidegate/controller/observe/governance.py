@@ -13,9 +13,12 @@ from tidegate.controller.observe.decisions import NOTHING, Decided, Decisions
 from tidegate.controller.observe.specs import Specs
 from tidegate.controller.observe.upstreams import Upstreams
 from tidegate.governance.freezes import FreezeView
+from tidegate.governance.runs import RunView
 from tidegate.governance.view import UNGOVERNED, GovernanceView
 from tidegate.runtime.store import Object, Store
 from tidegate.workloads.objects import labels_of, matches
+
+NO_RUNS: Mapping[str, RunView] = {}
 
 
 class Governance:
@@ -51,19 +54,26 @@ class Governance:
         metadata = release["metadata"]
         return self._decisions.of(metadata["namespace"], metadata["name"]) if self._decisions is not None else NOTHING
 
-    def view(self, release: Object, spec: ReleaseSpec, entitled: Mapping[str, bool] | None = None) -> GovernanceView:
+    def view(
+        self,
+        release: Object,
+        spec: ReleaseSpec,
+        entitled: Mapping[str, bool] | None = None,
+        runs: Mapping[str, RunView] = NO_RUNS,
+    ) -> GovernanceView:
         """Return what there is for one Release.
 
         Args:
             release: the Release as stored.
             spec: what it asks for.
             entitled: whether those who have decided may still do so, as far as that was asked.
+            runs: what was seen of the Jobs of checks, by their names.
         """
         unread, freezes = self._unread(RELEASE_FREEZES.kind), tuple(self._matching(release, spec))
         undecided = self._unread(RELEASE_DECISIONS.kind) or (self._decisions.unread if self._decisions is not None else "")
         decisions = self.decided(release).views
         upstreams = self._upstreams.views(release["metadata"]["namespace"], spec.after)
-        if not (unread or freezes or undecided or decisions or upstreams):
+        if not (unread or freezes or undecided or decisions or upstreams or runs):
             return self._ungoverned
         return replace(
             self._ungoverned,
@@ -73,6 +83,7 @@ class Governance:
             decisions=decisions,
             decisions_unread=undecided,
             entitled=entitled,
+            runs=runs,
         )
 
     def _matching(self, release: Object, spec: ReleaseSpec) -> Iterator[FreezeView]:

@@ -71,6 +71,10 @@ SELECTED = Query("selected pods", PODS, "", patience=1.0, at_once=True, longest=
 """The pods that the user's Service selects, whoever they belong to."""
 BOUND = Query("objects bound to a Service by name", None, "", patience=1.0, at_once=True, longest=60.0)
 """What names the user's Service, see `controller/observe/bindings.py`."""
+RUNS = Query("Jobs of checks", None, "", patience=1.0, at_once=True, longest=15.0)
+"""Whether the Jobs that check a version are there and how they stand, see `controller/observe/runs.py`."""
+CALLS = Query("answers of hooks", None, "", patience=1.0, at_once=True, longest=15.0)
+"""What hooks of checks answer, see `controller/observe/hooks.py`."""
 RIGHTS = Query("rights of those who have decided", None, "", patience=1.0, at_once=True, longest=60.0)
 """Whether they may still decide so, see `controller/observe/rights.py`."""
 
@@ -129,6 +133,11 @@ class Inquiries:
         """Return the objects with this value of the label as read last; None where they were not read since somebody waits."""
         inquiry = self._inquiries.get(key)
         return inquiry.items if inquiry is not None and inquiry.value == value else None
+
+    def last(self, key: ReleaseKey) -> list[Object] | None:
+        """Return what was read last, whatever was asked for; None where nothing was."""
+        inquiry = self._inquiries.get(key)
+        return inquiry.items if inquiry is not None else None
 
     def want(self, key: ReleaseKey, value: str, *, label: str = "", urgent: bool = False, at_ease: bool = False) -> float:
         """Read the objects with this value of the label, unless that was done just now; return seconds to the next time.

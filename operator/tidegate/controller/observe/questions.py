@@ -14,11 +14,26 @@ from tidegate.api.names import Reason
 from tidegate.api.status import ReleaseStatus
 from tidegate.cluster.client import Cluster
 from tidegate.controller.observe.bindings import Bindings
-from tidegate.controller.observe.on_demand import BOUND, REASONS, RIGHTS, SELECTED, STABLE_REASONS, USER_ENDPOINTS, Inquiries
+from tidegate.controller.observe.hook_config import HookConfig
+from tidegate.controller.observe.hooks import Hooks
+from tidegate.controller.observe.on_demand import (
+    BOUND,
+    CALLS,
+    REASONS,
+    RIGHTS,
+    RUNS,
+    SELECTED,
+    STABLE_REASONS,
+    USER_ENDPOINTS,
+    Inquiries,
+)
 from tidegate.controller.observe.references import ReleaseKey
 from tidegate.controller.observe.rights import Rights
+from tidegate.controller.observe.runs import Runs, seen
+from tidegate.controller.observe.runs import asked as questions_of
 from tidegate.engine.plan import Plan
 from tidegate.engine.waits import Inquiry
+from tidegate.governance.runs import RunView
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.store import Object
 from tidegate.traffic.routers import Routers
@@ -54,6 +69,7 @@ class Questions:
         entitled: told of one for which it was read whether those who have decided may; by default `arrived`.
         routers: whose routes are looked for that lead past a Release.
         rights: asks for the rights of those who have decided; None where nothing can be decided.
+        hooks: what checks may call, by name.
 
     Attributes:
         reasons: pods of new versions, for their own reasons for not becoming ready.
@@ -62,6 +78,8 @@ class Questions:
         selected: the pods that users' Services select.
         bound: what is bound to users' Services by their names.
         rights: those of who has decided.
+        checks: the Jobs of checks, which are made by it, too.
+        calls: answers of hooks.
     """
 
     def __init__(
@@ -73,12 +91,15 @@ class Questions:
         routers: Routers,
         rights: Rights | None = None,
         entitled: Callable[[ReleaseKey], None] | None = None,
+        hooks: Mapping[str, HookConfig] | None = None,
     ) -> None:
         self.reasons, self.stable_reasons, self.endpoints, self.selected = (
             Inquiries(query, cluster, clock=clock, arrived=arrived) for query in (REASONS, STABLE_REASONS, USER_ENDPOINTS, SELECTED)
         )
         bindings = Bindings(cluster, clock=clock, routers=routers)
         self.bound = Inquiries(BOUND, cluster, clock=clock, arrived=arrived, read=bindings.read)
+        self.checks = Inquiries(RUNS, cluster, clock=clock, arrived=arrived, read=Runs(cluster, clock=clock).read)
+        self.calls = Inquiries(CALLS, cluster, clock=clock, arrived=arrived, read=Hooks(hooks or {}).read)
         self._rights = rights
         read = rights.read if rights is not None else None
         self.rights = Inquiries(RIGHTS, cluster, clock=clock, arrived=entitled or arrived, read=read)
@@ -96,6 +117,10 @@ class Questions:
         found = self.rights.of(key, self._rights.asked(*key)) if self._rights is not None else None
         return None if found is None else {str(one["uid"]): bool(one["allowed"]) for one in found}
 
+    def runs(self, key: ReleaseKey) -> Mapping[str, RunView]:
+        """Return what was seen of the Jobs of checks, by their names."""
+        return seen((*(self.checks.last(key) or ()), *(self.calls.last(key) or ())))
+
     def answers(self, key: ReleaseKey, beside: Services | None) -> Answers:
         """Return what was read around the user's Service.
 
@@ -111,7 +136,9 @@ class Questions:
             bound=self.bound.of(key, beside.name),
         )
 
-    def ask(self, key: ReleaseKey, plan: Plan, beside: Services | None, version_label: str | None) -> Iterator[float]:
+    def ask(
+        self, key: ReleaseKey, plan: Plan, beside: Services | None, version_label: str | None, *, stored: bool = True
+    ) -> Iterator[float]:
         """Have read what is waited for; yield after how many seconds to ask again.
 
         Args:
@@ -119,6 +146,7 @@ class Questions:
             plan: what was decided.
             beside: the Services; None where the user's is missing.
             version_label: that tells the pods of a version from others; None where the workload is missing.
+            stored: whether its status is stored: before that no Job is made.
         """
         status, name = plan.status, beside.name if beside is not None else None
         new, lost = status.candidate, status.rollout.lost if status.rollout is not None else None
@@ -147,6 +175,14 @@ class Questions:
         else:
             self.bound.forget(key)
         yield from self._ask_for_rights(key, plan)
+        yield from self._ask_for_checks(key, plan, stored=stored)
+
+    def _ask_for_checks(self, key: ReleaseKey, plan: Plan, *, stored: bool) -> Iterator[float]:
+        for inquiries, wanted in ((self.checks, plan.runs), (self.calls, plan.calls)):
+            if not wanted:
+                inquiries.forget(key)
+            elif stored:
+                yield inquiries.want(key, questions_of(wanted))
 
     def _ask_for_rights(self, key: ReleaseKey, plan: Plan) -> Iterator[float]:
         if Inquiry.RIGHTS in plan.inquiries and self._rights is not None:
@@ -165,7 +201,7 @@ class Questions:
 
     @property
     def _all(self) -> tuple[Inquiries, ...]:
-        return self.reasons, self.stable_reasons, self.endpoints, self.selected, self.bound, self.rights
+        return self.reasons, self.stable_reasons, self.endpoints, self.selected, self.bound, self.rights, self.checks, self.calls
 
 
 def _at_ease(status: ReleaseStatus, reason: Reason) -> bool:

@@ -128,7 +128,8 @@ class App:
         self._orphans = Orphans(store, self._decisions, self._outcomes, clock=clock, trusted=self._knows_releases)
         rights = Rights(self._cluster, self._decisions, self._admission)
         arrived, entitled = self._queue.add, partial(self._queue.add, lane=Lane.DECIDED)
-        self._questions = Questions(self._cluster, clock=clock, arrived=arrived, entitled=entitled, routers=routers, rights=rights)
+        asked = partial(Questions, clock=clock, routers=routers, rights=rights, hooks=config.hooks)
+        self._questions = asked(self._cluster, arrived=arrived, entitled=entitled)
         self._gatherer = self._gatherer_of(clock, routers)
         self._reconciler = self._reconciler_of(clock, routers)
         self._workers = self._workers_of(clock)
@@ -272,20 +273,20 @@ class App:
         )
 
     def _gatherer_of(self, clock: Clock, routers: Routers) -> Gatherer:
-        config = self._config
         return Gatherer(
             self._store,
             routers,
             clock=clock,
-            warm_up=config.warm_up.total_seconds(),
-            delays=config.delays,
-            step_replicas_limit=config.step_replicas_limit,
-            records_kept=config.records_kept,
+            warm_up=self._config.warm_up.total_seconds(),
+            delays=self._config.delays,
+            step_replicas_limit=self._config.step_replicas_limit,
+            records_kept=self._config.records_kept,
             unread=self._informers.unread,
-            namespaces=config.watch_namespaces,
+            namespaces=self._config.watch_namespaces,
             decisions=self._decisions,
-            by_decision=config.requests is Requests.DECISIONS,
+            by_decision=self._config.requests is Requests.DECISIONS,
             elsewhere=self._clusters.view,
+            runs=self._questions.runs,
         )
 
     def _reconciler_of(self, clock: Clock, routers: Routers) -> Reconciler:

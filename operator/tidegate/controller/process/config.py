@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_camel
 from tidegate.api.base import Duration
 from tidegate.api.wrong import not_yaml, problems_of
 from tidegate.cluster.config import ClusterConfig
+from tidegate.controller.observe.hook_config import HookConfig
 from tidegate.notifications.config import NotificationsConfig
 from tidegate.prometheus.config import BRANCHES, Budgets, ConnectionConfig
 from tidegate.runtime.errors import Terminal
@@ -94,6 +95,7 @@ class Config(BaseModel):
         budgets: how much of counters is remembered and read.
         clusters: other clusters by name, whose Releases may prove versions for those of this one.
         notifications: who is told of what happens to Releases.
+        hooks: what checks may call, by name, at most 64.
         watch_namespaces: namespaces to serve; empty for all.
         cluster_policies: whether ClusterRolloutPolicies, ReleaseFreezes and the labels of namespaces are read, which takes
             rights for the whole cluster.
@@ -121,6 +123,7 @@ class Config(BaseModel):
     budgets: Budgets = Budgets()
     clusters: Annotated[dict[Name, ClusterConfig], Field(max_length=16)] = {}
     notifications: NotificationsConfig = NotificationsConfig()
+    hooks: Annotated[dict[Name, HookConfig], Field(max_length=64)] = {}
     watch_namespaces: tuple[Name, ...] = ()
     cluster_policies: bool = True
     requests: Requests = Requests.ANY

@@ -15,6 +15,7 @@ from tidegate.engine.changes import roll_back, tell_that_it_waits_on
 from tidegate.engine.draft import Draft, carries, leans, silence
 from tidegate.engine.pods import _gap, needed, not_yet, pods_missing, pods_ready
 from tidegate.engine.route import labels
+from tidegate.engine.running import held_up
 from tidegate.engine.scoring import Result
 from tidegate.engine.snapshot import Warm
 from tidegate.engine.waits import CHANGED, Ruling, Wait, Waiting
@@ -34,7 +35,7 @@ def first_step_begins(draft: Draft) -> Ruling:
         named = f"for {labels(waiting)} to be prepared" if waiting else "for a route to be named"
         return Waiting(Wait.ROUTE_PREPARED, silence(waiting) or named)
     if (first := draft.arrives("the route") or barrier(draft, Rise.START)) is not None:
-        return first
+        return held_up(draft, first)
     if draft.routed and draft.rollout.split_at is None:
         draft.set_rollout(split_at=draft.now)
     draft.begin_step(0)
@@ -114,7 +115,7 @@ def weight_is_given(draft: Draft) -> Ruling:
     if step is None or before == step.weight:
         return None
     if (waiting := not_yet(draft)) is not None:
-        return waiting
+        return held_up(draft, waiting)
     if before == 0 and any(route.warms for route in draft.routes) and not draft.rollout.warmed_at:
         draft.set_rollout(warmed_at=draft.now)
         return CHANGED
@@ -198,7 +199,7 @@ def step_ends(draft: Draft) -> Ruling:
     if draft.status.weight != step.weight or not draft.routes_carry(step.weight):
         return _route(draft, f"for the route to carry {step.weight}% again")
     if (waiting := barrier(draft, Rise.STEP_END)) is not None:
-        return waiting
+        return held_up(draft, waiting)
     if (total := gates.score_now(draft)) is not None and total.result is Result.WARN:
         draft.note(happened.ScoreWarns(step.index + 1, total.words))
     last = len(draft.spec.steps) - 1

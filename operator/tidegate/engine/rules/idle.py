@@ -18,6 +18,7 @@ from tidegate.engine.pods import trouble
 from tidegate.engine.recording import trail
 from tidegate.engine.reviews import Overridden
 from tidegate.engine.ruled import policy_to_come, stable_name, wanted_type
+from tidegate.engine.running import held_up
 from tidegate.engine.snapshot import Arm, WorkloadView
 from tidegate.engine.waits import CHANGED, Inquiry, Ruling, Wait, Waiting
 from tidegate.governance.hotfix import shortened
@@ -158,7 +159,7 @@ def rollout_starts(draft: Draft) -> Ruling:
     if taken_anew(draft):
         return None
     if (waiting := _kept_from_starting(draft, workload)) is not None:
-        return waiting
+        return held_up(draft, waiting)
     rollout = _rollout(draft, policy.label)
     reviews = to_review(draft, rollout.hotfix) if rollout.hotfix is not None else draft.status.reviews
     if draft.stable.version == workload.template.version:

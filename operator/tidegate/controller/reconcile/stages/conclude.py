@@ -60,7 +60,7 @@ class Conclude:
         self._sources.looks.plan(key, looks, subject_of(objects, plan.status, at.wall_at(memory.since)), at)
         waits = [self._statuses.store_in(key, memory, now), *([POSTPONED_SECONDS] if memory.postponed else [])]
         label = objects.workload.version_label if objects.workload is not None else None
-        waits += self._sources.questions.ask(key, plan, objects.services, label)
+        waits += self._sources.questions.ask(key, plan, objects.services, label, stored=not memory.unsaved)
         if settling:
             # The watch tells of what was written, as a rule; a pass that nobody asked for costs nothing.
             waits.append(SETTLE_SECONDS)

@@ -1,0 +1,97 @@
+"""Jobs of CronJobs: made as `kubectl create job --from` makes them, with a word for their containers, and read by their conditions.
+
+Of how a Job ended only the conditions Complete and Failed tell: FailureTarget comes while its pods still run.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tidegate.api.base import plain
+from tidegate.api.names import ANNOTATION_RUN_FOR, API_VERSION, LABEL_CHECK, LABEL_RELEASE
+from tidegate.cluster.resources import JOBS, RELEASES
+from tidegate.governance.runs import Run, RunState, RunView
+from tidegate.runtime.store import Object
+
+INSTANTIATE = "cronjob.kubernetes.io/instantiate"
+"""Annotation by which kubectl says that it has made a Job of a CronJob."""
+KEPT_SECONDS = 3600
+"""So long a Job that has ended is kept where its CronJob does not say."""
+LEAST_SECONDS = 300
+"""So long it is kept at least: what it came to has to be seen, by the next operator if need be."""
+LONGEST_REASON = 64
+ANY = "*"
+"""What a CronJob says that may be run for all Releases of its namespace."""
+
+
+def may_run(cron_job: Object, release: str) -> bool:
+    """Whether whoever writes a CronJob lets Tidegate run it for a Release."""
+    said = ((cron_job.get("metadata") or {}).get("annotations") or {}).get(ANNOTATION_RUN_FOR)
+    named = {one.strip() for one in said.split(",")} if isinstance(said, str) else set()
+    return bool(named & {ANY, release})
+
+
+def job_of(cron_job: Object, run: Run) -> Object:
+    """Return the Job of a CronJob that makes a check.
+
+    Args:
+        cron_job: as it is stored.
+        run: what it is for.
+    """
+    template = copy.deepcopy(cron_job["spec"]["jobTemplate"])
+    metadata, spec = template.get("metadata") or {}, template["spec"]
+    limit = spec.get("activeDeadlineSeconds")
+    spec["activeDeadlineSeconds"] = run.seconds if limit is None else min(limit, run.seconds)
+    kept = spec.get("ttlSecondsAfterFinished")
+    spec["ttlSecondsAfterFinished"] = KEPT_SECONDS if kept is None else max(kept, LEAST_SECONDS)
+    pod = spec["template"]["spec"]
+    for container in (*(pod.get("initContainers") or ()), *pod["containers"]):
+        container["env"] = _told(container.get("env") or (), run.env)
+    return {
+        "apiVersion": JOBS.api_version,
+        "kind": JOBS.kind,
+        "metadata": {
+            "name": run.job,
+            "labels": {**(metadata.get("labels") or {}), LABEL_RELEASE: run.release, LABEL_CHECK: run.check},
+            "annotations": {INSTANTIATE: "manual", **(metadata.get("annotations") or {})},
+            "ownerReferences": [
+                {
+                    "apiVersion": API_VERSION,
+                    "kind": RELEASES.kind,
+                    "name": run.release,
+                    "uid": run.release_uid,
+                    "controller": True,
+                }
+            ],
+        },
+        "spec": spec,
+    }
+
+
+def is_ours(job: Object, run: Run) -> bool:
+    """Whether a Job of the name that ours has is ours: of this very Release, for this check."""
+    metadata = job["metadata"]
+    owned = any(owner.get("uid") == run.release_uid for owner in metadata.get("ownerReferences") or ())
+    return owned and (metadata.get("labels") or {}).get(LABEL_CHECK) == run.check
+
+
+def view_of(job: Object) -> RunView:
+    """Return how a Job stands."""
+    uid = str(job["metadata"]["uid"])
+    true = {one.get("type"): one for one in (job.get("status") or {}).get("conditions") or () if one.get("status") == "True"}
+    if "Complete" in true:
+        return RunView(RunState.COMPLETE, uid)
+    if (failed := true.get("Failed")) is not None:
+        return RunView(RunState.FAILED, uid, f"failed ({plain(str(failed.get('reason') or 'no reason given'), LONGEST_REASON)})")
+    return RunView(RunState.RUNS, uid)
+
+
+def _told(env: Iterable[Mapping[str, Any]], values: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return what a container is told: ours first, so that what its template has may refer to it.
+
+    The kubelet puts other variables in the place of $(NAME), so what people call a version may name none.
+    """
+    ours: list[dict[str, Any]] = [{"name": name, "value": value.replace("$", "$$")} for name, value in values.items()]
+    return [*ours, *(dict(one) for one in env if one.get("name") not in values)]

@@ -1,0 +1,77 @@
+"""Jobs that check a version: whoever dies at whichever write, each is made once, and no weight comes before its check."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+
+from e2e.manifests import NAME, Json
+from faults.place import Place
+from faults.recorder import Instant
+from tidegate.cluster.resources import CRON_JOBS, JOBS
+
+CHECKS = [
+    {"name": "smoke", "at": "Start", "cronJob": f"{NAME}-check"},
+    {"name": "load", "at": "100%", "cronJob": f"{NAME}-check", "onFailure": "Reject"},
+]
+POINTS = {0: "smoke", 100: "load"}
+"""The same, by the weight before which each is."""
+
+
+def checked(begin: Callable[[Place], Awaitable[None]]) -> Callable[[Place], Awaitable[None]]:
+    """Have a CronJob there whose pods run on fake nodes, where they end well by themselves."""
+
+    async def begins(place: Place) -> None:
+        await place.apply(cron_job(place.namespace))
+        await begin(place)
+
+    return begins
+
+
+def cron_job(namespace: str) -> Json:
+    """Return a CronJob that never runs by itself, and that lets the Release run it."""
+    pod = {
+        "containers": [{"name": "check", "image": "check:1"}],
+        "restartPolicy": "Never",
+        "nodeSelector": {"type": "kwok"},
+        "tolerations": [{"operator": "Exists"}],
+        "terminationGracePeriodSeconds": 1,
+    }
+    metadata = {"name": f"{NAME}-check", "namespace": namespace, "annotations": {"tidegate.dev/run-for": NAME}}
+    spec = {"schedule": "0 0 1 1 *", "suspend": True, "jobTemplate": {"spec": {"backoffLimit": 0, "template": {"spec": pod}}}}
+    return {"apiVersion": CRON_JOBS.api_version, "kind": CRON_JOBS.kind, "metadata": metadata, "spec": spec}
+
+
+def about(job: Json) -> tuple[str, str]:
+    """Return the check and the version that a Job is about."""
+    env = {one["name"]: one.get("value", "") for one in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+    return job["metadata"]["labels"]["tidegate.dev/check"], env["TIDEGATE_VERSION"]
+
+
+def ended(place: Place) -> list[tuple[str, str, bool]]:
+    """Return of each Job there is its check, its version, and whether it is complete."""
+    return sorted((*about(job), is_complete(job)) for job in place.history.all(JOBS.kind))
+
+
+def is_complete(job: Json) -> bool:
+    """Whether a Job has ended well."""
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    return any(one["type"] == "Complete" and one["status"] == "True" for one in conditions)
+
+
+class Once:
+    """The oracle's account of Jobs."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, str], str] = {}
+
+    def made(self, now: Instant) -> Iterator[tuple[str, str]]:
+        """Yield that a check of a version was made by a second Job."""
+        if now.seen.type != "DELETED":
+            check, version = about(now.seen.object)
+            first = self._made.setdefault((check, version), now.seen.name)
+            if first != now.seen.name:
+                yield "one-job", f"check {check} of {version} was made by Job {first} already"
+
+    def passed(self, now: Instant, check: str, version: str) -> bool:
+        """Whether a check of a version is made by a Job that is complete."""
+        return any(about(job) == (check, version) and is_complete(job) for job in now.all(JOBS.kind))

@@ -1,0 +1,107 @@
+"""Jobs that check versions, as the API server has them, and what the operator that is alive has seen of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tidegate.governance.runs import Call, Run, RunState, RunView
+
+
+@dataclass
+class Job:
+    """A Job that was made."""
+
+    run: Run
+    uid: str
+    state: RunState = RunState.RUNS
+    left: int = 0
+    """How often it is looked at before it ends by itself."""
+
+
+@dataclass
+class Jobs:
+    """All of them.
+
+    Attributes:
+        there: those that the API server has, by name.
+        made: every one that ever was, in the order in which they were made.
+        stopped: names of those that the operator has deleted.
+        seen: what the operator that is alive has seen last.
+        verdicts: how a Job of a check ends by itself; one that is not here runs until somebody ends it.
+        lasts: how often such a Job is looked at before it ends.
+        refused: why none can be made; empty where one can.
+    """
+
+    there: dict[str, Job] = field(default_factory=dict)
+    made: list[Job] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    seen: dict[str, RunView] = field(default_factory=dict)
+    verdicts: dict[str, RunState] = field(default_factory=dict)
+    lasts: int = 2
+    refused: str = ""
+
+    def look(self, runs: Iterable[Run]) -> None:
+        """Make, look at and stop Jobs, as the operator does beside its passes."""
+        self.seen = {run.job: self._stop(run) if run.stop else self._view(run) for run in runs}
+
+    def of(self, check: str) -> Job:
+        """Return the last Job of a check."""
+        return [one for one in self.made if one.run.check == check][-1]
+
+    def end(self, check: str, state: RunState) -> None:
+        """Have the last Job of a check end."""
+        self.of(check).state = state
+
+    def _stop(self, run: Run) -> RunView:
+        job = self.there.get(run.job)
+        if job is not None and job.state is RunState.RUNS:
+            del self.there[run.job]
+            self.stopped.append(run.job)
+        return RunView(RunState.GONE)
+
+    def _view(self, run: Run) -> RunView:
+        job = self.there.get(run.job)
+        if job is None and run.uid:
+            return RunView(RunState.GONE, words="was deleted before it had ended")
+        if job is None and self.refused:
+            return RunView(RunState.UNMADE, words=self.refused)
+        if job is None:
+            assert all(other.run.job != run.job for other in self.made), f"Job {run.job} was made twice"
+            job = Job(run, f"uid-of-{run.job}", left=self.lasts)
+            self.there[run.job] = job
+            self.made.append(job)
+        if job.state is RunState.RUNS and (verdict := self.verdicts.get(run.check)) is not None:
+            job.left -= 1
+            job.state = verdict if job.left < 0 else RunState.RUNS
+        words = "failed (BackoffLimitExceeded)" if job.state is RunState.FAILED else ""
+        return RunView(job.state, job.uid, words)
+
+
+@dataclass
+class Hooks:
+    """What is called.
+
+    Attributes:
+        answers: what the next ones are answered with; without one nobody answers.
+        asked: every request.
+        times: when each was made.
+        seen: what the operator that is alive has heard last.
+    """
+
+    answers: list[RunState] = field(default_factory=list)
+    asked: list[Call] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    seen: dict[str, RunView] = field(default_factory=dict)
+
+    def call(self, calls: Iterable[Call], now: float) -> None:
+        """Make requests, as the operator does beside its passes."""
+        self.seen = {call.id: view for call in calls if (view := self._view(call, now)) is not None}
+
+    def _view(self, call: Call, now: float) -> RunView | None:
+        if not self.answers:
+            return None
+        self.asked.append(call)
+        self.times.append(now)
+        state = self.answers.pop(0)
+        return RunView(state, words="" if state is RunState.COMPLETE else "answered HTTP 500")
