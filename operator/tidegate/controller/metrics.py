@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from tidegate.api.gate import Gate
@@ -29,6 +31,8 @@ class Metrics:
         self._of_work(self.registry)
         self._of_requests(self.registry)
         self._phases: dict[tuple[str, str], Phase] = {}
+        self._unexposed: dict[tuple[str, str], datetime | None] = {}
+        """By Release without traffic for a new version: when the rollout that is on has started, or that none is on."""
         self._gates: dict[tuple[str, str], dict[str, tuple[Gate, GateStatus | None]]] = {}
         """What is shown of the gates of each Release: to look a series up takes longer than all else here."""
         self._waiting: dict[str, set[str]] = {}
@@ -38,6 +42,13 @@ class Metrics:
         self.weight = Gauge("tidegate_release_weight_percent", "Weight of the new version.", _RELEASE, registry=r)
         self.step = Gauge("tidegate_release_step", "Step of the rollout, from 1; 0 while none is on.", _RELEASE, registry=r)
         self.rollouts = Counter("tidegate_rollouts_total", "Rollouts that ended.", ("outcome", "cause"), registry=r)
+        self.prepared = Counter("tidegate_releases_prepared_total", "Versions that got their first traffic.", registry=r)
+        self.prepare_seconds = Histogram(
+            "tidegate_release_prepare_seconds",
+            "Seconds from the start of a rollout to the first traffic of its version.",
+            buckets=_LONG,
+            registry=r,
+        )
         self.promoted = Counter("tidegate_releases_promoted_total", "Versions that were promoted.", registry=r)
         self.failed = Counter("tidegate_releases_failed_total", "Versions that were rolled back.", registry=r)
         self.promote_seconds = Histogram(
@@ -162,7 +173,19 @@ class Metrics:
         self.step.labels(*key).set(status.step.index + 1 if status.step else 0)
         if status.records is not None:
             self.record_head.labels(*key).set(status.records.number)
+        self._count_prepared(key, status)
         self._show_gates(key, status)
+
+    def _count_prepared(self, key: tuple[str, str], status: ReleaseStatus) -> None:
+        """Count a version whose pods have got traffic since its Release was last shown."""
+        rollout = status.rollout
+        if rollout is None or rollout.exposed_at is None:
+            self._unexposed[key] = None if rollout is None else rollout.started_at
+            return
+        # Of one that this process has only ever seen with traffic, the process before has counted it.
+        if self._unexposed.pop(key, None) == rollout.started_at:
+            self.prepared.inc()
+            self.prepare_seconds.observe((rollout.exposed_at - rollout.started_at).total_seconds())
 
     def _show_gates(self, key: tuple[str, str], status: ReleaseStatus) -> None:
         states = {state.name: state for state in status.gates}
@@ -206,6 +229,7 @@ class Metrics:
         if phase is None:
             return
         self.releases.labels(phase).dec()
+        self._unexposed.pop(key, None)
         for gauge in (self.weight, self.step):
             gauge.remove(*key)
         for gate in self._gates.pop(key, {}):

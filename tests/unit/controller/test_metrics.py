@@ -120,6 +120,27 @@ def test_ends_are_counted(metrics: Metrics, outcome: Outcome, cause: Cause, prom
     assert 300.0 * promoted == value(metrics, "tidegate_release_promote_seconds_sum")
 
 
+def exposed(after: timedelta | None, started: datetime = NOW) -> ReleaseStatus:
+    """A rollout whose version got traffic so long after its start; None where it has none yet."""
+    status = rolling()
+    assert status.rollout is not None
+    at = started + after if after is not None else None
+    return status.model_copy(update={"rollout": status.rollout.model_copy(update={"started_at": started, "exposed_at": at})})
+
+
+def test_versions_are_counted_when_they_get_their_first_traffic(metrics: Metrics) -> None:
+    """Once for each rollout, with the time that it took; and not again by a process that finds one with traffic."""
+    minute = timedelta(minutes=1)
+    for status in (ReleaseStatus(), exposed(None), exposed(minute), exposed(minute), ReleaseStatus()):
+        metrics.show("shop", "checkout", status)
+    metrics.show("shop", "checkout", exposed(minute, NOW + timedelta(hours=1)))
+    metrics.show("shop", "found", exposed(minute))
+    metrics.show("shop", "found", exposed(minute))
+
+    assert 1.0 == value(metrics, "tidegate_releases_prepared_total")
+    assert 60.0 == value(metrics, "tidegate_release_prepare_seconds_sum")
+
+
 @pytest.mark.parametrize(
     ("limit", "shown"),
     [
