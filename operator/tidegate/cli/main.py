@@ -138,11 +138,25 @@ def _with_options(config: Config, given: dict[str, object]) -> Config:
 
 @app.command("check-config")
 def check_config(config: ConfigPath = None) -> None:
-    """Check a configuration file and say what is wrong with it."""
+    """Check a configuration file, and the kubeconfigs of other clusters that it names, and say what is wrong with them.
+
+    Exits with 0, with 1 if a kubeconfig cannot be used as it is now, or with 2 if the configuration is not valid.
+    """
+    from tidegate.cluster.kubeconfig import KubeconfigError, read
+
     loaded = _loaded(config)
     names = ", ".join(connection.name for connection in loaded.connections) or "none"
     channels = ", ".join(f"{channel.name} ({channel.type})" for channel in loaded.notifications.channels)
     typer.echo(f"the configuration is valid; Prometheus connections: {names}{f'; channels: {channels}' if channels else ''}")
+    unusable = False
+    for name, cluster in sorted(loaded.clusters.items()):
+        try:
+            read(Path(cluster.kubeconfig))
+        except KubeconfigError as error:
+            unusable = True
+            typer.echo(f"tidegate: clusters.{name}.kubeconfig: {cluster.kubeconfig}: {error}", err=True)
+    if unusable:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner, Result
 
 from tidegate import __version__
 from tidegate.cli.main import app
+from unit.cluster.test_kubeconfig import written as kubeconfig
 
 PROGRAM = str(Path(sys.executable).with_name("tidegate"))
 ENVIRONMENT = {"PATH": "/nowhere", "HOME": "/nowhere", "COLUMNS": "120", "TERM": "dumb"}
@@ -48,6 +50,21 @@ def test_help_names_commands_and_options(arguments: list[str], told: list[str]) 
 
     assert 0 == done.exit_code
     assert [] == [word for word in told if word not in done.stdout]
+
+
+def test_configuration_is_checked_with_the_kubeconfigs_that_it_names(tmp_path: Path) -> None:
+    """One that is missing keeps no operator from starting, and is said here, without what stands in the others."""
+    good = kubeconfig(tmp_path / "east" / "kubeconfig")
+    config = tmp_path / "config.yaml"
+    east, west = ({"kubeconfig": str(path), "allow": [{"from": ["shop"], "to": ["shop"]}]} for path in (good, tmp_path / "none"))
+    config.write_text(yaml.safe_dump({"clusters": {"east": east}}))
+    fine = tidegate("check-config", "--config", str(config))
+    config.write_text(yaml.safe_dump({"clusters": {"east": east, "west": west}}))
+    missing = tidegate("check-config", "--config", str(config))
+
+    assert (0, "") == (fine.exit_code, fine.stderr)
+    assert (1, f"tidegate: clusters.west.kubeconfig: {tmp_path / 'none'}: no such file\n") == (missing.exit_code, missing.stderr)
+    assert "the configuration is valid" in missing.stdout
 
 
 def test_operator_does_without_what_other_commands_need() -> None:
