@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,6 @@ from api.cluster_access import kubectl, run
 from api.manifests import CHART, DEPLOY, HELM, Key, by_name, comparable, helm, helm_documents, kustomize, needs_helm, needs_kubectl
 from tidegate.api.names import HOLD_POLICY
 from tidegate.controller.process import config as configuration
-from tidegate.notifications.config import MOST_CHANNELS, Kind
-from unit.docs.pages import text_of
 
 
 @needs_kubectl
@@ -123,27 +120,6 @@ def test_operator_reads_the_configuration_of_the_chart(tmp_path: Path) -> None:
     assert loaded.watch_namespaces == ("shop",)
     assert loaded.clusters["west"].allows("shop", "staging")
     assert [connection.name for connection in loaded.connections] == ["central"]
-
-
-@needs_helm
-def test_channels_of_the_page_are_values_of_the_chart(tmp_path: Path) -> None:
-    """Each channel that docs/notifications.md shows can be given to the chart, and the operator accepts what comes out."""
-    blocks = re.findall(
-        r"^```yaml\n(# Tidegate configuration\n.*?)^```", text_of("docs/notifications.md"), re.DOTALL | re.MULTILINE
-    )
-    shown = [channel for block in blocks for channel in yaml.safe_load(block)["notifications"].get("channels", ())]
-    read = set()
-    for at in range(0, len(shown), MOST_CHANNELS):
-        channels = [{**one, "name": f"channel-{number}"} for number, one in enumerate(shown[at : at + MOST_CHANNELS])]
-        told = {"channels": channels, "audit": {"file": "/var/log/audit.jsonl"}, "cluster": "west", "giveUpAfter": "2h"}
-        values = {"config": {"connections": [{"name": "default", "address": "http://prometheus:9090"}], "notifications": told}}
-        done = run(HELM, "template", "tidegate", str(CHART), "--values", "-", stdin=json.dumps(values))
-        assert done.returncode == 0, done.stderr
-        file = tmp_path / "config.yaml"
-        file.write_text(by_name(done.stdout)["ConfigMap", "tidegate-config"]["data"]["config.yaml"])
-        read |= {channel.type for channel in configuration.load(file).notifications.channels}
-
-    assert {*Kind} == read
 
 
 @needs_kubectl

@@ -57,6 +57,8 @@ SEVERITIES: Mapping[str, Severity] = {
     "kept-out": Severity.WARNING,
     "decision-refused": Severity.WARNING,
     "overridden": Severity.WARNING,
+    "check-passed": Severity.INFO,
+    "check-failed": Severity.WARNING,
     "reviewed": Severity.NOTICE,
     "review-overdue": Severity.WARNING,
     "followed": Severity.NOTICE,

@@ -16,6 +16,7 @@ from tidegate.notifications.config import MOST_CHANNELS, PLACEHOLDERS, ChannelCo
 from tidegate.notifications.lanes import MOST
 from tidegate.notifications.message import STATES
 from unit.docs.pages import text_of
+from unit.engine.test_severity import kinds
 
 PAGE = text_of("docs/notifications.md")
 EXAMPLES = [
@@ -53,6 +54,7 @@ def test_each_transition_has_its_severity() -> None:
     for ids, words in re.findall(r"^\| (`[^|]+`) \| ([^|]+) \|", section("Who is told of what"), re.MULTILINE):
         shown |= dict.fromkeys(re.findall(r"`([\w-]+)`", ids), re.findall(r"info|notice|warning|critical", words))
 
+    assert sorted({kind.id for kind in kinds()}) == sorted(shown)
     assert sorted(SEVERITIES) == sorted(shown)
     for event, words in shown.items():
         told = {severity_of(event, type_).value for type_ in ("Normal", "Warning")}
