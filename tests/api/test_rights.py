@@ -142,9 +142,9 @@ async def test_every_right_is_used_and_no_other_is_asked_for(scene: Scene) -> No
     asked = asked_by(f"system:serviceaccount:{scene.namespace}:limited")
 
     used = {(one.verb, one.group, one.resource) for one in asked}
-    # Refused the list, it does not go on to watch; refused the policy, it does not ask for the binding.
+    # Refused the list, it does not go on to watch; refused the policy of the hold, it does not ask for its binding.
     unreached = {("watch", "tidegate.dev", "clusterrolloutpolicies")}
-    unreached |= {("get", "admissionregistration.k8s.io", f"{kind}admissionpolicybindings") for kind in ("mutating", "validating")}
+    unreached |= {("get", "admissionregistration.k8s.io", "mutatingadmissionpolicybindings")}
     # Without that policy no decision counts; test_operator_decisions.py has these used.
     unreached |= {("patch", "tidegate.dev", "releasedecisions/status")}
     unreached |= {("create", "authorization.k8s.io", "localsubjectaccessreviews")}
@@ -158,6 +158,7 @@ async def test_every_right_is_used_and_no_other_is_asked_for(scene: Scene) -> No
     assert there
     assert sorted(used) == sorted(set(rights(installed())) - unreached)
     wide = {"clusterrolloutpolicies", "releasefreezes", "namespaces", "mutatingadmissionpolicies", "validatingadmissionpolicies"}
+    wide |= {"validatingadmissionpolicybindings"}
     assert wide == {one.resource for one in asked if not one.namespace}
     assert [] == [one for one in asked if one.status == 403 and one.namespace]
 

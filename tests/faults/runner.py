@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from faults import scenes
+from faults import recording, scenes
 from faults.injections import Armed
 from faults.journeys import Journey
 from faults.oracle import Violation
@@ -201,6 +201,7 @@ async def conclude(
     # All watches have come as far by then as the oracle has to look.
     resting = [] if result.violations else await _rests(place)
     result.violations += scenes.check(place, journey, since=since, shut_within=shut_within)
+    result.violations += [] if result.violations else await recording.check(place)
     result.violations += [Violation("no-bugs", operator.bug) for operator in place.operators if operator.bug]
     result.violations += resting
     if result.violations:
