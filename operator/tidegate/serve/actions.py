@@ -11,8 +11,8 @@ from tidegate.api.release import ReleaseSpec
 from tidegate.api.status import ReleaseStatus
 from tidegate.caller.decisions import Made, Version, make
 from tidegate.cluster.client import Cluster
-from tidegate.cluster.errors import ApiError, NotFound
-from tidegate.cluster.resources import DEPLOYMENTS, RELEASES
+from tidegate.cluster.errors import ApiError, Forbidden, NotFound
+from tidegate.cluster.resources import DEPLOYMENTS, RELEASE_RECORDS, RELEASES
 from tidegate.serve.bodies import Decide, Decided, Latest, Prepare, Promote, Rollback, Rollout, State
 from tidegate.serve.refusals import Refused
 from tidegate.serve.views import (
@@ -24,6 +24,7 @@ from tidegate.serve.views import (
     is_id,
     key_of,
     latest_of,
+    recorded,
     rollout_of,
     upstreams,
 )
@@ -70,7 +71,12 @@ async def shown(cluster: Cluster, namespace: str, wanted: str) -> Rollout:
         ApiError: the caller may not read it, or the API server does not answer.
         Refused: there is no such rollout, or more than one.
     """
-    release = await _release(cluster, namespace, wanted)
+    try:
+        release = await _release(cluster, namespace, wanted)
+    except Refused as error:
+        if error.status != 404 or (found := await _recorded(cluster, namespace, wanted)) is None:
+            raise
+        return found
     environments = await _environments(cluster, release)
     return rollout_of(release, environments, wanted if is_id(wanted) else None)
 
@@ -243,11 +249,25 @@ async def _release(cluster: Cluster, namespace: str, wanted: str) -> Json:
     if len(found) == 1:
         return dict(found[0])
     if not found:
-        words = f"release_id: no rollout {wanted} in namespace {namespace}; of each Release two are known: what is on, and the last"
+        words = f"release_id: no rollout {wanted} of namespace {namespace} is on or was the last of its Release"
         raise Refused(404, "not_found", words)
     names = ", ".join(sorted(key_of(one)[1] for one in found)[:8])
     words = f"release_id: {len(found)} rollouts started in that minute ({names}): give the name of the Release in its place"
     raise Refused(409, "ambiguous", words)
+
+
+async def _recorded(cluster: Cluster, namespace: str, wanted: str) -> Rollout | None:
+    """Return an earlier rollout by its record; None where there is none, or the caller may not list records."""
+    try:
+        records = (await cluster.list(RELEASE_RECORDS.path(namespace))).items
+    except (Forbidden, NotFound):
+        return None
+    found = [one for one in records if one["spec"].get("id") == wanted]
+    if len(found) > 1:
+        names = ", ".join(sorted({str(one["spec"].get("release")) for one in found})[:8])
+        words = f"release_id: {len(found)} rollouts started in that minute ({names}), and all are over: read their ReleaseRecords"
+        raise Refused(409, "ambiguous", words)
+    return recorded(found[0]) if found else None
 
 
 async def _running_release(cluster: Cluster, namespace: str, wanted: str) -> Json:

@@ -12,7 +12,7 @@ from tidegate.api.decision import Action, Result
 
 LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
-RELEASE_ID = r"^rel_[0-9]{8}_[0-9]{4}$"
+RELEASE_ID = r"^rel_[0-9]{8}_[0-9]{4}(_[0-9]{1,4})?$"
 EITHER = rf"({RELEASE_ID})|({NAME})"
 LONGEST_NAME = 63
 Namespace = Annotated[str, Field(max_length=LONGEST_NAME, pattern=LABEL)]

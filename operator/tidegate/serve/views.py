@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tidegate.api.names import Cause, Phase
+from tidegate.api.record import ReleaseRecordSpec
 from tidegate.api.release import ReleaseSpec
 from tidegate.api.status import LastRollout, Outcome, ReleaseStatus
 from tidegate.caller.decisions import Version, rolled_out, waiting
@@ -101,6 +102,34 @@ def rollout_of(release: Mapping[str, Any], environments: Mapping[Key, str | None
     return Rollout(**common, **(_ended(last, status) if last is not None else _idle(status)))
 
 
+def recorded(record: Mapping[str, Any]) -> Rollout:
+    """Return a rollout of which nothing but its record is left."""
+    spec = ReleaseRecordSpec.model_validate(record["spec"])
+    failed = spec.outcome is Outcome.ROLLED_BACK and spec.cause not in _BY_PEOPLE
+    return Rollout(
+        release_id=spec.id,
+        release=spec.release,
+        namespace=spec.namespace,
+        status=_state(spec.outcome, failed=failed),
+        to_env=spec.environment or None,
+        version=spec.to.version,
+        revision=spec.to.revision,
+        bundle_sha256=spec.digest or None,
+        images=spec.to.images,
+        message=spec.message,
+        created_at=spec.started_at,
+        promoted_at=spec.ended_at if spec.outcome is Outcome.PROMOTED else None,
+        failed_at=spec.ended_at if failed else None,
+        error_message=spec.message if failed else None,
+    )
+
+
+def _state(outcome: Outcome, *, failed: bool) -> State:
+    if failed:
+        return State.FAILED
+    return {Outcome.PROMOTED: State.PROMOTED, Outcome.SUPERSEDED: State.SUPERSEDED}.get(outcome, State.ROLLED_BACK)
+
+
 def decidable(release: Mapping[str, Any]) -> list[Version]:
     """Return the versions of a Release that can be decided on: the one that is rolled out first."""
     status = ReleaseStatus.model_validate(release.get("status") or {})
@@ -183,11 +212,10 @@ def _idle(status: ReleaseStatus) -> dict[str, Any]:
 def _ended(last: LastRollout, status: ReleaseStatus) -> dict[str, Any]:
     promoted = last.outcome is Outcome.PROMOTED
     failed = last.outcome is Outcome.ROLLED_BACK and last.cause not in _BY_PEOPLE
-    states = {Outcome.PROMOTED: State.PROMOTED, Outcome.SUPERSEDED: State.SUPERSEDED}
     stable = status.stable if status.stable is not None and status.stable.revision == last.revision else None
     return {
         "release_id": id_of(last.started_at),
-        "status": State.FAILED if failed else states.get(last.outcome, State.ROLLED_BACK),
+        "status": _state(last.outcome, failed=failed),
         "created_at": last.started_at,
         "version": last.version,
         "revision": last.revision,

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import yaml
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,8 +20,10 @@ from tidegate.runtime.clock import ManualClock
 from tidegate.serve.app import CALLER, LARGEST_BODY, STRANGER, Service
 from tidegate.serve.bodies import Decide, Prepare, Promote
 from unit.cluster.test_callers import kubeconfig
+from unit.docs.pages import ROOT
 
 NONE = {"apiVersion": "tidegate.dev/v1alpha1", "kind": "ReleaseList", "items": [], "metadata": {"resourceVersion": "1"}}
+RECORD = yaml.safe_load((ROOT / "tests" / "corpus" / "valid" / "record-least.yaml").read_text(encoding="utf-8"))
 NOT_FOUND = {"kind": "Status", "code": 404, "reason": "NotFound", "message": 'releases.tidegate.dev "none" not found'}
 
 
@@ -51,6 +54,8 @@ async def there(tmp_path: Path) -> AsyncIterator[There]:
         asked.append(f"{token} {request.method} {request.path}")
         if token not in {"ann", "bob"}:
             return web.json_response({"kind": "Status", "code": 401, "reason": "Unauthorized", "message": "no"}, status=401)
+        if request.path.endswith("/releaserecords") and "archive" in request.path:
+            return web.json_response({**NONE, "kind": "ReleaseRecordList", "items": [RECORD]})
         if request.path.endswith("/releases"):
             return web.json_response(NONE)
         return web.json_response(NOT_FOUND, status=404)
@@ -79,7 +84,7 @@ async def there(tmp_path: Path) -> AsyncIterator[There]:
         ("GET", "/api/releases?namespace=shop", {"headers": {"X-Tenant-Slug": "bank"}}, 400, "differ"),
         ("GET", "/api/releases/..%2f..%2fsecrets?namespace=shop", {}, 404, "neither the id of a rollout nor the name"),
         ("GET", "/api/releases/none?namespace=shop", {}, 404, "not found"),
-        ("GET", "/api/releases/rel_20240115_1200?namespace=shop", {}, 404, "no rollout rel_20240115_1200 in namespace shop"),
+        ("GET", "/api/releases/rel_20240115_1200?namespace=shop", {}, 404, "no rollout rel_20240115_1200 of namespace shop"),
         ("GET", "/api/nothing", {}, 404, "there is no GET /api/nothing here"),
         ("DELETE", "/api/releases", {}, 405, "DELETE is not for this path"),
         ("POST", "/api/releases/promote?namespace=shop", {"data": b"{}"}, 415, "the body must be JSON"),
@@ -179,6 +184,17 @@ async def test_health_tells_strangers_nothing_of_releases(there: There) -> None:
     assert (200, {"status", "version"}) == (status, set(answer))
     assert {"configured": True, "ok": True} == known[1]["releases"]
     assert 1 == len(there.asked)
+
+
+async def test_rollouts_that_are_over_are_found_by_their_records(there: There) -> None:
+    """As they are written down, and no decision can be about them."""
+    wanted = RECORD["spec"]["id"]
+    status, answer, _ = await there.ask("GET", f"/api/releases/{wanted}?namespace=archive")
+    other = await there.ask("GET", "/api/releases/rel_19990101_0000?namespace=archive")
+    promoted = await there.ask("POST", "/api/releases/promote?namespace=archive", json={"release_id": wanted})
+
+    assert (200, wanted, RECORD["spec"]["release"]) == (status, answer["data"]["release_id"], answer["data"]["release"])
+    assert (404, 404) == (other[0], promoted[0])
 
 
 async def test_ids_of_requests_are_taken_over_where_they_are_ids(there: There) -> None:
