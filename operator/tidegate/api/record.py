@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from tidegate.api.base import Model, Rule, Sentence, Time
+from tidegate.api.checked import MOST_CHECKS, CheckResult
 from tidegate.api.decision import Action, ReleaseName, Result
 from tidegate.api.followed import LONGEST_IMAGE, MOST_IMAGES
 from tidegate.api.hotfix import HotfixStatus
@@ -27,7 +28,7 @@ LONGEST_REASON = 256
 """Characters of why somebody decided so, and of what a gate said."""
 LONGEST_REPORT = 256
 """Characters of the address of a check's report."""
-LARGEST_RECORD = 192 * 1024
+LARGEST_RECORD = 224 * 1024
 """Bytes of a record as JSON at most, whatever people have called things; most have two or three thousand."""
 _Quantity = Annotated[str, Field(max_length=32)]
 
@@ -60,6 +61,19 @@ class RecordedDecision(Model):
         str, Field(max_length=LONGEST_REPORT, description="Where the report of the check is, cut to 256 characters.")
     ] = ""
     reason: Annotated[str, Field(max_length=LONGEST_REASON, description="Why, in their words, cut to 256 characters.")] = ""
+
+
+class RecordedCheck(Model):
+    """A check of the new version by a Job or a request; those that are attested are among the decisions."""
+
+    name: Annotated[str, Field(max_length=63, description="Name of the check in the policy.")]
+    at: Annotated[str, Field(max_length=10, description="Its point: Start, or a weight.")] = ""
+    result: Annotated[CheckResult, Field(description="What it came to.")]
+    by: Annotated[str, Field(max_length=280, description="The CronJob that its Job was made from, or what was called.")] = ""
+    job: Annotated[str, Field(max_length=63, description="Name of the Job, or id of the request.")] = ""
+    attempt: Annotated[int, Field(ge=1, le=6, description="Number of that Job, from 1.")] = 1
+    ended: Annotated[Time | None, Field(description="When the result was seen.")] = None
+    message: Annotated[str, Field(max_length=LONGEST_REASON, description="Why it failed, cut to 256 characters.")] = ""
 
 
 class RecordedGate(Model):
@@ -125,6 +139,9 @@ class ReleaseRecordSpec(Model):
         Field(max_length=MOST_DECISIONS, description="Votes, attestations and commands that counted for it, in order."),
     ] = ()
     decisions_omitted: Annotated[RecordNumber | None, Field(description="How many more there were.")] = None
+    checks: Annotated[
+        tuple[RecordedCheck, ...], Field(max_length=MOST_CHECKS, description="Its checks by Jobs and requests until it ended.")
+    ] = ()
     hotfix: Annotated[HotfixStatus | None, Field(description="By whose word it was a hotfix, and which barriers it skipped.")] = (
         None
     )

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from datetime import UTC
 
 from tidegate.api.base import SENTENCE, plain
+from tidegate.api.checked import CheckStatus
 from tidegate.api.checks import REVIEW
 from tidegate.api.decision import Action, DecisionOutcome
 from tidegate.api.edits import edited
@@ -19,6 +20,7 @@ from tidegate.api.record import (
     LONGEST_REASON,
     LONGEST_REPORT,
     MOST_DECISIONS,
+    RecordedCheck,
     RecordedDecision,
     RecordedGate,
     RecordedVersion,
@@ -35,6 +37,7 @@ from tidegate.governance.votes import Author, Subject, ballot
 
 _NAME = 128
 _QUANTITY = 32
+_CALLED = 280
 
 
 def trail(draft: Draft, template: TemplateView) -> TrailStatus:
@@ -115,6 +118,7 @@ def _content(draft: Draft, last: LastRollout) -> ReleaseRecordSpec:
         authors=kept.authors,
         decisions=tuple(decisions[-MOST_DECISIONS:]),
         decisions_omitted=max(0, len(decisions) - MOST_DECISIONS) or None,
+        checks=tuple(_check(one) for one in draft.status.checks if candidate.digest and one.digest == candidate.digest),
         hotfix=rollout.hotfix,
         seen_at=kept.seen_at,
         started_at=last.started_at,
@@ -132,6 +136,19 @@ def _content(draft: Draft, last: LastRollout) -> ReleaseRecordSpec:
 
 def _images(images: dict[str, str]) -> dict[str, str]:
     return {name: plain(image, len(image)) for name, image in images.items()}
+
+
+def _check(one: CheckStatus) -> RecordedCheck:
+    return RecordedCheck(
+        name=one.name,
+        at=one.at,
+        result=one.result,
+        by=plain(one.cron_job or one.hook or "", _CALLED),
+        job=one.job or "",
+        attempt=one.attempt,
+        ended=one.ended,
+        message=plain(one.message, LONGEST_REASON),
+    )
 
 
 def _gate(state: GateStatus) -> RecordedGate:

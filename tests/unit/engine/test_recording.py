@@ -26,6 +26,7 @@ from tidegate.engine.snapshot import Snapshot
 from tidegate.governance.canonical import canonical
 from tidegate.governance.decisions import DecisionView
 from tidegate.governance.records import verify
+from tidegate.governance.runs import RunState
 from tidegate.governance.view import GovernanceView
 from tidegate.governance.votes import Author
 
@@ -119,6 +120,24 @@ def test_who_has_approved_and_attested_stands_in_it() -> None:
     assert ("Approve", "cleo", "qa") not in said, "an author's own vote does not count"
     (scan,) = [one for one in last(world)["decisions"] if one["action"] == "Attest"]
     assert ("scan", "Passed", "https://ci.example.com/1") == (scan["check"], scan["result"], scan["url"])
+
+
+def test_what_its_checks_came_to_stands_in_it() -> None:
+    """A check by a Job is recorded with its result, the CronJob that it was made from, and the Job's name."""
+    world = idle(policy(*STEPS, bake="3s", checks=[{"name": "smoke", "at": "Start", "cronJob": "checkout-smoke"}]))
+    world.apply("v2")
+    world.crank(5)
+    (job,) = world.jobs.made
+    world.jobs.end("smoke", RunState.COMPLETE)
+    world.crank(2)
+    finish(world)
+
+    (said,) = last(world)["checks"]
+
+    assert ("smoke", "Start", "Passed", "checkout-smoke", job.run.job) == tuple(
+        said[name] for name in ("name", "at", "result", "by", "job")
+    )
+    assert parse_time(said["ended"]) <= parse_time(last(world)["startedAt"])
 
 
 def test_time_that_a_version_has_waited_is_known() -> None:
