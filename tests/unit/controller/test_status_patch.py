@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidegate.api.checked import CheckResult, CheckStatus
 from tidegate.api.decided import CarriedStatus, RejectedStatus, WantedStatus
 from tidegate.api.decision import Action, DecisionOutcome
 from tidegate.api.followed import FollowedStatus
@@ -187,6 +188,7 @@ ONE = ReleaseStatus(
     followed=FollowedStatus(release="checkout", namespace="staging", at=AT),
     outbox=OutboxStatus(last=3),
     records=RecordsStatus(number=3),
+    checks=(CheckStatus(name="smoke", result=CheckResult.RUNNING, since=AT),),
     conditions=(ONE_CONDITION,),
 )
 PLACES = [

@@ -152,7 +152,7 @@ def test_of_several_freezes_people_are_told_the_one_that_lasts_longest():
 
 
 def test_nothing_but_a_barrier_reads_governance():
-    """What takes traffic away waits for nothing unknown: only barriers, what people command and hear, and records read the view."""
+    """What takes traffic away waits for nothing unknown: only barriers, decisions, checks and records read the view."""
     engine = Path(tidegate.engine.__file__).parent
     read = {
         path.relative_to(engine).as_posix()
@@ -169,5 +169,6 @@ def test_nothing_but_a_barrier_reads_governance():
         "hotfix.py",
         "outcomes.py",
         "recording.py",
+        "rules/checks.py",
         "rules/reviews.py",
     } == read
