@@ -1,7 +1,7 @@
-"""Who may vote in a role, by the bindings of a namespace: so that nobody waits for a vote that nobody can give.
+"""Who may vote or attest in a role, by the bindings of a namespace: so that nobody waits for a word that nobody can give.
 
 It is read with the rights of whoever asks, who may see a part of it only; what could not be read is told. It is no verdict: the
-API server asks the authorizer about each vote.
+API server asks the authorizer about each of them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidegate.api.approvals import Approval
 from tidegate.api.base import MOST_TOLD, and_more
+from tidegate.api.checks import Check
 from tidegate.api.names import GROUP
 from tidegate.cluster.errors import Forbidden, NotFound
 from tidegate.cluster.resources import Resource
@@ -29,6 +30,22 @@ _GROUP = "group "
 
 
 @dataclass(frozen=True)
+class Right:
+    """What somebody may do in a role.
+
+    Attributes:
+        verb: of RBAC, on releases/<role>.
+        accounts: whether it counts for ServiceAccounts, too.
+    """
+
+    verb: str
+    accounts: bool = False
+
+
+APPROVE, ATTEST = Right("approve"), Right("attest", accounts=True)
+
+
+@dataclass(frozen=True)
 class Grants:
     """What is bound in a namespace.
 
@@ -42,14 +59,14 @@ class Grants:
     rules: Mapping[tuple[str, str], tuple[_Object, ...]]
     unread: tuple[str, ...] = ()
 
-    def holders(self, role: str, release: str) -> tuple[str, ...]:
-        """Return who may approve a Release in a role: people as `ann`, groups as `group qa-team`."""
+    def holders(self, role: str, release: str, right: Right = APPROVE) -> tuple[str, ...]:
+        """Return who has a right on a Release in a role: people as `ann`, groups as `group qa-team`, `ServiceAccount shop/ci`."""
         found = dict[str, None]()
         for binding in self.bindings:
             ref = binding.get("roleRef") or {}
             rules = self.rules.get((str(ref.get("kind")), str(ref.get("name"))), ())
-            if any(_grants(rule, role, release) for rule in rules):
-                found |= dict.fromkeys(_people(binding.get("subjects") or ()))
+            if any(_grants(rule, role, release, right) for rule in rules):
+                found |= dict.fromkeys(_named(binding.get("subjects") or (), right))
         return tuple(sorted(found))
 
 
@@ -74,25 +91,27 @@ async def read(cluster: Cluster, namespace: str) -> Grants:
     return Grants(tuple(bindings), rules, tuple(unread))
 
 
-def _grants(rule: _Object, role: str, release: str) -> bool:
-    """Whether a rule is the right to approve in exactly this role; who holds all roles by a wildcard votes in none."""
+def _grants(rule: _Object, role: str, release: str, right: Right) -> bool:
+    """Whether a rule gives a right in exactly this role; who holds all roles by a wildcard has a voice in none."""
     names = rule.get("resourceNames") or ()
     return (
         bool({GROUP, "*"} & {*(rule.get("apiGroups") or ())})
         and bool({f"releases/{role}", f"*/{role}"} & {*(rule.get("resources") or ())})
-        and bool({"approve", "*"} & {*(rule.get("verbs") or ())})
+        and bool({right.verb, "*"} & {*(rule.get("verbs") or ())})
         and (not names or release in names)
     )
 
 
-def _people(subjects: Iterable[_Object]) -> Iterator[str]:
-    """Yield those that may have a vote: no ServiceAccount has one, by its name, as a kind or in a group."""
+def _named(subjects: Iterable[_Object], right: Right) -> Iterator[str]:
+    """Yield those for whom a right counts: no ServiceAccount has a vote, by its name, as a kind or in a group."""
     for one in subjects:
         kind, name = one.get("kind"), str(one.get("name"))
         if kind == "User" and not name.startswith("system:"):
             yield name
-        elif kind == "Group" and not name.startswith("system:serviceaccounts"):
+        elif kind == "Group" and (right.accounts or not name.startswith("system:serviceaccounts")):
             yield f"{_GROUP}{name}"
+        elif kind == "ServiceAccount" and right.accounts:
+            yield f"ServiceAccount {one.get('namespace')}/{name}"
 
 
 def seats(approvals: Iterable[Approval]) -> dict[str, int]:
@@ -101,6 +120,15 @@ def seats(approvals: Iterable[Approval]) -> dict[str, int]:
     for entry in approvals:
         for role, needed in entry.roles.items():
             found[role] = max(needed, found.get(role, 0))
+    return found
+
+
+def attesters(checks: Iterable[Check]) -> dict[str, list[str]]:
+    """Return by role the names of the checks that it has to attest."""
+    found: dict[str, list[str]] = {}
+    for entry in checks:
+        if entry.attested is not None:
+            found.setdefault(entry.attested.role, []).append(entry.name)
     return found
 
 
@@ -122,13 +150,33 @@ def told(grants: Grants, role: str, needed: int, release: str, namespace: str) -
         release: name of the Release.
         namespace: of the Release.
     """
-    found = grants.holders(role, release)
+    found, unread = grants.holders(role, release), _unread(grants)
     names = ", ".join(found[:MOST_TOLD]) + and_more(len(found))
     if not found and grants.unread:
         return f"who can approve as {role} is not known: you may not list {', '.join(grants.unread)}"
-    unread = f"; others may, too: you may not list {', '.join(grants.unread)}" if grants.unread else ""
     if not found:
         return f"no person has role {role}: no binding in {namespace} gives one the verb approve on releases/{role}"
     if not suffice(grants, role, needed, release):
         return f"only {names} can approve as {role}, and it takes {needed} people{unread}"
     return f"{names} can approve as {role}{unread}"
+
+
+def told_attesters(grants: Grants, role: str, release: str, namespace: str) -> str:
+    """Return in words who may attest in a role.
+
+    Args:
+        grants: what is bound.
+        role: the role.
+        release: name of the Release.
+        namespace: of the Release.
+    """
+    found = grants.holders(role, release, ATTEST)
+    if not found and grants.unread:
+        return f"who can attest as {role} is not known: you may not list {', '.join(grants.unread)}"
+    if not found:
+        return f"nobody has role {role}: no binding in {namespace} gives the verb attest on releases/{role}"
+    return f"{', '.join(found[:MOST_TOLD])}{and_more(len(found))} can attest as {role}{_unread(grants)}"
+
+
+def _unread(grants: Grants) -> str:
+    return f"; others may, too: you may not list {', '.join(grants.unread)}" if grants.unread else ""

@@ -247,16 +247,30 @@ async def _governed(cluster: Any, release: Manifest, namespace: str, policy: Man
 
 
 async def _voters(cluster: Any, release: Manifest, namespace: str, spec: RolloutPolicySpec) -> list[Located]:
-    """Return for which roles of its policy a Release would wait for votes that nobody can give."""
-    if not (wanted := holders.seats(spec.approvals)):
+    """Return for which roles of its policy a Release would wait for votes and attestations that nobody can give."""
+    wanted, attested = holders.seats(spec.approvals), holders.attesters(spec.checks)
+    if not wanted and not attested:
         return []
-    grants, found = await holders.read(cluster, namespace), list[Located]()
+    grants = await holders.read(cluster, namespace)
+    lacking: list[tuple[bool | None, str]] = []
     for role, needed in wanted.items():
         if not (enough := holders.suffice(grants, role, needed, release.name)):
-            words = f"{_policy_of(release)} requires it: {holders.told(grants, role, needed, release.name, namespace)}"
-            severity = Severity.NOTE if enough is None else Severity.WARNING
-            found.append(Located(release, Finding(severity, ("spec", "policyRef", "name"), words)))
-    return found
+            lacking.append((enough, f"it: {holders.told(grants, role, needed, release.name, namespace)}"))
+    for role, names in attested.items():
+        if not grants.holders(role, release.name, holders.ATTEST):
+            told = holders.told_attesters(grants, role, release.name, namespace)
+            lacking.append((None if grants.unread else False, f"check {', '.join(names)}: {told}"))
+    return [
+        Located(
+            release,
+            Finding(
+                Severity.NOTE if enough is None else Severity.WARNING,
+                ("spec", "policyRef", "name"),
+                f"{_policy_of(release)} requires {words}",
+            ),
+        )
+        for enough, words in lacking
+    ]
 
 
 def _tell(found: Sequence[Located], manifests: Sequence[Manifest], form: Format) -> None:

@@ -22,8 +22,8 @@ from tidegate.governance.times import moment
 if TYPE_CHECKING:
     from tidegate.cluster.client import Cluster
 
-APPROVAL = "Approval"
-"""The barrier of votes that are missing."""
+APPROVAL, CHECK = "Approval", "Check"
+"""The barriers of votes that are missing, and of checks that were not passed."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Waiter:
         weight: share of the traffic that the version has meanwhile, in percent.
         barriers: what it waits for.
         voters: of each role that lacks votes who can give them, in words.
+        attesters: of each role that has to attest a check who can, in words.
     """
 
     namespace: str
@@ -47,12 +48,14 @@ class Waiter:
     weight: int
     barriers: tuple[WaitingFor, ...]
     voters: Mapping[str, str] = field(default_factory=dict)
+    attesters: Mapping[str, str] = field(default_factory=dict)
 
     def to_wire(self) -> dict[str, Any]:
         """Return it for machines."""
         barriers = [entry.to_wire() for entry in self.barriers]
         told = {"namespace": self.namespace, "release": self.name, "version": self.version, "phase": self.phase}
-        return told | {"weight": self.weight, "waitingFor": barriers} | ({"voters": dict(self.voters)} if self.voters else {})
+        who = {"voters": dict(self.voters), "attesters": dict(self.attesters)}
+        return told | {"weight": self.weight, "waitingFor": barriers} | {name: found for name, found in who.items() if found}
 
 
 def waits(
@@ -87,30 +90,41 @@ async def _found(cluster: Cluster, chosen: access.Chosen) -> list[Waiter]:
     found = []
     for release in await access.releases(cluster, chosen):
         waiter = _waiter(release)
-        lacking = next((entry.what for entry in waiter.barriers if entry.barrier == APPROVAL), None)
-        if lacking is not None:
+        lacking = {entry.barrier: entry.what for entry in waiter.barriers if entry.barrier in (APPROVAL, CHECK)}
+        if lacking:
             if waiter.namespace not in grants:
                 grants[waiter.namespace] = await holders.read(cluster, waiter.namespace)
-            seats = await _seats(cluster, release, lacking)
-            place = waiter.name, waiter.namespace
-            told = {role: holders.told(grants[waiter.namespace], role, needed, *place) for role, needed in seats.items()}
-            waiter = replace(waiter, voters=told)
+            spec, there, place = await _policy(cluster, release), grants[waiter.namespace], (waiter.name, waiter.namespace)
+            seats = _seats(spec, lacking.get(APPROVAL, ""))
+            voters = {role: holders.told(there, role, needed, *place) for role, needed in seats.items()}
+            roles = _attesters(spec, lacking.get(CHECK, ""))
+            waiter = replace(waiter, voters=voters, attesters={role: holders.told_attesters(there, role, *place) for role in roles})
         found.append(waiter)
     return [waiter for waiter in found if waiter.barriers]
 
 
-async def _seats(cluster: Cluster, release: dict[str, Any], lacking: str) -> dict[str, int]:
-    """Return how many people each of the roles needs that lack votes, by the policy of the rollout or of the one to come."""
+async def _policy(cluster: Cluster, release: dict[str, Any]) -> RolloutPolicySpec | None:
+    """Return the policy of the rollout, or of the one to come; None where it cannot be read."""
     rollout = access.status_of(release).rollout
     if rollout is not None:
-        approvals = rollout.spec.approvals
-    else:
-        try:
-            policy = await access.policy(cluster, release["metadata"]["namespace"], access.spec_of(release)) or {}
-            approvals = RolloutPolicySpec.model_validate(policy.get("spec") or {}).approvals
-        except (Forbidden, ValidationError):
-            return {}
-    return {role: needed for role, needed in holders.seats(approvals).items() if f"by role {role} (" in lacking}
+        return rollout.spec
+    try:
+        policy = await access.policy(cluster, release["metadata"]["namespace"], access.spec_of(release)) or {}
+        return RolloutPolicySpec.model_validate(policy.get("spec") or {})
+    except (Forbidden, ValidationError):
+        return None
+
+
+def _seats(spec: RolloutPolicySpec | None, lacking: str) -> dict[str, int]:
+    """Return how many people each of the roles needs that lack votes."""
+    seats = holders.seats(spec.approvals) if spec is not None else {}
+    return {role: needed for role, needed in seats.items() if f"by role {role} (" in lacking}
+
+
+def _attesters(spec: RolloutPolicySpec | None, lacking: str) -> list[str]:
+    """Return the roles that have to attest what is missing."""
+    found = holders.attesters(spec.checks) if spec is not None else {}
+    return [role for role, names in found.items() if any(f"check {name} by role {role}" in lacking for name in names)]
 
 
 def _waiter(release: dict[str, Any]) -> Waiter:
@@ -129,8 +143,8 @@ def _lines(found: list[Waiter], now: datetime) -> Iterator[str]:
             yield f"  {entry.barrier} (for {_age(now - entry.since)}{until}): {entry.what}"
             if entry.how:
                 yield f"    {entry.how}"
-            if entry.barrier == APPROVAL:
-                yield from (f"    {words}" for words in waiter.voters.values())
+            who = {APPROVAL: waiter.voters, CHECK: waiter.attesters}.get(entry.barrier, {})
+            yield from (f"    {words}" for words in who.values())
 
 
 def _age(span: timedelta) -> str:

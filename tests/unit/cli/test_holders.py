@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tidegate.cli.holders import Grants, told
+from tidegate.cli.holders import Grants, told, told_attesters
 
 Json = dict[str, Any]
 QA: Json = {"apiGroups": ["tidegate.dev"], "resources": ["releases/qa"], "verbs": ["approve", "reject"]}
@@ -43,6 +43,32 @@ def grants(*subjects: Json, rule: Json | None = None, kind: str = "Role", unread
 def test_it_is_said_who_can_give_a_vote(found: Grants, needed: int, words: str) -> None:
     """People and groups, whether they suffice, and what could not be read; ServiceAccounts have no vote."""
     assert words == told(found, "qa", needed, "checkout", "shop")
+
+
+CI: Json = {"kind": "ServiceAccount", "name": "ci", "namespace": "shop"}
+ACCOUNTS: Json = {"kind": "Group", "name": "system:serviceaccounts:shop"}
+SCANS: Json = {"apiGroups": ["tidegate.dev"], "resources": ["releases/ci"], "verbs": ["attest"]}
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (grants(CI, ANN, rule=SCANS), "ServiceAccount shop/ci, ann can attest as ci"),
+        (
+            grants({"kind": "Group", "name": "system:serviceaccounts:shop"}, rule=SCANS),
+            "group system:serviceaccounts:shop can attest as ci",
+        ),
+        (grants(CI), "nobody has role ci: no binding in shop gives the verb attest on releases/ci"),
+        (grants(CI, unread=("roles",)), "who can attest as ci is not known: you may not list roles"),
+        (
+            grants(CI, rule=SCANS, unread=("roles",)),
+            "ServiceAccount shop/ci can attest as ci; others may, too: you may not list roles",
+        ),
+    ],
+)
+def test_it_is_said_who_can_attest(found: Grants, words: str) -> None:
+    """ServiceAccounts may, for a pipeline attests with its own account."""
+    assert words == told_attesters(found, "ci", "checkout", "shop")
 
 
 @pytest.mark.parametrize(

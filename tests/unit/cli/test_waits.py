@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from typer.testing import CliRunner
 
+from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.waiting import WaitingFor
 from tidegate.cli.freezes import _where
 from tidegate.cli.main import app
-from tidegate.cli.waits import Waiter, _age, _lines
+from tidegate.cli.waits import Waiter, _age, _attesters, _lines
 
 NOON = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
 
@@ -38,6 +39,27 @@ def test_of_a_missing_vote_it_is_said_who_can_give_it() -> None:
 
     assert [f"    {how}", "    ann can approve as qa"] == list(_lines([waiter], NOON))[2:]
     assert {"qa": "ann can approve as qa"} == waiter.to_wire()["voters"]
+
+
+def test_of_a_missing_check_it_is_said_who_can_attest_it() -> None:
+    """The same for a check: of the policy's roles the one that is missing."""
+    spec = RolloutPolicySpec.model_validate(
+        {
+            "steps": [{"weight": 100}],
+            "checks": [
+                {"name": "scan", "at": "Start", "attested": {"role": "ci"}},
+                {"name": "load", "at": "Start", "attested": {"role": "performance"}},
+                {"name": "smoke", "at": "Start", "cronJob": "smoke"},
+            ],
+        }
+    )
+    check = WaitingFor(barrier="Check", what="check scan by role ci", since=NOON, how="kubectl tidegate attest ...")
+    waiter = Waiter("shop", "checkout", "v2", "Waiting", 0, (check,), attesters={"ci": "ServiceAccount shop/ci can attest as ci"})
+
+    assert ["ci"] == _attesters(spec, check.what)
+    assert "    ServiceAccount shop/ci can attest as ci" == list(_lines([waiter], NOON))[-1]
+    assert {"ci": "ServiceAccount shop/ci can attest as ci"} == waiter.to_wire()["attesters"]
+    assert "voters" not in waiter.to_wire()
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(-3, "0s"), (0.4, "0s"), (59, "59s"), (60, "1m"), (7199, "1h"), (90000, "1d")])
