@@ -174,7 +174,7 @@ def told_attesters(grants: Grants, role: str, release: str, namespace: str) -> s
     if not found and grants.unread:
         return f"who can attest as {role} is not known: you may not list {', '.join(grants.unread)}"
     if not found:
-        return f"nobody has role {role}: no binding in {namespace} gives the verb attest on releases/{role}"
+        return f"no binding in {namespace} gives the verb attest on releases/{role}, so no one can attest as {role}"
     return f"{', '.join(found[:MOST_TOLD])}{and_more(len(found))} can attest as {role}{_unread(grants)}"
 
 

@@ -24,8 +24,8 @@ from tidegate.cluster.errors import ApiError
 from tidegate.runtime.clock import Clock
 from tidegate.serve import actions
 from tidegate.serve.bodies import (
-    EITHER,
-    LABEL,
+    A_LABEL,
+    A_NAME,
     LONGEST_NAME,
     Decide,
     Decided,
@@ -43,6 +43,7 @@ from tidegate.serve.bodies import (
 from tidegate.serve.limits import Buckets, Rate
 from tidegate.serve.openapi import document
 from tidegate.serve.refusals import UNAUTHORIZED, Refused, refused
+from tidegate.serve.views import is_id
 
 audit = structlog.get_logger("tidegate.audit")
 log = structlog.get_logger(__name__)
@@ -61,7 +62,6 @@ TENANT = "X-Tenant-Slug"
 REQUEST_ID = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-_NAMESPACE, _WANTED = re.compile(LABEL), re.compile(EITHER)
 _B = TypeVar("_B", bound=BaseModel)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _IDENTITY: Final = web.RequestKey("identity", str)
@@ -199,7 +199,7 @@ class Service:
 
     async def _show(self, request: web.Request) -> web.Response:
         namespace, wanted = _namespace(request), request.match_info["release_id"]
-        if len(wanted) > LONGEST_NAME or not _WANTED.fullmatch(wanted):
+        if len(wanted) > LONGEST_NAME or not (is_id(wanted) or A_NAME.fullmatch(wanted)):
             raise Refused(404, "not_found", "release_id: neither the id of a rollout nor the name of a Release")
         found = await self._as_caller(request, lambda: actions.shown(self.cluster, namespace, wanted))
         return _json(OneRollout(data=found))
@@ -251,7 +251,7 @@ def _namespace(request: web.Request) -> str:
         words = "differ" if given else "give the namespace, in the query (namespace=shop) or in the header X-Tenant-Slug"
         raise Refused(400, "bad_request", words if not given else f"namespace: the query and the header {TENANT} {words}")
     namespace = given.pop()
-    if len(namespace) > LONGEST_NAME or not _NAMESPACE.fullmatch(namespace):
+    if len(namespace) > LONGEST_NAME or not A_LABEL.fullmatch(namespace):
         raise Refused(400, "bad_request", "namespace: it is not the name of one")
     return namespace
 

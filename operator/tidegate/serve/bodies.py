@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
@@ -10,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tidegate.api.decision import Action, Result
 
-LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
-RELEASE_ID = r"^rel_[0-9]{8}_[0-9]{4}(_[0-9]{1,4})?$"
+A_LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+A_NAME = re.compile(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+A_RELEASE_ID = re.compile(r"^rel_[0-9]{8}_[0-9]{4}(_[0-9]{1,4})?$")
+LABEL, NAME, RELEASE_ID = A_LABEL.pattern, A_NAME.pattern, A_RELEASE_ID.pattern
 EITHER = rf"({RELEASE_ID})|({NAME})"
 LONGEST_NAME = 63
 Namespace = Annotated[str, Field(max_length=LONGEST_NAME, pattern=LABEL)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -12,9 +11,8 @@ from tidegate.api.record import ReleaseRecordSpec
 from tidegate.api.release import ReleaseSpec
 from tidegate.api.status import LastRollout, Outcome, ReleaseStatus
 from tidegate.caller.decisions import Version, rolled_out, waiting
-from tidegate.serve.bodies import RELEASE_ID, Latest, Rollout, State, Waits
+from tidegate.serve.bodies import A_RELEASE_ID, Latest, Rollout, State, Waits
 
-_ID = re.compile(RELEASE_ID)
 _BY_PEOPLE = frozenset({Cause.REQUEST, Cause.REJECTED, Cause.REVERTED, Cause.DELETED})
 """Why a version was taken back that had not failed."""
 Key = tuple[str, str]
@@ -27,7 +25,7 @@ def id_of(started: datetime) -> str:
 
 def is_id(text: str) -> bool:
     """Whether a text is the id of a rollout, and not the name of a Release."""
-    return _ID.fullmatch(text) is not None
+    return A_RELEASE_ID.fullmatch(text) is not None
 
 
 def key_of(release: Mapping[str, Any]) -> Key:

@@ -58,7 +58,7 @@ SCANS: Json = {"apiGroups": ["tidegate.dev"], "resources": ["releases/ci"], "ver
             grants({"kind": "Group", "name": "system:serviceaccounts:shop"}, rule=SCANS),
             "group system:serviceaccounts:shop can attest as ci",
         ),
-        (grants(CI), "nobody has role ci: no binding in shop gives the verb attest on releases/ci"),
+        (grants(CI), "no binding in shop gives the verb attest on releases/ci, so no one can attest as ci"),
         (grants(CI, unread=("roles",)), "who can attest as ci is not known: you may not list roles"),
         (
             grants(CI, rule=SCANS, unread=("roles",)),
