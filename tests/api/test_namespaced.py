@@ -18,7 +18,8 @@ from tidegate.cluster.resources import RELEASES
 
 pytestmark = [*needs_api, needs_helm]
 
-NO_POLICIES = tuple(f"admission.{name}.enabled=false" for name in ("hold", "requests", "deputy", "guard", "decisions"))
+_POLICIES = ("hold", "requests", "deputy", "guard", "decisions", "records")
+NO_POLICIES = tuple(f"admission.{name}.enabled=false" for name in _POLICIES)
 NAMESPACED = ("scope=namespaced", "crds.install=false", *NO_POLICIES)
 CLUSTER_WIDE = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "Namespace", "PriorityClass"}
 
@@ -93,7 +94,7 @@ async def test_rollout_needs_roles_only(scene: Scene) -> None:
     assert [scene.namespace] == config["watchNamespaces"]
     assert "Promoted" == promoted["lastRollout"]["outcome"]
     assert 200 == ready[0]
-    policies = {"mutatingadmissionpolicies", "validatingadmissionpolicies"}
+    policies = {"mutatingadmissionpolicies", "validatingadmissionpolicies", "validatingadmissionpolicybindings"}
     assert policies == {one.resource for one in asked if one.status == 403}
     assert len([one for one in asked if one.status == 403]) <= 8
     assert {"", scene.namespace} == {one.namespace for one in asked}

@@ -100,13 +100,13 @@ def _heads(releases: Iterable[Mapping[str, Any]]) -> Iterable[tuple[tuple[str, s
 
 
 def head_of(status: ReleaseStatus) -> Head:
-    """Return the last record of a Release that is to be there; those that are yet to be written are none."""
+    """Return the last record of a Release that is to be there; those that are being written may be there or not."""
     chain = status.records
     if chain is None:
         return Head(0, "", STATUS)
     if not chain.pending:
         return Head(chain.number, chain.hash or "", STATUS)
-    return Head(min(one.number for one in chain.pending) - 1, "", STATUS)
+    return Head(min(one.number for one in chain.pending) - 1, chain.hash or "", STATUS, latest=chain.number)
 
 
 def spec_of(record: Mapping[str, Any]) -> Json:

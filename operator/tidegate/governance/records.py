@@ -99,13 +99,21 @@ class Head:
 
     Attributes:
         number: its number.
-        hash: its hash; empty where only the number is known.
+        hash: hash of the latest one; empty where only the number is known.
         source: who says so, for people.
+        latest: number of the latest one that there may be: those in between are being written, and may be there or not. 0 where
+            none is.
     """
 
     number: int
     hash: str
     source: str
+    latest: int = 0
+
+    @property
+    def most(self) -> int:
+        """Number of the latest one that there may be."""
+        return max(self.number, self.latest)
 
 
 @dataclass(frozen=True)
@@ -200,20 +208,20 @@ def _beginning(records: Sequence[_Record]) -> list[Finding]:
 
 def _tail(records: Sequence[_Record], head: Head | None, following: str) -> list[Finding]:
     """Return whether the end of a chain is as something else has it."""
-    if head is None or head.number == 0:
+    if head is None or head.most == 0:
         return []
     last = records[-1].number if records else 0
     if last < head.number:
         words = f"{_numbers(range(last + 1, head.number + 1))}: {head.source} has number {head.number} as the last"
         return [Finding(Fault.MISSING, following or f"number {last + 1}", words)]
-    at_head = next((one for one in records if one.number == head.number), None)
+    at_head = next((one for one in records if one.number == head.most), None)
     if at_head is not None and head.hash and at_head.spec.get("hash") != head.hash:
-        words = f"{head.source} has the hash {head.hash} for number {head.number}"
+        words = f"{head.source} has the hash {head.hash} for number {head.most}"
         return [Finding(Fault.FOREIGN, at_head.name, words)]
     return [
-        Finding(Fault.FOREIGN, one.name, f"{head.source} has number {head.number} as the last")
+        Finding(Fault.FOREIGN, one.name, f"{head.source} has number {head.most} as the last")
         for one in records
-        if one.number > head.number
+        if one.number > head.most
     ]
 
 

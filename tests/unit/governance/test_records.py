@@ -167,6 +167,19 @@ def test_records_beyond_the_head_are_foreign() -> None:
     assert {("foreign", objects[2]["metadata"]["name"])} == named(objects, head_of(objects[:2]))
 
 
+@pytest.mark.parametrize("there", [2, 3, 4])
+def test_what_is_being_written_may_be_there_or_not(there: int) -> None:
+    """Until the status notes that a record is written, which takes a minute, it is neither missing nor foreign; a later one is."""
+    objects = chain(5)
+    head = Head(2, objects[3]["spec"]["hash"], "status.records", latest=4)
+
+    assert [] == verify(objects[:there], head)
+    assert {("foreign", objects[4]["metadata"]["name"])} == named(objects, head)
+    assert {("missing", objects[1]["metadata"]["name"])} == named(objects[:1], head)
+    other = Head(2, "sha256:" + "0" * 64, "status.records", latest=4)
+    assert {("foreign", objects[3]["metadata"]["name"])} == named(objects[:4], other)
+
+
 @pytest.mark.parametrize("spec", [None, {}, {"number": "1"}, {"number": True}, {"number": 1, "hash": 3, "ratio": 1.5}])
 def test_what_is_no_record_is_named_and_breaks_nothing(spec: Any) -> None:
     """A hand may have written anything."""
