@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.scale.fleet import POLICY, Fleet
 from bench.scale.place import Place, say
-from bench.scale.spread import Found, percentile
+from bench.scale.spread import Found, beside_plain
 
 from tidegate.cluster.resources import CLUSTER_ROLLOUT_POLICIES, RELEASE_FREEZES
 
@@ -36,7 +36,7 @@ async def compared(here: Place, fleet: Fleet, breach: Any, *, interval: float, r
         interval: seconds between looks.
         rounds: of each kind.
     """
-    found, taken = Found(), {"plain": list[float](), "governed": list[float]()}
+    taken = {"plain": list[float](), "governed": list[float]()}
     for turn in range(2 * rounds):
         kind = ("plain", "governed")[turn % 2]
         governs = kind == "governed"
@@ -53,11 +53,7 @@ async def compared(here: Place, fleet: Fleet, breach: Any, *, interval: float, r
         if governs:
             await here.cluster.delete(RELEASE_FREEZES.path(None, FREEZE))
         await here.quiet()
-    for kind, seconds in taken.items():
-        found[f"{kind} p50"], found[f"{kind} p99"] = percentile(seconds, 0.5), percentile(seconds, 0.99)
-        found.note(f"{kind} p99", f"{len(seconds)} breaches, the worst {max(seconds):.2f} s")
-    found["ratio p50"] = found["governed p50"] / found["plain p50"]
-    return found
+    return beside_plain(taken, "governed")
 
 
 def _wait(here: Place, fleet: Fleet) -> bool:

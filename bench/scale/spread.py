@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -34,3 +34,18 @@ def percentile(values: Sequence[float], share: float) -> float:
     """
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def beside_plain(taken: Mapping[str, Sequence[float]], other: str) -> Found:
+    """Return p50 and p99 of breaches of each kind, and `ratio p50`: of another kind over `plain`.
+
+    Args:
+        taken: seconds from the first bad reading to stable, by kind.
+        other: the kind that is compared.
+    """
+    found = Found()
+    for kind, seconds in taken.items():
+        found[f"{kind} p50"], found[f"{kind} p99"] = percentile(seconds, 0.5), percentile(seconds, 0.99)
+        found.note(f"{kind} p99", f"{len(seconds)} breaches, the worst {max(seconds):.2f} s")
+    found["ratio p50"] = found[f"{other} p50"] / found["plain p50"]
+    return found

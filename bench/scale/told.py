@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import web
 from bench.scale.fleet import Fleet
 from bench.scale.place import Place, say
-from bench.scale.spread import Found, percentile
+from bench.scale.spread import Found, beside_plain
 
 
 async def compared(here: Place, fleet: Fleet, breach: Any, *, interval: float, rounds: int) -> Found:
@@ -30,7 +30,7 @@ async def compared(here: Place, fleet: Fleet, breach: Any, *, interval: float, r
     Returns:
         `plain` and `told` p50 and p99, and `ratio p50`; an operator of its own for each round, so that both begin alike.
     """
-    found, taken = Found(), {"plain": list[float](), "told": list[float]()}
+    taken = {"plain": list[float](), "told": list[float]()}
     async with receiving() as (channels, counts):
         for turn in range(2 * rounds):
             kind = ("plain", "told")[turn % 2]
@@ -45,11 +45,7 @@ async def compared(here: Place, fleet: Fleet, breach: Any, *, interval: float, r
             await here.quiet()
     assert counts["living"] > rounds * fleet.number, f"the living receiver has heard of {counts['living']} transitions"
     assert counts["hanging"], "the hanging receiver was never asked"
-    for kind, seconds in taken.items():
-        found[f"{kind} p50"], found[f"{kind} p99"] = percentile(seconds, 0.5), percentile(seconds, 0.99)
-        found.note(f"{kind} p99", f"{len(seconds)} breaches, the worst {max(seconds):.2f} s")
-    found["ratio p50"] = found["told p50"] / found["plain p50"]
-    return found
+    return beside_plain(taken, "told")
 
 
 @asynccontextmanager

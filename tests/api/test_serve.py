@@ -6,7 +6,6 @@ import asyncio
 import json
 import signal
 import sys
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,8 +19,8 @@ from api.cluster_access import needs_api
 from api.deciders import CREATE, QA
 from api.operator_access import NAME, Scene
 from api.people import of_role, rights
+from api.test_environments import second
 from api.test_operator_decisions import scene
-from tidegate.cluster.resources import NAMESPACES
 from tidegate_sandbox.cluster import ClusterInfo
 from tidegate_sandbox.controlplane import person_token
 
@@ -107,17 +106,6 @@ async def serving(folder: Path) -> AsyncIterator[Served]:
         await reading
 
 
-@asynccontextmanager
-async def staging_beside(scene: Scene) -> AsyncIterator[Scene]:
-    name = f"tidegate-staging-{uuid.uuid4().hex[:8]}"
-    await scene.admin.create(NAMESPACES.path(), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    other = Scene(scene.admin, scene.proxy, name, scene.folder)
-    try:
-        yield other
-    finally:
-        await other.leave()
-
-
 async def two_environments(staging: Scene, production: Scene) -> None:
     """v2 is promoted in staging, and v1 serves in production, where qa has to approve what comes after staging."""
     for one in (staging, production):
@@ -173,7 +161,7 @@ async def played(served: Served, staging: Scene, scene: Scene) -> Json:
 
 async def test_pipeline_prepares_and_a_person_promotes(scene: Scene, tmp_path: Path) -> None:
     """From staging to production over HTTP: who may deploy prepares, who has the role promotes; each is refused the rest."""
-    async with staging_beside(scene) as staging, serving(tmp_path) as served:
+    async with second(scene) as staging, serving(tmp_path) as served:
         await two_environments(staging, scene)
         said = await played(served, staging, scene)
 

@@ -20,7 +20,7 @@ from tidegate.api.base import plain
 from tidegate.api.wrong import problems_of
 from tidegate.cluster.callers import as_caller
 from tidegate.cluster.client import Cluster
-from tidegate.cluster.errors import ApiError
+from tidegate.cluster.errors import ApiError, TooManyRequests, Unauthorized, Unavailable
 from tidegate.runtime.clock import Clock
 from tidegate.serve import actions
 from tidegate.serve.bodies import (
@@ -168,10 +168,11 @@ class Service:
                 try:
                     found = await do()
                 except ApiError as error:
-                    if refused(error).status == 401:
+                    if isinstance(error, Unauthorized):
                         self._vouched.pop(identity, None)
-                        raise
-                    self._vouch(identity, now)
+                    elif not isinstance(error, Unavailable | TooManyRequests):
+                        # Whoever is refused is known; where nothing was answered, nobody has been looked at.
+                        self._vouch(identity, now)
                     raise
         self._vouch(identity, now)
         return found

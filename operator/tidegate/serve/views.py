@@ -36,7 +36,7 @@ def key_of(release: Mapping[str, Any]) -> Key:
 def ids_of(release: Mapping[str, Any]) -> set[str]:
     """Return the ids of the rollouts of a Release that its status knows: of the one that is on, and of the last one."""
     status = ReleaseStatus.model_validate(release.get("status") or {})
-    return {id_of(one.started_at) for one in (status.rollout, status.last_rollout) if one is not None}
+    return {id_of(one.started_at) for one in _rollouts(status)}
 
 
 def upstream_of(release: Mapping[str, Any], environments: Mapping[Key, str | None]) -> str | None:
@@ -103,29 +103,31 @@ def rollout_of(release: Mapping[str, Any], environments: Mapping[Key, str | None
 def recorded(record: Mapping[str, Any]) -> Rollout:
     """Return a rollout of which nothing but its record is left."""
     spec = ReleaseRecordSpec.model_validate(record["spec"])
-    failed = spec.outcome is Outcome.ROLLED_BACK and spec.cause not in _BY_PEOPLE
     return Rollout(
         release_id=spec.id,
         release=spec.release,
         namespace=spec.namespace,
-        status=_state(spec.outcome, failed=failed),
         to_env=spec.environment or None,
         version=spec.to.version,
         revision=spec.to.revision,
         bundle_sha256=spec.digest or None,
         images=spec.to.images,
-        message=spec.message,
         created_at=spec.started_at,
-        promoted_at=spec.ended_at if spec.outcome is Outcome.PROMOTED else None,
-        failed_at=spec.ended_at if failed else None,
-        error_message=spec.message if failed else None,
+        **_end(spec.outcome, spec.cause, spec.ended_at, spec.message),
     )
 
 
-def _state(outcome: Outcome, *, failed: bool) -> State:
-    if failed:
-        return State.FAILED
-    return {Outcome.PROMOTED: State.PROMOTED, Outcome.SUPERSEDED: State.SUPERSEDED}.get(outcome, State.ROLLED_BACK)
+def _end(outcome: Outcome, cause: Cause, at: datetime, message: str) -> dict[str, Any]:
+    """Return how a rollout has ended: one that people took back has not failed."""
+    failed = outcome is Outcome.ROLLED_BACK and cause not in _BY_PEOPLE
+    states = {Outcome.PROMOTED: State.PROMOTED, Outcome.SUPERSEDED: State.SUPERSEDED}
+    return {
+        "status": State.FAILED if failed else states.get(outcome, State.ROLLED_BACK),
+        "message": message,
+        "promoted_at": at if outcome is Outcome.PROMOTED else None,
+        "failed_at": at if failed else None,
+        "error_message": message if failed else None,
+    }
 
 
 def decidable(release: Mapping[str, Any]) -> list[Version]:
@@ -208,21 +210,15 @@ def _idle(status: ReleaseStatus) -> dict[str, Any]:
 
 
 def _ended(last: LastRollout, status: ReleaseStatus) -> dict[str, Any]:
-    promoted = last.outcome is Outcome.PROMOTED
-    failed = last.outcome is Outcome.ROLLED_BACK and last.cause not in _BY_PEOPLE
     stable = status.stable if status.stable is not None and status.stable.revision == last.revision else None
     return {
         "release_id": id_of(last.started_at),
-        "status": _state(last.outcome, failed=failed),
         "created_at": last.started_at,
         "version": last.version,
         "revision": last.revision,
         "bundle_sha256": stable.digest if stable else None,
         "images": (stable.images or {}) if stable else {},
-        "message": last.message,
-        "promoted_at": last.finished_at if promoted else None,
-        "failed_at": last.finished_at if failed else None,
-        "error_message": last.message if failed else None,
+        **_end(last.outcome, last.cause, last.finished_at, last.message),
     }
 
 

@@ -14,7 +14,7 @@ from bench.measure import Figure
 from bench.scale.fleet import seed_gates
 from bench.scale.gateway import accepted, weight
 from bench.scale.report import BEGIN, END, kept, line, merged, number, write
-from bench.scale.spread import percentile
+from bench.scale.spread import beside_plain, percentile
 from bench.scale.telemetry import CANARY_RATE, STABLE_RATE, Telemetry
 from bench.scale.usage import OPERATOR, Audit
 
@@ -230,6 +230,14 @@ def test_results_are_written_between_the_marks_of_the_page(tmp_path: Path) -> No
     assert text.endswith("after\n")
     assert "figures of before" not in text
     assert f"| {cell} | 5.2 | 15.2 | 2.6 | 2.5 | yes |" in text
+
+
+def test_kinds_of_breaches_are_put_beside_each_other() -> None:
+    """Each with its own spread, and the one over the other by their medians."""
+    found = beside_plain({"plain": [0.1, 0.2, 0.4], "told": [0.1, 0.3, 0.5]}, "told")
+
+    assert {"plain p50": 0.2, "plain p99": 0.4, "told p50": 0.3, "told p99": 0.5, "ratio p50": 0.3 / 0.2} == found
+    assert {"plain p99": "3 breaches, the worst 0.40 s", "told p99": "3 breaches, the worst 0.50 s"} == found.notes
 
 
 def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:

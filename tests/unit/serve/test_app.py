@@ -52,6 +52,8 @@ async def there(tmp_path: Path) -> AsyncIterator[There]:
     async def answer(request: web.Request) -> web.Response:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         asked.append(f"{token} {request.method} {request.path}")
+        if "/away/" in request.path:
+            return web.json_response({"kind": "Status", "code": 503, "message": "no"}, status=503)
         if token not in {"ann", "bob"}:
             return web.json_response({"kind": "Status", "code": 401, "reason": "Unauthorized", "message": "no"}, status=401)
         if request.path.endswith("/releaserecords") and "archive" in request.path:
@@ -175,6 +177,13 @@ async def test_tokens_are_not_tried_here(there: There) -> None:
     assert 429 == found[-1]
     assert len([line for line in there.asked if line.startswith("guess-")]) == found.count(401)
     assert 200 == ann[0]
+
+
+async def test_an_api_server_that_is_away_vouches_for_nobody(there: There) -> None:
+    """Or an outage would be the time at which tokens are tried."""
+    found = [(await there.ask("GET", "/api/releases?namespace=away", token="guess"))[0] for _ in range(30)]
+
+    assert (STRANGER.burst, 429) == (found.count(503), found[-1])
 
 
 async def test_health_tells_strangers_nothing_of_releases(there: There) -> None:
