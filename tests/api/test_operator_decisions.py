@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -112,14 +113,24 @@ async def test_commands_direct_a_rollout_and_say_what_became_of_them(scene: Scen
 
 
 async def test_rollback_is_carried_out_and_waited_for(scene: Scene, tmp_path: Path) -> None:
-    """Given a version at 50%, `rollback --hold --wait` ends when it is gone, and the next one is held."""
+    """Given a version at 50%, `rollback --hold --verify` ends when it is gone and all is back, and the next one is held."""
     await rolled_out(scene)
     file = await asyncio.to_thread(releaser, scene, tmp_path)
+    admin = ("--kubeconfig", os.environ["KUBECONFIG"])
 
-    done = await tidegate(file, scene, "rollback", NAME, "--to", "v1", "--hold", "--wait", "--timeout", "2m")
+    before = await tidegate(file, scene, "verify", NAME, "--timeout", "0s")
+    done = await tidegate(file, scene, "rollback", NAME, "--to", "v1", "--hold", "--verify", "--timeout", "2m", "-o", "json")
     status = await scene.until(lambda status: not status.get("rollout"))
+    after = [await tidegate(file, scene, "verify", "--version", "v1", *rights, "-o", "json") for rights in ((), admin)]
 
+    assert (1, True) == (before.returncode, f"not healthy: {scene.namespace}/{NAME} (rolling out)" in before.stderr)
     assert 0 == done.returncode, done.stderr
+    told = json.loads(done.stdout)
+    assert [("Rollback", "CarriedOut")] == [(one["action"], one["outcome"]) for one in told["decisions"]]
+    found = [one for whole in (told["verified"], *(json.loads(one.stdout) for one in after)) for one in whole]
+    assert [(NAME, "healthy", "v1", 2, 2, 100)] * 3 == [
+        tuple(one[field] for field in ("release", "verdict", "version", "podsReady", "podsWanted", "weight")) for one in found
+    ]
     assert "RolledBack" == status["lastRollout"]["outcome"]
     assert status["held"]
 

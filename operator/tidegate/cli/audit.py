@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tidegate.cli import access, archive, output
+from tidegate.cli import access, archive, options, output
 from tidegate.cli.archive import Archive
 from tidegate.cli.output import Format
 from tidegate.governance.records import Finding, Head, chains, verify
@@ -59,7 +59,7 @@ class Verified:
 def audit(
     *,
     what: Annotated[What, typer.Argument(metavar="verify", help="What to do: verify.")],
-    name: Annotated[str | None, typer.Argument(metavar="[RELEASE]", help="Only this Release. Default: all.")] = None,
+    name: options.OneOrAll = None,
     head: Annotated[
         str | None,
         typer.Option(

@@ -1,4 +1,4 @@
-"""`tidegate approve`, `reject`, `promote`, `rollback`, `pause`, `resume`, `retry`: decisions on a Release by whoever types them."""
+"""`tidegate approve`, `reject`, `promote`, `pause`, `resume`, `retry`: decisions on a Release by whoever types them."""
 
 from __future__ import annotations
 
@@ -12,24 +12,14 @@ from tidegate.api.decision import Action
 from tidegate.caller.decisions import Made, Version, make, rolled_out, waiting
 from tidegate.cli import access, output
 from tidegate.cli.deciding import chosen, refusal_of, settled
-from tidegate.cli.going_back import Back, go_back, is_in_force, wanted
+from tidegate.cli.options import USUAL, Expires, Reason, Release, Timeout, Wait, Wanted, Where
 from tidegate.cli.output import Format
 
 if TYPE_CHECKING:
     from tidegate.cluster.client import Cluster
 
-Release = Annotated[str, typer.Argument(metavar="RELEASE", help="Name of the Release, or NAMESPACE/NAME.")]
-Reason = Annotated[str | None, typer.Option("--reason", help="Why, for people and for the record. Default: none.")]
-Expires = Annotated[str | None, typer.Option("--expires", help="How long it counts, such as 2h. Default: as the policy has it.")]
-Wanted = Annotated[
-    str | None,
-    typer.Option("--version", help="Name or revision of the version that is meant; another one is not touched. Default: any."),
-]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait until it has taken effect, and exit with 1 if it does not.")]
-Timeout = Annotated[str, typer.Option("--timeout", help="How long --wait waits at most.")]
 About = Callable[[dict[str, Any]], Version | None]
 """Finds the version in a Release that a decision is about; None for whichever is rolled out."""
-USUAL = "30m"
 _DONE = {
     Action.APPROVE: "approved",
     Action.REJECT: "rejected",
@@ -119,79 +109,6 @@ def promote(
     decide(Action.PROMOTE, name, said, about=about, wait=wait, timeout=timeout, form=form, where=where)
 
 
-def rollback(
-    *,
-    name: Release,
-    to: Annotated[
-        str | None,
-        typer.Option(
-            "--to",
-            help="Version to be in force: the present one, or one with a recorded promotion. Default: the present one.",
-        ),
-    ] = None,
-    now: Annotated[
-        bool, typer.Option("--now", help="With a recorded version: promote it at once, without holds and gates.")
-    ] = False,
-    hold: Annotated[bool, typer.Option("--hold", help="Also keep the next version from starting until you resume.")] = False,
-    reason: Reason = None,
-    wait: Wait = False,
-    timeout: Timeout = USUAL,
-    form: output.Form = Format.TEXT,
-    namespace: access.Namespace = None,
-    kubeconfig: access.Kubeconfig = None,
-    context: access.Context = None,
-) -> None:
-    """Give all requests back to the version in force, at once; or restore an earlier version.
-
-    With --to a version that was promoted earlier, the pod template of its record is restored in the Deployment, with your own
-    rights, and rolled out by the policy's steps; with --now full promotion of it is requested as soon as it starts.
-
-    With --wait it ends when the new version is gone, or the recorded one is promoted by --now.
-
-    Exits with 0, with 1 if --wait learns that it was not rolled back, or with 2 if the API server refuses it.
-    """
-    said, where = {"toVersion": to, "hold": hold or None, "reason": reason}, (namespace, kubeconfig, context)
-    if to is not None and (back := _recorded(name, to, hold=hold, now=now, timeout=timeout, where=where)) is not None:
-        if form is Format.JSON and not now:
-            output.write_json(back.to_wire())
-        else:
-            typer.echo(back.sentence(), err=form is Format.JSON)
-        if now:
-            asked = {"reason": reason or f"back to {to}"}
-            decide(Action.PROMOTE, name, asked, about=_of_digest(back.digest), wait=wait, timeout=timeout, form=form, where=where)
-        return
-    if now:
-        output.fail("--now: give --to a recorded version; a rollback to the version in force is at once")
-    decide(Action.ROLLBACK, name, said, wait=wait, timeout=timeout, form=form, where=where)
-
-
-def _recorded(
-    name: str, to: str, *, hold: bool, now: bool, timeout: str, where: tuple[str | None, str | None, str | None]
-) -> Back | None:
-    """Put back a version that is not in force; None where it is, so that a rollback is a decision."""
-    namespace, kubeconfig, context = where
-    longest = output.parsed("--timeout", parse_duration, timeout)
-    place = access.place_of(name, namespace, kubeconfig, context)
-
-    async def do(_: object, cluster: Cluster) -> Back | None:
-        release = await access.release(cluster, *place)
-        if is_in_force(release, to):
-            return None
-        if hold:
-            output.fail(f"--hold: {to} is not in force, and would be kept from starting itself")
-        back = await go_back(cluster, place, release, to)
-        if now:
-            await wanted(cluster, back, longest)
-        return back
-
-    return access.ask(kubeconfig, context, do)
-
-
-def _of_digest(digest: str) -> About:
-    """Return what finds the version of a content that is rolled out."""
-    return lambda release: next((one for one in rolled_out(access.status_of(release)) if one.digest == digest), None)
-
-
 def pause(
     *,
     name: Release,
@@ -263,7 +180,7 @@ def decide(
     wait: bool,
     timeout: str,
     form: Format,
-    where: tuple[str | None, str | None, str | None],
+    where: Where,
 ) -> None:
     """Make a decision, and tell what became of it.
 
@@ -284,21 +201,39 @@ def decide(
     place = access.place_of(name, namespace, kubeconfig, context)
 
     async def do(_: object, cluster: Cluster) -> Made:
-        release = await access.release(cluster, *place)
-        version = about(release) if about is not None else None
-        if version is not None and not version.digest and action in _OF_CONTENT:
-            output.fail(
-                f"the status has no digest of {version.name}, without which it cannot be {_DONE[action]}: wait for the operator"
-            )
-        made = await make(cluster, place, release, {"action": action.value, **said}, version)
+        made = await decision(cluster, place, action, said, about)
         return await settled(cluster, made, longest) if wait else made
 
     made = access.ask(kubeconfig, context, do)
     if form is Format.JSON:
         output.write_json(made.to_wire())
     else:
-        typer.echo(_sentence(action, made))
+        typer.echo(sentence(made))
     refusal_of(made)
+
+
+async def decision(
+    cluster: Cluster, place: tuple[str, str], action: Action, said: dict[str, Any], about: About | None = None
+) -> Made:
+    """Make a decision on a Release as it is now.
+
+    Args:
+        cluster: the API.
+        place: namespace and name of the Release.
+        action: what is decided.
+        said: what else the decision says.
+        about: finds the version that it is about; None where it is about whichever is rolled out.
+
+    Raises:
+        ApiError: the API server refuses it, or does not answer.
+    """
+    release = await access.release(cluster, *place)
+    version = about(release) if about is not None else None
+    if version is not None and not version.digest and action in _OF_CONTENT:
+        output.fail(
+            f"the status has no digest of {version.name}, without which it cannot be {_DONE[action]}: wait for the operator"
+        )
+    return await make(cluster, place, release, {"action": action.value, **said}, version)
 
 
 def _about(action: Action, wanted: str | None) -> About:
@@ -316,7 +251,9 @@ def _about(action: Action, wanted: str | None) -> About:
     return find
 
 
-def _sentence(action: Action, made: Made) -> str:
+def sentence(made: Made) -> str:
+    """Return for people what was decided, and what became of it."""
+    action = Action(made.obj["spec"]["action"])
     spec, version = made.obj["spec"], made.version
     whom = f" {version.name} (revision {version.revision})" if version else ""
     check = f" for check {spec['check']}: {spec['result']}" if spec.get("check") else ""

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 NOT_DONE = 1
 """Exit status of a decision that does not count, or of a rollout that ended otherwise than was asked."""
-_OVER = frozenset({DecisionOutcome.REFUSED, DecisionOutcome.EXPIRED, DecisionOutcome.SUPERSEDED})
+OVER = frozenset({DecisionOutcome.REFUSED, DecisionOutcome.EXPIRED, DecisionOutcome.SUPERSEDED})
+"""Outcomes of a decision that does not count."""
 
 
 def chosen(there: Sequence[Version], wanted: str | None, else_words: str, *, first: bool = False) -> Version | None:
@@ -64,7 +65,7 @@ async def settled(cluster: Cluster, made: Made, patience: timedelta) -> Made:
         _in_time(deadline, patience, f"the operator has not told what became of ReleaseDecision {made.name}")
         made = replace(made, obj=await _read(cluster, path) or made.obj)
         await _pause(made.outcome is None)
-    if made.outcome in _OVER or Action(made.obj["spec"]["action"]) not in _ENDS:
+    if made.outcome in OVER or Action(made.obj["spec"]["action"]) not in _ENDS:
         return made
     wanted = _ENDS[Action(made.obj["spec"]["action"])]
     while (ended := _ended(await access.release(cluster, *made.place), made)) is None:
@@ -119,6 +120,6 @@ def _end(message: str) -> NoReturn:
 
 def refusal_of(made: Made) -> None:
     """End the command where a decision does not count."""
-    if made.outcome in _OVER:
+    if made.outcome in OVER:
         assert made.outcome is not None
         _end(f"ReleaseDecision {made.name} does not count ({made.outcome.value}): {made.message}")

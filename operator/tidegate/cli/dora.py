@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tidegate.api.base import format_duration, parse_time
-from tidegate.cli import access, archive, output, tables
+from tidegate.cli import access, archive, options, output, tables
 from tidegate.cli.output import Format
 from tidegate.governance.dora import TARGETS, Measures, Target, measures, rollout_of
 
@@ -28,7 +28,7 @@ _LONGEST = timedelta(days=3660)
 
 def dora(
     *,
-    name: Annotated[str | None, typer.Argument(metavar="[RELEASE]", help="Only this Release. Default: all.")] = None,
+    name: options.OneOrAll = None,
     days: Annotated[int, typer.Option("--days", min=1, max=3660, help="Rollouts that ended in so many days until now.")] = 30,
     file: archive.File = None,
     namespace: access.Namespace = None,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tidegate.cli import access, archive, output
+from tidegate.cli import access, archive, options, output
 from tidegate.cli import evidence_documents as documents
 from tidegate.cli.evidence_page import page
 from tidegate.cli.output import Format
@@ -21,11 +21,9 @@ CHANGED = 1
 
 def evidence(
     *,
-    name: Annotated[str, typer.Argument(metavar="RELEASE", help="Name of the Release, or of a ReleaseRecord.")],
+    name: options.Recorded,
     out: Annotated[Path, typer.Option("--out", help="Folder for the files; it is made.")],
-    version: Annotated[
-        str | None, typer.Option("--version", help="The last rollout of this version. Default: the last one.")
-    ] = None,
+    version: options.RecordedVersion = None,
     file: archive.File = None,
     namespace: access.Namespace = None,
     form: output.Form = Format.TEXT,

@@ -11,8 +11,9 @@ from tidegate.api.decision import Action, Result
 from tidegate.api.release import ReleaseType
 from tidegate.caller.decisions import Version, rolled_out, waiting
 from tidegate.cli import access, output
-from tidegate.cli.decide import USUAL, Expires, Reason, Release, Timeout, Wait, decide
+from tidegate.cli.decide import decide
 from tidegate.cli.deciding import chosen
+from tidegate.cli.options import USUAL, Expires, Reason, Release, Timeout, Wait, Wanted
 from tidegate.cli.output import Format
 
 
@@ -20,10 +21,7 @@ def override(
     *,
     name: Release,
     reason: Annotated[str, typer.Option("--reason", help="Why it cannot wait: the Event and the status of the rollout have it.")],
-    version: Annotated[
-        str | None,
-        typer.Option("--version", help="Name or revision of the version that is meant; another one is not touched. Default: any."),
-    ] = None,
+    version: Wanted = None,
     expires: Expires = None,
     wait: Wait = False,
     timeout: Timeout = USUAL,

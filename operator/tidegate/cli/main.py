@@ -26,7 +26,7 @@ from tidegate.controller.process.config import Config
 from tidegate.runtime import allocator
 from tidegate.runtime.errors import Terminal
 
-DECIDING = ("approve", "reject", "promote", "rollback", "pause", "resume", "retry")
+DECIDING = ("approve", "reject", "promote", "pause", "resume", "retry")
 APART = {
     "explain": "tidegate.cli.explain",
     "status": "tidegate.cli.status",
@@ -34,6 +34,8 @@ APART = {
     "freeze": "tidegate.cli.freezes",
     "thaw": "tidegate.cli.freezes",
     **dict.fromkeys(DECIDING, "tidegate.cli.decide"),
+    "rollback": "tidegate.cli.rollback",
+    "verify": "tidegate.cli.verify",
     "override": "tidegate.cli.hotfix",
     "attest": "tidegate.cli.hotfix",
     "history": "tidegate.cli.records",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from tidegate.api.base import format_duration, parse_time
-from tidegate.cli import access, archive, output, tables
+from tidegate.cli import access, archive, options, output, tables
 from tidegate.cli.output import Format
 
 HEADINGS = ("NAMESPACE", "RELEASE", "ID", "FROM", "TO", "TYPE", "OUTCOME", "ENDED", "TOOK", "BY", "MESSAGE")
@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 def history(
     *,
-    name: Annotated[str | None, typer.Argument(metavar="[RELEASE]", help="Only this Release. Default: all.")] = None,
+    name: options.OneOrAll = None,
     file: archive.File = None,
     namespace: access.Namespace = None,
     everywhere: access.Everywhere = False,
@@ -43,10 +43,8 @@ def history(
 
 def record(
     *,
-    name: Annotated[str, typer.Argument(metavar="RELEASE", help="Name of the Release, or of a ReleaseRecord.")],
-    version: Annotated[
-        str | None, typer.Option("--version", help="The last rollout of this version. Default: the last one.")
-    ] = None,
+    name: options.Recorded,
+    version: options.RecordedVersion = None,
     file: archive.File = None,
     namespace: access.Namespace = None,
     form: output.Form = Format.TEXT,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tidegate.cli import access, output, tables
+from tidegate.cli import access, options, output, tables
 from tidegate.cli.output import Format
 from tidegate.cluster.errors import ApiError, Expired, Silent
 from tidegate.cluster.resources import RELEASES
@@ -26,7 +26,7 @@ Json = dict[str, Any]
 
 def status(
     *,
-    name: Annotated[str | None, typer.Argument(metavar="[RELEASE]", help="Only this Release. Default: all.")] = None,
+    name: options.OneOrAll = None,
     namespace: access.Namespace = None,
     everywhere: access.Everywhere = False,
     watch: Annotated[

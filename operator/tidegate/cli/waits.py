@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from pydantic import ValidationError
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from tidegate.api.base import format_duration
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.waiting import WaitingFor
-from tidegate.cli import access, holders, output
+from tidegate.cli import access, holders, options, output
 from tidegate.cli.holders import Grants
 from tidegate.cli.output import Format
 from tidegate.cluster.errors import Forbidden
@@ -60,7 +60,7 @@ class Waiter:
 
 def waits(
     *,
-    name: Annotated[str | None, typer.Argument(metavar="[RELEASE]", help="Only this Release. Default: all.")] = None,
+    name: options.OneOrAll = None,
     namespace: access.Namespace = None,
     everywhere: access.Everywhere = False,
     form: output.Form = Format.TEXT,

@@ -1,0 +1,187 @@
+"""`tidegate rollback`: all requests to the version in force, or an earlier version again, and a look whether all is back."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tidegate.api.base import parse_duration
+from tidegate.api.decision import Action
+from tidegate.caller.decisions import Made, rolled_out
+from tidegate.cli import access, output
+from tidegate.cli.decide import About, decision, sentence
+from tidegate.cli.deciding import OVER, refusal_of, settled
+from tidegate.cli.going_back import Back, go_back, is_in_force, wanted
+from tidegate.cli.options import USUAL, Reason, Release, Timeout, Wait
+from tidegate.cli.output import Format
+from tidegate.cli.verified import Verified
+from tidegate.cli.verify import Expected, show, until_healthy
+
+if TYPE_CHECKING:
+    from tidegate.cluster.client import Cluster
+
+Json = dict[str, Any]
+
+
+def rollback(
+    *,
+    name: Release,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            help="Version to be in force: the present one, or one with a recorded promotion. Default: the present one.",
+        ),
+    ] = None,
+    now: Annotated[
+        bool, typer.Option("--now", help="With a recorded version: promote it at once, without holds and gates.")
+    ] = False,
+    hold: Annotated[bool, typer.Option("--hold", help="Also keep the next version from starting until you resume.")] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Wait as --wait does, then until pods and traffic are back, and print what verify prints."),
+    ] = False,
+    reason: Reason = None,
+    wait: Wait = False,
+    timeout: Timeout = USUAL,
+    form: output.Form = Format.TEXT,
+    namespace: access.Namespace = None,
+    kubeconfig: access.Kubeconfig = None,
+    context: access.Context = None,
+) -> None:
+    """Give all requests back to the version in force, at once; or restore an earlier version.
+
+    With --to a version that was promoted earlier, the pod template of its record is restored in the Deployment, with your own
+    rights, and rolled out by the policy's steps; with --now full promotion of it is requested as soon as it starts.
+
+    With --wait it ends when the new version is gone, or the recorded one is promoted by --now. With --verify it ends when all is
+    back. Where no rollout is on it only verifies, so it may be repeated.
+
+    Exits with 0, with 1 if --wait or --verify learns that it did not come to that, or with 2 if the API server refuses it.
+    """
+    longest = output.parsed("--timeout", parse_duration, timeout)
+    place = access.place_of(name, namespace, kubeconfig, context)
+    if now and to is None:
+        output.fail(_NEEDS_TO)
+    asked = Asked(to=to, reason=reason, now=now, hold=hold, wait=wait or verify, verify=verify, longest=longest)
+    done = access.ask(kubeconfig, context, lambda _, cluster: _carried_out(cluster, place, asked, form))
+    _tell(done, form, verify=verify)
+    for made in done.made:
+        refusal_of(made)
+    if verify:
+        show(done.verified, form)
+
+
+_NEEDS_TO = "--now: give --to a recorded version; a rollback to the version in force is at once"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the user has asked for.
+
+    Attributes:
+        to: version that is to be in force; None for the one that is.
+        reason: why.
+        now: promote it at once.
+        hold: keep the next version from starting.
+        wait: wait until it has taken effect.
+        verify: then look whether all is back.
+        longest: how long that may take.
+    """
+
+    to: str | None
+    reason: str | None
+    now: bool
+    hold: bool
+    wait: bool
+    verify: bool
+    longest: timedelta
+
+    def said(self) -> Json:
+        """Return what a decision to roll back says besides."""
+        return {"toVersion": self.to, "hold": self.hold or None, "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class Done:
+    """What was done.
+
+    Attributes:
+        back: the recorded version that was restored; None where none was asked for.
+        made: the decisions that were made.
+        verified: what was found afterwards, if anybody has looked.
+    """
+
+    back: Back | None = None
+    made: tuple[Made, ...] = ()
+    verified: tuple[Verified, ...] = ()
+
+
+async def _carried_out(cluster: Cluster, place: tuple[str, str], asked: Asked, form: Format) -> Done:
+    """Restore or roll back one Release, and wait for what is to be waited for."""
+    until = time.monotonic() + asked.longest.total_seconds()
+    release = await access.release(cluster, *place)
+    stable = access.status_of(release).stable
+    restores = asked.to is not None and not is_in_force(release, asked.to)
+    done = await _restored(cluster, place, release, asked, form) if restores else await _rolled_back(cluster, place, release, asked)
+    if not asked.verify or any(one.outcome in OVER for one in done.made):
+        return done
+    version = asked.to if restores else stable.revision if stable is not None else None
+    left = timedelta(seconds=until - time.monotonic())
+    found = await until_healthy(cluster, Expected(access.Chosen(*place), version), left)
+    return replace(done, verified=tuple(found))
+
+
+async def _restored(cluster: Cluster, place: tuple[str, str], release: Json, asked: Asked, form: Format) -> Done:
+    """Put back a version that is not in force, and promote it if it is to be at once."""
+    assert asked.to is not None
+    if asked.hold:
+        output.fail(f"--hold: {asked.to} is not in force, and would be kept from starting itself")
+    back = await go_back(cluster, place, release, asked.to)
+    # What follows may take long, and this has happened.
+    typer.echo(back.sentence(), err=form is Format.JSON)
+    if not asked.now:
+        return Done(back)
+    await wanted(cluster, back, asked.longest)
+    said = {"reason": asked.reason or f"back to {asked.to}"}
+    made = await decision(cluster, place, Action.PROMOTE, said, _of_digest(back.digest))
+    return Done(back, (await settled(cluster, made, asked.longest) if asked.wait else made,))
+
+
+async def _rolled_back(cluster: Cluster, place: tuple[str, str], release: Json, asked: Asked) -> Done:
+    """Decide to roll back; who wants to verify as well may repeat it, and then nothing is decided where nothing is left to."""
+    if asked.verify and not asked.hold and not goes_forward(release):
+        typer.echo(f"{'/'.join(place)}: nothing is rolled out, so nothing was decided", err=True)
+        return Done()
+    made = await decision(cluster, place, Action.ROLLBACK, asked.said())
+    return Done(made=(await settled(cluster, made, asked.longest) if asked.wait else made,))
+
+
+def goes_forward(release: Json) -> bool:
+    """Whether a version is rolled out in a Release, and not rolled back already."""
+    status = access.status_of(release)
+    return status.rollout is not None and status.rollout.undo is None
+
+
+def _tell(done: Done, form: Format, *, verify: bool) -> None:
+    """Write what was done; what was found is told after it."""
+    if form is Format.TEXT:
+        for made in done.made:
+            typer.echo(sentence(made))
+    elif verify:
+        restored = done.back.to_wire() if done.back is not None else None
+        decisions, found = [made.to_wire() for made in done.made], [one.to_wire() for one in done.verified]
+        output.write_json({"restored": restored, "decisions": decisions, "verified": found})
+    elif done.made:
+        output.write_json(done.made[0].to_wire())
+    elif done.back is not None:
+        output.write_json(done.back.to_wire())
+
+
+def _of_digest(digest: str) -> About:
+    """Return what finds the version of a content that is rolled out."""
+    return lambda release: next((one for one in rolled_out(access.status_of(release)) if one.digest == digest), None)
