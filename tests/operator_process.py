@@ -15,6 +15,8 @@ from typing import Any
 import aiohttp
 import yaml
 
+from nursery import Child, Nursery
+
 READY_WITHIN = 60.0
 STOP_WITHIN = 30.0
 _OWN = {"KUBECONFIG", "TIDEGATE_CONFIG", "TIDEGATE_SANDBOX"}
@@ -47,6 +49,8 @@ class Operator:
         config: its configuration, without the address of its endpoints.
         program: what is started; by default what the image starts.
         environment: variables for it besides those that there are.
+        nursery: what it is forked off, in place of a program that is started.
+        clock: file that says how far its clock is off, of one that is forked off; none for the host's.
     """
 
     def __init__(
@@ -58,13 +62,16 @@ class Operator:
         *,
         program: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        nursery: Nursery | None = None,
+        clock: Path | None = None,
     ) -> None:
         self._program = program or (str(Path(sys.executable).with_name("tidegate")),)
         self._environment = environment or {}
+        self._nursery, self._clock = nursery, clock
         self._config, self.log = folder / "config.yaml", folder / "operator.log"
         self._config.write_text(yaml.safe_dump({"httpHost": "127.0.0.1", "httpPort": 0, "probePort": 0, **config}))
         self._kubeconfig, self._namespaces = kubeconfig, namespaces
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: asyncio.subprocess.Process | Child | None = None
         self._read, self._lines = 0, list[dict[str, Any]]()
 
     async def start(self) -> None:
@@ -72,6 +79,9 @@ class Operator:
         arguments = ["run", "--config", str(self._config), "--kubeconfig", str(self._kubeconfig)]
         arguments += [part for name in self._namespaces for part in ("--namespace", name)]
         environment = {name: value for name, value in os.environ.items() if name not in _OWN} | dict(self._environment)
+        if self._nursery is not None:
+            self._process = await self._nursery.fork(arguments, self.log, environment, clock=self._clock)
+            return
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._program, *arguments, stdout=log, stderr=log, env=environment

@@ -21,6 +21,7 @@ from api.cluster_access import ROOT, apply, established, kubectl, once, run
 from api.cluster_client_access import api_server
 from api.fault_proxy import FaultProxy, fault_proxy
 from api.shop import install_gateway_api
+from nursery import shared
 from operator_process import Operator
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import NotFound
@@ -80,16 +81,21 @@ class Scene:
         ready: bool = True,
         namespaces: tuple[str, ...] = (),
         program: tuple[str, ...] = (),
+        forked: bool = True,
         environment: dict[str, str] | None = None,
         **config: Any,
     ) -> Operator:
-        """Start an operator with the rights of a token; by default those of the ServiceAccount of deploy/."""
+        """Start an operator with the rights of a token; by default those of the ServiceAccount of deploy/.
+
+        It is forked off a process that has imported everything, unless another program is asked for or its memory is looked at.
+        """
         folder = self.folder / f"operator-{len(self.operators)}"
         folder.mkdir()
         kubeconfig = self.proxy.kubeconfig(token or token_of("tidegate"), folder / "kubeconfig")
         served = namespaces or (self.namespace,)
         wanted = {"logLevel": "info", "warmUp": "200ms", "statusHeartbeat": "30s", **config}
-        operator = Operator(folder, kubeconfig, served, wanted, program=program, environment=environment)
+        nursery = shared() if forked and not program else None
+        operator = Operator(folder, kubeconfig, served, wanted, program=program, environment=environment, nursery=nursery)
         self.operators.append(operator)
         await operator.start()
         if ready:

@@ -79,14 +79,14 @@ async def settled(scene: Scene) -> float:
 @pytest.mark.timeout(900)
 async def test_what_nothing_names_costs_little_memory(scene: Scene) -> None:
     """Given a hundred Deployments of 0.8 MB, or 300, that no Release names, the operator grows by less than 20 MB."""
-    await scene.start()
+    await scene.start(forked=False)
     empty = await settled(scene)
 
     await crowd(scene)
     told = await settled(scene) - empty
     most = resident(scene, "VmHWM") - empty
     await scene.operator.end(signal.SIGTERM)
-    await scene.start()
+    await scene.start(forked=False)
     listed = await settled(scene) - empty
 
     print(f"MB: {empty:.1f} before; told of them {told:+.1f}, at the most {most:+.1f};")
@@ -109,7 +109,7 @@ async def test_what_a_release_names_later_is_there_as_a_whole(scene: Scene) -> N
     await scene.create(HORIZONTAL_POD_AUTOSCALERS, NAME, metadata=metadata, spec=scaler)
     plain = {"steps": [{"weight": 50, "hold": "1s"}, {"weight": 100}], "bake": "1s", "drain": "0s", "progressDeadline": "2m"}
     await scene.create(ROLLOUT_POLICIES, "production", metadata=metadata, spec=plain)
-    await scene.start()
+    await scene.start(forked=False)
 
     await scene.release()
     await scene.idle()

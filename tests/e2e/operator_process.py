@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import operator_process
+from nursery import shared
 from operator_process import READY_WITHIN
 
 QUICK = {"logLevel": "debug", "warmUp": "500ms", "statusHeartbeat": "1s"}
@@ -28,11 +29,14 @@ class Operator(operator_process.Operator):
         kubeconfig: where the API server is, and as whom.
         namespaces: which it serves.
         config: its configuration, without the address of its endpoints.
+        clock: file that says how far its clock is off; none for the host's.
     """
 
-    def __init__(self, folder: Path, kubeconfig: Path, namespaces: Sequence[str], config: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, kubeconfig: Path, namespaces: Sequence[str], config: dict[str, Any], *, clock: Path | None = None
+    ) -> None:
         own = Path(tempfile.mkdtemp(prefix="operator-", dir=folder))
-        super().__init__(own, kubeconfig, namespaces, QUICK | config)
+        super().__init__(own, kubeconfig, namespaces, QUICK | config, nursery=shared(), clock=clock)
         self._told = False
 
     async def start(self) -> None:

@@ -17,11 +17,11 @@ from api.operator_access import SYSTEM, token_of
 from e2e import operator_process
 from e2e.manifests import Json
 from e2e.world import World
-from faults.nursery import POISON, Nursery, write_offset
 from faults.prometheus import Prometheus
 from faults.recorder import Recorder, Router
 from faults.telling import Receivers
 from faults.wire import Wire
+from nursery import POISON, write_offset
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.connection import connect
 from tidegate.cluster.errors import ApiError, NotFound
@@ -45,7 +45,6 @@ class Operator(operator_process.Operator):
     """An operator out of the nursery, behind a wire of its own.
 
     Args:
-        nursery: where it comes from.
         wire: its way to the API server.
         place: folder for its files.
         token: as whom it speaks.
@@ -53,13 +52,12 @@ class Operator(operator_process.Operator):
         config: its configuration.
     """
 
-    def __init__(
-        self, nursery: Nursery, wire: Wire, place: Path, token: str, namespaces: Sequence[str], config: dict[str, Any]
-    ) -> None:
+    def __init__(self, wire: Wire, place: Path, token: str, namespaces: Sequence[str], config: dict[str, Any]) -> None:
         folder = place / wire.name
         folder.mkdir()
-        super().__init__(folder, wire.kubeconfig(token, folder / "kubeconfig"), namespaces, QUICK | config)
-        self.wire, self._nursery, self.clock = wire, nursery, folder / "clock"
+        self.wire, self.clock = wire, folder / "clock"
+        kubeconfig = wire.kubeconfig(token, folder / "kubeconfig")
+        super().__init__(folder, kubeconfig, namespaces, QUICK | config, clock=self.clock)
         self._poison = folder / "poison"
         write_offset(self.clock, 0.0)
         self.starts, self._listened = 0, 0
@@ -71,12 +69,8 @@ class Operator(operator_process.Operator):
         """Start it."""
         self.starts += 1
         self._listened = len(self._ports())
-        arguments = ["run", "--config", str(self._config), "--kubeconfig", str(self._kubeconfig)]
-        arguments += [part for name in self._namespaces for part in ("--namespace", name)]
-        name = f"tidegate-{self.wire.name}-{self.starts}"
-        environment = {"POD_NAME": name, POISON: str(self._poison)}
-        self._process = await self._nursery.fork(arguments, self.log, clock=self.clock, **environment)  # type: ignore[assignment]
-        self._told = False
+        self._environment = {"POD_NAME": f"tidegate-{self.wire.name}-{self.starts}", POISON: str(self._poison)}
+        await super().start()
 
     async def crash(self) -> None:
         """End it as a crash of its machine does, and start it again a moment later; nothing happens to one that is down."""
@@ -269,10 +263,10 @@ async def insist(ask: Callable[[], Awaitable[T]]) -> T:
 
 
 class Grounds:
-    """What all places share: the cluster's administrator, the nursery, and a token of the operator's account."""
+    """What all places share: the cluster's administrator, and a token of the operator's account."""
 
-    def __init__(self, info: ClusterInfo, admin: Cluster, nursery: Nursery, token: str, folder: Path) -> None:
-        self.info, self.admin, self.nursery, self.token, self.folder = info, admin, nursery, token, folder
+    def __init__(self, info: ClusterInfo, admin: Cluster, token: str, folder: Path) -> None:
+        self.info, self.admin, self.token, self.folder = info, admin, token, folder
 
     @asynccontextmanager
     async def place(
@@ -310,9 +304,7 @@ class Grounds:
             if operators > 1:
                 config["leaderElection"] = ELECTION | {"namespace": namespace}
                 await self._let_elect(namespace)
-            made = [
-                Operator(self.nursery, wire, folder, self.token, served, {"connections": connections, **config}) for wire in wires
-            ]
+            made = [Operator(wire, folder, self.token, served, {"connections": connections, **config}) for wire in wires]
             async with recorder:
                 router.follow(recorder)
                 place = Place(self.info, self.admin, namespace, recorder, made[0], prometheus, operators=made, router=router)
@@ -366,8 +358,8 @@ async def grounds(folder: Path) -> AsyncIterator[Grounds]:
     """Open what all places share. The kinds, policies and rights of deploy/ must be there."""
     info = ClusterInfo.from_environment()
     token = await asyncio.to_thread(token_of, "tidegate")
-    async with Cluster(await connect()) as admin, Nursery() as nursery:
-        yield Grounds(info, admin, nursery, token, folder)
+    async with Cluster(await connect()) as admin:
+        yield Grounds(info, admin, token, folder)
 
 
 def dump(place: Place) -> str:

@@ -68,11 +68,12 @@ def test_configuration_is_checked_with_the_kubeconfigs_that_it_names(tmp_path: P
 
 
 def test_operator_does_without_what_other_commands_need() -> None:
-    """To load the command line, and with it the operator, takes none of what only `lint`, `explain`, `backtest` and terminals need."""
+    """To load the command line, and with it the operator, takes none of what only commands that check, judge or draw need."""
     listed = "import sys, tidegate.cli.main, tidegate.controller.process.app, tidegate.edge; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", listed], capture_output=True, text=True, check=True).stdout.split()
 
-    assert [] == [name for name in ("cel", "prompt_toolkit", "rich", "tidegate.cli.lint", "tidegate.backtest.replay") if name in loaded]
+    unused = ("cel", "prompt_toolkit", "rich", "tidegate.cli.lint", "tidegate.backtest.replay")
+    assert [] == [name for name in unused if name in loaded]
 
 
 def test_similar_commands_are_suggested() -> None:
