@@ -34,11 +34,11 @@ def test_kustomize_and_helm_install_the_same() -> None:
 @needs_helm
 def test_optional_parts_are_the_same() -> None:
     """The ServiceMonitor and the NetworkPolicy are the same as kustomize components and as values of the chart."""
-    theirs = helm("--set", "serviceMonitor.enabled=true,networkPolicy.enabled=true")
-
-    for kind, file in (("ServiceMonitor", "servicemonitor"), ("NetworkPolicy", "networkpolicy")):
-        (ours,) = by_name((DEPLOY / "components" / file / f"{file}.yaml").read_text()).values()
-        assert comparable(ours) == comparable(theirs[kind, "tidegate"])
+    direct = ("--set-json", 'config.connections=[{"name":"default","address":"http://prometheus:9090","direct":{}}]')
+    theirs = helm("--set", "serviceMonitor.enabled=true,networkPolicy.enabled=true", *direct)
+    for file in ("servicemonitor", "networkpolicy", "direct"):
+        ((key, ours),) = by_name((DEPLOY / "components" / file / f"{file}.yaml").read_text()).items()
+        assert comparable(ours) == comparable(theirs[key])
 
 
 @needs_kubectl
@@ -49,7 +49,7 @@ def test_components_add_to_a_kustomization(tmp_path: Path) -> None:
         yaml.safe_dump(
             {
                 "resources": [here],
-                "components": [f"{here}/components/{name}" for name in ("servicemonitor", "networkpolicy", "serve")],
+                "components": [f"{here}/components/{name}" for name in ("servicemonitor", "networkpolicy", "direct", "serve")],
                 "images": [{"name": "tidegate", "newName": "registry.example/tidegate", "newTag": "v9"}],
             }
         )

@@ -130,7 +130,7 @@ async def operator(
     """An operator for the test's namespace; it starts while the test prepares the ground."""
     connections = [{"name": "stand-in", "address": stand_in.address, "timeout": "1s"}]
     if sandbox.prometheus_url is not None:
-        connections.append({"name": "default", "address": sandbox.prometheus_url, "timeout": "5s"})
+        connections.append({"name": "default", "address": sandbox.prometheus_url, "timeout": "5s", "direct": {}})
     found = Operator(tmp_path, kubeconfig, [namespace], {"connections": connections})
     await found.start()
     yield found

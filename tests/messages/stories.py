@@ -29,7 +29,7 @@ from tidegate.engine.transitions import TransitionsDropped
 from tidegate.engine.undelivered import NotificationDropped
 from tidegate.governance.upstreams import AfterView, UpstreamView
 from tidegate.governance.view import GovernanceView
-from tidegate.judge.reading import Around, Reading, Tally
+from tidegate.judge.reading import Around, Counts, Reading, Tally
 
 LONG = (step(10, "1h"), step(100))
 COUNTED: dict[str, Any] = {
@@ -109,6 +109,16 @@ def a_gate_whose_prometheus_is_away() -> World:
 
 
 @story
+def a_gate_whose_direct_readings_disagree_with_prometheus() -> World:
+    world = at_weight(10, policy(*LONG, gates=(COUNTED,)))
+    words = "direct readings and Prometheus disagree on the new version; 20% bad requests were read directly, and 0% in Prometheus"
+    counts, revision = Counts(at(world.now), Tally(20, 0), Tally(200, 0)), world.status.candidate.revision
+    world.readings.append(Reading("errors", revision, at(world.now + 1), counts=counts, disagrees=words))
+    world.crank(5)
+    return world
+
+
+@story
 def a_score_that_warns_and_one_that_fails() -> World:
     gates = (gate("errors", failureLimit=2, of=2, weight=3), gate("latency", failureLimit=2, of=2, weight=1))
     world = at_weight(10, policy(step(10, "4s"), step(100, "30s"), gates=gates, scoring={"pass": 90, "warn": 70}))
@@ -176,10 +186,9 @@ def a_split_that_does_harm() -> World:
     world = idle(policy(step(10, "60s"), step(100), gates=(COUNTED,), bake="5s"))
     world.apply("v2")
     assert world.crank(60, until=lambda: world.status.weight == 10)
-    around = Around(
-        Tally(3000, 0), Tally(600, 0), Tally(100, 97), since=world.status.rollout.split_at, seconds=10, seconds_before=300
-    )
-    world.readings.append(Reading(gate="errors/split", revision=world.status.candidate.revision, at=at(world.now), around=around))
+    before, since = (Tally(3000, 0), Tally(600, 0)), world.status.rollout.split_at
+    around = Around(*before, Tally(100, 97), since=since, seconds=10, seconds_before=300)
+    world.readings.append(Reading("errors/split", world.status.candidate.revision, at(world.now), around=around))
     world.crank(60)
     return world
 

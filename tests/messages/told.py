@@ -40,6 +40,8 @@ MISTAKES = (
     "connections: [{name: a, address: 'http://x', basicAuth: {passwordFile: /p}}]",
     "connections: [{name: a, address: 'http://x', tls: {certFile: /c}}]",
     "connections: [{name: a, address: 'http://x', namespaces: ['']}]",
+    "connections: [{name: a, address: 'http://x', direct: {bearerTokenFile: /t}}]",
+    "connections: [{name: a, address: 'http://x', direct: {stablePods: 0}}]",
     "leaderElection: {leaseDuration: 1500ms}",
     "leaderElection: {leaseDuration: 10s, renewDeadline: 10s}",
     "leaderElection: {retryPeriod: 9s}",

@@ -123,6 +123,7 @@ class GateEdit(TypedDict, total=False):
     at: datetime
     looks: str
     telemetry: str
+    disagrees: str
     undecided_since: datetime | None
     clear: bool
     blind: bool

@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from tidegate.api.base import Duration, K8s, Model, Rule
+from tidegate.api.direct import Direct
 from tidegate.api.metric import METRIC_RULES, Metric
 
 AT_LEAST_1S = K8s(rules=(Rule("duration(self) >= duration('1s')", "must be at least 1s"),))
@@ -246,6 +247,15 @@ class Gate(Model):
         Name,
         Field(description="Name of the Prometheus connection in the operator's configuration. Default: default."),
     ] = "default"
+    direct: Annotated[
+        Direct | None,
+        Field(
+            description=(
+                "Read the pods of both versions directly, every second while a rollout is on, if the connection allows it: a "
+                "breach is found without waiting for Prometheus to scrape it. Default: none, Prometheus alone."
+            )
+        ),
+    ] = None
 
 
 _TESTABLE = (
@@ -289,4 +299,15 @@ GATE_RULES = (
         ".judge",
     ),
     Rule(f"!has(self.judge) || self.judge != 'Limit' || !{_COUNTED}", "this metric can only be judged by Evidence", ".judge"),
+    Rule(
+        "!has(self.direct) || (has(self.metric.preset)"
+        " && self.metric.preset.source in ['HTTP', 'GRPC', 'OpenTelemetry', 'Istio', 'Linkerd'])",
+        "pods are read directly for a preset that they count themselves: HTTP, GRPC, OpenTelemetry, Istio or Linkerd",
+        ".direct",
+    ),
+    Rule(
+        f"!has(self.direct) || ((!has(self.judge) || self.judge == 'Evidence') && {_TESTABLE})",
+        "direct needs the judge Evidence",
+        ".direct",
+    ),
 )

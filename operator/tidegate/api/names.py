@@ -122,6 +122,7 @@ class EventReason(StrEnum):
     WEIGHT_CHANGED = "WeightChanged"
     GATE_BREACHED = "GateBreached"
     GATE_UNDECIDED = "GateUndecided"
+    SOURCES_DISAGREE = "SourcesDisagree"
     SCORE_WARNING = "ScoreWarning"
     PAUSED = "Paused"
     RESUMED = "Resumed"

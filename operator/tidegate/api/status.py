@@ -157,6 +157,7 @@ class GateStatus(Model):
             description="What the last check found: how much of each version, how old, and whether bad events can be identified."
         ),
     ] = ""
+    disagrees: Annotated[Sentence, Field(description="How direct readings and Prometheus differ, if they do for long.")] = ""
     undecided_since: Annotated[Time | None, Field(description="Since when the gate has had too little data.")] = None
     clear: Annotated[
         bool,

@@ -132,6 +132,7 @@ def _take(
         at=reading.at,
         looks=_letters(gate, before, verdict),
         telemetry=clip(telemetry.in_words(gate, reading)),
+        disagrees=clip(reading.disagrees),
         # Nothing was counted since the last request, and not only since it was missed.
         undecided_since=(earlier or seen.quiet_since) if starved else None,
         clear=judgement.clear and not silent,

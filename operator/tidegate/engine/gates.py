@@ -11,6 +11,7 @@ from tidegate.api.names import Verdict
 from tidegate.api.status import GateStatus
 from tidegate.engine import transitions as happened
 from tidegate.engine.counted import AWAY, begun_anew, first_weight, lacking, weight_since
+from tidegate.engine.disagreeing import SourcesDisagree
 from tidegate.engine.draft import Draft
 from tidegate.engine.gate_status import Breach, Taken, alpha_of, breach_of, take
 from tidegate.engine.plan import Look
@@ -146,6 +147,8 @@ def _tell(draft: Draft, gate: Gate, before: GateStatus | None, found: Taken, *, 
         changed = before is None or before.message != after.message
     if (starved and changed) or found.anew or (not trouble and _blind_from_the_first(draft, gate, before, after)):
         draft.note(happened.GateUndecided(gate.name, after.message))
+    if after.disagrees and not (before is not None and before.disagrees):
+        draft.note(SourcesDisagree(gate.name, after.disagrees))
     inaction = _inaction(draft, gate)
     if inaction and breach_of(gate, after, draft.now) and not breach_of(gate, before, draft.now):
         draft.note(happened.BreachTold(gate.name, inaction, after.message))

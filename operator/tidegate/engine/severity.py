@@ -35,6 +35,7 @@ SEVERITIES: Mapping[str, Severity] = {
     "steps-restarted": Severity.WARNING,
     "deadline-passed": Severity.WARNING,
     "gate-undecided": Severity.WARNING,
+    "sources-disagree": Severity.WARNING,
     "breach-told": Severity.WARNING,
     "breach-pauses": Severity.CRITICAL,
     "breach-rolls-back": Severity.CRITICAL,

@@ -118,6 +118,8 @@ class Reading:
         around: for a look at what the split has done, what stable has counted before and since; None for all others.
         shown: what there is of the metric; None where Prometheus has not said.
         clock: in words, how Prometheus' clock differs from this host's, by which all times here are; empty where it does not.
+        direct: in words, which pods were read directly and which were not; empty where the gate does not ask for that.
+        disagrees: in words, that Prometheus and direct readings tell different things for long; empty where they do not.
     """
 
     gate: str
@@ -137,6 +139,8 @@ class Reading:
     around: Around | None = None
     shown: Shown | None = None
     clock: str = ""
+    direct: str = ""
+    disagrees: str = ""
 
     @property
     def spans(self) -> tuple[Counts, ...]:

@@ -14,11 +14,13 @@ def in_words(gate: Gate, reading: Reading) -> str:
     """Return it in one sentence without a full stop, and before it what is wrong with clocks; empty where nobody has said."""
     shown = reading.shown
     if shown is None:
-        return reading.clock
+        return "; ".join(part for part in (reading.clock, reading.disagrees, reading.direct) if part)
     parts = [_of("the new version", shown.canary, _age(reading.newest, reading.at), gate)]
     if gate.versus_stable is not None:
         parts.append(_of("stable", shown.stable, _age(reading.newest_stable, reading.at), gate))
-    return "; ".join(part for part in (reading.clock, shown.copies, *parts, shown.telling) if part)
+    return "; ".join(
+        part for part in (reading.clock, reading.disagrees, shown.copies, *parts, shown.telling, reading.direct) if part
+    )
 
 
 def much(gate: Gate, number: int) -> str:

@@ -145,6 +145,10 @@ class Holdings:
         """Note how much a gate holds."""
         self._held.put(holder, size)
 
+    def drop(self, holder: Holder) -> None:
+        """A gate holds nothing any more."""
+        self._held.put(holder, None)
+
     def forget(self, namespace: str, release: str) -> None:
         """The gates of a Release hold nothing any more."""
         for holder in of_release(self._held.gates, namespace, release):

@@ -168,6 +168,32 @@ class TLS(_Part):
         return self
 
 
+class DirectConfig(_Part):
+    """That gates of a connection may have pods read directly, and how much of them.
+
+    Attributes:
+        canary_pods: pods of the new version that are read for one Release, at most.
+        stable_pods: likewise of stable: a sample, since the versions are compared by their shares.
+        bytes_per_pod: longest page.
+        series_per_pod: series of the wanted metrics on one page.
+        timeout: longest time for one page, 50ms to 5s; it is never longer than the interval.
+        concurrency: pages that are read at once.
+        host_network: whether pods that have their node's address are read, too.
+        bearer_token_file: file with the token for `Authorization: Bearer`, sent over https alone; whoever runs a pod gets it.
+        tls: how pods are verified over https.
+    """
+
+    canary_pods: Annotated[int, Field(ge=1, le=500)] = 50
+    stable_pods: Annotated[int, Field(ge=1, le=500)] = 5
+    bytes_per_pod: Bytes = 8 * 2**20
+    series_per_pod: Annotated[int, Field(ge=1, le=100_000)] = 2000
+    timeout: Annotated[Duration, Field(ge=timedelta(milliseconds=50), le=timedelta(seconds=5))] = timedelta(milliseconds=900)
+    concurrency: Annotated[int, Field(ge=1, le=1024)] = 128
+    host_network: bool = False
+    bearer_token_file: FilePath | None = None
+    tls: TLS = TLS()
+
+
 class QueriesOf(StrEnum):
     """Whose queries a connection takes; those of presets and error budgets, which Tidegate writes, it always takes."""
 
@@ -190,6 +216,7 @@ class ConnectionConfig(_Part):
         concurrency: most queries under way at once, 1 to 64.
         namespaces: whose Releases may use it; None for those of all. To go by labels would take the right to list namespaces.
         queries: whose queries it takes, see `QueriesOf`.
+        direct: whether gates may have pods read directly beside it; None for not at all.
     """
 
     name: Name
@@ -202,6 +229,14 @@ class ConnectionConfig(_Part):
     concurrency: Annotated[int, Field(ge=1, le=64)] = 8
     namespaces: Annotated[tuple[Name, ...] | None, Field(strict=False), AfterValidator(_some)] = None
     queries: Annotated[QueriesOf, Field(strict=False)] = QueriesOf.ANY
+    direct: DirectConfig | None = None
+
+    @model_validator(mode="after")
+    def _token_for_some(self) -> ConnectionConfig:
+        if self.direct is not None and self.direct.bearer_token_file is not None and self.namespaces is None:
+            msg = "direct.bearerTokenFile is sent to pods: restrict the connection to the namespaces of these pods (namespaces)"
+            raise ValueError(msg)
+        return self
 
     @property
     def in_clear(self) -> bool:

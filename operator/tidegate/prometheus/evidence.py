@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, partial
 
@@ -78,17 +78,19 @@ class _Account:
     """Bytes of its queries."""
     together: bool = True
     """Whether the queries of a version can be joined, which those of people need not be."""
+    mark: str = ""
+    """Tells its holder from that of the same gate in other accounts."""
 
     @cached_property
     def holder(self) -> Holder:
         """Whose it is."""
-        return Holder(self.names.namespace, self.names.release, self.gate.name)
+        return Holder(self.names.namespace, self.names.release, f"{self.gate.name}{self.mark}")
 
     @classmethod
-    def new(cls, gate: Gate, names: Names, revision: str, asked: RawCounters) -> _Account:
+    def new(cls, gate: Gate, names: Names, revision: str, asked: RawCounters, mark: str = "") -> _Account:
         """Return one in which nothing is counted yet."""
         ledger, untold = Ledger(by_service=asked.by_service), Untold(by_service=asked.by_service)
-        return cls(gate, names, revision, asked, ledger, untold, texts=_length(asked))
+        return cls(gate, names, revision, asked, ledger, untold, texts=_length(asked), mark=mark)
 
     def queries(self, gate: Gate, names: Names) -> RawCounters:
         """Return the queries, as they were made before where nothing has changed.
@@ -134,10 +136,11 @@ class Accounts:
     Args:
         holdings: what they may remember.
         clock: monotonic seconds.
+        mark: tells what they hold from what others hold for the same gates.
     """
 
-    def __init__(self, holdings: Holdings, clock: Callable[[], float] = time.monotonic) -> None:
-        self._holdings, self._clock = holdings, clock
+    def __init__(self, holdings: Holdings, clock: Callable[[], float] = time.monotonic, *, mark: str = "") -> None:
+        self._holdings, self._clock, self._mark = holdings, clock, mark
         self._refused: dict[Holder, _Refused] = {}
         self._turns = Turns(_AT_ONCE, 10**6, clock=clock)
         self._accounts: dict[tuple[str, str], dict[str, _Account]] = {}
@@ -162,7 +165,7 @@ class Accounts:
                     return self._troubled(gate, names, revision, samples)
                 if resumed and not samples.canary.sightings:
                     return ""
-                account = self._find(gate, names, revision) or _Account.new(gate, names, revision, asked)
+                account = self._find(gate, names, revision) or _Account.new(gate, names, revision, asked, self._mark)
                 self._begin(account, samples, at, together=together, resumed=resumed)
         except ValueError as error:
             return self._refuse(gate, names, revision, error)
@@ -206,6 +209,24 @@ class Accounts:
         last = seen[-1]
         return Tallied(last.counts, last.trouble, earlier, last.silent, account.ledger.newest, last.untold, last.series)
 
+    def take(self, gate: Gate, names: Names, revision: str, samples: Samples, at: datetime) -> Tallied:
+        """Take in what was read without a query; where counting has not begun, it begins here.
+
+        Not all of a version's processes need be among these samples. So none of the new version counts from zero that was not known
+        before, unless it says that it began later.
+        """
+        if refused := self._still_refused(gate, names, revision):
+            return Tallied(trouble=refused)
+        account = self._find(gate, names, revision)
+        try:
+            if account is None:
+                asked = replace(raw_counters(gate, names), by_service=True)
+                self._begin(_Account.new(gate, names, revision, asked, self._mark), samples, at, together=True, resumed=False)
+                return Tallied()
+        except ValueError as error:
+            return Tallied(trouble=self._refuse(gate, names, revision, error))
+        return replace(self._count(account, account.asked, samples, at), newest=account.ledger.newest)
+
     async def _looks(self, ask: AskAt, account: _Account, asked: RawCounters, instants: Sequence[datetime]) -> list[Tallied]:
         if len(instants) == 1:
             # Nearly all looks are: a task of its own would cost each of them more than its numbers do.
@@ -247,6 +268,11 @@ class Accounts:
         except ValueError as error:
             return Tallied(trouble=str(error), silent=silent, series=series)
         return Tallied(counted, silent=silent, series=series)
+
+    def drop(self, gate: Gate, names: Names) -> None:
+        """Drop what was counted for one gate."""
+        self._accounts.get((names.namespace, names.release), {}).pop(gate.name, None)
+        self._holdings.drop(self._holder(gate, names))
 
     def forget(self, namespace: str, release: str) -> None:
         """Drop all that was counted for a Release."""
@@ -291,9 +317,7 @@ class Accounts:
         """Say what is wrong; what is too much is not asked for again for a while."""
         if isinstance(error, TooMuchError):
             until = self._clock() + _AGAIN
-            self._refused[Holder(names.namespace, names.release, gate.name)] = _Refused(
-                gate.metric, revision, names.copies, until, str(error)
-            )
+            self._refused[self._holder(gate, names)] = _Refused(gate.metric, revision, names.copies, until, str(error))
         return str(error)
 
     def _troubled(self, gate: Gate, names: Names, revision: str, trouble: Trouble) -> str:
@@ -302,7 +326,7 @@ class Accounts:
         return self._refuse(gate, names, revision, TooMuchError(trouble.message))
 
     def _still_refused(self, gate: Gate, names: Names, revision: str) -> str:
-        holder = Holder(names.namespace, names.release, gate.name)
+        holder = self._holder(gate, names)
         refused = self._refused.get(holder)
         if refused is None:
             return ""
@@ -311,6 +335,9 @@ class Accounts:
             return refused.words
         del self._refused[holder]
         return ""
+
+    def _holder(self, gate: Gate, names: Names) -> Holder:
+        return Holder(names.namespace, names.release, f"{gate.name}{self._mark}")
 
     def _find(self, gate: Gate, names: Names, revision: str) -> _Account | None:
         account = self._accounts.get((names.namespace, names.release), {}).get(gate.name)

@@ -114,6 +114,17 @@ def pods_of(replica_sets: Iterable[str]) -> str:
     return "|".join(f"{base}[a-z0-9]{{{_RANDOM_SUFFIX}}}" for base in bases)
 
 
+def is_pod_of(expression: str, name: str) -> bool:
+    """Whether an expression of `pods_of` matches a name."""
+    end = f"[a-z0-9]{{{_RANDOM_SUFFIX}}}"
+    for one in expression.split("|"):
+        base = one.removesuffix(end).replace("[", "").replace("]", "")
+        rest = name.removeprefix(base)
+        if base and one.endswith(end) and len(name) == len(base) + len(rest) and len(rest) == _RANDOM_SUFFIX and rest.isalnum():
+            return True
+    return False
+
+
 def quoted(text: str) -> str:
     """Return a text as a PromQL string literal in double quotes."""
     return f'"{_escape(text, quote=chr(34))}"'

@@ -93,24 +93,24 @@ class Credentials(AuthBase):
 
     def _headers(self) -> dict[str, str]:
         config = self._config
-        headers = {name: _secret(value.from_file) for name, value in config.headers.items() if isinstance(value, FromFile)}
+        headers = {name: secret(value.from_file) for name, value in config.headers.items() if isinstance(value, FromFile)}
         if config.bearer_token_file is not None:
-            headers["Authorization"] = f"Bearer {_secret(config.bearer_token_file)}"
+            headers["Authorization"] = f"Bearer {secret(config.bearer_token_file)}"
         if config.basic_auth is not None:
-            user, password = self._user(), _secret(config.basic_auth.password_file)
+            user, password = self._user(), secret(config.basic_auth.password_file)
             headers["Authorization"] = f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
         return headers
 
     def _secrets(self) -> list[str]:
         config = self._config
         paths = [config.bearer_token_file, config.basic_auth.password_file if config.basic_auth is not None else None]
-        return [_secret(path) for path in paths if path is not None]
+        return [secret(path) for path in paths if path is not None]
 
     def _user(self) -> str:
         basic = self._config.basic_auth
         if basic is None:
             return ""
-        return _secret(basic.username_file) if basic.username_file is not None else basic.username or ""
+        return secret(basic.username_file) if basic.username_file is not None else basic.username or ""
 
 
 class BoundedSession(Session):
@@ -195,7 +195,12 @@ def _named_files(config: ConnectionConfig) -> dict[str, str]:
     return {path: field for field, path in files.items() if path is not None}
 
 
-def _secret(path: str) -> str:
+def secret(path: str) -> str:
+    """Return what a mounted file holds, read at this moment.
+
+    Raises:
+        CredentialError: it cannot be used; the message names the file, never its content.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8").strip()
     except OSError as error:

@@ -14,11 +14,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from pydantic import ValidationError
 
-from tidegate.controller.observe.addresses import ClosedAddressError, OpenAddresses, is_closed
+from tidegate.controller.observe.addresses import ClosedAddressError, OpenAddresses
 from tidegate.controller.observe.hook_config import HookConfig
 from tidegate.controller.observe.hooks import LARGEST_ANSWER, Hooks
 from tidegate.controller.observe.runs import asked, seen
 from tidegate.governance.runs import Call, RunState, RunView
+from tidegate.runtime.addresses import is_closed
 
 CALL = Call(
     id="checkout-contract-0a1b", hook="broker", method="POST", path="/verify", seconds=5, told={"version": "v2", "phase": "50%"}

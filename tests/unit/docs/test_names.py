@@ -20,7 +20,7 @@ from tidegate.controller.metrics import Metrics
 from tidegate.controller.process import config
 from tidegate.engine.handover.kinds import HANDOVERS
 from tidegate.engine.snapshot import Verb
-from tidegate.prometheus.config import TLS, BasicAuth, ConnectionConfig, FromFile
+from tidegate.prometheus.config import TLS, BasicAuth, ConnectionConfig, DirectConfig, FromFile
 from unit.docs.pages import BY_HAND, ROOT, text_of
 
 SAID = (
@@ -121,6 +121,7 @@ def test_no_metric_is_listed_that_there_is_not() -> None:
         (config.LeaderElection, "leaderElection."),
         (ConnectionConfig, ""),
         (TLS, "tls."),
+        (DirectConfig, "direct."),
         (BasicAuth, None),
         (FromFile, None),
     ],

@@ -57,8 +57,13 @@ def expressions() -> list[Expression]:
         for name in _constants(tree):
             used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and _named(node.value, name)}
             methods = tuple(method for method in METHODS if method in used) or METHODS
-            found.append(Expression(module, name, getattr(importlib.import_module(module), name), methods))
+            found.append(Expression(module, name, _of_text(getattr(importlib.import_module(module), name)), methods))
     return found
+
+
+def _of_text(pattern: re.Pattern[Any]) -> re.Pattern[str]:
+    """Return an expression of bytes as the same one of text."""
+    return re.compile(pattern.pattern.decode(), pattern.flags) if isinstance(pattern.pattern, bytes) else pattern
 
 
 def others() -> list[str]:

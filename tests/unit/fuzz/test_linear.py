@@ -18,6 +18,7 @@ import yaml
 
 from tidegate.prometheus.answers import Result
 from tidegate.prometheus.labelling import own_queries
+from tidegate.prometheus.presets import TELEMETRY
 from tidegate.prometheus.promql import fill, self_contained
 from tidegate.prometheus.selectors import mentions, of_scraped_series, selectors
 from unit.fuzz.expressions import METHODS, Expression, examples, expressions, others, shapes
@@ -29,8 +30,11 @@ _MOST_GROWTH = 8.0
 """Between what is linear, 4, and what is quadratic, 16."""
 _TRIES = 6
 _MOST_TOLD = 3
-_KNOWN = ["tidegate.cli.manifests: re.search(schema['pattern'], value)"]
-"""The patterns of the CRDs, which are tried as well."""
+_KNOWN = [
+    "tidegate.cli.manifests: re.search(schema['pattern'], value)",
+    "tidegate.prometheus.direct.wanted: re.compile(expression, re.DOTALL)",
+]
+"""The patterns of the CRDs and those of presets, which are tried as well."""
 _VALUES = {"namespace": "shop", "service": "cart"}
 
 
@@ -117,6 +121,25 @@ def test_expression_is_linear(expression: Expression) -> None:
 def test_pattern_of_a_schema_is_linear(pattern: str) -> None:
     """Nor does any text make the patterns of the CRDs do that."""
     assert [] == worst(driven(re.compile(pattern), "search"), iter(shapes(pattern)))
+
+
+def preset_patterns() -> list[str]:
+    """Return the expressions of the table of presets, which labels on pods' pages are tried with."""
+    found = [
+        one.value
+        for known in TELEMETRY.values()
+        for told in (known.errors, known.unanswered)
+        for where in (known.always, told.bad, *(which for _, which in told.unseen))
+        for one in where
+        if one.operator != "="
+    ]
+    return list(dict.fromkeys([*found, *(told.known for known in TELEMETRY.values() for told in (known.errors, known.unanswered))]))
+
+
+@pytest.mark.parametrize("pattern", preset_patterns())
+def test_pattern_of_a_preset_is_linear(pattern: str) -> None:
+    """Nor does any text make those of presets do that."""
+    assert [] == worst(driven(re.compile(pattern, re.DOTALL), "fullmatch"), iter(shapes(pattern)))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from functools import partial
 import structlog
 
 from tidegate.api.gate import BreachAction, Gate
+from tidegate.controller.looks.direct import DirectLane
 from tidegate.controller.looks.subject import Subject
 from tidegate.controller.observe.references import ReleaseKey
 from tidegate.engine.gate_status import fails
@@ -65,12 +66,21 @@ class Looks:
         reader: asks Prometheus.
         arrived: told of each reading's Release, and of the lane that it deserves.
         turns: measures for how long looks hold the event loop.
+        direct: reads pods directly; None where that is not done.
     """
 
     def __init__(
-        self, *, clock: Clock, reader: LiveGateReader, arrived: Callable[[ReleaseKey, Lane], None], turns: Turns | None = None
+        self,
+        *,
+        clock: Clock,
+        reader: LiveGateReader,
+        arrived: Callable[[ReleaseKey, Lane], None],
+        turns: Turns | None = None,
+        direct: DirectLane | None = None,
     ) -> None:
-        self._clock, self._turns = clock, turns
+        self._clock, self._turns, self._direct = clock, turns, direct
+        if direct is not None:
+            direct.hand_in = self._hand_in
         self._reader = reader
         self._arrived = arrived
         self._scheduler: Scheduler[tuple[ReleaseKey, str]] = Scheduler(clock)
@@ -97,10 +107,14 @@ class Looks:
             self._scheduler.drop((key, gate))
         if subject is None or not wanted:
             self._taken.pop(key, None)
+            if self._direct is not None:
+                self._direct.forget(key)
             if self._subjects.pop(key, None) is not None:
                 self._reader.forget(*key)
             return
         self._subjects[key], self._wanted[key] = subject, frozenset(wanted)
+        if self._direct is not None:
+            self._direct.follow(key, subject, self._wanted[key])
         arrivals = (arrival.reading for arrival in self.waiting(key) if arrival.reading.revision == subject.revision)
         seen = {reading.gate: reading.at for reading in arrivals}
         for gate, at in wanted.items():
@@ -165,6 +179,14 @@ class Looks:
         finally:
             for task in self._flying.values():
                 task.cancel()
+            if self._direct is not None:
+                await self._direct.close()
+
+    def _hand_in(self, key: ReleaseKey, gate: Gate, reading: Reading, beyond: bool) -> None:  # noqa: FBT001 - see `HandIn`
+        """Take a reading that fails its gate, between two looks: nobody is waited for."""
+        if gate.name in self._wanted.get(key, ()):
+            self._arrivals.setdefault(key, []).append(Arrival(reading, beyond, self._clock.monotonic()))
+            self._arrived(key, Lane.URGENT if beyond else Lane.NORMAL)
 
     def _start(self, slot: tuple[ReleaseKey, str]) -> None:
         key, name = slot

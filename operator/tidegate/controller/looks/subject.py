@@ -36,6 +36,8 @@ class Subject:
         weight_since: since when the new version has its present weight; None while it gets another.
         split_at: when the routes were split, for looks at what that has done; None where there are none.
         begun: since when this process knows the Release: its looks are about no earlier instant. None for no such bound.
+        stable_revision: revision of the stable version.
+        version_label: the label of pods whose value is the revision; empty where there is no workload.
     """
 
     gates: Mapping[str, Gate]
@@ -48,6 +50,8 @@ class Subject:
     weight_since: datetime | None = None
     split_at: datetime | None = None
     begun: datetime | None = None
+    stable_revision: str = ""
+    version_label: str = ""
 
     @property
     def earliest(self) -> datetime | None:
@@ -93,4 +97,6 @@ def subject_of(objects: ReleaseObjects, status: ReleaseStatus, begun: datetime) 
         weight_since=weight_since(status),
         split_at=split.watched_since(status),
         begun=begun,
+        stable_revision=status.stable.revision,
+        version_label=workload.version_label if workload else "",
     )

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
 from tidegate.api.gate import Name
-from tidegate.controller.observe.addresses import is_closed
 from tidegate.prometheus.config import TLS, FilePath, FromFile, WebAddress
+from tidegate.runtime.addresses import is_closed
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]++")
 

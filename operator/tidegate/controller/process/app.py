@@ -114,13 +114,13 @@ class App:
         self._leftovers = Leftovers(self._cluster, store, routers, clock=clock, trusted=self._knows_releases)
         told = config.notifications, self._metrics.notified, partial(store.get, RELEASE_DECISIONS.kind)
         self._outbox = Outbox(sinks(Means(self._cluster, clock, instance(), self._metrics.dropped, self._queue.add, *told)))
-        self._reader = reader_of(config, self._metrics, clock, self._metrics.queried)
+        self._reader, lane = reader_of(config, self._metrics, clock, self._cluster, self._metrics.queried)
         folder = folder_of(config.state_directory)
         self._suspects = Suspects(clock=clock, metrics=self._metrics, folder=folder, add=self._queue.add)
         if self._election is not None:
             self._election.keep = self._suspects.note
         turns = self._suspects.turns
-        self._looks = Looks(clock=clock, reader=self._reader, arrived=self._queue.add, turns=turns)
+        self._looks = Looks(clock=clock, reader=self._reader, arrived=self._queue.add, turns=turns, direct=lane)
         self._admission = Admission(self._cluster, clock=clock, changed=self._all_again)
         self._decisions = Decisions(store, lambda: self._admission.standing)
         self._outcomes = Outcomes(self._cluster, clock=clock, noted=self._outbox.decided)

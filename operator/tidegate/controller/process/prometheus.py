@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from tidegate.cluster.client import Cluster
+from tidegate.controller.looks.direct import DirectLane
 from tidegate.controller.metrics import Metrics
 from tidegate.controller.process.config import Config
 from tidegate.prometheus import budgets, connections, reader, theirs
+from tidegate.prometheus.direct.readings import DirectReadings
+from tidegate.prometheus.direct.scraper import Scraper
 from tidegate.runtime.clock import Clock
 
 
-def reader_of(config: Config, metrics: Metrics, clock: Clock, queried: Callable[[str, float, bool], None]) -> theirs.InTheirTime:
-    """Return what asks Prometheus, and reckons by its clocks.
+def reader_of(
+    config: Config, metrics: Metrics, clock: Clock, cluster: Cluster, queried: Callable[[str, float, bool], None]
+) -> tuple[DirectReadings, DirectLane]:
+    """Return what reads gates, of Prometheus by its clock and of pods, and what has the pods read.
 
     Args:
         config: the operator's configuration.
         metrics: count requests.
         clock: the time.
+        cluster: lists pods.
         queried: told of each query: its connection, how many seconds it took, and whether it was answered.
     """
     unread = budgets.Unread(config.budgets.answer_bytes)
@@ -28,4 +35,8 @@ def reader_of(config: Config, metrics: Metrics, clock: Clock, queried: Callable[
         requested=lambda connection, _: metrics.prometheus_requests.labels(connection).inc(),
         budgets=config.budgets,
     )
-    return theirs.InTheirTime(asks, known, clock, lambda connection, ahead: metrics.prometheus_clock.labels(connection).set(ahead))
+    in_their_time = theirs.InTheirTime(asks, known, clock, lambda name, ahead: metrics.prometheus_clock.labels(name).set(ahead))
+    configs = {one.name: one for one in config.connections}
+    readings = DirectReadings(in_their_time, configs, asks.refusal, asks.holdings, clock)
+    scrapers = {one.name: Scraper(one.direct, clock) for one in config.connections if one.direct is not None}
+    return readings, DirectLane(readings, scrapers, cluster, clock)

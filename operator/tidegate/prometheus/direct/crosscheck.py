@@ -1,0 +1,98 @@
+"""Whether Prometheus and direct readings tell the same: two accounts of the same requests, of which one is judged.
+
+They are not of the same instants: Prometheus is as late as its last scrape. So minutes are compared, and only what differs by
+much and for long is told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from tidegate.judge import words
+from tidegate.judge.reading import Counts
+
+FOR = timedelta(minutes=5)
+"""How long both are compared before anything is said."""
+_ENOUGH = 200.0
+"""Requests of the new version from which on a difference says something."""
+_FEWER = 0.5
+"""Share of the other's requests below which one of both misses many."""
+_SHARE, _POINTS = 0.5, 0.02
+"""By how much shares of bad requests differ at least that are told: relative to the greater, and in all."""
+_KEPT = 900
+"""Instants that are remembered."""
+
+
+@dataclass
+class _Sum:
+    """All that one of both has counted of the new version, by the time."""
+
+    times: list[datetime] = field(default_factory=list)
+    total: list[float] = field(default_factory=list)
+    bad: list[float] = field(default_factory=list)
+
+    def add(self, counts: Counts) -> None:
+        until = counts.until or counts.since
+        if self.times and until <= self.times[-1]:
+            return
+        self.times.append(until)
+        self.total.append((self.total[-1] if self.total else 0.0) + counts.canary.total)
+        self.bad.append((self.bad[-1] if self.bad else 0.0) + counts.canary.bad)
+        if len(self.times) > _KEPT:
+            for kept in (self.times, self.total, self.bad):
+                del kept[: _KEPT // 3]
+
+    def between(self, first: datetime, last: datetime) -> tuple[float, float]:
+        """Return requests and bad ones that were counted from the one instant to the other."""
+        ends = [sum(1 for time in self.times if time <= instant) - 1 for instant in (first, last)]
+        if min(ends) < 0:
+            return 0.0, 0.0
+        return self.total[ends[1]] - self.total[ends[0]], self.bad[ends[1]] - self.bad[ends[0]]
+
+
+class Crosscheck:
+    """Compares what Prometheus says of a gate with what was read directly.
+
+    Attributes:
+        words: a sentence without a full stop where both disagree for long; empty where they do not, or nobody knows.
+    """
+
+    def __init__(self) -> None:
+        self.words = ""
+        self._direct, self._theirs = _Sum(), _Sum()
+        self._whole = True
+
+    def direct(self, counts: Counts, *, whole: bool) -> None:
+        """Take in what was read directly; `whole` where it is of all pods of the new version."""
+        self._direct.add(counts)
+        self._whole = self._whole and whole
+
+    def theirs(self, spans: tuple[Counts, ...]) -> None:
+        """Take in what Prometheus has said of the same gate, and compare."""
+        for one in spans:
+            self._theirs.add(one)
+        if not self._theirs.times or not self._direct.times:
+            return
+        first, last = max(self._theirs.times[0], self._direct.times[0]), min(self._theirs.times[-1], self._direct.times[-1])
+        if last - first < FOR:
+            return
+        # The last minutes alone: what has been put right is over.
+        first = max(first, last - 2 * FOR)
+        self.words = self._differ(self._direct.between(first, last), self._theirs.between(first, last))
+
+    def _differ(self, own: tuple[float, float], theirs: tuple[float, float]) -> str:
+        (total, bad), (total_there, bad_there) = own, theirs
+        if max(total, total_there) < _ENOUGH:
+            return ""
+        if total_there < _FEWER * total or (self._whole and total < _FEWER * total_there):
+            said = f"{words.requests(total)} in the last minutes were read directly, and Prometheus has {words.count(total_there)}"
+            return f"direct readings and Prometheus disagree on the new version; {said}"
+        if min(total, total_there) < _ENOUGH:
+            return ""
+        share, share_there = bad / total, bad_there / total_there
+        if abs(share - share_there) <= max(_POINTS, _SHARE * max(share, share_there)):
+            return ""
+        read, there = words.percent(100 * share, 2), words.percent(100 * share_there, 2)
+        said = f"{read} bad requests were read directly, and {there} in Prometheus"
+        return f"direct readings and Prometheus disagree on the new version; {said}"

@@ -1,0 +1,235 @@
+"""What was read directly for one gate, and is still to be decided on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from tidegate.api.base import format_duration
+from tidegate.api.direct import Direct
+from tidegate.api.gate import Gate
+from tidegate.api.names import Verdict
+from tidegate.api.status import GateStatus
+from tidegate.judge.evidence.ahead import Ahead
+from tidegate.judge.reading import Counts, Reading, Shown, Tally
+from tidegate.prometheus import telling
+from tidegate.prometheus.direct.crosscheck import Crosscheck
+from tidegate.prometheus.direct.page import PageError
+from tidegate.prometheus.direct.seen import Known, Scraped, samples
+from tidegate.prometheus.direct.targets import Chosen, Missed, named
+from tidegate.prometheus.direct.wanted import Wanted
+from tidegate.prometheus.evidence import Accounts, Tallied
+from tidegate.prometheus.promql import Names
+
+AWAY = timedelta(seconds=5)
+"""After so long without a page of a version, and two intervals more, Prometheus is asked instead."""
+OVERLAP = timedelta(seconds=60)
+"""What Prometheus tells of a moment may have been counted as long before it, at its last scrape: so much is left out after what was
+read directly, or it would count twice."""
+_MOST = 600
+"""Spans that wait for a decision at most; a pass that takes longer finds the last ones."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round of reading has brought.
+
+    Attributes:
+        at: when it was over.
+        canary: pages of the new version that came in since the round before.
+        stable: likewise of stable.
+        chosen: which pods of the new version are read.
+        chosen_stable: likewise of stable.
+        missed: pods whose pages did not come.
+        missed_stable: likewise of stable.
+    """
+
+    at: datetime
+    canary: Sequence[Scraped] = ()
+    stable: Sequence[Scraped] = ()
+    chosen: Chosen = field(default_factory=Chosen)
+    chosen_stable: Chosen = field(default_factory=Chosen)
+    missed: Sequence[Missed] = ()
+    missed_stable: Sequence[Missed] = ()
+
+
+@dataclass
+class _Spans:
+    """What was counted and is not in the status yet.
+
+    Attributes:
+        waiting: not handed in yet.
+        handed: handed in, and when the reading was that they were handed in with.
+    """
+
+    waiting: list[Counts] = field(default_factory=list)
+    handed: list[tuple[datetime, Counts]] = field(default_factory=list)
+
+
+class Followed:
+    """Follows one gate of a Release.
+
+    Args:
+        gate: the gate, which has `direct`.
+        wanted: what it wants of a page.
+        names: what the Release's objects are called.
+        revision: the new version.
+        accounts: the ledgers.
+    """
+
+    def __init__(self, gate: Gate, wanted: Wanted, names: Names, revision: str, accounts: Accounts) -> None:
+        self.gate, self.direct, self.wanted, self.revision = gate, gate.direct or Direct(), wanted, revision
+        self.names, self._accounts = names, accounts
+        self.crosscheck, self.comparing = Crosscheck(), False
+        self.since = datetime.min.replace(tzinfo=UTC)
+        self._known, self._spans = Known(), _Spans()
+        self._state: GateStatus | None = None
+        self._ahead = Ahead(gate, None)
+        self._told = Tallied()
+        self._round: Round | None = None
+        self._last: dict[str, datetime] = {}
+        self._found = self._told_to_fail = False
+        self._until: datetime | None = None
+        """Until when what was read directly has been handed in."""
+
+    def settle(self, state: GateStatus | None, *, alone: bool) -> None:
+        """Go on from a new status: what is in it waits no longer."""
+        if state is self._state:
+            return
+        same = state is not None and self._state is not None and state.evidence == self._state.evidence
+        self._state = state
+        self._told_to_fail = state is not None and state.verdict is Verdict.FAIL
+        if state is not None:
+            self._spans.handed = [one for one in self._spans.handed if one[0] > state.at]
+        if not same:
+            self._look_ahead(alone=alone)
+
+    def take(self, found: Round, *, alone: bool) -> None:
+        """Take a round in."""
+        compares = self.gate.versus_stable is not None
+        self._round = found
+        if found.canary:
+            self._last["canary"] = found.at
+        if found.stable:
+            self._last["stable"] = found.at
+        self._found = self._found or any(one.page.counted[self.wanted].found for one in found.canary)
+        if not found.canary and not found.stable:
+            return
+        try:
+            seen = samples(self.wanted, self._known, found.canary, found.stable if compares else None)
+            self._told = self._accounts.take(self.gate, self.names, self.revision, seen, found.at)
+        except PageError as error:
+            self._told = Tallied(trouble=str(error))
+        counted = self._told.counts
+        if counted is not None and counted.until is not None and counted.until > counted.since:
+            self.crosscheck.direct(counted, whole=not found.missed and len(found.chosen.targets) == found.chosen.pods)
+            self._append(counted, alone=alone)
+
+    def fails(self, alpha: float) -> bool:
+        """Whether the gate fails by what was read, and nobody has been told; a reading that is handed in tells it."""
+        if self._told_to_fail or not self._spans.waiting:
+            return False
+        self._told_to_fail = self._ahead.fails(alpha)
+        return self._told_to_fail
+
+    def live(self, now: datetime) -> bool:
+        """Whether the gate is judged by what was read directly: both versions' pages have come lately, with the series."""
+        if self._round is None or not self._found or self._told.trouble:
+            return False
+        since = now - AWAY - 2 * self.direct.interval
+        wanted = ["canary"]
+        if self.gate.versus_stable is not None and self._round.chosen_stable.pods:
+            wanted.append("stable")
+        return all(one in self._last and self._last[one] >= since for one in wanted) and self._told.series is not None
+
+    def reading(self, at: datetime) -> Reading:
+        """Return what was read since the last reading, and hand it in."""
+        found, told = self._round, self._told
+        assert found is not None
+        at = max(at, found.at)
+        trouble = next((telling.in_words(self.gate, version, share) for version, share in told.untold), "")
+        # What came in while good and bad could not be told apart is not judged.
+        spans, self._spans.waiting = [] if trouble else self._spans.waiting, []
+        self._spans.handed = [*self._spans.handed, *((at, one) for one in spans)][-_MOST:]
+        if spans:
+            self._until = spans[-1].until
+        canary, stable = told.series or (None, None)
+        last = spans[-1] if spans else self._nothing(at)
+        shown = Shown(canary, stable, telling.known_by(self.gate) if canary and not trouble else "")
+        return Reading(
+            gate=self.gate.name,
+            revision=self.revision,
+            at=at,
+            trouble=trouble,
+            counts=None if trouble else last,
+            earlier=tuple(spans[:-1]),
+            newest=told.newest[0],
+            newest_stable=told.newest[1],
+            shown=shown,
+            direct=self.in_words(found),
+            disagrees=self.crosscheck.words,
+        )
+
+    def instead(self, reading: Reading) -> Reading:
+        """Return a reading of Prometheus for one of its own, without what may have been counted already."""
+        after = None if self._until is None else self._until + OVERLAP
+        spans = [one for one in reading.spans if after is None or one.since >= after]
+        if not all(map(_empty, spans)):
+            # What is counted from there on is not counted again.
+            self._begin_anew()
+        words = f"{self._why()}; Prometheus is asked instead"
+        if reading.spans and not spans:
+            return replace(reading, counts=self._nothing(reading.at), earlier=(), direct=words)
+        last, earlier = (spans[-1], tuple(spans[:-1])) if spans else (None, ())
+        return replace(reading, counts=last, earlier=earlier, direct=words)
+
+    def in_words(self, found: Round) -> str:
+        """Say how many pods are read directly, and which are not."""
+        of = [(found.chosen, found.missed, "the new version"), (found.chosen_stable, found.missed_stable, "stable")]
+        parts = [f"{len(one.targets) - len(missed)} of {one.pods} pods of {whose}" for one, missed, whose in of if one.pods]
+        missed = [*found.chosen.missed, *found.missed, *found.chosen_stable.missed, *found.missed_stable]
+        said = f"read directly every {format_duration(self.direct.interval)}: {', '.join(parts)}"
+        return f"{said}; not read: {named(missed)}" if missed else said
+
+    def _why(self) -> str:
+        """Say why nothing was read directly."""
+        found = self._round
+        if self._told.trouble:
+            return f"pods cannot be judged by direct readings: {self._told.trouble}"
+        if found is None:
+            return "no pod has been read directly yet"
+        missed = [*found.chosen.missed, *found.missed, *found.chosen_stable.missed, *found.missed_stable]
+        if missed:
+            return f"pods cannot be read directly: {named(missed)}"
+        if found.canary and not self._found:
+            return f"pages of the new version's pods have no series of {self.wanted.events} yet"
+        return "no pod has been read directly lately"
+
+    def _append(self, counted: Counts, *, alone: bool) -> None:
+        waiting = self._spans.waiting
+        if waiting and _empty(waiting[-1]) and _empty(counted):
+            # A silent hour is one span.
+            waiting[-1] = replace(counted, since=waiting[-1].since)
+            return
+        if len(waiting) < _MOST:
+            waiting.append(counted)
+            self._ahead.take(counted, counted.until or counted.since, alone=alone)
+
+    def _nothing(self, at: datetime) -> Counts:
+        nothing = Tally(0.0)
+        return Counts(at, nothing, nothing if self.gate.versus_stable is not None else None, until=at)
+
+    def _begin_anew(self) -> None:
+        self._accounts.drop(self.gate, self.names)
+        self._known, self._spans.waiting, self._told, self._last = Known(), [], Tallied(), {}
+        self._look_ahead(alone=False)
+
+    def _look_ahead(self, *, alone: bool) -> None:
+        self._ahead = Ahead(self.gate, self._state.evidence if self._state is not None else None)
+        for one in (*(counts for _, counts in self._spans.handed), *self._spans.waiting):
+            self._ahead.take(one, one.until or one.since, alone=alone)
+
+
+def _empty(one: Counts) -> bool:
+    return not one.canary.total and (one.stable is None or not one.stable.total)

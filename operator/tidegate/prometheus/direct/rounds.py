@@ -1,0 +1,180 @@
+"""Rounds of reading: the pages of both versions' pods, again and again; one pod that is slow or hostile costs its own page.
+
+The new version's pods are read first, and stable's once those have answered: then each sample of the new version is followed by
+one of stable, and what it counted can be judged at once, without waiting for the next round (`alignment`). Nobody waits for a pod
+that did not answer quickly the last time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tidegate.prometheus.answers import Asker
+from tidegate.prometheus.direct.followed import Round
+from tidegate.prometheus.direct.page import Page
+from tidegate.prometheus.direct.scraper import Scraper, Unscraped
+from tidegate.prometheus.direct.seen import Scraped
+from tidegate.prometheus.direct.targets import Chosen, Missed, Target
+from tidegate.prometheus.direct.text import Series
+from tidegate.runtime.clock import Clock
+
+PATIENCE = 0.3
+"""Part of the interval for which a round waits for pods of one version."""
+LONGEST_REST = 30.0
+"""Seconds after which a pod that does not answer is tried again, at the latest."""
+
+
+@dataclass
+class _Pod:
+    """One pod, from round to round.
+
+    Attributes:
+        target: where its page is.
+        quick: whether it answered quickly the last time, or was not asked yet.
+        failures: how often in a row it did not answer.
+        due: when it is asked next, on the monotonic clock.
+        asked: when it was asked last.
+        began: the same on the monotonic clock.
+        task: the reading that is under way.
+        words: why its last page was not read.
+    """
+
+    target: Target
+    quick: bool = True
+    failures: int = 0
+    due: float = float("-inf")
+    asked: datetime | None = None
+    began: float = 0.0
+    task: asyncio.Task[Page | Unscraped] | None = None
+    words: str = ""
+
+
+@dataclass
+class _Version:
+    chosen: Chosen = field(default_factory=Chosen)
+    pods: dict[str, _Pod] = field(default_factory=dict)
+
+    def choose(self, chosen: Chosen) -> None:
+        """Read these from now on."""
+        if chosen == self.chosen:
+            return
+        self.chosen, before, self.pods = chosen, self.pods, {}
+        for target in chosen.targets:
+            one = before.pop(target.uid, None)
+            if one is None or one.target.url != target.url:
+                one = _replaced(one, target)
+            one.target = target
+            self.pods[target.uid] = one
+        for gone in before.values():
+            if gone.task is not None:
+                gone.task.cancel()
+
+    @property
+    def missed(self) -> tuple[Missed, ...]:
+        """Pods whose last page was not read."""
+        return tuple(Missed(one.target.pod, one.words) for one in self.pods.values() if one.words)
+
+
+def _replaced(before: _Pod | None, target: Target) -> _Pod:
+    if before is not None and before.task is not None:
+        before.task.cancel()
+    return _Pod(target)
+
+
+class Rounds:
+    """Reads the pods of one Release for the gates that have them read in one way.
+
+    Args:
+        scraper: reads pages.
+        asker: for whom.
+        interval: seconds between two rounds.
+        clock: the time.
+        failed: told that a pod did not answer: it may be gone.
+    """
+
+    def __init__(self, scraper: Scraper, asker: Asker, interval: float, clock: Clock, failed: Callable[[], None]) -> None:
+        self._scraper, self._asker, self._interval, self._clock, self._failed = scraper, asker, interval, clock, failed
+        self._canary, self._stable = _Version(), _Version()
+        self._series = Series(())
+        self._protobuf = False
+
+    def want(self, series: Series, canary: Chosen, stable: Chosen) -> None:
+        """Read these pods from now on, for these wishes."""
+        if series.wishes != self._series.wishes:
+            self._series, self._protobuf = series, False
+        self._canary.choose(canary)
+        self._stable.choose(stable)
+
+    async def round(self) -> Round:
+        """Read every pod once, and return what came in time; what is slower comes with a later round, or not at all."""
+        await self._ask(self._canary)
+        began = self._clock.monotonic()
+        await self._ask(self._stable)
+        canary = self._collect(self._canary, float("-inf"))
+        # A page of stable that is older than those of the new version would keep those waiting.
+        stable = self._collect(self._stable, began)
+        self._protobuf = self._protobuf or self._buckets_missing((*canary, *stable))
+        return Round(
+            self._clock.now(),
+            canary,
+            stable,
+            self._canary.chosen,
+            self._stable.chosen,
+            self._canary.missed,
+            self._stable.missed,
+        )
+
+    def close(self) -> None:
+        """Stop what is under way."""
+        for version in (self._canary, self._stable):
+            for pod in version.pods.values():
+                if pod.task is not None:
+                    pod.task.cancel()
+
+    async def _ask(self, version: _Version) -> None:
+        now, begun = self._clock.monotonic(), list[asyncio.Task[Page | Unscraped]]()
+        for pod in version.pods.values():
+            if pod.task is not None or now < pod.due:
+                continue
+            pod.asked, pod.began = self._clock.now(), now
+            reading = self._scraper.scrape(pod.target, self._series, self._asker, 0.9 * self._interval, protobuf=self._protobuf)
+            pod.task = asyncio.create_task(reading)
+            if pod.quick:
+                begun.append(pod.task)
+        if begun:
+            await asyncio.wait(begun, timeout=PATIENCE * self._interval)
+
+    def _collect(self, version: _Version, since: float) -> list[Scraped]:
+        """Return the pages that have come, of those that were asked for since a time."""
+        now, found = self._clock.monotonic(), list[Scraped]()
+        for pod in version.pods.values():
+            task = pod.task
+            if task is None or not task.done():
+                pod.quick = pod.quick and task is None
+                continue
+            pod.task = None
+            page = Unscraped("it was not read") if task.cancelled() else task.result()
+            if isinstance(page, Unscraped):
+                self._missed(pod, page.words, now)
+                continue
+            pod.failures, pod.words = 0, ""
+            pod.quick = now - pod.began <= 2 * PATIENCE * self._interval
+            if pod.began >= since and pod.asked is not None:
+                found.append(Scraped(pod.target, pod.asked, page))
+            elif not pod.quick:
+                pod.words = "its page comes too late"
+        return found
+
+    def _missed(self, pod: _Pod, words: str, now: float) -> None:
+        pod.failures, pod.words, pod.quick = pod.failures + 1, words, False
+        if pod.failures > 1:
+            pod.due = now + min(LONGEST_REST, self._interval * 2.0 ** (pod.failures - 1))
+        self._failed()
+
+    def _buckets_missing(self, pages: Iterable[Scraped]) -> bool:
+        """Whether a page has a histogram without buckets, which a native one is as text."""
+        wishes = [one for one in self._series.wishes if one.histogram and one.native]
+        return any(one.page.counted[wish].found and one.page.counted[wish].histogram is None for one in pages for wish in wishes)

@@ -1,0 +1,192 @@
+"""Which pods of a version are read directly and where: by their own addresses alone, at the port that they or the gate name.
+
+An address comes from the pod's status, which the kubelet writes. It is never a name, never that of a node, and none that leads
+to the machine itself or to a metadata service, whatever a status says.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import IPv6Address, ip_address
+from typing import Any
+
+from tidegate.api.base import parse_time
+from tidegate.api.direct import Direct, Scheme
+from tidegate.runtime.addresses import is_closed, is_own
+
+SCRAPE = "prometheus.io/scrape"
+PORT = "prometheus.io/port"
+PATH = "prometheus.io/path"
+SCHEME = "prometheus.io/scheme"
+"""Annotations by which many a scrape configuration finds pods; no standard, but the usual ones
+(https://github.com/prometheus-community/helm-charts/blob/main/charts/prometheus/values.yaml, job kubernetes-pods)."""
+LONGEST_PATH = 256
+_PATH = "/metrics"
+_LAST_PORT = 65535
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the page of one pod is.
+
+    Attributes:
+        uid: of the pod.
+        pod: its name.
+        host: its address, as it stands in a URL.
+        port: the port.
+        path: the path, with its query if it has one.
+        scheme: HTTP or HTTPS.
+        born: when its containers last began, by its node's clock; None where that is not known.
+    """
+
+    uid: str
+    pod: str
+    host: str
+    port: int
+    path: str
+    scheme: Scheme
+    born: datetime | None = None
+
+    @property
+    def url(self) -> str:
+        """Its URL."""
+        return f"{self.scheme.lower()}://{self.host}:{self.port}{self.path}"
+
+
+@dataclass(frozen=True)
+class Missed:
+    """A pod that is not read, and why, in words."""
+
+    pod: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The pods of one version.
+
+    Attributes:
+        targets: those that are read.
+        missed: those that cannot be.
+        pods: how many there are.
+    """
+
+    targets: tuple[Target, ...] = ()
+    missed: tuple[Missed, ...] = ()
+    pods: int = 0
+
+
+def slim(pod: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is needed of a pod to find its page: the whole of it takes ten kilobytes."""
+    had, spec, status = pod["metadata"], pod.get("spec") or {}, pod.get("status") or {}
+    kept = {name: had[name] for name in ("name", "uid", "labels", "ownerReferences") if name in had}
+    annotations = had.get("annotations") or {}
+    kept["annotations"] = {name: annotations[name] for name in (SCRAPE, PORT, PATH, SCHEME) if name in annotations}
+    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    ports = [port for one in containers for port in one.get("ports") or () if port.get("protocol", "TCP") == "TCP"]
+    started = [
+        (one.get("state") or {}).get("running", {}).get("startedAt")
+        for one in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()))
+    ]
+    return {
+        "metadata": kept,
+        "hostNetwork": bool(spec.get("hostNetwork")),
+        "ports": [(str(port.get("name") or ""), port.get("containerPort")) for port in ports],
+        "phase": status.get("phase"),
+        "address": status.get("podIP"),
+        "node": status.get("hostIP"),
+        "started": max((one for one in started if one), default=None),
+    }
+
+
+def chosen(pods: Iterable[Mapping[str, Any]], direct: Direct, most: int, *, host_network: bool = False) -> Chosen:
+    """Return which pods are read; of more than there may be always the same ones, as long as they are there.
+
+    Args:
+        pods: of one version, each as `slim` returns it.
+        direct: how the gate wants them read.
+        most: how many at most.
+        host_network: whether pods that have their node's address are read, too.
+    """
+    there = [pod for pod in pods if pod["phase"] not in ("Succeeded", "Failed")]
+    found: list[Target] = []
+    missed: list[Missed] = []
+    # Neither the oldest nor the newest: a sample that nobody has chosen.
+    for pod in sorted(there, key=lambda pod: zlib.crc32(str(pod["metadata"]["uid"]).encode())):
+        if len(found) >= most:
+            break
+        one = target(pod, direct, host_network=host_network)
+        if isinstance(one, Target):
+            found.append(one)
+        elif one.words:
+            missed.append(one)
+    return Chosen(tuple(found), tuple(missed), len(there))
+
+
+def target(pod: Mapping[str, Any], direct: Direct, *, host_network: bool) -> Target | Missed:
+    """Return where a pod's page is; if it has none, why, without words where it has only not begun."""
+    name, annotations = str(pod["metadata"]["name"]), pod["metadata"].get("annotations") or {}
+    if not pod["address"]:
+        return Missed(name, "")
+    if wrong := _closed(pod, host_network=host_network):
+        return Missed(name, wrong)
+    if direct.port is None and str(annotations.get(SCRAPE, "true")).lower() == "false":
+        return Missed(name, f"its annotation {SCRAPE} is false")
+    port = _port(pod, direct.port or annotations.get(PORT))
+    if isinstance(port, str):
+        return Missed(name, port)
+    path = direct.path or annotations.get(PATH) or _PATH
+    if not _sound(path):
+        return Missed(name, f"its annotation {PATH} is no path")
+    scheme = direct.scheme or _scheme(annotations.get(SCHEME))
+    if scheme is None:
+        return Missed(name, f"its annotation {SCHEME} is neither http nor https")
+    address = ip_address(pod["address"])
+    host = f"[{address}]" if isinstance(address, IPv6Address) else str(address)
+    born = parse_time(pod["started"]) if pod["started"] else None
+    return Target(str(pod["metadata"]["uid"]), name, host, port, path, scheme, born)
+
+
+def named(missed: Sequence[Missed], most: int = 2) -> str:
+    """Return which pods are not read, in words: the first ones with the reason, and how many more there are."""
+    told = "; ".join(f"pod {one.pod}: {one.words}" for one in missed[:most])
+    more = len(missed) - most
+    return f"{told}; and {more} more" if more > 0 else told
+
+
+def _closed(pod: Mapping[str, Any], *, host_network: bool) -> str:
+    """Return why nothing goes to a pod's address; empty where it may."""
+    try:
+        address = ip_address(str(pod["address"]))
+    except ValueError:
+        return "its address is none"
+    if is_closed(address) or is_own(address):
+        return "its address is a loopback, link-local or metadata address, which is never read"
+    if (pod["hostNetwork"] or pod["address"] == pod["node"]) and not host_network:
+        return "it has its node's address (hostNetwork), which is read only if the connection allows it (direct.hostNetwork)"
+    return ""
+
+
+def _port(pod: Mapping[str, Any], wanted: str | None) -> int | str:
+    """Return the port, or why there is none."""
+    if wanted is None:
+        return f"it has no annotation {PORT}, and the gate names no port (direct.port)"
+    if wanted.isascii() and wanted.isdecimal():
+        number = int(wanted) if len(wanted) <= len(str(_LAST_PORT)) else 0
+        return number if 0 < number <= _LAST_PORT else f"the port {wanted[:16]} is none"
+    found = next((port for name, port in pod["ports"] if name == wanted), None)
+    return found if isinstance(found, int) and 0 < found <= _LAST_PORT else f"it has no container port named {wanted[:16]}"
+
+
+def _scheme(annotated: str | None) -> Scheme | None:
+    if annotated is None:
+        return Scheme.HTTP
+    upper = annotated.upper()
+    return next((one for one in Scheme if one.value == upper), None)
+
+
+def _sound(path: str) -> bool:
+    return len(path) <= LONGEST_PATH and path.startswith("/") and path.isascii() and path.isprintable() and " " not in path

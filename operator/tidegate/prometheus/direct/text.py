@@ -1,0 +1,214 @@
+"""Reads pages as text, Prometheus' or OpenMetrics: the wanted lines alone, found by their bytes before anything is parsed.
+
+A page has thousands of lines, of which a few are wanted, and it comes every second. So it is searched as it comes in, piece by
+piece, for a line's beginning; what is not wanted is never looked at nor kept.
+
+https://prometheus.io/docs/instrumenting/exposition_formats/ and https://prometheus.io/docs/specs/om/open_metrics_spec/
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from tidegate.prometheus.direct.page import MOST_SERIES, Page, PageError, Sums, born_of, number
+from tidegate.prometheus.direct.wanted import BIRTH, Role, Wanted
+
+LONGEST_LINE = 16 * 1024
+"""Bytes of one line at most."""
+_SERIES = re.compile(rb"""[a-zA-Z_:][a-zA-Z0-9_:]*+(?:\{(?:[^"}]|"(?:[^"\\]|\\.)*+")*+\})?+""", re.DOTALL)
+_LABEL = re.compile(rb"""[ \t]*+([a-zA-Z_][a-zA-Z0-9_]*+)[ \t]*+=[ \t]*+"((?:[^"\\]|\\.)*+)"[ \t]*+(?:,|(?=\}))""", re.DOTALL)
+_ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
+_ESCAPES = {b"n": b"\n"}
+_REMEMBERED = 4096
+"""Series whose labels are remembered from page to page."""
+
+_SHORTEST = 8
+"""Bytes of a beginning at least that several names share: what is shorter is that of too many others."""
+_OF_PROCESS = -1
+_BIRTH = BIRTH.encode()
+
+_Known = tuple[int, Role | float | None]
+"""The number of a wish, and what the series is to it: a role or an edge. That of a process' start is no wish's."""
+
+
+class Series:
+    """Knows what series are to the wishes, by the bytes that name them: the same ones come every second.
+
+    Args:
+        wishes: what is wanted.
+    """
+
+    def __init__(self, wishes: Sequence[Wanted]) -> None:
+        self.wishes = tuple(wishes)
+        self.names = frozenset(name.encode() for one in wishes for name in one.names)
+        self.needles = tuple(b"\n" + prefix for prefix in _prefixes(self.names))
+        self.known: dict[bytes, tuple[_Known, ...]] = {}
+
+    def learn(self, series: bytes) -> tuple[_Known, ...]:
+        """Return what a series is to each wish that wants it, and remember it.
+
+        Raises:
+            PageError: its labels cannot be read.
+        """
+        if len(self.known) >= _REMEMBERED:
+            self.known.clear()
+        known = self.known[series] = tuple(self._read(series))
+        return known
+
+    def _read(self, series: bytes) -> list[_Known]:
+        brace = series.find(b"{")
+        of_series = series if brace < 0 else series[:brace]
+        if of_series == _BIRTH and _BIRTH in self.names:
+            return [(_OF_PROCESS, None)]
+        if of_series not in self.names:
+            return []
+        name = of_series.decode()
+        labels = labels_of(series, brace + 1) if brace >= 0 else {}
+        found: list[_Known] = []
+        for number_, wish in enumerate(self.wishes):
+            if name == wish.events and (role := wish.role(labels)):
+                found.append((number_, role))
+            elif wish.histogram and name == f"{wish.histogram}_bucket" and wish.counts(labels):
+                try:
+                    found.append((number_, float(labels.get("le", ""))))
+                except ValueError:
+                    continue
+        return found
+
+
+def _prefixes(names: Iterable[bytes]) -> list[bytes]:
+    """Return beginnings of which each name has one, the fewer the better: each is looked for in all of a page."""
+    found: list[bytes] = []
+    for name in sorted(names):
+        shared = _shared(found[-1], name) if found else b""
+        if len(shared) >= _SHORTEST:
+            found[-1] = shared
+        else:
+            found.append(name)
+    return found
+
+
+def _shared(one: bytes, other: bytes) -> bytes:
+    """Return the beginning that two names have in common."""
+    alike = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    return one[: sum(1 for _ in alike)]
+
+
+def labels_of(series: bytes, at: int) -> Mapping[str, str]:
+    """Return the labels of a series, which begin at a place behind the brace.
+
+    Raises:
+        PageError: they are not as the format has them.
+    """
+    labels: dict[str, str] = {}
+    end = len(series) - 1
+    while at < end:
+        found = _LABEL.match(series, at)
+        if found is None:
+            if not series[at:end].strip(b" \t,"):
+                break
+            raise PageError("the page has labels that cannot be read")
+        value = found[2]
+        if b"\\" in value:
+            value = _ESCAPED.sub(lambda one: _ESCAPES.get(one[1], one[1]), value)
+        labels[found[1].decode()] = value.decode(errors="replace")
+        at = found.end()
+    return labels
+
+
+class TextPage:
+    """A page of text as it comes in.
+
+    Args:
+        series: what is wanted.
+        most: series of the wanted names that it may have.
+        ended: whether it must say where it ends, as OpenMetrics does.
+    """
+
+    def __init__(self, series: Series, most: int = MOST_SERIES, *, ended: bool = False) -> None:
+        self._series, self._most, self._ended = series, most, ended
+        self._sums = tuple(Sums(one) for one in series.wishes)
+        self._open: list[bytes] = [b"\n"]
+        self._open_size = 1
+        self._met = self._bytes = 0
+        self._starts: list[float] = []
+        self._last = b""
+
+    def feed(self, piece: bytes) -> None:
+        """Take in what has come.
+
+        Raises:
+            PageError: the page cannot be read, or is too much.
+        """
+        self._bytes += len(piece)
+        cut = piece.rfind(b"\n")
+        if cut < 0:
+            self._keep(piece)
+            return
+        whole = b"".join((*self._open, piece))
+        self._lines(whole, len(whole) - len(piece) + cut)
+        self._open, self._open_size = [b"\n"], 1
+        self._keep(piece[cut + 1 :])
+
+    def end(self) -> Page:
+        """Return what the page says.
+
+        Raises:
+            PageError: it is torn.
+        """
+        last = b"".join(self._open)
+        if self._open_size > 1:
+            self._lines(last + b"\n", len(last))
+        if self._ended and (last if self._open_size > 1 else self._last).strip() != b"# EOF":
+            raise PageError("the page is cut off: it does not end with # EOF")
+        counted = {one.wanted: one.counted() for one in self._sums}
+        return Page(counted, born_of(self._starts), self._bytes)
+
+    def _keep(self, piece: bytes) -> None:
+        if piece:
+            self._open.append(piece)
+            self._open_size += len(piece)
+            if self._open_size > LONGEST_LINE:
+                raise PageError(f"the page has a line of more than {LONGEST_LINE // 1024} KiB")
+
+    def _lines(self, lines: bytes, last: int) -> None:
+        """Find the wanted ones among whole lines, each of which has a newline before it; that of the last is behind it."""
+        self._last = lines[lines.rfind(b"\n", 0, last) + 1 : last]
+        known, sums, find = self._series.known, self._sums, lines.find
+        for needle in self._series.needles:
+            at, size = find(needle, 0, last), len(needle)
+            while at >= 0:
+                end = find(b"\n", at + size)
+                series, _, text = lines[at + 1 : end].rpartition(b" ")
+                found = known.get(series)
+                if found is None:
+                    # New, or there is more behind its value.
+                    found, text = self._parsed(lines[at + 1 : end])
+                at = find(needle, end, last)
+                if not found:
+                    continue
+                self._met += 1
+                if self._met > self._most:
+                    raise PageError(f"the page has more than {self._most:,} series of the wanted metrics (direct.seriesPerPod)")
+                value = number(text)
+                for wish, what in found:
+                    if isinstance(what, Role):
+                        sums[wish].event(what, value)
+                    elif what is not None:
+                        sums[wish].bucket(what, value)
+                    else:
+                        self._starts.append(value)
+
+    def _parsed(self, line: bytes) -> tuple[tuple[_Known, ...], bytes]:
+        """Return what a line's series is to the wishes, and its value; nothing where it is not wanted."""
+        if len(line) > LONGEST_LINE:
+            raise PageError(f"the page has a line of more than {LONGEST_LINE // 1024} KiB")
+        found = _SERIES.match(line)
+        rest = line[found.end() :].split(None, 1) if found is not None else []
+        if found is None or not rest:
+            raise PageError("the page has a line that cannot be read")
+        series = found[0]
+        known = self._series.known.get(series)
+        return self._series.learn(series) if known is None else known, rest[0]

@@ -1,0 +1,132 @@
+"""What a preset wants of a pod's own page of metrics: which names, and which of their series are bad events, or cannot be told.
+
+The conditions are those that the PromQL of the same preset has (`counters.py`), but for those that find the pod: whoever reads its
+page knows whose it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntFlag
+from functools import cached_property, lru_cache
+
+from tidegate.api.gate import Gate
+from tidegate.api.metric import Measure, Source
+from tidegate.prometheus.counters import Kind
+from tidegate.prometheus.presets import TELEMETRY, Telling
+from tidegate.prometheus.promql import Matcher, Where
+
+BIRTH = "process_start_time_seconds"
+"""https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics"""
+MEASURES = frozenset({Measure.ERROR_RATE, Measure.AVAILABILITY, Measure.LATENCY, Measure.TAIL})
+"""Of requests, which pods count themselves."""
+
+
+class Role(IntFlag):
+    """What one series of events counts."""
+
+    NOTHING = 0
+    EVENT = 1
+    BAD = 2
+    UNTOLD = 4
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of a page.
+
+    Attributes:
+        kind: what is counted.
+        events: name of the counters of events; of latencies those of the histogram, by which it is known that there is one.
+        histogram: name of the histogram, without `_bucket`; empty where none is wanted.
+        always: conditions that always hold.
+        telling: how bad events are told; None where latencies are counted.
+        seconds: seconds in one unit of the histogram.
+        native: whether the histogram may be a native one.
+        native_events: whether events are the counts of a histogram, which has them in one family with its buckets.
+        births: whether the page's own start of a process is that of the one that counts: a proxy beside it starts at another time.
+    """
+
+    kind: Kind
+    events: str
+    histogram: str = ""
+    always: Where = ()
+    telling: Telling | None = None
+    seconds: float = 1.0
+    native: bool = False
+    native_events: bool = False
+    births: bool = True
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the samples that are read, of the page as text."""
+        buckets = (f"{self.histogram}_bucket",) if self.histogram else ()
+        return (self.events, *buckets, *((BIRTH,) if self.births else ()))
+
+    def role(self, labels: Mapping[str, str]) -> Role:
+        """Return what a series of events with these labels counts, as the preset's PromQL has it."""
+        if not _all(self.always, labels):
+            return Role.NOTHING
+        if self.telling is None:
+            return Role.EVENT
+        bad = any(_holds(one, labels) for one in self.telling.bad)
+        told = _like(self.telling.known, labels.get(self.telling.label, ""))
+        unseen = any(not metric and _all(where, labels) for metric, where in self.telling.unseen)
+        return Role.EVENT | (Role.BAD if bad else Role.NOTHING) | (Role.NOTHING if told and not unseen else Role.UNTOLD)
+
+    def counts(self, labels: Mapping[str, str]) -> bool:
+        """Whether a series of the histogram with these labels is wanted."""
+        return _all(self.always, labels)
+
+
+def wanted_of(gate: Gate) -> Wanted | None:
+    """Return what a gate wants of pods' own pages; None where they do not have it."""
+    preset = gate.metric.preset
+    if preset is None or preset.measure not in MEASURES:
+        return None
+    return _wanted(preset.source, preset.measure)
+
+
+@lru_cache(maxsize=64)
+def _wanted(source: Source, measure: Measure) -> Wanted | None:
+    known = TELEMETRY.get(source)
+    if known is None or known.by_service:
+        return None
+    births = not known.always
+    if measure in (Measure.LATENCY, Measure.TAIL):
+        return Wanted(
+            Kind.LATENCY,
+            f"{known.histogram}_count",
+            known.histogram,
+            known.always,
+            seconds=known.seconds,
+            native=known.native,
+            births=births,
+        )
+    events = known.counter or f"{known.histogram}_count"
+    telling, counted = known.telling(measure), not known.counter
+    return Wanted(Kind.SHARE, events, always=known.always, telling=telling, native_events=counted, births=births)
+
+
+def _all(where: Iterable[Matcher], labels: Mapping[str, str]) -> bool:
+    return all(_holds(one, labels) for one in where)
+
+
+def _holds(one: Matcher, labels: Mapping[str, str]) -> bool:
+    """Whether a condition of a preset holds; a label that is not there is empty, as in PromQL."""
+    value = labels.get(one.label, "")
+    if one.operator == "=":
+        return value == one.value
+    return _like(one.value, value) == (one.operator == "=~")
+
+
+def _like(expression: str, value: str) -> bool:
+    return _compiled(expression).fullmatch(value) is not None
+
+
+@lru_cache(maxsize=64)
+def _compiled(expression: str) -> re.Pattern[str]:
+    """Compile an expression of the table of presets: none of anybody else comes here."""
+    return re.compile(expression, re.DOTALL)

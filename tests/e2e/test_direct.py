@@ -1,0 +1,60 @@
+"""Pods that are read directly: what Prometheus does not scrape, or only every quarter of an hour, is found all the same."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from e2e.manifests import Json, Pods, step
+from e2e.story import Given, Then, When, on_the_cluster
+from e2e.world import World
+
+pytestmark = on_the_cluster
+
+STEADY = (sys.executable, str(Path(__file__).with_name("steady_service.py")))
+HIDDEN = {"prometheus.io/scrape": "false"}
+"""Prometheus never scrapes these pods: whatever is known of them was read directly."""
+GATE: Json = {
+    "name": "errors",
+    "metric": {"preset": {"source": "HTTP", "measure": "ErrorRate"}},
+    "versusStable": {"maxIncrease": {"points": 1}},
+    "interval": "5s",
+    "direct": {"port": "http"},
+}
+
+
+async def test_version_that_fails_everything_is_shut_without_prometheus(given: Given, when: When, then: Then, world: World) -> None:
+    """No pod is scraped by Prometheus; the new version fails everything, and is shut by what was read of the pods themselves."""
+    await given.an_app(pods=Pods.REAL, replicas=3, command=STEADY, annotations=HIDDEN)
+    await given.a_policy(step(25, "10m"), step(100), gates=({**GATE, "interval": "10m"},))
+    await given.a_release()
+    await given.load(rate=100)
+    given.failing("v2")
+
+    await when.the_image_becomes("v2", ERROR_RATE="1")
+
+    await then.rolled_back_to("v1")
+    await then.served_by("v1")
+    then.weights_were(25, 0)
+    then.last_rollout_was("RolledBack", "v2", "gate errors: error rate 100%", "less than 1 point above stable")
+
+
+async def test_good_version_is_promoted_by_direct_readings_alone(given: Given, when: When, then: Then, world: World) -> None:
+    """No pod is scraped by Prometheus; a good version is judged by its pods' own pages, and the status says which were read."""
+    await given.an_app(pods=Pods.REAL, replicas=2, command=STEADY, annotations=HIDDEN)
+    await given.a_policy(step(50, "12s"), step(100), gates=(GATE,))
+    await given.a_release()
+    await given.load(rate=100)
+
+    await when.the_image_becomes("v2")
+
+    def told() -> bool:
+        gates = world.status.get("gates", ())
+        return any(
+            "read directly every 1s: 1 of 1 pods of the new version, 2 of 2 pods of stable" in gate.get("telemetry", "")
+            for gate in gates
+        )
+
+    await world.until("the status says what was read", told)
+    await then.promoted_to("v2")
+    then.weights_were(50, 100, 0)

@@ -1,0 +1,175 @@
+"""Pods are read directly while a rollout is on whose gates ask for it; what fails is handed in at once, in the lane of breaches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tidegate.api.gate import Gate
+from tidegate.cluster.client import Listing
+from tidegate.controller.looks.direct import DirectLane
+from tidegate.controller.looks.looks import Looks
+from tidegate.controller.looks.subject import Subject
+from tidegate.controller.observe.references import ReleaseKey
+from tidegate.engine.plan import Look
+from tidegate.prometheus.config import ConnectionConfig
+from tidegate.prometheus.connections import Connection
+from tidegate.prometheus.direct import targets
+from tidegate.prometheus.direct.readings import DirectReadings
+from tidegate.prometheus.direct.scraper import Scraper
+from tidegate.prometheus.promql import Names
+from tidegate.prometheus.reader import Reader
+from tidegate.prometheus.theirs import InTheirTime
+from tidegate.runtime.clock import Moment, SystemClock
+from tidegate.runtime.queue import Lane
+
+KEY = ReleaseKey("shop", "checkout")
+NAMES = Names("shop", "checkout", "", "", "", "checkout-aaaa-[a-z0-9]{5}", "checkout-bbbb-[a-z0-9]{5}", 0)
+PLAIN = Gate.model_validate(
+    {
+        "name": "errors",
+        "metric": {"preset": {"source": "HTTP", "measure": "ErrorRate"}},
+        "versusStable": {"maxIncrease": {"points": 1}},
+        "interval": "10m",
+    }
+)
+DIRECT = Gate.model_validate(PLAIN.model_dump(by_alias=True, exclude_unset=True, mode="json") | {"direct": {}})
+
+
+class Shop:
+    """An API server that lists two pods, whose pages are served on loopback."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.lists: list[str] = []
+        self.extra: list[dict[str, Any]] = []
+
+    async def list(self, path: str, *, label_selector: str, within: float, slim: Any) -> Listing:
+        self.lists.append(f"{path} {label_selector}")
+        pods = [self.pod("checkout-aaaa-00001", "aaaa"), self.pod("checkout-bbbb-00001", "bbbb"), *self.extra]
+        return SimpleNamespace(items=[slim(pod) for pod in pods])  # type: ignore[return-value]
+
+    def pod(self, name: str, revision: str) -> dict[str, Any]:
+        annotations = {"prometheus.io/port": str(self.port), "prometheus.io/path": f"/{name}"}
+        metadata = {"name": name, "uid": name, "labels": {"pod-template-hash": revision}, "annotations": annotations}
+        return {"metadata": metadata, "spec": {}, "status": {"phase": "Running", "podIP": "127.0.0.1", "hostIP": "10.0.0.1"}}
+
+
+class Stage:
+    """Looks with direct readings, and all that they need."""
+
+    def __init__(self, port: int) -> None:
+        self.clock = SystemClock()
+        self.arrived: list[tuple[ReleaseKey, Lane]] = []
+        self.came = asyncio.Event()
+        self.shop = Shop(port)
+        config = ConnectionConfig.model_validate(
+            {"name": "default", "address": "http://127.0.0.1:1", "timeout": "1s", "direct": {}}
+        )
+        connections = {"default": Connection(config)}
+        asks = Reader(connections)
+        self.readings = DirectReadings(
+            InTheirTime(asks, connections, self.clock), {"default": config}, asks.refusal, asks.holdings, self.clock
+        )
+        assert config.direct is not None
+        self.scraper = Scraper(config.direct, self.clock)
+        self.lane = DirectLane(self.readings, {"default": self.scraper}, self.shop, self.clock)  # type: ignore[arg-type]
+        self.looks = Looks(clock=self.clock, reader=self.readings, arrived=self._arrive, direct=self.lane)
+
+    def _arrive(self, key: ReleaseKey, lane: Lane) -> None:
+        self.arrived.append((key, lane))
+        self.came.set()
+
+    def plan(self, *gates: Gate) -> None:
+        """Look at these gates of a rollout that has traffic."""
+        now = self.clock.now()
+        subject = Subject(
+            {gate.name: gate for gate in gates},
+            NAMES,
+            "bbbb",
+            now - timedelta(seconds=1),
+            stable_revision="aaaa",
+            version_label="pod-template-hash",
+        )
+        looks = [Look(gate.name, now + timedelta(minutes=10)) for gate in gates]
+        self.looks.plan(KEY, looks, subject if gates else None, Moment.of(self.clock))
+
+
+@pytest.fixture
+async def pages() -> AsyncIterator[dict[str, int]]:
+    """How often each page was asked for; what answers counts 20 requests more each time, on the new version with errors alone."""
+    asked: dict[str, int] = {}
+
+    async def handle(request: web.Request) -> web.Response:
+        asked[request.path] = asked.get(request.path, 0) + 1
+        code = 500 if "bbbb" in request.path else 200
+        return web.Response(text=f'http_requests_total{{code="{code}"}} {20 * asked[request.path]}\n', content_type="text/plain")
+
+    app = web.Application()
+    app.router.add_get("/{tail:.*}", handle)
+    server = TestServer(app)
+    await server.start_server()
+    asked["port"] = server.port or 0
+    yield asked
+    await server.close()
+
+
+@pytest.fixture
+async def stage(pages: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+    # Loopback is never read; here nothing else can be.
+    monkeypatch.setattr(targets, "is_own", lambda _: False)
+    found = Stage(pages.pop("port"))
+    running = asyncio.create_task(found.looks.run())
+    yield found
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    found.readings.close()
+
+
+async def test_failing_version_is_handed_in_at_once(stage: Stage, pages: dict[str, int]) -> None:
+    """A version that fails everything is handed in long before its next look, in the lane of breaches, by its own pods' pages."""
+    stage.shop.extra = [stage.shop.pod("other-00001", "bbbb"), stage.shop.pod("checkout-bbbb-0001", "cccc")]
+
+    stage.plan(DIRECT)
+    await asyncio.wait_for(stage.came.wait(), 20)
+
+    assert stage.arrived == [(KEY, Lane.URGENT)]
+    (arrival,) = stage.looks.waiting(KEY)
+    assert arrival.beyond
+    assert sum(one.canary.bad for one in arrival.reading.spans) >= 20
+    assert arrival.reading.direct.startswith("read directly every 1s: 1 of 1 pods of the new version, 1 of 1 pods of stable")
+    assert pages.keys() == {"/checkout-aaaa-00001", "/checkout-bbbb-00001"}
+    assert stage.shop.lists == ["/api/v1/namespaces/shop/pods pod-template-hash in (bbbb,aaaa)"]
+
+
+async def test_nothing_is_read_that_no_gate_asks_for(stage: Stage, pages: dict[str, int]) -> None:
+    """Without a gate that asks for it nothing is listed and nothing read; nor is anything once a rollout is over."""
+    stage.plan(PLAIN)
+    assert (stage.lane.followed, stage.shop.lists) == (0, [])
+
+    stage.plan(DIRECT)
+    await asyncio.wait_for(stage.came.wait(), 20)
+    assert stage.lane.followed == 1
+
+    stage.plan()
+    asked = dict(pages)
+    tasks = [task for task in asyncio.all_tasks() if task.get_name().startswith(("direct readings", "pods of"))]
+    await asyncio.wait(tasks, timeout=5) if tasks else None
+    assert (stage.lane.followed, stage.lane._releases) == (0, {})
+    assert asked == pages
+    assert all(task.done() for task in tasks)
+
+
+async def test_pages_of_a_warm_up_are_not_read(stage: Stage, pages: dict[str, int]) -> None:
+    """Until a warm-up ends nothing is read."""
+    stage.plan(DIRECT.model_copy(update={"initial_delay": timedelta(hours=1)}))
+    await asyncio.sleep(0)
+    assert stage.lane.followed == 0
+    assert pages == {}
