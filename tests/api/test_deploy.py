@@ -310,7 +310,7 @@ def test_named_namespaces_bind_the_operator_there_only() -> None:
 @pytest.mark.parametrize(
     ("option", "named"),
     [
-        ("replicas=6", "/replicas"),
+        ("replicas=17", "/replicas"),
         ("leaderElection.enabled=perhaps", "/leaderElection/enabled"),
         ("image.digest=sha256:abc", "/image/digest"),
         ("config.connections[0].name=Default", "/config/connections/0"),

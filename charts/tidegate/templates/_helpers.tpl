@@ -221,4 +221,7 @@ watchNamespaces:
 leaderElection:
   {{- toYaml .Values.leaderElection | nindent 2 }}
 {{- end }}
+{{- if gt (int .Values.shards) 1 }}
+shards: {{ .Values.shards }}
+{{- end }}
 {{- end }}

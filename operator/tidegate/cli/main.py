@@ -176,6 +176,7 @@ async def _serve(config: Config, kubeconfig: str | None) -> int:
     from tidegate.cluster.election import Deposed
     from tidegate.controller.process.app import App
     from tidegate.controller.process.follower import Answered
+    from tidegate.controller.process.shards import Shards
     from tidegate.runtime.store import Store
 
     log = structlog.get_logger(__name__)
@@ -197,7 +198,8 @@ async def _serve(config: Config, kubeconfig: str | None) -> int:
 
     try:
         listen()
-        await App(config, await connect(kubeconfig), follow).run(stop)
+        serving = Shards if config.shards > 1 else App
+        await serving(config, await connect(kubeconfig), follow).run(stop)
     except Terminal as error:
         log.error("cannot serve", cause=str(error))  # noqa: TRY400 - the message is the whole story
         return 2

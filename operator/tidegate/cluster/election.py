@@ -77,6 +77,7 @@ class Election:
         identity: name of this process, which no other has or has ever had.
         timing: how long things take; the duration in whole seconds.
         jitter: spreads requests.
+        wants: whether this process would take the lease if it could; `reconsider` has it asked again.
     """
 
     def __init__(
@@ -88,8 +89,10 @@ class Election:
         identity: str,
         timing: Timing,
         jitter: random.Random | None = None,
+        wants: Callable[[], bool] = lambda: True,
     ) -> None:
         self._cluster, self._clock, self._place, self._timing = cluster, clock, place, timing
+        self._wants = wants
         self._random = jitter or random.Random()  # noqa: S311 - spreads requests, guards nothing
         self._path = LEASES.path(place.namespace, place.name)
         self._candidate = Candidate(identity, timing)
@@ -118,6 +121,30 @@ class Election:
     def grace(self) -> float:
         """Seconds between the last moment at which this process may write and the first at which another may."""
         return self._timing.duration - self._timing.renew_deadline
+
+    # What others may know.
+
+    @property
+    def holder(self) -> str:
+        """Identity of who holds the lease, as far as this process knows; empty where nobody does."""
+        claim = self._candidate.claim
+        return claim.holder if claim is not None and claim.holder != VACANT else ""
+
+    @property
+    def heard(self) -> bool:
+        """Whether the lease has been read."""
+        return self._heard > float("-inf")
+
+    def vacant(self) -> float:
+        """Return for how many seconds anybody may have taken the lease, as far as this process knows; 0.0 where it is held."""
+        one = self._candidate
+        if one.claim is None or one.renewed is not None:
+            return 0.0
+        return max(0.0, self._clock.monotonic() - one.changed - one.left)
+
+    def reconsider(self) -> None:
+        """Have it asked again whether this process wants the lease."""
+        self._news.set()
 
     # The election.
 
@@ -188,13 +215,18 @@ class Election:
                 await self._read()
             case Step.MAKE:
                 await self._make()
-            case Step.CLAIM:
+            case Step.CLAIM if self._candidate.renewed is not None or self._wants():
                 await self._claim()
+            case Step.CLAIM:
+                await self._wait(now + self._timing.duration)
             case Step.WAIT:
-                if not self.won.is_set():
-                    self._start_watching()
-                self._news.clear()
-                await self._clock.sleep(advice.until - self._clock.monotonic(), wake=self._news)
+                await self._wait(advice.until)
+
+    async def _wait(self, until: float) -> None:
+        if not self.won.is_set():
+            self._start_watching()
+        self._news.clear()
+        await self._clock.sleep(until - self._clock.monotonic(), wake=self._news)
 
     async def _read(self) -> None:
         begun = self._clock.monotonic()

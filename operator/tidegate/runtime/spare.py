@@ -41,6 +41,11 @@ class Spare:
         self._held: dict[str, int] = {}
         self._total = 0
 
+    @classmethod
+    def shared(cls, count: int) -> Spare:
+        """Return the room of one of so many caches of one installation: what the others need is no concern of this one."""
+        return cls(room=ROOM // count, room_of_one=ROOM_OF_ONE // count)
+
     def takes(self, namespace: str, size: int) -> bool:
         """Whether there is room for an object of so many bytes."""
         held = self._held.get(namespace, 0)

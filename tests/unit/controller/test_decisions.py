@@ -21,6 +21,7 @@ from tidegate.engine.plan import Settled
 from tidegate.governance.admission import Standing
 from tidegate.governance.votes import Subject, ballot
 from tidegate.runtime.clock import ManualClock
+from tidegate.runtime.sharding import Shard, shard_of
 from tidegate.runtime.store import Store
 from unit.governance.test_admission import shipped
 
@@ -178,7 +179,11 @@ async def test_decisions_on_a_release_that_is_gone_end() -> None:
     api = Api(lambda path, body: {})
     outcomes = Outcomes(api, clock=clock)  # type: ignore[arg-type]
     orphans = Orphans(store, decisions, outcomes, clock=clock, trusted=lambda: known.pop(0))
+    of_another = Orphans(
+        store, decisions, outcomes, clock=clock, trusted=lambda: True, shard=Shard(1 - shard_of("shop", "checkout", 2), 2)
+    )
 
+    of_another.sweep()
     orphans.sweep()
     orphans.sweep()
     running = asyncio.create_task(outcomes.run())

@@ -15,6 +15,7 @@ from tidegate.controller.observe.references import ReleaseKey
 from tidegate.controller.observe.relations import SERVICE_OF_SLICE
 from tidegate.controller.reconcile.leftovers import SWEEP_SECONDS, Left, Leftovers, steps
 from tidegate.runtime.clock import ManualClock
+from tidegate.runtime.sharding import Shard, shard_of
 from tidegate.runtime.store import Store
 from tidegate.traffic.routers import Routers
 from unit.controller import objects
@@ -103,6 +104,21 @@ async def test_what_is_left_behind_is_collected(place: Place) -> None:
     assert CANARY_SERVICE not in place.api.objects
     assert LABEL_RELEASE not in place.deployment["metadata"].get("labels", {})
     assert place.deployment["spec"]["paused"] is True
+
+
+@pytest.mark.parametrize(("index", "collects"), [(shard_of(NAMESPACE, NAME, 2), True), (1 - shard_of(NAMESPACE, NAME, 2), False)])
+async def test_what_is_left_behind_is_collected_by_one_of_those_who_share_out(api: ApiServer, index: int, collects: bool) -> None:
+    """Of two operators with a shard each the one whose Release it was collects it, and the other leaves it alone."""
+    clock = ManualClock()
+    store = Store(clock, labels=(SERVICE_OF_SLICE, LABEL_RELEASE, LABEL_POD_TEMPLATE_HASH))
+    async with Cluster(api.connection()) as cluster:
+        leftovers = Leftovers(cluster, store, Routers.all(), clock=clock, trusted=lambda: True, shard=Shard(index, 2))
+        place = Place(api, store, leftovers, clock)
+        place.gone_amid_a_rollout()
+
+        await place.twice()
+
+    assert (CANARY_SET not in api.objects) is collects
 
 
 async def test_deployment_whose_template_serves_is_let_go(place: Place) -> None:

@@ -18,6 +18,7 @@ from tidegate.api.release import WorkloadKind
 from tidegate.cli.main import app
 from tidegate.controller.metrics import Metrics
 from tidegate.controller.process import config
+from tidegate.controller.process.shard_metrics import ShardMetrics
 from tidegate.engine.handover.kinds import HANDOVERS
 from tidegate.engine.snapshot import Verb
 from tidegate.prometheus.config import TLS, BasicAuth, ConnectionConfig, DirectConfig, FromFile
@@ -96,7 +97,7 @@ def test_every_metric_is_listed_with_its_labels() -> None:
 
 def _metrics() -> dict[str, tuple[str, ...]]:
     found = {}
-    for collector in vars(Metrics()).values():
+    for collector in (*vars(Metrics()).values(), *vars(ShardMetrics(1)).values()):
         described = getattr(collector, "describe", None)
         if described is not None and hasattr(collector, "_labelnames"):
             (family,) = described()

@@ -17,6 +17,7 @@ from tidegate.cluster.resources import RELEASE_DECISIONS
 from tidegate.engine.plan import Settled
 from tidegate.governance.admission import Standing, doubt
 from tidegate.governance.decisions import CAREFUL, DecisionView, view_of
+from tidegate.runtime.sharding import WHOLE, Shard
 from tidegate.runtime.store import Change, Object, Store
 
 log = structlog.get_logger(__name__)
@@ -99,15 +100,16 @@ class Decisions:
             known = self._decided[key] = standing, _decided(self._read[key].values(), standing)
         return known[1]
 
-    def of_gone(self, there: Container[tuple[str, str]], before: datetime) -> Iterator[tuple[str, Settled]]:
+    def of_gone(self, there: Container[tuple[str, str]], before: datetime, shard: Shard = WHOLE) -> Iterator[tuple[str, Settled]]:
         """Yield namespace and end of each decision whose Release is gone: it counts for no later one of that name.
 
         Args:
             there: namespaces and names of all Releases.
             before: of those that were made later the Release may not be known yet.
+            shard: the Releases that are of concern; by default all are.
         """
         for (namespace, release), found in self._read.items():
-            if (namespace, release) not in there:
+            if (namespace, release) not in there and shard.has(namespace, release):
                 words = f"there is no Release {release}, and a later one needs decisions of its own"
                 old = (read.view for read in found.values() if read.view.created < before)
                 yield from ((namespace, _superseded(view, words)) for view in old)

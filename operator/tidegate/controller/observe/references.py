@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from tidegate.api.names import LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE
 from tidegate.cluster.resources import RELEASES
 from tidegate.controller.observe.relations import Relations, mapping, target_of, upstreams_of
+from tidegate.runtime.sharding import WHOLE, Shard
 from tidegate.runtime.shelf import Key
 from tidegate.runtime.store import Change, Object
 
@@ -35,12 +36,18 @@ class References:
 
     Args:
         relations: what each kind has to do with Releases.
+        shard: the Releases that are of concern here: what others name is theirs to know.
     """
 
-    def __init__(self, relations: Relations) -> None:
-        self._relations = relations
+    def __init__(self, relations: Relations, shard: Shard = WHOLE) -> None:
+        self._relations, self._shard = relations, shard
         self._named: dict[ReleaseKey, frozenset[tuple[str, str, str]]] = {}
         self._by: dict[tuple[str, str, str], set[ReleaseKey]] = {}
+
+    @property
+    def count(self) -> int:
+        """How many Releases there are of concern."""
+        return len(self._named)
 
     def learn(self, key: ReleaseKey, release: Object | None) -> list[Key]:
         """Take in what a Release names now; None forgets it.
@@ -48,6 +55,8 @@ class References:
         Returns:
             What no Release names any more.
         """
+        if not self._shard.has(*key):
+            return []
         names = frozenset(self._names(key, release)) if release is not None else frozenset()
         let_go: list[Key] = []
         for gone in self._named.get(key, frozenset()) - names:
@@ -69,11 +78,13 @@ class References:
         relation = self._relations.of(key.kind)
         if relation is not None and (relation.all or relation.whole):
             return True
+        if key.kind == RELEASES.kind:
+            return self._shard.has(key.namespace, key.name) or (_UPSTREAM, key.namespace, key.name) in self._by
         if any(release in self._named for release in (*self._direct(*key), *self._through(key.kind, key.namespace, obj))):
             return True
         # Between a Release's letting go of what keeps pods and the workload's adoption nobody owns it.
         revision = (obj["metadata"].get("labels") or {}).get(LABEL_POD_TEMPLATE_HASH)
-        return key.kind == RELEASES.kind or (_REVISION, key.namespace, revision) in self._by
+        return (_REVISION, key.namespace, revision) in self._by
 
     def of(self, change: Change) -> set[ReleaseKey]:
         """Return the Releases that a change of an object concerns."""
@@ -83,7 +94,7 @@ class References:
         for obj in (change.old, change.new):
             if obj is not None:
                 found |= set(self._through(change.key.kind, change.key.namespace, obj))
-        return found
+        return {key for key in found if self._shard.has(*key)}
 
     def rivals(self, key: ReleaseKey, change: Change) -> set[ReleaseKey]:
         """Return the Releases that may take over what a Release has let go by this change: its workload."""

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import gc
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import structlog
@@ -34,13 +34,15 @@ from tidegate.controller.observe.releases import Releases
 from tidegate.controller.observe.rights import Rights
 from tidegate.controller.observe.upstreams import told_apart
 from tidegate.controller.observe.write_through import CachedCluster
+from tidegate.controller.process.catching_up import LOOK_ROUND, CatchingUp
 from tidegate.controller.process.config import Config, Requests, warn
 from tidegate.controller.process.follower import Edge
-from tidegate.controller.process.handover import knows, note
+from tidegate.controller.process.gauges import bring_up
+from tidegate.controller.process.handover import note
 from tidegate.controller.process.health import alive, ready
-from tidegate.controller.process.http import Endpoints
+from tidegate.controller.process.http import Check, Endpoints
 from tidegate.controller.process.lanes import lane_at_start, lane_of
-from tidegate.controller.process.leadership import election_of, instance
+from tidegate.controller.process.leadership import Terms, instance, terms_of
 from tidegate.controller.process.parts import Parts
 from tidegate.controller.process.prometheus import reader_of
 from tidegate.controller.process.suspects import Suspects, folder_of
@@ -57,6 +59,7 @@ from tidegate.runtime.clock import Clock, SystemClock
 from tidegate.runtime.errors import Outcome
 from tidegate.runtime.queue import KeyedQueue, Lane
 from tidegate.runtime.scheduler import Scheduler
+from tidegate.runtime.spare import Spare
 from tidegate.runtime.store import Change, Store
 from tidegate.runtime.turns import Work
 from tidegate.runtime.workers import Workers
@@ -72,15 +75,10 @@ STORING_SECONDS = 0.5
 """After this long, no further status that was put off is stored: what is left is found again by the next process."""
 FLUSH_SECONDS = 2.0
 """What Events that wait to be written get then."""
-PASSING = frozenset({"start", "look round", "work"})
+PASSING = frozenset({"start", LOOK_ROUND, "work"})
 """Parts that come to an end while all goes well."""
 HURRY_SECONDS = 0.2
 """The same where another process waits to take over."""
-KNOW_SECONDS = 0.02
-"""Between looks whether the last of what a leader has left word of has come in."""
-CATCH_UP_SECONDS = 5.0
-"""What watches get to tell what they have missed, when this process takes over; then it goes on with what it knows, as it would if
-it had lost them while it worked."""
 
 
 class App:
@@ -90,33 +88,37 @@ class App:
         config: the operator's configuration.
         connection: the API server.
         edge: follows Releases.
+        terms: on which Releases it works, and for how long; by default on all, as long as the Lease of the configuration lets it.
     """
 
-    def __init__(self, config: Config, connection: Connection, edge: Edge) -> None:
+    def __init__(self, config: Config, connection: Connection, edge: Edge, terms: Terms | None = None) -> None:
         self._config, self._connection, self._edge = config, connection, edge
         clock, spread = SystemClock(), random.Random()  # noqa: S311 - spreads retries, guards nothing
         routers, self._metrics = Routers.all(config.warm_weights), Metrics()
+        self.metrics = self._metrics
         self._relations = Relations(routers)
-        self._references = References(self._relations)
+        self._terms = terms = terms or terms_of(config.leader_election, connection, observe=self._requested)
+        self._shard, self._election, self._campaign = terms.shard, terms.election, terms.campaign
+        self._references = References(self._relations, self._shard)
         labels = (SERVICE_OF_SLICE, LABEL_RELEASE, LABEL_POD_TEMPLATE_HASH)
-        self._store = store = Store(clock, labels=labels, needed=self._references.need)
-        part = election_of(config.leader_election, connection, observe=self._requested)
-        self._election = part[0] if part else None
-        self._electorate = part[1] if part else None
-        self._campaign: asyncio.Task[None] | None = None
-        self._works = False
-        self._cluster = CachedCluster(connection, store, self._relations, observe=self._requested, fence=self._election)
+        spare = Spare.shared(self._shard.count)
+        self._store = store = Store(clock, labels=labels, needed=self._references.need, spare=spare)
+        self.filled, self._works = asyncio.Event(), False
+        """Set once the caches are filled, so that it can begin as soon as it may."""
+        self._cluster = CachedCluster(connection, store, self._relations, observe=self._requested, fence=terms.fence)
         self._queue: KeyedQueue[ReleaseKey] = KeyedQueue(clock, jitter=spread)
         self._due: Scheduler[ReleaseKey] = Scheduler(clock)
         self._releases = Releases(self._cluster, store, clock=clock, namespaces=config.watch_namespaces)
         self._informers = self._informers_of(clock, spread)
         self._clusters = Clusters(config.clusters, clock=clock, jitter=spread, changed=self._proved, turned=self._turned)
-        self._leftovers = Leftovers(self._cluster, store, routers, clock=clock, trusted=self._knows_releases)
+        known, shard = self._knows_releases, self._shard
+        self._leftovers = Leftovers(self._cluster, store, routers, clock=clock, trusted=known, shard=shard)
         told = config.notifications, self._metrics.notified, partial(store.get, RELEASE_DECISIONS.kind)
         self._outbox = Outbox(sinks(Means(self._cluster, clock, instance(), self._metrics.dropped, self._queue.add, *told)))
         self._reader, lane = reader_of(config, self._metrics, clock, self._cluster, self._metrics.queried)
         folder = folder_of(config.state_directory)
-        self._suspects = Suspects(clock=clock, metrics=self._metrics, folder=folder, add=self._queue.add)
+        add, suffix = self._queue.add, terms.file_suffix
+        self._suspects = Suspects(clock=clock, metrics=self._metrics, folder=folder, add=add, suffix=suffix)
         if self._election is not None:
             self._election.keep = self._suspects.note
         turns = self._suspects.turns
@@ -125,7 +127,7 @@ class App:
         self._decisions = Decisions(store, lambda: self._admission.standing)
         self._outcomes = Outcomes(self._cluster, clock=clock, noted=self._outbox.decided)
         self._records = Records(self._cluster, clock=clock, moved=self._queue.add, unwritten=self._metrics.record_unwritten)
-        self._orphans = Orphans(store, self._decisions, self._outcomes, clock=clock, trusted=self._knows_releases)
+        self._orphans = Orphans(store, self._decisions, self._outcomes, clock=clock, trusted=known, shard=shard)
         rights = Rights(self._cluster, self._decisions, self._admission)
         arrived, entitled = self._queue.add, partial(self._queue.add, lane=Lane.DECIDED)
         asked = partial(Questions, clock=clock, routers=routers, rights=rights, hooks=config.hooks)
@@ -147,9 +149,10 @@ class App:
             Exception: whatever ended one of its parts; the process must end, and be started again.
         """
         try:
-            await self._endpoints.start()
-            log.info("listening", version=__version__, server=self._connection.server, **self._endpoints.ports)
-            warn(self._config)
+            if self._terms.campaign is None:
+                await self._endpoints.start()
+                log.info("listening", version=__version__, server=self._connection.server, **self._endpoints.ports)
+                warn(self._config)
             self._subscribe()
             self._outbox.start()
             self._parts.start("stop", stop.wait())
@@ -176,8 +179,11 @@ class App:
         self._parts.start("surroundings", self._informers.run())
         self._parts.start("admission policy", self._admission.run())
         self._parts.start("watch of Releases", self._edge(store=self._store, connection=self._connection, answered=self._answered))
-        if self._election is not None:
+        if self._campaign is not None:
+            self._parts.join("leader election", self._campaign)
+        elif self._election is not None:
             self._campaign = self._parts.start("leader election", self._election.run())
+        self.filled.set()
         self._parts.start("work", self._work())
 
     async def _work(self) -> None:
@@ -185,7 +191,9 @@ class App:
         if self._election is not None:
             log.info("the caches are filled; waiting for the lease")
             await self._election.won.wait()
-            await self._catch_up()
+            one_watch = len(self._config.watch_namespaces) <= 1
+            catching_up = CatchingUp(self._store, self._relations, self._informers, self._releases, self._shard, one_watch)
+            await catching_up.behind(self._election, self._parts)
         self._parts.start("due times", self._due.run(lambda key: self._queue.add(key, self._reconciler.lane(key))))
         self._parts.start("looks", self._looks.run())
         self._parts.start("outcomes of decisions", self._outcomes.run())
@@ -201,31 +209,6 @@ class App:
         held, elected = self._informers.keep_held, self._election is not None
         log.info("serving", namespaces=served, workers=self._config.workers, keepHeld=held, leaderElection=elected)
 
-    async def _catch_up(self) -> None:
-        """See what the leader before has done: its last writes may not have come in by the watches, which may be dead, too.
-
-        What has been decided stands in the statuses, so these are listed. Of everything else each watch is recreated, which tells
-        what was missed; a write that rests on less is refused by the tests that it carries. Neither is waited for where the leader
-        has left word by which everything is known already.
-        """
-        assert self._election is not None
-        looking = self._parts.start("look round", self._look_round())
-        while not looking.done():
-            if len(self._config.watch_namespaces) <= 1 and knows(self._store, self._election.note, self._relations):
-                log.info("nothing was missed")
-                return
-            await asyncio.wait({looking}, timeout=KNOW_SECONDS)
-
-    async def _look_round(self) -> None:
-        began = asyncio.get_running_loop().time()
-        told = {State.ABSENT, State.FORBIDDEN}
-        watches = [reflector for reflector in self._informers.reflectors if reflector.health.state not in told]
-        renewed, _ = await asyncio.gather(
-            asyncio.gather(*(reflector.renew(CATCH_UP_SECONDS) for reflector in watches)), self._releases.first()
-        )
-        late = [reflector.resource.qualified for reflector, accepted in zip(watches, renewed, strict=True) if not accepted]
-        log.info("caught up", seconds=round(asyncio.get_running_loop().time() - began, 3), late=late)
-
     async def _close(self) -> None:
         deposed = self._election is not None and self._works and not self._leads
         finished = await self._workers.stop(within=0.0 if deposed else HANDOVER_SECONDS)
@@ -240,8 +223,8 @@ class App:
         self._reader.close()
         await self._endpoints.stop()
         await self._cluster.close()
-        if self._electorate is not None:
-            await self._electorate.close()
+        if self._terms.electorate is not None:
+            await self._terms.electorate.close()
 
     async def _store_postponed(self) -> None:
         """Store what a burst of breaches has put off. One that is cut short rests on a version: late, it is refused or right."""
@@ -256,7 +239,7 @@ class App:
         self._campaign.cancel()
         await asyncio.gather(self._campaign, return_exceptions=True)
         if finished:
-            await self._election.resign(note(self._store, self._relations) if self._works else {})
+            await self._election.resign(note(self._store, self._relations, self._shard) if self._works else {})
         elif self._leads:
             log.warning("a write was cut short and may still be on its way: the lease is left to run out")
 
@@ -311,15 +294,32 @@ class App:
             on_done=self._done,
         )
 
+    def alive(self) -> list[Check]:
+        """Return what only a new start mends."""
+        return alive(self._workers, self._releases)
+
+    def ready(self) -> list[Check]:
+        """Return whether this operator does its work, or could take it over."""
+        return ready(self._workers, self._queue, self._releases, self._informers, self._election)
+
+    @property
+    def leads(self) -> bool:
+        """Whether it works, and may write."""
+        return self._works and self._leads
+
+    def owns(self) -> int:
+        """Return how many Releases there are of its own."""
+        return self._references.count
+
     def _endpoints_of(self, clock: Clock) -> Endpoints:
         return Endpoints(
             host=self._config.http_host,
             port=self._config.http_port,
             probe_port=self._config.probe_port,
-            alive=lambda: alive(self._workers, self._releases),
-            ready=lambda: ready(self._workers, self._queue, self._releases, self._informers, self._election),
+            alive=self.alive,
+            ready=self.ready,
             registry=self._metrics.registry,
-            refresh=self._refresh,
+            refresh=self.refresh,
             clock=clock,
         )
 
@@ -356,15 +356,20 @@ class App:
             # All of them will be looked at once it does.
             return
         for key in keys:
-            self._suspects.add(key, lane)
+            if self._shard.has(*key):
+                self._suspects.add(key, lane)
 
     def _first_of_all(self) -> None:
         """Look at every Release, and at those first that are being rolled out: nobody has watched their gates for a while."""
-        for key in self._store.names(RELEASES.kind):
-            self._suspects.add(ReleaseKey(key.namespace, key.name), lane_at_start(self._store.get(*key)))
+        for key in self._own():
+            self._suspects.add(key, lane_at_start(self._store.get(RELEASES.kind, *key)))
+
+    def _own(self) -> Iterator[ReleaseKey]:
+        names = (ReleaseKey(namespace, name) for _, namespace, name in self._store.names(RELEASES.kind))
+        return (key for key in names if self._shard.has(*key))
 
     def _all_again(self) -> None:
-        self._again((ReleaseKey(namespace, name) for _, namespace, name in self._store.names(RELEASES.kind)), Lane.LOW)
+        self._again(self._own(), Lane.LOW)
 
     # What the parts tell.
 
@@ -382,18 +387,12 @@ class App:
     @property
     def _leads(self) -> bool:
         """Whether this process may write."""
-        return self._election is None or self._election.remaining() > 0
+        return self._terms.fence is None or self._terms.fence.remaining() > 0
 
     def _knows_releases(self) -> bool:
         """Whether all Releases that there are are known, and this process may write."""
         return self._releases.health.state is State.SYNCED and self._leads
 
-    def _refresh(self) -> None:
-        self._metrics.leader.set(1.0 if self._works and self._leads else 0.0)
-        self._metrics.queue_depth.set(self._queue.depth())
-        self._metrics.queue_age.set(self._queue.oldest_age())
-        ages = {RELEASES.qualified: self._releases.health.age, **self._informers.ages()}
-        for resource, age in ages.items():
-            self._metrics.watch_age.labels(resource).set(age)
-        for cluster, age in self._clusters.ages().items():
-            self._metrics.cluster_age.labels(cluster).set(age)
+    def refresh(self) -> None:
+        """Bring the metrics up to now."""
+        bring_up(self._metrics, self._queue, self._releases, self._informers, self._clusters, leads=self.leads)

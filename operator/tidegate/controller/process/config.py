@@ -26,6 +26,8 @@ LONGEST_LEASE = timedelta(minutes=1)
 """The API server gives up on any request by then."""
 LEAST_MARGIN = timedelta(seconds=1)
 """Between the last write of a leader and the first of the next: for clocks of different speed, and for what is on its way."""
+MOST_SHARDS = 32
+"""Each replica watches the Lease of each shard, and each shard has caches of its own."""
 LEAST_RETRY = timedelta(milliseconds=100)
 
 
@@ -113,6 +115,7 @@ class Config(BaseModel):
         status_heartbeat: how often the numbers of gates are written into a status in which nothing else has changed.
         log_level: how much is logged.
         leader_election: how one of several operators is chosen that works.
+        shards: into how many parts Releases are shared out, each of which one of the replicas works on; 1 for all on one.
         state_directory: where it is written down what is under way, for the process after this one; None for the folder for
             temporary files in a pod, and for nowhere outside.
     """
@@ -139,6 +142,7 @@ class Config(BaseModel):
     status_heartbeat: Duration = timedelta(seconds=60)
     log_level: LogLevel = LogLevel.INFO
     leader_election: LeaderElection = LeaderElection()
+    shards: Annotated[int, Field(ge=1, le=MOST_SHARDS)] = 1
     state_directory: Path | None = None
 
     @property

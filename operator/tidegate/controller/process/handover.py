@@ -12,22 +12,30 @@ from collections.abc import Mapping
 from tidegate.cluster.election import NOTE
 from tidegate.cluster.resources import RELEASES
 from tidegate.controller.observe.relations import Relations
+from tidegate.runtime.sharding import WHOLE, Shard
 from tidegate.runtime.shelf import version_of
 from tidegate.runtime.store import Store
 
 
-def note(store: Store, relations: Relations) -> dict[str, str]:
-    """Return what a leader has seen, as annotations of the Lease, for each kind that it writes."""
-    return {NOTE + kind: _digest(store, kind) for kind in sorted(_written(relations))}
+def note(store: Store, relations: Relations, shard: Shard = WHOLE) -> dict[str, str]:
+    """Return what a leader has seen, as annotations of the Lease, for each kind that it writes.
+
+    Args:
+        store: what was seen.
+        relations: which kinds are written.
+        shard: the Releases that are its own.
+    """
+    return {NOTE + kind: _digest(store, kind, shard) for kind in sorted(_written(relations))}
 
 
-def knows(store: Store, noted: Mapping[str, str], relations: Relations) -> bool:
+def knows(store: Store, noted: Mapping[str, str], relations: Relations, shard: Shard = WHOLE) -> bool:
     """Whether all that is noted has been seen here, too; False where nothing is noted, or something else.
 
     Args:
         store: what was seen here.
         noted: annotations of the Lease.
         relations: which kinds are written.
+        shard: the Releases that are the leader's own.
     """
     written = _written(relations)
     if not all(NOTE + kind in noted for kind in written):
@@ -35,14 +43,14 @@ def knows(store: Store, noted: Mapping[str, str], relations: Relations) -> bool:
     others = written - {RELEASES.kind}
     if not all(noted[NOTE + kind].isdecimal() and store.newest(kind) >= int(noted[NOTE + kind]) for kind in others):
         return False
-    return noted[NOTE + RELEASES.kind] == _digest(store, RELEASES.kind)
+    return noted[NOTE + RELEASES.kind] == _digest(store, RELEASES.kind, shard)
 
 
 def _written(relations: Relations) -> set[str]:
     return {resource.kind for resource in relations.written}
 
 
-def _digest(store: Store, kind: str) -> str:
+def _digest(store: Store, kind: str, shard: Shard) -> str:
     """Return what stands for all that is known of a kind.
 
     Reflectors take events in, in their order, so for their kinds the newest object stands for all before it. Events of Releases are
@@ -50,5 +58,7 @@ def _digest(store: Store, kind: str) -> str:
     """
     if kind != RELEASES.kind:
         return str(max((version_of(obj) for obj in store.objects(kind)), default=0))
-    known = (f"{obj['metadata']['uid']} {obj['metadata']['resourceVersion']}" for obj in store.objects(kind))
+    # Those of others are written while this is read.
+    own = (obj["metadata"] for obj in store.objects(kind) if shard.has(obj["metadata"]["namespace"], obj["metadata"]["name"]))
+    known = (f"{metadata['uid']} {metadata['resourceVersion']}" for metadata in own)
     return hashlib.sha256("\n".join(known).encode()).hexdigest()[:32]

@@ -29,6 +29,10 @@ class Parts:
         self._names[task] = name
         return task
 
+    def join(self, name: str, task: asyncio.Task[Any]) -> None:
+        """Let a task that runs already be a part."""
+        self._names[task] = name
+
     async def first_end(self) -> None:
         """Wait until something ends that is to last.
 

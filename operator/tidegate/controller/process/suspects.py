@@ -60,6 +60,7 @@ class Suspects:
         metrics: the operator's own.
         folder: where marks are kept; None for nowhere.
         add: brings a Release to the queue.
+        suffix: tells files from those of another operator in the same process.
     """
 
     def __init__(
@@ -69,16 +70,17 @@ class Suspects:
         metrics: Metrics,
         folder: Path | None,
         add: Callable[[ReleaseKey, Lane], None],
+        suffix: str = "",
     ) -> None:
         self._clock, self._metrics, self._add = clock, metrics, add
-        self._path = folder / f"tidegate-{instance()}.suspects" if folder is not None else None
+        self._path = folder / f"tidegate-{instance()}{suffix}.suspects" if folder is not None else None
         self._deaths: dict[ReleaseKey, int] = {}
         self._put_off: dict[ReleaseKey, Lane] = {}
         self._before: set[ReleaseKey] = set()
         self._met: set[ReleaseKey] = set()
         self._began = 0.0
         self._due: Scheduler[tuple[bool, ReleaseKey]] = Scheduler(clock)
-        self._mark = self._open(folder / f"tidegate-{instance()}.mark") if folder is not None else None
+        self._mark = self._open(folder / f"tidegate-{instance()}{suffix}.mark") if folder is not None else None
         self.turns = Turns(self._held, mark=self._mark)
         """Measures pieces of work."""
 

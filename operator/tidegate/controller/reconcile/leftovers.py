@@ -17,6 +17,7 @@ from tidegate.controller.observe.references import ReleaseKey
 from tidegate.controller.observe.relations import target_of
 from tidegate.engine.handover.deployment.view import Owner
 from tidegate.runtime.clock import Clock
+from tidegate.runtime.sharding import WHOLE, Shard
 from tidegate.runtime.shelf import BareError
 from tidegate.runtime.store import Store
 from tidegate.traffic.our_marks import marked
@@ -144,11 +145,21 @@ class Leftovers:
         routers: whose routes may still name what was left behind.
         clock: the time.
         trusted: whether the caches have all Releases that there are.
+        shard: the Releases that are of concern here.
     """
 
-    def __init__(self, cluster: Cluster, store: Store, routers: Routers, *, clock: Clock, trusted: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        store: Store,
+        routers: Routers,
+        *,
+        clock: Clock,
+        trusted: Callable[[], bool],
+        shard: Shard = WHOLE,
+    ) -> None:
         self._cluster, self._store, self._clock, self._trusted = cluster, store, clock, trusted
-        self._routers = routers
+        self._routers, self._shard = routers, shard
         self._new: set[ReleaseKey] = set()
         self._seen: set[ReleaseKey] = set()
         self._told: set[ReleaseKey] = set()
@@ -157,7 +168,8 @@ class Leftovers:
 
     def came(self, key: ReleaseKey) -> None:
         """Take note of a Release that was not there before: another of its name may have left something behind."""
-        self._new.add(key)
+        if self._shard.has(*key):
+            self._new.add(key)
 
     async def run(self) -> None:
         """Collect now and then, until cancelled."""
@@ -190,7 +202,7 @@ class Leftovers:
             ReleaseKey(namespace, name) for kind, namespace, name in self._store.labelled(LABEL_RELEASE) if kind in KINDS and name
         )
         self._new = {key for key in self._new if key in there and self._older(key)}
-        return {key for key in labelled if key not in there} | self._new
+        return {key for key in labelled if key not in there and self._shard.has(*key)} | self._new
 
     def _older(self, key: ReleaseKey) -> bool:
         """Whether there are ReplicaSets of a Release that had the name before."""

@@ -8,6 +8,7 @@ from datetime import timedelta
 from tidegate.controller.observe.decisions import Decisions
 from tidegate.controller.reconcile.outcomes import Outcomes
 from tidegate.runtime.clock import Clock
+from tidegate.runtime.sharding import WHOLE, Shard
 from tidegate.runtime.store import Store
 
 SWEEP_SECONDS = 600.0
@@ -25,12 +26,21 @@ class Orphans:
         outcomes: writes what became of them.
         clock: the time.
         trusted: whether the caches have all Releases that there are.
+        shard: the Releases that are of concern here.
     """
 
     def __init__(
-        self, store: Store, decisions: Decisions, outcomes: Outcomes, *, clock: Clock, trusted: Callable[[], bool]
+        self,
+        store: Store,
+        decisions: Decisions,
+        outcomes: Outcomes,
+        *,
+        clock: Clock,
+        trusted: Callable[[], bool],
+        shard: Shard = WHOLE,
     ) -> None:
         self._store, self._decisions, self._outcomes, self._clock, self._trusted = store, decisions, outcomes, clock, trusted
+        self._shard = shard
 
     async def run(self) -> None:
         """Look now and then, until cancelled."""
@@ -44,5 +54,5 @@ class Orphans:
             return
         now = self._clock.now()
         there = {(namespace, name) for _, namespace, name in self._store.names("Release")}
-        for namespace, settled in self._decisions.of_gone(there, now - YOUNG):
+        for namespace, settled in self._decisions.of_gone(there, now - YOUNG, self._shard):
             self._outcomes.tell(namespace, [settled], now)
