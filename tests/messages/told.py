@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from messages import judged
 from messages.checked import STORIES as CHECKED
+from messages.migrated import STORIES as MIGRATED
 from messages.stories import STORIES
 from simulation.world import World
 from tidegate.api.names import Condition
@@ -73,7 +74,7 @@ def catalogue() -> dict[str, list[str]]:
 @cache
 def _worlds() -> tuple[World, ...]:
     found: list[World] = []
-    for story in (*WAITS.values(), *STORIES, *CHECKED):
+    for story in (*WAITS.values(), *STORIES, *CHECKED, *MIGRATED):
         told = story()
         found += told if isinstance(told, list) else [told]
     return tuple(found)

@@ -353,6 +353,17 @@ async def test_the_last_words_of_a_crash(world: World):
     assert ended.message == "cannot open database\n"
 
 
+@pytest.mark.parametrize(("path", "code"), [("dev/termination-log", 0), ("dev/termination-log", 3), ("said/here", 0)])
+async def test_what_a_container_leaves_as_its_message(world: World, path: str, code: int):
+    """Given a process that writes its termination message, then that is the message, however it ended."""
+    more = {} if path == "dev/termination-log" else {"terminationMessagePath": f"/{path}"}
+    world.start(f"echo done >{path}; exit {code}", policy="Never", **more)
+
+    ended = await world.ended()
+
+    assert ended.message == "done\n"
+
+
 async def test_an_init_container_is_ready_when_it_is_done(world: World):
     """Given an init container, then its probes do not count, and it is ready once it ended with 0."""
     world.start("exit 0", role=Role.INIT, policy="OnFailure")

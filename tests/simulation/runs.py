@@ -1,4 +1,4 @@
-"""Jobs that check versions, as the API server has them, and what the operator that is alive has seen of them."""
+"""Jobs that check versions or change databases, as the API server has them, and what the operator that is alive has seen."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ class Job:
     state: RunState = RunState.RUNS
     left: int = 0
     """How often it is looked at before it ends by itself."""
+    output: str = ""
+    progress: str = ""
+    ending: bool = False
+    """It is deleted, and its pods have not stopped yet."""
 
 
 @dataclass
@@ -49,12 +53,21 @@ class Jobs:
         """Return the last Job of a check."""
         return [one for one in self.made if one.run.check == check][-1]
 
-    def end(self, check: str, state: RunState) -> None:
-        """Have the last Job of a check end."""
-        self.of(check).state = state
+    def end(self, check: str, state: RunState, output: str = "") -> None:
+        """Have the last Job of a check or of a phase end, with a last line of output."""
+        job = self.of(check)
+        job.state, job.output = state, output
+
+    @property
+    def phases(self) -> list[str]:
+        """What was made, by check or phase, in order."""
+        return [one.run.check for one in self.made]
 
     def _stop(self, run: Run) -> RunView:
         job = self.there.get(run.job)
+        if job is not None and run.migrates and (job.state is not RunState.RUNS or not job.ending):
+            job.ending = job.state is RunState.RUNS
+            return RunView(job.state, job.uid, output=job.output)
         if job is not None and job.state is RunState.RUNS:
             del self.there[run.job]
             self.stopped.append(run.job)
@@ -75,7 +88,7 @@ class Jobs:
             job.left -= 1
             job.state = verdict if job.left < 0 else RunState.RUNS
         words = "failed (BackoffLimitExceeded)" if job.state is RunState.FAILED else ""
-        return RunView(job.state, job.uid, words)
+        return RunView(job.state, job.uid, words, job.output if run.migrates else "", job.progress)
 
 
 @dataclass

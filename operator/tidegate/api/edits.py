@@ -14,6 +14,8 @@ from tidegate.api.checked import CheckResult, CheckStatus
 from tidegate.api.decided import CarriedStatus, RejectedStatus, WantedStatus
 from tidegate.api.followed import FollowedStatus
 from tidegate.api.hotfix import HotfixStatus, ReviewStatus
+from tidegate.api.migrated import ContractedStatus, MigrationResult, MigrationRun, MigrationStatus
+from tidegate.api.migrations import MigrationPhase
 from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.originals import OriginalRule, PortStatus, TargetsStatus
 from tidegate.api.outbox import OutboxStatus
@@ -41,6 +43,8 @@ class ReleaseEdit(TypedDict, total=False):
     reviews: tuple[ReviewStatus, ...]
     records: RecordsStatus | None
     checks: tuple[CheckStatus, ...]
+    migration: MigrationStatus | None
+    contracted: ContractedStatus | None
     observed_generation: int
     phase: Phase
     message: str
@@ -203,6 +207,46 @@ class CheckEdit(TypedDict, total=False):
     ended: datetime | None
 
 
+class MigrationEdit(TypedDict, total=False):
+    """What may change in a `MigrationStatus`."""
+
+    version: str
+    revision: str
+    digest: str
+    before: str
+    since: datetime
+    over: datetime | None
+    promoted: bool
+    runs: tuple[MigrationRun, ...]
+
+
+class MigrationRunEdit(TypedDict, total=False):
+    """What may change in a `MigrationRun`."""
+
+    phase: MigrationPhase
+    cron_job: str
+    seconds: int
+    job: str | None
+    uid: str | None
+    attempt: int
+    result: MigrationResult
+    progress: str | None
+    output: str
+    message: str
+    since: datetime | None
+    ended: datetime | None
+
+
+class ContractedEdit(TypedDict, total=False):
+    """What may change in a `ContractedStatus`."""
+
+    version: str
+    at: datetime
+    revisions: tuple[str, ...]
+    held: str | None
+    allowed: str | None
+
+
 class PauseEdit(TypedDict, total=False):
     """What may change in a `PauseStatus`."""
 
@@ -269,6 +313,12 @@ def edited(model: LossStatus, /, **changes: Unpack[LossEdit]) -> LossStatus: ...
 def edited(model: RevisionStatus, /, **changes: Unpack[RevisionEdit]) -> RevisionStatus: ...
 @overload
 def edited(model: CheckStatus, /, **changes: Unpack[CheckEdit]) -> CheckStatus: ...
+@overload
+def edited(model: MigrationStatus, /, **changes: Unpack[MigrationEdit]) -> MigrationStatus: ...
+@overload
+def edited(model: MigrationRun, /, **changes: Unpack[MigrationRunEdit]) -> MigrationRun: ...
+@overload
+def edited(model: ContractedStatus, /, **changes: Unpack[ContractedEdit]) -> ContractedStatus: ...
 @overload
 def edited(model: PauseStatus, /, **changes: Unpack[PauseEdit]) -> PauseStatus: ...
 @overload

@@ -33,7 +33,11 @@ ANNOTATION_AUTHOR = "tidegate.dev/author"
 LABEL_CHECK = "tidegate.dev/check"
 """On the operator's Jobs: the check that they make."""
 ANNOTATION_RUN_FOR = "tidegate.dev/run-for"
-"""On a CronJob: the Releases for whose checks Tidegate may make Jobs of it, by name with commas between; * for all."""
+"""On a CronJob: the Releases for which Tidegate may make Jobs of it, by name with commas between; * for all."""
+LABEL_MIGRATION = "tidegate.dev/migration"
+"""On the operator's Jobs: what of a backup or a migration they do, as `status.migration` calls it: Backup, Expand, ..."""
+ANNOTATION_PROGRESS = "tidegate.dev/progress"
+"""On a Job of a migration, by whoever knows: how far it is, such as 40%."""
 ANNOTATION_RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 ANNOTATION_REVISION = "deployment.kubernetes.io/revision"
 ANNOTATION_DESIRED_REPLICAS = "deployment.kubernetes.io/desired-replicas"
@@ -65,6 +69,7 @@ class Condition(StrEnum):
     STALLED = "Stalled"
     PROMOTED = "Promoted"
     REVIEW_OVERDUE = "ReviewOverdue"
+    MIGRATION_FAILED = "MigrationFailed"
 
 
 class Reason(StrEnum):
@@ -76,6 +81,7 @@ class Reason(StrEnum):
     PAUSED = "Paused"
     WAITING = "Waiting"
     UNREVIEWED = "Unreviewed"
+    MIGRATION_FAILED = "MigrationFailed"
     ROLLING_BACK = "RollingBack"
     ROLLED_BACK = "RolledBack"
     RESTARTING = "Restarting"
@@ -112,6 +118,7 @@ class Cause(StrEnum):
     SPLIT = "SplitHarms"
     REJECTED = "Rejected"
     CHECK = "CheckFailed"
+    MIGRATION = "MigrationFailed"
 
 
 class EventReason(StrEnum):
@@ -141,6 +148,10 @@ class EventReason(StrEnum):
     REVIEW_OVERDUE = "ReviewOverdue"
     CHECK_PASSED = "CheckPassed"
     CHECK_FAILED = "CheckFailed"
+    MIGRATION_STARTED = "MigrationStarted"
+    MIGRATION_DONE = "MigrationDone"
+    MIGRATION_FAILED = "MigrationFailed"
+    RETURN_HELD = "ReturnHeld"
     BAKING = "Baking"
     PROMOTING = "Promoting"
     PROMOTED = "Promoted"

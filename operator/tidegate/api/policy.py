@@ -14,6 +14,7 @@ from tidegate.api.base import Duration, K8s, Model, Rule
 from tidegate.api.checks import CHECK_RULES, Check
 from tidegate.api.gate import AT_LEAST_1S, GATE_RULES, BreachAction, Gate
 from tidegate.api.hotfix import Hotfix
+from tidegate.api.migrations import MIGRATIONS_RULES, MigrationJob, Migrations
 from tidegate.api.windows import WINDOWS_RULES, Windows
 
 Percent = Annotated[str, Field(max_length=4, pattern=r"^(100|[1-9]?[0-9])%$")]
@@ -244,6 +245,27 @@ class RolloutPolicySpec(Model):
         ),
         K8s(list_map_keys=("name",)),
     ] = ()
+    backup: Annotated[
+        MigrationJob | None,
+        Field(
+            description=(
+                "Job that makes a backup for each rollout, once nothing else keeps it from starting. "
+                "The last line of its termination message is the reference of the artefact. If it fails, the version is rejected, "
+                "and nothing of it starts. Default: none."
+            )
+        ),
+    ] = None
+    migrations: Annotated[
+        Migrations | None,
+        Field(
+            description=(
+                "Jobs that change a database for the new version: expand before it starts, migrate during its steps, contract "
+                "after it was promoted, rollback if it is undone. They delay no rollback of traffic. A version that was in force "
+                "here before needs none of them. Default: none."
+            )
+        ),
+        K8s(rules=MIGRATIONS_RULES),
+    ] = None
     drain: Annotated[
         Duration,
         Field(description="Least time between taking the weight from pods and stopping them. Default: 10s."),

@@ -15,6 +15,8 @@ from tidegate.api.checked import MOST_CHECKS, CheckResult
 from tidegate.api.decision import Action, ReleaseName, Result
 from tidegate.api.followed import LONGEST_IMAGE, MOST_IMAGES
 from tidegate.api.hotfix import HotfixStatus
+from tidegate.api.migrated import LONGEST_OUTPUT, MigrationResult
+from tidegate.api.migrations import MigrationPhase
 from tidegate.api.names import Cause, Verdict
 from tidegate.api.recorded import MOST_AUTHORS, MOST_COURSE, Hash, RecordedAuthor, RecordedWeight, RecordNumber
 from tidegate.api.release import ReleaseType
@@ -72,6 +74,27 @@ class RecordedCheck(Model):
     by: Annotated[str, Field(max_length=280, description="The CronJob that its Job was made from, or what was called.")] = ""
     job: Annotated[str, Field(max_length=63, description="Name of the Job, or id of the request.")] = ""
     attempt: Annotated[int, Field(ge=1, le=6, description="Number of that Job, from 1.")] = 1
+    ended: Annotated[Time | None, Field(description="When the result was seen.")] = None
+    message: Annotated[str, Field(max_length=LONGEST_REASON, description="Why it failed, cut to 256 characters.")] = ""
+
+
+class RecordedMigration(Model):
+    """A Job of the backup or of the migrations of the new version."""
+
+    phase: Annotated[MigrationPhase, Field(description="Backup, DryRun, Expand or Migrate.")]
+    result: Annotated[
+        MigrationResult, Field(description="What it had come to when the rollout ended; Running: it was being stopped.")
+    ]
+    by: Annotated[str, Field(max_length=63, description="The CronJob that its Job was made from.")] = ""
+    job: Annotated[str, Field(max_length=63, description="Name of the Job.")] = ""
+    output: Annotated[
+        str,
+        Field(
+            max_length=LONGEST_OUTPUT,
+            description="The last line of its termination message, cut to 1024 characters: of Backup the reference of the "
+            "artefact, of DryRun its result.",
+        ),
+    ] = ""
     ended: Annotated[Time | None, Field(description="When the result was seen.")] = None
     message: Annotated[str, Field(max_length=LONGEST_REASON, description="Why it failed, cut to 256 characters.")] = ""
 
@@ -141,6 +164,10 @@ class ReleaseRecordSpec(Model):
     decisions_omitted: Annotated[RecordNumber | None, Field(description="How many more there were.")] = None
     checks: Annotated[
         tuple[RecordedCheck, ...], Field(max_length=MOST_CHECKS, description="Its checks by Jobs and requests until it ended.")
+    ] = ()
+    migrations: Annotated[
+        tuple[RecordedMigration, ...],
+        Field(max_length=len(MigrationPhase), description="Its backup and migrations until the rollout ended."),
     ] = ()
     hotfix: Annotated[HotfixStatus | None, Field(description="By whose word it was a hotfix, and which barriers it skipped.")] = (
         None

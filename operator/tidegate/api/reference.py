@@ -186,6 +186,8 @@ def _names_section() -> str:
         f"| Label on a managed Deployment | `{names.LABEL_RELEASE}`: the name of its Release |",
         f"| Label on the operator's Services and ReplicaSets | `{names.LABEL_ROLE}`: `stable` or `canary` |",
         f"| Labels on the operator's Jobs | `{names.LABEL_RELEASE}`, and `{names.LABEL_CHECK}`: name of the check |",
+        f"| Labels on Jobs of migrations | `{names.LABEL_RELEASE}`, and `{names.LABEL_MIGRATION}`: what they do, such as Expand |",
+        f"| Annotation on a migration's Job | `{names.ANNOTATION_PROGRESS}`: how far it is, by whoever knows |",
         f"| Annotation on a CronJob | `{names.ANNOTATION_RUN_FOR}`: Releases that may run it, with commas between; `*` for all |",
         f"| Annotation on a Release | `{names.ANNOTATION_REQUEST}`: `<verb>/<id>` with {REQUESTS} |",
         f"| Annotation on a Deployment | `{names.ANNOTATION_HANDED_BACK}`: why a Release that is gone has left it paused |",

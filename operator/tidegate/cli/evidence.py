@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tidegate.cli import access, archive, options, output
+from tidegate.cli import access, archive, migrated, options, output
 from tidegate.cli import evidence_documents as documents
 from tidegate.cli.evidence_page import page
 from tidegate.cli.output import Format
@@ -84,6 +84,7 @@ def log(spec: Mapping[str, Any]) -> Iterator[str]:
             f"rollout of {version} over {documents.version(spec, 'from')} started under {spec.get('policy')}",
         ),
         *((str(said.get("at")), 2, decided(said)) for said in spec.get("decisions") or ()),
+        *((at, 3, words) for at, words in migrated.lines(spec)),
         *((str(at.get("at")), 3, f"weight {at.get('weight')}%{_step(at)}") for at in spec.get("course") or ()),
     ]
     if spec.get("undoAt"):

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from tidegate.api.status import Outcome
+from tidegate.cli import migrated
 from tidegate.governance.records import hash_of
 
 Text = Annotated[str, Field(max_length=4096)]
@@ -56,7 +57,8 @@ class Manifest(Document):
     type: Text | None
     bundle_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
     images: dict[str, Text]
-    migrations: list[dict[str, Any]]
+    backup: migrated.Backup | None
+    migrations: list[migrated.Migration]
     feature_flags: dict[str, Text]
     tools_transcript_ids: list[Text]
     status: Literal["promoted", "failed", "rolled_back"]
@@ -155,7 +157,8 @@ def manifest(spec: Spec) -> Manifest:
         type=spec.get("type"),
         bundle_sha256=str(spec.get("digest", "")).removeprefix("sha256:"),
         images=dict((spec.get("to") or {}).get("images") or {}),
-        migrations=[],
+        backup=migrated.backup(spec),
+        migrations=migrated.migrations(spec),
         feature_flags={},
         tools_transcript_ids=[],
         status=_STATUS[str(spec.get("outcome"))],

@@ -48,6 +48,7 @@ def page(spec: Spec) -> str:
         _gates(spec.get("gates") or ()),
         "<h2>Decisions</h2>",
         _decisions(spec.get("decisions") or ()),
+        _migrations(spec.get("migrations") or ()),
         f'<p class="quiet">Record {_escaped(spec, "id")}, number {record.number}, {escape(record.hash)}: {_verdict(record)}</p>',
         "</body></html>\n",
     ]
@@ -165,6 +166,13 @@ def _decisions(decisions: Sequence[Mapping[str, Any]]) -> str:
         return '<p class="quiet">Nobody has decided anything on it.</p>'
     rows = ((_cell(one, name) for name in ("at", "action", "by", "role", "check", "result", "reason", "url")) for one in decisions)
     return _table(("When", "What", "Who", "As", "Check", "Result", "Why", "Report"), rows)
+
+
+def _migrations(runs: Sequence[Mapping[str, Any]]) -> str:
+    if not runs:
+        return ""
+    rows = ((_cell(one, name) for name in ("ended", "phase", "result", "job", "output", "message")) for one in runs)
+    return "<h2>Backup and migrations</h2>" + _table(("When", "What", "Result", "Job", "Output", "Why it failed"), rows)
 
 
 def _cell(fields: Mapping[str, Any], name: str) -> str:

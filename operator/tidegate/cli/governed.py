@@ -36,6 +36,7 @@ def of_governance(spec: RolloutPolicySpec) -> Iterator[Finding]:
         if rule.set.windows is not None:
             yield from _of_windows(rule.set.windows, (*place, "set", "windows"))
     yield from _of_points(spec)
+    yield from _of_migrations(spec)
 
 
 def _of_windows(windows: Windows, place: Place) -> Iterator[Finding]:
@@ -78,6 +79,19 @@ def _of_points(spec: RolloutPolicySpec) -> Iterator[Finding]:
         if entry.weight not in (0, reached, NEVER):
             words = f"no step has weight {entry.at}: the {what} needed before the step with weight {reached}%"
             yield Finding(Severity.NOTE, (*place, "at"), words)
+
+
+def _of_migrations(spec: RolloutPolicySpec) -> Iterator[Finding]:
+    """Give what is left behind by a rollout that is undone, and what is expanded without a try."""
+    migrations, place = spec.migrations, ("spec", "migrations")
+    if migrations is None:
+        return
+    if migrations.rollback is None and (migrations.expand is not None or migrations.migrate is not None):
+        words = "without rollback a version that is rolled back leaves behind what its expand and migrate did"
+        yield Finding(Severity.NOTE, place, words)
+    if migrations.contract is not None and spec.backup is None:
+        words = "contract removes what no rollback brings back, and there is no backup: give one"
+        yield Finding(Severity.WARNING, (*place, "contract"), words)
 
 
 def _unreadable(windows: Windows, place: Place) -> Iterator[Finding]:

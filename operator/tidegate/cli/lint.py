@@ -238,7 +238,7 @@ async def _governed(cluster: Any, release: Manifest, namespace: str, policy: Man
         spec = None
     if spec is None:
         return []
-    jobs = await cronjobs.unrunnable(cluster, namespace, release.name, spec.checks)
+    jobs = await cronjobs.unrunnable(cluster, namespace, release.name, spec)
     place: Place = ("spec", "policyRef", "name")
     return [
         *await _voters(cluster, release, namespace, spec),

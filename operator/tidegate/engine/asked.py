@@ -16,6 +16,7 @@ from tidegate.engine.changes import roll_back
 from tidegate.engine.counted import begun_anew
 from tidegate.engine.draft import Draft
 from tidegate.engine.facts import rejection, wanted_name
+from tidegate.engine.migrating import run_again as run_migration_again
 from tidegate.engine.running import run_again
 from tidegate.engine.snapshot import Verb
 from tidegate.engine.taken_over import FollowingHeld, FollowingResumed
@@ -160,6 +161,9 @@ def _retry(draft: Draft, request: str) -> str:
         return ""
     if draft.active:
         return "a rollout is in progress"
+    if again := run_migration_again(draft):
+        draft.note(happened.Retried(again, request))
+        return ""
     rejected = rejection(draft)
     if rejected is None:
         return "the wanted version has not been rejected"

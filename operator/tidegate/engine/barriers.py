@@ -13,7 +13,7 @@ from enum import Enum
 
 from tidegate.api.hotfix import Skip
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.engine import approving, checking, gates, governed, hotfix
+from tidegate.engine import approving, checking, gates, governed, hotfix, migrating
 from tidegate.engine.draft import Draft
 from tidegate.engine.ruled import policy_now
 from tidegate.engine.scoring import Result
@@ -24,6 +24,7 @@ class Rise(Enum):
     """What is about to happen to the weight of the new version."""
 
     ROLLOUT = "a rollout begins: nothing of it is there yet"
+    MIGRATION = "a backup or a migration begins, before the first step or with it"
     START = "the first step begins, and pods of the new version are asked for"
     WEIGHT = "the pods of a step are there, and it gets its weight"
     STEP_END = "the hold of a step is over, and the next one begins, or the promotion"
@@ -113,6 +114,17 @@ def _approval(draft: Draft, rise: Rise) -> Waiting | None:
     return approving.approval(draft, policy.approvals, above=above, upto=upto)
 
 
+def _returns(draft: Draft, _: Rise) -> Waiting | None:
+    return migrating.before_return(draft)
+
+
+def _migration(draft: Draft, rise: Rise) -> Waiting | None:
+    policy = policy_now(draft)
+    if rise is Rise.ROLLOUT or policy is None:
+        return migrating.before_start(draft)
+    return migrating.before_full(draft, _span(draft, policy, rise)[1]) if _rises(draft, rise) else None
+
+
 def _first_looks(draft: Draft, _: Rise) -> Waiting | None:
     return gates.unlooked(draft)
 
@@ -135,6 +147,7 @@ def _score(draft: Draft, _: Rise) -> Waiting | None:
 
 BARRIERS: tuple[Barrier, ...] = (
     Barrier(_removal, frozenset({Rise.WEIGHT, Rise.STEP_END})),
+    Barrier(_returns, frozenset({Rise.ROLLOUT}), governs=True),
     Barrier(_freeze, frozenset(Rise), governs=True),
     Barrier(_rules, frozenset({Rise.ROLLOUT}), governs=True),
     Barrier(_rights, frozenset({Rise.ROLLOUT})),
@@ -142,8 +155,9 @@ BARRIERS: tuple[Barrier, ...] = (
     Barrier(_upstream, frozenset({Rise.ROLLOUT}), governs=True),
     Barrier(_check, frozenset(Rise), governs=True),
     Barrier(_approval, frozenset(Rise), governs=True),
+    Barrier(_migration, frozenset(Rise) - {Rise.MIGRATION}, governs=True),
     Barrier(_first_looks, frozenset({Rise.STEP_END})),
-    Barrier(_gates, frozenset({Rise.START, Rise.WEIGHT, Rise.STEP_END}), forced=False),
+    Barrier(_gates, frozenset({Rise.MIGRATION, Rise.START, Rise.WEIGHT, Rise.STEP_END}), forced=False),
     Barrier(_score, frozenset({Rise.STEP_END}), forced=False),
 )
 """In the order in which they are told: people read of the first that is in the way."""

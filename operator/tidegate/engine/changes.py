@@ -19,6 +19,7 @@ from tidegate.engine import transitions as happened
 from tidegate.engine.begun import begun
 from tidegate.engine.draft import Draft
 from tidegate.engine.facts import whom_it_asks
+from tidegate.engine.migrating import ended
 from tidegate.engine.recording import record
 from tidegate.engine.ruled import conditions
 
@@ -89,6 +90,7 @@ def record_end(draft: Draft, cause: Cause, message: str) -> None:
     record(draft, last)
     draft.note(happened.Ended(candidate.version, draft.stable.version, outcome, cause, message))
     draft.set(checks=_checks_after(draft, outcome))
+    ended(draft, outcome)
     if outcome is Outcome.ROLLED_BACK and draft.status.stable is not None:
         draft.set(stable=edited(draft.status.stable, rolled_back_at=draft.now))
     draft.set(last_rollout=last, rollout=None, candidate=None, step=None, weight=0, gates=(), phase=Phase.IDLE)

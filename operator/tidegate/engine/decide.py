@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tidegate.engine import facts, gates
+from tidegate.engine import facts, gates, migrating
 from tidegate.engine.draft import Draft, Stage
 from tidegate.engine.following import taken_anew
 from tidegate.engine.handover.kinds import HANDOVERS
@@ -27,6 +27,7 @@ from tidegate.engine.rules import (
     following,
     idle,
     losses,
+    migrations,
     requests,
     reversal,
     reviews,
@@ -72,6 +73,8 @@ RULES: tuple[Rule, ...] = (
     Rule(reversal.template_changed, _REVERSIBLE),
     Rule(checks.checks_are_noted, _ALWAYS),
     Rule(checks.warnings_are_noted, _CLIMBING),
+    Rule(migrations.migrations_are_noted, _ALWAYS),
+    Rule(migrations.failure_rolls_back, _STEPS),
     Rule(reversal.scaled_to_zero, _REVERSIBLE),
     Rule(losses.loss_is_found_again, _REVERSIBLE),
     Rule(losses.pods_were_lost, _REVERSIBLE),
@@ -85,6 +88,7 @@ RULES: tuple[Rule, ...] = (
     Rule(completion.promotion_is_done, frozenset({Stage.PROMOTING, Stage.COMMITTED})),
     # Then what takes it forward.
     Rule(routes.originals_are_noted, _ROLLOUT),
+    Rule(migrations.migrations_begin, _STEPS),
     Rule(climb.first_step_begins, _STEPS),
     Rule(climb.weight_is_given, _CLIMBING),
     Rule(climb.hold_begins, _STEPS),
@@ -101,6 +105,8 @@ RULES: tuple[Rule, ...] = (
     Rule(routes.pin_is_noted, _ALWAYS),
     Rule(targets.targets_are_noted, _ALWAYS),
     Rule(following.proved_images_are_taken_over, _NONE),
+    Rule(migrations.what_follows_begins, _NONE),
+    Rule(migrations.return_is_told, _NONE),
     Rule(idle.rollout_starts, _NONE),
     Rule(reviews.reviews_are_noted, _ALWAYS),
     # When all that is waited for is known.
@@ -156,7 +162,7 @@ def decide(snap: Snapshot, now: datetime, handover: Handover | None = None) -> P
         unjudged=tuple(draft.unjudged),
         waits=tuple(draft.waits),
         outcomes=settled,
-        runs=tuple(runs(draft)),
+        runs=(*runs(draft), *migrating.runs(draft)),
         calls=called,
     )
 

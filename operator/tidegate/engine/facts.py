@@ -13,6 +13,7 @@ from tidegate.api.status import (
     RevisionStatus,
 )
 from tidegate.engine.draft import Draft, apart, silence
+from tidegate.engine.migrations import is_prepared
 from tidegate.engine.pods import needed
 from tidegate.engine.route import labels
 from tidegate.engine.snapshot import Arm, Blocker, RouteStage, ServiceView, Warm
@@ -280,4 +281,4 @@ def split_wanted(draft: Draft) -> bool:
     if draft.committed:
         return not draft.handover.adopted(draft) or has_pods(draft.stable_arm)
     # What the split itself does is over only when the routes are as their user wrote them.
-    return has_pods(draft.canary_arm) and draft.rollout.undo is not Cause.SPLIT if draft.undoing else True
+    return has_pods(draft.canary_arm) and draft.rollout.undo is not Cause.SPLIT if draft.undoing else is_prepared(draft)

@@ -15,6 +15,7 @@ from tidegate.api.checks import REVIEW
 from tidegate.api.decision import Action, DecisionOutcome
 from tidegate.api.edits import edited
 from tidegate.api.kept import as_text
+from tidegate.api.migrated import LONGEST_OUTPUT, MigrationRun
 from tidegate.api.record import (
     LONGEST_ACCOUNT,
     LONGEST_REASON,
@@ -23,6 +24,7 @@ from tidegate.api.record import (
     RecordedCheck,
     RecordedDecision,
     RecordedGate,
+    RecordedMigration,
     RecordedVersion,
     ReleaseRecordSpec,
 )
@@ -119,6 +121,7 @@ def _content(draft: Draft, last: LastRollout) -> ReleaseRecordSpec:
         decisions=tuple(decisions[-MOST_DECISIONS:]),
         decisions_omitted=max(0, len(decisions) - MOST_DECISIONS) or None,
         checks=tuple(_check(one) for one in draft.status.checks if candidate.digest and one.digest == candidate.digest),
+        migrations=tuple(_migration(one) for one in draft.status.migration.runs) if draft.status.migration is not None else (),
         hotfix=rollout.hotfix,
         seen_at=kept.seen_at,
         started_at=last.started_at,
@@ -146,6 +149,18 @@ def _check(one: CheckStatus) -> RecordedCheck:
         by=plain(one.cron_job or one.hook or "", _CALLED),
         job=one.job or "",
         attempt=one.attempt,
+        ended=one.ended,
+        message=plain(one.message, LONGEST_REASON),
+    )
+
+
+def _migration(one: MigrationRun) -> RecordedMigration:
+    return RecordedMigration(
+        phase=one.phase,
+        result=one.result,
+        by=one.cron_job,
+        job=one.job or "",
+        output=plain(one.output, LONGEST_OUTPUT),
         ended=one.ended,
         message=plain(one.message, LONGEST_REASON),
     )

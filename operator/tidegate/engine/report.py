@@ -22,6 +22,8 @@ from tidegate.engine.conditions import Told, conditions
 from tidegate.engine.draft import Draft, apart
 from tidegate.engine.facts import is_native, leads_past, obstacles, off_course, rejection, wanted_name, whom_it_asks
 from tidegate.engine.lacking import note_lacking
+from tidegate.engine.migrating import after_rollout, failure
+from tidegate.engine.migrations import is_prepared
 from tidegate.engine.plan import Role, ShiftRoute, own_name
 from tidegate.engine.pods import cut, lost_words
 from tidegate.engine.reviews import ReviewOverdue
@@ -75,7 +77,7 @@ def report(draft: Draft, *, busy: bool) -> None:
     state = _state(draft, blockers, busy=busy)
     if state.stalled and blockers and not _said(draft, state):
         draft.note(happened.Blocked(draft.status.message))
-    told = (*_told(draft, state), *_overdue(draft))
+    told = (*_told(draft, state), *_overdue(draft), *failure(draft))
     draft.set(conditions=conditions(draft.status, told, generation=draft.snap.release.generation, now=draft.now))
 
 
@@ -240,11 +242,11 @@ def _idle_sentence(draft: Draft, waits: str) -> str:
     rejected = rejection(draft)
     if draft.status.stable is None:
         return f"No version serves yet{waits}"
-    follows = following.words(draft)
+    follows = after_rollout(draft) + following.words(draft)
     if rejected is not None:
         stable = RevisionStatus(revision=draft.stable.revision, version=draft.stable.version)
         tried = RevisionStatus(revision=rejected.revision, version=rejected.version)
-        how = "rejected" if rejected.cause in (Cause.REJECTED, Cause.CHECK) else "rolled back"
+        how = "rejected" if rejected.cause in (Cause.REJECTED, Cause.CHECK, Cause.MIGRATION) else "rolled back"
         why = f"{apart(tried, stable).version} was {how}, {apart(stable, tried).version} serves: {rejected.message}"
         if rejected.cause is Cause.DEADLINE:
             cure = asking.cure(draft, "to try it again", Verb.RETRY)
@@ -267,7 +269,7 @@ def _step_words(draft: Draft) -> str:
     if step is None and draft.workload is not None and draft.replicas == 0:
         return "nothing serves"
     if step is None:
-        return "the route is being prepared" if draft.routed else "being prepared"
+        return "the route is being prepared" if draft.routed and is_prepared(draft) else "being prepared"
     hold = draft.spec.steps[step.index].hold
     held = f", held for at least {format_duration(hold)}" if hold and not draft.rollout.skip_to_end else ""
     alone = f", no pod of {draft.stable.version} is ready" if draft.stable_arm is None or draft.stable_arm.ready == 0 else ""
@@ -298,7 +300,8 @@ def _state(draft: Draft, blockers: list[Blocker], *, busy: bool) -> State:
     if _held_back(draft) and not is_native(draft):
         return State(Reason.PAUSED, stalled=True)
     if draft.status.phase is Phase.WAITING:
-        return State(Reason.WAITING, reconciling=True)
+        stalled = draft.told is not None and draft.told.wait.terms.person
+        return State(Reason.WAITING, reconciling=not stalled, stalled=stalled)
     if not draft.wants(draft.stable.revision):
         return State(Reason.RESTARTING if draft.replicas > 0 else Reason.SCALED_TO_ZERO, reconciling=True)
     if busy or not draft.routes_back:

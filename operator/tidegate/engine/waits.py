@@ -98,6 +98,17 @@ class Wait(Enum):
         why=f"what is not checked gets no more; {_SERVES}",
         barrier="Check",
     )
+    MIGRATION = Terms(
+        "the Jobs of the policy's backup and migrations, within their time-outs; or who fixes what they say",
+        why=f"a database is not changed twice at once, and what is not there is not used; {_SERVES}",
+        barrier="Migration",
+    )
+    CONTRACTED = Terms(
+        "a person, who has restored what was removed or knows that it is not needed",
+        why=f"a version may need what is gone; {_SERVES}",
+        person=True,
+        barrier="Contract",
+    )
     APPROVAL = Terms("people of the roles that the policy asks", why=f"they decide; {_SERVES}", barrier="Approval")
     RIGHTS = Terms("the API server's answers to access reviews", why=f"it is asked again by itself; {_SERVES}", brief=True)
     # The way up.

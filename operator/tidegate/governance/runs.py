@@ -1,4 +1,4 @@
-"""Jobs and requests that check a version: what one is made for, what it is called, and what was seen of it."""
+"""Jobs and requests for a version, which check it or change its database: what they are called, and what was seen of them."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ class Run:
     Attributes:
         release: name of the Release.
         release_uid: its uid: the Job belongs to it.
-        check: name of the check.
+        check: name of the check, or of the phase of a migration.
         cron_job: the CronJob that the Job is made of.
         job: its name.
         uid: its uid, once it was seen; one of its name is not made again then.
         stop: nobody wants to know what it comes to.
         seconds: how long it may take.
         env: what its containers are told, by the names of variables.
+        migrates: it changes a database or backs one up: what it says at its end is read, and it is stopped with all its pods.
     """
 
     release: str
@@ -47,6 +48,7 @@ class Run:
     stop: bool = False
     seconds: int = 0
     env: Mapping[str, str]
+    migrates: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +86,15 @@ class RunView:
         state: how it stands.
         uid: its uid; empty where it is not there.
         words: why it failed or could not be made; empty where nothing is to be said.
+        output: the last line that its pod has left at its end; empty where it has left none, or where nobody asks.
+        progress: how far it is, as somebody has noted; empty where nobody has.
     """
 
     state: RunState
     uid: str = ""
     words: str = ""
+    output: str = ""
+    progress: str = ""
 
 
 def job_name(release: str, release_uid: str, check: str, digest: str, *, point: str, since: datetime, attempt: int) -> str:

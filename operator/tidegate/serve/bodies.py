@@ -10,6 +10,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tidegate.api.decision import Action, Result
+from tidegate.api.migrated import MigrationResult
+from tidegate.api.migrations import MigrationPhase
 
 A_LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 A_NAME = re.compile(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
@@ -122,6 +124,18 @@ class Waits(Body):
     how: str = ""
 
 
+class Migrates(Body):
+    """A Job of the rollout's backup or migrations."""
+
+    phase: MigrationPhase
+    result: MigrationResult
+    progress: Annotated[str | None, Field(description="How far it is, by its own account.")] = None
+    output: Annotated[
+        str, Field(description="The last line of its termination message: of Backup the reference of the artefact.")
+    ] = ""
+    message: Annotated[str, Field(description="Why it failed.")] = ""
+
+
 class Rollout(Body):
     """A rollout, or what a Release is at."""
 
@@ -138,6 +152,7 @@ class Rollout(Body):
     ] = None
     weight: Annotated[int, Field(ge=0, le=100, description="Share of the traffic, in percent.")] = 0
     images: dict[str, str] = {}
+    migrations: Annotated[tuple[Migrates, ...], Field(description="Its backup and migrations, as far as they have begun.")] = ()
     waiting_for: tuple[Waits, ...] = ()
     message: str = ""
     created_at: datetime | None = None

@@ -11,7 +11,7 @@ from tidegate.api.record import ReleaseRecordSpec
 from tidegate.api.release import ReleaseSpec
 from tidegate.api.status import LastRollout, Outcome, ReleaseStatus
 from tidegate.caller.decisions import Version, rolled_out, waiting
-from tidegate.serve.bodies import A_RELEASE_ID, Latest, Rollout, State, Waits
+from tidegate.serve.bodies import A_RELEASE_ID, Latest, Migrates, Rollout, State, Waits
 
 _BY_PEOPLE = frozenset({Cause.REQUEST, Cause.REJECTED, Cause.REVERTED, Cause.DELETED})
 """Why a version was taken back that had not failed."""
@@ -112,6 +112,9 @@ def recorded(record: Mapping[str, Any]) -> Rollout:
         revision=spec.to.revision,
         bundle_sha256=spec.digest or None,
         images=spec.to.images,
+        migrations=tuple(
+            Migrates(phase=one.phase, result=one.result, output=one.output, message=one.message) for one in spec.migrations
+        ),
         created_at=spec.started_at,
         **_end(spec.outcome, spec.cause, spec.ended_at, spec.message),
     )
@@ -176,11 +179,19 @@ def _running(status: ReleaseStatus) -> dict[str, Any]:
         "revision": status.candidate.revision,
         "bundle_sha256": status.candidate.digest,
         "weight": status.weight,
+        "migrations": _migrations(status),
         "waiting_for": _waits(status),
         "message": status.message,
         "failed_at": status.rollout.undo_since if failed else None,
         "error_message": status.rollout.undo_message if failed else None,
     }
+
+
+def _migrations(status: ReleaseStatus) -> tuple[Migrates, ...]:
+    runs = status.migration.runs if status.migration is not None else ()
+    return tuple(
+        Migrates(phase=one.phase, result=one.result, progress=one.progress, output=one.output, message=one.message) for one in runs
+    )
 
 
 def _waiting(status: ReleaseStatus) -> dict[str, Any]:

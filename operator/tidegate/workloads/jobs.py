@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tidegate.api.base import plain
-from tidegate.api.names import ANNOTATION_RUN_FOR, API_VERSION, LABEL_CHECK, LABEL_RELEASE
+from tidegate.api.migrated import LONGEST_OUTPUT, LONGEST_PROGRESS
+from tidegate.api.names import ANNOTATION_PROGRESS, ANNOTATION_RUN_FOR, API_VERSION, LABEL_CHECK, LABEL_MIGRATION, LABEL_RELEASE
 from tidegate.cluster.resources import JOBS, RELEASES
 from tidegate.governance.runs import Run, RunState, RunView
 from tidegate.runtime.store import Object
@@ -34,7 +35,7 @@ def may_run(cron_job: Object, release: str) -> bool:
 
 
 def job_of(cron_job: Object, run: Run) -> Object:
-    """Return the Job of a CronJob that makes a check.
+    """Return the Job of a CronJob that makes a check, or does a part of a migration.
 
     Args:
         cron_job: as it is stored.
@@ -54,7 +55,7 @@ def job_of(cron_job: Object, run: Run) -> Object:
         "kind": JOBS.kind,
         "metadata": {
             "name": run.job,
-            "labels": {**(metadata.get("labels") or {}), LABEL_RELEASE: run.release, LABEL_CHECK: run.check},
+            "labels": {**(metadata.get("labels") or {}), LABEL_RELEASE: run.release, _label(run): run.check},
             "annotations": {INSTANTIATE: "manual", **(metadata.get("annotations") or {})},
             "ownerReferences": [
                 {
@@ -71,21 +72,54 @@ def job_of(cron_job: Object, run: Run) -> Object:
 
 
 def is_ours(job: Object, run: Run) -> bool:
-    """Whether a Job of the name that ours has is ours: of this very Release, for this check."""
+    """Whether a Job of the name that ours has is ours: of this very Release, for this very thing."""
     metadata = job["metadata"]
     owned = any(owner.get("uid") == run.release_uid for owner in metadata.get("ownerReferences") or ())
-    return owned and (metadata.get("labels") or {}).get(LABEL_CHECK) == run.check
+    return owned and (metadata.get("labels") or {}).get(_label(run)) == run.check
 
 
 def view_of(job: Object) -> RunView:
     """Return how a Job stands."""
-    uid = str(job["metadata"]["uid"])
+    uid, progress = str(job["metadata"]["uid"]), _progress(job)
     true = {one.get("type"): one for one in (job.get("status") or {}).get("conditions") or () if one.get("status") == "True"}
     if "Complete" in true:
         return RunView(RunState.COMPLETE, uid)
     if (failed := true.get("Failed")) is not None:
         return RunView(RunState.FAILED, uid, f"failed ({plain(str(failed.get('reason') or 'no reason given'), LONGEST_REASON)})")
-    return RunView(RunState.RUNS, uid)
+    return RunView(RunState.RUNS, uid, progress=progress)
+
+
+def output_of(pods: Iterable[Object], uid: str) -> str:
+    """Return the last line of what the pod of a Job has left at its end: the one that ended last, of several.
+
+    Args:
+        pods: that may be of it.
+        uid: of the Job; no other pod counts.
+    """
+    found: list[tuple[str, str]] = []
+    for pod in pods:
+        owners = pod["metadata"].get("ownerReferences") or ()
+        if not any(owner.get("uid") == uid and owner.get("controller") for owner in owners):
+            continue
+        for one in (pod.get("status") or {}).get("containerStatuses") or ():
+            ended = (one.get("state") or {}).get("terminated") or {}
+            lines = str(ended.get("message") or "").split("\n")
+            if last := next((line for line in reversed(lines) if line.strip()), ""):
+                found.append((str(ended.get("finishedAt") or ""), last))
+    return plain(max(found)[1], LONGEST_OUTPUT) if found else ""
+
+
+def _progress(job: Object) -> str:
+    """Return how far a Job is: as its annotation has it, or by its completions; empty where neither tells."""
+    noted = (job["metadata"].get("annotations") or {}).get(ANNOTATION_PROGRESS)
+    if isinstance(noted, str) and noted.strip():
+        return plain(noted, LONGEST_PROGRESS)
+    wanted, done = (job.get("spec") or {}).get("completions") or 1, (job.get("status") or {}).get("succeeded") or 0
+    return f"{done} of {wanted} completions" if wanted > 1 else ""
+
+
+def _label(run: Run) -> str:
+    return LABEL_MIGRATION if run.migrates else LABEL_CHECK
 
 
 def _told(env: Iterable[Mapping[str, Any]], values: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -13,6 +13,8 @@ Known differences from a kubelet:
   ``periodSeconds`` (failures still count once per period),
 * a liveness probe's first check comes one ``periodSeconds`` after the start, never sooner,
 * postStart hooks and gRPC probes are not run; the latter end in CreateContainerConfigError,
+* the path of the termination message is taken within the pod's own folder: ``dev/termination-log`` unless
+  ``terminationMessagePath`` names another,
 * ``kubectl logs`` works, ``kubectl exec``, ``attach`` and ``port-forward`` do not,
 * containers of a running pod are not replaced when the pod's image is patched in place.
 """

@@ -22,6 +22,8 @@ MIN_STOP_SECONDS = 2.0
 _ERROR_SHOWN_SECONDS = 1.0
 _CONFIG_RETRY_SECONDS = 5.0
 _MESSAGE_BYTES = 2048
+_MESSAGE_FILE_BYTES = 4096
+_MESSAGE_PATH = "dev/termination-log"
 _START_ERROR = 128
 
 
@@ -243,7 +245,9 @@ class ContainerRunner:
         """Run one process to its end and leave the outcome in the view."""
         began = self._tools.now()
         container_id = f"process://{uuid.uuid4().hex}"
-        log = self._log_path(self._restarts)
+        log, last_words = self._log_path(self._restarts), self._site.folder / self._message_path
+        last_words.parent.mkdir(parents=True, exist_ok=True)
+        last_words.unlink(missing_ok=True)
         try:
             running = process.start(launch.arguments, launch.target.env, launch.target.cwd, log)
         except (OSError, ValueError) as error:
@@ -315,7 +319,14 @@ class ContainerRunner:
         complete = self.role is Role.INIT and code == 0
         self._set(state=ended, container_id=container_id, restart_count=self._restarts, started=False, ready=complete)
 
+    @property
+    def _message_path(self) -> str:
+        return str(self.container.get("terminationMessagePath") or _MESSAGE_PATH).lstrip("/")
+
     def _last_words(self, code: int, log: pathlib.Path) -> str:
+        path = self._site.folder / self._message_path
+        if path.is_file() and (written := path.read_bytes()[:_MESSAGE_FILE_BYTES]):
+            return written.decode("utf-8", "replace")
         if code == 0 or self.container.get("terminationMessagePolicy") != "FallbackToLogsOnError":
             return ""
         return log.read_bytes()[-_MESSAGE_BYTES:].decode("utf-8", "replace")

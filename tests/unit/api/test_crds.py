@@ -122,7 +122,11 @@ class TestKind:
         ordered = ("steps", "windows.allow", "windows.deny", "rules")
         ruled = tuple(f"rules[].set.{name}" for name in ordered)
         of_policies = {f"{place}.{name}" for place in (".spec", ".status.rollout.spec") for name in (*ordered, *ruled, "approvals")}
-        recorded = {f".spec.{name}" for name in ("authors", "checks", "course", "decisions", "gates")} if kind.as_written else set()
+        recorded = (
+            {f".spec.{name}" for name in ("authors", "checks", "course", "decisions", "gates", "migrations")}
+            if kind.as_written
+            else set()
+        )
         recorded |= {f".status.rollout.trail.{name}" for name in ("authors", "course")}
         assert atomic <= of_policies | recorded | {".spec.after", ".status.outbox.transitions", ".status.originalRules"}
 

@@ -15,6 +15,7 @@ from simulation.policies import finish, gate, idle, policy, step
 from tidegate.api.decision import Action, Result
 from tidegate.cli.evidence_documents import SCHEMAS
 from tidegate.governance.records import sealed
+from tidegate.governance.runs import RunState
 from unit.cli.conftest import Tidegate
 
 Json = dict[str, Any]
@@ -181,3 +182,39 @@ def test_dora_counts_what_records_say(tidegate: Tidegate, tmp_path: Path, record
     )
     assert "seenAt" == service["leadTimeFrom"]
     assert (0, True) == (month.exit_code, "no rollout of the last 30 days is recorded" in month.stderr)
+
+
+PLAN = '[{"operation": "add_column", "table": "orders", "sql": "ALTER TABLE orders ADD COLUMN total_cents bigint"}]'
+
+
+@pytest.mark.parametrize(
+    ("output", "planned"),
+    [
+        (PLAN, ("add_column", "orders", "ALTER TABLE orders ADD COLUMN total_cents bigint", {"result": "Passed"})),
+        ("1 statement", ("expand", None, None, {"result": "Passed", "output": "1 statement"})),
+        ('{"operation": 1}', ("expand", None, None, {"result": "Passed", "output": '{"operation": 1}'})),
+        ("[[]]", ("expand", None, None, {"result": "Passed", "output": "[[]]"})),
+    ],
+)
+def test_manifest_has_migrations_with_their_dry_run_and_the_backup(
+    tidegate: Tidegate, tmp_path: Path, output: str, planned: tuple[Any, ...]
+) -> None:
+    """The plan that the dry run left, or its result as text; the artefact by its reference; the log has when each ended."""
+    jobs = {"dryRun": {"cronJob": "dry"}, "expand": {"cronJob": "expand"}}
+    world = idle(policy(step(100), bake="3s", backup={"cronJob": "backup"}, migrations=jobs))
+    world.apply("v1.2.3")
+    for phase, said in (("Backup", "s3://backups/1"), ("DryRun", output), ("Expand", "")):
+        world.crank(5)
+        world.jobs.end(phase, RunState.COMPLETE, said)
+    finish(world)
+
+    done, files = written(tidegate, tmp_path, world.archive.specs[-1])
+
+    assert 0 == done.exit_code, done.output
+    manifest = json.loads(files["manifest.json"])
+    (found,) = manifest["migrations"]
+    assert (*planned, "Passed") == tuple(found[name] for name in ("operation", "table", "sql", "dry_run_result", "result"))
+    assert ("s3://backups/1", "Passed") == (manifest["backup"]["reference"], manifest["backup"]["result"])
+    assert SCHEMAS["manifest"].model_validate(manifest).model_dump(mode="json") == manifest
+    assert any("Backup Passed (Job checkout-backup-" in line for line in files["promotion.log"].splitlines())
+    assert "s3://backups/1" in files["report.html"]

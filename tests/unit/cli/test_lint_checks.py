@@ -92,3 +92,50 @@ def test_hooks_that_could_not_be_called(tmp_path: Path, hook: str, namespace: st
     found = [*uncallable([*load(file)], config.load(configured).hooks, namespace)]
 
     assert [(one.field, one.message) for _, one in found] == ([("spec.checks[0].http.hook", words)] if words else [])
+
+
+def test_cronjobs_of_migrations_are_looked_at(
+    tidegate: Tidegate, tmp_path: Path, cluster: Callable[[Json], tuple[Server, Path]]
+) -> None:
+    """As those of checks are."""
+    missing = (404, {"kind": "Status", "code": 404, "reason": "NotFound", "message": "no"})
+    policy(tmp_path, gate(), backup={"cronJob": "checkout-smoke"}, migrations={"expand": {"cronJob": "expand"}})
+    (tmp_path / "release.yaml").write_text(RELEASE)
+    answers = {CRON_JOB: allows("checkout"), CRON_JOB.replace("checkout-smoke", "expand"): missing}
+    _, kubeconfig = cluster({f"{API}/releases/checkout": {}, f"{API}/rolloutpolicies/p": {}, **answers})
+
+    told = findings(tidegate, tmp_path, "--server", "--kubeconfig", kubeconfig)
+
+    words = "RolloutPolicy/p requires expand: CronJob expand was not found in shop"
+    assert [("warning", words)] == [(severity, message) for severity, field, message in told if field == "spec.policyRef.name"]
+
+
+@pytest.mark.parametrize(
+    ("names", "backup", "found"),
+    [
+        (["expand", "rollback"], False, []),
+        (["contract"], True, []),
+        (
+            ["contract"],
+            False,
+            [("warning", "spec.migrations.contract", "contract removes what no rollback brings back, and there is")],
+        ),
+        (
+            ["migrate"],
+            False,
+            [("note", "spec.migrations", "without rollback a version that is rolled back leaves behind what its")],
+        ),
+    ],
+)
+def test_migrations_without_a_way_back(
+    tidegate: Tidegate, tmp_path: Path, names: list[str], backup: bool, found: list[tuple[str, str, str]]
+) -> None:
+    """What stays behind, and what nothing brings back."""
+    more = {"backup": {"cronJob": "b"}} if backup else {}
+    file = policy(tmp_path, gate(), migrations={name: {"cronJob": "a"} for name in names}, **more)
+
+    told = [one for one in findings(tidegate, file) if one[1].startswith("spec.migrations")]
+
+    assert found == [
+        (severity, field, message[: len(wanted)]) for (severity, field, message), (*_, wanted) in zip(told, found, strict=True)
+    ]

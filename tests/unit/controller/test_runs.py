@@ -211,3 +211,49 @@ async def test_release_without_such_a_check_asks_nothing(stage: Stage, api: ApiS
     await stage.passes()
 
     assert [] == [path for path in paths if "batch" in path]
+
+
+MIGRATES = replace(RUN, check="Expand", migrates=True)
+
+
+def pod_of(stage: Stage, uid: str, *messages: tuple[str, str], name: str = "pod") -> None:
+    """Put the pod of a Job on stage, whose containers have ended with these messages at these times."""
+    ended = [{"state": {"terminated": {"finishedAt": at, "message": message}}} for at, message in messages]
+    labels = {"batch.kubernetes.io/controller-uid": uid}
+    owners = [{"uid": uid, "controller": True, "kind": "Job", "name": RUN.job, "apiVersion": "batch/v1"}]
+    metadata = {"namespace": "shop", "name": name, "labels": labels, "ownerReferences": owners}
+    stage.api.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": {"containerStatuses": ended}})
+
+
+@pytest.mark.parametrize("kind", ["Complete", "Failed"])
+async def test_what_the_pod_of_a_migration_has_left_is_read(runs: Runs, stage: Stage, kind: str) -> None:
+    """The last line of what ended last; of a check nothing is read."""
+    made = there(stage, run=MIGRATES, conditions=[{"type": kind, "status": "True"}])
+    pod_of(stage, made["metadata"]["uid"], ("2026-01-01T00:00:01Z", "first try"), name="a")
+    pod_of(stage, made["metadata"]["uid"], ("2026-01-01T00:00:02Z", "said before\ns3://backups/1 \u200b\n\n"), name="b")
+    pod_of(stage, "of-another-job", ("2026-01-01T00:00:03Z", "not ours"), name="c")
+
+    view = await look(runs, MIGRATES)
+
+    assert "s3://backups/1 \ufffd" == view.output
+
+
+async def test_pods_that_may_not_be_read_keep_nobody_waiting(runs: Runs, stage: Stage, api: ApiServer) -> None:
+    """The result counts without words."""
+    there(stage, run=MIGRATES, conditions=[{"type": "Complete", "status": "True"}])
+    api.fault("GET", "/api/v1/namespaces/shop/pods", status=403, reason="Forbidden", times=1)
+
+    assert (RunState.COMPLETE, "") == ((view := await look(runs, MIGRATES)).state, view.output)
+
+
+async def test_job_of_a_migration_is_gone_once_its_pods_are(runs: Runs, stage: Stage, api: ApiServer) -> None:
+    """It is deleted in the foreground, once, and until it is gone it runs; one that has ended says what it came to."""
+    made = there(stage, run=MIGRATES)
+    stop = replace(MIGRATES, stop=True, uid=made["metadata"]["uid"])
+    assert RunState.RUNS is (await look(runs, stop)).state
+    assert [("DELETE", f"{JOBS}/{RUN.job}")] == [one for one in api.requests if one[0] == "DELETE"]
+    assert "Foreground" == api.written(f"{JOBS}/{RUN.job}")[-1]["propagationPolicy"]
+    there(stage, run=MIGRATES, conditions=[{"type": "Complete", "status": "True"}])
+    assert RunState.COMPLETE is (await look(runs, stop)).state
+    api.objects.pop(f"{JOBS}/{RUN.job}")
+    assert RunState.GONE is (await look(runs, stop)).state

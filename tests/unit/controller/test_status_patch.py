@@ -17,6 +17,7 @@ from tidegate.api.decision import Action, DecisionOutcome
 from tidegate.api.followed import FollowedStatus
 from tidegate.api.hotfix import ReviewStatus
 from tidegate.api.kept import packed
+from tidegate.api.migrated import ContractedStatus, MigrationStatus
 from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.originals import OriginalRule, TargetsStatus
 from tidegate.api.outbox import OutboxStatus
@@ -189,6 +190,8 @@ ONE = ReleaseStatus(
     outbox=OutboxStatus(last=3),
     records=RecordsStatus(number=3),
     checks=(CheckStatus(name="smoke", result=CheckResult.RUNNING, since=AT),),
+    migration=MigrationStatus(version="v2", revision="bbbb", since=AT),
+    contracted=ContractedStatus(version="v2", at=AT),
     conditions=(ONE_CONDITION,),
 )
 PLACES = [

@@ -364,3 +364,27 @@ def test_a_rolled_back_version_rests_with_phase() -> None:
     reach_nothing = world.crank(5, until=lambda: bool(world.last.writes))
 
     assert not reach_nothing
+
+
+def test_what_its_migrations_came_to_stands_in_it() -> None:
+    """Backup with its reference, dry run with its result, and what failed."""
+    names = {"dryRun": {"cronJob": "checkout-dry"}, "expand": {"cronJob": "checkout-expand"}}
+    world = idle(policy(*STEPS, bake="3s", backup={"cronJob": "checkout-backup"}, migrations=names))
+    world.apply("v2")
+    for phase, state in (("Backup", RunState.COMPLETE), ("DryRun", RunState.COMPLETE), ("Expand", RunState.FAILED)):
+        world.crank(5)
+        world.jobs.end(phase, state, f"{phase} says so")
+    world.crank(10)
+
+    said = last(world)["migrations"]
+
+    wanted = [
+        ("Backup", "Passed", "checkout-backup"),
+        ("DryRun", "Passed", "checkout-dry"),
+        ("Expand", "Failed", "checkout-expand"),
+    ]
+    assert wanted == [(one["phase"], one["result"], one["by"]) for one in said]
+    assert ["Backup says so", "DryRun says so", "Expand says so"] == [one["output"] for one in said]
+    assert [one.run.job for one in world.jobs.made] == [one["job"] for one in said]
+    assert "failed (BackoffLimitExceeded): Expand says so" in said[2]["message"]
+    assert ("RolledBack", "MigrationFailed") == (last(world)["outcome"], last(world)["cause"])

@@ -9,19 +9,20 @@ import pytest
 from simulation.policies import at_weight, finish, policy, step
 from tidegate.api.names import Cause, EventReason, Phase
 from tidegate.api.status import Outcome
-from tidegate.engine import checked, commanded, disagreeing, reviews, taken_over, transitions, undelivered
+from tidegate.engine import checked, commanded, disagreeing, migrated, reviews, taken_over, transitions, undelivered
 from tidegate.engine.handover.deployment import happened
 from tidegate.engine.transitions import Alert, Ended, RollingBack, Transition
 from tidegate.engine.words import words
 
 KINDS = [
     kind
-    for module in (transitions, happened, checked, commanded, taken_over, reviews, undelivered, disagreeing)
+    for module in (transitions, happened, checked, commanded, taken_over, reviews, undelivered, disagreeing, migrated)
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, Transition) and kind not in {Transition, Alert}
 ]
 OF_SEVERAL = {
     EventReason.WEIGHT_CHANGED: "a weight has changed, up or down",
+    EventReason.MIGRATION_FAILED: "a Job of a migration has failed, whatever follows of it",
     EventReason.GATE_BREACHED: "a gate or the score is breached, whatever follows of it",
 }
 """Reasons that several kinds have, with the one thing that they mean."""
@@ -47,7 +48,7 @@ def test_ids_are_of_one_kind_each():
 
 
 def test_a_reason_means_one_thing():
-    """But for two, each reason is that of one kind; and each reason that there is has one."""
+    """But for three, each reason is that of one kind; and each reason that there is has one."""
     kinds: dict[EventReason, list[str]] = {}
     for kind in KINDS:
         for reason in told(kind):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import tidegate.engine
+from messages.migrated import a_version_from_before_a_contract, migrates
 from simulation.cluster import CANARY, STABLE, STRANGER, USER, Template
 from simulation.deciders import approve, decide
 from simulation.policies import at_weight, condition, events, finish, gate, idle, policy, reach, step
@@ -149,6 +150,10 @@ def a_check_that_nobody_has_attested() -> World:
     world.apply("v2")
     world.crank(5)
     return world
+
+
+of(Wait.MIGRATION)(lambda: migrates("expand"))
+of(Wait.CONTRACTED)(a_version_from_before_a_contract)
 
 
 @of(Wait.APPROVAL)

@@ -9,6 +9,7 @@ import yaml
 
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ReleaseType
+from tidegate.engine.migrations import declared
 from tidegate.governance import checks, rules, windows
 from tidegate.governance.expressions import Subject, applies
 from unit.docs.pages import ROOT
@@ -46,11 +47,11 @@ def test_there_is_one_for_each() -> None:
 @pytest.mark.parametrize(
     ("name", "before", "later"),
     [
-        ("hub", ["tests", "schema-validation", "documentation", "backup"], ["smoke"]),
+        ("hub", ["tests", "schema-validation", "documentation"], ["smoke"]),
         ("pipeline", ["ci", "coverage", "code-review", "security-scan", "end-to-end", "load"], []),
         ("trunk", ["tests", "security-scan", "migrations", "feature-flags"], []),
         ("phases", ["tests", "coverage", "vulnerabilities", "benchmarks", "changelog", "smoke", "integration"], []),
-        ("manager", ["database", "backup", "migration-plan"], []),
+        ("manager", ["database"], []),
     ],
 )
 def test_lists_before_a_deployment_are_checks(name: str, before: list[str], later: list[str]) -> None:
@@ -117,3 +118,16 @@ def test_when_releases_start(name: str, at: datetime, wanted: bool) -> None:
     found = policy(name).windows
     assert found is not None
     assert wanted == windows.state(found, at).open
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("hub", ["Backup"]),
+        ("trunk", ["Backup", "DryRun", "Expand", "Migrate", "Contract", "Rollback"]),
+        ("manager", ["Backup", "DryRun", "Expand", "Rollback"]),
+    ],
+)
+def test_backups_and_migrations(name: str, wanted: list[str]) -> None:
+    """Backup first, a dry run before anything is changed, and a way back."""
+    assert wanted == list(declared(policy(name)))

@@ -162,3 +162,31 @@ def test_job_of_another_is_not_ours():
     for other in (replace(RUN, release_uid="uid-0"), replace(RUN, check="load")):
         assert not is_ours(of(), other)
     assert not is_ours({"metadata": {"uid": "x"}}, RUN)
+
+
+def test_job_of_a_migration_has_a_label_of_its_own():
+    """A check of the same name is another Job."""
+    run = replace(RUN, check="Expand", migrates=True)
+    made = job_of(cron_job(), run)
+
+    assert "Expand" == made["metadata"]["labels"]["tidegate.dev/migration"]
+    assert "tidegate.dev/check" not in made["metadata"]["labels"]
+    assert (True, False) == (is_ours(made, run), is_ours(made, replace(run, migrates=False)))
+
+
+@pytest.mark.parametrize(
+    ("annotations", "spec", "status", "told"),
+    [
+        ({}, {}, {}, ""),
+        ({"tidegate.dev/progress": " 40%\n"}, {"completions": 8}, {"succeeded": 3}, "40%"),
+        ({"tidegate.dev/progress": "x" * 100}, {}, {}, "x" * 63 + "\u2026"),
+        ({}, {"completions": 8}, {"succeeded": 3}, "3 of 8 completions"),
+        ({}, {"completions": 8}, {}, "0 of 8 completions"),
+        ({}, {"completions": 1}, {}, ""),
+    ],
+)
+def test_progress_is_what_somebody_has_noted(annotations: Json, spec: Json, status: Json, told: str):
+    """Or how many of its completions have succeeded."""
+    job = {"metadata": {"uid": "uid-2", "annotations": annotations}, "spec": spec, "status": status}
+
+    assert told == view_of(job).progress

@@ -1,8 +1,9 @@
-"""Makes the Jobs of checks, looks at them, and stops those that nobody waits for any more: beside the passes, never in one."""
+"""Makes the Jobs of checks and migrations, looks at them, and stops those that nobody wants: beside the passes, never in one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import orjson
@@ -11,12 +12,12 @@ import structlog
 from tidegate.api.base import parse_time
 from tidegate.api.names import ANNOTATION_RUN_FOR, FIELD_MANAGER
 from tidegate.cluster.client import Cluster
-from tidegate.cluster.errors import AlreadyExists, ApiError, Conflict, NotFound
-from tidegate.cluster.resources import CRON_JOBS, JOBS
+from tidegate.cluster.errors import AlreadyExists, ApiError, Conflict, Forbidden, NotFound
+from tidegate.cluster.resources import CRON_JOBS, JOBS, PODS
 from tidegate.governance.runs import Call, Run, RunState, RunView
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.store import Object
-from tidegate.workloads.jobs import is_ours, job_of, may_run, view_of
+from tidegate.workloads.jobs import is_ours, job_of, may_run, output_of, view_of
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +32,10 @@ def asked(runs: Iterable[Run | Call]) -> str:
 
 def seen(items: Iterable[Object]) -> Mapping[str, RunView]:
     """Return what was seen of Jobs, by their names, from what was read."""
-    return {one["job"]: RunView(RunState(one["state"]), one["uid"], one["words"]) for one in items}
+    return {
+        one["job"]: RunView(RunState(one["state"]), one["uid"], one["words"], one.get("output", ""), one.get("progress", ""))
+        for one in items
+    }
 
 
 class Runs:
@@ -59,7 +63,8 @@ class Runs:
                 view = await (self._stopped(namespace, run) if run.stop else self._run(namespace, run))
             except ApiError as error:
                 view = RunView(RunState.RUNS if run.uid or run.stop else RunState.UNMADE, run.uid, str(error))
-            found.append({"metadata": {}, "job": run.job, "state": view.state.value, "uid": view.uid, "words": view.words})
+            told = {"state": view.state.value, "uid": view.uid, "words": view.words, "output": view.output}
+            found.append({"metadata": {}, "job": run.job, **told, "progress": view.progress})
         return found
 
     async def _run(self, namespace: str, run: Run) -> RunView:
@@ -79,9 +84,27 @@ class Runs:
         created = parse_time(job["metadata"]["creationTimestamp"])
         late = self._clock.now() - created >= timedelta(seconds=run.seconds) + GRACE
         if view.state is RunState.RUNS and late:
-            await self._delete(namespace, run, view.uid)
+            if not job["metadata"].get("deletionTimestamp"):
+                await self._delete(namespace, run, view.uid)
+            if run.migrates:
+                return replace(view, words="did not end in time, and is being stopped")
             return RunView(RunState.GONE, words="did not end in time, although it should have been stopped; it was deleted")
-        return view
+        return await self._heard(namespace, run, view)
+
+    async def _heard(self, namespace: str, run: Run, view: RunView) -> RunView:
+        """Return how a Job stands, with what its pod has left at its end, where that is read.
+
+        Raises:
+            ApiError: its pods could not be read.
+        """
+        if not run.migrates or view.state not in (RunState.COMPLETE, RunState.FAILED):
+            return view
+        selector = f"batch.kubernetes.io/controller-uid={view.uid}"
+        try:
+            pods = await self._cluster.list(PODS.path(namespace), label_selector=selector, within=5.0)
+        except Forbidden:
+            return view
+        return replace(view, output=output_of(pods.items, view.uid))
 
     async def _make(self, namespace: str, run: Run) -> RunView:
         """Make a Job.
@@ -108,15 +131,20 @@ class Runs:
         return view_of(made)
 
     async def _stopped(self, namespace: str, run: Run) -> RunView:
-        """Stop a Job; one that has ended is left to its time.
+        """Stop a Job; one that has ended is left to its time. One that changes a database is gone once its pods are.
 
         Raises:
             ApiError: it could not be stopped.
         """
         job = await self._get(namespace, run)
-        if job is not None and is_ours(job, run) and view_of(job).state is RunState.RUNS:
-            await self._delete(namespace, run, str(job["metadata"]["uid"]))
-        return RunView(RunState.GONE)
+        if job is None or not is_ours(job, run):
+            return RunView(RunState.GONE)
+        view = view_of(job)
+        if view.state is not RunState.RUNS:
+            return await self._heard(namespace, run, view) if run.migrates else RunView(RunState.GONE)
+        if not job["metadata"].get("deletionTimestamp"):
+            await self._delete(namespace, run, view.uid)
+        return view if run.migrates else RunView(RunState.GONE)
 
     async def _get(self, namespace: str, run: Run) -> Object | None:
         try:
@@ -126,7 +154,9 @@ class Runs:
 
     async def _delete(self, namespace: str, run: Run, uid: str) -> None:
         try:
-            await self._cluster.delete(JOBS.path(namespace, run.job), uid=uid, propagation="Background")
+            await self._cluster.delete(
+                JOBS.path(namespace, run.job), uid=uid, propagation="Foreground" if run.migrates else "Background"
+            )
         except (NotFound, Conflict):
             return
         log.info("Job stopped", release=run.release, namespace=namespace, check=run.check, job=run.job)

@@ -13,6 +13,7 @@ from tidegate.engine import transitions as happened
 from tidegate.engine.barriers import Rise, barrier
 from tidegate.engine.changes import roll_back, tell_that_it_waits_on
 from tidegate.engine.draft import Draft, carries, leans, silence
+from tidegate.engine.migrations import is_prepared
 from tidegate.engine.pods import _gap, needed, not_yet, pods_missing, pods_ready
 from tidegate.engine.route import labels
 from tidegate.engine.running import held_up
@@ -23,7 +24,7 @@ from tidegate.engine.waits import CHANGED, Ruling, Wait, Waiting
 
 def first_step_begins(draft: Draft) -> Ruling:
     """The routes go through the operator's own Services: pods of the new version may come up without getting stray requests."""
-    if draft.step is not None:
+    if draft.step is not None or not is_prepared(draft):
         return None
     if draft.replicas == 0:
         return Waiting(Wait.SCALED_UP, f"for the {draft.handover.kind} to be scaled up from 0")

@@ -14,6 +14,7 @@ from tidegate.engine.draft import Draft
 from tidegate.engine.facts import is_native, leads_past, obstacles, rejection, routes_return
 from tidegate.engine.following import taken_anew
 from tidegate.engine.hotfix import granted, to_review
+from tidegate.engine.migrating import let_back, opened
 from tidegate.engine.pods import trouble
 from tidegate.engine.recording import trail
 from tidegate.engine.reviews import Overridden
@@ -164,6 +165,8 @@ def rollout_starts(draft: Draft) -> Ruling:
     reviews = to_review(draft, rollout.hotfix) if rollout.hotfix is not None else draft.status.reviews
     if draft.stable.version == workload.template.version:
         draft.set(stable=edited(draft.stable, version=stable_name(draft)))
+    draft.set(migration=opened(draft))
+    let_back(draft)
     draft.set(
         candidate=RevisionStatus(
             revision=workload.template.revision, version=workload.template.version, digest=workload.template.digest or None

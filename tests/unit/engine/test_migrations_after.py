@@ -1,0 +1,226 @@
+"""What becomes of a database after a rollout: the reverse, which the next one waits for, and a contract, which has no way back."""
+
+from __future__ import annotations
+
+from simulation.policies import condition, events, finish, idle, policy, reach
+from simulation.world import World
+from tidegate.api.names import Phase
+from unit.engine.test_migrations import BACKUP, DONE, FAILED, STEPS, ends, freeze, migrates, results, started
+
+# After a rollout that was undone.
+
+
+def test_next_rollout_waits_for_the_reverse():
+    """v3 replaces v2, which had expanded: first what it did is undone, then v3 begins with its own."""
+    world = started("expand", "rollback")
+    ends(world, "Expand")
+    reach(world, 25)
+    world.apply("v3")
+    assert world.crank(120, until=lambda: "Rollback" in world.jobs.phases)
+    world.crank(20)
+    assert (["Expand", "Rollback"], Phase.WAITING) == (world.jobs.phases, world.status.phase)
+    assert "v3 waits for rollback of v2's migrations to end first: Job " in world.status.message
+    ends(world, "Rollback", "Expand")
+    finish(world)
+    assert "v3" == world.status.stable.version
+
+
+def test_reverse_that_failed_is_told_and_nothing_starts_over_it():
+    """Condition, Event, sentence; the request retry runs it again by another Job, and the version stays rejected."""
+    world = started("expand", "rollback")
+    ends(world, "Expand")
+    reach(world, 25)
+    world.ask("rollback/1")
+    ends(world, "Rollback", state=FAILED)
+    job = world.jobs.of("Rollback").run.job
+    assert condition(world, "MigrationFailed")
+    (told,) = events(world, "MigrationFailed")
+    assert told.startswith(f"rollback of v2's migrations failed, and the next rollout waits: Job {job} failed")
+    assert "rollback of v2's migrations failed: " in world.status.message
+    world.apply("v3")
+    world.crank(20)
+    assert Phase.WAITING is world.status.phase
+    assert "v3 waits for rollback of v2's migrations, which failed: " in world.status.message
+
+    world.ask("retry/1")
+    world.crank(5)
+    assert 2 == len({one.run.job for one in world.jobs.made if one.run.check == "Rollback"})
+    assert not condition(world, "MigrationFailed")
+    ends(world, "Rollback", "Expand")
+    finish(world)
+
+
+def test_policy_without_rollback_lets_a_failed_reverse_be():
+    """Who has undone it by hand takes it out of the policy."""
+    world = started("expand", "rollback")
+    ends(world, "Expand")
+    world.ask("rollback/1")
+    ends(world, "Rollback", state=FAILED)
+    world.policy = world.policy.model_validate(policy(*STEPS, bake="3s"))
+    world.apply("v3")
+    finish(world)
+    assert "v3" == world.status.stable.version
+
+
+def test_expand_that_is_stopped_is_undone_too():
+    """It may have done a part; the reverse comes when the pods of the first are gone."""
+    world = started("expand", "rollback")
+    first = world.jobs.of("Expand").run.job
+    world.ask("rollback/1")
+    assert world.crank(60, until=lambda: "Rollback" in world.jobs.phases)
+    assert [first] == world.jobs.stopped
+    ends(world, "Rollback")
+    assert {"Expand": "Stopped", "Rollback": "Passed"} == results(world)
+
+
+def test_job_that_was_never_seen_may_still_come():
+    """The reverse waits for ten seconds: the request that makes the other may be under way."""
+    world = idle(migrates("expand", "rollback"))
+    world.jobs.refused = "the API server does not answer"
+    world.apply("v2")
+    world.crank(3)
+    world.jobs.refused = ""
+    world.ask("rollback/1")
+    world.operate()
+    world.crank(5)
+    assert [] == world.jobs.phases
+    assert world.crank(20, until=lambda: ["Rollback"] == world.jobs.phases), world.status.message
+
+
+def test_version_that_had_not_expanded_has_no_reverse():
+    """Its backup failed."""
+    world = started("expand", "rollback", backup=BACKUP)
+    ends(world, "Backup", state=FAILED)
+    finish(world, Phase.ROLLED_BACK)
+    world.crank(20)
+    assert ["Backup"] == world.jobs.phases
+
+
+# After a promotion.
+
+
+def contracted(*names: str) -> World:
+    """Return a world in which v2 serves, and its contract has run."""
+    world = started(*names or ("contract",))
+    finish(world)
+    ends(world, "Contract")
+    return world
+
+
+def test_contract_comes_when_no_pod_of_the_earlier_version_is_left():
+    """After the bake and the promotion; the Release is Ready meanwhile."""
+    world = started("contract")
+    reach(world, 100)
+    assert [] == world.jobs.phases
+    finish(world)
+    world.crank(2)
+    assert ["Contract"] == world.jobs.phases
+    assert not any(rs.pods for rs in world.cluster.replica_sets.values() if rs.template.image == "v1")
+    assert condition(world, "Ready")
+    job = world.jobs.of("Contract").run.job
+    assert f"v2 serves; contract of v2 runs: Job {job} may take 1h" in world.status.message
+
+
+def test_contract_waits_for_a_freeze_to_end():
+    """It is the one part that nobody takes back."""
+    world = started("contract")
+    reach(world, 100)
+    freeze(world, until=world.now + 60)
+    finish(world)
+    world.crank(5)
+    assert [] == world.jobs.phases
+    world.crank(90)
+    assert ["Contract"] == world.jobs.phases
+
+
+def test_contract_that_failed_is_told_and_can_be_run_again():
+    """Nothing is undone, and the next version does not wait for it."""
+    world = started("contract")
+    finish(world)
+    ends(world, "Contract", state=FAILED)
+    assert (True, True) == (condition(world, "MigrationFailed"), condition(world, "Ready"))
+    (told,) = events(world, "MigrationFailed")
+    assert told.startswith("contract of v2 failed, and nothing is undone: Job ")
+    world.ask("retry/1")
+    world.crank(5)
+    assert ["Contract", "Contract"] == world.jobs.phases
+    world.jobs.end("Contract", FAILED)
+    world.crank(5)
+    world.apply("v3")
+    finish(world)
+    assert "v3" == world.status.stable.version
+
+
+def test_next_rollout_waits_for_a_contract_that_runs():
+    """A database is not changed twice at once."""
+    world = started("contract")
+    finish(world)
+    world.crank(2)
+    world.apply("v3")
+    world.crank(20)
+    assert "v3 waits for contract of v2 to end first: Job " in world.status.message
+    ends(world, "Contract")
+    finish(world)
+    assert "v3" == world.status.stable.version
+
+
+def test_return_after_a_contract_waits_for_a_person():
+    """The template goes back to v1: it is held, somebody is called, once; retry lets it go, once."""
+    world = contracted()
+    world.apply("v1")
+    world.crank(20)
+    why = "contract of v2 has run since "
+    assert (Phase.WAITING, "v2") == (world.status.phase, world.status.stable.version)
+    assert world.status.message.startswith(f"v1 waits for a person: {why}")
+    assert "; restore it first; then, to roll it out all the same, annotate the Release with" in world.status.message
+    assert ["Contract"] == [one.barrier for one in world.status.waiting_for]
+    (told,) = events(world, "ReturnHeld")
+    assert told.startswith(f"v1 is not rolled back to, v2 serves: {why}")
+
+    world.ask("retry/1")
+    finish(world)
+    assert "v1" == world.status.stable.version
+    world.apply("v2")
+    finish(world)
+    world.apply("v1")
+    world.crank(20)
+    assert Phase.WAITING is world.status.phase
+
+
+def test_later_version_is_free_after_a_contract():
+    """And what is rolled back to is not what was contracted away: v3 fails, v2 serves on."""
+    world = contracted()
+    world.apply("v3")
+    reach(world, 25)
+    world.ask("rollback/1")
+    finish(world, Phase.ROLLED_BACK)
+    assert "v2" == world.status.stable.version
+    world.apply("v4")
+    finish(world)
+    world.crank(3)
+    world.jobs.end("Contract", DONE)
+    world.crank(3)
+    world.apply("v1")
+    world.crank(10)
+    assert Phase.WAITING is world.status.phase
+
+
+def test_older_version_that_never_served_here_waits_as_well():
+    """By its number it is from before."""
+    world = idle(migrates("contract"))
+    world.apply("v2.0.0")
+    finish(world)
+    ends(world, "Contract")
+    world.apply("v1.9.1")
+    world.crank(10)
+    assert (Phase.WAITING, ["Contract"]) == (world.status.phase, [one.barrier for one in world.status.waiting_for])
+
+
+def test_rollback_during_the_rollout_meets_no_contract():
+    """As long as v1 can be rolled back to by itself, no contract has begun."""
+    world = started("contract")
+    reach(world, 100)
+    world.ask("rollback/1")
+    finish(world, Phase.ROLLED_BACK)
+    world.crank(20)
+    assert ([], "v1") == (world.jobs.phases, world.status.stable.version)
