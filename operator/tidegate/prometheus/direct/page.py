@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from tidegate.judge import histogram
 from tidegate.judge.histogram import Histogram
-from tidegate.prometheus.direct.wanted import BIRTH, Role, Wanted
+from tidegate.prometheus.direct.wanted import BAD, BIRTH, UNTOLD, Wanted
 from tidegate.prometheus.events import Events
 
 MOST_SERIES = 2000
@@ -84,7 +84,7 @@ class Sums:
     zero: dict[float, float] = field(default_factory=dict)
     counts: float = 0.0
 
-    def event(self, role: Role, value: float) -> None:
+    def event(self, role: int, value: float) -> None:
         """Add one series of events."""
         if not role:
             return
@@ -92,9 +92,9 @@ class Sums:
         if not math.isfinite(value):
             return
         self.total += value
-        if role & Role.BAD:
+        if role & BAD:
             self.bad = (self.bad or 0.0) + value
-        if role & Role.UNTOLD:
+        if role & UNTOLD:
             self.untold = (self.untold or 0.0) + value
 
     def bucket(self, edge: float, value: float) -> None:

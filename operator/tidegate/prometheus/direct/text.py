@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from tidegate.prometheus.direct.page import MOST_SERIES, Page, PageError, Sums, born_of, number
-from tidegate.prometheus.direct.wanted import BIRTH, Role, Wanted
+from tidegate.prometheus.direct.wanted import BIRTH, Wanted
 
 LONGEST_LINE = 16 * 1024
 """Bytes of one line at most."""
@@ -29,8 +29,8 @@ _SHORTEST = 8
 _OF_PROCESS = -1
 _BIRTH = BIRTH.encode()
 
-_Known = tuple[int, Role | float | None]
-"""The number of a wish, and what the series is to it: a role or an edge. That of a process' start is no wish's."""
+_Known = tuple[int, int | float | None]
+"""The number of a wish, and what the series is to it: what it counts, or an edge. That of a process' start is no wish's."""
 
 
 class Series:
@@ -194,10 +194,10 @@ class TextPage:
                     raise PageError(f"the page has more than {self._most:,} series of the wanted metrics (direct.seriesPerPod)")
                 value = number(text)
                 for wish, what in found:
-                    if isinstance(what, Role):
-                        sums[wish].event(what, value)
-                    elif what is not None:
+                    if what.__class__ is float:
                         sums[wish].bucket(what, value)
+                    elif what is not None:
+                        sums[wish].event(int(what), value)
                     else:
                         self._starts.append(value)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import IntFlag
 from functools import cached_property, lru_cache
 
 from tidegate.api.gate import Gate
@@ -24,13 +23,8 @@ MEASURES = frozenset({Measure.ERROR_RATE, Measure.AVAILABILITY, Measure.LATENCY,
 """Of requests, which pods count themselves."""
 
 
-class Role(IntFlag):
-    """What one series of events counts."""
-
-    NOTHING = 0
-    EVENT = 1
-    BAD = 2
-    UNTOLD = 4
+NOTHING, EVENT, BAD, UNTOLD = 0, 1, 2, 4
+"""What one series of events counts, as bits of a number: one is asked for with every line."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +59,16 @@ class Wanted:
         buckets = (f"{self.histogram}_bucket",) if self.histogram else ()
         return (self.events, *buckets, *((BIRTH,) if self.births else ()))
 
-    def role(self, labels: Mapping[str, str]) -> Role:
+    def role(self, labels: Mapping[str, str]) -> int:
         """Return what a series of events with these labels counts, as the preset's PromQL has it."""
         if not _all(self.always, labels):
-            return Role.NOTHING
+            return NOTHING
         if self.telling is None:
-            return Role.EVENT
+            return EVENT
         bad = any(_holds(one, labels) for one in self.telling.bad)
         told = _like(self.telling.known, labels.get(self.telling.label, ""))
         unseen = any(not metric and _all(where, labels) for metric, where in self.telling.unseen)
-        return Role.EVENT | (Role.BAD if bad else Role.NOTHING) | (Role.NOTHING if told and not unseen else Role.UNTOLD)
+        return EVENT | (BAD if bad else NOTHING) | (NOTHING if told and not unseen else UNTOLD)
 
     def counts(self, labels: Mapping[str, str]) -> bool:
         """Whether a series of the histogram with these labels is wanted."""
