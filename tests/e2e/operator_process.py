@@ -41,8 +41,9 @@ class Operator(operator_process.Operator):
 
     async def start(self) -> None:
         """Start it; `ready` waits until it serves."""
-        self._told = False
         await super().start()
+        # Not before: until there is another process, the one that was told to end is the last.
+        self._told = False
 
     def check(self) -> None:
         """Fail where it has ended by itself or has logged an exception."""

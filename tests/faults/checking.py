@@ -1,4 +1,4 @@
-"""Jobs that check a version: whoever dies at whichever write, each is made once, and no weight comes before its check."""
+"""Jobs that check a version or change its database: whoever dies when, each is made once, and no weight comes before its own."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ CHECKS = [
 ]
 POINTS = {0: "smoke", 100: "load"}
 """The same, by the weight before which each is."""
+VERSION = "v2"
+"""The version that is checked."""
 
 
 def checked(begin: Callable[[Place], Awaitable[None]]) -> Callable[[Place], Awaitable[None]]:
@@ -42,9 +44,10 @@ def cron_job(namespace: str) -> Json:
 
 
 def about(job: Json) -> tuple[str, str]:
-    """Return the check and the version that a Job is about."""
+    """Return the check or the phase of a migration, and the version, that a Job is about."""
     env = {one["name"]: one.get("value", "") for one in job["spec"]["template"]["spec"]["containers"][0]["env"]}
-    return job["metadata"]["labels"]["tidegate.dev/check"], env["TIDEGATE_VERSION"]
+    labels = job["metadata"]["labels"]
+    return labels.get("tidegate.dev/check") or labels["tidegate.dev/migration"], env["TIDEGATE_VERSION"]
 
 
 def ended(place: Place) -> list[tuple[str, str, bool]]:

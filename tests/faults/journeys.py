@@ -20,6 +20,7 @@ from faults.deciding import outcomes
 from faults.following import follows
 from faults.freezing import turns_bad_in_a_freeze, waits_for_the_thaw
 from faults.hostile import beside
+from faults.migrating import NEEDED, came_to, migrated, migrations
 from faults.overriding import goes_past_the_window
 from faults.place import Place
 from tidegate.api.names import ANNOTATION_RESTARTED_AT
@@ -156,6 +157,25 @@ async def windows(place: Place) -> None:
 async def hotfix(place: Place) -> None:
     """A version is let past its window by somebody's word, takes over, and is reviewed."""
     await goes_past_the_window(place, *STEPS, **POLICY)
+
+
+async def migration(place: Place) -> None:
+    """A version takes over with its database: what came before is removed at last."""
+    await promotion(place)
+    await came_to(place, "Contract")
+
+
+async def migration_breached(place: Place) -> None:
+    """A version turns bad while its data are moved, which hangs: it is taken back at once, and then its database."""
+    await breach(place)
+    await came_to(place, "Rollback")
+
+
+async def migration_hangs(place: Place) -> None:
+    """An expand that never ends is stopped by its time-out: nothing of the version was ever there."""
+    await When(place).the_image_becomes("v2")
+    await Then(place).rolled_back_to("v1")
+    await came_to(place, "Rollback")
 
 
 async def follow(place: Place) -> None:
@@ -315,6 +335,22 @@ JOURNEYS = {
         Journey("hotfix", begins_released(*STEPS), hotfix, promotes="v2", overridden=True),
         Journey(
             "check", checked(begins_released(*STEPS, checks=CHECKS)), promotion, promotes="v2", checks={0: "smoke", 100: "load"}
+        ),
+        Journey("migration", migrated(begins_released(*STEPS, **migrations())), migration, promotes="v2", checks=NEEDED),
+        Journey(
+            "migration-breached",
+            migrated(begins_released(*HELD_AT_HALF, gates=TWO_GATES, **migrations()), "migrate"),
+            migration_breached,
+            most=50,
+            undone_by=("GateBreached",),
+            checks=NEEDED,
+        ),
+        Journey(
+            "migration-hangs",
+            migrated(begins_released(*HELD_AT_HALF, **migrations(expand="3s")), "expand"),
+            migration_hangs,
+            most=0,
+            undone_by=("MigrationFailed",),
         ),
         Journey("follow", begins_released(*STEPS), follow, promotes="v2", follows=True),
         Journey("request", begins_released(*HELD_AT_HALF), request, most=50, undone_by=("Requested",)),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from e2e.manifests import NAME
 from e2e.world import canary_share
-from faults.checking import Once
+from faults.checking import VERSION, Once
 from faults.governors import Governors
 from faults.journeys import LIMIT, REPLICAS, Journey
 from faults.place import Place
@@ -108,7 +108,7 @@ class Oracle:
         self._checks: dict[str, tuple[Callable[[Instant], None], ...]] = {
             "HTTPRoute": (self._somebody_serves, self._weight_has_pods, self._weight_is_earned, self._rest_of_route_is_kept),
             "Service": (self._weight_has_pods, self._service_is_kept),
-            "Pod": (self._weight_has_pods, self._judged_pods_live, self._pods_are_lost),
+            "Pod": (self._weight_has_pods, self._judged_pods_live, self._pods_are_lost, self._begins_checked),
             "EndpointSlice": (self._weight_has_endpoints,),
             "ReplicaSet": (self._nobody_stops_what_serves, self._rejected_get_no_pods, self._pods_are_drained, self._adopted),
             "Deployment": (self._held_until_it_serves, self._only_these_fields),
@@ -190,8 +190,16 @@ class Oracle:
 
     def _is_checked(self, now: Instant, share: float) -> None:
         for weight, check in self._journey.checks.items():
-            if weight <= share and not self._once.passed(now, check, self._journey.promotes):
-                self._fail("checked", now, f"weight rose to {share:g}% without check {check}")
+            if weight <= share and not self._once.passed(now, check, VERSION):
+                self._fail("checked", now, f"weight rose to {share:g}% without {check}")
+
+    def _begins_checked(self, now: Instant) -> None:
+        if now.seen.type != "ADDED" or not self._journey.checks.get(0):
+            return
+        owned = any(owner["kind"] == "ReplicaSet" for owner in now.seen.object["metadata"].get("ownerReferences", ()))
+        image = now.seen.object["spec"]["containers"][0]["image"]
+        if owned and image.endswith(f":{VERSION}") and not self._once.passed(now, self._journey.checks[0], VERSION):
+            self._fail("checked", now, f"a pod of {VERSION} without {self._journey.checks[0]}")
 
     def _rises(self, now: Instant, before: float, share: float) -> None:
         status = status_of(now)

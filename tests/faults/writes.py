@@ -17,7 +17,10 @@ TOLD = ("phase", "weight", "handledRequest")
 """Fields of a status whose values are part of what a write says."""
 LAST_FINALIZER = "no-finalizer"
 """What a write says that lets a deleted Release go."""
-DECISIVE = ("candidate", "carriedOut", "checks", "lastRollout", "originalRules", "rejected", "reviews", "rollout", "stable", "step")
+DECISIVE = (
+    *("candidate", "carriedOut", "checks", "contracted", "lastRollout", "migration", "originalRules", "rejected", "reviews"),
+    *("rollout", "stable", "step"),
+)
 """Fields of a status that are named where a write touches them."""
 
 

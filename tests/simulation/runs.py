@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from tidegate.governance.runs import Call, Run, RunState, RunView
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -17,6 +20,7 @@ class Job:
     state: RunState = RunState.RUNS
     left: int = 0
     """How often it is looked at before it ends by itself."""
+    made: datetime = EPOCH
     output: str = ""
     progress: str = ""
     ending: bool = False
@@ -44,9 +48,11 @@ class Jobs:
     verdicts: dict[str, RunState] = field(default_factory=dict)
     lasts: int = 2
     refused: str = ""
+    _now: datetime = EPOCH
 
-    def look(self, runs: Iterable[Run]) -> None:
+    def look(self, runs: Iterable[Run], now: datetime) -> None:
         """Make, look at and stop Jobs, as the operator does beside its passes."""
+        self._now = now
         self.seen = {run.job: self._stop(run) if run.stop else self._view(run) for run in runs}
 
     def of(self, check: str) -> Job:
@@ -81,7 +87,7 @@ class Jobs:
             return RunView(RunState.UNMADE, words=self.refused)
         if job is None:
             assert all(other.run.job != run.job for other in self.made), f"Job {run.job} was made twice"
-            job = Job(run, f"uid-of-{run.job}", left=self.lasts)
+            job = Job(run, f"uid-of-{run.job}", left=self.lasts, made=self._now)
             self.there[run.job] = job
             self.made.append(job)
         if job.state is RunState.RUNS and (verdict := self.verdicts.get(run.check)) is not None:

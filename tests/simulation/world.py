@@ -322,7 +322,7 @@ class World:
             return made
         self.notices += plan.notices
         self.archive.write(self.status)
-        self.jobs.look(plan.runs)
+        self.jobs.look(plan.runs, at(self.now))
         self.hooks.call(plan.calls, self.now)
         return made
 
