@@ -155,10 +155,20 @@ def _asked(manifests: Sequence[Manifest], url: str | None, config: Path | None, 
     configs = telemetry.configurations(url, config, [gate.connection for *_, gate in gates])
     of = {manifest.label: _releases(manifests, manifest.label, namespace) for manifest, *_ in gates}
     found = asyncio.run(_answers(configs, [(gate, of[manifest.label]) for manifest, _, gate in gates]))
+    # An address alone says nothing of what an operator's connection allows.
+    closed = [one for one in gates if url is None and one[2].direct is not None and configs[one[2].connection].direct is None]
+    message = "the connection {} does not allow direct readings, so Prometheus alone is asked; add direct to it"
+    undirected = [
+        Located(manifest, Finding(Severity.WARNING, (*place, "direct"), message.format(gate.connection)))
+        for manifest, place, gate in closed
+    ]
     return [
-        Located(manifest, Finding(severity, (*place, *inner), message))
-        for (manifest, place, _), findings in zip(gates, found, strict=True)
-        for severity, inner, message in findings
+        *undirected,
+        *(
+            Located(manifest, Finding(severity, (*place, *inner), words))
+            for (manifest, place, _), findings in zip(gates, found, strict=True)
+            for severity, inner, words in findings
+        ),
     ]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from unit.cli.conftest import Json, Server, Tidegate
 from unit.cli.test_lint import findings, gate, policy
@@ -133,3 +134,20 @@ def test_answers_that_a_gateway_counts_nowhere_are_told(tidegate: Tidegate, tmp_
     assert any(
         severity == "note" and words.startswith(f"{who} does not count what it answers itself") for severity, _, words in found
     )
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_direct_readings_that_the_connection_does_not_allow(
+    tidegate: Tidegate, tmp_path: Path, serve: Callable[..., Server], allowed: bool
+) -> None:
+    """Given the operator's configuration, then a gate that has pods read directly is told if its connection does not allow that."""
+    server, config = serve(has(http_requests_total="1204")), tmp_path / "config"
+    connection = {"name": "default", "address": server.address} | ({"direct": {}} if allowed else {})
+    config.write_text(yaml.safe_dump({"connections": [connection]}))
+    errors = gate(metric={"preset": {"source": "HTTP", "measure": "ErrorRate"}}, direct={})
+
+    told = findings(tidegate, policy(tmp_path, errors), "--config", config)
+
+    words = [message for _, field, message in told if field == "spec.gates[0].direct"]
+    expected = "the connection default does not allow direct readings, so Prometheus alone is asked; add direct to it"
+    assert words == ([] if allowed else [expected])
