@@ -116,5 +116,11 @@ ROWS = (
     Row("soak/cpu", "soak: processor, in cores"),
     Row("soak/statuses", "soak: statuses written per second"),
     Row("soak/queue", "soak: most Releases that waited to be worked on"),
+    Row("shards-12000/one", "12,000 idle Releases, one replica: resident memory, in MB"),
+    Row("shards-12000/idle", "the same shared out over three replicas: the most memory of one, in MB"),
+    Row("shards-12000/memory", "2,000 of them mid-canary, 10 s interval: the most memory of one, in MB"),
+    Row("shards-12000/cpu", "the same: the most processor time of one, in cores"),
+    Row("shards-12000/failover", "one of the three killed: until every rollout is judged again, in s", 26.0),
+    Row("shards-12000/two", "the same: the most memory of the two that are left, in MB"),
 )
 """In the order of the report."""

@@ -17,6 +17,7 @@ from bench.scale.fleet import Fleet, seed_gates
 from bench.scale.governed import compared
 from bench.scale.names import SOAK_MINUTES
 from bench.scale.place import Place, place, say
+from bench.scale.shared import shared_out
 from bench.scale.soak import soak
 from bench.scale.spread import Found, percentile
 from bench.scale.usage import Meter, Spent, resident
@@ -262,6 +263,16 @@ async def soaked(run: Run, *, number: int) -> Found:
     return await soak(number=run.many(number), minutes=run.minutes, profile=run.profile_of("soak"))
 
 
+async def shards(run: Run, *, group: str, number: int, interval: float, window: float) -> Found:
+    """Share many services out over three replicas."""
+    number = run.many(number)
+    async with place(interval, profile=run.profile_of(group)) as here:
+        fleet = Fleet(here.cluster, number)
+        say(f"building {number} services")
+        await fleet.build(interval)
+        return await shared_out(here, fleet, interval=interval, window=window / 4 if run.quick else window)
+
+
 Group = Callable[[Run], Coroutine[Any, Any, Found]]
 
 GROUPS: dict[str, Group] = {
@@ -276,4 +287,5 @@ GROUPS: dict[str, Group] = {
     "seed-1000": partial(canary, group="seed-1000", number=1000, interval=10.0, window=120.0, gates=seed_gates),
     "idle-5000": partial(idle, group="idle-5000", number=5000, window=600.0),
     "soak": partial(soaked, number=1000),
+    "shards-12000": partial(shards, group="shards-12000", number=12_000, interval=10.0, window=120.0),
 }

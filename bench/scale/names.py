@@ -12,7 +12,7 @@ GROUPS = (
     "seed-1000",
     "idle-5000",
 )
-APART = ("soak",)
+APART = ("soak", "shards-12000")
 """Measured only where they are named."""
 SOAK_MINUTES = 30.0
 """How long the soak lasts; the figures of a shorter one are no results."""

@@ -182,11 +182,13 @@ class Place(World):
         neighbour: namespace of another tenant on the same operators, which nothing is recorded of; empty where there is none.
         frozen: from when until when (time.time) releases are frozen here, so that nothing may rise.
         receivers: of notifications; None where nobody is told.
+        shards: into how many parts the operators share Releases out.
         turned: when the numbers of the new version turned bad (time.time), where it counts how soon that is asked for at all.
     """
 
     receivers: Receivers | None = None
     turned: float | None = None
+    shards: int = 1
     neighbour: str = ""
     frozen: list[tuple[float, float]] = field(default_factory=list)
     operators: list[Operator] = field(default_factory=list)
@@ -308,7 +310,7 @@ class Grounds:
             async with recorder:
                 router.follow(recorder)
                 place = Place(self.info, self.admin, namespace, recorder, made[0], prometheus, operators=made, router=router)
-                place.receivers = receivers
+                place.receivers, place.shards = receivers, config.get("shards", 1)
                 place.neighbour = served[-1] if neighbour else ""
                 for operator in made:
                     await operator.start()
@@ -320,7 +322,8 @@ class Grounds:
 
     async def _let_elect(self, namespace: str) -> None:
         """Give the operators' account the right to a Lease in the namespace, as deploy/ does in the operator's own."""
-        rules = [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "get", "watch", "update"]}]
+        verbs = ["create", "get", "watch", "update", "patch"]
+        rules = [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": verbs}]
         named = {"metadata": {"name": "election", "namespace": namespace}}
         role = {"apiVersion": RBAC, "kind": "Role", "rules": rules, **named}
         subject = {"kind": "ServiceAccount", "name": "tidegate", "namespace": SYSTEM}

@@ -46,6 +46,8 @@ WATCHES: dict[str, Callable[[Asked], Arm]] = {
     "replayed": fault.on_watches(fault.replayed, before=False),
     "expired": fault.on_watches(fault.expired, before=False),
 }
+SHARED_OUT = ("promotion", "breach")
+"""Journeys that two operators go which share Releases out."""
 CLOCKS: dict[str, Callable[[Asked], Arm]] = {"clock-ahead": fault.clock(HOUR), "clock-behind": fault.clock(-HOUR)}
 MOODS: dict[str, Mood | Lie] = {
     "away": Mood.REFUSES,
@@ -86,6 +88,7 @@ class Injection:
         target: the write, or the kind of request, that it strikes; None where it strikes something else.
         long: it may take more than a minute.
         operators: how many there are.
+        shards: into how many parts these share Releases out.
     """
 
     name: str
@@ -94,6 +97,7 @@ class Injection:
     target: Asked | Kind | None = None
     long: bool = False
     operators: int = 1
+    shards: int = 1
 
     @property
     def journey(self) -> str:
@@ -173,6 +177,9 @@ def _replicas(journey: str, learned: Learned) -> Iterator[Injection]:
         write = learned.writes[number - 1]
         for kind, at in replicas.STRIKES.items():
             yield Injection(f"{journey}/two-at-write-{number}/{kind}", at(write), str(write), write, operators=2)
+        for kind in replicas.SHARED_OUT if journey in SHARED_OUT else ():
+            at, where = replicas.STRIKES[kind], f"shards-at-write-{number}"
+            yield Injection(f"{journey}/{where}/shard-{kind}", at(write), str(write), write, operators=2, shards=2)
     middle = decided[len(decided) // 2]
     for kind, at in replicas.LONG_STRIKES.items():
         write = learned.writes[middle - 1]

@@ -1,15 +1,17 @@
-"""Two operators and one Lease: what happens to the one that leads, and that never both of them write."""
+"""Two operators and one Lease, or one for each shard: what happens to the one that leads, and that never both of them write."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from e2e.manifests import NAME
 from faults.injections import HOUR, Arm, Armed
 from faults.oracle import Violation
 from faults.place import Operator, Place
 from faults.wire import Trap, Written
 from faults.writes import LAST_FINALIZER, Asked
+from tidegate.runtime.sharding import shard_of
 
 Target = Asked | Callable[[Asked], bool]
 """The write that comes, or what tells whether it is the one."""
@@ -19,9 +21,14 @@ BRIEFLY = 1.0
 """Likewise, but shorter than a leader may go on without its lease."""
 
 
+def lease_of(place: Place) -> str:
+    """Return the name of the Lease by which it is decided who writes for the Release."""
+    return "tidegate" if place.shards == 1 else f"tidegate-shard-{shard_of(place.namespace, NAME, place.shards)}"
+
+
 def leader_of(place: Place) -> Operator | None:
     """Return the operator that holds the Lease; None where nobody does."""
-    holder = holder_of(place.history.get("Lease", "tidegate") or {})
+    holder = holder_of(place.history.get("Lease", lease_of(place)) or {})
     return next((one for one in place.operators if holder.startswith(f"tidegate-{one.wire.name}-")), None)
 
 
@@ -37,7 +44,7 @@ def one_writer(place: Place, *, forgiven: Callable[[Asked], bool] = lambda _: Fa
         place: where.
         forgiven: writes that the network has kept back for longer than the lease of whoever had sent them.
     """
-    holders = [(seen.order, holder_of(seen.object)) for seen in place.recorder.versions("Lease", "tidegate")]
+    holders = [(seen.order, holder_of(seen.object)) for seen in place.recorder.versions("Lease", lease_of(place))]
     found = []
     for operator in place.operators:
         for write in operator.wire.written:
@@ -56,7 +63,10 @@ def one_writer(place: Place, *, forgiven: Callable[[Asked], bool] = lambda _: Fa
 def told_of_leases(place: Place) -> bool:
     """Whether it is known of all that operators have written into the Lease: watches of several kinds lag by different times."""
     written = [write.version for operator in place.operators for write in operator.wire.written if _renews(write)]
-    return max(written, default=0) <= max((seen.order for seen in place.recorder.versions("Lease", "tidegate")), default=0)
+    names = ["tidegate", *(f"tidegate-shard-{shard}" for shard in range(place.shards) if place.shards > 1)]
+    return max(written, default=0) <= max(
+        (seen.order for name in names for seen in place.recorder.versions("Lease", name)), default=0
+    )
 
 
 def _tells(write: Written) -> bool:
@@ -196,6 +206,16 @@ STRIKES: dict[str, Callable[[Target], Arm]] = {
     "standby-killed": at_leader(standby_killed),
     "both-killed": at_leader(both_killed),
 }
+SHARED_OUT = (
+    "leader-killed",
+    "leader-hangs",
+    "leader-cut-off",
+    "leader-dismissed",
+    "leader-write-late",
+    "standby-killed",
+    "both-killed",
+)
+"""Those that two operators meet as well which share Releases out."""
 LONG_HANG = 60.0
 """Seconds for which a leader hangs in the longest of them."""
 LONG_STRIKES: dict[str, Callable[[Target], Arm]] = {"leader-hangs-for-a-minute": at_leader(stopped(LONG_HANG))}

@@ -141,7 +141,7 @@ async def inject(grounds: Grounds, injection: Injection, learned: Learned) -> Re
         try:
             async with (
                 asyncio.timeout(_limit(journey, long=injection.long)),
-                grounds.place(operators=injection.operators, **journey.settings) as place,
+                grounds.place(operators=injection.operators, shards=injection.shards, **journey.settings) as place,
             ):
                 await _tell(place, injection, learned, result)
         except TimeoutError:

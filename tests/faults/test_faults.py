@@ -35,6 +35,7 @@ SAMPLE = {
         ("-stable=50,-canary=50 > -stable=100,-canary=0", "500"),
         ("-stable=50,-canary=50 > -stable=100,-canary=0", "429"),
         ("two: weight=50", "leader-killed"),
+        ("two: phase=RollingBack", "shard-leader-killed"),
         ("judge", "poisoned"),
     ),
     "follow": (("weight=50", "kill-after"),),

@@ -31,6 +31,7 @@ APART = {
     "explain": "tidegate.cli.explain",
     "status": "tidegate.cli.status",
     "waits": "tidegate.cli.waits",
+    "shards": "tidegate.cli.shards",
     "freeze": "tidegate.cli.freezes",
     "thaw": "tidegate.cli.freezes",
     **dict.fromkeys(DECIDING, "tidegate.cli.decide"),

@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 MEMBER = "member.tidegate.dev/"
 """The annotations by which replicas say that they are there begin so."""
+_SHARDS = " shards"
+"""The name in which replicas hold the Lease is the number of shards with this."""
 MOST_MEMBERS = 64
 """Annotations that are read; more replicas than that never take part."""
 FORGOTTEN_AFTER = 10.0
@@ -60,7 +62,7 @@ class Roster(Election):
     """
 
     def __init__(self, *args: Any, member: str, count: int, says: Callable[[], Word], **options: Any) -> None:
-        super().__init__(*args, identity=f"{count} shards", **options)
+        super().__init__(*args, identity=f"{count}{_SHARDS}", **options)
         self._member, self._says = member, says
         self._beats = 0
         self._others: dict[str, _Heard] = {}
@@ -158,6 +160,12 @@ class Roster(Election):
             else:
                 heard[name] = _Heard(text, _word_of(text), now)
         self._others = heard
+
+
+def shards_of(lease: Json) -> int:
+    """Return how many shards there are by a Lease: one where a single leader holds it, or nobody."""
+    number, kind, rest = str((lease.get("spec") or {}).get("holderIdentity") or "").partition(_SHARDS)
+    return int(number) if kind and not rest and number.isdecimal() and int(number) > 0 else 1
 
 
 def _pointer(member: str) -> str:
