@@ -6,8 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tidegate.api.base import Model, Sentence, Time
+from tidegate.api.base import K8s, Model, Sentence, Time
 from tidegate.api.decision import Action, DecisionOutcome
+from tidegate.api.grouped import MOST_MEMBERS, MateStatus
 from tidegate.api.hotfix import HotfixStatus
 from tidegate.api.names import Cause
 from tidegate.api.release import ReleaseType
@@ -50,9 +51,27 @@ class RejectedStatus(Model):
     cause: Annotated[Cause, Field(description="Why it was rejected.")]
     message: Annotated[Sentence, Field(description="The reason in words, with its numbers.")] = ""
     at: Annotated[Time, Field(description="When it was rejected.")]
+    member: Annotated[
+        str | None,
+        Field(
+            max_length=253,
+            description="With GroupRolledBack: the Release of the group that was rolled back itself. When that one comes again, so "
+            "does this version.",
+        ),
+    ] = None
 
 
-class RuledStatus(Model):
+class MovedStatus(Model):
+    """With whom a rollout moves."""
+
+    moves_with: Annotated[
+        tuple[MateStatus, ...],
+        Field(max_length=MOST_MEMBERS, description="Releases of the group that were rolled out at the same time."),
+        K8s(list_map_keys=("release",)),
+    ] = ()
+
+
+class RuledStatus(MovedStatus):
     """What a rollout is by the rules of its policy."""
 
     type: Annotated[

@@ -13,6 +13,7 @@ from tidegate.api.base import Model
 from tidegate.api.checked import CheckResult, CheckStatus
 from tidegate.api.decided import CarriedStatus, RejectedStatus, WantedStatus
 from tidegate.api.followed import FollowedStatus
+from tidegate.api.grouped import MateStatus
 from tidegate.api.hotfix import HotfixStatus, ReviewStatus
 from tidegate.api.migrated import ContractedStatus, MigrationResult, MigrationRun, MigrationStatus
 from tidegate.api.migrations import MigrationPhase
@@ -92,6 +93,7 @@ class RolloutEdit(TypedDict, total=False):
     route_awaited: datetime | None
     route_overdue: bool | None
     written_over: bool | None
+    moves_with: tuple[MateStatus, ...]
     skip_to_end: bool
     lost: LossStatus | None
     paused: PauseStatus | None

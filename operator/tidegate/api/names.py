@@ -119,6 +119,7 @@ class Cause(StrEnum):
     REJECTED = "Rejected"
     CHECK = "CheckFailed"
     MIGRATION = "MigrationFailed"
+    GROUP = "GroupRolledBack"
 
 
 class EventReason(StrEnum):

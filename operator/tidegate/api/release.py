@@ -13,6 +13,7 @@ from pydantic import Field
 
 from tidegate.api.base import Duration, K8s, Model, Rule
 from tidegate.api.gate import Name
+from tidegate.api.grouped import Group
 
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 HTTP_ROUTE = "HTTPRoute"
@@ -206,6 +207,13 @@ class ReleaseSpec(Model):
             "A version that served here before is rolled out without. Default: none.",
         ),
     ] = ()
+    group: Annotated[
+        Group | None,
+        Field(
+            description="Other Releases of this namespace that this one moves with: no step begins before all that are being "
+            "rolled out have passed the one before it, and if one is rolled back, all are. Default: none."
+        ),
+    ] = None
     follow: Annotated[
         Follow | None,
         Field(

@@ -136,6 +136,24 @@ async def releases(cluster: Cluster, chosen: Chosen) -> list[dict[str, Any]]:
     return found
 
 
+async def group(cluster: Cluster, namespace: str, name: str) -> list[dict[str, Any]]:
+    """Return the Releases of a group; the command ends where there are none.
+
+    Raises:
+        ApiError: they may not be listed, or the API does not answer.
+    """
+    found = [one for one in await releases(cluster, Chosen(namespace)) if group_of(one) == name]
+    if not found:
+        fail(f"--group: no Release in {namespace} is in group {name} (spec.group.name)")
+    return found
+
+
+def group_of(found: Mapping[str, Any]) -> str | None:
+    """Return the name of the group that a Release is in; None where it is in none."""
+    group = (found.get("spec") or {}).get("group")
+    return group.get("name") if isinstance(group, Mapping) else None
+
+
 async def policy(cluster: Cluster, namespace: str, spec: ReleaseSpec) -> dict[str, Any] | None:
     """Return the policy that a Release names; None where there is none."""
     cluster_wide = spec.policy_ref.kind is PolicyKind.CLUSTER

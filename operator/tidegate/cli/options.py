@@ -13,6 +13,11 @@ Release = Annotated[str, typer.Argument(metavar="RELEASE", help="Name of the Rel
 OneOrAll = Annotated[str | None, typer.Argument(metavar="[RELEASE]", help="Only this Release. Default: all.")]
 Recorded = Annotated[str, typer.Argument(metavar="RELEASE", help="Name of the Release, or of a ReleaseRecord.")]
 
+MaybeRelease = Annotated[
+    str | None, typer.Argument(metavar="[RELEASE]", help="Name of the Release, or NAMESPACE/NAME; or give --group.")
+]
+InGroup = Annotated[str | None, typer.Option("--group", help="All Releases of this group (spec.group). Default: none.")]
+
 # Of decisions.
 Reason = Annotated[str | None, typer.Option("--reason", help="Why, for people and for the record. Default: none.")]
 Expires = Annotated[str | None, typer.Option("--expires", help="How long it counts, such as 2h. Default: as the policy has it.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -16,7 +17,7 @@ from tidegate.cli import access, output
 from tidegate.cli.decide import About, decision, sentence
 from tidegate.cli.deciding import OVER, refusal_of, settled
 from tidegate.cli.going_back import Back, go_back, is_in_force, wanted
-from tidegate.cli.options import USUAL, Reason, Release, Timeout, Wait
+from tidegate.cli.options import USUAL, InGroup, MaybeRelease, Reason, Timeout, Wait
 from tidegate.cli.output import Format
 from tidegate.cli.verified import Verified
 from tidegate.cli.verify import Expected, show, until_healthy
@@ -27,24 +28,27 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 
+To = Annotated[
+    str | None,
+    typer.Option(
+        "--to", help="Version to be in force: the present one, or one with a recorded promotion. Default: the present one."
+    ),
+]
+Now = Annotated[bool, typer.Option("--now", help="With a recorded version: promote it at once, without holds and gates.")]
+Hold = Annotated[bool, typer.Option("--hold", help="Also keep the next version from starting until you resume.")]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Wait as --wait does, then until pods and traffic are back, and print what verify prints.")
+]
+
+
 def rollback(
     *,
-    name: Release,
-    to: Annotated[
-        str | None,
-        typer.Option(
-            "--to",
-            help="Version to be in force: the present one, or one with a recorded promotion. Default: the present one.",
-        ),
-    ] = None,
-    now: Annotated[
-        bool, typer.Option("--now", help="With a recorded version: promote it at once, without holds and gates.")
-    ] = False,
-    hold: Annotated[bool, typer.Option("--hold", help="Also keep the next version from starting until you resume.")] = False,
-    verify: Annotated[
-        bool,
-        typer.Option("--verify", help="Wait as --wait does, then until pods and traffic are back, and print what verify prints."),
-    ] = False,
+    name: MaybeRelease = None,
+    group: InGroup = None,
+    to: To = None,
+    now: Now = False,
+    hold: Hold = False,
+    verify: Verify = False,
     reason: Reason = None,
     wait: Wait = False,
     timeout: Timeout = USUAL,
@@ -58,18 +62,31 @@ def rollback(
     With --to a version that was promoted earlier, the pod template of its record is restored in the Deployment, with your own
     rights, and rolled out by the policy's steps; with --now full promotion of it is requested as soon as it starts.
 
+    With --group every member with a rollout is rolled back; --wait is --verify then.
+
     With --wait it ends when the new version is gone, or the recorded one is promoted by --now. With --verify it ends when all is
     back. Where no rollout is on it only verifies, so it may be repeated.
 
     Exits with 0, with 1 if --wait or --verify learns that it did not come to that, or with 2 if the API server refuses it.
     """
     longest = output.parsed("--timeout", parse_duration, timeout)
-    place = access.place_of(name, namespace, kubeconfig, context)
     if now and to is None:
         output.fail(_NEEDS_TO)
+    if (name is None) == (group is None):
+        output.fail("give the name of a Release, or --group")
+    if group is not None and to is not None:
+        output.fail("--to: of a group each Release has versions of its own: give their names one by one")
+    place = access.place_of(name or "", namespace, kubeconfig, context)
+    verify = verify or (wait and group is not None)
     asked = Asked(to=to, reason=reason, now=now, hold=hold, wait=wait or verify, verify=verify, longest=longest)
-    done = access.ask(kubeconfig, context, lambda _, cluster: _carried_out(cluster, place, asked, form))
-    _tell(done, form, verify=verify)
+
+    async def do(_: object, cluster: Cluster) -> Done:
+        if group is not None:
+            return await _group_rolled_back(cluster, place[0], group, asked)
+        return await _carried_out(cluster, place, asked, form)
+
+    done = access.ask(kubeconfig, context, do)
+    _tell(done, form, whole=verify or group is not None)
     for made in done.made:
         refusal_of(made)
     if verify:
@@ -161,18 +178,41 @@ async def _rolled_back(cluster: Cluster, place: tuple[str, str], release: Json, 
     return Done(made=(await settled(cluster, made, asked.longest) if asked.wait else made,))
 
 
+async def _group_rolled_back(cluster: Cluster, namespace: str, group: str, asked: Asked) -> Done:
+    """Decide to roll back each member in which a version is rolled out.
+
+    One alone would reach the others; but whoever decides on all of them has the right on all of them, and waits for no other.
+    """
+    until = time.monotonic() + asked.longest.total_seconds()
+    members = {str(one["metadata"]["name"]): one for one in await access.group(cluster, namespace, group)}
+    on = [name for name, one in members.items() if asked.hold or goes_forward(one)]
+    if not on:
+        words = f"no version is rolled out in group {group}"
+        if not asked.verify:
+            output.fail(f"{words}: kubectl tidegate verify --group {group} -n {namespace}")
+        typer.echo(f"{namespace}/{group}: {words}, so nothing was decided", err=True)
+    made = await asyncio.gather(*(decision(cluster, (namespace, name), Action.ROLLBACK, asked.said()) for name in on))
+    done = Done(made=tuple(made))
+    if not asked.verify:
+        return done
+    stable = {name: access.status_of(one).stable for name, one in members.items()}
+    versions = {name: found.revision for name, found in stable.items() if found is not None}
+    expected = Expected(access.Chosen(namespace), group=group, versions=versions)
+    return replace(done, verified=tuple(await until_healthy(cluster, expected, timedelta(seconds=until - time.monotonic()))))
+
+
 def goes_forward(release: Json) -> bool:
     """Whether a version is rolled out in a Release, and not rolled back already."""
     status = access.status_of(release)
     return status.rollout is not None and status.rollout.undo is None
 
 
-def _tell(done: Done, form: Format, *, verify: bool) -> None:
+def _tell(done: Done, form: Format, *, whole: bool) -> None:
     """Write what was done; what was found is told after it."""
     if form is Format.TEXT:
         for made in done.made:
             typer.echo(sentence(made))
-    elif verify:
+    elif whole:
         restored = done.back.to_wire() if done.back is not None else None
         decisions, found = [made.to_wire() for made in done.made], [one.to_wire() for one in done.verified]
         output.write_json({"restored": restored, "decisions": decisions, "verified": found})

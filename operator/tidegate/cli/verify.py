@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,15 +37,24 @@ class Expected:
     Attributes:
         chosen: which Releases.
         version: name or revision that each is to have in force; None for whichever it has.
+        group: only those of this group; None for all.
+        versions: names or revisions by Release, which go before `version`.
     """
 
     chosen: access.Chosen
     version: str | None = None
+    group: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, release: Json) -> str | None:
+        """Return what a Release is to have in force."""
+        return self.versions.get(str(release["metadata"]["name"]), self.version)
 
 
 def verify(
     *,
     name: options.OneOrAll = None,
+    group: options.InGroup = None,
     version: Annotated[
         str | None, typer.Option("--version", help="Name or revision that is to be in force. Default: whichever is.")
     ] = None,
@@ -64,8 +73,10 @@ def verify(
     Exits with 0 if all are healthy, with 1 if one is not within the time, or with 2 if they could not be read.
     """
     longest = output.parsed("--timeout", parse_duration, timeout)
-    chosen = access.chosen(name, namespace, kubeconfig, context, everywhere=everywhere)
-    found = access.ask(kubeconfig, context, lambda _, cluster: until_healthy(cluster, Expected(chosen, version), longest))
+    if group is not None and (name is not None or everywhere):
+        output.fail("--group: give it alone; a group is in one namespace")
+    expected = Expected(access.chosen(name, namespace, kubeconfig, context, everywhere=everywhere), version, group)
+    found = access.ask(kubeconfig, context, lambda _, cluster: until_healthy(cluster, expected, longest))
     if form is Format.JSON:
         output.write_json([one.to_wire() for one in found])
     show(found, form)
@@ -116,16 +127,22 @@ async def _look(cluster: Cluster, expected: Expected) -> list[Verified]:
     """Look at all of them once; an API server that is away for a moment is asked again."""
     for left in reversed(range(_TRIES)):
         try:
-            releases = await access.releases(cluster, expected.chosen)
+            releases = await _releases(cluster, expected)
             sets: dict[str, list[Json] | None] = {}
             for namespace in {str(one["metadata"]["namespace"]) for one in releases}:
                 sets[namespace] = await _replica_sets(cluster, namespace)
-            return [await _one(cluster, one, sets, expected.version) for one in releases]
+            return [await _one(cluster, one, sets, expected.of(one)) for one in releases]
         except (Unavailable, TooManyRequests):
             if not left:
                 raise
             await asyncio.sleep(AGAIN_SECONDS)
     raise AssertionError("unreachable")
+
+
+async def _releases(cluster: Cluster, expected: Expected) -> list[Json]:
+    if expected.group is None:
+        return await access.releases(cluster, expected.chosen)
+    return await access.group(cluster, expected.chosen.namespace or "default", expected.group)
 
 
 _TRIES = 10

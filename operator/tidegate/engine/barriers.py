@@ -13,7 +13,7 @@ from enum import Enum
 
 from tidegate.api.hotfix import Skip
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.engine import approving, checking, gates, governed, hotfix, migrating
+from tidegate.engine import approving, checking, gates, governed, grouped, hotfix, migrating
 from tidegate.engine.draft import Draft
 from tidegate.engine.ruled import policy_now
 from tidegate.engine.scoring import Result
@@ -89,13 +89,12 @@ def kept_asked(draft: Draft) -> frozenset[Inquiry]:
 
 def _span(draft: Draft, policy: RolloutPolicySpec, rise: Rise) -> tuple[int, int]:
     """Return the weight that a version has, -1 before its start, and the one that it is to get: what lies between is asked for."""
-    step, last = draft.step, len(policy.steps) - 1
+    step = draft.step
     if step is None:
         return -1, policy.steps[0].weight
     if rise is Rise.WEIGHT:
         return draft.status.weight, step.weight
-    following = last if draft.rollout.skip_to_end else min(step.index + 1, last)
-    return step.weight, policy.steps[following].weight
+    return step.weight, policy.steps[grouped.next_step(draft)].weight
 
 
 def _check(draft: Draft, rise: Rise) -> Waiting | None:
@@ -145,6 +144,10 @@ def _score(draft: Draft, _: Rise) -> Waiting | None:
     return Waiting(Wait.SCORE, f"for the gates to be decided: {total.words}")
 
 
+def _group(draft: Draft, rise: Rise) -> Waiting | None:
+    return grouped.starts(draft) if rise is Rise.ROLLOUT else grouped.step_ends(draft)
+
+
 BARRIERS: tuple[Barrier, ...] = (
     Barrier(_removal, frozenset({Rise.WEIGHT, Rise.STEP_END})),
     Barrier(_returns, frozenset({Rise.ROLLOUT}), governs=True),
@@ -159,8 +162,10 @@ BARRIERS: tuple[Barrier, ...] = (
     Barrier(_first_looks, frozenset({Rise.STEP_END})),
     Barrier(_gates, frozenset({Rise.MIGRATION, Rise.START, Rise.WEIGHT, Rise.STEP_END}), forced=False),
     Barrier(_score, frozenset({Rise.STEP_END}), forced=False),
+    Barrier(_group, frozenset({Rise.ROLLOUT, Rise.STEP_END})),
 )
-"""In the order in which they are told: people read of the first that is in the way."""
+"""In the order in which they are told: people read of the first that is in the way. That of a group is last, so who waits for it
+waits for nothing else, and the others know it by that."""
 
 
 def barrier(draft: Draft, rise: Rise) -> Waiting | None:

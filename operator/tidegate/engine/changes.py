@@ -32,15 +32,15 @@ _OUTCOMES = {
 }
 
 
-def reject(draft: Draft, cause: Cause, message: str) -> None:
-    """Remember the candidate as a revision that gets no traffic again."""
+def reject(draft: Draft, cause: Cause, message: str, *, member: str | None = None) -> None:
+    """Remember the candidate as a revision that gets no traffic again; `member` is that of the group because of which."""
     assert draft.status.candidate is not None
-    keep_out(draft, draft.candidate.revision, draft.status.candidate.version, cause, message)
+    keep_out(draft, draft.candidate.revision, draft.status.candidate.version, cause, message, member=member)
 
 
-def keep_out(draft: Draft, revision: str, version: str, cause: Cause, message: str) -> None:
+def keep_out(draft: Draft, revision: str, version: str, cause: Cause, message: str, *, member: str | None = None) -> None:
     """Remember a revision as one that gets no traffic."""
-    entry = RejectedStatus(revision=revision, version=version, cause=cause, message=clip(message), at=draft.now)
+    entry = RejectedStatus(revision=revision, version=version, cause=cause, message=clip(message), at=draft.now, member=member)
     others = tuple(one for one in draft.status.rejected if one.revision != entry.revision)
     draft.set(rejected=(*others, entry)[-KEEP_REJECTED:])
 

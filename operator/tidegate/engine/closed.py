@@ -12,7 +12,7 @@ from tidegate.engine.draft import Draft
 from tidegate.engine.facts import wanted_name
 from tidegate.engine.following import next_one_waits
 from tidegate.engine.snapshot import Verb
-from tidegate.engine.waits import Waiting
+from tidegate.engine.waits import Wait, Waiting
 
 PAUSE = "Pause"
 HOLD = "Hold"
@@ -30,10 +30,17 @@ def note_closed(draft: Draft) -> None:
     """Write down what is waited for; of a barrier that was open until now people read in an Event, too."""
     before = {entry.barrier: entry for entry in draft.status.waiting_for}
     for waiting in closed(draft):
-        if waiting.wait.terms.barrier not in before:
+        if _is_news(waiting, before.get(waiting.wait.terms.barrier)):
             version = draft.candidate.version if draft.active else wanted_name(draft)
             draft.note(happened.Waits(version, waiting.words))
     draft.set(waiting_for=tuple(_entries(draft, before)))
+
+
+def _is_news(waiting: Waiting, known: WaitingFor | None) -> bool:
+    """Whether people are to hear of a closed barrier; that members of a group wait for each other is how they move."""
+    if waiting.wait is Wait.GROUP:
+        return bool(waiting.how) and (known is None or not known.how)
+    return known is None
 
 
 def _entries(draft: Draft, before: dict[str, WaitingFor]) -> Iterator[WaitingFor]:

@@ -25,6 +25,7 @@ from tidegate.engine.rules import (
     completion,
     deadline,
     following,
+    groups,
     idle,
     losses,
     migrations,
@@ -66,6 +67,7 @@ RULES: tuple[Rule, ...] = (
     Rule(split.split_is_judged, _STEPS),
     Rule(reversal.breach_rolls_back, _REVERSIBLE),
     Rule(reversal.deletion_undoes, _REVERSIBLE),
+    Rule(groups.group_rolls_back, _REVERSIBLE),
     Rule(reversal.workload_went_back, frozenset({Stage.COMMITTED})),
     Rule(idle.facts_are_accepted, _ALWAYS),
     Rule(requests.request_is_carried_out, _ALWAYS),
@@ -81,6 +83,7 @@ RULES: tuple[Rule, ...] = (
     Rule(losses.loss_is_explained, _REVERSIBLE),
     Rule(reversal.breach_pauses, _REVERSIBLE),
     Rule(reversal.score_is_too_low, _CLIMBING),
+    Rule(groups.mates_are_noted, _REVERSIBLE),
     Rule(climb.missing_pods_are_noted, _CLIMBING),
     Rule(climb.deadline_passes, _CLIMBING),
     # Then what ends a rollout.
@@ -107,6 +110,7 @@ RULES: tuple[Rule, ...] = (
     Rule(following.proved_images_are_taken_over, _NONE),
     Rule(migrations.what_follows_begins, _NONE),
     Rule(migrations.return_is_told, _NONE),
+    Rule(groups.version_comes_again, _NONE),
     Rule(idle.rollout_starts, _NONE),
     Rule(reviews.reviews_are_noted, _ALWAYS),
     # When all that is waited for is known.

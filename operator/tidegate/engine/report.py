@@ -251,6 +251,8 @@ def _idle_sentence(draft: Draft, waits: str) -> str:
         if rejected.cause is Cause.DEADLINE:
             cure = asking.cure(draft, "to try it again", Verb.RETRY)
             return f"{why}; the version itself was not judged; {cure}{follows}"
+        if rejected.member is not None:
+            return f"{why}; it comes again with another version of {rejected.member}, or with a retry of either{follows}"
         then = (
             f"; new versions are held until a request to resume: {draft.status.held.message}"
             if draft.status.held is not None

@@ -13,6 +13,7 @@ from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.release import ReleaseSpec
 from tidegate.api.status import ReleaseStatus
 from tidegate.engine.route import RouteRef
+from tidegate.governance.groups import GroupView
 from tidegate.governance.upstreams import FollowingView
 from tidegate.governance.view import UNGOVERNED, GovernanceView
 from tidegate.governance.votes import Author
@@ -373,6 +374,7 @@ class Snapshot:
             is of no concern.
         governance: who may let a version through, when, and after what; read by barriers alone.
         following: the Release whose images this one takes over; None where it follows none.
+        group: the other Releases that this one moves with; None where it moves alone.
     """
 
     release: ReleaseView
@@ -393,3 +395,4 @@ class Snapshot:
     known_since: datetime | None = None
     governance: GovernanceView = UNGOVERNED
     following: FollowingView | None = None
+    group: GroupView | None = None

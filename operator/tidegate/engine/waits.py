@@ -110,6 +110,11 @@ class Wait(Enum):
         barrier="Contract",
     )
     APPROVAL = Terms("people of the roles that the policy asks", why=f"they decide; {_SERVES}", barrier="Approval")
+    GROUP = Terms(
+        "the other members of the group, by what each waits for; or time, if their new versions are waited for",
+        why=f"they are to move together; {_SERVES}",
+        barrier="Group",
+    )
     RIGHTS = Terms("the API server's answers to access reviews", why=f"it is asked again by itself; {_SERVES}", brief=True)
     # The way up.
     ROUTE_PREPARED = Terms("each of the route's parents", Bound.ROUTE)

@@ -153,12 +153,12 @@ def test_observed_generation_is_wide() -> None:
 @pytest.mark.parametrize("file", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda file: file.stem)
 def test_examples_are_read_as_they_are_written(file: Path) -> None:
     """The models read each example, and know all its fields."""
-    document = yaml.safe_load(file.read_text())
-    model = ReleaseSpec if document["kind"] == "Release" else RolloutPolicySpec
+    for document in yaml.safe_load_all(file.read_text()):
+        model = ReleaseSpec if document["kind"] == "Release" else RolloutPolicySpec
 
-    wire = model.model_validate(document["spec"]).to_wire()
+        wire = model.model_validate(document["spec"]).to_wire()
 
-    assert missing(document["spec"], wire) == []
+        assert missing(document["spec"], wire) == []
 
 
 def missing(written: Any, read: Any, path: str = "spec") -> list[str]:

@@ -77,6 +77,8 @@ class Cluster:
         if any(path.startswith(one) for one in self.forbidden):
             return 403, FORBIDDEN
         name = path.rpartition("/")[2]
+        if method == "POST" and name != "releasedecisions":
+            return 201, {}
         if method == "POST":
             self.decisions.append(json.loads(body))
             for one in self.releases:
@@ -260,3 +262,42 @@ def test_rollback_that_is_repeated_decides_nothing(typed: Callable[..., Any]) ->
     assert (0, []) == (done.exit_code, cluster.decisions), done.output
     assert "nothing is rolled out, so nothing was decided" in done.stderr
     assert "✓ healthy" in done.stdout
+
+
+def test_group_is_rolled_back_and_verified_as_one(typed: Callable[..., Any]) -> None:
+    """A decision for each member in which a version is rolled out, and one table of all; other Releases are let be."""
+    cluster = Cluster("api", "orders", "workers", "other")
+    for name in ("api", "orders", "workers"):
+        cluster.releases[name]["spec"]["group"] = {"name": "shop"}
+    for name in ("api", "orders", "other"):
+        cluster.rolls_out(name)
+
+    done = typed(cluster, "rollback", "--group", "shop", "--wait", "-o", "json")
+
+    assert 0 == done.exit_code, done.output
+    told = json.loads(done.stdout)
+    assert ["api", "orders"] == sorted(one["spec"]["release"] for one in cluster.decisions)
+    assert [("api", True), ("orders", True), ("workers", True)] == [(one["release"], one["healthy"]) for one in told["verified"]]
+    again = typed(cluster, "verify", "--group", "shop")
+    assert (0, 4) == (again.exit_code, len(again.stdout.splitlines()))
+    nothing = typed(cluster, "rollback", "--group", "shop")
+    assert (2, True) == (nothing.exit_code, "no version is rolled out in group shop" in nothing.stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("rollback",), "give the name of a Release, or --group"),
+        (("rollback", "api", "--group", "shop"), "give the name of a Release, or --group"),
+        (("rollback", "--group", "shop", "--to", "v0"), "--to: of a group each Release has versions of its own"),
+        (("rollback", "--group", "none"), "no Release in shop is in group none"),
+        (("verify", "api", "--group", "shop"), "--group: give it alone"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(typed: Callable[..., Any], arguments: tuple[str, ...], words: str) -> None:
+    """One line says what is to be given, and nothing is decided."""
+    cluster = Cluster("api")
+
+    done = typed(cluster, *arguments)
+
+    assert (2, True, []) == (done.exit_code, words in done.stderr, cluster.decisions), done.output

@@ -13,6 +13,7 @@ import tidegate.engine
 from messages.migrated import a_version_from_before_a_contract, migrates
 from simulation.cluster import CANARY, STABLE, STRANGER, USER, Template
 from simulation.deciders import approve, decide
+from simulation.grouped import gathering
 from simulation.policies import at_weight, condition, events, finish, gate, idle, policy, reach, step
 from simulation.views import at, warm_of
 from simulation.world import World
@@ -142,6 +143,9 @@ def a_version_that_staging_has_not_proved() -> World:
     world.apply("v2")
     world.crank(5)
     return world
+
+
+of(Wait.GROUP)(lambda: gathering(policy(*STEPS)))
 
 
 @of(Wait.CHECK)

@@ -16,6 +16,7 @@ from tidegate.controller.observe.autoscalers import Autoscalers
 from tidegate.controller.observe.beside import own_service, ports_of, services_around, user_service
 from tidegate.controller.observe.decisions import Decided, Decisions
 from tidegate.controller.observe.governance import Governance
+from tidegate.controller.observe.members import Members
 from tidegate.controller.observe.parsing import request_of
 from tidegate.controller.observe.questions import NOTHING, Answers
 from tidegate.controller.observe.references import ReleaseKey
@@ -89,6 +90,7 @@ class Gatherer:
         by_decision: people promote, resume and retry by decision alone.
         elsewhere: reads Releases of other clusters.
         runs: knows what was seen of the Jobs and requests of a Release's checks.
+        members: reads the other members of groups; by default there are none.
     """
 
     def __init__(
@@ -107,9 +109,10 @@ class Gatherer:
         by_decision: bool = False,
         elsewhere: Elsewhere = unlooked,
         runs: Callable[[ReleaseKey], Mapping[str, RunView]] = lambda _: {},
+        members: Members | None = None,
     ) -> None:
         self._store, self._routers, self._clock = store, routers, clock
-        self._specs, self._runs = Specs(store), runs
+        self._specs, self._runs, self._members = Specs(store), runs, members or Members(store)
         self._autoscalers = Autoscalers(store, clock=clock)
         self._warm_up, self._step_replicas_limit, self._delays = warm_up, step_replicas_limit, delays or {}
         self._upstreams = Upstreams(store, namespaces=namespaces, elsewhere=elsewhere)
@@ -216,8 +219,7 @@ class Gatherer:
             known_since: since when the status is known here; None where that is of no concern.
             entitled: whether those who have decided may still do so; None where that was not asked.
         """
-        workload, selected = objects.workload, answers.selected
-        others = strangers_among(self._store, workload, selected) if workload and selected is not None else None
+        workload, others = objects.workload, self._others(objects.workload, answers.selected)
         policy, wrong = self._specs.policy(objects.key.namespace, objects.spec.policy_ref)
         routes = tuple(self._route_view(ref, objects, route, status, now=now) for ref, route in objects.routes.items())
         return Snapshot(
@@ -239,7 +241,11 @@ class Gatherer:
             known_since=known_since,
             governance=self._governance.view(objects.release, objects.spec, entitled, self._runs(objects.key)),
             following=self._upstreams.followed(objects.key.namespace, objects.spec, workload, status) if workload else None,
+            group=self._members.view(objects.key, objects.spec),
         )
+
+    def _others(self, workload: WorkloadObjects | None, selected: Iterable[Object] | None) -> tuple[str, ...] | None:
+        return strangers_among(self._store, workload, selected) if workload and selected is not None else None
 
     def _blockers(
         self, objects: ReleaseObjects, status: ReleaseStatus, answers: Answers, others: tuple[str, ...] | None, wrong: str

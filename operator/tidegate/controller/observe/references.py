@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from tidegate.api.names import LABEL_POD_TEMPLATE_HASH, LABEL_RELEASE
 from tidegate.cluster.resources import RELEASES
-from tidegate.controller.observe.relations import Relations, mapping, target_of, upstreams_of
+from tidegate.controller.observe.relations import Relations, group_of, mapping, target_of, upstreams_of
 from tidegate.runtime.sharding import WHOLE, Shard
 from tidegate.runtime.shelf import Key
 from tidegate.runtime.store import Change, Object
@@ -43,6 +43,9 @@ class References:
         self._relations, self._shard = relations, shard
         self._named: dict[ReleaseKey, frozenset[tuple[str, str, str]]] = {}
         self._by: dict[tuple[str, str, str], set[ReleaseKey]] = {}
+        self._group: dict[ReleaseKey, str] = {}
+        self._members: dict[tuple[str, str], set[ReleaseKey]] = {}
+        """Of each group, whichever shard its members are in."""
 
     @property
     def count(self) -> int:
@@ -55,6 +58,7 @@ class References:
         Returns:
             What no Release names any more.
         """
+        self._learn_group(key, release)
         if not self._shard.has(*key):
             return []
         names = frozenset(self._names(key, release)) if release is not None else frozenset()
@@ -73,13 +77,25 @@ class References:
             self._named[key] = names
         return let_go
 
+    def _learn_group(self, key: ReleaseKey, release: Object | None) -> None:
+        before, after = self._group.pop(key, ""), group_of(release) if release is not None else ""
+        if before and before != after:
+            left = self._members[key.namespace, before]
+            left.discard(key)
+            if not left:
+                del self._members[key.namespace, before]
+        if after:
+            self._group[key] = after
+            self._members.setdefault((key.namespace, after), set()).add(key)
+
     def need(self, key: Key, obj: Object) -> bool:
         """Whether some Release that there is has to do with an object."""
         relation = self._relations.of(key.kind)
         if relation is not None and (relation.all or relation.whole):
             return True
         if key.kind == RELEASES.kind:
-            return self._shard.has(key.namespace, key.name) or (_UPSTREAM, key.namespace, key.name) in self._by
+            named = self._shard.has(key.namespace, key.name) or (_UPSTREAM, key.namespace, key.name) in self._by
+            return named or bool(self._own(key.namespace, group_of(obj)))
         if any(release in self._named for release in (*self._direct(*key), *self._through(key.kind, key.namespace, obj))):
             return True
         # Between a Release's letting go of what keeps pods and the workload's adoption nobody owns it.
@@ -114,6 +130,20 @@ class References:
             cluster: where it is; empty for this cluster.
         """
         return set(self._direct(_UPSTREAM + cluster, change.key.namespace, change.key.name))
+
+    def members(self, namespace: str, group: str) -> set[ReleaseKey]:
+        """Return the Releases that are in a group."""
+        return set(self._members.get((namespace, group), ()))
+
+    def mates(self, change: Change) -> set[ReleaseKey]:
+        """Return the Releases that are in the group of the one that this change is of, or in the one that it has left."""
+        key = ReleaseKey(change.key.namespace, change.key.name)
+        groups = {group_of(obj) for obj in (change.old, change.new) if obj is not None} - {""}
+        return {one for group in groups for one in self._own(key.namespace, group)} - {key}
+
+    def _own(self, namespace: str, group: str) -> set[ReleaseKey]:
+        """Return the members of a group that are of concern here."""
+        return {one for one in self._members.get((namespace, group), ()) if self._shard.has(*one)}
 
     def looking_at(self, cluster: str) -> set[ReleaseKey]:
         """Return the Releases that name one of another cluster."""

@@ -134,6 +134,12 @@ def upstreams_of(namespace: str, release: Raw) -> Iterator[tuple[str, str, str]]
         yield str(one.get("cluster") or ""), str(one.get("namespace") or namespace), str(one.get("release"))
 
 
+def group_of(release: Raw) -> str:
+    """Return the name of the group that a Release is in; empty where it is in none."""
+    name = mapping(mapping(release.get("spec")).get("group")).get("name")
+    return name if isinstance(name, str) else ""
+
+
 def mapping(value: object) -> Raw:
     """Return what stands where a map should; an empty one where it is none."""
     return value if isinstance(value, Mapping) else {}

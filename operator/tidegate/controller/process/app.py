@@ -27,12 +27,12 @@ from tidegate.controller.observe.clusters import Clusters
 from tidegate.controller.observe.decisions import Decisions
 from tidegate.controller.observe.gather import Gatherer
 from tidegate.controller.observe.informers import Informers
+from tidegate.controller.observe.members import Members
 from tidegate.controller.observe.questions import Questions
 from tidegate.controller.observe.references import References, ReleaseKey
 from tidegate.controller.observe.relations import SERVICE_OF_SLICE, Relations
 from tidegate.controller.observe.releases import Releases
 from tidegate.controller.observe.rights import Rights
-from tidegate.controller.observe.upstreams import told_apart
 from tidegate.controller.observe.write_through import CachedCluster
 from tidegate.controller.process.catching_up import LOOK_ROUND, CatchingUp
 from tidegate.controller.process.config import Config, Requests, warn
@@ -41,7 +41,7 @@ from tidegate.controller.process.gauges import bring_up
 from tidegate.controller.process.handover import note
 from tidegate.controller.process.health import alive, ready
 from tidegate.controller.process.http import Check, Endpoints
-from tidegate.controller.process.lanes import lane_at_start, lane_of
+from tidegate.controller.process.lanes import lane_at_start, lane_of, woken
 from tidegate.controller.process.leadership import Terms, instance, terms_of
 from tidegate.controller.process.parts import Parts
 from tidegate.controller.process.prometheus import reader_of
@@ -270,6 +270,7 @@ class App:
             by_decision=self._config.requests is Requests.DECISIONS,
             elsewhere=self._clusters.view,
             runs=self._questions.runs,
+            members=Members(self._store, self._references.members),
         )
 
     def _reconciler_of(self, clock: Clock, routers: Routers) -> Reconciler:
@@ -337,13 +338,10 @@ class App:
             self._store.let_go(self._references.learn(key, change.new))
             if change.old is None:
                 self._leftovers.came(key)
-            keys = self._references.dependents(change) if told_apart(change) else set()
-            # An answer to what was written here: or each failure that is told in the status would bring the Release back at once.
-            if not self._reconciler.echoes(key, change):
-                keys |= {key, *self._references.rivals(key, change)}
+            for keys, lane in woken(change, self._references, echo=self._reconciler.echoes(key, change)):
+                self._again(keys, lane)
         else:
-            keys = self._references.of(change)
-        self._again(keys, lane_of(change))
+            self._again(self._references.of(change), lane_of(change))
 
     def _proved(self, cluster: str, change: Change) -> None:
         self._again(self._references.dependents(change, cluster), lane_of(change))

@@ -13,6 +13,7 @@ from tidegate.engine import transitions as happened
 from tidegate.engine.barriers import Rise, barrier
 from tidegate.engine.changes import roll_back, tell_that_it_waits_on
 from tidegate.engine.draft import Draft, carries, leans, silence
+from tidegate.engine.grouped import next_step
 from tidegate.engine.migrations import is_prepared
 from tidegate.engine.pods import _gap, needed, not_yet, pods_missing, pods_ready
 from tidegate.engine.route import labels
@@ -205,7 +206,7 @@ def step_ends(draft: Draft) -> Ruling:
         draft.note(happened.ScoreWarns(step.index + 1, total.words))
     last = len(draft.spec.steps) - 1
     if step.index < last:
-        draft.begin_step(last if draft.rollout.skip_to_end else step.index + 1)
+        draft.begin_step(next_step(draft))
     else:
         draft.set(phase=Phase.PROMOTING)
         draft.note(happened.Promoting(draft.handover.kind, draft.candidate.version, _why(draft)))
