@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 # Two stages of the same environment: what the operator itself needs, and everything.
 RUN := $(VENV)/.run
 READY := $(VENV)/.ready
+# Another environment: what asks the HTTP API has packages that nothing else here needs.
+SCHEMATHESIS := build/schemathesis/.made
 INSTALL := requirements/install.py
 PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-strip-extras --allow-unsafe
 WORKERS ?= 4
@@ -29,6 +31,10 @@ $(RUN): $(VENV)/.pip requirements/run.txt requirements/build.txt pyproject.toml
 
 $(READY): $(RUN) requirements/dev.txt
 	$(PYTHON) $(INSTALL) $(VENV) requirements/dev.txt
+	@touch $@
+
+$(SCHEMATHESIS): $(VENV)/.pip requirements/schemathesis.txt
+	$(PYTHON) $(INSTALL) $(dir $@) requirements/schemathesis.txt
 	@touch $@
 
 simulate: $(RUN) ## The judge of the seed policy on generated traffic, without a cluster: seen within a minute of the clone
@@ -61,7 +67,7 @@ layers: $(READY) ## Check that modules import only from the layers below
 unit: $(READY) ## Tests that need no cluster
 	$(BIN)/pytest -n $(WORKERS) tests/unit
 
-cluster-tests: $(READY) ## All tests, on a local cluster that is taken down afterwards
+cluster-tests: $(READY) $(SCHEMATHESIS) ## All tests, on a local cluster that is taken down afterwards
 	$(BIN)/tidegate-sandbox build
 	$(BIN)/tidegate-sandbox run -- $(BIN)/pytest -n $(WORKERS) --dist loadgroup --durations 30 --durations-min 10
 
@@ -70,7 +76,7 @@ coverage: $(READY) ## Measure which lines and branches the tests reach that need
 	$(BIN)/python tests/coverage_floor.py build/coverage.json
 
 audit: ## Look pinned dependencies up in the advisories of the package index; STRICT=1 fails where it serves none
-	$(PYTHON) .ci/audit.py $(if $(STRICT),--strict) requirements/run.txt requirements/dev.txt
+	$(PYTHON) .ci/audit.py $(if $(STRICT),--strict) requirements/run.txt requirements/dev.txt requirements/schemathesis.txt
 
 sbom: $(VENV)/.pip ## Write the bill of materials of the locked packages (CycloneDX), build/tidegate.cdx.json; asks no index
 	$(BIN)/python requirements/sbom.py build/tidegate.cdx.json
@@ -131,6 +137,7 @@ lock: $(READY) ## Pin dependencies anew
 	$(PIP_COMPILE) --output-file requirements/run.txt pyproject.toml
 	$(PIP_COMPILE) --extra dev --constraint requirements/installer.txt --constraint requirements/build.txt --constraint requirements/run.txt --output-file requirements/dev.txt pyproject.toml
 	$(PIP_COMPILE) --constraint requirements/installer.txt --output-file requirements/audit.txt requirements/audit.in
+	$(PIP_COMPILE) --constraint requirements/installer.txt --output-file requirements/schemathesis.txt requirements/schemathesis.in
 
 clean: ## Remove what was built
 	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

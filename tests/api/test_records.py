@@ -207,7 +207,7 @@ async def test_operator_writes_one_record_for_each_rollout(scene: Scene) -> None
     changed[0]["spec"]["outcome"] = "RolledBack"
     assert ["changed"] == [one.fault.value for one in verify(changed)]
     asked = [one for one in asked_by(OPERATOR) if one.resource == "releaserecords" and one.namespace == scene.namespace]
-    assert ["create", "create", "delete"] == sorted(one.verb for one in asked)
+    assert ["create", "create", "delete", "list"] == sorted(one.verb for one in asked)
 
 
 async def test_operator_that_is_killed_writes_no_second_record(scene: Scene) -> None:

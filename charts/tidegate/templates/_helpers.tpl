@@ -60,7 +60,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 # older than recordsKept.
 - apiGroups: [tidegate.dev]
   resources: [releaserecords]
-  verbs: [get, create, delete, keep]
+  verbs: [get, list, create, delete, keep]
 # Whether those who have decided may still do so, when their decision is to count.
 - apiGroups: [authorization.k8s.io]
   resources: [localsubjectaccessreviews]

@@ -16,7 +16,7 @@ from tidegate.api.base import Rule
 from tidegate.api.decision import DECISION_RULES, ReleaseDecisionSpec, ReleaseDecisionStatus
 from tidegate.api.freeze import FREEZE_RULES, ReleaseFreezeSpec
 from tidegate.api.names import GROUP, VERSION
-from tidegate.api.policy import RolloutPolicySpec
+from tidegate.api.policy import POLICY_RULES, RolloutPolicySpec
 from tidegate.api.record import RECORD_RULES, ReleaseRecordSpec
 from tidegate.api.release import ReleaseSpec
 from tidegate.api.schema import Schema, structural_schema, without_defaults, without_rules
@@ -193,6 +193,7 @@ KINDS = (
         ),
         spec=RolloutPolicySpec,
         columns=_POLICY_COLUMNS,
+        rules=POLICY_RULES,
     ),
     Kind(
         name="ClusterRolloutPolicy",
@@ -204,6 +205,7 @@ KINDS = (
         ),
         spec=RolloutPolicySpec,
         columns=_POLICY_COLUMNS,
+        rules=POLICY_RULES,
     ),
     Kind(
         name="ReleaseFreeze",

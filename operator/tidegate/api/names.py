@@ -171,6 +171,7 @@ class EventReason(StrEnum):
     BLOCKED = "Blocked"
     PODS_LOST = "PodsLost"
     STABLE_LACKS_PODS = "StableLacksPods"
+    STABLE_RECOVERED = "StableRecovered"
     DEADLINE = "ProgressDeadlineExceeded"
     TRANSITIONS_DROPPED = "TransitionsDropped"
     NOTIFICATION_DROPPED = "NotificationDropped"

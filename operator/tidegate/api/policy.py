@@ -90,8 +90,17 @@ SCORING_RULES = (
 )
 
 
+MOST_APPROVALS = 10
+"""Entries of a policy that ask for votes, those of its rules included."""
+MOST_OF_RULE = 4
+"""Entries of one rule that ask for votes."""
+
+
 class PolicySet(Model):
-    """What stands in place of the policy's own where a rule holds. Gates stay: what is judged depends on no condition."""
+    """What stands in place of the policy's own where a rule holds. Gates stay: what is judged depends on no condition.
+
+    Approvals alone are added to the policy's own: nobody who may write a rule can do away with a vote by it.
+    """
 
     steps: Annotated[
         tuple[Step, ...] | None,
@@ -115,9 +124,22 @@ class PolicySet(Model):
         K8s(rules=WINDOWS_RULES),
     ] = None
 
+    approvals: Annotated[
+        tuple[Approval, ...] | None,
+        Field(
+            min_length=1,
+            max_length=MOST_OF_RULE,
+            description=(
+                "Votes that are needed besides those of the policy: of each role at a point as many as the entry needs that needs "
+                "most. At most 4 entries in a rule, and 10 with those of the policy and all its rules. Default: no others."
+            ),
+        ),
+    ] = None
+
     def given(self) -> dict[str, Any]:
-        """Return what is set, by the names that the fields have in a policy, too."""
-        return {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
+        """Return what is set in place of the policy's own, by the names that the fields have in a policy, too."""
+        replaced = (name for name in type(self).model_fields if name != "approvals")
+        return {name: value for name in replaced if (value := getattr(self, name)) is not None}
 
 
 class PolicyRule(Model):
@@ -227,7 +249,7 @@ class RolloutPolicySpec(Model):
     approvals: Annotated[
         tuple[Approval, ...],
         Field(
-            max_length=10,
+            max_length=MOST_APPROVALS,
             description=(
                 "Votes that a version needs before it starts, or before it gets a weight, by ReleaseDecisions. They delay no "
                 "rollback. Default: none."
@@ -299,3 +321,23 @@ class RolloutPolicySpec(Model):
             )
         ),
     ] = None
+
+    @property
+    def all_approvals(self) -> tuple[Approval, ...]:
+        """Return all entries that may ask for votes, those of rules included."""
+        return (*self.approvals, *(entry for rule in self.rules for entry in rule.set.approvals or ()))
+
+
+_OWN = "has(self.spec.approvals) ? size(self.spec.approvals) : 0"
+_OF_RULES = " + ".join(
+    f"size(self.spec.rules.filter(rule, has(rule.set.approvals) && size(rule.set.approvals) >= {count}))"
+    for count in range(1, MOST_OF_RULE + 1)
+)
+"""How many entries all rules have: those that have one, those that have two, and so on."""
+POLICY_RULES = (
+    Rule(
+        f"({_OWN}) + (has(self.spec.rules) ? {_OF_RULES} : 0) <= {MOST_APPROVALS}",
+        f"at most {MOST_APPROVALS} approvals, those of rules included",
+        ".spec.rules",
+    ),
+)

@@ -32,6 +32,8 @@ LONGEST_REPORT = 256
 """Characters of the address of a check's report."""
 LARGEST_RECORD = 224 * 1024
 """Bytes of a record as JSON at most, whatever people have called things; most have two or three thousand."""
+MOST_UPSTREAMS = 8
+"""Releases that a record names that had to prove the version."""
 _Quantity = Annotated[str, Field(max_length=32)]
 
 
@@ -60,7 +62,11 @@ class RecordedDecision(Model):
     check: Annotated[str, Field(max_length=63, description="Name of the check that was attested.")] = ""
     result: Annotated[Result | None, Field(description="What the check came to.")] = None
     url: Annotated[
-        str, Field(max_length=LONGEST_REPORT, description="Where the report of the check is, cut to 256 characters.")
+        str,
+        Field(
+            max_length=LONGEST_REPORT,
+            description="Where the report of the check is, without user, password and query, cut to 256 characters.",
+        ),
     ] = ""
     reason: Annotated[str, Field(max_length=LONGEST_REASON, description="Why, in their words, cut to 256 characters.")] = ""
 
@@ -97,6 +103,14 @@ class RecordedMigration(Model):
     ] = ""
     ended: Annotated[Time | None, Field(description="When the result was seen.")] = None
     message: Annotated[str, Field(max_length=LONGEST_REASON, description="Why it failed, cut to 256 characters.")] = ""
+
+
+class RecordedUpstream(Model):
+    """Another Release, which had to prove the version (spec.after) or from which it was taken (spec.follow)."""
+
+    release: Annotated[str, Field(max_length=253, description="Its name.")]
+    namespace: Annotated[str, Field(max_length=63, description="Its namespace.")]
+    cluster: Annotated[str, Field(max_length=63, description="Its cluster; absent for this one.")] = ""
 
 
 class RecordedGate(Model):
@@ -142,6 +156,10 @@ class ReleaseRecordSpec(Model):
     workload: Annotated[str, Field(max_length=300, description="Kind and name of the workload.")] = ""
     service: Annotated[str, Field(max_length=63, description="The Service; absent without traffic by routes.")] = ""
     environment: Annotated[str, Field(max_length=63, description="Environment of the Release.")] = ""
+    after: Annotated[
+        tuple[RecordedUpstream, ...],
+        Field(max_length=MOST_UPSTREAMS, description="Releases that it followed or came after, as the Release said when it ended."),
+    ] = ()
     type: Annotated[ReleaseType | None, Field(description="How much the version changes, or hotfix.")] = None
     policy: Annotated[str, Field(max_length=300, description="Kind and name of the policy.")] = ""
     before: Annotated[RecordedVersion, Field(alias="from", description="The version that was in force.")]

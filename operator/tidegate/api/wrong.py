@@ -5,6 +5,7 @@ No word of it quotes a value: among them may be what should be in no log and no 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ _A_TIME = "must be a time such as 2026-01-02T03:04:05Z"
 _CAUSES = {
     "extra_forbidden": "there is no such field",
     "missing": "is required",
+    "union_tag_not_found": "is required",
     "none_required": "must be left out",
     "greater_than": "must be more than {gt}",
     "greater_than_equal": "must be at least {ge}",
@@ -49,6 +51,8 @@ _KINDS = {
     **dict.fromkeys(("time_delta_type", "time_delta_parsing"), "must be a duration such as 30s"),
 }
 """What a value has to be, by the types of what may be wrong with it."""
+_MEMBER = re.compile(r"<[^<:>]*+: ([^<>]*+)>")
+"""A member of an enumeration, as the library writes it."""
 _NAME = "[key]"
 """What the library puts into the place of a member of a map whose name is wrong, and not its value."""
 _OURS = frozenset({"value_error", "assertion_error"})
@@ -66,8 +70,10 @@ def cause_of(problem: Mapping[str, Any]) -> str:
         return str(problem["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
     if kind in _KINDS:
         return _KINDS[kind]
-    if kind in ("enum", "literal_error"):
-        names = str(context["expected"]).replace("'", "")
+    if kind in ("enum", "literal_error", "union_tag_invalid"):
+        names = str(context.get("expected") or context["expected_tags"]).replace("'", "")
+        if kind == "union_tag_invalid":
+            names = _MEMBER.sub(r"\1", " or ".join(names.rsplit(", ", 1)))
         return f"must be one of {names}" if " or " in names else f"must be {names}"
     if context.get("min_length") == 1:
         return "must not be empty"
@@ -100,6 +106,8 @@ def problems_of(error: ValidationError, *, where: tuple[str, ...] = (), leave_ou
         leave_out: parts of places that are the model's own, and stand in no document.
     """
     for one in error.errors(include_url=False, include_input=False):
-        place = field_of(part for part in (*where, *one["loc"]) if part not in (*leave_out, _NAME))
+        # Which of several kinds of map it is to be stands in one of its fields, which is then what is wrong.
+        kind = (one["ctx"]["discriminator"].strip("'"),) if one["type"].startswith("union_tag_") else ()
+        place = field_of(part for part in (*where, *one["loc"], *kind) if part not in (*leave_out, _NAME))
         whose = "its name " if _NAME in one["loc"] else ""
         yield f"{place or 'the file'}: {whose}{cause_of(one)}"

@@ -14,8 +14,14 @@ import typer
 from tidegate.api.status import ReleaseStatus
 from tidegate.cli import access
 from tidegate.cli.output import fail
-from tidegate.cluster.errors import NotFound
-from tidegate.cluster.resources import RELEASE_RECORDS
+from tidegate.cluster.errors import Forbidden, NotFound
+from tidegate.cluster.resources import (
+    RELEASE_RECORDS,
+    RELEASES,
+    VALIDATING_ADMISSION_POLICIES,
+    VALIDATING_ADMISSION_POLICY_BINDINGS,
+)
+from tidegate.governance.admission import RECORDS_POLICY, standing
 from tidegate.governance.records import Head
 
 if TYPE_CHECKING:
@@ -78,6 +84,76 @@ def from_file(file: Path) -> list[Json]:
     if len(found) != len(listed):
         fail(f"--file: {file} has something else than ReleaseRecords: write it by kubectl get releaserecords -A -o json")
     return found
+
+
+def from_stream(file: Path) -> list[Json]:
+    """Return the records in an audit stream; other lines are passed over, as are lines that a full disk has cut short."""
+    try:
+        with sys.stdin if str(file) == "-" else file.open(encoding="utf-8", errors="replace") as lines:
+            # What cannot be a record need not be read as JSON: a stream has a hundred lines for each.
+            return [record for line in lines if '"record"' in line and (record := _of_line(line)) is not None]
+    except OSError as error:
+        fail(f"--stream: {file} cannot be read: {error.strerror or type(error).__name__}")
+
+
+def _of_line(line: str) -> Json | None:
+    try:
+        document = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    found = document.get("record") if isinstance(document, dict) and document.get("kind") == "record" else None
+    return found if isinstance(found, dict) and isinstance(found.get("spec"), dict) else None
+
+
+def environment_before(spec: Mapping[str, Any], file: Path | None, kubeconfig: str | None, context: str | None) -> str | None:
+    """Return the environment that a version comes from: that of the first Release which its own followed or came after.
+
+    Args:
+        spec: of the rollout's record.
+        file: where records are read from: those of that Release have its environment. None for the cluster, which has the Release.
+        kubeconfig: of the cluster.
+        context: of the kubeconfig.
+    """
+    keys = [(str(one.get("namespace")), str(one.get("release"))) for one in spec.get("after") or () if not one.get("cluster")]
+    if not keys:
+        return None
+    if file is None:
+        return access.ask(kubeconfig, context, lambda _, cluster: _environment(cluster, keys))
+    known = {
+        (str(one.get("namespace")), str(one.get("release"))): str(one["environment"])
+        for one in map(spec_of, from_file(file) if str(file) != "-" else [])
+        if one.get("environment")
+    }
+    return next((known[key] for key in keys if key in known), None)
+
+
+def unguarded(kubeconfig: str | None, context: str | None) -> str:
+    """Return why others than the operator could write records; empty where they could not, or the caller may not know."""
+    return access.ask(kubeconfig, context, lambda _, cluster: _unguarded(cluster))
+
+
+async def _unguarded(cluster: Cluster) -> str:
+    found: list[Json | None] = []
+    for resource in (VALIDATING_ADMISSION_POLICIES, VALIDATING_ADMISSION_POLICY_BINDINGS):
+        try:
+            found.append(await cluster.get(resource.path(None, RECORDS_POLICY)))
+        except Forbidden:
+            return ""
+        except NotFound:
+            found.append(None)
+    return standing(found[0], found[1], RECORDS_POLICY).trouble
+
+
+async def _environment(cluster: Cluster, keys: Iterable[tuple[str, str]]) -> str | None:
+    for key in keys:
+        try:
+            found = (await cluster.get(RELEASES.path(*key))).get("spec") or {}
+        except (NotFound, Forbidden):
+            # What the caller may not read is left out.
+            continue
+        if found.get("environment"):
+            return str(found["environment"])
+    return None
 
 
 async def _found(cluster: Cluster, chosen: access.Chosen) -> Archive:

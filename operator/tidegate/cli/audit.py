@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +14,7 @@ import typer
 from tidegate.cli import access, archive, options, output
 from tidegate.cli.archive import Archive
 from tidegate.cli.output import Format
-from tidegate.governance.records import Finding, Head, chains, verify
+from tidegate.governance.records import Finding, Head, against, chains, verify
 
 BROKEN = 1
 """Exit status where a chain is not as it was written."""
@@ -69,6 +70,10 @@ def audit(
         ),
     ] = None,
     file: archive.File = None,
+    stream: Annotated[
+        Path | None,
+        typer.Option("--stream", help="Compare with the records of this audit stream, kept outside of the cluster; - for stdin."),
+    ] = None,
     namespace: access.Namespace = None,
     everywhere: access.Everywhere = False,
     form: output.Form = Format.TEXT,
@@ -78,7 +83,8 @@ def audit(
     """Verify the chains of ReleaseRecords: name each record that was changed, is missing, was moved, or was put in.
 
     That the last ones were deleted is found by the Release's status, or by --head from the operator's log or the metric
-    tidegate_record_chain_head, collected where those who write in the cluster cannot write.
+    tidegate_record_chain_head, collected where those who write in the cluster cannot write. With --stream each record that was
+    exported has to be there as it was, as long as its chain is kept: a chain that was deleted whole is missed, too.
 
     Exits with 0 where all is as it was written, with 1 where it is not, or with 2 if records could not be read.
     """
@@ -86,7 +92,9 @@ def audit(
     told = _told(head, name)
     found, chosen = archive.read(name, namespace, kubeconfig, context, everywhere=everywhere, file=file)
     place = chosen.namespace if chosen is not None else None
-    verified = [one for one in of(found, told) if name in (None, one.release) and place in (None, one.namespace)]
+    exported = archive.from_stream(stream) if stream is not None else None
+    verified = [one for one in of(found, told, exported or ()) if name in (None, one.release) and place in (None, one.namespace)]
+    guard = archive.unguarded(kubeconfig, context) if file is None else ""
     if form is Format.JSON:
         output.write_json([one.to_wire() for one in verified])
     else:
@@ -94,23 +102,38 @@ def audit(
             typer.echo(line)
     if not verified:
         typer.echo("there are no records", err=True)
+    if exported == []:
+        typer.echo(f"--stream: {stream} has no records: is it the audit stream of this version?", err=True)
+    if guard:
+        typer.echo(f"others than the operator could write records: {guard}", err=True)
     if any(one.findings for one in verified):
         raise typer.Exit(BROKEN)
 
 
-def of(found: Archive, told: Head | None = None) -> list[Verified]:
-    """Return what is to be said of each chain; of Releases that are to have records and have none, too."""
-    parted = chains(found.records)
+def of(found: Archive, told: Head | None = None, exported: Iterable[Mapping[str, Any]] = ()) -> list[Verified]:
+    """Return what is to be said of each chain; of Releases that are to have records and have none, too.
+
+    Args:
+        found: the records that there are.
+        told: the last record of the one chain, as the user has it; None for what the statuses say.
+        exported: copies of records of any chains.
+    """
+    parted, copies = chains(found.records), chains(exported)
     known = {key for key, head in found.heads.items() if head.number > 0}
-    return [_verified(key, parted.get(key, []), told or found.heads.get(key)) for key in sorted(parted.keys() | known)]
+    return [
+        _verified(key, parted.get(key, []), told or found.heads.get(key), copies.get(key, []))
+        for key in sorted(parted.keys() | known | copies.keys())
+    ]
 
 
-def _verified(key: tuple[str, str, str], records: list[Mapping[str, Any]], head: Head | None) -> Verified:
+def _verified(
+    key: tuple[str, str, str], records: list[Mapping[str, Any]], head: Head | None, copies: list[Mapping[str, Any]]
+) -> Verified:
     specs = sorted(
         (spec for one in records if isinstance((spec := archive.spec_of(one)).get("number"), int)), key=lambda spec: spec["number"]
     )
     last = str(specs[-1].get("hash", "")) if specs else ""
-    return Verified(*key, tuple(spec["number"] for spec in specs), last, head, tuple(verify(records, head)))
+    return Verified(*key, tuple(spec["number"] for spec in specs), last, head, (*verify(records, head), *against(records, copies)))
 
 
 def _told(head: str | None, name: str | None) -> Head | None:

@@ -13,7 +13,7 @@ from tidegate.cli import access, archive, migrated, options, output
 from tidegate.cli import evidence_documents as documents
 from tidegate.cli.evidence_page import page
 from tidegate.cli.output import Format
-from tidegate.cli.records import decided, one
+from tidegate.cli.records import decided, one, ran
 
 CHANGED = 1
 """Exit status where the record is not as it was written."""
@@ -38,8 +38,9 @@ def evidence(
     Ends with 0, with 1 if the record's content does not match its hash, or with 2 if there is no such record.
     """
     spec = one(name, version, file, (namespace, kubeconfig, context))
+    before = archive.environment_before(spec, file, kubeconfig, context)
     try:
-        files = texts(spec)
+        files = texts(spec, before)
     except (ValueError, KeyError, TypeError) as error:
         output.fail(f"record {spec.get('id')} cannot be read: {type(error).__name__}")
     try:
@@ -59,13 +60,17 @@ def evidence(
         raise typer.Exit(CHANGED)
 
 
-def texts(spec: Mapping[str, Any]) -> dict[str, str]:
+def texts(spec: Mapping[str, Any], before: str | None = None) -> dict[str, str]:
     """Return the files by name.
+
+    Args:
+        spec: of the record.
+        before: environment that the version comes from; None where none is known.
 
     Raises:
         ValueError: the record is none that the schema of its kind lets through; so do KeyError and TypeError.
     """
-    made = {"manifest": documents.manifest(spec), "approval": documents.approval(spec), "metrics": documents.metrics(spec)}
+    made = {"manifest": documents.manifest(spec, before), "approval": documents.approval(spec), "metrics": documents.metrics(spec)}
     found = {"promotion.log": "".join(f"{line}\n" for line in log(spec))}
     for called, document in made.items():
         found[f"{called}.json"] = _json(document.model_dump(mode="json"))
@@ -84,6 +89,7 @@ def log(spec: Mapping[str, Any]) -> Iterator[str]:
             f"rollout of {version} over {documents.version(spec, 'from')} started under {spec.get('policy')}",
         ),
         *((str(said.get("at")), 2, decided(said)) for said in spec.get("decisions") or ()),
+        *((str(run.get("ended")), 2, ran(run)) for run in spec.get("checks") or () if run.get("ended")),
         *((at, 3, words) for at, words in migrated.lines(spec)),
         *((str(at.get("at")), 3, f"weight {at.get('weight')}%{_step(at)}") for at in spec.get("course") or ()),
     ]

@@ -83,6 +83,19 @@ class Approved(Document):
     reason: Text | None
 
 
+class CheckRun(Document):
+    """What a check by a Job or a request came to."""
+
+    check: Text
+    at: Text | None
+    result: Text
+    run_by: Text | None
+    job: Text | None
+    attempt: int
+    timestamp: Text | None
+    message: Text | None
+
+
 class Approval(Document):
     """approval.json: who has let it through, and what was skipped by whose word."""
 
@@ -91,6 +104,7 @@ class Approval(Document):
     created_by: list[Text]
     approvals: list[Approved]
     checks: list[Approved]
+    check_runs: list[CheckRun]
     commands: list[Approved]
     omitted: int
     hotfix: dict[str, Any] | None
@@ -143,14 +157,19 @@ def of(spec: Spec) -> Of:
     return Of(name=name, number=int(spec.get("number", 0)), hash=said, verified=bool(said) and said == hash_of(spec))
 
 
-def manifest(spec: Spec) -> Manifest:
-    """Return the manifest of a rollout."""
+def manifest(spec: Spec, from_env: str | None = None) -> Manifest:
+    """Return the manifest of a rollout.
+
+    Args:
+        spec: of its record.
+        from_env: environment of the Release that proved the version, or that it was taken from; None where none is known.
+    """
     promoted = spec.get("outcome") == Outcome.PROMOTED.value
     ended = str(spec.get("endedAt"))
     authors = [str(author.get("name")) for author in spec.get("authors") or ()]
     return Manifest(
         id=str(spec.get("id")),
-        from_env=None,
+        from_env=from_env,
         to_env=spec.get("environment"),
         version=version(spec),
         rollback_version=version(spec, "from"),
@@ -180,6 +199,7 @@ def approval(spec: Spec) -> Approval:
         created_by=[str(author.get("name")) for author in spec.get("authors") or ()],
         approvals=[one for one in said if one.action in ("Approve", "Override")],
         checks=[one for one in said if one.action == "Attest"],
+        check_runs=[_run(one) for one in spec.get("checks") or ()],
         commands=[one for one in said if one.action not in ("Approve", "Override", "Attest")],
         omitted=int(spec.get("decisionsOmitted", 0)),
         hotfix=dict(spec["hotfix"]) if spec.get("hotfix") else None,
@@ -218,6 +238,19 @@ def version(spec: Spec, which: str = "to") -> str:
     """Return the name of a version of a record."""
     found = spec.get(which) or {}
     return str(found.get("version") or found.get("revision") or "")
+
+
+def _run(one: Mapping[str, Any]) -> CheckRun:
+    return CheckRun(
+        check=str(one.get("name")),
+        at=one.get("at"),
+        result=str(one.get("result")),
+        run_by=one.get("by"),
+        job=one.get("job"),
+        attempt=int(one.get("attempt", 1)),
+        timestamp=one.get("ended"),
+        message=one.get("message"),
+    )
 
 
 def _approved(one: Mapping[str, Any]) -> Approved:

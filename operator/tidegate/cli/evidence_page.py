@@ -48,6 +48,7 @@ def page(spec: Spec) -> str:
         _gates(spec.get("gates") or ()),
         "<h2>Decisions</h2>",
         _decisions(spec.get("decisions") or ()),
+        *_runs(spec.get("checks") or ()),
         _migrations(spec.get("migrations") or ()),
         f'<p class="quiet">Record {_escaped(spec, "id")}, number {record.number}, {escape(record.hash)}: {_verdict(record)}</p>',
         "</body></html>\n",
@@ -173,6 +174,13 @@ def _migrations(runs: Sequence[Mapping[str, Any]]) -> str:
         return ""
     rows = ((_cell(one, name) for name in ("ended", "phase", "result", "job", "output", "message")) for one in runs)
     return "<h2>Backup and migrations</h2>" + _table(("When", "What", "Result", "Job", "Output", "Why it failed"), rows)
+
+
+def _runs(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if runs:
+        rows = ((_cell(one, name) for name in ("ended", "name", "at", "result", "by", "job", "attempt", "message")) for one in runs)
+        yield "<h2>Checks</h2>"
+        yield _table(("When", "Check", "At", "Result", "By", "Job", "Attempt", "Why"), rows)
 
 
 def _cell(fields: Mapping[str, Any], name: str) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from tidegate.api.approvals import Approval
 from tidegate.api.base import format_duration
 from tidegate.api.checks import NEVER, Check
-from tidegate.api.policy import RolloutPolicySpec
+from tidegate.api.policy import RolloutPolicySpec, Step
 from tidegate.api.release import ReleaseType
 from tidegate.api.windows import During, Windows
 from tidegate.cli.manifests import Finding, Place, Severity
@@ -67,15 +67,19 @@ def _of_condition(condition: str, place: Place) -> Iterator[Finding]:
 
 def _of_points(spec: RolloutPolicySpec) -> Iterator[Finding]:
     """Give conditions that are none, and points that no step comes to before a later one does."""
-    asked: list[tuple[str, str, int, Approval | Check]] = [
-        ("approvals", "votes are", index, entry) for index, entry in enumerate(spec.approvals)
+    asked: list[tuple[Place, str, tuple[Step, ...], Approval | Check]] = [
+        (("spec", "approvals", index), "votes are", spec.steps, entry) for index, entry in enumerate(spec.approvals)
     ]
-    asked += [("checks", "check is", index, entry) for index, entry in enumerate(spec.checks)]
-    for field, what, index, entry in asked:
-        place: Place = ("spec", field, index)
+    asked += [(("spec", "checks", index), "check is", spec.steps, entry) for index, entry in enumerate(spec.checks)]
+    asked += [
+        (("spec", "rules", number, "set", "approvals", index), "votes are", rule.set.steps or spec.steps, entry)
+        for number, rule in enumerate(spec.rules)
+        for index, entry in enumerate(rule.set.approvals or ())
+    ]
+    for place, what, steps, entry in asked:
         if entry.when is not None:
             yield from _of_condition(entry.when, (*place, "when"))
-        reached = next((step.weight for step in spec.steps if step.weight >= entry.weight), 100)
+        reached = next((step.weight for step in steps if step.weight >= entry.weight), 100)
         if entry.weight not in (0, reached, NEVER):
             words = f"no step has weight {entry.at}: the {what} needed before the step with weight {reached}%"
             yield Finding(Severity.NOTE, (*place, "at"), words)

@@ -258,7 +258,7 @@ async def _governed(cluster: Any, release: Manifest, namespace: str, policy: Man
 
 async def _voters(cluster: Any, release: Manifest, namespace: str, spec: RolloutPolicySpec) -> list[Located]:
     """Return for which roles of its policy a Release would wait for votes and attestations that nobody can give."""
-    wanted, attested = holders.seats(spec.approvals), holders.attesters(spec.checks)
+    wanted, attested = holders.seats(spec.all_approvals), holders.attesters(spec.checks)
     if not wanted and not attested:
         return []
     grants = await holders.read(cluster, namespace)

@@ -102,6 +102,8 @@ def lines(spec: Mapping[str, Any]) -> Iterator[str]:
         yield f"  hotfix   by {spec['hotfix'].get('by')}, who skipped {skipped}"
     for decision in spec.get("decisions") or ():
         yield f"  decision {decision.get('at')} {decided(decision)}"
+    for run in spec.get("checks") or ():
+        yield f"  check    {run.get('ended', 'not over')} {ran(run)}"
     for label, name in (("seen", "seenAt"), ("started", "startedAt"), ("exposed", "exposedAt")):
         if spec.get(name):
             yield f"  {label:<8} {spec[name]}"
@@ -118,6 +120,13 @@ def decided(decision: Mapping[str, Any]) -> str:
     check = f" check {decision['check']}: {decision.get('result')}" if decision.get("check") else ""
     why = f": {decision['reason']}" if decision.get("reason") else ""
     return f"{decision.get('action')} by {decision.get('by') or '?'}{role}{check}{why}"
+
+
+def ran(run: Mapping[str, Any]) -> str:
+    """Return what a check by a Job or a request came to, for people."""
+    by = ", ".join(str(run[name]) for name in ("by", "job") if run.get(name))
+    why = f": {run['message']}" if run.get("message") else ""
+    return f"check {run.get('name')} at {run.get('at', 'Start')}: {run.get('result')}{f' by {by}' if by else ''}{why}"
 
 
 def took(spec: Mapping[str, Any]) -> str:

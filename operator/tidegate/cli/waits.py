@@ -117,7 +117,7 @@ async def _policy(cluster: Cluster, release: dict[str, Any]) -> RolloutPolicySpe
 
 def _seats(spec: RolloutPolicySpec | None, lacking: str) -> dict[str, int]:
     """Return how many people each of the roles needs that lack votes."""
-    seats = holders.seats(spec.approvals) if spec is not None else {}
+    seats = holders.seats(spec.all_approvals) if spec is not None else {}
     return {role: needed for role, needed in seats.items() if f"by role {role} (" in lacking}
 
 

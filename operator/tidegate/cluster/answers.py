@@ -46,17 +46,28 @@ def bounded(payload: bytearray, largest: int | None) -> None:
 
 
 def decode(payload: bytes | bytearray, *, verb: str, path: str) -> dict[str, Any]:
-    """Read JSON.
+    """Read a JSON object, which all that the API answers is.
 
     Raises:
         Unavailable: it is none.
     """
     try:
-        decoded: dict[str, Any] = orjson.loads(payload)
+        decoded = orjson.loads(payload)
     except orjson.JSONDecodeError as error:
         message = f"the answer is not JSON: {_excerpt(payload)}"
         raise Unavailable(0, "NotJSON", message, verb=verb, path=path) from error
+    if not isinstance(decoded, dict):
+        raise Unavailable(0, "NotAnObject", f"the answer is no object: {_excerpt(payload)}", verb=verb, path=path)
     return decoded
+
+
+def is_list(page: dict[str, Any]) -> bool:
+    """Whether an answer is a list of objects."""
+    items, metadata = page.get("items") or [], page.get("metadata")
+    named = all(isinstance(page.get(name), str) for name in ("apiVersion", "kind"))
+    if not named or not isinstance(metadata, dict) or not isinstance(metadata.get("resourceVersion"), str):
+        return False
+    return isinstance(items, list) and all(isinstance(one, dict) for one in items)
 
 
 def refusal(response: aiohttp.ClientResponse, payload: bytes, *, verb: str, path: str) -> ApiError:

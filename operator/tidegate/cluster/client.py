@@ -12,9 +12,9 @@ from typing import Any, Self
 import aiohttp
 
 from tidegate.cluster import fence as fencing
-from tidegate.cluster.answers import bounded, decode, lines, refusal, unreachable
+from tidegate.cluster.answers import bounded, decode, is_list, lines, refusal, unreachable
 from tidegate.cluster.connection import Connection
-from tidegate.cluster.errors import Expired, Silent, error_of
+from tidegate.cluster.errors import Expired, Silent, Unavailable, error_of
 from tidegate.cluster.resources import NAMESPACES, path_of
 from tidegate.cluster.sending import Json, Observer, Sender
 
@@ -305,7 +305,10 @@ class Cluster:
             raise unreachable(error, verb="list", path=path, within=within) from error
         if response.status >= 300:
             raise refusal(response, bytes(payload), verb="list", path=path)
-        return decode(payload, verb="list", path=path), len(payload)
+        page = decode(payload, verb="list", path=path)
+        if not is_list(page):
+            raise Unavailable(0, "NotAList", "the answer is no list of objects", verb="list", path=path)
+        return page, len(payload)
 
 
 def _selection(label_selector: str | None, field_selector: str | None) -> dict[str, str]:

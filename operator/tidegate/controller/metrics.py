@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from tidegate.api.gate import Gate
 from tidegate.api.names import Phase, Verdict
 from tidegate.api.status import GateStatus, Outcome, ReleaseStatus
+from tidegate.governance import dora
 
 VERDICTS = {Verdict.PASS: 1.0, Verdict.UNDECIDED: 0.0, Verdict.FAIL: -1.0}
 _RELEASE = ("namespace", "release")
@@ -21,11 +25,111 @@ SEVERAL, OTHERS = "(several)", "(others)"
 """What is no namespace's: no namespace can be called that."""
 
 
+DELIVERY_SPAN = timedelta(days=30)
+"""Rollouts of so many days until now count for the keys of delivery."""
+MOST_DELIVERED = 200
+"""Rollouts of one Release that count, the last ones."""
+MOST_DELIVERING = 5000
+"""Releases that have series of these."""
+_AGAIN = timedelta(hours=1)
+"""After so long without a rollout it is looked which are too old by now."""
+_Key = tuple[str, str, str]
+
+
+class Delivery:
+    """The four keys of delivery of each Release and environment, of its rollouts as records have them: none is lost with a process.
+
+    Args:
+        registry: where they are shown.
+        now: the time.
+    """
+
+    def __init__(self, registry: CollectorRegistry, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
+        self._rollouts: dict[_Key, dict[int, dora.Rollout]] = {}
+        self._shown: dict[_Key, tuple[datetime, tuple[float | None, ...]]] = {}
+        registry.register(self)
+
+    def add(self, spec: Mapping[str, Any]) -> None:
+        """Count a rollout once, however often its record is met."""
+        try:
+            rollout, number = dora.rollout_of(spec), int(spec["number"])
+            key = (str(spec["namespace"]), str(spec["release"]), str(spec.get("environment", "")))
+        except (ValueError, KeyError, TypeError):
+            # Somebody else has written it.
+            return
+        if self._now() - rollout.ended > DELIVERY_SPAN or (key not in self._rollouts and len(self._rollouts) >= MOST_DELIVERING):
+            return
+        found = self._rollouts.setdefault(key, {})
+        found[number] = rollout
+        if len(found) > MOST_DELIVERED:
+            del found[min(found, key=lambda one: found[one].ended)]
+        self._shown.pop(key, None)
+
+    def forget(self, namespace: str, release: str) -> None:
+        """Stop showing a Release that is gone."""
+        for key in [key for key in self._rollouts if key[:2] == (namespace, release)]:
+            del self._rollouts[key]
+            self._shown.pop(key, None)
+
+    def describe(self) -> Iterable[Metric]:
+        """Return the metrics without their series."""
+        return [GaugeMetricFamily(name, words, labels=(*_RELEASE, "environment")) for name, words, _ in _DELIVERY]
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the metrics as they are now."""
+        families = [GaugeMetricFamily(name, words, labels=(*_RELEASE, "environment")) for name, words, _ in _DELIVERY]
+        now = self._now()
+        for key in list(self._rollouts):
+            for family, value in zip(families, self._values(key, now), strict=True):
+                if value is not None:
+                    family.add_metric(key, value)
+        return families
+
+    def _values(self, key: _Key, now: datetime) -> tuple[float | None, ...]:
+        known = self._shown.get(key)
+        if known is not None and now - known[0] < _AGAIN:
+            return known[1]
+        found = {number: one for number, one in self._rollouts[key].items() if now - one.ended <= DELIVERY_SPAN}
+        if not found:
+            del self._rollouts[key]
+            self._shown.pop(key, None)
+            return (None,) * len(_DELIVERY)
+        self._rollouts[key] = found
+        measured = dora.measures(found.values(), DELIVERY_SPAN)
+        values = tuple(of(measured) for _, _, of in _DELIVERY)
+        self._shown[key] = now, values
+        return values
+
+
+_TARGETS = {target.name: target.value for target in dora.TARGETS}
+_DELIVERY: tuple[tuple[str, str, Callable[[dora.Measures], float | None]], ...] = (
+    ("tidegate_deployments_per_week", "Versions promoted in a week, of the last 30 days.", lambda found: found.per_week),
+    (
+        "tidegate_lead_time_seconds",
+        "Median time from the first sight of a version to its promotion, of the last 30 days.",
+        _TARGETS["leadTimeSeconds"],
+    ),
+    (
+        "tidegate_change_failure_ratio",
+        "Share of the changes of the last 30 days that failed: rolled back after traffic, or replaced by a hotfix.",
+        _TARGETS["changeFailureRate"],
+    ),
+    (
+        "tidegate_time_to_restore_seconds",
+        "Mean time at most for which users met a change of the last 30 days that failed.",
+        _TARGETS["timeToRestoreSeconds"],
+    ),
+)
+"""Names, words and values of the four keys."""
+
+
 class Metrics:
     """All metrics of one operator process, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.delivery = Delivery(self.registry)
         self._of_releases(self.registry)
         self._of_gates(self.registry)
         self._of_work(self.registry)
@@ -93,6 +197,12 @@ class Metrics:
         )
         self.suspects = Gauge("tidegate_releases_suspected", "Releases that may have crashed the operator.", registry=r)
         self.leader = Gauge("tidegate_leader", "Whether this replica is the leader: 1 or 0.", registry=r)
+        self.policies = Gauge(
+            "tidegate_admission_policy_in_force",
+            "Whether an admission policy is in force as this version ships it: 1 or 0.",
+            ("policy",),
+            registry=r,
+        )
         self.watch_age = Gauge(
             "tidegate_watch_age_seconds", "Seconds since a watch last received something.", ("resource",), registry=r
         )
@@ -156,7 +266,11 @@ class Metrics:
         """Count an Event that was not written."""
         self.events_dropped.labels(str(getattr(why, "value", why))).inc()
 
-    def record_unwritten(self, why: str) -> None:
+    def admission(self, policy: str, /, *, in_force: bool) -> None:
+        """Show whether an admission policy is in force."""
+        self.policies.labels(policy).set(1 if in_force else 0)
+
+    def unwritten(self, why: str) -> None:
         """Count a record that could not be written."""
         self.records_unwritten.labels(why).inc()
 
@@ -225,6 +339,7 @@ class Metrics:
     def forget(self, namespace: str, name: str) -> None:
         """Stop showing a Release that is gone."""
         key = (namespace, name)
+        self.delivery.forget(*key)
         phase = self._phases.pop(key, None)
         if phase is None:
             return

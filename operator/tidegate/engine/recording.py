@@ -6,9 +6,10 @@ status until it is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC
 
+from tidegate.api.addresses import without_secrets
 from tidegate.api.base import SENTENCE, plain
 from tidegate.api.checked import CheckStatus
 from tidegate.api.checks import REVIEW
@@ -21,14 +22,17 @@ from tidegate.api.record import (
     LONGEST_REASON,
     LONGEST_REPORT,
     MOST_DECISIONS,
+    MOST_UPSTREAMS,
     RecordedCheck,
     RecordedDecision,
     RecordedGate,
     RecordedMigration,
+    RecordedUpstream,
     RecordedVersion,
     ReleaseRecordSpec,
 )
 from tidegate.api.recorded import GREATEST, MOST_AUTHORS, MOST_PENDING, PendingRecord, RecordedAuthor, RecordsStatus, TrailStatus
+from tidegate.api.release import ReleaseSpec
 from tidegate.api.status import GateStatus, LastRollout, ReleaseStatus
 from tidegate.engine.draft import Draft
 from tidegate.engine.snapshot import TemplateView
@@ -112,6 +116,7 @@ def _content(draft: Draft, last: LastRollout) -> ReleaseRecordSpec:
         workload=f"{release.spec.target_ref.kind.value}/{release.spec.target_ref.name}",
         service=release.spec.traffic.service if release.spec.traffic is not None else "",
         environment=release.spec.environment or "",
+        after=tuple(_upstreams(release.spec, release.namespace))[:MOST_UPSTREAMS],
         type=rollout.type,
         policy=rollout.policy,
         before=RecordedVersion(version=plain(stable.version, _NAME), revision=stable.revision, images=_images(stable.images or {})),
@@ -135,6 +140,12 @@ def _content(draft: Draft, last: LastRollout) -> ReleaseRecordSpec:
         cause=last.cause,
         message=plain(last.message, SENTENCE),
     )
+
+
+def _upstreams(spec: ReleaseSpec, namespace: str) -> Iterator[RecordedUpstream]:
+    """Yield the Releases that a version comes from, the one that is followed first."""
+    for one in (*([spec.follow] if spec.follow is not None else ()), *spec.after):
+        yield RecordedUpstream(release=one.release, namespace=one.namespace or namespace, cluster=one.cluster or "")
 
 
 def _images(images: dict[str, str]) -> dict[str, str]:
@@ -230,6 +241,6 @@ def _decision(one: DecisionView) -> RecordedDecision:
         at=one.created,
         check=one.check,
         result=one.result,
-        url=plain(one.url, LONGEST_REPORT),
+        url=without_secrets(one.url, LONGEST_REPORT),
         reason=plain(one.reason, LONGEST_REASON),
     )

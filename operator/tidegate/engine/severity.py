@@ -25,6 +25,7 @@ SEVERITIES: Mapping[str, Severity] = {
     "bypassed": Severity.WARNING,
     "blocked": Severity.WARNING,
     "stable-lacks-pods": Severity.CRITICAL,
+    "stable-recovered": Severity.NOTICE,
     "scaled": Severity.INFO,
     "rollout-started": Severity.NOTICE,
     "weight-raised": Severity.INFO,

@@ -94,15 +94,6 @@ class Blocked(Alert):
 
 
 @dataclass(frozen=True)
-class StableLacksPods(Alert):
-    """Pods of the version in force do not start."""
-
-    id = "stable-lacks-pods"
-    reason = EventReason.STABLE_LACKS_PODS
-    message: str
-
-
-@dataclass(frozen=True)
 class Scaled(Transition):
     """The workload was scaled for a load that idle pods of the other version hid from its autoscaler."""
 

@@ -44,11 +44,6 @@ def _(it: happened.Blocked) -> str:
 
 
 @words.register
-def _(it: happened.StableLacksPods) -> str:
-    return it.message
-
-
-@words.register
 def _(it: happened.Scaled) -> str:
     return (
         f"{it.kind} scaled from {it.before} to {it.after}: the metrics of HorizontalPodAutoscaler {it.autoscaler} imply "

@@ -161,6 +161,47 @@ def verify(objects: Sequence[Mapping[str, Any]], head: Head | None = None) -> li
     return found + _tail(records, head, _called(last, last.number + 1))
 
 
+def against(objects: Sequence[Mapping[str, Any]], exported: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Return in what the records of one chain differ from copies of them that were exported before, as in the audit stream.
+
+    What was deleted from the end, or all of it, leaves no trace in the chain itself, but it was exported.
+
+    Args:
+        objects: the ReleaseRecords of one Release, in any order.
+        exported: copies of them, in any order; one may be there twice.
+    """
+    found: list[Finding] = []
+    copies: dict[int, _Record] = {}
+    for one in exported:
+        record, finding = _read(one)
+        if finding is not None:
+            found.append(Finding(finding.fault, finding.record, f"as it was exported, {finding.words}"))
+        elif record is not None:
+            first = copies.setdefault(record.number, record)
+            if first.spec.get("hash") != record.spec.get("hash"):
+                found.append(Finding(Fault.FOREIGN, record.name, "it was exported twice, with two hashes"))
+    there = {record.number: record for one in objects if (record := _read(one)[0]) is not None}
+    kept_from = _kept_from([*copies.values(), *there.values()])
+    gone = [number for number in sorted(copies) if number not in there and number >= kept_from]
+    if gone:
+        numbers = _numbers(range(gone[0], gone[-1] + 1)) if len(gone) == gone[-1] - gone[0] + 1 else f"{len(gone)} are missing"
+        found.append(
+            Finding(Fault.MISSING, copies[gone[0]].name, f"{numbers}; {'it was' if len(gone) == 1 else 'they were'} exported")
+        )
+    return found + [
+        Finding(Fault.CHANGED, copy.name, f"it was exported with the hash {copy.spec.get('hash')}, and has {now or 'none'}")
+        for number, copy in sorted(copies.items())
+        if number in there and (now := hash_of(there[number].spec)) != copy.spec.get("hash")
+    ]
+
+
+def _kept_from(records: Sequence[_Record]) -> int:
+    """Return the number from which on a chain is kept, by its last record."""
+    last = max(records, key=lambda one: one.number, default=None)
+    checkpoint = last.spec.get("checkpoint") if last is not None else None
+    return checkpoint if last is not None and isinstance(checkpoint, int) and 1 <= checkpoint <= last.number else 1
+
+
 def _read(obj: Mapping[str, Any]) -> tuple[_Record | None, Finding | None]:
     """Return a record as far as it can be placed, and what is wrong with it by itself."""
     metadata = obj.get("metadata") or {}

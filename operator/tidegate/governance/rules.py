@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from tidegate.api.policy import RolloutPolicySpec
+from tidegate.api.policy import MOST_APPROVALS, RolloutPolicySpec
 from tidegate.governance.expressions import ExpressionError, Subject, applies
 
 
@@ -26,12 +27,15 @@ class Ruled:
 def ruled(spec: RolloutPolicySpec, subject: Subject) -> Ruled:
     """Return the policy as it counts for a release.
 
-    All rules are asked, in their order; what one sets, a later one may set again. A rule that fails may have been the one that
-    makes a policy stricter, so nothing comes of the others either.
+    All rules are asked, in their order; what one sets, a later one may set again, but for approvals, which are added up: no rule
+    does away with a vote. A rule that fails may have been the one that makes a policy stricter, so nothing comes of the others
+    either.
     """
     if not spec.rules:
         return Ruled(spec)
-    changes, held = {"rules": ()}, []
+    changes: dict[str, Any] = {"rules": ()}
+    held: list[int] = []
+    approvals = list(spec.approvals)
     for index, rule in enumerate(spec.rules):
         try:
             holds = applies(rule.when, subject)
@@ -39,5 +43,9 @@ def ruled(spec: RolloutPolicySpec, subject: Subject) -> Ruled:
             return Ruled(spec.model_copy(update={"rules": ()}), trouble=f"spec.rules[{index}].when: {error}")
         if holds:
             changes |= rule.set.given()
+            approvals += rule.set.approvals or ()
             held.append(index + 1)
-    return Ruled(spec.model_copy(update=changes), tuple(held))
+    if len(approvals) > MOST_APPROVALS:
+        words = f"spec.rules: {len(approvals)} approvals come of them, and {MOST_APPROVALS} are the most: put some into one entry"
+        return Ruled(spec.model_copy(update={"rules": ()}), trouble=words)
+    return Ruled(spec.model_copy(update={**changes, "approvals": tuple(approvals)}), tuple(held))

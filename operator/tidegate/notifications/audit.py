@@ -1,4 +1,4 @@
-"""The audit stream: one JSON line for each transition and each decision that came to something, for machines that keep them.
+"""The audit stream: one JSON line for each transition, each decision that came to something and each record, for who keeps them.
 
 A thread of its own writes, so a disk that hangs holds nothing else up. A line is written at least once: the status keeps a
 transition until it is, and what was written in the last minute before a process dies may be there twice, with one id.
@@ -16,11 +16,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 import structlog
 
+from tidegate.api.addresses import without_secrets
 from tidegate.api.base import format_time, plain
 from tidegate.api.outbox import TransitionStatus
 from tidegate.engine.plan import Settled
@@ -112,11 +112,31 @@ class Audit:
             "decision": settled.name,
             "outcome": settled.outcome.value,
             "message": plain(settled.message, LONGEST),
-            "url": _without_secrets(spec.get("url")),
+            "url": without_secrets(spec.get("url"), LONGEST),
             "cluster": self._cluster,
             **{name: plain(value, LONGEST) for name, value in found.items() if isinstance(value, str)},
         }
         self._put({name: value for name, value in line.items() if value}, lambda: None)
+
+    def recorded(self, record: Object, written: Callable[[], None]) -> None:
+        """Have a record written, whole: with its hash and that of the one before, so that the stream is a copy of the chain.
+
+        Args:
+            record: the ReleaseRecord.
+            written: called once its line is written.
+        """
+        spec = record["spec"]
+        line = {
+            "stream": "audit",
+            "kind": "record",
+            "id": f"{spec.get('releaseUID')}.record-{spec.get('number')}",
+            "time": spec.get("endedAt"),
+            "namespace": spec.get("namespace"),
+            "release": spec.get("release"),
+            "cluster": self._cluster,
+            "record": {"metadata": {name: record["metadata"].get(name) for name in ("name", "namespace")}, "spec": spec},
+        }
+        self._put({name: value for name, value in line.items() if value}, written)
 
     def start(self) -> None:
         """Begin to write."""
@@ -181,14 +201,3 @@ class Audit:
             self._torn = self._torn or sent > 0
             raise
         self._torn = False
-
-
-def _without_secrets(url: object) -> str | None:
-    """Return an address without user, password, query and fragment; None where it is none."""
-    if not isinstance(url, str):
-        return None
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return None
-    return plain(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}", LONGEST) if parts.netloc else None

@@ -20,6 +20,7 @@ from tidegate.api.base import format_duration
 from tidegate.api.outbox import TransitionStatus
 from tidegate.notifications.config import ChannelConfig, NotificationsConfig
 from tidegate.notifications.couriers import courier_of
+from tidegate.notifications.incidents import ended
 from tidegate.notifications.lanes import Lane, Lanes, backoff
 from tidegate.notifications.message import Message, Object, message_of, takes
 from tidegate.notifications.repeats import Told, addition, is_repeat, unsaid
@@ -81,7 +82,8 @@ class Channel:
         self._repeat_after = config.repeat_after if config.repeat_after is not None else settings.repeat_after
         self._lanes = Lanes()
         self._done: OrderedDict[str, int] = OrderedDict()
-        self._told: OrderedDict[tuple[str, tuple[str, str, str]], Told] = OrderedDict()
+        self._told: OrderedDict[tuple[str, int, tuple[str, str, str]], Told] = OrderedDict()
+        self._over: OrderedDict[str, int] = OrderedDict()
         self._paused_until, self._failures, self._trouble = float("-inf"), 0, ""
         self._wake, self._idle = asyncio.Event(), asyncio.Event()
         self._idle.set()
@@ -160,7 +162,9 @@ class Channel:
     async def _tell(self, lane: Lane) -> None:
         """Make one try with the first message of a lane."""
         message, since = lane.messages[0]
-        cause = (message.uid, message.cause) if message.cause is not None else None
+        # What was told before an incident was over is news again after it.
+        past = self._over.get(message.uid, 0)
+        cause = (message.uid, past, message.cause) if message.cause is not None else None
         before = self._told.get(cause) if cause is not None else None
         if (words := self._too_late(message, since)) is not None:
             self._drop(message, Outcome.EXPIRED, words)
@@ -176,6 +180,8 @@ class Channel:
             self._failures = 0
             if cause is not None:
                 _remember(self._told, cause, Told(message.at))
+            if ended(self._config, message.event) is not None:
+                _remember(self._over, message.uid, past + 1)
             self._count(self.name, Outcome.DELIVERED)
             self._end(lane)
         elif answer.final:

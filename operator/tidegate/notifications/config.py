@@ -64,12 +64,12 @@ _FIELDS: dict[Kind, tuple[tuple[str, ...], tuple[str, ...]]] = {
     Kind.CLOUDEVENTS: ((), (*_ADDRESS, "tokenFile", "secretFile")),
     Kind.SLACK: (("urlFile",), ("template",)),
     Kind.TEAMS: (("urlFile",), ("template",)),
-    Kind.PAGERDUTY: (("routingKeyFile",), ("url",)),
-    Kind.ALERTMANAGER: ((), (*_ADDRESS, "tokenFile", "firing")),
+    Kind.PAGERDUTY: (("routingKeyFile",), ("url", "resolve")),
+    Kind.ALERTMANAGER: ((), (*_ADDRESS, "tokenFile", "firing", "resolve")),
     Kind.EMAIL: (("smtp",), ("template",)),
 }
 """Of each kind the fields that it needs, and those that it may have besides what all have."""
-_OF_SOME = ("url", "urlFile", "secretFile", "tokenFile", "routingKeyFile", "template", "firing", "smtp")
+_OF_SOME = ("url", "urlFile", "secretFile", "tokenFile", "routingKeyFile", "template", "firing", "resolve", "smtp")
 
 
 def web_address(address: str) -> str:
@@ -198,6 +198,7 @@ class ChannelConfig(_Part):
         labels: labels that these Releases have.
         template: what a message says, with placeholders in braces; None for the usual sentence.
         firing: how long an alert fires.
+        resolve: whether an incident is resolved when its cause is over; None for yes.
         timeout: longest time for one delivery.
         repeat_after: after how long the same is told again that has not changed; None for what holds for all channels.
     """
@@ -220,6 +221,7 @@ class ChannelConfig(_Part):
     labels: Annotated[dict[LabelKey, LabelValue], Field(max_length=8)] = {}
     template: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_known_placeholders)] | None = None
     firing: Annotated[Duration, Field(ge=timedelta(minutes=1), le=timedelta(hours=24))] | None = None
+    resolve: bool | None = None
     timeout: Annotated[Duration, Field(ge=timedelta(milliseconds=500), le=timedelta(seconds=30))] = timedelta(seconds=10)
     repeat_after: Annotated[Duration, Field(le=timedelta(hours=24))] | None = None
 

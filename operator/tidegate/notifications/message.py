@@ -13,6 +13,7 @@ from tidegate.api.outbox import TransitionStatus
 from tidegate.engine.severity import Severity, severity_of
 from tidegate.governance.commands import on_release
 from tidegate.notifications.config import ChannelConfig
+from tidegate.notifications.incidents import ended
 
 Object = Mapping[str, Any]
 LONGEST = 1024
@@ -130,9 +131,10 @@ def takes(channel: ChannelConfig, release: Object, event: str, type_: str) -> bo
     metadata = release["metadata"]
     if channel.namespaces is not None and metadata["namespace"] not in channel.namespaces:
         return False
-    if channel.events is not None and event not in channel.events:
-        return False
     labels = metadata.get("labels") or {}
     if any(labels.get(key) != value for key, value in channel.labels.items()):
         return False
-    return severity_of(event, type_) in channel.taken
+    if ended(channel, event) is not None:
+        # Whoever was told that something is wrong is told that it is over, however little that matters to others.
+        return True
+    return severity_of(event, type_) in channel.taken and (channel.events is None or event in channel.events)

@@ -7,27 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from tidegate.api.decision import Action
+from tidegate.api.record import ReleaseRecordSpec
 from tidegate.api.release import ReleaseSpec
-from tidegate.api.status import ReleaseStatus
-from tidegate.caller.decisions import Made, Version, make
+from tidegate.caller.decisions import Version, make
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import ApiError, Forbidden, NotFound
 from tidegate.cluster.resources import DEPLOYMENTS, RELEASE_RECORDS, RELEASES
 from tidegate.serve.bodies import Decide, Decided, Latest, Prepare, Promote, Rollback, Rollout, State
 from tidegate.serve.refusals import Refused
-from tidegate.serve.views import (
-    Key,
-    decidable,
-    environment_of,
-    environments_of,
-    ids_of,
-    is_id,
-    key_of,
-    latest_of,
-    recorded,
-    rollout_of,
-    upstreams,
-)
+from tidegate.serve.stored import Key, Stored, containers_of, decision_of, record_of, release_of
+from tidegate.serve.views import decidable, environments_of, ids_of, is_id, latest_of, recorded, rollout_of, upstreams
 
 MANAGER = "tidegate-serve"
 Json = dict[str, Any]
@@ -54,7 +43,7 @@ async def listed(cluster: Cluster, namespace: str) -> list[Rollout]:
     Raises:
         ApiError: the caller may not list them, or the API server does not answer.
     """
-    found = (await cluster.list(RELEASES.path(namespace))).items
+    found = await _releases(cluster, namespace)
     environments = environments_of(found)
     return [rollout_of(one, environments) for one in found]
 
@@ -88,7 +77,7 @@ async def health_of(cluster: Cluster, namespace: str) -> Latest:
         ApiError: the caller may not list them, or the API server does not answer.
     """
     try:
-        return latest_of((await cluster.list(RELEASES.path(namespace))).items)
+        return latest_of(await _releases(cluster, namespace))
     except NotFound:
         return Latest(configured=False, ok=False)
 
@@ -129,10 +118,13 @@ async def rolled_back(cluster: Cluster, namespace: str, asked: Rollback) -> Deci
         Refused: no rollout is on that this could be about.
     """
     release = await _running_release(cluster, namespace, asked.release_id)
-    status = ReleaseStatus.model_validate(release.get("status") or {})
+    status = release.status
     if status.rollout is None:
-        name, stable = release["metadata"]["name"], status.stable.version if status.stable else "nothing"
-        words = f"no rollout of Release {name} is on ({stable} is in force): bring the version that you want back to its Deployment"
+        stable = status.stable.version if status.stable else "nothing"
+        words = (
+            f"no rollout of Release {release.name} is on ({stable} is in force): "
+            "bring the version that you want back to its Deployment"
+        )
         raise Refused(409, "conflict", words)
     said = {"toVersion": asked.to_version, "hold": asked.hold or None, "reason": asked.reason}
     return await _decided(cluster, release, Action.ROLLBACK, said, wanted=None, environments=await _environments(cluster, release))
@@ -145,12 +137,9 @@ async def decided(cluster: Cluster, namespace: str, asked: Decide) -> Decided:
         ApiError: the API server refuses it, or does not answer.
         Refused: there is no version that it could be about.
     """
-    release = await _running_release(cluster, namespace, asked.release_id)
-    result = asked.result.value if asked.result else None
-    said = {"role": asked.role, "check": asked.check, "result": result, "url": asked.url, "reason": asked.reason}
-    return await _decided(
-        cluster, release, asked.action, said, wanted=asked.version, environments=await _environments(cluster, release)
-    )
+    release, one = await _running_release(cluster, namespace, asked.root.release_id), asked.root
+    environments = await _environments(cluster, release)
+    return await _decided(cluster, release, one.action, one.said(), wanted=one.version, environments=environments)
 
 
 async def prepared(cluster: Cluster, namespace: str, asked: Prepare) -> Done:
@@ -162,22 +151,22 @@ async def prepared(cluster: Cluster, namespace: str, asked: Prepare) -> Done:
         ApiError: the caller may not do that, or the API server does not answer.
         Refused: it is not clear what is meant, or there is nothing to bring.
     """
-    target = _target((await cluster.list(RELEASES.path(namespace))).items, asked, namespace)
+    target = _target(await _releases(cluster, namespace), asked, namespace)
     source = await _source(cluster, target, asked)
     images = _images(source)
-    environments: dict[Key, str | None] = environments_of([source, target])
-    spec = ReleaseSpec.model_validate(target["spec"])
+    environments = environments_of([source, target])
+    spec = target.spec
     if spec.follow is not None:
-        words = f"Release {key_of(target)[1]} follows {spec.follow.release} by itself (spec.follow): nothing is left to prepare"
+        words = f"Release {target.name} follows {spec.follow.release} by itself (spec.follow): nothing is left to prepare"
         raise Refused(409, "conflict", words)
     if not asked.dry_run:
-        await _bring(cluster, target, spec, images)
-        target = await cluster.get(RELEASES.path(*key_of(target)))
+        await _bring(cluster, target.key, spec, images)
+        target = release_of(await cluster.get(RELEASES.path(*target.key)))
     return Done(200 if asked.dry_run else 202, rollout_of(target, environments).model_copy(update={"images": images}))
 
 
-async def _bring(cluster: Cluster, target: Json, spec: ReleaseSpec, images: Mapping[str, str]) -> None:
-    namespace, name = key_of(target)
+async def _bring(cluster: Cluster, target: Key, spec: ReleaseSpec, images: Mapping[str, str]) -> None:
+    namespace, name = target
     if spec.images:
         await cluster.merge_patch(RELEASES.path(namespace, name), {"spec": {"images": dict(images)}}, manager=MANAGER)
         return
@@ -191,67 +180,68 @@ async def _bring(cluster: Cluster, target: Json, spec: ReleaseSpec, images: Mapp
 
 def _replacements(deployment: Json, images: Mapping[str, str]) -> list[Json]:
     """Return a JSON patch that gives containers other images, as long as each is where it was."""
-    pods = deployment["spec"]["template"]["spec"]
-    changes = []
-    for field in ("containers", "initContainers"):
-        for place, container in enumerate(pods.get(field) or ()):
-            image = images.get(container["name"])
-            if image is None or image == container.get("image"):
+    changes: list[Json] = []
+    for field, containers in containers_of(deployment).items():
+        for place, container in enumerate(containers):
+            image = images.get(container.name)
+            if image is None or image == container.image:
                 continue
             path = f"/spec/template/spec/{field}/{place}"
             changes += [
-                {"op": "test", "path": f"{path}/name", "value": container["name"]},
+                {"op": "test", "path": f"{path}/name", "value": container.name},
                 {"op": "replace", "path": f"{path}/image", "value": image},
             ]
     return changes
 
 
-def _target(releases: Iterable[Json], asked: Prepare, namespace: str) -> Json:
-    there = [one for one in releases if environment_of(one) == asked.to_env]
-    named = [one for one in there if asked.release in (None, key_of(one)[1])]
+def _target(releases: Iterable[Stored], asked: Prepare, namespace: str) -> Stored:
+    there = [one for one in releases if one.spec.environment == asked.to_env]
+    named = [one for one in there if asked.release in (None, one.name)]
     if len(named) == 1:
         return named[0]
     if not named:
         which = f"Release {asked.release}" if asked.release else "Release"
         words = f"to_env: namespace {namespace} has no {which} with spec.environment {asked.to_env}"
         raise Refused(404, "not_found", words)
-    names = ", ".join(sorted(key_of(one)[1] for one in named)[:8])
+    names = ", ".join(sorted(one.name for one in named)[:8])
     raise Refused(
         409, "ambiguous", f"to_env: {len(named)} Releases are in environment {asked.to_env} ({names}): name one (release)"
     )
 
 
-async def _source(cluster: Cluster, target: Json, asked: Prepare) -> Json:
+async def _source(cluster: Cluster, target: Stored, asked: Prepare) -> Stored:
     """Return the Release that has to prove versions for another one, in the environment that is asked for."""
     there = upstreams(target)
     for key in there:
-        found = await cluster.get(RELEASES.path(*key))
-        if environment_of(found) == asked.from_env:
+        found = release_of(await cluster.get(RELEASES.path(*key)))
+        if found.spec.environment == asked.from_env:
             return found
     told = ", ".join("/".join(key) for key in there) or "none"
-    words = (
-        f"from_env: Release {key_of(target)[1]} names no Release of environment {asked.from_env} in spec.after (it names {told})"
-    )
+    words = f"from_env: Release {target.name} names no Release of environment {asked.from_env} in spec.after (it names {told})"
     raise Refused(409, "conflict", words)
 
 
-def _images(source: Json) -> dict[str, str]:
-    status = ReleaseStatus.model_validate(source.get("status") or {})
-    if status.stable is None or not status.stable.images or status.stable.promoted_at is None:
-        raise Refused(409, "not_proved", f"from_env: no version of Release {'/'.join(key_of(source))} has been promoted yet")
-    return dict(status.stable.images)
+def _images(source: Stored) -> dict[str, str]:
+    stable = source.status.stable
+    if stable is None or not stable.images or stable.promoted_at is None:
+        raise Refused(409, "not_proved", f"from_env: no version of Release {'/'.join(source.key)} has been promoted yet")
+    return dict(stable.images)
 
 
-async def _release(cluster: Cluster, namespace: str, wanted: str) -> Json:
+async def _releases(cluster: Cluster, namespace: str) -> list[Stored]:
+    return [release_of(one) for one in (await cluster.list(RELEASES.path(namespace))).items]
+
+
+async def _release(cluster: Cluster, namespace: str, wanted: str) -> Stored:
     if not is_id(wanted):
-        return await cluster.get(RELEASES.path(namespace, wanted))
-    found = [one for one in (await cluster.list(RELEASES.path(namespace))).items if wanted in ids_of(one)]
+        return release_of(await cluster.get(RELEASES.path(namespace, wanted)))
+    found = [one for one in await _releases(cluster, namespace) if wanted in ids_of(one)]
     if len(found) == 1:
-        return dict(found[0])
+        return found[0]
     if not found:
         words = f"release_id: no rollout {wanted} of namespace {namespace} is on or was the last of its Release"
         raise Refused(404, "not_found", words)
-    names = ", ".join(sorted(key_of(one)[1] for one in found)[:8])
+    names = ", ".join(sorted(one.name for one in found)[:8])
     words = f"release_id: {len(found)} rollouts started in that minute ({names}): give the name of the Release in its place"
     raise Refused(409, "ambiguous", words)
 
@@ -259,35 +249,35 @@ async def _release(cluster: Cluster, namespace: str, wanted: str) -> Json:
 async def _recorded(cluster: Cluster, namespace: str, wanted: str) -> Rollout | None:
     """Return an earlier rollout by its record; None where there is none, or the caller may not list records."""
     try:
-        records = (await cluster.list(RELEASE_RECORDS.path(namespace))).items
+        found: list[ReleaseRecordSpec] = [
+            one for one in map(record_of, (await cluster.list(RELEASE_RECORDS.path(namespace))).items) if one.id == wanted
+        ]
     except (Forbidden, NotFound):
         return None
-    found = [one for one in records if one["spec"].get("id") == wanted]
     if len(found) > 1:
-        names = ", ".join(sorted({str(one["spec"].get("release")) for one in found})[:8])
+        names = ", ".join(sorted({one.release for one in found})[:8])
         words = f"release_id: {len(found)} rollouts started in that minute ({names}), and all are over: read their ReleaseRecords"
         raise Refused(409, "ambiguous", words)
     return recorded(found[0]) if found else None
 
 
-async def _running_release(cluster: Cluster, namespace: str, wanted: str) -> Json:
+async def _running_release(cluster: Cluster, namespace: str, wanted: str) -> Stored:
     """Return a Release whose rollout that is on, or that waits, is meant; an id of one that has ended is refused."""
     release = await _release(cluster, namespace, wanted)
-    status = ReleaseStatus.model_validate(release.get("status") or {})
     now = rollout_of(release, {})
     if is_id(wanted) and now.release_id != wanted:
-        last = status.last_rollout
+        last = release.status.last_rollout
         how = f"{last.outcome.value}: {last.message}" if last else "it is over"
         raise Refused(409, "conflict", f"release_id: rollout {wanted} of Release {now.release} has ended ({how})")
     return release
 
 
-async def _environments(cluster: Cluster, release: Json) -> dict[Key, str | None]:
+async def _environments(cluster: Cluster, release: Stored) -> dict[Key, str | None]:
     """Return the environments of a Release and of those that it names, as far as the caller may read them."""
     found = [release]
     for key in upstreams(release):
         try:
-            found.append(await cluster.get(RELEASES.path(*key)))
+            found.append(release_of(await cluster.get(RELEASES.path(*key))))
         except ApiError:
             continue  # What the caller may not read is left out of the answer, and is no reason not to decide.
     return environments_of(found)
@@ -295,7 +285,7 @@ async def _environments(cluster: Cluster, release: Json) -> dict[Key, str | None
 
 async def _decided(
     cluster: Cluster,
-    release: Json,
+    release: Stored,
     action: Action,
     said: Mapping[str, Any],
     *,
@@ -305,16 +295,16 @@ async def _decided(
     version = _version(release, action, wanted)
     if version is not None and not version.digest and action in _NAMES_A_VERSION - {Action.REJECT}:
         raise Refused(409, "conflict", f"the status has no digest of {version.name} yet: try again in a few seconds")
-    made: Made = await make(cluster, key_of(release), release, {"action": action.value, **said}, version, manager=MANAGER)
-    by = made.obj["spec"].get("by")
-    return Decided(decision=made.name, action=action, by=by, rollout=rollout_of(release, environments))
+    made = await make(cluster, release.key, release.obj, {"action": action.value, **said}, version, manager=MANAGER)
+    name, by = decision_of(made.obj)
+    return Decided(decision=name, action=action, by=by, rollout=rollout_of(release, environments))
 
 
-def _version(release: Json, action: Action, wanted: str | None) -> Version | None:
+def _version(release: Stored, action: Action, wanted: str | None) -> Version | None:
     there = decidable(release) if action is not Action.ROLLBACK and action is not Action.PAUSE else []
     if wanted is None:
         if not there and action in _NAMES_A_VERSION:
-            raise Refused(409, "conflict", f"no version of Release {key_of(release)[1]} is waiting or rolled out")
+            raise Refused(409, "conflict", f"no version of Release {release.name} is waiting or rolled out")
         return there[0] if there else None
     found = next((one for one in there if wanted in (one.name, one.revision)), None)
     if found is None:

@@ -8,6 +8,7 @@ import re
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from tidegate import __version__
 from tidegate.api.base import plain
+from tidegate.api.decision import Action
 from tidegate.api.wrong import problems_of
 from tidegate.cluster.callers import as_caller
 from tidegate.cluster.client import Cluster
@@ -27,6 +29,7 @@ from tidegate.serve.bodies import (
     A_LABEL,
     A_NAME,
     LONGEST_NAME,
+    WORDS,
     Decide,
     Decided,
     Health,
@@ -43,6 +46,7 @@ from tidegate.serve.bodies import (
 from tidegate.serve.limits import Buckets, Rate
 from tidegate.serve.openapi import document
 from tidegate.serve.refusals import UNAUTHORIZED, Refused, refused
+from tidegate.serve.stored import UnreadableError
 from tidegate.serve.views import is_id
 
 audit = structlog.get_logger("tidegate.audit")
@@ -50,6 +54,8 @@ log = structlog.get_logger(__name__)
 
 LARGEST_BODY = 16 * 1024
 LONGEST_TOKEN = 16 * 1024
+MOST_PROBLEMS = 8
+"""Fields of a body of which it is said what is wrong with them."""
 AT_ONCE = 32
 """Requests that ask the API server at a time; more wait for their turn."""
 SECONDS = 12.0
@@ -101,7 +107,8 @@ class Service:
         app.router.add_post("/api/releases/promote", self._promote)
         app.router.add_post("/api/releases/rollback", self._rollback)
         app.router.add_post("/api/releases/decide", self._decide)
-        app.router.add_get("/api/releases/{release_id}", self._show)
+        # What is a word of its own is no Release there, or the path would have a method that its document lacks.
+        app.router.add_get(f"/api/releases/{{release_id:(?!(?:{'|'.join(WORDS)})$)[^/]+}}", self._show)
         return app
 
     @web.middleware
@@ -121,9 +128,10 @@ class Service:
             response = self._refusal(request, Refused(504, "timeout", words))
         except web.HTTPException as error:
             response = self._refusal(request, _of_http(error, request))
-        except (ValidationError, KeyError, TypeError) as error:
-            log.error("a Release could not be read", request_id=request[_ID], cause=type(error).__name__)  # noqa: TRY400
-            response = self._refusal(request, Refused(502, "unreadable", "what the API server has answered is not as it should be"))
+        except UnreadableError as error:
+            log.error("what the API server has answered cannot be read", request_id=request[_ID], what=str(error))  # noqa: TRY400
+            words = f"what the API server has answered is not as it should be ({error})"
+            response = self._refusal(request, Refused(502, "unreadable", words))
         except Exception:
             log.exception("a request has failed", request_id=request[_ID])
             response = self._refusal(
@@ -188,8 +196,9 @@ class Service:
 
     async def _health(self, request: web.Request) -> web.Response:
         releases = None
+        named = TENANT in request.headers or "namespace" in request.query
+        namespace = _namespace(request) if named or "Authorization" in request.headers else ""
         if "Authorization" in request.headers:
-            namespace = _namespace(request)
             releases = await self._as_caller(request, lambda: actions.health_of(self.cluster, namespace))
         return _json(Health(status="ok", version=__version__, releases=releases))
 
@@ -247,10 +256,10 @@ def _token(request: web.Request) -> str:
 
 def _namespace(request: web.Request) -> str:
     """Return the namespace that is meant, by the header or in the query."""
-    given = {found for found in (request.headers.get(TENANT), request.query.get("namespace")) if found is not None}
+    given: set[str] = {*request.headers.getall(TENANT, ()), *request.query.getall("namespace", ())}
     if len(given) != 1:
-        words = "differ" if given else "give the namespace, in the query (namespace=shop) or in the header X-Tenant-Slug"
-        raise Refused(400, "bad_request", words if not given else f"namespace: the query and the header {TENANT} {words}")
+        lacking = f"give the namespace, in the query (namespace=shop) or in the header {TENANT}"
+        raise Refused(400, "bad_request", f"namespace: {len(given)} are given, in the query and {TENANT}" if given else lacking)
     namespace = given.pop()
     if len(namespace) > LONGEST_NAME or not A_LABEL.fullmatch(namespace):
         raise Refused(400, "bad_request", "namespace: it is not the name of one")
@@ -262,9 +271,10 @@ async def _body(request: web.Request, kind: type[_B]) -> _B:
         raise Refused(415, "unsupported_media_type", "the body must be JSON (Content-Type: application/json)")
     raw = await request.read()
     try:
-        return kind.model_validate_json(raw, strict=False)
+        # Strictly, as the document says: a text is no number, and "yes" is not true.
+        return kind.model_validate_json(raw, strict=True)
     except ValidationError as error:
-        raise Refused(422, "invalid", "; ".join(problems_of(error))) from None
+        raise Refused(422, "invalid", "; ".join(islice(problems_of(error, leave_out=tuple(Action)), MOST_PROBLEMS))) from None
 
 
 def _of_http(error: web.HTTPException, request: web.Request) -> Refused:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel
 
-from tidegate.api.decision import Action, Result
+from tidegate.api.decision import NO_SUCH_ROLE, Action, Result
 from tidegate.api.migrated import MigrationResult
 from tidegate.api.migrations import MigrationPhase
 
@@ -19,21 +19,51 @@ A_RELEASE_ID = re.compile(r"^rel_[0-9]{8}_[0-9]{4}(_[0-9]{1,4})?$")
 LABEL, NAME, RELEASE_ID = A_LABEL.pattern, A_NAME.pattern, A_RELEASE_ID.pattern
 EITHER = rf"({RELEASE_ID})|({NAME})"
 LONGEST_NAME = 63
+WORDS = ("prepare", "promote", "rollback", "decide")
+"""Parts of paths that are what can be done, and no rollout: a Release of such a name is in the list alone."""
 Namespace = Annotated[str, Field(max_length=LONGEST_NAME, pattern=LABEL)]
 Environment = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=LABEL, description="As in spec.environment.")]
-Release = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=NAME, description="Name of a Release.")]
+Release = Annotated[
+    str, Field(min_length=1, max_length=LONGEST_NAME, pattern=NAME, description="Name of a Release.", examples=["checkout"])
+]
 Id = Annotated[
     str,
     Field(
         min_length=1,
         max_length=LONGEST_NAME,
         pattern=EITHER,
+        examples=["checkout"],
         description="Id of a rollout, such as rel_20240115_1200 (the minute at which it started, UTC), or the name of a Release: "
         "its rollout that is on, or else its last one.",
     ),
 ]
 Reason = Annotated[str, Field(min_length=1, max_length=512, description="Why, for people and for the record.")]
-Role = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=LABEL, description="Your role, as the policy names it.")]
+RESERVED_ROLES = (NO_SUCH_ROLE, "status")
+"""Names that are no role: the API server refuses them."""
+
+
+def _no_reserved_role(role: str) -> str:
+    if role in RESERVED_ROLES:
+        raise ValueError(f"{' and '.join(RESERVED_ROLES)} are reserved: give another name")
+    return role
+
+
+Role = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=LONGEST_NAME,
+        pattern=LABEL,
+        description="Your role, as the policy names it.",
+        json_schema_extra={"not": {"enum": list(RESERVED_ROLES)}},
+        examples=["qa"],
+    ),
+    AfterValidator(_no_reserved_role),
+]
+ToVersion = Annotated[
+    str, Field(min_length=1, max_length=128, description="The version in force that is meant; to another one nothing is done.")
+]
+Hold = Annotated[bool, Field(description="Also keep the next version from starting until Resume. Default: false.")]
 Version = Annotated[str, Field(min_length=1, max_length=128, description="Name or revision of the version that is meant.")]
 
 
@@ -59,8 +89,8 @@ class State(StrEnum):
 class Prepare(Body):
     """Which version is to be brought where."""
 
-    from_env: Annotated[Environment, Field(description="Environment in which the version is in force.")]
-    to_env: Annotated[Environment, Field(description="Environment that is to get it.")]
+    from_env: Annotated[Environment, Field(description="Environment in which the version is in force.", examples=["staging"])]
+    to_env: Annotated[Environment, Field(description="Environment that is to get it.", examples=["production"])]
     release: Annotated[
         Release | None,
         Field(description="Name of the Release in to_env. Default: none; then there must be one only in that environment."),
@@ -85,33 +115,67 @@ class Rollback(Body):
     """Which rollout is to be undone."""
 
     release_id: Id
-    to_version: Annotated[
-        str | None, Field(min_length=1, max_length=128, description="The version in force that is meant. Default: any.")
-    ] = None
-    hold: Annotated[bool, Field(description="Also keep the next version from starting until Resume. Default: false.")] = False
+    to_version: ToVersion | None = None
+    hold: Hold = False
     reason: Reason | None = None
 
 
-class Decide(Body):
-    """Any decision on a Release, with the fields of ReleaseDecision."""
+class _Decision(Body):
+    """A decision on a Release, with the fields of ReleaseDecision that its action has."""
 
     release_id: Id
-    action: Annotated[Action, Field(description="What is decided.")]
-    role: Role | None = None
-    check: Annotated[str | None, Field(min_length=1, max_length=LONGEST_NAME, pattern=LABEL, description="For Attest.")] = None
-    result: Annotated[Result | None, Field(description="For Attest.")] = None
-    url: Annotated[
-        str | None, Field(min_length=1, max_length=1024, pattern=r"^https?://[^ ]+$", description="Report, for Attest.")
-    ] = None
     version: Annotated[Version | None, Field(description="Another version than this is not touched. Default: any.")] = None
     reason: Reason | None = None
 
-    @model_validator(mode="after")
-    def _whole(self) -> Decide:
-        needs = {Action.APPROVE: ("role",), Action.ATTEST: ("role", "check", "result")}.get(self.action, ())
-        if lacking := [name for name in needs if getattr(self, name) is None]:
-            raise ValueError(f"{self.action.value} needs {' and '.join(lacking)}")
-        return self
+    def said(self) -> dict[str, Any]:
+        """Return what the decision says beside its action, under the names of ReleaseDecision; what is None is not said."""
+        found = self.model_dump(mode="json", exclude={"release_id", "version", "action"})
+        return {**found, **({"toVersion": found.pop("to_version")} if "to_version" in found else {})}
+
+
+class Approve(_Decision):
+    """Approve a version in a role."""
+
+    action: Literal[Action.APPROVE]
+    role: Role
+
+
+class Reject(_Decision):
+    """Reject a version, in a role or with the right on the Release itself."""
+
+    action: Literal[Action.REJECT]
+    role: Role | None = None
+
+
+class Attest(_Decision):
+    """Say what a check outside of Tidegate came to."""
+
+    action: Literal[Action.ATTEST]
+    role: Role
+    check: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=LABEL, description="Name of the check.")]
+    result: Annotated[Result, Field(description="What the check came to.")]
+    url: Annotated[
+        str | None,
+        Field(min_length=1, max_length=1024, pattern=r"^https?://[^ ]+$", description="Where its report is. Default: none."),
+    ] = None
+
+
+class TakeBack(_Decision):
+    """Give all requests back to the version in force."""
+
+    action: Literal[Action.ROLLBACK]
+    to_version: ToVersion | None = None
+    hold: Hold = False
+
+
+class Command(_Decision):
+    """Promote, pause, resume, retry; or have a version count as a hotfix (Override)."""
+
+    action: Literal[Action.OVERRIDE, Action.PROMOTE, Action.PAUSE, Action.RESUME, Action.RETRY]
+
+
+class Decide(RootModel[Annotated[Approve | Reject | Attest | TakeBack | Command, Field(discriminator="action")]]):
+    """Any decision on a Release. Each action has its own fields, as the API server will ask for them."""
 
 
 class Waits(Body):

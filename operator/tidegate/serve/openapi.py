@@ -13,6 +13,7 @@ from tidegate.serve.bodies import (
     EITHER,
     LABEL,
     LONGEST_NAME,
+    WORDS,
     Decide,
     Health,
     ManyRollouts,
@@ -35,7 +36,7 @@ _RELEASE_ID = {
     "name": "release_id",
     "in": "path",
     "required": True,
-    "schema": {"type": "string", "maxLength": LONGEST_NAME, "pattern": EITHER},
+    "schema": {"type": "string", "maxLength": LONGEST_NAME, "pattern": EITHER, "not": {"enum": list(WORDS)}},
     "description": "Id of a rollout, or name of a Release.",
 }
 _REFUSALS = {
@@ -43,6 +44,7 @@ _REFUSALS = {
     401: "no token, or an unknown one",
     403: "the API server does not let this account do that",
     404: "no such Release, rollout or path",
+    405: "this method is not for this path",
     409: "it does not fit what the Release is at",
     413: "the body is too large",
     415: "the body is not JSON",
@@ -53,7 +55,7 @@ _REFUSALS = {
     503: "the API server is away",
     504: "the API server did not answer in time",
 }
-_READS = (400, 401, 403, 404, 409, 429, 500, 502, 503, 504)
+_READS = (400, 401, 403, 404, 405, 409, 429, 500, 502, 503, 504)
 _WRITES = tuple(_REFUSALS)
 
 

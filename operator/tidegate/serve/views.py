@@ -8,14 +8,13 @@ from typing import Any
 
 from tidegate.api.names import Cause, Phase
 from tidegate.api.record import ReleaseRecordSpec
-from tidegate.api.release import ReleaseSpec
 from tidegate.api.status import LastRollout, Outcome, ReleaseStatus
 from tidegate.caller.decisions import Version, rolled_out, waiting
 from tidegate.serve.bodies import A_RELEASE_ID, Latest, Migrates, Rollout, State, Waits
+from tidegate.serve.stored import Key, Stored
 
 _BY_PEOPLE = frozenset({Cause.REQUEST, Cause.REJECTED, Cause.REVERTED, Cause.DELETED})
 """Why a version was taken back that had not failed."""
-Key = tuple[str, str]
 
 
 def id_of(started: datetime) -> str:
@@ -28,18 +27,12 @@ def is_id(text: str) -> bool:
     return A_RELEASE_ID.fullmatch(text) is not None
 
 
-def key_of(release: Mapping[str, Any]) -> Key:
-    """Return namespace and name of a Release."""
-    return str(release["metadata"]["namespace"]), str(release["metadata"]["name"])
-
-
-def ids_of(release: Mapping[str, Any]) -> set[str]:
+def ids_of(release: Stored) -> set[str]:
     """Return the ids of the rollouts of a Release that its status knows: of the one that is on, and of the last one."""
-    status = ReleaseStatus.model_validate(release.get("status") or {})
-    return {id_of(one.started_at) for one in _rollouts(status)}
+    return {id_of(one.started_at) for one in _rollouts(release.status)}
 
 
-def upstream_of(release: Mapping[str, Any], environments: Mapping[Key, str | None]) -> str | None:
+def upstream_of(release: Stored, environments: Mapping[Key, str | None]) -> str | None:
     """Return the environment that has to prove versions for a Release; None where none has to, or it is not known.
 
     Args:
@@ -49,9 +42,9 @@ def upstream_of(release: Mapping[str, Any], environments: Mapping[Key, str | Non
     return next((found for key in upstreams(release) if (found := environments.get(key)) is not None), None)
 
 
-def upstreams(release: Mapping[str, Any]) -> list[Key]:
+def upstreams(release: Stored) -> list[Key]:
     """Return the Releases of this cluster that prove versions for a Release, the one that it follows first."""
-    spec, (namespace, _) = ReleaseSpec.model_validate(release["spec"]), key_of(release)
+    spec, (namespace, _) = release.spec, release.key
     followed = [spec.follow] if spec.follow is not None else []
     here = [(one.cluster, one.namespace, one.release) for one in followed] + [
         (one.cluster, one.namespace, one.release) for one in spec.after
@@ -59,18 +52,12 @@ def upstreams(release: Mapping[str, Any]) -> list[Key]:
     return list(dict.fromkeys((place or namespace, name) for cluster, place, name in here if cluster is None))
 
 
-def environment_of(release: Mapping[str, Any]) -> str | None:
-    """Return the environment of a Release; None where it names none."""
-    found = (release.get("spec") or {}).get("environment")
-    return str(found) if found else None
+def environments_of(releases: Iterable[Stored]) -> dict[Key, str | None]:
+    """Return the environments of Releases by their keys; None for those that name none."""
+    return {one.key: one.spec.environment for one in releases}
 
 
-def environments_of(releases: Iterable[Mapping[str, Any]]) -> dict[Key, str | None]:
-    """Return the environments of Releases by their keys."""
-    return {key_of(one): environment_of(one) for one in releases}
-
-
-def rollout_of(release: Mapping[str, Any], environments: Mapping[Key, str | None], wanted: str | None = None) -> Rollout:
+def rollout_of(release: Stored, environments: Mapping[Key, str | None], wanted: str | None = None) -> Rollout:
     """Return what a Release is at.
 
     Args:
@@ -78,13 +65,13 @@ def rollout_of(release: Mapping[str, Any], environments: Mapping[Key, str | None
         environments: of Releases, as far as they are known.
         wanted: id of the rollout that is asked for; None for the one that is on, or else the last one.
     """
-    status = ReleaseStatus.model_validate(release.get("status") or {})
-    namespace, name = key_of(release)
+    status = release.status
+    namespace, name = release.key
     common: dict[str, Any] = {
         "release": name,
         "namespace": namespace,
         "from_env": upstream_of(release, environments),
-        "to_env": environment_of(release),
+        "to_env": release.spec.environment,
     }
     last = status.last_rollout
     if (
@@ -100,9 +87,8 @@ def rollout_of(release: Mapping[str, Any], environments: Mapping[Key, str | None
     return Rollout(**common, **(_ended(last, status) if last is not None else _idle(status)))
 
 
-def recorded(record: Mapping[str, Any]) -> Rollout:
+def recorded(spec: ReleaseRecordSpec) -> Rollout:
     """Return a rollout of which nothing but its record is left."""
-    spec = ReleaseRecordSpec.model_validate(record["spec"])
     return Rollout(
         release_id=spec.id,
         release=spec.release,
@@ -133,26 +119,21 @@ def _end(outcome: Outcome, cause: Cause, at: datetime, message: str) -> dict[str
     }
 
 
-def decidable(release: Mapping[str, Any]) -> list[Version]:
+def decidable(release: Stored) -> list[Version]:
     """Return the versions of a Release that can be decided on: the one that is rolled out first."""
-    status = ReleaseStatus.model_validate(release.get("status") or {})
-    return [*rolled_out(status), *waiting(status)]
+    return [*rolled_out(release.status), *waiting(release.status)]
 
 
-def latest_of(releases: Iterable[Mapping[str, Any]]) -> Latest:
+def latest_of(releases: Iterable[Stored]) -> Latest:
     """Return the section of /health: the last rollout among Releases, and whether one of them is in trouble."""
     found = list(releases)
-    started = [
-        (one.started_at, release)
-        for release in found
-        for one in _rollouts(ReleaseStatus.model_validate(release.get("status") or {}))
-    ]
+    started = [(one.started_at, release) for release in found for one in _rollouts(release.status)]
     newest = max(started, key=lambda pair: pair[0], default=None)
     return Latest(
         configured=True,
         ok=not any(_in_trouble(release) for release in found),
         latest_release=id_of(newest[0]) if newest else None,
-        environment=environment_of(newest[1]) if newest else None,
+        environment=newest[1].spec.environment if newest else None,
     )
 
 
@@ -160,10 +141,9 @@ def _rollouts(status: ReleaseStatus) -> list[Any]:
     return [one for one in (status.rollout, status.last_rollout) if one is not None]
 
 
-def _in_trouble(release: Mapping[str, Any]) -> bool:
-    status = release.get("status") or {}
-    stalled = any(one["type"] == "Stalled" and one["status"] == "True" for one in status.get("conditions") or ())
-    return stalled or status.get("phase") in (Phase.ROLLING_BACK, Phase.ROLLED_BACK)
+def _in_trouble(release: Stored) -> bool:
+    stalled = any(one.type == "Stalled" and one.status == "True" for one in release.status.conditions)
+    return stalled or release.status.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK)
 
 
 def _running(status: ReleaseStatus) -> dict[str, Any]:

@@ -120,10 +120,10 @@ class TestKind:
         }
 
         ordered = ("steps", "windows.allow", "windows.deny", "rules")
-        ruled = tuple(f"rules[].set.{name}" for name in ordered)
+        ruled = tuple(f"rules[].set.{name}" for name in (*ordered, "approvals"))
         of_policies = {f"{place}.{name}" for place in (".spec", ".status.rollout.spec") for name in (*ordered, *ruled, "approvals")}
         recorded = (
-            {f".spec.{name}" for name in ("authors", "checks", "course", "decisions", "gates", "migrations")}
+            {f".spec.{name}" for name in ("after", "authors", "checks", "course", "decisions", "gates", "migrations")}
             if kind.as_written
             else set()
         )

@@ -218,3 +218,28 @@ def test_manifest_has_migrations_with_their_dry_run_and_the_backup(
     assert SCHEMAS["manifest"].model_validate(manifest).model_dump(mode="json") == manifest
     assert any("Backup Passed (Job checkout-backup-" in line for line in files["promotion.log"].splitlines())
     assert "s3://backups/1" in files["report.html"]
+
+
+def test_checks_by_jobs_and_where_a_version_comes_from_are_evidence(tidegate: Tidegate, tmp_path: Path, record: Json) -> None:
+    """Given a record with checks by a Job and with a Release that proved the version, then the files have both."""
+    job = {"name": "smoke", "at": "50%", "result": "Failed", "by": "CronJob smoke", "job": "smoke-1", "attempt": 2}
+    run = {**job, "ended": "2026-01-02T03:04:05Z", "message": "exit status 3"}
+    after = [{"release": "checkout", "namespace": "far", "cluster": "west"}, {"release": "checkout", "namespace": "shop-staging"}]
+    spec = sealed({**record, "checks": [run], "after": after})
+    staging = sealed({**record, "namespace": "shop-staging", "environment": "staging"})
+    file, out = tmp_path / "rr.json", tmp_path / "out"
+    file.write_text(json.dumps([object_of(spec), object_of(staging)]))
+
+    done = tidegate("evidence", "checkout", "--out", out, "--file", file, "-n", "shop")
+    manifest, approval = (json.loads((out / f"{name}.json").read_text()) for name in ("manifest", "approval"))
+    said = tidegate("record", "checkout", "--file", file, "-n", "shop").stdout
+
+    assert 0 == done.exit_code, done.output
+    assert "staging" == manifest["from_env"]
+    assert [("smoke", "50%", "Failed", "CronJob smoke", "smoke-1", 2)] == [
+        tuple(one[name] for name in ("check", "at", "result", "run_by", "job", "attempt")) for one in approval["check_runs"]
+    ]
+    words = "check smoke at 50%: Failed by CronJob smoke, smoke-1: exit status 3"
+    assert f"2026-01-02T03:04:05Z {words}" in (out / "promotion.log").read_text()
+    assert words in said
+    assert "smoke-1" in (out / "report.html").read_text()

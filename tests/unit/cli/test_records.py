@@ -189,6 +189,30 @@ def test_a_record_that_is_yet_to_be_written_is_not_missing(typed: Callable[..., 
     assert 1 == typed(records[:1], [waiting], "audit", "verify").exit_code
 
 
+def test_an_exported_stream_misses_what_was_deleted(
+    tidegate: Tidegate, typed: Callable[..., Any], records: list[Json], tmp_path: Path
+) -> None:
+    """Given an audit stream, then a chain that was deleted whole, or whose Release was made again, is missed by its records."""
+    stream = tmp_path / "audit.jsonl"
+    lines = [json.dumps({"stream": "audit", "kind": "record", "id": "x", "record": one}) for one in records]
+    stream.write_text("\n".join(['{"stream": "audit", "kind": "transition"}', '{"kind": "record", "rec', *lines, lines[0], ""]))
+    file = tmp_path / "rr.json"
+    file.write_text(json.dumps(records[:2]))
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("no JSON\n")
+
+    whole = typed(records, [release(records)], "audit", "verify", "--stream", stream)
+    gone = typed([], [release(records)], "audit", "verify", "--stream", stream)
+    short = tidegate("audit", "verify", "--file", file, "--stream", stream)
+    nothing = tidegate("audit", "verify", "--file", file, "--stream", empty)
+    away = tidegate("audit", "verify", "--file", file, "--stream", tmp_path / "none")
+
+    assert (0, 1, 1, 0, 2) == tuple(one.exit_code for one in (whole, gone, short, nothing, away)), gone.output
+    assert "numbers 1 to 3 are missing; they were exported" in gone.stdout
+    assert f"missing {records[2]['metadata']['name']}: number 3 is missing; it was exported" in short.stdout
+    assert "has no records: is it the audit stream" in nothing.output
+
+
 def test_all_records_of_a_release_were_deleted(typed: Callable[..., Any], records: list[Json]) -> None:
     """With not one record left, the Release's status tells."""
     done = typed([], [release(records)], "audit", "verify")

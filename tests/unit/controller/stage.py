@@ -83,7 +83,7 @@ class Stage:
         )
         self.outbox = Outbox((Events(self.recorder, clock=self.clock), *sinks))
         self.outcomes = Outcomes(self.cluster, clock=self.clock)
-        self.records = Records(self.cluster, clock=self.clock, moved=self.queue.add, unwritten=self.metrics.record_unwritten)
+        self.records = Records(self.cluster, self.outbox.recorded, clock=self.clock, moved=self.queue.add, metrics=self.metrics)
         self.reconciler = Reconciler(
             Sources(self.store, self.gatherer, self.looks, self.questions, lambda _: self.outside),
             Targets(self.cluster, routers, self.outbox, self.metrics, self.outcomes, self.records),

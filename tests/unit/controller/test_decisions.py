@@ -9,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tidegate.api.decision import DecisionOutcome
 from tidegate.cluster.errors import Forbidden, NotFound, Unavailable
+from tidegate.controller.metrics import Metrics
 from tidegate.controller.observe.admission import Admission
 from tidegate.controller.observe.decisions import MOST, Decisions, is_open
 from tidegate.controller.observe.rights import Rights
@@ -236,7 +238,7 @@ def refusal(kind: type[Any], status: int = 0) -> Any:
 
 
 def installed(path: str, _: Any) -> Any:
-    policy, binding = shipped()
+    policy, binding = shipped("records.yaml" if path.endswith("tidegate-records") else "decisions.yaml")
     return binding if "bindings" in path else policy
 
 
@@ -252,6 +254,26 @@ async def test_admission_tells_of_what_changes() -> None:
         there.pop(0)
 
     assert ["", "ValidatingAdmissionPolicy", ""] == [words.partition(" ")[0] for words in told]
+
+
+async def test_it_is_shown_whether_others_could_write_records() -> None:
+    """By a metric and in the log, once for each change; who may not look says nothing, and decisions count all the same."""
+    answers: list[Any] = [installed, refusal(NotFound, 404), installed, refusal(Forbidden, 403)]
+    metrics = Metrics()
+    api = Api(lambda path, body: installed(path, body) if "records" not in path or callable(answers[0]) else answers[0])
+    admission = Admission(api, clock=ManualClock(), changed=lambda: None, shown=metrics.admission)  # type: ignore[arg-type]
+    shown, said = [], []
+    with capture_logs() as logged:
+        for _ in range(4):
+            await admission.look()
+            shown.append(metrics.registry.get_sample_value("tidegate_admission_policy_in_force", {"policy": "tidegate-records"}))
+            said.append([line["log_level"] for line in logged if line.get("policy") == "tidegate-records"])
+            answers.pop(0)
+
+    assert [1, 0, 1, 1] == shown
+    assert ["info", "warning", "info"] == said[-1]
+    assert "" == admission.standing.trouble
+    assert 1 == metrics.registry.get_sample_value("tidegate_admission_policy_in_force", {"policy": "tidegate-decisions"})
 
 
 async def test_api_server_that_is_away_says_nothing_of_the_policy() -> None:

@@ -50,9 +50,9 @@ async def read(stage: Stage) -> None:
     await stage.passes()
 
 
-def warnings(stage: Stage) -> list[str]:
+def warnings(stage: Stage, reason: str = "StableLacksPods") -> list[str]:
     """Events of the kind that are in the status, as the next life of an operator would tell them again."""
-    return [event["message"] for event in stage.kept if event["reason"] == "StableLacksPods"]
+    return [event["message"] for event in stage.kept if event["reason"] == reason]
 
 
 async def test_a_config_map_that_stable_needs_and_is_gone_is_named(stage: Stage) -> None:
@@ -63,14 +63,28 @@ async def test_a_config_map_that_stable_needs_and_is_gone_is_named(stage: Stage)
     await read(stage)
     said, told = stage.status["message"], warnings(stage)
     await read(stage)
-    again = warnings(stage)
+    again, early = warnings(stage), warnings(stage, "StableRecovered")
     whole(stage)
+    await stage.passes()
     await stage.passes()
 
     assert said == f"v1 serves; 1 of 2 pods of v1 are ready, the others do not start: {WORDS}; {CURE}"
     assert told == again == [said.partition("; ")[2]]
+    assert ([], ["2 of 2 pods of v1 are ready, and none fails to start any more"]) == (early, warnings(stage, "StableRecovered"))
     assert "trouble" not in stage.status["stable"]
     assert stage.status["message"] == "v1 serves"
+
+
+async def test_another_pod_that_is_made_in_its_place_is_no_recovery(stage: Stage) -> None:
+    """Given a pod that was replaced, then its successor gets its minute, and nobody is told that it is over, nor once more."""
+    stage.adopted()
+    lacks(stage, PRUNED)
+    await read(stage)
+    lacks(stage, {"reason": "ContainerCreating"}, age=timedelta(seconds=30 - STABLE_REASONS.longest))
+    await read(stage)
+
+    assert (1, []) == (len(warnings(stage)), warnings(stage, "StableRecovered"))
+    assert WORDS in stage.status["message"]
 
 
 async def test_it_is_told_amid_a_rollout(stage: Stage) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from tidegate.api.kept import as_text
 from tidegate.api.recorded import PendingRecord, RecordsStatus
 from tidegate.api.status import ReleaseStatus
+from tidegate.controller.reconcile.records import Records
 from tidegate.governance.canonical import canonical
 from tidegate.governance.records import name_of, sealed, verify
 from unit.controller.api_server import ApiServer, settled
@@ -184,3 +185,34 @@ async def test_nothing_waits_for_a_record_that_hangs(api: ApiServer) -> None:
 
     assert 0 == shut[f"{NAME}-canary"]
     assert {} == records(stage)
+
+
+async def test_a_record_stays_in_the_status_until_the_audit_stream_has_it(stage: Stage) -> None:
+    """Given a stream whose disk hangs, the record is written in the cluster once, and the status keeps it for the next life."""
+    asked: list[Callable[[], None]] = []
+    stage.adopted()
+    await stage.passes()
+    written = Records(
+        stage.cluster,
+        lambda _, done: asked.append(done),
+        clock=stage.clock,
+        moved=stage.queue.add,
+        metrics=stage.metrics,
+    )
+    release = stage.store.get("Release", *KEY)
+    assert release is not None
+    status = status_with(stage, 1)
+    running = asyncio.create_task(written.run())
+    written.tell(release, status)
+    await settled(lambda: len(asked) == 1)
+    written.tell(release, status)
+    await settled(written._waiting.empty)
+    before = written.settled(release, status)
+    asked[0]()
+    after = written.settled(release, status)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    assert ([1], 1, status) == (list(records(stage)), len(asked), before)
+    assert after.records is not None
+    assert () == after.records.pending

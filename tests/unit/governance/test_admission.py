@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 import yaml
 
-from tidegate.governance.admission import IN_FORCE, SHIPPED, Standing, digest_of, doubt, standing
+from tidegate.governance.admission import IN_FORCE, POLICY, RECORDS_POLICY, SHIPPED, Standing, digest_of, doubt, standing
 
 ROOT = Path(__file__).parents[3]
 NOON = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
 Json = dict[str, Any]
 
 
-def shipped() -> tuple[Json, Json]:
+def shipped(file: str = "decisions.yaml") -> tuple[Json, Json]:
     """Return policy and binding as the API server has them: with its defaults, and what it writes itself."""
-    policy, binding = yaml.safe_load_all((ROOT / "deploy/admission/decisions.yaml").read_text())
+    policy, binding = yaml.safe_load_all((ROOT / "deploy/admission" / file).read_text())
     policy["spec"]["matchConstraints"] |= {"matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {}}
     for rule in policy["spec"]["matchConstraints"]["resourceRules"]:
         rule["scope"] = "*"
@@ -30,9 +30,19 @@ def shipped() -> tuple[Json, Json]:
 
 def test_digests_are_those_of_deploy() -> None:
     """If this fails, the policy has changed: write the digests on the left into SHIPPED."""
-    found = {obj["kind"]: digest_of(obj["spec"]) for obj in shipped()}
+    found = {
+        name: {obj["kind"]: digest_of(obj["spec"]) for obj in shipped(file)}
+        for name, file in ((POLICY, "decisions.yaml"), (RECORDS_POLICY, "records.yaml"))
+    }
 
     assert found == SHIPPED
+
+
+def test_each_policy_vouches_for_its_own() -> None:
+    """The policy of decisions under the name of that of records keeps nobody from writing records."""
+    assert "" == standing(*shipped("records.yaml"), RECORDS_POLICY).trouble
+    assert "ValidatingAdmissionPolicy tidegate-records is not the one" in standing(*shipped(), RECORDS_POLICY).trouble
+    assert "tidegate-records was not found" in standing(None, None, RECORDS_POLICY).trouble
 
 
 def test_decisions_count_from_some_seconds_after_the_younger_of_the_two() -> None:

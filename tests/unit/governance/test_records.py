@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulation.archive import object_of
-from tidegate.governance.records import Fault, Head, chains, name_of, next_id, sealed, verify
+from tidegate.governance.records import Fault, Head, against, chains, name_of, next_id, sealed, verify
 
 Json = dict[str, Any]
 UID = "uid-1"
@@ -204,3 +204,40 @@ def test_ids_only_rise(minutes: list[int]) -> None:
 @pytest.mark.parametrize("last", ["", "nonsense", "rel_2026", "rel_99999999_9999_x"])
 def test_an_id_that_a_hand_has_written_is_not_gone_on_from(last: str) -> None:
     assert next_id("20260101_1200", last) == "rel_20260101_1200"
+
+
+@given(st.integers(1, 8), st.integers(1, 8), st.integers(0, 8), st.randoms(use_true_random=False))
+def test_what_was_exported_and_is_there_is_no_finding(length: int, keep: int, exported: int, random: Any) -> None:
+    """Whatever part of the chain was exported, however often, and whatever retention has deleted since."""
+    objects = chain(length, keep=keep)
+    copies = [random.choice(objects) for _ in range(exported)]
+
+    assert [] == against(objects[max(0, length - keep) :], copies)
+
+
+@given(st.integers(1, 8), st.integers(1, 8), st.data())
+def test_whatever_is_deleted_or_changed_is_missed_by_its_copies(length: int, keep: int, data: Any) -> None:
+    """Given copies of all records, then each that should be there and is gone is missed, the last ones and all of them, too."""
+    objects = chain(length, keep=keep)
+    should = objects[max(0, length - keep) :]
+    left = [one for one in should if data.draw(st.booleans())]
+    findings = against(left, objects)
+    gone = [one["metadata"]["name"] for one in should if one not in left]
+
+    assert gone[:1] == [one.record for one in findings if one.fault is Fault.MISSING]
+    if left:
+        other = copy.deepcopy(left[-1])
+        other["spec"] = sealed({**other["spec"], "message": "all is well"})
+        found = against([*left[:-1], other], objects)
+        assert (Fault.CHANGED, other["metadata"]["name"]) in {(one.fault, one.record) for one in found}
+
+
+def test_a_copy_that_was_changed_proves_nothing() -> None:
+    """Given a stream that somebody has written into, then it says so of the copy, and not of the record."""
+    objects = chain(2)
+    forged = copy.deepcopy(objects)
+    forged[1]["spec"]["to"]["version"] = "v9"
+    twice = [*objects, object_of(sealed({**objects[1]["spec"], "message": "x"}))]
+
+    assert [("changed", True)] == [(one.fault, one.words.startswith("as it was exported")) for one in against(objects, forged)]
+    assert [("foreign", "it was exported twice, with two hashes")] == [(one.fault, one.words) for one in against(objects, twice)]

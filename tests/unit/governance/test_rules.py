@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from tidegate.api.approvals import Approval
 from tidegate.api.policy import PolicySet, RolloutPolicySpec
 from tidegate.api.release import ReleaseType
 from tidegate.governance.expressions import Subject
@@ -55,6 +56,34 @@ def test_a_rule_that_cannot_be_evaluated_says_which_and_why():
     assert "" == ruled(spec(CAREFUL, BROKEN), subject(team="cart")).trouble
 
 
+ONE, TWO = {"at": "Start", "roles": {"qa": 1}}, {"at": "50%", "roles": {"architect": 2}}
+
+
+def test_approvals_of_rules_are_added_to_the_policys():
+    """Given rules that ask for votes, then all of them are needed, and no rule does away with one."""
+    rules = [{"when": "true", "set": {"approvals": [TWO]}}, {"when": "environment == 'x'", "set": {"approvals": [ONE] * 3}}]
+    asks = spec(*rules).model_copy(update={"approvals": spec_of_approvals(ONE)})
+    found = ruled(asks, subject())
+
+    assert ([("Start", {"qa": 1}), ("50%", {"architect": 2})], (1,)) == (
+        [(entry.at, entry.roles) for entry in found.spec.approvals],
+        found.held,
+    )
+    assert 5 == len(asks.all_approvals)
+    assert [entry.at for entry in spec_of_approvals(ONE)] == [entry.at for entry in ruled(asks, subject()).spec.approvals][:1]
+
+
+def test_more_approvals_than_a_policy_may_have_keep_a_rollout_from_starting():
+    """As the API server refuses such a policy, which one of before its rule may be: it is no way around votes either."""
+    found = ruled(spec(*[{"when": "true", "set": {"approvals": [ONE] * 4}}] * 3), subject())
+
+    assert found.trouble.startswith("spec.rules: 12 approvals come of them, and 10 are the most")
+
+
+def spec_of_approvals(*entries: dict) -> tuple[Approval, ...]:
+    return RolloutPolicySpec.model_validate({"steps": STEPS, "approvals": list(entries)}).approvals
+
+
 def test_what_a_rule_sets_is_a_field_of_the_policy_with_the_same_values():
     """What a rule may set is read as the policy's own is."""
     example = {
@@ -69,5 +98,5 @@ def test_what_a_rule_sets_is_a_field_of_the_policy_with_the_same_values():
     given = PolicySet.model_validate(example).given()
     whole = RolloutPolicySpec.model_validate({"steps": STEPS} | example)
 
-    assert set(PolicySet.model_fields) == given.keys() <= set(RolloutPolicySpec.model_fields)
+    assert set(PolicySet.model_fields) - {"approvals"} == given.keys() <= set(RolloutPolicySpec.model_fields)
     assert given == {name: getattr(whole, name) for name in given}

@@ -15,9 +15,11 @@ from tidegate.api.decision import DecisionOutcome
 from tidegate.controller.reconcile.outbox import Outbox
 from tidegate.controller.reconcile.outcomes import Outcomes
 from tidegate.engine.plan import Settled
+from tidegate.governance.records import against, verify
 from tidegate.notifications.audit import Audit
 from tidegate.notifications.config import AuditConfig
 from unit.controller.api_server import settled
+from unit.governance.test_records import chain
 from unit.notifications.receiver import happened, release
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -104,6 +106,30 @@ async def test_a_decision_that_counts_has_a_line_once(stream: Stream) -> None:
         "reason": "scan\ufffd[2J ok",
     }
     assert [expected] == stream.lines
+
+
+async def test_a_record_has_a_line_with_all_of_it(stream: Stream) -> None:
+    """Given the records of a Release, then their lines are a copy of the chain, which verifies, and each is told to be kept."""
+    objects, kept = chain(3), []
+    outbox = Outbox([stream.audit])
+    for one in objects:
+        outbox.recorded(one, lambda number=one["spec"]["number"]: kept.append(number))
+
+    await settled(lambda: len(kept) == 3)
+
+    assert ["audit record uid-1.record-1", "audit record uid-1.record-2", "audit record uid-1.record-3"] == [
+        f"{line['stream']} {line['kind']} {line['id']}" for line in stream.lines
+    ]
+    copies = [line["record"] for line in stream.lines]
+    assert [] == verify(copies) == against(objects, copies)
+
+
+def test_without_a_stream_records_wait_for_nobody() -> None:
+    """Given no audit stream, then a record is done with once it is written in the cluster."""
+    kept: list[int] = []
+    Outbox([]).recorded(chain(1)[0], lambda: kept.append(1))
+
+    assert [1] == kept
 
 
 async def test_a_decision_that_is_gone_has_a_line_all_the_same(stream: Stream) -> None:

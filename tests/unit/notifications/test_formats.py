@@ -154,11 +154,13 @@ def test_a_cloud_event_is_one(tmp_path: Path, event: str, warns: bool, reason: s
     assert event == body["data"]["event"]
 
 
-def test_pager_duty_gets_one_incident_for_one_transition(tmp_path: Path) -> None:
-    """Given the same transition twice, then its key is the same; the severity is one that PagerDuty knows."""
+def test_pager_duty_gets_one_incident_for_one_cause(tmp_path: Path) -> None:
+    """Given a breach, then its key is that of the rollout's incident; the severity is one that PagerDuty knows."""
     _, body = made(channel(tmp_path, "pagerduty"), message())
+    _, alone = made(channel(tmp_path, "pagerduty"), message("blocked"))
 
-    assert ("r0uting", "trigger", "tidegate/uid-checkout.7") == tuple(
+    assert "tidegate/uid-checkout.7" == alone["dedup_key"], "what nothing ends is an incident by itself"
+    assert ("r0uting", "trigger", "tidegate/uid-checkout.rollout") == tuple(
         body[name] for name in ("routing_key", "event_action", "dedup_key")
     )
     payload = body["payload"]
@@ -174,9 +176,9 @@ def test_an_alert_fires_from_when_it_comes(tmp_path: Path) -> None:
     (late,) = json.loads(FORMATS[config.type](config, message(), AT + timedelta(hours=3)).body)
 
     assert alert["labels"] == late["labels"]
-    assert ("TidegateBreachRollsBack", "critical", "7") == tuple(
-        alert["labels"][name] for name in ("alertname", "severity", "transition")
-    )
+    assert ("TidegateBreachRollsBack", "critical") == tuple(alert["labels"][name] for name in ("alertname", "severity"))
+    assert "transition" not in alert["labels"]
+    assert "7" == made(config, message("blocked"))[1][0]["labels"]["transition"]
     assert ("2026-01-02T03:04:05.000Z", "2026-01-02T03:19:12.000Z", "2026-01-02T06:19:05.000Z") == (
         alert["startsAt"],
         alert["endsAt"],

@@ -13,17 +13,31 @@ import yaml
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.processors import format_exc_info
+from structlog.testing import capture_logs
 
 from tidegate.cluster.callers import connect_for_callers
 from tidegate.cluster.client import Cluster
 from tidegate.runtime.clock import ManualClock
+from tidegate.serve import actions
 from tidegate.serve.app import CALLER, LARGEST_BODY, STRANGER, Service
 from tidegate.serve.bodies import Decide, Prepare, Promote
 from unit.cluster.test_callers import kubeconfig
 from unit.docs.pages import ROOT
 
+DECIDE = "/api/releases/decide?namespace=shop"
 NONE = {"apiVersion": "tidegate.dev/v1alpha1", "kind": "ReleaseList", "items": [], "metadata": {"resourceVersion": "1"}}
 RECORD = yaml.safe_load((ROOT / "tests" / "corpus" / "valid" / "record-least.yaml").read_text(encoding="utf-8"))
+ODD = {
+    "releases": b'{"apiVersion": "v1", "kind": "ReleaseList", "metadata": {"resourceVersion": "1"}, "items": [{"metadata": 7}]}',
+    "list": b"[]",
+    "text": b'"odd"',
+    "bare": b"{}",
+    "spec": b'{"metadata": {"namespace": "odd", "name": "spec", "uid": "1"}, "spec": {"targetRef": {"kind": "s3cret"}}}',
+    "status": b'{"metadata": {"namespace": "odd", "name": "a", "uid": "1"}, "spec": '
+    b'{"targetRef": {"name": "a"}, "policyRef": {"name": "p"}}, "status": []}',
+}
+"""What no API server answers, and what stands in between may."""
 NOT_FOUND = {"kind": "Status", "code": 404, "reason": "NotFound", "message": 'releases.tidegate.dev "none" not found'}
 
 
@@ -56,6 +70,8 @@ async def there(tmp_path: Path) -> AsyncIterator[There]:
             return web.json_response({"kind": "Status", "code": 503, "message": "no"}, status=503)
         if token not in {"ann", "bob"}:
             return web.json_response({"kind": "Status", "code": 401, "reason": "Unauthorized", "message": "no"}, status=401)
+        if "/odd/" in request.path:
+            return web.Response(body=ODD[request.path.rsplit("/", 1)[-1]], content_type="application/json")
         if request.path.endswith("/releaserecords") and "archive" in request.path:
             return web.json_response({**NONE, "kind": "ReleaseRecordList", "items": [RECORD]})
         if request.path.endswith("/releases"):
@@ -83,12 +99,14 @@ async def there(tmp_path: Path) -> AsyncIterator[There]:
     [
         ("GET", "/api/releases", {}, 400, "give the namespace"),
         ("GET", "/api/releases?namespace=Shop", {}, 400, "it is not the name of one"),
-        ("GET", "/api/releases?namespace=shop", {"headers": {"X-Tenant-Slug": "bank"}}, 400, "differ"),
+        ("GET", "/api/releases?namespace=shop", {"headers": {"X-Tenant-Slug": "bank"}}, 400, "2 are given"),
         ("GET", "/api/releases/..%2f..%2fsecrets?namespace=shop", {}, 404, "neither the id of a rollout nor the name"),
         ("GET", "/api/releases/none?namespace=shop", {}, 404, "not found"),
         ("GET", "/api/releases/rel_20240115_1200?namespace=shop", {}, 404, "no rollout rel_20240115_1200 of namespace shop"),
         ("GET", "/api/nothing", {}, 404, "there is no GET /api/nothing here"),
         ("DELETE", "/api/releases", {}, 405, "DELETE is not for this path"),
+        ("GET", "/api/releases/prepare?namespace=shop", {}, 405, "GET is not for this path"),
+        ("GET", "/api/releases/prepare-1?namespace=shop", {}, 404, "not found"),
         ("POST", "/api/releases/promote?namespace=shop", {"data": b"{}"}, 415, "the body must be JSON"),
         ("POST", "/api/releases/promote?namespace=shop", {"json": {}}, 422, "release_id: is required"),
         ("POST", "/api/releases/promote?namespace=shop", {"json": {"release_id": "Q"}}, 422, "release_id: must match the pattern"),
@@ -106,12 +124,25 @@ async def there(tmp_path: Path) -> AsyncIterator[There]:
             404,
             "namespace shop has no Release with spec.environment prod",
         ),
+        ("GET", "/api/releases?namespace=shop&namespace=bank", {}, 400, "2 are given"),
+        ("GET", "/health?namespace=Shop", {}, 400, "it is not the name of one"),
+        ("POST", DECIDE, {"json": {"release_id": "a"}}, 422, "action: is required"),
+        ("POST", DECIDE, {"json": {"release_id": "a", "action": "Blame"}}, 422, "action: must be one of Approve, Reject, "),
+        ("POST", DECIDE, {"json": {"release_id": "a", "action": "Pause", "role": "qa"}}, 422, "role: there is no such field"),
+        ("POST", DECIDE, {"json": {"release_id": "a", "action": "Rollback", "hold": "yes"}}, 422, "hold: must be true or false"),
+        (
+            "POST",
+            DECIDE,
+            {"json": {"release_id": "a", "action": "Approve", "role": "status"}},
+            422,
+            "role: no-such-role and status are reserved",
+        ),
         (
             "POST",
             "/api/releases/decide?namespace=shop",
             {"json": {"release_id": "a", "action": "Approve"}},
             422,
-            "Approve needs role",
+            "role: is required",
         ),
     ],
 )
@@ -184,6 +215,44 @@ async def test_an_api_server_that_is_away_vouches_for_nobody(there: There) -> No
     found = [(await there.ask("GET", "/api/releases?namespace=away", token="guess"))[0] for _ in range(30)]
 
     assert (STRANGER.burst, 429) == (found.count(503), found[-1])
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("releases", 502, "what the API server has answered is not as it should be (Release: metadata)"),
+        ("releases/list", 503, "the answer is no object: []"),
+        ("releases/text", 503, 'the answer is no object: "odd"'),
+        ("releases/bare", 502, "(Release: metadata)"),
+        ("releases/spec", 502, "(Release: spec."),
+        ("releases/status", 502, "(Release: status)"),
+    ],
+)
+async def test_odd_answers_are_the_api_servers_fault(there: There, path: str, status: int, words: str) -> None:
+    """It is said where they are odd, and not what stands there."""
+    found, answer, _ = await there.ask("GET", f"/api/{path}?namespace=odd")
+
+    assert (status, True) == (found, words in answer["error"]["message"]), answer
+    assert "s3cret" not in str(answer)
+
+
+@pytest.mark.parametrize("fault", [KeyError("s3cret"), TypeError("s3cret"), ValueError("s3cret"), RuntimeError("s3cret")])
+async def test_its_own_faults_are_never_the_api_servers(there: There, fault: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever they are: 500, with the id by which the log has where it happened; the caller gets no more."""
+
+    async def listed(*_: Any) -> None:
+        raise fault
+
+    monkeypatch.setattr(actions, "listed", listed)
+    with capture_logs(processors=[format_exc_info]) as logged:
+        status, answer, headers = await there.ask("GET", "/api/releases?namespace=shop")
+    (line,) = (one for one in logged if one["log_level"] == "error")
+
+    assert (500, "internal", headers["X-Request-Id"]) == (status, answer["error"]["code"], answer["error"]["request_id"])
+    assert answer["error"]["request_id"] == line["request_id"]
+    assert "Traceback" in line["exception"]
+    assert "in listed" in line["exception"]
+    assert "s3cret" not in str(answer)
 
 
 async def test_health_tells_strangers_nothing_of_releases(there: There) -> None:

@@ -1,17 +1,17 @@
-"""Watches over the admission policy that vouches for decisions; by requests of its own, as it is one object of its kind."""
+"""Watches over the admission policies that vouch for decisions and records; by requests of its own, as each is one object."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import ApiError, Forbidden, NotFound
 from tidegate.cluster.resources import VALIDATING_ADMISSION_POLICIES, VALIDATING_ADMISSION_POLICY_BINDINGS
-from tidegate.governance.admission import POLICY, Standing, standing
+from tidegate.governance.admission import POLICY, RECORDS_POLICY, Standing, standing
 from tidegate.runtime.clock import Clock
 
 log = structlog.get_logger(__name__)
@@ -28,20 +28,34 @@ _FORBIDDEN = Standing(f"the operator may not get validatingadmissionpolicies {PO
 _UNKNOWN = Standing(f"the admission policy {POLICY} was not read yet")
 
 
+class Shown(Protocol):
+    """Shows whether an admission policy is in force as shipped."""
+
+    def __call__(self, policy: str, /, *, in_force: bool) -> None:
+        """Show it."""
+
+
+def _nobody(_: str, *, in_force: bool) -> None:
+    """Show nothing."""
+
+
 class Admission:
-    """Knows how far decisions can be believed.
+    """Knows how far decisions can be believed, and whether others than the operator could write records.
 
     Args:
         cluster: the API.
         clock: the time.
-        changed: told that this has changed, for all Releases.
+        changed: told that the first has changed, for all Releases.
+        shown: told of each policy whether it is in force as shipped, where that is known.
     """
 
-    def __init__(self, cluster: Cluster, *, clock: Clock, changed: Callable[[], None]) -> None:
-        self._cluster, self._clock, self._changed = cluster, clock, changed
+    def __init__(self, cluster: Cluster, *, clock: Clock, changed: Callable[[], None], shown: Shown = _nobody) -> None:
+        self._cluster, self._clock, self._changed, self._shown = cluster, clock, changed, shown
         self._looked, self._failures = float("-inf"), 0
         self._looking = asyncio.Lock()
         self.standing = _UNKNOWN
+        self._of_records: Standing | None = None
+        self._records_due = float("-inf")
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
@@ -62,27 +76,50 @@ class Admission:
         return self.standing
 
     async def look(self) -> None:
-        """Look; an API server that is away, or has too much to do, says nothing of the policy."""
+        """Look; an API server that is away, or has too much to do, says nothing of the policies."""
         try:
             await self._look()
+            await self._look_at_records()
         except ApiError as error:
             self._failures += 1
-            log.warning("the admission policy could not be read", policy=POLICY, cause=str(error))
+            log.warning("the admission policies could not be read", policy=POLICY, cause=str(error))
+
+    async def _look_at_records(self) -> None:
+        if self._clock.monotonic() < self._records_due:
+            return
+        try:
+            now = await self._standing(RECORDS_POLICY)
+        except Forbidden:
+            # Whoever may not look says nothing, for no record is worth less for it, and need not ask each time.
+            self._records_due = self._clock.monotonic() + RARELY_SECONDS
+            return
+        if now != self._of_records:
+            self._of_records = now
+            self._shown(RECORDS_POLICY, in_force=not now.trouble)
+            if now.trouble:
+                log.warning("others than the operator could write records", policy=RECORDS_POLICY, cause=now.trouble)
+            else:
+                log.info("the operator alone writes records", policy=RECORDS_POLICY)
+
+    async def _standing(self, name: str) -> Standing:
+        # Together: a vote that is about to count waits for both.
+        policy, binding = await asyncio.gather(
+            self._read(VALIDATING_ADMISSION_POLICIES.path(None, name)),
+            self._read(VALIDATING_ADMISSION_POLICY_BINDINGS.path(None, name)),
+        )
+        return standing(policy, binding, name)
 
     async def _look(self) -> None:
         try:
-            # Together: a vote that is about to count waits for both.
-            policy, binding = await asyncio.gather(
-                self._read(VALIDATING_ADMISSION_POLICIES.path(None, POLICY)),
-                self._read(VALIDATING_ADMISSION_POLICY_BINDINGS.path(None, POLICY)),
-            )
-            self._failures, now = 0, standing(policy, binding)
+            now = await self._standing(POLICY)
+            self._failures = 0
         except Forbidden:
             self._failures += 1
             now = _FORBIDDEN
         self._looked = self._clock.monotonic()
         if now != self.standing:
             self.standing = now
+            self._shown(POLICY, in_force=not now.trouble)
             # Where it may not look, nobody has wanted it to.
             say = log.warning if now.trouble and now is not _FORBIDDEN else log.info
             say(

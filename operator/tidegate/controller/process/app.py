@@ -123,13 +123,14 @@ class App:
             self._election.keep = self._suspects.note
         turns = self._suspects.turns
         self._looks = Looks(clock=clock, reader=self._reader, arrived=self._queue.add, turns=turns, direct=lane)
-        self._admission = Admission(self._cluster, clock=clock, changed=self._all_again)
+        self._admission = Admission(self._cluster, clock=clock, changed=self._all_again, shown=self._metrics.admission)
         self._decisions = Decisions(store, lambda: self._admission.standing)
         self._outcomes = Outcomes(self._cluster, clock=clock, noted=self._outbox.decided)
-        self._records = Records(self._cluster, clock=clock, moved=self._queue.add, unwritten=self._metrics.record_unwritten)
+        arrived, entitled = self._queue.add, partial(self._queue.add, lane=Lane.DECIDED)
+        scope = partial(Records, namespaces=config.watch_namespaces, shard=shard)
+        self._records = scope(self._cluster, self._outbox.recorded, clock=clock, moved=arrived, metrics=self._metrics)
         self._orphans = Orphans(store, self._decisions, self._outcomes, clock=clock, trusted=known, shard=shard)
         rights = Rights(self._cluster, self._decisions, self._admission)
-        arrived, entitled = self._queue.add, partial(self._queue.add, lane=Lane.DECIDED)
         asked = partial(Questions, clock=clock, routers=routers, rights=rights, hooks=config.hooks)
         self._questions = asked(self._cluster, arrived=arrived, entitled=entitled)
         self._gatherer = self._gatherer_of(clock, routers)

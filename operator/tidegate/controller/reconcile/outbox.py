@@ -7,7 +7,7 @@ was stored that it had.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 import structlog
@@ -123,6 +123,23 @@ class Outbox:
                     sink.decided(namespace, settled, at)
                 except Exception:
                     log.exception("a sink could not take a decision", sink=name)
+
+    def recorded(self, record: Object, written: Callable[[], None]) -> None:
+        """Hand a record to the sink that keeps an account, where there is one.
+
+        Args:
+            record: the ReleaseRecord.
+            written: called once it is kept there; at once where nobody keeps one.
+        """
+        account = next((sink for sink in self._sinks.values() if isinstance(sink, Account)), None)
+        if account is None:
+            written()
+            return
+        try:
+            account.recorded(record, written)
+        except Exception:
+            log.exception("a sink could not take a record")
+            written()
 
     def settled(self, release: Object, status: ReleaseStatus) -> ReleaseStatus:
         """Return a status that keeps no more than what a sink may not have taken."""

@@ -50,7 +50,7 @@ class Means:
 
 @runtime_checkable
 class Account(Protocol):
-    """A sink that is told of decisions, too."""
+    """A sink that is told of decisions and records, too."""
 
     def decided(self, namespace: str, settled: Settled, at: datetime) -> None:
         """Take what became of a decision; returns at once.
@@ -59,6 +59,15 @@ class Account(Protocol):
             namespace: of the ReleaseDecision.
             settled: which, and what became of it.
             at: since when.
+        """
+        ...
+
+    def recorded(self, record: Object, written: Callable[[], None]) -> None:
+        """Take a record; returns at once.
+
+        Args:
+            record: the ReleaseRecord, as it is stored.
+            written: to be called once the sink has it for good.
         """
         ...
 
