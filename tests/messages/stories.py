@@ -453,18 +453,14 @@ def a_service_that_leads_to_nobody() -> World:
 @story
 def stable_that_does_not_get_its_pods() -> World:
     world = idle(policy(*LONG))
-    (rs,) = world.cluster.replica_sets.values()
-    pod = rs.pods[0]
+    ((pod, *_),) = (rs.pods for rs in world.cluster.replica_sets.values())
     pod.down = True
     world.crank(1)
-    seen = world.snapshot()
-    words = 'pod checkout-v1-1: container app: CreateContainerConfigError: configmap "settings" not found'
+    seen, words = world.snapshot(), 'pod checkout-v1-1: container app: CreateContainerConfigError: configmap "settings" not found'
     plan = decide(replace(seen, workload=replace(seen.workload, stable_trouble=PodTrouble(words))), at(world.now))
-    world.told[plan.status.message] = plan.status
-    world.notices += plan.notices
-    pod.down = False
+    world.told[plan.status.message], pod.down = plan.status, False
     world.crank(1)
-    world.notices += decide(replace(world.snapshot(), status=plan.status), at(world.now)).notices
+    world.notices += (*plan.notices, *decide(replace(world.snapshot(), status=plan.status), at(world.now)).notices)
     return world
 
 

@@ -94,7 +94,6 @@ def audit(
     place = chosen.namespace if chosen is not None else None
     exported = archive.from_stream(stream) if stream is not None else None
     verified = [one for one in of(found, told, exported or ()) if name in (None, one.release) and place in (None, one.namespace)]
-    guard = archive.unguarded(kubeconfig, context) if file is None else ""
     if form is Format.JSON:
         output.write_json([one.to_wire() for one in verified])
     else:
@@ -104,7 +103,7 @@ def audit(
         typer.echo("there are no records", err=True)
     if exported == []:
         typer.echo(f"--stream: {stream} has no records: is it the audit stream of this version?", err=True)
-    if guard:
+    if file is None and (guard := archive.unguarded(kubeconfig, context)):
         typer.echo(f"others than the operator could write records: {guard}", err=True)
     if any(one.findings for one in verified):
         raise typer.Exit(BROKEN)

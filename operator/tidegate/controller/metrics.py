@@ -117,7 +117,7 @@ _DELIVERY: tuple[tuple[str, str, Callable[[dora.Measures], float | None]], ...] 
     ),
     (
         "tidegate_time_to_restore_seconds",
-        "Mean time at most for which users met a change of the last 30 days that failed.",
+        "Mean time at most that users met a failed change, of the last 30 days.",
         _TARGETS["timeToRestoreSeconds"],
     ),
 )
