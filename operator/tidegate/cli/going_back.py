@@ -1,7 +1,8 @@
 """`tidegate rollback --to` a version that was in force before: its template is put back, and is rolled out like any version.
 
 What is put back is what was released: the pod template whose digest the record has. It is found in the ReplicaSets that the
-Deployment keeps, and written with the rights of whoever types the command.
+Deployment keeps, or made of the template that is there and the images of the record, which has nothing else of a template: there
+may be secrets in it. It is written with the rights of whoever types the command.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from tidegate.caller.decisions import AGAIN_SECONDS, Version, rolled_out
 from tidegate.cli import access, archive, output
 from tidegate.cluster.resources import DEPLOYMENTS, RELEASE_RECORDS, RELEASES
 from tidegate.governance.records import hash_of
+from tidegate.workloads.templates import content_digest, overlay, unknown_containers
 
 if TYPE_CHECKING:
     from tidegate.cluster.client import Cluster
@@ -37,6 +39,8 @@ class Back:
         record: id of the record of its promotion.
         digest: of its content.
         wrote: what was written, for people.
+        recorded: digest of the content that was promoted, where this is another one: only its images were restored.
+        applier: what applies the object that was written again and again; empty where nothing is known to.
     """
 
     place: tuple[str, str]
@@ -44,18 +48,29 @@ class Back:
     record: str
     digest: str
     wrote: str
+    recorded: str = ""
+    applier: str = ""
 
     def to_wire(self) -> Json:
         """Return it for machines."""
         namespace, release = self.place
         told = {"namespace": namespace, "release": release, "toVersion": self.version, "record": self.record}
-        return told | {"digest": self.digest, "wrote": self.wrote}
+        more = {"recordedDigest": self.recorded, "appliedBy": self.applier}
+        return told | {"digest": self.digest, "wrote": self.wrote} | {name: value for name, value in more.items() if value}
 
     def sentence(self) -> str:
         """Return it for people."""
-        return (
-            f"{'/'.join(self.place)}: {self.wrote} to {self.version} (record {self.record}); it is rolled out by its policy's steps"
-        )
+        words = f"{'/'.join(self.place)}: {self.wrote} to {self.version} (record {self.record})"
+        if self.recorded:
+            words += "; only its images: all else of the template is as it is now, "
+            words += f"so its content is {self.digest} and not {self.recorded}"
+        words += "; it is rolled out by its policy's steps"
+        if self.applier:
+            words += (
+                f"; {self.applier} applies it and will write its own version again: go back in its repository as well, "
+                "or suspend it until then"
+            )
+        return words
 
 
 def is_in_force(release: Mapping[str, Any], version: str) -> bool:
@@ -64,7 +79,7 @@ def is_in_force(release: Mapping[str, Any], version: str) -> bool:
     return stable is None or version in (stable.version, stable.revision)
 
 
-async def go_back(cluster: Cluster, place: tuple[str, str], release: Json, version: str) -> Back:
+async def go_back(cluster: Cluster, place: tuple[str, str], release: Json, version: str, *, images_only: bool = False) -> Back:
     """Put the template of a recorded version back.
 
     Args:
@@ -72,6 +87,7 @@ async def go_back(cluster: Cluster, place: tuple[str, str], release: Json, versi
         place: namespace and name of the Release.
         release: the Release.
         version: name or revision of the version.
+        images_only: where its whole template is nowhere any more, its images will do.
 
     Raises:
         ApiError: the API server refuses it, or does not answer.
@@ -82,8 +98,33 @@ async def go_back(cluster: Cluster, place: tuple[str, str], release: Json, versi
     items = (await cluster.list(RELEASE_RECORDS.path(place[0]))).items
     record = _promotion(archive.Archive(items).of(access.Chosen(place[0]), place[1]), version)
     deployment = await cluster.get(DEPLOYMENTS.path(place[0], spec.target_ref.name))
-    wrote = await _put_back(cluster, release, deployment, record)
-    return Back(place, version, str(record.get("id")), str(record["digest"]), wrote)
+    digest, wrote, written = await _put_back(cluster, release, deployment, record, images_only=images_only)
+    recorded = str(record["digest"])
+    return Back(
+        place, version, str(record.get("id")), digest, wrote, recorded if digest != recorded else "", applier_of(written) or ""
+    )
+
+
+_APPLIERS = {
+    "annotations": {"argocd.argoproj.io/tracking-id": "Argo CD"},
+    "labels": {
+        "argocd.argoproj.io/instance": "Argo CD",
+        "kustomize.toolkit.fluxcd.io/name": "Flux",
+        "helm.toolkit.fluxcd.io/name": "Flux",
+    },
+}
+"""By which mark on an object it is known what applies it again and again."""
+
+
+def applier_of(obj: Json) -> str | None:
+    """Return the tool that applies an object again whenever it differs from its repository; None where none has left its mark."""
+    metadata = obj["metadata"]
+    for part, marks in _APPLIERS.items():
+        found = metadata.get(part) or {}
+        for mark, tool in marks.items():
+            if mark in found:
+                return tool
+    return None
 
 
 async def wanted(cluster: Cluster, back: Back, patience: timedelta) -> Version:
@@ -117,32 +158,66 @@ def _promotion(records: Iterable[Json], version: str) -> Json:
     return found[-1]
 
 
-async def _put_back(cluster: Cluster, release: Json, deployment: Json, record: Json) -> str:
-    """Put back what the record is of; return what was written, for people. The command ends where that cannot be found."""
-    from tidegate.workloads.templates import content_digest, overlay
+async def _put_back(cluster: Cluster, release: Json, deployment: Json, record: Json, *, images_only: bool) -> tuple[str, str, Json]:
+    """Put back what the record is of.
 
+    Returns:
+        Digest of the content that was written, what was written, for people, and the object that was.
+    """
     namespace, name = (str(release["metadata"][part]) for part in ("namespace", "name"))
-    template, to, digest = deployment["spec"]["template"], record.get("to") or {}, record["digest"]
+    template, called = deployment["spec"]["template"], str(deployment["metadata"]["name"])
     if laid := (release.get("spec") or {}).get("images") or {}:
-        fresh = {container: image for container, image in (to.get("images") or {}).items() if container in laid}
-        if fresh.keys() != laid.keys() or content_digest(overlay(template, fresh)) != digest:
-            output.fail("--to: the template has changed in more than images since: set it and spec.images back by hand")
+        fresh = {container: image for container, image in _images(record).items() if container in laid}
+        digest = _digest_with(template, fresh)
+        if fresh.keys() != laid.keys() or (digest != record["digest"] and not images_only):
+            output.fail(f"--to: the template has changed in more than images since: {_ONLY_IMAGES}, or set all of it back by hand")
         await cluster.json_patch(RELEASES.path(namespace, name), _replace(release, "/spec/images", laid, fresh), manager=MANAGER)
-        return f"spec.images of Release {name} restored"
-    if content_digest(template) == digest:
-        output.fail(f"--to: the template is that of {to.get('version')} already: kubectl tidegate status {name} -n {namespace}")
-    called = str(deployment["metadata"]["name"])
+        return digest, f"spec.images of Release {name} restored", release
+    if content_digest(template) == record["digest"]:
+        version = (record.get("to") or {}).get("version")
+        output.fail(f"--to: the template is that of {version} already: kubectl tidegate status {name} -n {namespace}")
     theirs = [one for one in await access.replica_sets(cluster, namespace) if _is_of(one, deployment, name)]
     kept = [one["spec"]["template"] for one in theirs if (one.get("spec") or {}).get("template")]
-    old = next((one for one in kept if content_digest(one) == digest), None)
+    old = next((one for one in kept if content_digest(one) == record["digest"]), None)
+    wrote = f"template of Deployment {called} restored"
     if old is None:
-        output.fail(
-            f"--to: no ReplicaSet of Deployment {called} has the content {digest} any more (revisionHistoryLimit): "
-            "apply that version's manifest again"
-        )
+        old, wrote = _by_images(deployment, record, images_only=images_only), f"images of Deployment {called} restored"
     operations = _replace(deployment, "/spec/template", template, _plain(old))
     await cluster.json_patch(DEPLOYMENTS.path(namespace, called), operations, manager=MANAGER)
-    return f"template of Deployment {called} restored"
+    return content_digest(old), wrote, deployment
+
+
+_ONLY_IMAGES = "--images-only restores its images and leaves the rest as it is"
+
+
+def _by_images(deployment: Json, record: Json, *, images_only: bool) -> Json:
+    """Return the template that is there with the recorded images; the command ends where that is another content than was promoted.
+
+    A record has no template: variables and arguments in it may be secrets. It has the digest, by which it is known whether the
+    images are all that has changed since.
+    """
+    template, images = deployment["spec"]["template"], _images(record)
+    unknown = unknown_containers(template, images)
+    if not images or (unknown and images_only):
+        there = f"there is no container {', '.join(unknown)} any more" if unknown else "its record has no images"
+        output.fail(f"--to: {there}: apply that version's manifest again")
+    fresh = template if unknown else overlay(template, images)
+    if content_digest(fresh) != record["digest"] and not images_only:
+        output.fail(
+            f"--to: no ReplicaSet of Deployment {deployment['metadata']['name']} has the content {record['digest']} any more "
+            f"(revisionHistoryLimit), and more than images has changed since: apply that version's manifest again; {_ONLY_IMAGES}"
+        )
+    return fresh
+
+
+def _images(record: Json) -> dict[str, str]:
+    found = (record.get("to") or {}).get("images")
+    return {str(container): str(image) for container, image in found.items()} if isinstance(found, Mapping) else {}
+
+
+def _digest_with(template: Json, images: Mapping[str, str]) -> str:
+    """Return the digest of a template with other images; empty where it lacks one of their containers."""
+    return "" if unknown_containers(template, images) else content_digest(overlay(template, images))
 
 
 def _replace(seen: Json, field: str, before: Any, after: Any) -> list[Json]:

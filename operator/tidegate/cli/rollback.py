@@ -35,6 +35,9 @@ To = Annotated[
     ),
 ]
 Now = Annotated[bool, typer.Option("--now", help="With a recorded version: promote it at once, without holds and gates.")]
+ImagesOnly = Annotated[
+    bool, typer.Option("--images-only", help="With a recorded version whose whole template is lost: restore its images alone.")
+]
 Hold = Annotated[bool, typer.Option("--hold", help="Also keep the next version from starting until you resume.")]
 Verify = Annotated[
     bool, typer.Option("--verify", help="Wait as --wait does, then until pods and traffic are back, and print what verify prints.")
@@ -47,6 +50,7 @@ def rollback(
     group: InGroup = None,
     to: To = None,
     now: Now = False,
+    images_only: ImagesOnly = False,
     hold: Hold = False,
     verify: Verify = False,
     reason: Reason = None,
@@ -70,15 +74,12 @@ def rollback(
     Exits with 0, with 1 if --wait or --verify learns that it did not come to that, or with 2 if the API server refuses it.
     """
     longest = output.parsed("--timeout", parse_duration, timeout)
-    if now and to is None:
-        output.fail(_NEEDS_TO)
-    if (name is None) == (group is None):
-        output.fail("give the name of a Release, or --group")
-    if group is not None and to is not None:
-        output.fail("--to: of a group each Release has versions of its own: give their names one by one")
+    _check(name, group, to, now=now, images_only=images_only)
     place = access.place_of(name or "", namespace, kubeconfig, context)
     verify = verify or (wait and group is not None)
-    asked = Asked(to=to, reason=reason, now=now, hold=hold, wait=wait or verify, verify=verify, longest=longest)
+    asked = Asked(
+        to=to, reason=reason, now=now, images_only=images_only, hold=hold, wait=wait or verify, verify=verify, longest=longest
+    )
 
     async def do(_: object, cluster: Cluster) -> Done:
         if group is not None:
@@ -93,6 +94,18 @@ def rollback(
         show(done.verified, form)
 
 
+def _check(name: str | None, group: str | None, to: str | None, *, now: bool, images_only: bool) -> None:
+    """End the command where what was given does not go together."""
+    if images_only and to is None:
+        output.fail("--images-only: give --to a recorded version")
+    if now and to is None:
+        output.fail(_NEEDS_TO)
+    if (name is None) == (group is None):
+        output.fail("give the name of a Release, or --group")
+    if group is not None and to is not None:
+        output.fail("--to: of a group each Release has versions of its own: give their names one by one")
+
+
 _NEEDS_TO = "--now: give --to a recorded version; a rollback to the version in force is at once"
 
 
@@ -104,6 +117,7 @@ class Asked:
         to: version that is to be in force; None for the one that is.
         reason: why.
         now: promote it at once.
+        images_only: its images will do.
         hold: keep the next version from starting.
         wait: wait until it has taken effect.
         verify: then look whether all is back.
@@ -113,6 +127,7 @@ class Asked:
     to: str | None
     reason: str | None
     now: bool
+    images_only: bool
     hold: bool
     wait: bool
     verify: bool
@@ -158,7 +173,7 @@ async def _restored(cluster: Cluster, place: tuple[str, str], release: Json, ask
     assert asked.to is not None
     if asked.hold:
         output.fail(f"--hold: {asked.to} is not in force, and would be kept from starting itself")
-    back = await go_back(cluster, place, release, asked.to)
+    back = await go_back(cluster, place, release, asked.to, images_only=asked.images_only)
     # What follows may take long, and this has happened.
     typer.echo(back.sentence(), err=form is Format.JSON)
     if not asked.now:

@@ -122,6 +122,50 @@ def test_template_of_a_recorded_version_is_put_back(rollback: Callable[..., Any]
     assert [] == cluster.decisions
 
 
+def test_template_that_is_nowhere_is_made_of_the_recorded_images(rollback: Callable[..., Any]) -> None:
+    """Given a version without a ReplicaSet, when only images have changed since, then exactly its content is restored."""
+    cluster = Cluster()
+
+    done = rollback(cluster, "--to", "v1.2.1")
+
+    assert 0 == done.exit_code, done.output
+    ((path, operations),) = cluster.patches
+    assert (DEPLOYMENT, template("v1.2.1")) == (path, operations[2]["value"])
+    assert "images of Deployment checkout restored to v1.2.1 (record rel_20260101_0001); it is rolled out" in done.stdout
+
+
+def test_images_alone_are_restored_only_by_who_says_so(rollback: Callable[..., Any]) -> None:
+    """Given more than images that has changed since, then nothing is written, or with --images-only these, told as such."""
+    cluster = Cluster()
+    cluster.deployment["spec"]["template"] = template("v1.2.3", MODE="new")
+    refused = rollback(cluster, "--to", "v1.2.1")
+    assert (2, []) == (refused.exit_code, cluster.patches)
+    assert "more than images has changed since: apply that version's manifest again; --images-only restores" in refused.stderr
+
+    done = rollback(cluster, "--to", "v1.2.1", "--images-only", "-o", "json")
+
+    assert 0 == done.exit_code, done.output
+    written = cluster.patches[0][1][2]["value"]
+    assert template("v1.2.1", MODE="new") == written
+    told = json.loads(done.stdout)
+    assert (content_digest(written), content_digest(template("v1.2.1"))) == (told["digest"], told["recordedDigest"])
+    assert "all else of the template is as it is now" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("part", "mark", "tool"),
+    [("annotations", "argocd.argoproj.io/tracking-id", "Argo CD"), ("labels", "kustomize.toolkit.fluxcd.io/name", "Flux")],
+)
+def test_who_applies_the_deployment_is_told(rollback: Callable[..., Any], part: str, mark: str, tool: str) -> None:
+    """A tool that syncs would write its own version again: the command says which, and what to do."""
+    cluster = Cluster()
+    cluster.deployment["metadata"][part] = {mark: "shop"}
+
+    done = rollback(cluster, "--to", "v1.2.2")
+
+    assert f"{tool} applies it and will write its own version again: go back in its repository as well" in done.stdout
+
+
 def test_images_of_a_release_are_put_back(rollback: Callable[..., Any]) -> None:
     """Given a Release with images of its own, these are set back, as the Deployment's template is the same."""
     cluster = Cluster(images={"app": "checkout:v1.2.3"})
@@ -185,6 +229,7 @@ def test_what_cannot_be_put_back_as_it_was_is_not_put_back(rollback: Callable[..
         case "forged":
             cluster.records[1]["spec"]["digest"] = cluster.records[3]["spec"]["digest"]
         case "no ReplicaSet":
+            cluster.deployment["spec"]["template"] = template("v1.2.3", MODE="new")
             arguments = ["--to", "v1.2.1"]
         case "other template":
             cluster = Cluster(images={"app": "checkout:v1.2.3"})
