@@ -69,6 +69,7 @@ unit: $(READY) ## Tests that need no cluster
 
 cluster-tests: $(READY) $(SCHEMATHESIS) ## All tests, on a local cluster that is taken down afterwards
 	$(BIN)/tidegate-sandbox build
+	PYTHONPATH=tests $(BIN)/python -m api.postgres
 	$(BIN)/tidegate-sandbox run -- $(BIN)/pytest -n $(WORKERS) --dist loadgroup --durations 30 --durations-min 10
 
 coverage: $(READY) ## Measure which lines and branches the tests reach that need no cluster; fails below a package's floor

@@ -1,4 +1,7 @@
-"""A real PostgreSQL of a test's own: the machine's, or that of Debian's package, started in a folder of its own."""
+"""A real PostgreSQL of a test's own: the machine's, or that of Debian's package, started in a folder of its own.
+
+As a program it sees to it that there is one, before tests enter a network without a way out.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,10 @@ DEBIAN = Path("/usr/lib/postgresql")
 NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
 """PostgreSQL refuses to run as root."""
 QUICK = "-c fsync=off -c synchronous_commit=off -c shared_buffers=8MB -c max_connections=40 -c listen_addresses="
+
+
+POSSIBLE = os.geteuid() != 0 or int(Path("/proc/self/uid_map").read_text().split()[2]) > 1
+"""Whether there is another user than root; in a namespace of a single one there is not."""
 
 
 @dataclass(frozen=True)
@@ -111,3 +118,7 @@ def postgres() -> Iterator[Postgres]:
             run("pg_ctl", "--wait", "--mode=immediate", "--pgdata", str(data), "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__" and POSSIBLE:
+    programs()

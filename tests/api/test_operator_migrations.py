@@ -19,10 +19,14 @@ import yaml
 from api.audit import asked_by
 from api.cluster_access import kubectl, needs_api
 from api.operator_access import NAME, PATIENCE, SYSTEM, Scene, condition, install, scene_in, token_of
-from api.postgres import Postgres, postgres
+from api.postgres import POSSIBLE, Postgres, postgres
 from tidegate.cluster.resources import CRON_JOBS, JOBS, RELEASE_RECORDS, RELEASES
 
-pytestmark = [*needs_api, pytest.mark.xdist_group("operator-migrations")]
+pytestmark = [
+    *needs_api,
+    pytest.mark.xdist_group("operator-migrations"),
+    pytest.mark.skipif(not POSSIBLE, reason="PostgreSQL refuses to run as root, and here is no other user"),
+]
 
 Json = dict[str, Any]
 OPERATOR = f"system:serviceaccount:{SYSTEM}:tidegate"
