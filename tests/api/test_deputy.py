@@ -123,6 +123,19 @@ def test_service_counts_too(place: str) -> None:
     refused(lambda: router.create(release(**traffic("pay"))), "spec.traffic.service: router may not patch Service pay")
 
 
+def test_flags_take_the_right_on_the_object_that_defines_them(place: str) -> None:
+    """By name, a ConfigMap or a FeatureFlag; where a hook leads is the operator's configuration."""
+    owner = of_role("flag-owner", place, *RELEASER, DEPLOYMENT, rights("", "configmaps", "patch", names=("pay-flags",)))
+    items = [{"name": "feature"}]
+
+    passes(lambda: owner.create(release(flags={"configMap": {"name": "pay-flags"}, "items": items})))
+    passes(lambda: owner.create(release(flags={"http": {"hook": "flags"}, "items": items})))
+    words = "spec.flags: flag-owner may not patch ConfigMap other, so may not write a Release that does; give this account the verb"
+    refused(lambda: owner.create(release(flags={"configMap": {"name": "other"}, "items": items})), words)
+    words = "spec.flags: flag-owner may not patch FeatureFlag pay-flags, so may not write a Release that does"
+    refused(lambda: owner.create(release(flags={"featureFlag": {"name": "pay-flags"}, "items": items})), words)
+
+
 @pytest.mark.parametrize("missing", [0, 1, 4, 7])
 def test_each_of_the_routes_counts(place: str, missing: int) -> None:
     """Of eight routes, the most that there may be, the one that the author may not patch is named, wherever it stands."""

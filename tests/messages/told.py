@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from messages import judged
 from messages.checked import STORIES as CHECKED
+from messages.flagged import STORIES as FLAGGED
 from messages.grouped import STORIES as GROUPED
 from messages.migrated import STORIES as MIGRATED
 from messages.stories import STORIES
@@ -75,7 +76,7 @@ def catalogue() -> dict[str, list[str]]:
 @cache
 def _worlds() -> tuple[World, ...]:
     found: list[World] = []
-    for story in (*WAITS.values(), *STORIES, *CHECKED, *GROUPED, *MIGRATED):
+    for story in (*WAITS.values(), *STORIES, *CHECKED, *GROUPED, *MIGRATED, *FLAGGED):
         told = story()
         found += told if isinstance(told, list) else [told]
     return tuple(found)

@@ -11,6 +11,7 @@ from typing import Any
 from simulation.archive import Archive
 from simulation.cluster import CANARY, STABLE, USER, Backends, Cluster, ReplicaSet, Route, Service, Template, copied
 from simulation.deciders import People
+from simulation.flagd import Definitions
 from simulation.runs import Hooks, Jobs
 from simulation.views import Said, Seen, at, followed, own_view, route_view, shifted, user_view, workload_view
 from tidegate.api.names import Reason
@@ -157,7 +158,7 @@ class World:
         """Whether something is bound to the user's Service by its name, and not to the operator's two."""
         self.readable = True
         """Whether the API server answers when they are listed."""
-        self.people, self.jobs, self.hooks, self.archive = People(), Jobs(), Hooks(), Archive()
+        self.people, self.jobs, self.hooks, self.archive, self.flags = People(), Jobs(), Hooks(), Archive(), Definitions()
         self.governance = UNGOVERNED
         """What governance says, whatever else happens."""
         self.last: Pass | None = None
@@ -197,15 +198,8 @@ class World:
         routes = [{"name": name} for name in self.route_names]
         named = bool(routes) and not self.traffic_gone
         traffic = {"service": USER, "pinService": self.pin, "gatewayAPI": {"httpRoutes": routes}} if named else None
-        return ReleaseSpec.model_validate(
-            {
-                "version": self.version,
-                "targetRef": {"name": "checkout"},
-                "images": self.images,
-                "policyRef": {"name": "production"},
-                "traffic": traffic,
-            }
-        )
+        named = {"targetRef": {"name": "checkout"}, "policyRef": {"name": "production"}, "version": self.version}
+        return ReleaseSpec.model_validate(named | {"images": self.images, "traffic": traffic, "flags": self.flags.spec})
 
     def _workload_view(self) -> WorkloadView | None:
         view = workload_view(self.seen, self.images, self.pods_say, self.version, self.status)
@@ -261,7 +255,7 @@ class World:
     def _governed(self) -> GovernanceView:
         found = self.people.govern(self.governance, asked=Inquiry.RIGHTS in self.read)
         seen = self.jobs.seen | self.hooks.seen
-        return replace(found, runs=seen) if seen else found
+        return replace(found, runs=seen, flags=self.flags.seen) if seen or self.flags.seen else found
 
     def route_view(self, name: str) -> RouteView:
         """Return what the operator sees of a route."""
@@ -324,12 +318,13 @@ class World:
         self.archive.write(self.status)
         self.jobs.look(plan.runs, at(self.now))
         self.hooks.call(plan.calls, self.now)
+        self.flags.settle(plan.flags)
         return made
 
     def die(self) -> None:
         """The operator dies, and all that it has in memory with it; the next pass is another's."""
         self.readings, self.alive_since, self.read, self.archive.known = [], None, set(), set()
-        self.jobs.seen, self.hooks.seen = {}, {}
+        self.jobs.seen, self.hooks.seen, self.flags.seen = {}, {}, {}
 
     def _carry_out(self, made: Pass, crash_after: int | None) -> None:
         plan, failed = made.plan, False

@@ -141,6 +141,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
   verbs: [list]
 {{- end }}
 
+{{- define "tidegate.rules.flags" -}}
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, patch]
+- apiGroups: [core.openfeature.dev]
+  resources: [featureflags]
+  verbs: [get, patch]
+{{- end }}
+
 {{- define "tidegate.rules.view" -}}
 - apiGroups: [tidegate.dev]
   resources: [releases, releases/status, releasedecisions, releaserecords, rolloutpolicies{{ if not (include "tidegate.namespaced" .) }}, clusterrolloutpolicies, releasefreezes{{ end }}]
@@ -166,7 +175,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
   verbs: [create]
 - apiGroups: [tidegate.dev]
   resources: [releases]
-  verbs: [promote, rollback, pause, resume, retry]
+  verbs: [promote, rollback, pause, resume, retry, switch]
 {{- end }}
 
 {{- define "tidegate.rules.approver" -}}
@@ -190,7 +199,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
   verbs: [get, list, watch, create, delete, deletecollection, keep]
 - apiGroups: [tidegate.dev]
   resources: [releases]
-  verbs: [promote, rollback, pause, resume, retry]
+  verbs: [promote, rollback, pause, resume, retry, switch]
 {{- end }}
 
 {{- define "tidegate.rules.record-keeper" -}}

@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from tidegate.api.base import Duration, Model, Rule, Sentence, Time
+from tidegate.api.flags import Position
 from tidegate.api.gate import AT_LEAST_1S, Name
 
 NO_SUCH_ROLE = "no-such-role"
@@ -34,6 +35,7 @@ class Action(StrEnum):
     PAUSE = "Pause"
     RESUME = "Resume"
     RETRY = "Retry"
+    SWITCH = "Switch"
 
 
 class Result(StrEnum):
@@ -62,8 +64,8 @@ class ReleaseDecisionSpec(Model):
         Field(
             description=(
                 "What is decided. Approve, Reject, Attest and Override count for one version until they expire or a later one "
-                "withdraws them; Promote, Rollback, Pause, Resume and Retry are carried out once. It takes the verb of the same "
-                "name on that Release."
+                "withdraws them; Promote, Rollback, Pause, Resume, Retry and Switch are carried out once. It takes the verb of "
+                "the same name on that Release."
             )
         ),
     ]
@@ -147,6 +149,19 @@ class ReleaseDecisionSpec(Model):
             )
         ),
     ] = False
+    flag: Annotated[
+        Name | None,
+        Field(description="Name of the flag in spec.flags of the Release. For Switch, which requires it. Default: none."),
+    ] = None
+    switch: Annotated[
+        Position | None,
+        Field(
+            description=(
+                "For Switch, which requires it. Off or On: everybody gets that variant of the flag, whatever its definition and a "
+                "rollout say, until it is switched Back. Default: none."
+            )
+        ),
+    ] = None
     reason: Annotated[
         str | None, Field(min_length=1, max_length=1024, description="Why, for people and for the record. Default: none.")
     ] = None
@@ -203,6 +218,8 @@ DECISION_RULES = (
     Rule("has(self.spec.result) == (self.spec.action == 'Attest')", "is required for Attest, and for nothing else", ".spec.result"),
     Rule("!has(self.spec.url) || self.spec.action == 'Attest'", "is for Attest alone", ".spec.url"),
     Rule("!has(self.spec.toVersion) || self.spec.action == 'Rollback'", "is for Rollback alone", ".spec.toVersion"),
+    Rule("has(self.spec.flag) == (self.spec.action == 'Switch')", "is required for Switch, and for nothing else", ".spec.flag"),
+    Rule("has(self.spec.switch) == (self.spec.action == 'Switch')", "is required for Switch, and for nothing else", ".spec.switch"),
     Rule("!self.spec.hold || self.spec.action == 'Rollback'", "is for Rollback alone", ".spec.hold"),
 )
 

@@ -12,6 +12,7 @@ from typing import Any, TypedDict, Unpack, overload
 from tidegate.api.base import Model
 from tidegate.api.checked import CheckResult, CheckStatus
 from tidegate.api.decided import CarriedStatus, RejectedStatus, WantedStatus
+from tidegate.api.flagged import FlagSetting, FlagStatus
 from tidegate.api.followed import FollowedStatus
 from tidegate.api.grouped import MateStatus
 from tidegate.api.hotfix import HotfixStatus, ReviewStatus
@@ -46,6 +47,7 @@ class ReleaseEdit(TypedDict, total=False):
     checks: tuple[CheckStatus, ...]
     migration: MigrationStatus | None
     contracted: ContractedStatus | None
+    flags: tuple[FlagStatus, ...]
     observed_generation: int
     phase: Phase
     message: str
@@ -249,6 +251,27 @@ class ContractedEdit(TypedDict, total=False):
     allowed: str | None
 
 
+class FlagEdit(TypedDict, total=False):
+    """What may change in a `FlagStatus`."""
+
+    target: str
+    name: str
+    on: str
+    off: str
+    before: FlagSetting | None
+    given: tuple[FlagSetting, ...]
+    restore: bool
+    left: bool
+    forced: str | None
+    released: bool
+    by: str
+    decided: datetime | None
+    in_force: datetime | None
+    done: datetime | None
+    since: datetime
+    message: str
+
+
 class PauseEdit(TypedDict, total=False):
     """What may change in a `PauseStatus`."""
 
@@ -321,6 +344,8 @@ def edited(model: MigrationStatus, /, **changes: Unpack[MigrationEdit]) -> Migra
 def edited(model: MigrationRun, /, **changes: Unpack[MigrationRunEdit]) -> MigrationRun: ...
 @overload
 def edited(model: ContractedStatus, /, **changes: Unpack[ContractedEdit]) -> ContractedStatus: ...
+@overload
+def edited(model: FlagStatus, /, **changes: Unpack[FlagEdit]) -> FlagStatus: ...
 @overload
 def edited(model: PauseStatus, /, **changes: Unpack[PauseEdit]) -> PauseStatus: ...
 @overload

@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_camel
 from tidegate.api.approvals import Approval
 from tidegate.api.base import Duration, K8s, Model, Rule
 from tidegate.api.checks import CHECK_RULES, Check
+from tidegate.api.flags import MOST_FLAGS, STEP_FLAG_RULES, StepFlag
 from tidegate.api.gate import AT_LEAST_1S, GATE_RULES, BreachAction, Gate
 from tidegate.api.hotfix import Hotfix
 from tidegate.api.migrations import MIGRATIONS_RULES, MigrationJob, Migrations
@@ -51,6 +52,17 @@ class Step(Model):
         Duration,
         Field(description="Least time at this step, counted from when the route carries the weight. Default: 0s."),
     ] = timedelta(0)
+    flags: Annotated[
+        tuple[Annotated[StepFlag, K8s(rules=STEP_FLAG_RULES)], ...],
+        Field(
+            max_length=MOST_FLAGS,
+            description=(
+                "Feature flags of the Release (spec.flags) that this step sets; the step does not end before they are set. After a "
+                "rollback they are what they were. Default: none."
+            ),
+        ),
+        K8s(list_map_keys=("name",)),
+    ] = ()
 
 
 STEPS_RULES = (

@@ -13,6 +13,7 @@ from pydantic import Field
 from tidegate.api.base import Model, Rule, Sentence, Time
 from tidegate.api.checked import MOST_CHECKS, CheckResult
 from tidegate.api.decision import Action, ReleaseName, Result
+from tidegate.api.flagged import MOST_FLAG_STATUSES
 from tidegate.api.followed import LONGEST_IMAGE, MOST_IMAGES
 from tidegate.api.hotfix import HotfixStatus
 from tidegate.api.migrated import LONGEST_OUTPUT, MigrationResult
@@ -113,6 +114,18 @@ class RecordedUpstream(Model):
     cluster: Annotated[str, Field(max_length=63, description="Its cluster; absent for this one.")] = ""
 
 
+class RecordedFlag(Model):
+    """A feature flag that the rollout has set."""
+
+    name: Annotated[str, Field(max_length=63, description="Its name in spec.flags of the Release.")]
+    flag: Annotated[str, Field(max_length=128, description="Key of the flag.")]
+    before: Annotated[str, Field(max_length=64, description="What it was before: a variant, or a percentage such as 10%.")] = ""
+    set: Annotated[str, Field(max_length=64, description="What the rollout has set it to last.")] = ""
+    restored: Annotated[bool, Field(description="After a rollback: it was what it was before when the rollout ended.")] = False
+    left: Annotated[bool, Field(description="Somebody else has set it meanwhile.")] = False
+    switched: Annotated[str, Field(max_length=64, description="The variant that a decision forced on everybody then.")] = ""
+
+
 class RecordedGate(Model):
     """What a gate said last."""
 
@@ -186,6 +199,9 @@ class ReleaseRecordSpec(Model):
     migrations: Annotated[
         tuple[RecordedMigration, ...],
         Field(max_length=len(MigrationPhase), description="Its backup and migrations until the rollout ended."),
+    ] = ()
+    flags: Annotated[
+        tuple[RecordedFlag, ...], Field(max_length=MOST_FLAG_STATUSES, description="Feature flags that the rollout has set.")
     ] = ()
     hotfix: Annotated[HotfixStatus | None, Field(description="By whose word it was a hotfix, and which barriers it skipped.")] = (
         None

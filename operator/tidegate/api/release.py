@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from tidegate.api.base import Duration, K8s, Model, Rule
+from tidegate.api.flags import FLAGS_RULES, Flags
 from tidegate.api.gate import Name
 from tidegate.api.grouped import Group
 
@@ -221,4 +222,14 @@ class ReleaseSpec(Model):
             "Deployment's own, as by `images`, and stand in status.followed. How long it must have run there is the soak of "
             "`after` for the same Release. Default: none."
         ),
+    ] = None
+    flags: Annotated[
+        Flags | None,
+        Field(
+            description=(
+                "Feature flags that steps of the policy set and that decisions with the action Switch force off or on. Whoever "
+                "writes this field needs the right to patch the object with their definitions. Default: none."
+            )
+        ),
+        K8s(rules=FLAGS_RULES),
     ] = None

@@ -10,10 +10,10 @@ from pydantic import Field, model_validator
 
 from tidegate.api.base import K8s, Model, Sentence, Time
 from tidegate.api.decided import MOST_CARRIED, CarriedStatus, RejectedStatus, WantedStatus
+from tidegate.api.flagged import FlaggedStatus
 from tidegate.api.followed import LONGEST_IMAGE, MOST_IMAGES, FollowedStatus
 from tidegate.api.gate import Name
 from tidegate.api.kept import opened
-from tidegate.api.migrated import MigratedStatus
 from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.originals import OriginalRule, TargetsStatus
 from tidegate.api.outbox import OutboxStatus
@@ -284,7 +284,7 @@ class ConditionStatus(Model):
     ] = None
 
 
-class ReleaseStatus(MigratedStatus):
+class ReleaseStatus(FlaggedStatus):
     """What people and tools read; and all that the operator needs to go on after a restart."""
 
     @model_validator(mode="before")

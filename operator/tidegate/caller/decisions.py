@@ -87,6 +87,8 @@ class Made:
             "role": spec.get("role"),
             "check": spec.get("check"),
             "result": spec.get("result"),
+            "flag": spec.get("flag"),
+            "switch": spec.get("switch"),
             "by": spec.get("by"),
             "version": self.version.name if self.version else None,
             "revision": spec.get("revision"),

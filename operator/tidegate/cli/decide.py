@@ -30,6 +30,7 @@ _DONE = {
     Action.RETRY: "another try requested of",
     Action.ATTEST: "attested",
     Action.OVERRIDE: "overridden",
+    Action.SWITCH: "switch requested of",
 }
 _OF_CONTENT = frozenset({Action.APPROVE, Action.ATTEST, Action.OVERRIDE})
 """What counts for a content alone."""
@@ -257,6 +258,7 @@ def sentence(made: Made) -> str:
     spec, version = made.obj["spec"], made.version
     whom = f" {version.name} (revision {version.revision})" if version else ""
     check = f" for check {spec['check']}: {spec['result']}" if spec.get("check") else ""
+    check += f" flag {spec['flag']}: {spec['switch'].lower()}" if spec.get("flag") else ""
     role = f" as {spec['role']}" if spec.get("role") else ""
     outcome = f"; {made.outcome.value}{f': {made.message}' if made.message else ''}" if made.outcome else ""
     return f"{'/'.join(made.place)}: {_DONE[action]}{whom}{role}{check} (ReleaseDecision {made.name}){outcome}"

@@ -178,7 +178,7 @@ def manifest(spec: Spec, from_env: str | None = None) -> Manifest:
         images=dict((spec.get("to") or {}).get("images") or {}),
         backup=migrated.backup(spec),
         migrations=migrated.migrations(spec),
-        feature_flags={},
+        feature_flags={str(one.get("flag")): _flag(one) for one in spec.get("flags") or ()},
         tools_transcript_ids=[],
         status=_STATUS[str(spec.get("outcome"))],
         created_by=authors[0] if authors else None,
@@ -188,6 +188,12 @@ def manifest(spec: Spec, from_env: str | None = None) -> Manifest:
         error_message=None if promoted else str(spec.get("message", "")),
         record=of(spec),
     )
+
+
+def _flag(one: Mapping[str, Any]) -> str:
+    """Return what a flag was when the rollout had ended: a variant or a percentage; on and off are true and false."""
+    value = str(one.get("switched") or (one.get("before") if one.get("restored") else one.get("set")) or "")
+    return {"on": "true", "off": "false"}.get(value, value)
 
 
 def approval(spec: Spec) -> Approval:

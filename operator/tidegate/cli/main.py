@@ -39,6 +39,7 @@ APART = {
     "verify": "tidegate.cli.verify",
     "override": "tidegate.cli.hotfix",
     "attest": "tidegate.cli.hotfix",
+    "switch": "tidegate.cli.switch",
     "history": "tidegate.cli.records",
     "record": "tidegate.cli.records",
     "audit": "tidegate.cli.audit",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tidegate.api.flagged import FlagStatus
 from tidegate.cli import access, options, output, tables
 from tidegate.cli.output import Format
 from tidegate.cluster.errors import ApiError, Expired, Silent
@@ -109,7 +110,25 @@ def _wire(release: Json) -> Json:
         "ready": ready,
         "message": found.message,
         "waitingFor": [entry.to_wire() for entry in found.waiting_for],
+        "flags": [_flag(one) for one in found.flags],
     }
+
+
+def _flag(one: FlagStatus) -> Json:
+    """Return what is set and forced of a flag, for machines: no more than its name, and what everybody gets or how many."""
+    setting = one.before if one.restore else one.given[-1] if one.given else None
+    shown = {
+        "name": one.name,
+        "target": one.target,
+        "switched": None if one.forced is None or one.released else "on" if one.forced == one.on else "off",
+        "by": one.by or None,
+        "inForce": one.in_force is not None if one.forced is not None else None,
+        "variant": setting.variant if setting is not None else None,
+        "percent": setting.percent if setting is not None else None,
+        "set": one.done is not None if setting is not None else None,
+        "message": one.message or None,
+    }
+    return {name: value for name, value in shown.items() if value is not None}
 
 
 def _row(release: Json) -> Sequence[str]:

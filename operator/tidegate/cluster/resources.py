@@ -67,6 +67,7 @@ ENDPOINT_SLICES: Final = Resource("discovery.k8s.io", "v1", "endpointslices", "E
 HORIZONTAL_POD_AUTOSCALERS: Final = Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
 CRON_JOBS: Final = Resource("batch", "v1", "cronjobs", "CronJob")
 JOBS: Final = Resource("batch", "v1", "jobs", "Job")
+FEATURE_FLAGS: Final = Resource("core.openfeature.dev", "v1beta1", "featureflags", "FeatureFlag")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 HTTP_ROUTES: Final = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
 CUSTOM_RESOURCE_DEFINITIONS: Final = Resource(
@@ -118,6 +119,7 @@ ALL: Final = (
     HORIZONTAL_POD_AUTOSCALERS,
     CRON_JOBS,
     JOBS,
+    FEATURE_FLAGS,
     LEASES,
     HTTP_ROUTES,
     CUSTOM_RESOURCE_DEFINITIONS,

@@ -13,7 +13,7 @@ from enum import Enum
 
 from tidegate.api.hotfix import Skip
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.engine import approving, checking, gates, governed, grouped, hotfix, migrating
+from tidegate.engine import approving, checking, flagging, gates, governed, grouped, hotfix, migrating
 from tidegate.engine.draft import Draft
 from tidegate.engine.ruled import policy_now
 from tidegate.engine.scoring import Result
@@ -84,7 +84,10 @@ def _upstream(draft: Draft, _: Rise) -> Waiting | None:
 def kept_asked(draft: Draft) -> frozenset[Inquiry]:
     """Return what a barrier may have asked for, and what has to be known still when the weight rises."""
     policy = policy_now(draft)
-    return frozenset({Inquiry.RIGHTS}) if policy is not None and (policy.approvals or policy.checks) else frozenset()
+    if policy is None:
+        return frozenset()
+    rights = {Inquiry.RIGHTS} if policy.approvals or policy.checks else set()
+    return frozenset(rights | ({Inquiry.FLAGS} if any(step.flags for step in policy.steps) else set()))
 
 
 def _span(draft: Draft, policy: RolloutPolicySpec, rise: Rise) -> tuple[int, int]:
@@ -124,6 +127,10 @@ def _migration(draft: Draft, rise: Rise) -> Waiting | None:
     return migrating.before_full(draft, _span(draft, policy, rise)[1]) if _rises(draft, rise) else None
 
 
+def _flags(draft: Draft, rise: Rise) -> Waiting | None:
+    return flagging.unready(draft) if rise is Rise.ROLLOUT else flagging.unset(draft)
+
+
 def _first_looks(draft: Draft, _: Rise) -> Waiting | None:
     return gates.unlooked(draft)
 
@@ -159,6 +166,7 @@ BARRIERS: tuple[Barrier, ...] = (
     Barrier(_check, frozenset(Rise), governs=True),
     Barrier(_approval, frozenset(Rise), governs=True),
     Barrier(_migration, frozenset(Rise) - {Rise.MIGRATION}, governs=True),
+    Barrier(_flags, frozenset({Rise.ROLLOUT, Rise.STEP_END}), governs=True),
     Barrier(_first_looks, frozenset({Rise.STEP_END})),
     Barrier(_gates, frozenset({Rise.MIGRATION, Rise.START, Rise.WEIGHT, Rise.STEP_END}), forced=False),
     Barrier(_score, frozenset({Rise.STEP_END}), forced=False),

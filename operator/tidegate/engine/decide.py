@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from tidegate.engine import facts, gates, migrating
 from tidegate.engine.draft import Draft, Stage
+from tidegate.engine.flagging import wishes
 from tidegate.engine.following import taken_anew
 from tidegate.engine.handover.kinds import HANDOVERS
 from tidegate.engine.handover.protocol import Handover
@@ -24,6 +25,7 @@ from tidegate.engine.rules import (
     commands,
     completion,
     deadline,
+    flags,
     following,
     groups,
     idle,
@@ -34,6 +36,7 @@ from tidegate.engine.rules import (
     reviews,
     routes,
     split,
+    switches,
     targets,
 )
 from tidegate.engine.running import calls, runs
@@ -70,6 +73,7 @@ RULES: tuple[Rule, ...] = (
     Rule(groups.group_rolls_back, _REVERSIBLE),
     Rule(reversal.workload_went_back, frozenset({Stage.COMMITTED})),
     Rule(idle.facts_are_accepted, _ALWAYS),
+    Rule(switches.switches_are_carried_out, _ALWAYS),
     Rule(requests.request_is_carried_out, _ALWAYS),
     Rule(commands.commands_are_carried_out, _ALWAYS),
     Rule(reversal.template_changed, _REVERSIBLE),
@@ -77,6 +81,8 @@ RULES: tuple[Rule, ...] = (
     Rule(checks.warnings_are_noted, _CLIMBING),
     Rule(migrations.migrations_are_noted, _ALWAYS),
     Rule(migrations.failure_rolls_back, _STEPS),
+    Rule(flags.flags_are_noted, _ALWAYS),
+    Rule(flags.flags_are_put_back, _ALWAYS),
     Rule(reversal.scaled_to_zero, _REVERSIBLE),
     Rule(losses.loss_is_found_again, _REVERSIBLE),
     Rule(losses.pods_were_lost, _REVERSIBLE),
@@ -96,6 +102,7 @@ RULES: tuple[Rule, ...] = (
     Rule(climb.weight_is_given, _CLIMBING),
     Rule(climb.hold_begins, _STEPS),
     Rule(climb.more_pods_have_it, _STEPS),
+    Rule(flags.flags_are_set, _CLIMBING),
     Rule(climb.step_ends, _CLIMBING),
     Rule(idle.name_is_followed, _ALWAYS - {Stage.UNDOING}),
     # Then what concerns a Release without one.
@@ -168,6 +175,7 @@ def decide(snap: Snapshot, now: datetime, handover: Handover | None = None) -> P
         outcomes=settled,
         runs=(*runs(draft), *migrating.runs(draft)),
         calls=called,
+        flags=tuple(wishes(draft)),
     )
 
 

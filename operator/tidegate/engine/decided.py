@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from tidegate.api.decision import DecisionOutcome
+from tidegate.api.decision import Action, DecisionOutcome
 from tidegate.engine.draft import Draft
 from tidegate.engine.snapshot import Verb
 from tidegate.governance import commands
@@ -23,6 +23,14 @@ def pending(draft: Draft) -> list[DecisionView]:
     done = {one.uid for one in draft.status.carried_out}
     found = in_order(draft.snap.governance.decisions)
     return [one for one in found if one.outcome is None and one.uid not in done and not is_past(draft, one)]
+
+
+def switches_pending(draft: Draft) -> list[DecisionView]:
+    """Return the decisions on switches that were not dealt with, in the order in which they were made."""
+    done = {one.uid for one in draft.status.carried_out}
+    every = draft.snap.governance.decisions
+    found = [one for one in every if one.action is Action.SWITCH and one.outcome is None and one.uid not in done]
+    return sorted(found, key=lambda one: one.at)
 
 
 def is_past(draft: Draft, one: DecisionView) -> bool:

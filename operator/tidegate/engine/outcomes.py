@@ -99,7 +99,7 @@ def _became(draft: Draft, one: DecisionView, known: _Known) -> _Became | None:
         return PAST
     if one.action is Action.REJECT:
         return _let_go(draft, one, known)
-    if one.action in COMMANDS:
+    if one.action in COMMANDS or one.action is Action.SWITCH:
         return None
     if draft.active and (hotfix := draft.rollout.hotfix) is not None and hotfix.decision == one.name:
         return DecisionOutcome.COUNTED, f"{draft.candidate.version} is rolled out as a hotfix by it"

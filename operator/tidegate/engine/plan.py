@@ -16,6 +16,7 @@ from tidegate.engine.snapshot import RouteStage, Warm
 from tidegate.engine.transitions import Transition
 from tidegate.engine.waits import Inquiry, Waiting
 from tidegate.engine.words import words
+from tidegate.governance.flags import Wish
 from tidegate.governance.runs import Call, Run
 
 
@@ -191,6 +192,7 @@ class Plan:
         waits: what the Release waits for; the first is told.
         outcomes: what has become of decisions that do not say so yet; true once the status is stored, and told until they do.
         calls: requests that are to be made, likewise.
+        flags: what definitions of flags are to say, or to be read for, likewise.
         runs: Jobs that are to be made and looked at, or stopped, once the status is stored.
     """
 
@@ -209,3 +211,4 @@ class Plan:
     outcomes: tuple[Settled, ...] = ()
     runs: tuple[Run, ...] = ()
     calls: tuple[Call, ...] = ()
+    flags: tuple[Wish, ...] = ()

@@ -15,6 +15,7 @@ from tidegate.api.checked import CheckStatus
 from tidegate.api.checks import REVIEW
 from tidegate.api.decision import Action, DecisionOutcome
 from tidegate.api.edits import edited
+from tidegate.api.flagged import FlagSetting, FlagStatus
 from tidegate.api.kept import as_text
 from tidegate.api.migrated import LONGEST_OUTPUT, MigrationRun
 from tidegate.api.record import (
@@ -25,6 +26,7 @@ from tidegate.api.record import (
     MOST_UPSTREAMS,
     RecordedCheck,
     RecordedDecision,
+    RecordedFlag,
     RecordedGate,
     RecordedMigration,
     RecordedUpstream,
@@ -39,6 +41,7 @@ from tidegate.engine.snapshot import TemplateView
 from tidegate.governance import checks, records
 from tidegate.governance.canonical import canonical
 from tidegate.governance.decisions import DecisionView
+from tidegate.governance.flags import target_of
 from tidegate.governance.votes import Author, Subject, ballot
 
 _NAME = 128
@@ -127,6 +130,7 @@ def _content(draft: Draft, last: LastRollout) -> ReleaseRecordSpec:
         decisions_omitted=max(0, len(decisions) - MOST_DECISIONS) or None,
         checks=tuple(_check(one) for one in draft.status.checks if candidate.digest and one.digest == candidate.digest),
         migrations=tuple(_migration(one) for one in draft.status.migration.runs) if draft.status.migration is not None else (),
+        flags=tuple(_flag(one) for one in draft.status.flags if one.given),
         hotfix=rollout.hotfix,
         seen_at=kept.seen_at,
         started_at=last.started_at,
@@ -175,6 +179,22 @@ def _migration(one: MigrationRun) -> RecordedMigration:
         ended=one.ended,
         message=plain(one.message, LONGEST_REASON),
     )
+
+
+def _flag(one: FlagStatus) -> RecordedFlag:
+    return RecordedFlag(
+        name=one.name,
+        flag=target_of(one.target).flag,
+        before=_setting(one.before),
+        set=_setting(one.given[-1]),
+        restored=one.restore and one.done is not None,
+        left=one.left,
+        switched="" if one.released else one.forced or "",
+    )
+
+
+def _setting(one: FlagSetting | None) -> str:
+    return "" if one is None else one.variant if one.percent is None else f"{one.percent}%"
 
 
 def _gate(state: GateStatus) -> RecordedGate:

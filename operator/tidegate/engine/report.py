@@ -15,7 +15,7 @@ from tidegate.api.decided import WantedStatus
 from tidegate.api.edits import edited
 from tidegate.api.names import Cause, Condition, Phase, Reason
 from tidegate.api.status import RevisionStatus
-from tidegate.engine import asking, following
+from tidegate.engine import asking, flagging, following
 from tidegate.engine import transitions as happened
 from tidegate.engine.closed import closed, note_closed
 from tidegate.engine.conditions import Told, conditions
@@ -169,6 +169,7 @@ def _sentence(draft: Draft, blockers: list[Blocker]) -> str:
     trouble = "; ".join(blocker.message for blocker in blockers)
     shifted = draft.snap.release.traffic_later and draft.status.original_rules
     later = "; spec.traffic has changed and takes effect once the routes are restored" if shifted else ""
+    later += flagging.words(draft)
     if not draft.active:
         kept = (
             f"; until this is fixed, {wanted_name(draft)} waits and {draft.stable.version} serves"

@@ -109,6 +109,12 @@ class Wait(Enum):
         person=True,
         barrier="Contract",
     )
+    FLAG = Terms(
+        "the API server, or whoever fixes the flag's definition",
+        why=f"a step is not over before its flags are set; {_SERVES}",
+        barrier="Flag",
+    )
+    FLAG_SET = Terms("the API server, or a hook, which takes what a flag is to be", why="it is tried again by itself", brief=True)
     APPROVAL = Terms("people of the roles that the policy asks", why=f"they decide; {_SERVES}", barrier="Approval")
     GROUP = Terms(
         "the other members of the group, by what each waits for; or time, if their new versions are waited for",
@@ -159,6 +165,7 @@ class Wait(Enum):
     SERVICE_GONE = Terms("who makes the Service anew", why="requests would find nobody", person=True)
     PINNABLE = Terms("pods of the version that serves", why="requests past the route would find nobody")
     SERVICE_ENDPOINTS = Terms("the controller of EndpointSlices", why="requests would find nobody")
+    FLAGS_BACK = Terms("the API server, which takes what flags were before; a minute at most", Bound.SECONDS, brief=True)
     RECORDED = Terms("the API server, which takes the record of the last rollout; a minute at most", Bound.SECONDS, brief=True)
     ROLLBACK_FIRST = Terms("the end of the rollback", why="it has its own reasons")
 
@@ -179,6 +186,7 @@ class Inquiry(Enum):
     PODS = "the new version's pods at once, since the operator before may have seen them lost"
     SELECTED = "all pods that the user's Service selects, since others may be among them"
     RIGHTS = "whether those who have decided may still do so, since their decisions are about to count"
+    FLAGS = "the definitions of the flags that the steps set, since they may not be as they are needed"
     BOUND = "what is bound to the user's Service by its name, since it may not follow a split"
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from tidegate.api.base import SENTENCE, parse_time, plain
 from tidegate.api.decision import Action, DecisionOutcome, ReleaseDecisionSpec, Result
+from tidegate.api.flags import Position
 
 CAREFUL = frozenset({Action.REJECT, Action.ROLLBACK, Action.PAUSE})
 """Commands that give the new version no more than it has. They are carried out however late they are seen."""
@@ -52,6 +53,8 @@ class DecisionView:
         url: where its report is.
         to_version: of a rollback, the version that is to be in force; empty for whichever is.
         hold: of a rollback, whether the next version is kept waiting as well.
+        flag: that is switched, by its name in the Release.
+        switch: what is done with it; None where nothing is switched.
         reason: why, in their words.
         expires: from when on it does not count any more.
         outcome: what became of it, as far as that was written; None where nothing was.
@@ -73,6 +76,8 @@ class DecisionView:
     url: str = ""
     to_version: str = ""
     hold: bool = False
+    flag: str = ""
+    switch: Position | None = None
     reason: str = ""
     expires: datetime | None = None
     outcome: DecisionOutcome | None = None
@@ -123,6 +128,8 @@ def view_of(obj: Mapping[str, Any]) -> DecisionView:
         url=spec.url or "",
         to_version=plain(spec.to_version or "", LONGEST_VERSION),
         hold=spec.hold,
+        flag=spec.flag or "",
+        switch=spec.switch,
         # It is for messages, which are one line, and a terminal obeys what is in it.
         reason=plain(spec.reason or "", SENTENCE),
         expires=None if spec.expires is None else created + spec.expires,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from tidegate.governance.decisions import DecisionView
+from tidegate.governance.flags import FlagView
 from tidegate.governance.freezes import FreezeView
 from tidegate.governance.runs import RunView
 from tidegate.governance.upstreams import AfterView
@@ -27,6 +28,7 @@ class GovernanceView:
         by_decision: people promote, resume and retry by decision alone, and not by annotation.
         records_kept: how many records of the Release are kept.
         runs: what was seen of the Jobs that check the version, by their names, as far as they were asked for.
+        flags: what was seen of the definitions of flags, by the ids of these, as far as they were asked for.
     """
 
     freezes: tuple[FreezeView, ...] = ()
@@ -38,6 +40,7 @@ class GovernanceView:
     by_decision: bool = False
     records_kept: int = 50
     runs: Mapping[str, RunView] = field(default_factory=dict)
+    flags: Mapping[str, FlagView] = field(default_factory=dict)
 
     @cached_property
     def unsaid(self) -> frozenset[str]:

@@ -123,12 +123,17 @@ class TestKind:
         ruled = tuple(f"rules[].set.{name}" for name in (*ordered, "approvals"))
         of_policies = {f"{place}.{name}" for place in (".spec", ".status.rollout.spec") for name in (*ordered, *ruled, "approvals")}
         recorded = (
-            {f".spec.{name}" for name in ("after", "authors", "checks", "course", "decisions", "gates", "migrations")}
+            {f".spec.{name}" for name in ("after", "authors", "checks", "course", "decisions", "flags", "gates", "migrations")}
             if kind.as_written
             else set()
         )
         recorded |= {f".status.rollout.trail.{name}" for name in ("authors", "course")}
-        assert atomic <= of_policies | recorded | {".spec.after", ".status.outbox.transitions", ".status.originalRules"}
+        assert atomic <= of_policies | recorded | {
+            ".spec.after",
+            ".status.flags[].given",
+            ".status.outbox.transitions",
+            ".status.originalRules",
+        }
 
 
 def test_status_has_no_defaults_and_copied_policies_no_rules() -> None:

@@ -13,7 +13,7 @@ from simulation.archive import object_of
 from simulation.deciders import approve, decide
 from simulation.policies import finish, gate, idle, policy, step
 from tidegate.api.decision import Action, Result
-from tidegate.cli.evidence_documents import SCHEMAS
+from tidegate.cli.evidence_documents import SCHEMAS, manifest
 from tidegate.governance.records import sealed
 from tidegate.governance.runs import RunState
 from unit.cli.conftest import Tidegate
@@ -243,3 +243,15 @@ def test_checks_by_jobs_and_where_a_version_comes_from_are_evidence(tidegate: Ti
     assert f"2026-01-02T03:04:05Z {words}" in (out / "promotion.log").read_text()
     assert words in said
     assert "smoke-1" in (out / "report.html").read_text()
+
+
+def test_flags_are_what_they_were_when_the_rollout_had_ended() -> None:
+    """True or false for the variants on and off, else the percentage or the variant; what was restored is what it was before."""
+    flags = [
+        {"name": "feature", "flag": "new-checkout", "before": "off", "set": "on"},
+        {"name": "search", "flag": "search", "before": "off", "set": "50%", "restored": True},
+        {"name": "plan", "flag": "plan", "before": "basic", "set": "60%"},
+        {"name": "payments", "flag": "payments", "before": "on", "set": "on", "switched": "off"},
+    ]
+    found = manifest({"id": "rel_20261130_1200", "outcome": "Promoted", "endedAt": "", "seenAt": "", "flags": flags})
+    assert {"new-checkout": "true", "search": "false", "plan": "60%", "payments": "false"} == found.feature_flags

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tidegate.api.checked import CheckResult, CheckStatus
 from tidegate.api.decided import CarriedStatus, RejectedStatus, WantedStatus
 from tidegate.api.decision import Action, DecisionOutcome
+from tidegate.api.flagged import FlagStatus
 from tidegate.api.followed import FollowedStatus
 from tidegate.api.hotfix import ReviewStatus
 from tidegate.api.kept import packed
@@ -190,6 +191,7 @@ ONE = ReleaseStatus(
     outbox=OutboxStatus(last=3),
     records=RecordsStatus(number=3),
     checks=(CheckStatus(name="smoke", result=CheckResult.RUNNING, since=AT),),
+    flags=(FlagStatus(target="Hook/flags//feature", name="feature", since=AT),),
     migration=MigrationStatus(version="v2", revision="bbbb", since=AT),
     contracted=ContractedStatus(version="v2", at=AT),
     conditions=(ONE_CONDITION,),

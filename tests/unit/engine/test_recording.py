@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from simulation.deciders import approve, decide
+from simulation.flagd import FLAGS, boolean
 from simulation.policies import at_weight, finish, gate, idle, policy, step
 from simulation.views import at
 from simulation.world import World
@@ -388,3 +389,25 @@ def test_what_its_migrations_came_to_stands_in_it() -> None:
     assert [one.run.job for one in world.jobs.made] == [one["job"] for one in said]
     assert "failed (BackoffLimitExceeded): Expand says so" in said[2]["message"]
     assert ("RolledBack", "MigrationFailed") == (last(world)["outcome"], last(world)["cause"])
+
+
+def test_flags_that_the_rollout_has_set_are_recorded() -> None:
+    """By name, from what to what, and whether they were restored; nothing of their values."""
+    steps = (
+        step(25, "4s") | {"flags": [{"name": "feature", "percent": 10}]},
+        step(100) | {"flags": [{"name": "feature", "variant": "on"}]},
+    )
+    world = idle(policy(*steps, gates=(gate(),), bake="3s"))
+    world.flags.spec, world.flags.there = FLAGS, {"new-checkout": boolean(), "payments": boolean("on")}
+    rolled_out(world, "v2")
+    promoted = last(world)
+    world.flags.there["new-checkout"] = boolean()
+    world.apply("v3")
+    assert world.crank(60, until=lambda: bool(world.status.flags) and world.status.flags[0].done is not None)
+    world.quality["errors"] = 0.5
+    finish(world, Phase.ROLLED_BACK)
+
+    assert [("feature", "new-checkout", "off", "on")] == [
+        tuple(one[name] for name in ("name", "flag", "before", "set")) for one in promoted["flags"]
+    ]
+    assert [("10%", True)] == [(one["set"], one["restored"]) for one in last(world)["flags"]]

@@ -9,14 +9,37 @@ import pytest
 from simulation.policies import at_weight, finish, policy, step
 from tidegate.api.names import Cause, EventReason, Phase
 from tidegate.api.status import Outcome
-from tidegate.engine import checked, commanded, disagreeing, lacking, migrated, reviews, taken_over, transitions, undelivered
+from tidegate.engine import (
+    checked,
+    commanded,
+    disagreeing,
+    flagged,
+    lacking,
+    migrated,
+    reviews,
+    taken_over,
+    transitions,
+    undelivered,
+)
 from tidegate.engine.handover.deployment import happened
 from tidegate.engine.transitions import Alert, Ended, RollingBack, Transition
 from tidegate.engine.words import words
 
 KINDS = [
     kind
-    for module in (transitions, happened, checked, commanded, lacking, taken_over, reviews, undelivered, disagreeing, migrated)
+    for module in (
+        transitions,
+        happened,
+        checked,
+        commanded,
+        flagged,
+        lacking,
+        taken_over,
+        reviews,
+        undelivered,
+        disagreeing,
+        migrated,
+    )
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, Transition) and kind not in {Transition, Alert}
 ]

@@ -13,6 +13,7 @@ import tidegate.engine
 from messages.migrated import a_version_from_before_a_contract, migrates
 from simulation.cluster import CANARY, STABLE, STRANGER, USER, Template
 from simulation.deciders import approve, decide
+from simulation.flagd import FLAGS, boolean
 from simulation.grouped import gathering
 from simulation.policies import at_weight, condition, events, finish, gate, idle, policy, reach, step
 from simulation.views import at, warm_of
@@ -40,11 +41,11 @@ MUTE = "Gateway internal"
 STORIES: dict[Wait, Callable[[], World]] = {}
 
 
-def of(wait: Wait) -> Callable[[Callable[[], World]], Callable[[], World]]:
-    """Tell which wait a story is of."""
+def of(*waits: Wait) -> Callable[[Callable[[], World]], Callable[[], World]]:
+    """Tell which wait a story is of, or which it meets one after the other."""
 
     def noted(story: Callable[[], World]) -> Callable[[], World]:
-        STORIES[wait] = story
+        STORIES.update(dict.fromkeys(waits, story))
         return story
 
     return noted
@@ -167,6 +168,20 @@ def a_vote_that_is_missing() -> World:
     world.crank(5)
     approve(world)
     world.crank(2)
+    return world
+
+
+@of(Wait.FLAG, Wait.FLAG_SET, Wait.FLAGS_BACK)
+def a_flag_that_is_not_defined_then_set_and_cannot_be_restored() -> World:
+    world = idle(policy(step(50, "1h") | {"flags": [{"name": "feature", "percent": 10}]}, step(100)))
+    world.flags.spec = FLAGS
+    world.apply("v2")
+    world.crank(5)
+    world.flags.there = {"new-checkout": boolean()}
+    assert world.crank(60, until=lambda: world.flags.written > 0)
+    world.flags.refused = "may not be set"
+    world.delete()
+    world.crank(40)
     return world
 
 

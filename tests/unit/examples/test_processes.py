@@ -131,3 +131,12 @@ def test_when_releases_start(name: str, at: datetime, wanted: bool) -> None:
 def test_backups_and_migrations(name: str, wanted: list[str]) -> None:
     """Backup first, a dry run before anything is changed, and a way back."""
     assert wanted == list(declared(policy(name)))
+
+
+def test_a_feature_is_enabled_by_the_steps_of_releases_that_have_one() -> None:
+    """With the flag off first; without the label nothing is set."""
+    flagged = rules.ruled(policy("phases"), version(ReleaseType.MINOR, feature="yes")).spec.steps
+    plain = rules.ruled(policy("phases"), version(ReleaseType.MINOR)).spec.steps
+    assert [5, 25, None] == [flag.percent for step in flagged for flag in step.flags]
+    assert ["on"] == [flag.variant for flag in flagged[-1].flags]
+    assert [] == [flag for step in plain for flag in step.flags]

@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 _OVER = frozenset({DecisionOutcome.CARRIED_OUT, DecisionOutcome.REFUSED, DecisionOutcome.EXPIRED, DecisionOutcome.SUPERSEDED})
 """What was told of a decision that never counts again."""
+_AT_ONCE = CAREFUL | {Action.SWITCH}
 MOST = 256
 """Decisions on one Release that count, the latest, beside commands that take traffic away: whoever may make some can make many."""
 
@@ -142,7 +143,7 @@ def _decided(found: Iterable[_Read], standing: Standing) -> Decided:
             views.append(view)
         elif view.outcome is None:
             refused.append(Settled(view.name, view.uid, DecisionOutcome.REFUSED, why))
-    others = [view for view in views if view.action not in CAREFUL or view.outcome is not None]
+    others = [view for view in views if view.action not in _AT_ONCE or view.outcome is not None]
     # A Reject withdraws votes that are no younger; in the second of the oldest that counts there may be one.
     over = [one for one in others[:-MOST] if one.action is not Action.REJECT or one.created < others[-MOST].created]
     passed_over, told = {one.uid for one in over}, [_superseded(one, _MANY) for one in over]

@@ -29,6 +29,7 @@ from tidegate.engine.plan import Role, own_name
 from tidegate.engine.route import RouteRef
 from tidegate.engine.routing import traffic_in_force
 from tidegate.engine.snapshot import Blocker, ReleaseView, RouteView, ServiceView, Snapshot, WorkloadView
+from tidegate.governance.flags import FlagView
 from tidegate.governance.runs import RunView
 from tidegate.judge.reading import Reading
 from tidegate.runtime.clock import Clock
@@ -91,6 +92,7 @@ class Gatherer:
         elsewhere: reads Releases of other clusters.
         runs: knows what was seen of the Jobs and requests of a Release's checks.
         members: reads the other members of groups; by default there are none.
+        flags: knows what was seen of the definitions of its flags.
     """
 
     def __init__(
@@ -110,9 +112,10 @@ class Gatherer:
         elsewhere: Elsewhere = unlooked,
         runs: Callable[[ReleaseKey], Mapping[str, RunView]] = lambda _: {},
         members: Members | None = None,
+        flags: Callable[[ReleaseKey], Mapping[str, FlagView]] = lambda _: {},
     ) -> None:
         self._store, self._routers, self._clock = store, routers, clock
-        self._specs, self._runs, self._members = Specs(store), runs, members or Members(store)
+        self._specs, self._runs, self._flags, self._members = Specs(store), runs, flags, members or Members(store)
         self._autoscalers = Autoscalers(store, clock=clock)
         self._warm_up, self._step_replicas_limit, self._delays = warm_up, step_replicas_limit, delays or {}
         self._upstreams = Upstreams(store, namespaces=namespaces, elsewhere=elsewhere)
@@ -239,13 +242,16 @@ class Gatherer:
             warm_up=self._warm_up,
             step_replicas_limit=self._step_replicas_limit,
             known_since=known_since,
-            governance=self._governance.view(objects.release, objects.spec, entitled, self._runs(objects.key)),
+            governance=self._governance.view(objects.release, objects.spec, entitled, *self._seen(objects.key)),
             following=self._upstreams.followed(objects.key.namespace, objects.spec, workload, status) if workload else None,
             group=self._members.view(objects.key, objects.spec),
         )
 
     def _others(self, workload: WorkloadObjects | None, selected: Iterable[Object] | None) -> tuple[str, ...] | None:
         return strangers_among(self._store, workload, selected) if workload and selected is not None else None
+
+    def _seen(self, key: ReleaseKey) -> tuple[Mapping[str, RunView], Mapping[str, FlagView]]:
+        return self._runs(key), self._flags(key)
 
     def _blockers(
         self, objects: ReleaseObjects, status: ReleaseStatus, answers: Answers, others: tuple[str, ...] | None, wrong: str

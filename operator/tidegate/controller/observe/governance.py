@@ -12,6 +12,7 @@ from tidegate.cluster.resources import NAMESPACES, RELEASE_DECISIONS, RELEASE_FR
 from tidegate.controller.observe.decisions import NOTHING, Decided, Decisions
 from tidegate.controller.observe.specs import Specs
 from tidegate.controller.observe.upstreams import Upstreams
+from tidegate.governance.flags import FlagView
 from tidegate.governance.freezes import FreezeView
 from tidegate.governance.runs import RunView
 from tidegate.governance.view import UNGOVERNED, GovernanceView
@@ -19,6 +20,7 @@ from tidegate.runtime.store import Object, Store
 from tidegate.workloads.objects import labels_of, matches
 
 NO_RUNS: Mapping[str, RunView] = {}
+NO_FLAGS: Mapping[str, FlagView] = {}
 
 
 class Governance:
@@ -60,6 +62,7 @@ class Governance:
         spec: ReleaseSpec,
         entitled: Mapping[str, bool] | None = None,
         runs: Mapping[str, RunView] = NO_RUNS,
+        flags: Mapping[str, FlagView] = NO_FLAGS,
     ) -> GovernanceView:
         """Return what there is for one Release.
 
@@ -68,12 +71,13 @@ class Governance:
             spec: what it asks for.
             entitled: whether those who have decided may still do so, as far as that was asked.
             runs: what was seen of the Jobs of checks, by their names.
+            flags: what was seen of definitions of flags, by the flags' ids.
         """
         unread, freezes = self._unread(RELEASE_FREEZES.kind), tuple(self._matching(release, spec))
         undecided = self._unread(RELEASE_DECISIONS.kind) or (self._decisions.unread if self._decisions is not None else "")
         decisions = self.decided(release).views
         upstreams = self._upstreams.views(release["metadata"]["namespace"], spec.after)
-        if not (unread or freezes or undecided or decisions or upstreams or runs):
+        if not (unread or freezes or undecided or decisions or upstreams or runs or flags):
             return self._ungoverned
         return replace(
             self._ungoverned,
@@ -84,6 +88,7 @@ class Governance:
             decisions_unread=undecided,
             entitled=entitled,
             runs=runs,
+            flags=flags,
         )
 
     def _matching(self, release: Object, spec: ReleaseSpec) -> Iterator[FreezeView]:

@@ -50,18 +50,30 @@ class Hooks:
             wanted: as `runs.asked` has it.
         """
         calls = [Call(**(fields | {"statuses": tuple(fields["statuses"])})) for fields in orjson.loads(wanted)]
-        views = await asyncio.gather(*(self._call(namespace, call) for call in calls))
+        views = await asyncio.gather(*(self.call(namespace, call) for call in calls))
         return [
             {"metadata": {}, "job": call.id, "state": view.state.value, "uid": "", "words": view.words}
             for call, view in zip(calls, views, strict=True)
         ]
 
-    async def _call(self, namespace: str, call: Call) -> RunView:
-        hook = self._hooks.get(call.hook)
-        if hook is None or namespace not in hook.namespaces:
-            # Whether there is one for others is not told.
-            words = f"the operator's configuration has no hook {call.hook} that namespace {namespace} may call"
+    def there(self, namespace: str, name: str) -> str:
+        """Return why a hook cannot be called from a namespace, in words; empty where it can."""
+        hook = self._hooks.get(name)
+        if hook is not None and namespace in hook.namespaces:
+            return ""
+        # Whether there is one for others is not told.
+        return f"the operator's configuration has no hook {name} that namespace {namespace} may call"
+
+    async def call(self, namespace: str, call: Call) -> RunView:
+        """Make a request, and return what came of it.
+
+        Args:
+            namespace: of the Release.
+            call: what is asked.
+        """
+        if words := self.there(namespace, call.hook):
             return RunView(RunState.UNMADE, words=words)
+        hook = self._hooks[call.hook]
         try:
             async with asyncio.timeout(call.seconds):
                 await _asked(hook, call)

@@ -75,6 +75,10 @@ RUNS = Query("Jobs of checks", None, "", patience=1.0, at_once=True, longest=15.
 """Whether the Jobs that check a version are there and how they stand, see `controller/observe/runs.py`."""
 CALLS = Query("answers of hooks", None, "", patience=1.0, at_once=True, longest=15.0)
 """What hooks of checks answer, see `controller/observe/hooks.py`."""
+FLAGS = Query("definitions of flags", None, "", patience=1.0, at_once=True, longest=15.0)
+"""What definitions of flags say, which are written by it, see `controller/observe/flags.py`."""
+FLAG_CALLS = Query("answers of hooks of flags", None, "", patience=1.0, at_once=True, longest=15.0)
+"""What hooks answer that set flags; on their own, as one that hangs is to keep no switch waiting."""
 RIGHTS = Query("rights of those who have decided", None, "", patience=1.0, at_once=True, longest=60.0)
 """Whether they may still decide so, see `controller/observe/rights.py`."""
 

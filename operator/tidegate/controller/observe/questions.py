@@ -14,11 +14,16 @@ from tidegate.api.names import Reason
 from tidegate.api.status import ReleaseStatus
 from tidegate.cluster.client import Cluster
 from tidegate.controller.observe.bindings import Bindings
+from tidegate.controller.observe.flags import Flags
+from tidegate.controller.observe.flags import asked as wanted_of
+from tidegate.controller.observe.flags import seen as seen_of_flags
 from tidegate.controller.observe.hook_config import HookConfig
 from tidegate.controller.observe.hooks import Hooks
 from tidegate.controller.observe.on_demand import (
     BOUND,
     CALLS,
+    FLAG_CALLS,
+    FLAGS,
     REASONS,
     RIGHTS,
     RUNS,
@@ -33,6 +38,7 @@ from tidegate.controller.observe.runs import Runs, seen
 from tidegate.controller.observe.runs import asked as questions_of
 from tidegate.engine.plan import Plan
 from tidegate.engine.waits import Inquiry
+from tidegate.governance.flags import FlagKind, FlagView
 from tidegate.governance.runs import RunView
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.store import Object
@@ -80,6 +86,8 @@ class Questions:
         rights: those of who has decided.
         checks: the Jobs of checks, which are made by it, too.
         calls: answers of hooks.
+        flags: definitions of flags, which are written by it, too.
+        flag_calls: answers of hooks that set flags.
     """
 
     def __init__(
@@ -99,7 +107,11 @@ class Questions:
         bindings = Bindings(cluster, clock=clock, routers=routers)
         self.bound = Inquiries(BOUND, cluster, clock=clock, arrived=arrived, read=bindings.read)
         self.checks = Inquiries(RUNS, cluster, clock=clock, arrived=arrived, read=Runs(cluster, clock=clock).read)
-        self.calls = Inquiries(CALLS, cluster, clock=clock, arrived=arrived, read=Hooks(hooks or {}).read)
+        calls = Hooks(hooks or {})
+        self._flags = flags = Flags(cluster, calls)
+        self.calls = Inquiries(CALLS, cluster, clock=clock, arrived=arrived, read=calls.read)
+        self.flags = Inquiries(FLAGS, cluster, clock=clock, arrived=arrived, read=flags.read)
+        self.flag_calls = Inquiries(FLAG_CALLS, cluster, clock=clock, arrived=arrived, read=flags.tell)
         self._rights = rights
         read = rights.read if rights is not None else None
         self.rights = Inquiries(RIGHTS, cluster, clock=clock, arrived=entitled or arrived, read=read)
@@ -120,6 +132,10 @@ class Questions:
     def runs(self, key: ReleaseKey) -> Mapping[str, RunView]:
         """Return what was seen of the Jobs of checks, by their names."""
         return seen((*(self.checks.last(key) or ()), *(self.calls.last(key) or ())))
+
+    def flagged(self, key: ReleaseKey) -> Mapping[str, FlagView]:
+        """Return what was seen of definitions of flags, by the flags' ids."""
+        return seen_of_flags((*(self.flags.last(key) or ()), *(self.flag_calls.last(key) or ())))
 
     def answers(self, key: ReleaseKey, beside: Services | None) -> Answers:
         """Return what was read around the user's Service.
@@ -176,6 +192,15 @@ class Questions:
             self.bound.forget(key)
         yield from self._ask_for_rights(key, plan)
         yield from self._ask_for_checks(key, plan, stored=stored)
+        yield from self._ask_for_flags(key, plan, stored=stored)
+
+    def _ask_for_flags(self, key: ReleaseKey, plan: Plan, *, stored: bool) -> Iterator[float]:
+        told = tuple(wish for wish in plan.flags if wish.target.kind is FlagKind.HOOK)
+        for inquiries, wanted in ((self.flags, tuple(wish for wish in plan.flags if wish not in told)), (self.flag_calls, told)):
+            if not wanted:
+                inquiries.forget(key)
+            elif stored or not any(wish.writes for wish in wanted):
+                yield inquiries.want(key, wanted_of(key.name, wanted))
 
     def _ask_for_checks(self, key: ReleaseKey, plan: Plan, *, stored: bool) -> Iterator[float]:
         for inquiries, wanted in ((self.checks, plan.runs), (self.calls, plan.calls)):
@@ -197,11 +222,12 @@ class Questions:
 
     async def stop(self) -> None:
         """End what is being read."""
-        await asyncio.gather(*(one.stop() for one in self._all))
+        await asyncio.gather(*(one.stop() for one in self._all), self._flags.stop())
 
     @property
     def _all(self) -> tuple[Inquiries, ...]:
-        return self.reasons, self.stable_reasons, self.endpoints, self.selected, self.bound, self.rights, self.checks, self.calls
+        pods = self.reasons, self.stable_reasons, self.endpoints, self.selected, self.bound
+        return *pods, self.rights, self.checks, self.calls, self.flags, self.flag_calls
 
 
 def _at_ease(status: ReleaseStatus, reason: Reason) -> bool:

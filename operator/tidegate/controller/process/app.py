@@ -272,6 +272,7 @@ class App:
             elsewhere=self._clusters.view,
             runs=self._questions.runs,
             members=Members(self._store, self._references.members),
+            flags=self._questions.flagged,
         )
 
     def _reconciler_of(self, clock: Clock, routers: Routers) -> Reconciler:

@@ -93,7 +93,8 @@ def _overtaken(draft: Draft, one: DecisionView, later: Sequence[DecisionView]) -
     Another one may be seen late, as where two API servers have clocks of their own; and what was made after it may be known before
     it is carried out.
     """
-    after = [done for done in draft.status.carried_out if done.outcome is DecisionOutcome.CARRIED_OUT and done.made > one.created]
+    done = (each for each in draft.status.carried_out if each.outcome is DecisionOutcome.CARRIED_OUT)
+    after = [each for each in done if each.made > one.created and each.action is not Action.SWITCH]
     if after:
         return f"{after[-1].action.lower()} by {after[-1].by or 'somebody'} was decided later, and was carried out before this one"
     careful = next((other for other in later if other.action in CAREFUL and too_late(draft, other) is None), None)

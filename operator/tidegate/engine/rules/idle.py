@@ -203,7 +203,7 @@ def _kept_from_starting(draft: Draft, workload: WorkloadView) -> Waiting | None:
         return Waiting(Wait.SCALED_UP, words)
     if (closed := barrier(draft, Rise.ROLLOUT)) is not None:
         # What is read for one of these questions has to be known still when the other is answered.
-        return replace(closed, asks=closed.asks | _BESIDE) if closed.asks else closed
+        return replace(closed, asks=closed.asks | _BESIDE | kept_asked(draft)) if closed.asks else closed
     beside = _BESIDE | kept_asked(draft)
     if (waiting := _binding(draft, asks=beside) or _selection(draft, asks=beside)) is not None:
         return waiting

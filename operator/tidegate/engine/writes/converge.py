@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from tidegate.engine import transitions as happened
 from tidegate.engine.draft import HANDBACK_PATIENCE, Draft
+from tidegate.engine.flagging import unrestored
 from tidegate.engine.plan import Action, DeleteService, Role, ScaleWorkload, SetFinalizer, Write
 from tidegate.engine.waits import Wait, Waiting
 from tidegate.engine.writes.shifting import pin_actions, route_actions, service_actions
@@ -58,10 +59,18 @@ def _hand_back(draft: Draft) -> Iterator[Write]:
         return
     yield from _own_services(draft)
     yield from draft.handover.hand_back(draft)
-    if _is_recorded(draft):
+    if (waiting := unrestored(draft)) is not None and not _is_patient(draft):
+        yield waiting
+    elif _is_recorded(draft):
         yield SetFinalizer(present=False)
     else:
         yield Waiting(Wait.RECORDED, "for the record of its last rollout to be written")
+
+
+def _is_patient(draft: Draft) -> bool:
+    """Whether flags were waited for as long as a silent router is: who deletes a Release is not kept for ever."""
+    began = draft.snap.release.deleting
+    return began is not None and draft.reached(began + HANDBACK_PATIENCE)
 
 
 def _is_recorded(draft: Draft) -> bool:
