@@ -37,7 +37,7 @@ def shards(
 ) -> None:
     """Show which replica of the operator works on which shard, or on a Release.
 
-    Ends with 0; with 1 if nobody works on one of those shown, or with 2 if Leases could not be read.
+    Ends with 0; with 1 if one of those shown has no replica, or with 2 if Leases could not be read.
     """
     place = namespace or access.namespace_of(kubeconfig, context) if name is not None else ""
     found = access.ask(kubeconfig, context, lambda _, cluster: _leases(cluster, system, lease))
