@@ -21,7 +21,7 @@ Json = dict[str, Any]
 LARGEST = 256 * 1024
 """Characters of definitions that are read: they are parsed in the operator's own time."""
 RESOURCES: Mapping[FlagKind, Resource] = {FlagKind.CONFIG_MAP: CONFIG_MAPS, FlagKind.FEATURE_FLAG: FEATURE_FLAGS}
-_INDENT = re.compile(r"\{\r?\n([ \t]{1,8})(?=\S)")
+_INDENT = re.compile(r"\{\r?\n([ \t]{1,8})\S")
 _UID, _LABEL = "/metadata/uid", "/metadata/labels/" + LABEL_FLAGS.replace("/", "~1")
 
 
