@@ -306,7 +306,7 @@ GATE_RULES = (
         ".direct",
     ),
     Rule(
-        f"!has(self.direct) || ((!has(self.judge) || self.judge == 'Evidence') && {_TESTABLE})",
+        f"!has(self.direct) || ((!has(self.judge) || self.judge == 'Evidence') && ({_TESTABLE}))",
         "direct needs the judge Evidence",
         ".direct",
     ),
