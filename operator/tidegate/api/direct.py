@@ -1,4 +1,4 @@
-"""How a gate has pods read directly: by the operator itself, every second, instead of waiting for Prometheus to scrape them."""
+"""How a gate has pods read directly: by the operator itself, every few seconds, instead of waiting for Prometheus to scrape them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pydantic import Field
 
 from tidegate.api.base import Duration, K8s, Model, Rule
 
-LONGEST_INTERVAL = timedelta(seconds=10)
 
 
 class Scheme(StrEnum):
@@ -29,11 +28,11 @@ class Direct(Model):
 
     interval: Annotated[
         Duration,
-        Field(description="Time between two readings, 1s to 10s. Default: 1s."),
+        Field(description="Time between two readings, 5s to 10s. Default: 5s."),
         K8s(
-            rules=(Rule("duration(self) >= duration('1s') && duration(self) <= duration('10s')", "must be 1s to 10s"),),
+            rules=(Rule("duration(self) >= duration('5s') && duration(self) <= duration('10s')", "must be 5s to 10s"),),
         ),
-    ] = timedelta(seconds=1)
+    ] = timedelta(seconds=5)
     port: Annotated[
         str | None,
         Field(

@@ -1,6 +1,6 @@
 """Reads pages as text, Prometheus' or OpenMetrics: the wanted lines alone, found by their bytes before anything is parsed.
 
-A page has thousands of lines, of which a few are wanted, and it comes every second. So it is searched as it comes in, piece by
+A page has thousands of lines, of which a few are wanted, and it comes every few seconds. So it is searched as it comes in, piece by
 piece, for a line's beginning; what is not wanted is never looked at nor kept.
 
 https://prometheus.io/docs/instrumenting/exposition_formats/ and https://prometheus.io/docs/specs/om/open_metrics_spec/
@@ -34,7 +34,7 @@ _Known = tuple[int, int | float | None]
 
 
 class Series:
-    """Knows what series are to the wishes, by the bytes that name them: the same ones come every second.
+    """Knows what series are to the wishes, by the bytes that name them: the same ones come every time.
 
     Args:
         wishes: what is wanted.
