@@ -1,4 +1,4 @@
-"""How a gate has pods read directly: by the operator itself, every few seconds, instead of waiting for Prometheus to scrape them."""
+"""How a gate has pods read directly: by the operator itself, instead of waiting for Prometheus to scrape them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Annotated
 from pydantic import Field
 
 from tidegate.api.base import Duration, K8s, Model, Rule
-
 
 
 class Scheme(StrEnum):

@@ -7,19 +7,6 @@ twentieth of the operator's memory, for as long as it runs. Commands that draw l
 
 from __future__ import annotations
 
-import importlib
-import sys
+from tidegate.runtime.without import without
 
-
-def _without(unused: str, name: str) -> None:
-    """Load a module that then does without a library that it uses only where there is one (`None` there: see `sys.modules`)."""
-    if unused in sys.modules or name in sys.modules:
-        return
-    sys.modules[unused] = None  # type: ignore[assignment]
-    try:
-        importlib.import_module(name)
-    finally:
-        del sys.modules[unused]
-
-
-_without("rich", "structlog")
+without("rich", "structlog")

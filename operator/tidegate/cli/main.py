@@ -25,6 +25,7 @@ from tidegate.controller.process import logs
 from tidegate.controller.process.config import Config
 from tidegate.runtime import allocator
 from tidegate.runtime.errors import Terminal
+from tidegate.runtime.without import without
 
 DECIDING = ("approve", "reject", "promote", "pause", "resume", "retry")
 APART = {
@@ -170,6 +171,8 @@ def version() -> None:
 
 
 async def _serve(config: Config, kubeconfig: str | None) -> int:
+    # To guess encodings, which no answer leaves open, takes 3 MB.
+    without("charset_normalizer", "requests")
     # kopf takes half a second to import; the other commands need not wait for it.
     import structlog
 

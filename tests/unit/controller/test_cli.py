@@ -67,12 +67,21 @@ def test_configuration_is_checked_with_the_kubeconfigs_that_it_names(tmp_path: P
     assert "the configuration is valid" in missing.stdout
 
 
-def test_operator_does_without_what_other_commands_need() -> None:
-    """To load the command line, and with it the operator, takes none of what only commands that check, judge or draw need."""
-    listed = "import sys, tidegate.cli.main, tidegate.controller.process.app, tidegate.edge; print(*sorted(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-c", listed], capture_output=True, text=True, check=True).stdout.split()
+def test_operator_does_without_what_other_commands_need(tmp_path: Path) -> None:
+    """An operator that starts has loaded none of what only commands that check, judge or draw need, nor what guesses encodings."""
+    started = """
+import sys
+from tidegate.cli.main import app
+try:
+    app(["run", "--kubeconfig", sys.argv[1]])
+except SystemExit as ended:
+    print(ended.code, *sorted(sys.modules))
+"""
+    command = [sys.executable, "-W", "error", "-c", started, str(tmp_path / "none")]
+    ended, *loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
-    unused = ("cel", "prompt_toolkit", "rich", "tidegate.cli.lint", "tidegate.backtest.replay")
+    unused = ("cel", "charset_normalizer", "prompt_toolkit", "rich", "tidegate.cli.lint", "tidegate.backtest.replay")
+    assert ("2", True) == (ended, "tidegate.controller.process.app" in loaded)
     assert [] == [name for name in unused if name in loaded]
 
 
