@@ -152,7 +152,7 @@ def test_of_several_freezes_people_are_told_the_one_that_lasts_longest():
 
 
 def test_nothing_but_a_barrier_reads_governance():
-    """What takes traffic away waits for nothing unknown: only barriers, decisions, checks, migrations, flags and records read the view."""
+    """What takes traffic away waits for nothing unknown: only barriers and what people and Jobs are asked for read the view."""
     engine = Path(tidegate.engine.__file__).parent
     read = {
         path.relative_to(engine).as_posix()
