@@ -188,6 +188,16 @@ async def test_header_without_a_value(broker: Broker, address: str, tmp_path: Pa
         ("fe80::1", True),
         ("fd00:ec2::254", True),
         ("100.100.100.200", True),
+        ("168.63.129.16", True),
+        ("::ffff:168.63.129.16", True),
+        ("64:ff9b::a9fe:a9fe", True),
+        ("2002:a9fe:a9fe::", True),
+        ("2002:a83f:8110::1", True),
+        ("::169.254.169.254", True),
+        ("::", True),
+        ("::1", False),
+        ("64:ff9b::10.0.0.1", False),
+        ("2002:a00:1::1", False),
         ("0.0.0.0", True),
         ("224.0.0.1", True),
         ("127.0.0.1", False),
@@ -200,7 +210,7 @@ def test_closed_addresses(address: str, closed: bool) -> None:
     assert closed is is_closed(ip_address(address))
 
 
-@pytest.mark.parametrize("name", ["169.254.169.254", "0xA9FEA9FE", "2852039166"])
+@pytest.mark.parametrize("name", ["169.254.169.254", "0xA9FEA9FE", "2852039166", "64:ff9b::a9fe:a9fe", "168.63.129.16"])
 async def test_names_of_closed_addresses_are_refused(name: str) -> None:
     """Whatever they are called: what is looked at is what is connected to."""
     with pytest.raises(ClosedAddressError):
