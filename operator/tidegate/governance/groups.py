@@ -154,8 +154,13 @@ def aborted(view: GroupView, own: str, moved_with: dict[str, str]) -> tuple[Memb
 
 
 def _failure(member: MemberView, revision: str | None) -> Failure | None:
+    """Return what happened to a member that is a reason for those that moved with it.
+
+    How its last rollout ended is none once the same revision is tried again, not even while that is taken back by whoever changes its
+    template: they leave the movement, and no more.
+    """
     if member.undone is not None:
         return member.undone
-    again = member.moves and member.revision == revision
+    again = (member.moves or member.standing is Standing.UNDONE) and member.revision == revision
     failed = member.failed
     return failed if failed is not None and not again and failed.revision == revision else None

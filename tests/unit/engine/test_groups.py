@@ -206,6 +206,25 @@ def test_retry_of_the_one_that_failed_brings_all_back():
     assert ["v2", "v2"] == [one.status.stable.version for one in group]
 
 
+@pytest.mark.parametrize("fresh", ["v1", "v3"])
+def test_member_that_leaves_takes_nobody_along_for_a_failure_that_was_tried_again(fresh: str):
+    """Given a breach, a retry that brings all back, and a member whose people then change its template, the others go on."""
+    group = together("api", "orders")
+    group.apply("v2")
+    assert group.crank(40, until=lambda: all(one.status.weight == 10 for one in group))
+    group["orders"].look("errors", 0.5)
+    group.crank(1)
+    group["orders"].ask("retry/1")
+    group.crank(2)
+    assert group.crank(60, until=lambda: all(one.status.weight == 10 for one in group)), [one.status.message for one in group]
+
+    group.apply(fresh, "orders")
+    group.settled()
+
+    assert ["v2", fresh] == [one.status.stable.version for one in group]
+    assert ["RolledBack", "Promoted"] == [one["outcome"] for one in group["api"].archive.specs]
+
+
 def test_version_that_is_rejected_before_it_starts_keeps_the_others_waiting():
     """Given a version that a person rejects while another gathers, then that one does not start alone, and says what would help."""
     group = together("api", "orders", "workers")
