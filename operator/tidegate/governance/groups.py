@@ -156,8 +156,8 @@ def aborted(view: GroupView, own: str, moved_with: dict[str, str]) -> tuple[Memb
 def _failure(member: MemberView, revision: str | None) -> Failure | None:
     """Return what happened to a member that is a reason for those that moved with it.
 
-    How its last rollout ended is none once the same revision is tried again, not even while that is taken back by whoever changes its
-    template: they leave the movement, and no more.
+    How its last rollout ended is none once the same revision is tried again, not even while that is taken back by whoever changes
+    its template: they leave the movement, and no more.
     """
     if member.undone is not None:
         return member.undone
