@@ -24,7 +24,7 @@ class Rise(Enum):
     """What is about to happen to the weight of the new version."""
 
     ROLLOUT = "a rollout begins: nothing of it is there yet"
-    MIGRATION = "a backup or a migration begins, before the first step or with it"
+    MIGRATION = "a backup or a migration begins: before the first step or with it, migrate also later"
     START = "the first step begins, and pods of the new version are asked for"
     WEIGHT = "the pods of a step are there, and it gets its weight"
     STEP_END = "the hold of a step is over, and the next one begins, or the promotion"
@@ -95,7 +95,7 @@ def _span(draft: Draft, policy: RolloutPolicySpec, rise: Rise) -> tuple[int, int
     step = draft.step
     if step is None:
         return -1, policy.steps[0].weight
-    if rise is Rise.WEIGHT:
+    if rise in (Rise.WEIGHT, Rise.MIGRATION):
         return draft.status.weight, step.weight
     return step.weight, policy.steps[grouped.next_step(draft)].weight
 

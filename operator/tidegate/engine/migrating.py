@@ -22,6 +22,7 @@ from tidegate.engine.migrations import (
     contracted_away,
     declared,
     failed_after,
+    is_asked_still,
     is_lacking,
     is_return,
     is_stopped,
@@ -137,7 +138,7 @@ def before_start(draft: Draft) -> Waiting | None:
         if one.result is MigrationResult.RUNNING or (reverses and one.result is MigrationResult.PENDING):
             words = f"for {_named(draft, one)} to end first: {how_it_stands(draft, one)}"
             return Waiting(Wait.MIGRATION, words, what=words.removeprefix("for "))
-        if reverses and one.result is MigrationResult.FAILED and _is_asked_still(draft, one.phase):
+        if reverses and one.result is MigrationResult.FAILED and is_asked_still(draft, one.phase):
             words = f"for {_named(draft, one)}, which failed: {one.message}"
             cure = f"{asking.cure(draft, 'to run it again', Verb.RETRY)}; or take migrations.rollback out of the policy"
             how = asking.command(draft, Verb.RETRY)
@@ -255,11 +256,6 @@ def may_contract(draft: Draft) -> bool:
     """Whether all that comes before a contract has succeeded."""
     moved = result_of(draft, MigrationPhase.MIGRATE)
     return moved in (None, MigrationResult.PASSED) and not any(running(draft))
-
-
-def _is_asked_still(draft: Draft, phase: MigrationPhase) -> bool:
-    policy = draft.snap.policy
-    return policy is None or phase in declared(policy.spec)
 
 
 def _pending(phase: MigrationPhase, job: MigrationJob) -> MigrationRun:

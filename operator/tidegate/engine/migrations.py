@@ -93,12 +93,22 @@ def needs_reverse(draft: Draft) -> bool:
 
 
 def failed_after(draft: Draft) -> MigrationRun | None:
-    """Return what has failed of a rollout that is over: it is to be run again by a person; None where nothing has."""
+    """Return what has failed of a rollout that is over: it is to be run again by a person; None where nothing has.
+
+    What the policy has no more is nobody's concern: who has done it by hand takes it out there.
+    """
     migration = draft.status.migration
     if draft.active or migration is None or migration.over is None:
         return None
     wanted = (MigrationPhase.ROLLBACK,) if not migration.promoted else (MigrationPhase.MIGRATE, MigrationPhase.CONTRACT)
-    return next((one for one in migration.runs if one.phase in wanted and one.result is MigrationResult.FAILED), None)
+    failed = (one for one in migration.runs if one.phase in wanted and one.result is MigrationResult.FAILED)
+    return next((one for one in failed if is_asked_still(draft, one.phase)), None)
+
+
+def is_asked_still(draft: Draft, phase: MigrationPhase) -> bool:
+    """Whether the policy has a phase as it is now; where there is no policy nobody has taken it out."""
+    policy = draft.snap.policy
+    return policy is None or phase in declared(policy.spec)
 
 
 def names_wanted(draft: Draft) -> frozenset[str]:

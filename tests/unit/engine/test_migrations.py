@@ -10,7 +10,8 @@ from simulation.cluster import USER
 from simulation.policies import at_weight, events, finish, gate, idle, policy, reach, reason, step
 from simulation.views import at
 from simulation.world import World
-from tidegate.api.migrated import MigrationResult
+from tidegate.api.base import SENTENCE
+from tidegate.api.migrated import LONGEST_OUTPUT, MigrationResult
 from tidegate.api.migrations import MigrationPhase
 from tidegate.api.names import Cause, Phase
 from tidegate.governance.freezes import FreezeView
@@ -330,3 +331,29 @@ def test_at_weight_world_without_migrations_has_no_status_of_them():
     """Who declares nothing sees nothing."""
     world = at_weight(25)
     assert (None, None) == (world.status.migration, world.status.contracted)
+
+
+@pytest.mark.parametrize("request_", ["resume/1", "promote/1"])
+def test_pause_before_the_first_step_leaves_migrate_to_come(request_: str):
+    """Expand ends while the rollout is paused, and the first step begins: migrate begins once the pause is over."""
+    world = started("expand", "migrate")
+    world.ask("pause/1")
+    ends(world, "Expand")
+    world.crank(20)
+    assert (Phase.PAUSED, 0, ["Expand"]) == (world.status.phase, world.status.weight, world.jobs.phases)
+    world.ask(request_)
+    ends(world, "Migrate")
+    finish(world)
+    assert ("v2", ["Expand", "Migrate"]) == (world.status.stable.version, world.jobs.phases)
+
+
+def test_output_as_long_as_a_sentence_is_told_cut():
+    """An Event, and what sinks are told, has room for a sentence; the status has the whole line."""
+    world = started("expand", "migrate")
+    world.jobs.end("Expand", DONE, "x" * LONGEST_OUTPUT)
+    reach(world, 25)
+    world.jobs.end("Migrate", FAILED, "y" * LONGEST_OUTPUT)
+    finish(world, Phase.ROLLED_BACK)
+    done, failed = events(world, "MigrationDone")[0], events(world, "MigrationFailed")[0]
+    assert (SENTENCE, SENTENCE, "…", "…") == (len(done), len(failed), done[-1], failed[-1])
+    assert LONGEST_OUTPUT == len(world.status.migration.runs[0].output)

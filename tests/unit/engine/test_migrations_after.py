@@ -62,6 +62,22 @@ def test_policy_without_rollback_lets_a_failed_reverse_be():
     assert "v3" == world.status.stable.version
 
 
+def test_version_is_tried_again_after_a_reverse_by_hand():
+    """Once the policy has no rollback any more, retry is for the version, and nothing is said to have failed."""
+    world = started("expand", "rollback")
+    ends(world, "Expand")
+    reach(world, 25)
+    world.ask("rollback/1")
+    ends(world, "Rollback", state=FAILED)
+    world.policy = world.policy.model_validate(policy(*STEPS, bake="3s"))
+    world.crank(5)
+    assert not condition(world, "MigrationFailed")
+    assert "rollback of v2's migrations" not in world.status.message
+    world.ask("retry/1")
+    finish(world)
+    assert ("v2", ["Expand", "Rollback"]) == (world.status.stable.version, world.jobs.phases)
+
+
 def test_expand_that_is_stopped_is_undone_too():
     """It may have done a part; the reverse comes when the pods of the first are gone."""
     world = started("expand", "rollback")

@@ -84,10 +84,13 @@ def failure_rolls_back(draft: Draft) -> Ruling:
 
 
 def migrations_begin(draft: Draft) -> Ruling:
-    """Nothing else keeps the first step from beginning: one after the other runs before it, and migrate begins with it."""
-    if draft.step is not None or draft.replicas == 0:
+    """Nothing else keeps the first step from beginning: one after the other runs before it, and migrate begins with it.
+
+    Where the first step began in a pause, migrate begins once that is over: full weight would wait for it for ever.
+    """
+    if draft.replicas == 0:
         return None
-    phase = first_lacking(draft)
+    phase = first_lacking(draft) if draft.step is None else None
     if phase is None:
         unbegun = is_lacking(draft, MigrationPhase.MIGRATE) and MigrationPhase.MIGRATE not in runs_of(draft)
         phase = MigrationPhase.MIGRATE if unbegun else None
