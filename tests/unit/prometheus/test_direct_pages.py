@@ -13,9 +13,11 @@ from prometheus_client.openmetrics.exposition import generate_latest as openmetr
 from expositions.serving import FOLDER, NativePage
 from tidegate.api.gate import Gate
 from tidegate.prometheus.direct.page import PageError
+from tidegate.prometheus.direct.protobuf import LARGEST_FAMILY, ProtobufPage
 from tidegate.prometheus.direct.wanted import wanted_of
+from tidegate.prometheus.direct.wire import MOST_FIELDS
 from tidegate.prometheus.events import Events
-from unit.prometheus.direct_pages import gate, protobuf, text, wanted
+from unit.prometheus.direct_pages import feed, gate, protobuf, text, wanted
 
 PAGE = """# HELP http_requests_total Requests.
 # TYPE http_requests_total counter
@@ -191,6 +193,8 @@ def test_text_of_a_native_histogram_has_no_buckets() -> None:
         ("# " + "x" * 20_000 + "\n", ""),
         ("x" * 20_000, "a line of more than 16 KiB"),
         ('http_requests_total{code="200"} 1\n' * 11, "more than 10 series"),
+        ("http_requests_total{" + 'code="200",' * 129 + "} 1\n", "more than 128 labels"),
+        ('http_requests_totalz{code="200"} 1\n' * 41, "more than 40 lines that begin like"),
     ],
 )
 def test_pages_that_are_not_believed(page: str, words: str) -> None:
@@ -202,6 +206,77 @@ def test_pages_that_are_not_believed(page: str, words: str) -> None:
     with pytest.raises(PageError, match=words) as told:
         text(page, wanted(), most=10)
     assert "code" not in str(told.value)
+
+
+def test_lines_of_other_metrics_are_passed_over() -> None:
+    """Some metrics' names begin like those of wanted ones: as many of them as a page may well have do not matter."""
+    page = 'http_requests_totalz{code="200"} 1\n' * 40 + 'http_requests_total{code="200"} 1\n' * 10
+    assert text(page, wanted(), most=10).counted[wanted()].events.total == 10
+
+
+def _part(number: int, value: bytes) -> bytes:
+    """Return a field of bytes."""
+    return wire_number(number << 3 | 2) + wire_number(len(value)) + value
+
+
+def wire_number(value: int) -> bytes:
+    """Return a varint."""
+    low = []
+    while value > 0x7F:
+        low.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*low, value])
+
+
+def family(*parts: bytes, name: bytes = b"http_request_duration_seconds") -> bytes:
+    """Return a family with its length before it."""
+    body = _part(1, name) + b"".join(parts)
+    return wire_number(len(body)) + body
+
+
+HIDDEN = {
+    "fields that nobody knows": [family(b"\x28\x00" * 60_000)],
+    "fields of metrics": [family(_part(4, b"\x28\x00" * 60_000))],
+    "labels": [family(_part(4, b"\x0a\x00" * 60_000))],
+    "fields of a histogram": [family(_part(4, _part(7, b"\x08\x00" * 60_000)))],
+    "packed numbers": [family(_part(4, _part(7, b"\x28\x00" + _part(13, b"\x00" * 60_000))))],
+    "packed doubles": [family(_part(4, _part(7, b"\x28\x00" + _part(14, bytes(8 * 30_000))))) * 2],
+    "many families of one name": [family(b"\x28\x00" * 10_000)] * 6,
+    "many families": [family(name=b"a")] * 60_000,
+    "families without a name": [b"\x00"] * 60_000,
+}
+
+
+@pytest.mark.parametrize("hidden", HIDDEN)
+@pytest.mark.parametrize("pieces", [0, 64 * 1024])
+def test_all_that_is_looked_at_is_counted(hidden: str, pieces: int) -> None:
+    """Wherever a page of protobuf has too much of what takes time, it is refused before that is looked at."""
+    read = ProtobufPage((wanted(measure="Tail"),))
+    with pytest.raises(PageError, match=r"more than 50,000 fields to look at|native histogram has more than"):
+        feed(read, b"".join(HIDDEN[hidden]), pieces)
+    assert read.fields <= MOST_FIELDS + 30_000
+
+
+def test_large_family_is_refused_before_it_has_come() -> None:
+    """A wanted family is read in one go, so it is bounded; others may be as long as they like."""
+    large = family(_part(9, bytes(LARGEST_FAMILY)))
+    read = ProtobufPage((wanted(measure="Tail"),))
+    with pytest.raises(PageError, match="more than 256 KiB"):
+        read.feed(large[:100])
+    other = family(_part(9, bytes(LARGEST_FAMILY)), name=b"a")
+    assert protobuf(other, wanted(measure="Tail"), pieces=1000).bytes == len(other)
+
+
+def test_a_large_page_of_native_histograms_is_read() -> None:
+    """A hundred routes with native histograms of 160 buckets, for three gates, are within the bounds."""
+    buckets = b"".join([_part(12, b"\x08\x00\x10\xa0\x01"), *[b"\x68\x00"] * 160])
+    histogram = _part(7, b"\x08\x05\x28\x06" + buckets)
+    labels = [_part(1, _part(1, name) + _part(2, b"GET")) for name in (b"code", b"method", b"route")]
+    page = family(*[_part(4, b"".join(labels) + histogram)] * 100)
+    wishes = [wanted(measure=one) for one in ("Latency", "Tail")]
+    read = ProtobufPage(wishes)
+    read.feed(page)
+    assert read.end().counted[wishes[1]].events.total == 500
 
 
 numbers = st.integers(0, 10**9)

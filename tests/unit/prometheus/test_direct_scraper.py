@@ -87,6 +87,7 @@ async def test_page_is_read(pod: Pod) -> None:
         (lambda: web.Response(status=404), "it answers HTTP 404"),
         (lambda: web.Response(status=401), "it refuses the credentials (HTTP 401)"),
         (lambda: web.json_response({}), "no format of metrics"),
+        (lambda: web.Response(body=b"", content_type="application/vnd.google.protobuf"), "protobuf, which was not asked for"),
         (
             lambda: web.Response(body=gzip.compress(b"a 1\n"), headers={"Content-Encoding": "gzip", "Content-Type": "text/plain"}),
             "compressed",

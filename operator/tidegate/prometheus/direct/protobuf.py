@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 
 from tidegate.prometheus.direct.page import MOST_SERIES, Page, PageError, Sums, born_of
 from tidegate.prometheus.direct.wanted import BIRTH, Wanted
-from tidegate.prometheus.direct.wire import BYTES, LONGEST, VARINT, Field, double, doubles, fields, numbers, signed, varint
+from tidegate.prometheus.direct.wire import BYTES, LONGEST, VARINT, Field, Fields, double, doubles, fields, numbers, signed, varint
 
-LARGEST_FAMILY = 2 * 1024 * 1024
-"""Bytes of one wanted family at most."""
+LARGEST_FAMILY = 256 * 1024
+"""Bytes of one wanted family at most: it is read in one go, and nothing else is done meanwhile."""
 _NAME_WITHIN = 4096
 """Bytes of a family within which its name stands, at the latest: it is its first field."""
 _FINEST, _COARSEST = 8, -4
@@ -40,7 +40,7 @@ class ProtobufPage:
         for one in self._sums:
             self._by_name.setdefault(_family(one.wanted).encode(), []).append(one)
         self._births = any(one.births for one in wishes)
-        self._open = bytearray()
+        self._open, self._fields = bytearray(), Fields()
         self._skip = self._need = self._met = self._bytes = 0
         self._starts: list[float] = []
 
@@ -66,6 +66,11 @@ class ProtobufPage:
         self._skip = max(0, at - len(data))
         del self._open[:at]
 
+    @property
+    def fields(self) -> int:
+        """How much of the page was looked at: families, and fields of the wanted ones."""
+        return self._fields.seen
+
     def end(self) -> Page:
         """Return what the page says.
 
@@ -87,6 +92,7 @@ class ProtobufPage:
                 raise
             return None
         end = begin + size
+        self._fields.take()
         name = _name(data, begin, min(end, len(data)))
         if name is None:
             if min(end, len(data)) - begin >= min(size, _NAME_WITHIN):
@@ -99,12 +105,12 @@ class ProtobufPage:
         if sums is None and not of_birth:
             return end
         if size > LARGEST_FAMILY:
-            raise PageError(f"one of the wanted metrics has more than {LARGEST_FAMILY // 1024 // 1024} MiB")
+            raise PageError(f"one of the wanted metrics has more than {LARGEST_FAMILY // 1024} KiB")
         if end > len(data):
             # It is not looked at again with every piece of it that comes.
             self._need = end - at
             return None
-        for field in fields(data, begin, end):
+        for field in fields(data, begin, end, self._fields):
             if field[0] == 4 and field[1] == BYTES:
                 self._metric(data, field, sums or (), of_birth=of_birth)
         return end
@@ -115,24 +121,25 @@ class ProtobufPage:
             raise PageError(f"the page has more than {self._most:,} series of the wanted metrics (direct.seriesPerPod)")
         labels: dict[str, str] = {}
         value: float | None = None
-        histogram: Field | None = None
-        for field in fields(data, whole[2], whole[3]):
+        histogram: dict[int, list[Field]] | None = None
+        for field in fields(data, whole[2], whole[3], self._fields):
             number, kind = field[0], field[1]
             if kind != BYTES:
                 continue
             if number == 1:
-                name, text = _pair(data, field)
+                name, text = _pair(data, field, self._fields)
                 labels[name] = text
             elif number in (2, 3, 5):
-                value = next((double(data, one) for one in fields(data, field[2], field[3]) if one[0] == 1), 0.0)
+                inner = fields(data, field[2], field[3], self._fields)
+                value = next((double(data, one) for one in inner if one[0] == 1), 0.0)
             elif number == 7:
-                histogram = field
+                histogram = _by_number(data, field, self._fields)
         if of_birth and value is not None:
             self._starts.append(value)
             return
         for sums in wanted:
             if histogram is not None:
-                _histogram(data, histogram, sums, labels)
+                _histogram(data, histogram, sums, labels, self._fields)
             elif value is not None and not sums.wanted.histogram:
                 if value < 0:
                     raise PageError("the page has a counter below 0")
@@ -140,6 +147,7 @@ class ProtobufPage:
 
 
 _BIRTH = BIRTH.encode()
+_NAME = 1 << 3 | BYTES
 
 
 def _family(wanted: Wanted) -> str:
@@ -150,34 +158,38 @@ def _family(wanted: Wanted) -> str:
 def _name(data: bytes, at: int, end: int) -> bytes | None:
     """Return the name of a family, which is its first field; None where that is not there (yet)."""
     try:
-        for number, kind, begin, stop in fields(data, at, end):
-            return data[begin:stop] if (number, kind) == (1, BYTES) else None
+        key, at = varint(data, at, end)
+        size, at = varint(data, at, end)
     except PageError:
         return None
-    return None
+    return data[at : at + size] if key == _NAME and size <= end - at else None
 
 
-def _pair(data: bytes, whole: Field) -> tuple[str, str]:
+def _pair(data: bytes, whole: Field, seen: Fields) -> tuple[str, str]:
     found = {1: b"", 2: b""}
-    for number, kind, begin, end in fields(data, whole[2], whole[3]):
+    for number, kind, begin, end in fields(data, whole[2], whole[3], seen):
         if kind == BYTES and number in found:
             found[number] = data[begin:end]
     return found[1].decode(errors="replace"), found[2].decode(errors="replace")
 
 
-def _histogram(data: bytes, whole: Field, sums: Sums, labels: Mapping[str, str]) -> None:
+def _by_number(data: bytes, whole: Field, seen: Fields) -> dict[int, list[Field]]:
+    found: dict[int, list[Field]] = {}
+    for field in fields(data, whole[2], whole[3], seen):
+        found.setdefault(field[0], []).append(field)
+    return found
+
+
+def _histogram(data: bytes, by_number: Mapping[int, Sequence[Field]], sums: Sums, labels: Mapping[str, str], seen: Fields) -> None:
     """Add a histogram: its count as events, its buckets where they are wanted."""
-    by_number: dict[int, list[Field]] = {}
-    for field in fields(data, whole[2], whole[3]):
-        by_number.setdefault(field[0], []).append(field)
     count = _count(data, by_number)
     sums.event(sums.wanted.role(labels), count)
     if not sums.wanted.histogram or not sums.wanted.counts(labels):
         return
     if 5 in by_number and sums.wanted.native:
-        _native(data, by_number, sums, count)
+        _native(data, by_number, sums, count, seen)
     for field in by_number.get(3, ()):
-        _bucket(data, field, sums)
+        _bucket(data, field, sums, seen)
     if 3 in by_number:
         # All of them are not among the buckets here.
         sums.bucket(math.inf, count)
@@ -194,9 +206,9 @@ def _whole(by_number: Mapping[int, Sequence[Field]], number: int) -> int:
     return found[-1][2] if found and found[-1][1] == VARINT else 0
 
 
-def _bucket(data: bytes, whole: Field, sums: Sums) -> None:
+def _bucket(data: bytes, whole: Field, sums: Sums, seen: Fields) -> None:
     edge, count = math.nan, 0.0
-    for field in fields(data, whole[2], whole[3]):
+    for field in fields(data, whole[2], whole[3], seen):
         if field[0] == 1 and field[1] == VARINT:
             count = float(field[2])
         elif field[0] == 2:
@@ -207,7 +219,7 @@ def _bucket(data: bytes, whole: Field, sums: Sums) -> None:
         sums.bucket(edge, count)
 
 
-def _native(data: bytes, by_number: Mapping[int, Sequence[Field]], sums: Sums, count: float) -> None:
+def _native(data: bytes, by_number: Mapping[int, Sequence[Field]], sums: Sums, count: float, seen: Fields) -> None:
     """Add a native histogram of latencies: buckets below 0 have nothing in them.
 
     https://prometheus.io/docs/specs/native_histograms/
@@ -220,15 +232,15 @@ def _native(data: bytes, by_number: Mapping[int, Sequence[Field]], sums: Sums, c
     if low > 0 and math.isfinite(low) and 0 <= threshold < math.inf:
         sums.zero[threshold] = sums.zero.get(threshold, 0.0) + low
     places = sums.native.setdefault(schema, {})
-    deltas = [signed(one) for field in by_number.get(13, ()) for one in numbers(data, field)]
-    exact = [one for field in by_number.get(14, ()) for one in doubles(data, field)]
+    deltas = [signed(one) for field in by_number.get(13, ()) for one in numbers(data, field, seen)]
+    exact = [one for field in by_number.get(14, ()) for one in doubles(data, field, seen)]
     if max(len(deltas), len(exact)) > _MOST_BUCKETS or len(places) > 16 * _MOST_BUCKETS:
         raise PageError(f"a native histogram has more than {_MOST_BUCKETS:,} buckets")
     at, so_far, values = 0, 0, iter(exact or deltas)
     for field in by_number.get(12, ()):
         if field[1] != BYTES:
             continue
-        offset, length = _span(data, field)
+        offset, length = _span(data, field, seen)
         at += offset
         for _ in range(length):
             value = next(values, None)
@@ -244,9 +256,9 @@ def _native(data: bytes, by_number: Mapping[int, Sequence[Field]], sums: Sums, c
     sums.counts += count
 
 
-def _span(data: bytes, whole: Field) -> tuple[int, int]:
+def _span(data: bytes, whole: Field, seen: Fields) -> tuple[int, int]:
     offset = length = 0
-    for number, kind, value, _ in fields(data, whole[2], whole[3]):
+    for number, kind, value, _ in fields(data, whole[2], whole[3], seen):
         if kind == VARINT and number == 1:
             offset = signed(value)
         elif kind == VARINT and number == 2:

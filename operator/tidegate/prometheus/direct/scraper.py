@@ -115,7 +115,7 @@ class Scraper:
                 raise _RefusedError(_refusal(answer.status))
             if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
                 raise _RefusedError("its page is compressed, though that was not asked for")
-            page = self._page(answer.headers.get("Content-Type", ""), series)
+            page = self._page(answer.headers.get("Content-Type", ""), series, protobuf=protobuf)
             pieces = size = 0
             waiting = bytearray()
             async for piece in _pieces(answer):
@@ -132,9 +132,11 @@ class Scraper:
             self.bytes += size
             return page.end()
 
-    def _page(self, kind: str, series: Series) -> TextPage | ProtobufPage:
+    def _page(self, kind: str, series: Series, *, protobuf: bool) -> TextPage | ProtobufPage:
         most, form = self.config.series_per_pod, kind.partition(";")[0].strip().lower()
         if form == "application/vnd.google.protobuf":
+            if not protobuf:
+                raise _RefusedError("its page is protobuf, which was not asked for")
             return ProtobufPage(series.wishes, most)
         if form in ("text/plain", "application/openmetrics-text", ""):
             return TextPage(series, most, ended=form == "application/openmetrics-text")

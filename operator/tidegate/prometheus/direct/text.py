@@ -24,6 +24,10 @@ _ESCAPES = {b"n": b"\n"}
 _REMEMBERED = 4096
 """Series whose labels are remembered from page to page."""
 
+OTHERS = 4
+"""Lines that begin like those of wanted metrics and are of others, for each series that a page may have: each is parsed to know."""
+MOST_LABELS = 128
+"""Labels of one wanted series at most."""
 _SHORTEST = 8
 """Bytes of a beginning at least that several names share: what is shorter is that of too many others."""
 _OF_PROCESS = -1
@@ -100,10 +104,10 @@ def labels_of(series: bytes, at: int) -> Mapping[str, str]:
     """Return the labels of a series, which begin at a place behind the brace.
 
     Raises:
-        PageError: they are not as the format has them.
+        PageError: they are not as the format has them, or too many.
     """
     labels: dict[str, str] = {}
-    end = len(series) - 1
+    many, end = 0, len(series) - 1
     while at < end:
         found = _LABEL.match(series, at)
         if found is None:
@@ -114,6 +118,9 @@ def labels_of(series: bytes, at: int) -> Mapping[str, str]:
         if b"\\" in value:
             value = _ESCAPED.sub(lambda one: _ESCAPES.get(one[1], one[1]), value)
         labels[found[1].decode()] = value.decode(errors="replace")
+        many += 1
+        if many > MOST_LABELS:
+            raise PageError(f"the page has a series of more than {MOST_LABELS} labels")
         at = found.end()
     return labels
 
@@ -132,7 +139,7 @@ class TextPage:
         self._sums = tuple(Sums(one) for one in series.wishes)
         self._open: list[bytes] = [b"\n"]
         self._open_size = 1
-        self._met = self._bytes = 0
+        self._met = self._others = self._bytes = 0
         self._starts: list[float] = []
         self._last = b""
 
@@ -188,6 +195,10 @@ class TextPage:
                     found, text = self._parsed(lines[at + 1 : end])
                 at = find(needle, end, last)
                 if not found:
+                    self._others += 1
+                    if self._others > OTHERS * self._most:
+                        many = f"the page has more than {OTHERS * self._most:,} lines that begin like those of the wanted metrics"
+                        raise PageError(f"{many} (direct.seriesPerPod)")
                     continue
                 self._met += 1
                 if self._met > self._most:

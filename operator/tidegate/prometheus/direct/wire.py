@@ -18,7 +18,32 @@ _BITS = (1 << 64) - 1
 Field: TypeAlias = tuple[int, int, int, int]
 """Number, type, and for bytes where they begin and end, for all else the value and the end of the field."""
 
+MOST_FIELDS = 50_000
+"""Fields and numbers that are looked at of one page at most: the least of them has two bytes, and each takes time."""
 _DOUBLE = struct.Struct("<d")
+
+
+class Fields:
+    """Counts what is looked at of one page, families that are passed over as well as fields of those that are wanted.
+
+    Attributes:
+        seen: how much that was.
+    """
+
+    __slots__ = ("seen",)
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def take(self, some: int = 1) -> None:
+        """Look at some more.
+
+        Raises:
+            PageError: that is too much.
+        """
+        self.seen += some
+        if self.seen > MOST_FIELDS:
+            raise PageError(f"the page has more than {MOST_FIELDS:,} fields to look at")
 
 
 def varint(data: bytes, at: int, end: int) -> tuple[int, int]:
@@ -39,13 +64,14 @@ def varint(data: bytes, at: int, end: int) -> tuple[int, int]:
     raise PageError("the page is no protobuf that Tidegate knows")
 
 
-def fields(data: bytes, at: int, end: int) -> Iterator[Field]:
-    """Yield the fields of a message that lies between two places.
+def fields(data: bytes, at: int, end: int, count: Fields) -> Iterator[Field]:
+    """Yield the fields of a message that lies between two places, and count them.
 
     Raises:
-        PageError: it is no message.
+        PageError: it is no message, or the page has too many fields.
     """
     while at < end:
+        count.take()
         key, at = varint(data, at, end)
         kind, number = key & 7, key >> 3
         if kind == VARINT:
@@ -81,24 +107,26 @@ def signed(value: int) -> int:
     return (value >> 1) ^ -(value & 1)
 
 
-def numbers(data: bytes, field: Field) -> Iterator[int]:
+def numbers(data: bytes, field: Field, count: Fields) -> Iterator[int]:
     """Yield the whole numbers of a repeated field: one, or many in a packed one."""
     if field[1] == VARINT:
         yield field[2]
     elif field[1] == BYTES:
         at, end = field[2], field[3]
         while at < end:
+            count.take()
             value, at = varint(data, at, end)
             yield value
     else:
         raise PageError("the page is no protobuf that Tidegate knows")
 
 
-def doubles(data: bytes, field: Field) -> Iterator[float]:
+def doubles(data: bytes, field: Field, count: Fields) -> Iterator[float]:
     """Yield the doubles of a repeated field: one, or many in a packed one."""
     if field[1] == FIXED64:
         yield double(data, field)
     elif field[1] == BYTES and (field[3] - field[2]) % 8 == 0:
+        count.take((field[3] - field[2]) // 8)
         yield from (one for (one,) in struct.iter_unpack("<d", data[field[2] : field[3]]))
     else:
         raise PageError("the page is no protobuf that Tidegate knows")
