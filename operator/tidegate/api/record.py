@@ -6,6 +6,7 @@ is taken. Fields without a value are left out.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
@@ -36,6 +37,23 @@ LARGEST_RECORD = 224 * 1024
 MOST_UPSTREAMS = 8
 """Releases that a record names that had to prove the version."""
 _Quantity = Annotated[str, Field(max_length=32)]
+
+
+class Omitted(StrEnum):
+    """What a record that would be too large leaves out, one after the other in this order, by its place in the spec.
+
+    First what is known elsewhere: images of the version before are in its own record, the numbers of gates beside their words. Last
+    what a way back needs.
+    """
+
+    IMAGES_BEFORE = "from.images"
+    GATE_LIMITS = "gates.limit"
+    GATE_MESSAGES = "gates.message"
+    CHECK_MESSAGES = "checks.message"
+    MIGRATION_MESSAGES = "migrations.message"
+    OUTPUTS = "migrations.output"
+    REASONS = "decisions.reason"
+    IMAGES = "to.images"
 
 
 class RecordedVersion(Model):
@@ -219,6 +237,13 @@ class ReleaseRecordSpec(Model):
     outcome: Annotated[Outcome, Field(description="Promoted, RolledBack, Superseded or Reverted.")]
     cause: Annotated[Cause, Field(description="Why it ended so.")]
     message: Annotated[Sentence, Field(description="The reason in words, with its numbers.")] = ""
+    omitted: Annotated[
+        tuple[Omitted, ...],
+        Field(
+            max_length=len(Omitted),
+            description="What had no room in this record and is left out, by its place in it; absent where nothing is.",
+        ),
+    ] = ()
 
 
 RECORD_RULES = (Rule("self.spec == oldSelf.spec", "a record is never changed", ".spec"),)

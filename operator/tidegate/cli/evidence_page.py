@@ -82,6 +82,7 @@ def _facts(spec: Spec) -> str:
         ("First traffic", spec.get("exposedAt")),
         ("Rolled back from", spec.get("undoAt")),
         ("Ended", spec.get("endedAt")),
+        ("Not recorded, for want of room", ", ".join(spec.get("omitted") or ())),
     )
     return _table((), ((label, str(value)) for label, value in rows if value))
 

@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from tidegate.api.names import LABEL_POD_TEMPLATE_HASH
+from tidegate.api.record import Omitted
 from tidegate.api.status import Outcome
 from tidegate.caller.decisions import AGAIN_SECONDS, Version, rolled_out
 from tidegate.cli import access, archive, output
@@ -166,7 +167,10 @@ async def _put_back(cluster: Cluster, release: Json, deployment: Json, record: J
     """
     namespace, name = (str(release["metadata"][part]) for part in ("namespace", "name"))
     template, called = deployment["spec"]["template"], str(deployment["metadata"]["name"])
+    unrecorded = Omitted.IMAGES.value in (record.get("omitted") or ())
     if laid := (release.get("spec") or {}).get("images") or {}:
+        if unrecorded:
+            output.fail(f"--to: {_NO_ROOM}: set spec.images of Release {name} by hand")
         fresh = {container: image for container, image in _images(record).items() if container in laid}
         digest = _digest_with(template, fresh)
         if fresh.keys() != laid.keys() or (digest != record["digest"] and not images_only):
@@ -181,12 +185,18 @@ async def _put_back(cluster: Cluster, release: Json, deployment: Json, record: J
     old = next((one for one in kept if content_digest(one) == record["digest"]), None)
     wrote = f"template of Deployment {called} restored"
     if old is None:
+        if unrecorded:
+            output.fail(
+                f"--to: no ReplicaSet of Deployment {called} has the content {record['digest']} any more (revisionHistoryLimit), "
+                f"and {_NO_ROOM}: apply that version's manifest again"
+            )
         old, wrote = _by_images(deployment, record, images_only=images_only), f"images of Deployment {called} restored"
     operations = _replace(deployment, "/spec/template", template, _plain(old))
     await cluster.json_patch(DEPLOYMENTS.path(namespace, called), operations, manager=MANAGER)
     return content_digest(old), wrote, deployment
 
 
+_NO_ROOM = "its images had no room in its record"
 _ONLY_IMAGES = "--images-only restores its images and leaves the rest as it is"
 
 

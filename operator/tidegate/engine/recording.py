@@ -6,8 +6,9 @@ status until it is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC
+from typing import Any
 
 from tidegate.api.addresses import without_secrets
 from tidegate.api.base import SENTENCE, plain
@@ -19,11 +20,13 @@ from tidegate.api.flagged import FlagSetting, FlagStatus
 from tidegate.api.kept import as_text
 from tidegate.api.migrated import LONGEST_OUTPUT, MigrationRun
 from tidegate.api.record import (
+    LARGEST_RECORD,
     LONGEST_ACCOUNT,
     LONGEST_REASON,
     LONGEST_REPORT,
     MOST_DECISIONS,
     MOST_UPSTREAMS,
+    Omitted,
     RecordedCheck,
     RecordedDecision,
     RecordedFlag,
@@ -33,7 +36,16 @@ from tidegate.api.record import (
     RecordedVersion,
     ReleaseRecordSpec,
 )
-from tidegate.api.recorded import GREATEST, MOST_AUTHORS, MOST_PENDING, PendingRecord, RecordedAuthor, RecordsStatus, TrailStatus
+from tidegate.api.recorded import (
+    GREATEST,
+    LONGEST_PENDING,
+    MOST_AUTHORS,
+    MOST_PENDING,
+    PendingRecord,
+    RecordedAuthor,
+    RecordsStatus,
+    TrailStatus,
+)
 from tidegate.api.release import ReleaseSpec
 from tidegate.api.status import GateStatus, LastRollout, ReleaseStatus
 from tidegate.engine.draft import Draft
@@ -71,7 +83,7 @@ def record(draft: Draft, last: LastRollout) -> None:
     """
     chain = draft.status.records or RecordsStatus()
     number = min(chain.number + 1, GREATEST)
-    spec = records.sealed(
+    spec, kept = _fitting(
         _content(draft, last).to_wire()
         | {
             "id": records.next_id(f"{last.started_at.astimezone(UTC):%Y%m%d_%H%M}", chain.id),
@@ -80,7 +92,7 @@ def record(draft: Draft, last: LastRollout) -> None:
             "checkpoint": min(number, max(1, chain.checkpoint, number + 1 - draft.snap.governance.records_kept)),
         }
     )
-    pending = PendingRecord(number=number, kept=as_text(canonical(spec)))
+    pending = PendingRecord(number=number, kept=kept)
     draft.set(
         records=RecordsStatus(
             number=number,
@@ -101,6 +113,42 @@ def without_written(status: ReleaseStatus, numbers: Iterable[int]) -> ReleaseSta
     if len(left) == len(status.records.pending):
         return status
     return edited(status, records=edited(status.records, pending=left))
+
+
+def _fitting(content: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return the sealed spec of a record, and the text that waits in the status.
+
+    What is too large for either is left out, part by part, and named: a rollout ends whatever people have called things.
+    """
+    omitted = list[str]()
+    spec, text, fits = _packed(content)
+    for part in Omitted:
+        if fits:
+            break
+        less = _without(content, part)
+        if less != content:
+            content, omitted = less, [*omitted, part.value]
+            spec, text, fits = _packed(content | {"omitted": omitted})
+    return spec, text
+
+
+def _packed(content: Mapping[str, Any]) -> tuple[dict[str, Any], str, bool]:
+    """Return a record with its hash, as one text, and whether there is room for both."""
+    spec = records.sealed(content)
+    document = canonical(spec)
+    text = as_text(document)
+    return spec, text, len(document) <= LARGEST_RECORD and len(text) <= LONGEST_PENDING
+
+
+def _without(content: dict[str, Any], omitted: Omitted) -> dict[str, Any]:
+    """Return what a record has without one of its parts."""
+    place, _, field = omitted.value.partition(".")
+    found = content.get(place)
+    if isinstance(found, Mapping):
+        return content | {place: {name: value for name, value in found.items() if name != field}}
+    if not found:
+        return content
+    return content | {place: [{name: value for name, value in one.items() if name != field} for one in found]}
 
 
 def _content(draft: Draft, last: LastRollout) -> ReleaseRecordSpec:

@@ -215,6 +215,8 @@ def test_version_in_force_is_a_decision_as_ever(rollback: Callable[..., Any]) ->
         ("forged", "is not as it was written: kubectl tidegate audit verify"),
         ("no ReplicaSet", "no ReplicaSet of Deployment checkout has the content sha256:"),
         ("other template", "has changed in more than images since"),
+        ("no room", "its images had no room in its record: apply that version's manifest again"),
+        ("no room for the Release's", "its images had no room in its record: set spec.images of Release checkout by hand"),
         ("follows", "Release checkout follows staging: go back there"),
         ("hold", "--hold: v1.2.2 is not in force"),
         ("now", "--now: give --to a recorded version"),
@@ -234,6 +236,12 @@ def test_what_cannot_be_put_back_as_it_was_is_not_put_back(rollback: Callable[..
         case "other template":
             cluster = Cluster(images={"app": "checkout:v1.2.3"})
             cluster.deployment["spec"]["template"] = template("v1.2.3", MODE="new")
+        case "no room" | "no room for the Release's":
+            cluster = Cluster(**({"images": {"app": "checkout:v1.2.3"}} if "Release" in case else {}))
+            spec = cluster.records[1]["spec"]
+            told = {"to": {"version": "v1.2.2"}, "omitted": ["from.images", "to.images"]}
+            cluster.records[1] = object_of(sealed({**spec, **told}))
+            cluster.sets = []
         case "follows":
             cluster = Cluster(follow={"release": "staging"})
         case "hold":

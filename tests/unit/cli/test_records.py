@@ -99,6 +99,18 @@ def test_history_of_another_release_is_empty(typed: Callable[..., Any], records:
     assert (0, True) == (done.exit_code, "no rollout is recorded" in done.stderr)
 
 
+def test_record_says_what_had_no_room_in_it(typed: Callable[..., Any], records: list[Json]) -> None:
+    """Given a record that leaves parts out, it shows which, and the chain verifies."""
+    spec = sealed({**records[0]["spec"], "omitted": ["from.images", "gates.limit"]})
+    cut = [{**records[0], "spec": spec}]
+
+    shown = typed(cut, [release(cut)], "record", "checkout")
+    verified = typed(cut, [release(cut)], "audit", "verify")
+
+    assert "  omitted  from.images, gates.limit" in shown.stdout.splitlines()
+    assert 0 == verified.exit_code, verified.output
+
+
 def test_record_shows_one_rollout(typed: Callable[..., Any], records: list[Json]) -> None:
     """The last one, that of a version, or the one that is named; who decided, weights, gates, reason."""
     last = typed(records, [release(records)], "record", "checkout")
