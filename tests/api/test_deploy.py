@@ -33,12 +33,25 @@ def test_kustomize_and_helm_install_the_same() -> None:
 @needs_kubectl
 @needs_helm
 def test_optional_parts_are_the_same() -> None:
-    """The ServiceMonitor and the NetworkPolicy are the same as kustomize components and as values of the chart."""
+    """The ServiceMonitor, the NetworkPolicy and what flags take are the same as kustomize components and as values of the chart."""
     direct = ("--set-json", 'config.connections=[{"name":"default","address":"http://prometheus:9090","direct":{}}]')
-    theirs = helm("--set", "serviceMonitor.enabled=true,networkPolicy.enabled=true", *direct)
+    theirs = helm("--set", "serviceMonitor.enabled=true,networkPolicy.enabled=true,flags.enabled=true", *direct)
     for file in ("servicemonitor", "networkpolicy", "direct"):
         ((key, ours),) = by_name((DEPLOY / "components" / file / f"{file}.yaml").read_text()).items()
         assert comparable(ours) == comparable(theirs[key])
+    for file in ("rbac", "policies"):
+        for key, ours in by_name((DEPLOY / "components" / "flags" / f"{file}.yaml").read_text()).items():
+            assert comparable(ours) == comparable(theirs[key]), key
+
+
+@needs_helm
+def test_policies_that_name_the_operator_name_all_operators() -> None:
+    """Several share a cluster: none of their accounts is kept from what it may do, nor free of what keeps it."""
+    theirs = helm("--set", "flags.enabled=true", "--set-json", 'admission.guard.operators=["system:serviceaccount:b:tidegate"]')
+    named = "request.userInfo.username in ['system:serviceaccount:tidegate-system:tidegate', 'system:serviceaccount:b:tidegate']"
+    for name in ("tidegate-guard", "tidegate-changed-by", "tidegate-flags", "tidegate-feature-flags"):
+        conditions = theirs["ValidatingAdmissionPolicy", name]["spec"]["matchConditions"]
+        assert any(named in one["expression"] for one in conditions), name
 
 
 @needs_kubectl

@@ -87,7 +87,14 @@ def switches() -> list[World]:
     stays = switched(flagged(), Position.OFF)
     stays.flags.refused = "may not be set: admission refuses it"
     switched(stays, Position.BACK)
-    return [world, twice, refused, stays]
+    unfit = flagged()
+    unfit.apply("v2")
+    unfit.crank(20, until=lambda: bool(unfit.status.flags) and unfit.status.flags[0].done is not None)
+    unfit.flags.there["new-checkout"]["variants"] = {"off": False, "yes": True}
+    unfit.ask("rollback/1")
+    unfit.crank(30)
+    switched(unfit, Position.OFF, "feature")
+    return [world, twice, refused, stays, unfit]
 
 
 STORIES: tuple[Callable[[], World | list[World]], ...] = (

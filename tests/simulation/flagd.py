@@ -7,7 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tidegate.governance.flags import FlagView, Setting, UnfitError, Wish, changed, view_of
+from tidegate.governance.flags import FlagView, Outcome, Setting, Wish, outcome, view_of
 
 FLAGS = {"configMap": {"name": "shop-flags"}, "items": [{"name": "feature", "flag": "new-checkout"}, {"name": "payments"}]}
 FEATURE = "ConfigMap/shop-flags/flags.json/new-checkout"
@@ -52,10 +52,8 @@ class Definitions:
         flag = wish.target.flag
         if self.there is None or flag not in self.there:
             return FlagView(trouble="was not found")
-        try:
-            new = changed(self.there[flag], wish) if wish.writes else None
-        except UnfitError as error:
-            return replace(view_of(self.there[flag], wish.on, wish.off), trouble=str(error), told=wish.told)
+        came = outcome(self.there[flag], wish) if wish.writes else Outcome(None)
+        new = came.definition
         if new is not None and self.refused:
             return replace(view_of(self.there[flag], wish.on, wish.off), trouble=self.refused, told=wish.told)
         if new is not None:
@@ -64,4 +62,5 @@ class Definitions:
             self.given.setdefault(flag, []).append(
                 f"{setting.words if setting is not None else '?'}{f', forced {forced}' if forced else ''}"
             )
-        return replace(view_of(self.there[flag], wish.on, wish.off), told=wish.told)
+        view = view_of(self.there[flag], wish.on, wish.off)
+        return replace(view, unfit=view.unfit or came.unset, trouble=view.trouble or came.unforced, told=wish.told)

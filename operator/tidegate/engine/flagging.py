@@ -230,6 +230,8 @@ def _words(one: FlagStatus) -> str:
         return f"{where} is not switched back yet: it {one.message}"
     if one.forced is not None and one.in_force is None and pending:
         return f"{where} is not switched {position} yet: it {one.message}"
+    unrestored = f"{where} is not restored yet: it {one.message}" if one.restore and one.done is None and pending else ""
     if one.forced is not None and not one.released:
-        return f"flag {one.name} is switched {position} by {one.by or 'somebody'}"
-    return f"{where} is not restored yet: it {one.message}" if one.restore and one.done is None and pending else ""
+        switched = f"flag {one.name} is switched {position} by {one.by or 'somebody'}"
+        return f"{switched}; {unrestored}" if unrestored else switched
+    return unrestored

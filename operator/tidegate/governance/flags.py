@@ -8,7 +8,7 @@ and the targeting comes back as it was, whatever was done to it meanwhile.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -202,6 +202,39 @@ def changed(definition: object, wish: Wish) -> Json | None:
         if not targeting:
             del after["targeting"]
     return after if after != before else None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What comes of a wish.
+
+    Attributes:
+        definition: as it is to be written; None where nothing is.
+        unset: why it cannot be set so, in words; empty where it can.
+        unforced: why what is forced cannot be changed so, in words; empty where it can.
+    """
+
+    definition: Json | None
+    unset: str = ""
+    unforced: str = ""
+
+
+def outcome(definition: object, wish: Wish) -> Outcome:
+    """Return what comes of a wish: what cannot be set stands in the way of no switch, nor the other way round.
+
+    Args:
+        definition: as it stands under `flags`.
+        wish: what it is to say.
+    """
+    after: Json | None = None
+    why: list[str] = []
+    for part in (replace(wish, setting=None), replace(wish, force="", release=False)):
+        try:
+            after = changed(definition if after is None else after, part) or after
+            why.append("")
+        except UnfitError as error:
+            why.append(str(error))
+    return Outcome(after, unset=why[1], unforced=why[0])
 
 
 def _look_for(definition: Json, variant: str) -> None:

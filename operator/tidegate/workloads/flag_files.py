@@ -80,12 +80,19 @@ def _parsed(text: str) -> object:
     if len(text) > LARGEST:
         raise UnfitError(f"cannot be read: the definitions have more than {LARGEST // 1024} KiB")
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number, parse_float=_finite)
+        found = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number, parse_float=_finite)
+        # Half a character, such as "\ud800", can be read, and not be written again.
+        json.dumps(found, ensure_ascii=False).encode()
     except RecursionError:
         raise UnfitError("cannot be read: the definitions are nested too deep") from None
+    except UnicodeEncodeError:
+        raise UnfitError(
+            "cannot be read: the definitions have half a surrogate pair, such as \\ud800: write the whole pair"
+        ) from None
     except ValueError as error:
         where = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
         raise UnfitError(f"cannot be read: the definitions are no JSON{where}") from None
+    return found
 
 
 def _once(pairs: list[tuple[str, Any]]) -> Json:

@@ -92,6 +92,10 @@ async def test_what_somebody_else_has_set_is_told_and_left(flags: Flags, api: Ap
         ('{"flags": {"a": 1e999}}', "cannot be read: the definitions are no JSON"),
         ("[" * 100_000, "cannot be read: the definitions are nested too deep"),
         ('"' + "x" * 300_000 + '"', "cannot be read: the definitions have more than 256 KiB"),
+        (
+            '{"flags": {"new-checkout": {}, "other": {"variants": {"a": "\\ud800"}}}}',
+            "cannot be read: the definitions have half a surrogate pair, such as \\ud800: write the whole pair",
+        ),
         ("[]", "is not defined there: no object flags is in the definitions"),
         ('{"flags": {}}', "is not defined there"),
     ],
@@ -136,6 +140,32 @@ async def test_two_flags_of_an_object_are_one_write(flags: Flags, api: ApiServer
     assert ("off", 1) == (view.forced, len(api.requests))
     assert {"if": [True, "off"]} == found["payments"]["targeting"]
     assert {"fractional": [["on", 10], ["off", 90]]} == found["new-checkout"]["targeting"]
+
+
+async def test_a_switch_is_written_where_the_setting_cannot_be(flags: Flags, api: ApiServer) -> None:
+    """Both are told: what is forced, and why it is not set."""
+    config_map(api, json.dumps({"flags": {"new-checkout": flag(targeting={"if": [{"var": "beta"}, "on"]})}}))
+    view = await look(flags, wish(force="off"))
+    assert {"if": [True, "off", {"if": [{"var": "beta"}, "on"]}]} == json.loads(stored(api))["flags"]["new-checkout"]["targeting"]
+    assert ("off", "") == (view.forced, view.trouble)
+    assert view.unfit.startswith("has a targeting without fractional")
+
+
+async def test_what_cannot_be_sent_is_trouble_and_no_silence(flags: Flags, api: ApiServer) -> None:
+    """A FeatureFlag's values go into the patch as they are: what JSON's writer does not take would end the reading unseen."""
+    deep: Json = {"a": 1}
+    for _ in range(400):
+        deep = {"a": deep}
+    api.put(
+        {
+            "apiVersion": "core.openfeature.dev/v1beta1",
+            "kind": "FeatureFlag",
+            "metadata": {"namespace": "shop", "name": "shop-flags", "labels": {"tidegate.dev/flags": "true"}},
+            "spec": {"flagSpec": {"flags": {"new-checkout": flag(metadata=deep)}}},
+        }
+    )
+    target = FlagTarget(FlagKind.FEATURE_FLAG, "shop-flags", "", "new-checkout")
+    assert (await look(flags, wish(target=target))).trouble.startswith("could not be set: the definitions cannot be sent")
 
 
 async def test_a_hook_that_is_not_configured_is_named(flags: Flags) -> None:

@@ -6,9 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tidegate.api.names import LABEL_POD_TEMPLATE_HASH
-from tidegate.controller.observe.on_demand import REASONS, SELECTED
+from tidegate.controller.observe.on_demand import FLAGS, REASONS, SELECTED, Inquiries
 from unit.controller.api_server import ApiServer, settled
 from unit.controller.objects import NAME
 from unit.controller.stage import KEY, Stage
@@ -215,3 +216,27 @@ async def test_what_nobody_waits_for_is_read_rarely(stage: Stage, api: ApiServer
     assert (SELECTED.at_ease, SELECTED.at_ease - SELECTED.longest) == (at_ease, later)
     assert [] == reading()
     assert SELECTED.patience == stage.questions.selected.want(KEY, "app=checkout")
+
+
+async def test_a_reading_that_fails_unforeseen_is_logged_and_tried_again(stage: Stage) -> None:
+    """Nobody waits for the task, so it would end unseen; and what is asked for would never be read."""
+    tried: list[str] = []
+
+    async def broken(_namespace: str, value: str) -> list[Any]:
+        tried.append(value)
+        if len(tried) == 1:
+            raise TypeError("str is not valid UTF-8: surrogates not allowed")
+        return [{"metadata": {}, "flag": value}]
+
+    inquiries = Inquiries(FLAGS, stage.cluster, clock=stage.clock, arrived=lambda _: None, read=broken)
+    with capture_logs() as logs:
+        inquiries.want(KEY, "x")
+        await settled(lambda: len(tried) == 1 and inquiries._inquiries[KEY].task is None)
+    assert [("could not be read", "definitions of flags", "error")] == [
+        (one["event"], one["what"], one["log_level"]) for one in logs
+    ]
+
+    stage.clock.advance(FLAGS.patience)
+    inquiries.want(KEY, "x")
+    await settled(lambda: inquiries.of(KEY, "x") is not None)
+    assert ["x", "x"] == tried

@@ -334,12 +334,22 @@ def test_a_later_promotion_is_not_overtaken_by_a_switch():
 
 def test_of_several_decisions_on_one_flag_the_last_counts():
     world = there()
-    first, last = switch(world, Position.OFF), switch(world, Position.ON, by="bob")
+    first, last = switch(world, Position.ON), switch(world, Position.OFF, by="bob")
     world.crank(2)
 
     assert ("Superseded", "CarriedOut") == (outcome(world, first), outcome(world, last))
     assert "a switch of payments by bob was decided after it" == why(world, first)
-    assert "on" == world.flags.says("payments")[1]
+    assert "off" == world.flags.says("payments")[1]
+
+
+def test_a_kill_switch_is_not_given_up_for_a_decision_that_does_not_count():
+    """To switch on again asks for the right; whoever has lost it takes nobody's kill switch away."""
+    world = there()
+    world.people.dismissed = {"bob"}
+    first, last = switch(world, Position.OFF), switch(world, Position.ON, by="bob")
+    world.crank(3)
+    assert ("CarriedOut", "Refused") == (outcome(world, first), outcome(world, last))
+    assert "off" == world.flags.says("payments")[1]
 
 
 @pytest.mark.parametrize(
@@ -357,13 +367,14 @@ def test_a_switch_that_nothing_can_be_made_of_is_refused(to: Position, flag: str
     assert [f"Switch of {flag} by ann was not carried out: {words}"] == events(world, "DecisionRefused")
 
 
-def test_who_has_lost_the_right_does_not_switch_back():
-    """To switch off or on is carried out at once, by who had the right when they decided; to release asks again."""
+@pytest.mark.parametrize("to", [Position.BACK, Position.ON])
+def test_who_has_lost_the_right_does_not_switch_back_or_on(to: Position):
+    """To switch off is carried out at once, by who had the right when they decided; what gives users something asks again."""
     world = there()
     switch(world, Position.OFF)
     world.crank(1)
     world.people.dismissed = {"bob"}
-    made = switch(world, Position.BACK, by="bob")
+    made = switch(world, to, by="bob")
     world.crank(2)
 
     assert ("Refused", "bob may not switch flags of this Release any more") == (outcome(world, made), why(world, made))
@@ -383,6 +394,65 @@ def test_a_definition_that_cannot_be_forced_is_told_of_and_tried_again():
     world.crank(2)
     assert "off" == world.flags.says("payments")[1]
     assert "v1 serves; flag payments is switched off by ann" == world.status.message
+
+
+GOLD = {"if": [{"==": [{"var": "tier"}, "gold"]}, "on", "off"]}
+WHERE = "flag new-checkout (ConfigMap shop-flags, key flags.json)"
+UNFIT = "has a targeting without fractional, which a percentage would take the place of: put one into it"
+
+
+def unfit(world: World, *, renamed: bool) -> None:
+    """Somebody gives the flag's definition a form in which the rollout cannot set it."""
+    definition = world.flags.there["new-checkout"]
+    if renamed:
+        definition["variants"] = {"off": False, "yes": True}
+    else:
+        inner = definition.get("targeting", {})
+        forced = inner.get("if", [None])[0] is True
+        definition["targeting"] = {"if": [*inner["if"][:2], GOLD]} if forced else GOLD
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_flag_that_cannot_be_restored_is_switched_all_the_same(renamed: bool):
+    """What is forced is laid around the targeting, whatever that is; that the flag is not restored is told beside it."""
+    world = there()
+    world.apply("v2")
+    reach(world, 50)
+    world.crank(1)
+    unfit(world, renamed=renamed)
+    before = dict(world.flags.there["new-checkout"])
+    world.ask("rollback/1")
+    world.crank(30)
+    why = "has no variant on; there are off, yes" if renamed else UNFIT
+
+    switch(world, Position.OFF, flag="feature")
+    world.crank(2)
+    assert "off" == world.flags.says("new-checkout")[1]
+    assert world.status.flags[0].in_force is not None
+    assert f"; flag feature is switched off by ann; {WHERE} is not restored yet: it {why}" in world.status.message
+
+    switch(world, Position.BACK, flag="feature")
+    world.crank(2)
+    assert before == world.flags.there["new-checkout"]
+    (entry,) = world.status.flags
+    assert (None, False, True) == (entry.forced, entry.released, entry.restore)
+    assert world.status.message.endswith(f"; {WHERE} is not restored yet: it {why}")
+
+
+def test_a_switch_stays_in_force_where_the_flag_cannot_be_restored_later():
+    world = there()
+    world.apply("v2")
+    reach(world, 50)
+    switch(world, Position.OFF, flag="feature")
+    world.crank(1)
+    since = world.status.flags[0].in_force
+    unfit(world, renamed=False)
+    world.ask("rollback/1")
+    world.crank(30)
+
+    assert "off" == world.flags.says("new-checkout")[1]
+    assert since == world.status.flags[0].in_force is not None
+    assert f"{WHERE} is not restored yet: it {UNFIT}" in world.status.message
 
 
 def test_a_flag_that_the_release_does_not_name_any_more_can_be_switched_back():

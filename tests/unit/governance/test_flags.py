@@ -16,6 +16,7 @@ from tidegate.governance.flags import (
     UnfitError,
     Wish,
     changed,
+    outcome,
     step_setting,
     target_of,
     view_of,
@@ -25,6 +26,7 @@ TARGET = FlagTarget(FlagKind.CONFIG_MAP, "shop-flags", "flags.json", "new-checko
 OFF, ON = Setting("off"), Setting("on")
 BY_MAIL = {"ends_with": [{"var": "email"}, "@example.com"]}
 BY_USER = {"var": "userId"}
+UNTOLD = {"if": [BY_MAIL, "on", "off"]}
 
 
 def flag(targeting: object = None, default: str = "off", **more) -> dict:
@@ -176,7 +178,30 @@ def test_a_variant_that_is_not_there_cannot_be_set_or_forced():
             changed(flag(), one)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "after", "unset", "unforced"),
+    [
+        (wish(OFF, Setting("off", 50), force="off"), flag({"if": [True, "off", UNTOLD]}), "has a targeting without", ""),
+        (wish(OFF, Setting("off", 50), release=True), flag(UNTOLD), "has a targeting without", ""),
+        (wish(force="gold"), None, "", "has no variant gold"),
+    ],
+)
+def test_what_cannot_be_set_stands_in_the_way_of_no_switch(wanted: Wish, after: dict | None, unset: str, unforced: str):
+    came = outcome(flag({"if": [True, "on", UNTOLD]} if wanted.release else UNTOLD), wanted)
+    assert after == came.definition
+    assert came.unset.startswith(unset)
+    assert came.unforced.startswith(unforced)
+    assert (bool(unset), bool(unforced)) == (bool(came.unset), bool(came.unforced))
+
+
+def test_a_variant_that_cannot_be_forced_keeps_no_setting_back():
+    came = outcome(flag(), wish(Setting("off", 10), OFF, force="gold"))
+    assert (flag(shares(10)), "") == (came.definition, came.unset)
+    assert came.unforced.startswith("has no variant gold")
+
+
 def test_forcing_and_setting_at_once_are_one_write():
+    assert flag({"if": [True, "off", shares(10)]}) == outcome(flag(), wish(Setting("off", 10), OFF, force="off")).definition
     assert flag({"if": [True, "off", shares(10)]}) == changed(flag(), wish(Setting("off", 10), OFF, force="off"))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from weakref import WeakValueDictionary
 
 import orjson
@@ -19,7 +19,7 @@ from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
 from tidegate.cluster.resources import Resource
 from tidegate.controller.observe.hooks import Hooks
-from tidegate.governance.flags import FlagKind, FlagTarget, FlagView, Json, Setting, UnfitError, Wish, changed, view_of
+from tidegate.governance.flags import FlagKind, FlagTarget, FlagView, Json, Outcome, Setting, UnfitError, Wish, outcome, view_of
 from tidegate.governance.runs import Call, RunState
 from tidegate.runtime.store import Object
 from tidegate.traffic.our_marks import erase, marked
@@ -29,6 +29,10 @@ log = structlog.get_logger(__name__)
 
 TRIES = 4
 """How often a definition is read and written at once, where others write to it at that moment."""
+_UNSENT = (
+    "could not be set: the definitions cannot be sent to the API server as JSON; look for half surrogate pairs, "
+    "huge numbers and deep nesting in them"
+)
 HOOK_SECONDS = 10.0
 """How long a hook's answer may take."""
 
@@ -119,7 +123,7 @@ class Flags:
             found = definitions(obj, kind, key)
         except UnfitError as error:
             return _troubled(wishes, str(error))
-        new, troubles = _new(found, wishes)
+        new, outcomes = _new(found, wishes)
         try:
             if new:
                 obj = await self._cluster.json_patch(path, patch(found, new))
@@ -129,7 +133,13 @@ class Flags:
                 await self._unmark(obj, path)
         except (Forbidden, Invalid) as error:
             return _troubled(wishes, _unwritten(error, resource, namespace))
-        return [{"metadata": {}, "flag": wish.target.id, "view": _view(found, wish, troubles)} for wish in wishes]
+        except UnfitError as error:
+            return _troubled(wishes, str(error))
+        except (TypeError, ValueError, RecursionError) as error:
+            # Its words may have a value in them.
+            log.warning("flags cannot be written", object=path, cause=type(error).__name__)
+            return _troubled(wishes, _UNSENT)
+        return [{"metadata": {}, "flag": wish.target.id, "view": _view(found, wish, outcomes)} for wish in wishes]
 
     async def _unmark(self, obj: Json, path: str) -> None:
         """Leave no mark, or the next server-side apply of its owner would be refused; where something is forced, it should be."""
@@ -175,30 +185,32 @@ def _wish(fields: Json) -> Wish:
     return Wish(**(fields | {"target": target, "setting": setting, "known": tuple(Setting(**one) for one in fields["known"])}))
 
 
-def _new(found: Definitions, wishes: Iterable[Wish]) -> tuple[dict[str, Json], dict[str, str]]:
-    """Return the definitions that are to be written, by flag, and why others cannot be."""
+def _new(found: Definitions, wishes: Iterable[Wish]) -> tuple[dict[str, Json], dict[str, Outcome]]:
+    """Return the definitions that are to be written, by flag, and what came of each wish, by its flag's id."""
     new: dict[str, Json] = {}
-    troubles: dict[str, str] = {}
+    outcomes: dict[str, Outcome] = {}
     for wish in wishes:
+        flag = wish.target.flag
         if not wish.writes:
             continue
         try:
-            definition = changed(new.get(wish.target.flag, found.of(wish.target.flag)), wish)
-        except UnfitError as error:
-            troubles[wish.target.id] = str(error)
+            definition = new.get(flag, found.of(flag))
+        except UnfitError:
+            # The view says so.
             continue
-        if definition is not None:
-            new[wish.target.flag] = definition
-    return new, troubles
+        came = outcomes[wish.target.id] = outcome(definition, wish)
+        if came.definition is not None:
+            new[flag] = came.definition
+    return new, outcomes
 
 
-def _view(found: Definitions, wish: Wish, troubles: Mapping[str, str]) -> FlagView:
+def _view(found: Definitions, wish: Wish, outcomes: Mapping[str, Outcome]) -> FlagView:
     try:
         view = view_of(found.of(wish.target.flag), wish.on, wish.off)
     except UnfitError as error:
         return FlagView(trouble=str(error))
-    trouble = view.trouble or troubles.get(wish.target.id, "")
-    return FlagView(**(asdict(view) | {"setting": view.setting, "trouble": trouble, "told": wish.told}))
+    came = outcomes.get(wish.target.id, Outcome(None))
+    return replace(view, unfit=view.unfit or came.unset, trouble=view.trouble or came.unforced, told=wish.told)
 
 
 def _troubled(wishes: Iterable[Wish], why: str) -> list[Object]:

@@ -194,6 +194,10 @@ class Inquiries:
             if not (self._query.optional and isinstance(error, Forbidden)):
                 return
             items = []
+        except Exception:
+            # Nobody waits for the task itself, so it would end without a word.
+            log.exception("could not be read", what=self._query.what, release=str(key))
+            return
         finally:
             inquiry.task = None
         before, inquiry.items = inquiry.items, list(items)

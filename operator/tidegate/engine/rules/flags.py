@@ -42,8 +42,14 @@ def _noted(draft: Draft, one: FlagStatus) -> FlagStatus | None:
     view, wish = draft.snap.governance.flags.get(one.target), wish_of(draft, one)
     after = one
     if view is not None and wish is not None and (where.kind is not FlagKind.HOOK or view.told == wish.told):
-        why = view.trouble or (view.unfit if wish.setting is not None else "")
-        after = _failed(draft, one, where, wish, why) if why else _seen(draft, one, where, wish, view)
+        if view.trouble:
+            after = edited(_failed(draft, one, where, wish, view.trouble), in_force=None)
+        elif view.unfit and wish.setting is not None:
+            # What is forced is laid around the targeting, whatever that is; one that is not there yet has nothing to do with it.
+            due = bool(view.forced) if wish.release else wish.force not in ("", view.forced)
+            after = _switched(draft, one if due else _failed(draft, one, where, wish, view.unfit), where, wish, view)
+        else:
+            after = _switched(draft, _seen(draft, one, where, wish, view), where, wish, view)
     return without(after) if _is_over(draft, after) else after
 
 
@@ -53,7 +59,7 @@ def _failed(draft: Draft, one: FlagStatus, where: FlagTarget, wish: Wish, why: s
     if one.message != message:
         switched = f"switched {'on' if wish.force == one.on else 'off'}" if wish.force else "switched back"
         draft.note(FlagNotSet(where.words, f"set to {wish.setting.words}" if wish.setting is not None else switched, why))
-    return edited(one, message=message, in_force=None)
+    return edited(one, message=message)
 
 
 def _seen(draft: Draft, one: FlagStatus, where: FlagTarget, wish: Wish, view: FlagView) -> FlagStatus:
@@ -70,6 +76,12 @@ def _seen(draft: Draft, one: FlagStatus, where: FlagTarget, wish: Wish, view: Fl
         after = edited(after, left=True, message=clip(words))
     elif wish.setting is not None and one.done is not None:
         after = edited(after, done=None)
+    return after
+
+
+def _switched(draft: Draft, after: FlagStatus, where: FlagTarget, wish: Wish, view: FlagView) -> FlagStatus:
+    """Note what is forced, or that nothing is any more."""
+    hook = where.kind is FlagKind.HOOK
     if wish.release and (hook or not view.forced):
         return edited(after, forced=None, released=False, by="", decided=None, in_force=None)
     if wish.force and (hook or view.forced == wish.force):

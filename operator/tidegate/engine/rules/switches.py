@@ -29,7 +29,7 @@ def switches_are_carried_out(draft: Draft) -> Ruling:
     ruling: Ruling = None
     pending = switches_pending(draft)
     for place, one in enumerate(pending):
-        later = next((other for other in pending[place + 1 :] if other.flag == one.flag and too_late(draft, other) is None), None)
+        later = next((other for other in pending[place + 1 :] if other.flag == one.flag and _counts(draft, other)), None)
         before = draft.status.flags
         settled = _settled(draft, one, later)
         if isinstance(settled, Waiting):
@@ -45,6 +45,11 @@ def switches_are_carried_out(draft: Draft) -> Ruling:
     return ruling
 
 
+def _counts(draft: Draft, one: DecisionView) -> bool:
+    """Whether a decision takes the place of those before it: a kill switch is not given up for one that may yet be refused."""
+    return too_late(draft, one) is None and (one.switch is Position.OFF or is_entitled(draft, one))
+
+
 def _settled(draft: Draft, one: DecisionView, later: DecisionView | None) -> tuple[DecisionOutcome, str] | Waiting:
     """Carry a decision out, and return what became of it; or what it waits for."""
     if (why := too_late(draft, one)) is not None:
@@ -54,15 +59,21 @@ def _settled(draft: Draft, one: DecisionView, later: DecisionView | None) -> tup
     entry = _entry(draft, one)
     if isinstance(entry, str):
         return DecisionOutcome.REFUSED, entry
-    if one.switch is not Position.BACK:
+    if one.switch is Position.OFF:
         return _force(draft, one, *entry)
-    if entry[1] is None or not entry[1].forced:
+    # What is switched off comes back, or users get what they did not have: that can wait for an answer.
+    back = one.switch is Position.BACK
+    if back and (entry[1] is None or not entry[1].forced):
         return DecisionOutcome.REFUSED, f"flag {one.flag} is not switched off or on"
     if unasked(draft, [one.uid]):
-        words = f"to ask the API server whether {called(one.by)} still has the right to switch flag {one.flag} back"
+        to = "back" if back else "on"
+        words = f"to ask the API server whether {called(one.by)} still has the right to switch flag {one.flag} {to}"
         return Waiting(Wait.RIGHTS, words, asks=frozenset({Inquiry.RIGHTS}))
     if not is_entitled(draft, one):
         return DecisionOutcome.REFUSED, f"{called(one.by)} may not switch flags of this Release any more"
+    if not back:
+        return _force(draft, one, *entry)
+    assert entry[1] is not None
     if not entry[1].released:
         put(draft, edited(entry[1], released=True, by=called(one.by), decided=one.created, since=draft.now, message=""), entry[1])
         draft.note(Switched(target_of(entry[0].target).words, Position.BACK, "", _by(one)))
