@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -20,6 +21,7 @@ from tidegate.prometheus.budgets import Holdings
 from tidegate.prometheus.config import Budgets, ConnectionConfig, DirectConfig
 from tidegate.prometheus.connections import Connection
 from tidegate.prometheus.direct.crosscheck import Crosscheck
+from tidegate.prometheus.direct.effort import PUT_OFF
 from tidegate.prometheus.direct.followed import Followed, Round
 from tidegate.prometheus.direct.page import Page
 from tidegate.prometheus.direct.readings import MARK, DirectReadings
@@ -303,6 +305,8 @@ class Answers:
         self.asked: list[str] = []
         self.hanging: set[str] = set()
         self.gone: set[str] = set()
+        self.dear: dict[str, float] = {}
+        self.put_off: set[str] = set()
         self.free = asyncio.Event()
 
     async def scrape(
@@ -311,7 +315,10 @@ class Answers:
         self.asked.append(one.pod)
         if one.pod in self.hanging:
             await self.free.wait()
-        return Unscraped("no connection") if one.pod in self.gone else page(1)
+        if one.pod in self.put_off:
+            return Unscraped(PUT_OFF, put_off=True)
+        seconds = self.dear.get(one.pod, 0.0)
+        return Unscraped("no connection", seconds) if one.pod in self.gone else replace(page(1), seconds=seconds)
 
 
 async def test_round_waits_for_no_pod_that_hangs() -> None:
@@ -333,6 +340,54 @@ async def test_round_waits_for_no_pod_that_hangs() -> None:
     assert pods.asked.count("c1") == 21
     assert pods.asked.count("s2") < 8
     assert failed
+    rounds.close()
+
+
+async def test_page_that_is_dear_is_read_more_rarely() -> None:
+    """A pod whose page takes 0.5 s of processor time is read every 10 s, and is named; so is one whose page is refused then."""
+    clock, pods = ManualClock(START), Answers()
+    rounds = Rounds(pods, Asker("shop"), 5.0, clock, lambda: None)  # type: ignore[arg-type]
+    rounds.want(Series((wanted(),)), Chosen(tuple(map(target, ("c1", "c2", "c3"))), pods=3), Chosen())
+    pods.dear, pods.gone = {"c1": 0.5, "c2": 0.001, "c3": 5.0}, {"c3"}
+    found = [await rounds.round()]
+    for _ in range(8):
+        clock.advance(5)
+        found.append(await rounds.round())
+    assert [pods.asked.count(one) for one in ("c1", "c2", "c3")] == [5, 9, 1]
+    assert all(("c2" in {one.target.pod for one in each.canary}) for each in found)
+    assert {Missed("c1", "its page took 0.5s of processor time, so it is read every 10s"), Missed("c3", "no connection")} == set(
+        found[-1].missed
+    )
+    rounds.close()
+
+
+async def test_pod_that_is_put_off_is_not_taken_for_gone() -> None:
+    """A pod that is put off for what others cost is named, asked again in the next round, and its list stays as it is."""
+    clock, pods, failed = ManualClock(START), Answers(), list[int]()
+    rounds = Rounds(pods, Asker("shop"), 5.0, clock, lambda: failed.append(1))  # type: ignore[arg-type]
+    rounds.want(Series((wanted(),)), Chosen((target("c"),), pods=1), Chosen())
+    pods.put_off = {"c"}
+    for _ in range(5):
+        clock.advance(5)
+        assert (await rounds.round()).missed == (Missed("c", PUT_OFF),)
+    pods.put_off = set()
+    clock.advance(5)
+    assert len((await rounds.round()).canary) == 1
+    assert pods.asked.count("c") == 6
+    assert failed == []
+    rounds.close()
+
+
+async def test_pod_that_is_gone_for_days() -> None:
+    """However often a pod has not answered, it is asked again half a minute later, and the others are read."""
+    clock, pods = ManualClock(START), Answers()
+    rounds = Rounds(pods, Asker("shop"), 5.0, clock, lambda: None)  # type: ignore[arg-type]
+    rounds.want(Series((wanted(),)), Chosen((target("c1"), target("c2")), pods=2), Chosen())
+    pods.gone = {"c2"}
+    for _ in range(1100):
+        clock.advance(31)
+        assert len((await rounds.round()).canary) == 1
+    assert pods.asked.count("c2") == 1100
     rounds.close()
 
 

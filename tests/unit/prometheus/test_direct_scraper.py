@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestServer
 from tidegate.api.direct import Scheme
 from tidegate.prometheus.answers import Asker
 from tidegate.prometheus.config import DirectConfig
+from tidegate.prometheus.direct.effort import PUT_OFF, Effort
 from tidegate.prometheus.direct.page import Page
 from tidegate.prometheus.direct.scraper import Scraper, Unscraped
 from tidegate.prometheus.direct.targets import Target
@@ -213,3 +214,20 @@ async def test_pod_that_hangs_takes_no_turn_of_others(pod: Pod) -> None:
     hangs.set()
     await asyncio.gather(*hanging)
     await scraper.close()
+
+
+async def test_pages_that_cost_too_much_are_put_off(pod: Pod) -> None:
+    """What a page costs of the processor stands in what was read, and beyond its namespace's share no pod is asked."""
+    clock, steps = SystemClock(), iter(range(10**6))
+    # Each look at it is a tenth of a second later: by this account every piece costs as much.
+    effort = Effort(lambda: 0.0, lambda: next(steps) / 10)
+    scraper = Scraper(DirectConfig.model_validate({"timeout": "5s"}), clock, effort)
+    target = Target("uid", "checkout-b-aaaaa", "127.0.0.1", pod.port, "/metrics", Scheme.HTTP)  # type: ignore[attr-defined]
+    found = [await scraper.scrape(target, Series((wanted(),)), ASKER, 5.0) for _ in range(5)]
+    other = await scraper.scrape(target, Series((wanted(),)), Asker("other"), 5.0)
+    await scraper.close()
+    assert [type(one) for one in found] == [Page, Page, Page, Unscraped, Unscraped]
+    assert found[0].seconds == pytest.approx(0.2, abs=0.01)
+    assert found[3] == Unscraped(PUT_OFF, put_off=True)
+    assert isinstance(other, Page)
+    assert len(pod.requests) == 4

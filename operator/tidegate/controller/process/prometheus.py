@@ -10,6 +10,7 @@ from tidegate.controller.looks.direct import DirectLane
 from tidegate.controller.metrics import Metrics
 from tidegate.controller.process.config import Config
 from tidegate.prometheus import budgets, connections, reader, theirs
+from tidegate.prometheus.direct.effort import Effort
 from tidegate.prometheus.direct.readings import DirectReadings
 from tidegate.prometheus.direct.scraper import Scraper
 from tidegate.runtime.clock import Clock
@@ -38,5 +39,6 @@ def reader_of(
     in_their_time = theirs.InTheirTime(asks, known, clock, lambda name, ahead: metrics.prometheus_clock.labels(name).set(ahead))
     configs = {one.name: one for one in config.connections}
     readings = DirectReadings(in_their_time, configs, asks.refusal, asks.holdings, clock)
-    scrapers = {one.name: Scraper(one.direct, clock) for one in config.connections if one.direct is not None}
+    effort = Effort(clock.monotonic)
+    scrapers = {one.name: Scraper(one.direct, clock, effort) for one in config.connections if one.direct is not None}
     return readings, DirectLane(readings, scrapers, cluster, clock)

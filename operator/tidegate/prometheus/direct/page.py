@@ -51,11 +51,13 @@ class Page:
         counted: for each wish.
         born: when its process started, in seconds since 1970; None where it does not say, or says it of several.
         bytes: how long it was.
+        seconds: of processor time that it took to read.
     """
 
     counted: Mapping[Wanted, Counted]
     born: float | None = None
     bytes: int = 0
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from tidegate.prometheus.answers import Asker
+from tidegate.prometheus.direct.effort import REST
 from tidegate.prometheus.direct.followed import Round
 from tidegate.prometheus.direct.page import Page
 from tidegate.prometheus.direct.scraper import Scraper, Unscraped
@@ -23,6 +24,8 @@ from tidegate.runtime.clock import Clock
 
 PATIENCE = 0.3
 """Part of the interval for which a round waits for pods of one version."""
+_DOUBLED = 10
+"""How often a rest is doubled at most: no number is too large for those of a rollout that takes days."""
 LONGEST_REST = 30.0
 """Seconds after which a pod that does not answer is tried again, at the latest."""
 
@@ -157,10 +160,11 @@ class Rounds:
                 continue
             pod.task = None
             page = Unscraped("it was not read") if task.cancelled() else task.result()
+            self._rest(pod, page.seconds)
             if isinstance(page, Unscraped):
-                self._missed(pod, page.words, now)
+                self._missed(pod, page, now)
                 continue
-            pod.failures, pod.words = 0, ""
+            pod.failures, pod.words = 0, self._seldom(page.seconds)
             pod.quick = now - pod.began <= 2 * PATIENCE * self._interval
             if pod.began >= since and pod.asked is not None:
                 found.append(Scraped(pod.target, pod.asked, page))
@@ -168,10 +172,24 @@ class Rounds:
                 pod.words = "its page comes too late"
         return found
 
-    def _missed(self, pod: _Pod, words: str, now: float) -> None:
-        pod.failures, pod.words, pod.quick = pod.failures + 1, words, False
+    def _rest(self, pod: _Pod, seconds: float) -> None:
+        """Leave a pod alone for long whose page took long to read; in each round it would take too much."""
+        pod.due = max(pod.due, pod.began + REST * seconds)
+
+    def _seldom(self, seconds: float) -> str:
+        """Say why a pod whose page was read is left out for the next rounds; empty where it is not."""
+        if REST * seconds <= self._interval:
+            return ""
+        return f"its page took {seconds:.1f}s of processor time, so it is read every {REST * seconds:.0f}s"
+
+    def _missed(self, pod: _Pod, page: Unscraped, now: float) -> None:
+        pod.words = page.words
+        if page.put_off:
+            # The pod is there.
+            return
+        pod.failures, pod.quick = pod.failures + 1, False
         if pod.failures > 1:
-            pod.due = now + min(LONGEST_REST, self._interval * 2.0 ** (pod.failures - 1))
+            pod.due = max(pod.due, now + min(LONGEST_REST, self._interval * 2.0 ** min(pod.failures - 1, _DOUBLED)))
         self._failed()
 
     def _buckets_missing(self, pages: Iterable[Scraped]) -> bool:

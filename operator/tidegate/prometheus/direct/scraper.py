@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from tidegate.api.direct import Scheme
 from tidegate.prometheus.answers import Asker
 from tidegate.prometheus.config import DirectConfig
+from tidegate.prometheus.direct.effort import PIECE, Cost, Effort, PutOffError
 from tidegate.prometheus.direct.page import Page, PageError
 from tidegate.prometheus.direct.protobuf import ProtobufPage
 from tidegate.prometheus.direct.targets import Target
@@ -37,9 +39,17 @@ _PATIENCE = 0.5
 
 @dataclass(frozen=True)
 class Unscraped:
-    """That a page was not read, and why, in words that quote nothing of it."""
+    """That a page was not read.
+
+    Attributes:
+        words: why, in words that quote nothing of it.
+        seconds: of processor time that it took nevertheless.
+        put_off: it was not the pod's fault: its namespace has had its share of the processor.
+    """
 
     words: str
+    seconds: float = field(default=0.0, compare=False)
+    put_off: bool = False
 
 
 class _NoNames(AbstractResolver):
@@ -58,9 +68,11 @@ class Scraper:
     Args:
         config: what the connection allows.
         clock: measures.
+        effort: keeps account of processor time, for all connections; without one it is for this connection alone.
     """
 
-    def __init__(self, config: DirectConfig, clock: Clock) -> None:
+    def __init__(self, config: DirectConfig, clock: Clock, effort: Effort | None = None) -> None:
+        self._effort = effort or Effort(clock.monotonic)
         self.config, self._clock = config, clock
         self._turns = Turns(config.concurrency, 10**6, clock=clock.monotonic)
         self._session: aiohttp.ClientSession | None = None
@@ -79,19 +91,24 @@ class Scraper:
             seconds: longest time for it; the connection may allow less.
             protobuf: it is asked for in that form, for native histograms.
         """
-        seconds = min(seconds, self.config.timeout.total_seconds())
+        seconds, cost = min(seconds, self.config.timeout.total_seconds()), Cost(asker.namespace)
         if not await self._turns.take(asker, seconds * _PATIENCE):
             return Unscraped("too many other pods are being read (direct.concurrency)")
         try:
             async with asyncio.timeout(seconds):
-                return await self._read(target, series, protobuf=protobuf)
+                self._effort.begin(cost)
+                page = await self._read(target, series, cost, protobuf=protobuf)
+                return replace(page, seconds=cost.seconds)
+        except PutOffError as error:
+            return Unscraped(str(error), cost.seconds, put_off=True)
         except TimeoutError:
-            return Unscraped(f"its page did not come within {seconds:g}s")
+            return Unscraped(f"its page did not come within {seconds:g}s", cost.seconds)
         except (PageError, CredentialError, _RefusedError) as error:
-            return Unscraped(str(error))
+            return Unscraped(str(error), cost.seconds)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Unscraped(_words(error))
         finally:
+            self._effort.end(cost)
             self._turns.give_back(asker)
 
     async def close(self) -> None:
@@ -100,7 +117,7 @@ class Scraper:
             await self._session.close()
             self._session = None
 
-    async def _read(self, target: Target, series: Series, *, protobuf: bool) -> Page:
+    async def _read(self, target: Target, series: Series, cost: Cost, *, protobuf: bool) -> Page:
         headers = {"Accept": _ACCEPTED[protobuf]}
         if self.config.bearer_token_file is not None:
             if target.scheme is not Scheme.HTTPS:
@@ -116,7 +133,7 @@ class Scraper:
             if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
                 raise _RefusedError("its page is compressed, though that was not asked for")
             page = self._page(answer.headers.get("Content-Type", ""), series, protobuf=protobuf)
-            pieces = size = 0
+            pieces = size = charged = 0
             waiting = bytearray()
             async for piece in _pieces(answer):
                 pieces, size = pieces + 1, size + len(piece)
@@ -126,11 +143,14 @@ class Scraper:
                     raise PageError("its page comes in too small pieces")
                 waiting += piece
                 if len(waiting) >= _TOGETHER:
-                    page.feed(bytes(waiting))
+                    self._effort.charge(cost, (pieces - charged) * PIECE)
+                    charged = pieces
+                    await self._effort.work(cost, partial(page.feed, bytes(waiting)))
                     waiting.clear()
-            page.feed(bytes(waiting))
+            self._effort.charge(cost, (pieces - charged) * PIECE)
+            await self._effort.work(cost, partial(page.feed, bytes(waiting)))
             self.bytes += size
-            return page.end()
+            return await self._effort.work(cost, page.end)
 
     def _page(self, kind: str, series: Series, *, protobuf: bool) -> TextPage | ProtobufPage:
         most, form = self.config.series_per_pod, kind.partition(";")[0].strip().lower()
