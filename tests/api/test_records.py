@@ -119,6 +119,8 @@ def test_a_record_is_stored_as_it_was_written(place: str, keeper: Person) -> Non
         authors=[{"name": "cleo", "claimed": False}],
         decisions=[{"action": "Approve", "by": "ann", "at": at, "role": "qa"}],
         decisionsOmitted=3,
+        movedWith=["orders"],
+        omitted=["from.images", "gates.limit"],
         hotfix={"by": "ann", "decision": "d1", "skipped": ["Window"]},
         to={"version": "v2", "images": {"app": "checkout:v2"}},
         exposedAt=at,

@@ -16,6 +16,7 @@ from tidegate.api.checked import MOST_CHECKS, CheckResult
 from tidegate.api.decision import Action, ReleaseName, Result
 from tidegate.api.flagged import MOST_FLAG_STATUSES
 from tidegate.api.followed import LONGEST_IMAGE, MOST_IMAGES
+from tidegate.api.grouped import MOST_MEMBERS
 from tidegate.api.hotfix import HotfixStatus
 from tidegate.api.migrated import LONGEST_OUTPUT, MigrationResult
 from tidegate.api.migrations import MigrationPhase
@@ -190,6 +191,10 @@ class ReleaseRecordSpec(Model):
     after: Annotated[
         tuple[RecordedUpstream, ...],
         Field(max_length=MOST_UPSTREAMS, description="Releases that it followed or came after, as the Release said when it ended."),
+    ] = ()
+    moved_with: Annotated[
+        tuple[Annotated[str, Field(max_length=253)], ...],
+        Field(max_length=MOST_MEMBERS, description="Releases of its group (spec.group) that were rolled out at the same time."),
     ] = ()
     type: Annotated[ReleaseType | None, Field(description="How much the version changes, or hotfix.")] = None
     policy: Annotated[str, Field(max_length=300, description="Kind and name of the policy.")] = ""

@@ -90,8 +90,9 @@ def lines(spec: Mapping[str, Any]) -> Iterator[str]:
     place = f"{spec.get('namespace')}/{spec.get('release')}"
     yield f"{place}: {_version(spec, 'from')} to {_version(spec, 'to')}{kind}: {spec.get('outcome')} ({spec.get('message', '')})"
     yield f"  record   {spec.get('id')}, number {spec.get('number')}, {spec.get('hash')}"
-    omitted = ", ".join(spec.get("omitted") or ())
-    facts = {"policy": spec.get("policy"), "where": _where(spec), "content": spec.get("digest"), "omitted": omitted}
+    together, omitted = (", ".join(spec.get(name) or ()) for name in ("movedWith", "omitted"))
+    facts = {"policy": spec.get("policy"), "where": _where(spec), "with": together, "content": spec.get("digest")}
+    facts["omitted"] = omitted
     for label, value in facts.items():
         if value:
             yield f"  {label:<8} {value}"

@@ -168,6 +168,7 @@ def _content(draft: Draft, last: LastRollout) -> ReleaseRecordSpec:
         service=release.spec.traffic.service if release.spec.traffic is not None else "",
         environment=release.spec.environment or "",
         after=tuple(_upstreams(release.spec, release.namespace))[:MOST_UPSTREAMS],
+        moved_with=tuple(mate.release for mate in rollout.moves_with),
         type=rollout.type,
         policy=rollout.policy,
         before=RecordedVersion(version=plain(stable.version, _NAME), revision=stable.revision, images=_images(stable.images or {})),

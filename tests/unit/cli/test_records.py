@@ -100,13 +100,14 @@ def test_history_of_another_release_is_empty(typed: Callable[..., Any], records:
 
 
 def test_record_says_what_had_no_room_in_it(typed: Callable[..., Any], records: list[Json]) -> None:
-    """Given a record that leaves parts out, it shows which, and the chain verifies."""
-    spec = sealed({**records[0]["spec"], "omitted": ["from.images", "gates.limit"]})
+    """Given a record that leaves parts out, it shows which, and with whom it moved, and the chain verifies."""
+    spec = sealed({**records[0]["spec"], "movedWith": ["orders", "web"], "omitted": ["from.images", "gates.limit"]})
     cut = [{**records[0], "spec": spec}]
 
     shown = typed(cut, [release(cut)], "record", "checkout")
     verified = typed(cut, [release(cut)], "audit", "verify")
 
+    assert "  with     orders, web" in shown.stdout.splitlines()
     assert "  omitted  from.images, gates.limit" in shown.stdout.splitlines()
     assert 0 == verified.exit_code, verified.output
 

@@ -223,6 +223,7 @@ def test_member_that_leaves_takes_nobody_along_for_a_failure_that_was_tried_agai
 
     assert ["v2", fresh] == [one.status.stable.version for one in group]
     assert ["RolledBack", "Promoted"] == [one["outcome"] for one in group["api"].archive.specs]
+    assert [["orders"], ["orders"]] == [one["movedWith"] for one in group["api"].archive.specs]
 
 
 def test_version_that_is_rejected_before_it_starts_keeps_the_others_waiting():

@@ -21,6 +21,7 @@ from tidegate.api.decision import Action, Result
 from tidegate.api.edits import edited
 from tidegate.api.flagged import MOST_FLAG_STATUSES, FlagStatus
 from tidegate.api.followed import LONGEST_IMAGE, MOST_IMAGES
+from tidegate.api.grouped import MOST_MEMBERS, MateStatus
 from tidegate.api.hotfix import HotfixStatus
 from tidegate.api.kept import as_text
 from tidegate.api.migrated import LONGEST_OUTPUT, MigrationStatus
@@ -354,7 +355,8 @@ def crowded(snapshot: Snapshot, alphabet: tuple[int, int], *, parts: bool) -> Sn
         return {f"{index:063d}": fill(LONGEST_IMAGE) for index in range(MOST_IMAGES)}
 
     authors = tuple(RecordedAuthor(name=fill(128)) for _ in range(4))
-    rollout = edited(status.rollout, trail=edited(status.rollout.trail, images=images(), authors=authors))
+    mates = tuple(MateStatus(release=f"{index:0253d}", revision="r") for index in range(MOST_MEMBERS))
+    rollout = edited(status.rollout, moves_with=mates, trail=edited(status.rollout.trail, images=images(), authors=authors))
     votes = tuple(
         replace(one, by=fill(200), reason=fill(600), url=f"https://ci/{fill(300)}") for one in snapshot.governance.decisions
     )
