@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from simulation.deciders import decide
 from simulation.policies import finish, idle, policy, reach, step
+from simulation.views import at
 from simulation.world import World
+from tidegate.api.decision import Action
 from tidegate.api.names import Phase
+from tidegate.governance.freezes import FreezeView
 from tidegate.governance.runs import RunState
 
 
@@ -84,6 +89,50 @@ def a_contract_that_fails() -> World:
     return world
 
 
+def a_contract_that_fails_before_a_return() -> World:
+    world = migrates("contract")
+    finish(world)
+    ends(world, "Contract", RunState.FAILED)
+    world.apply("v1")
+    world.crank(5)
+    world.ask("retry/1")
+    world.crank(3)
+    return world
+
+
+def a_contract_that_fails_before_a_version_that_is_rejected() -> World:
+    world = migrates("contract")
+    finish(world)
+    ends(world, "Contract", RunState.FAILED)
+    freeze(world)
+    world.apply("v3")
+    world.crank(5)
+    decide(world, Action.REJECT)
+    world.crank(3)
+    world.ask("retry/1")
+    world.crank(3)
+    world.ask("retry/2")
+    world.crank(3)
+    return world
+
+
+def a_contract_that_waits_while_people_go_back() -> World:
+    world = migrates("contract")
+    reach(world, 100)
+    freeze(world)
+    finish(world)
+    world.apply("v1")
+    world.crank(5)
+    decide(world, Action.REJECT)
+    world.crank(3)
+    return world
+
+
+def freeze(world: World) -> None:
+    """A freeze begins."""
+    world.governance = replace(world.governance, freezes=(FreezeView("sale", "sale", at(world.now), at(world.now + 600)),))
+
+
 def a_job_that_is_stopped_or_cannot_be_made() -> list[World]:
     stopped = migrates("expand", "rollback")
     stopped.ask("rollback/1")
@@ -102,5 +151,8 @@ STORIES: tuple[Callable[[], World | list[World]], ...] = (
     an_expand_that_fails_and_a_reverse_that_fails,
     a_backfill_that_fails,
     a_contract_that_fails,
+    a_contract_that_fails_before_a_return,
+    a_contract_that_fails_before_a_version_that_is_rejected,
+    a_contract_that_waits_while_people_go_back,
     a_job_that_is_stopped_or_cannot_be_made,
 )

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import rule
 
+from simulation.deciders import decide
 from simulation.effort import TIMES
 from simulation.migrators import Migrators
 from simulation.test_invariants import IMAGES, POLICY, Rollouts
 from simulation.views import at
+from tidegate.api.decision import Action
 from tidegate.api.migrations import MigrationPhase
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.governance.runs import RunState
@@ -46,7 +48,13 @@ class Migrations(Rollouts):
             return
         migrators.passed(made, at(world.now))
         held = world.status.contracted is not None and world.status.contracted.held
-        if self.willing and (held or "MigrationFailed" in {one.type for one in world.status.conditions}):
+        failed = "MigrationFailed" in {one.type for one in world.status.conditions}
+        if self.willing and held and failed:
+            # What the bare request is for would not be clear.
+            about = world.status.wanted
+            if about is not None and all(one.outcome is not None for one in world.people.decisions):
+                decide(world, Action.RETRY, revision=about.revision)
+        elif self.willing and (held or failed):
             world.ask(f"retry/willing-{world.now}")
 
     @rule(

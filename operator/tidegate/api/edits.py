@@ -247,6 +247,7 @@ class ContractedEdit(TypedDict, total=False):
     version: str
     at: datetime
     revisions: tuple[str, ...]
+    undone: tuple[str, ...]
     held: str | None
     allowed: str | None
 

@@ -90,6 +90,14 @@ class ContractedStatus(Model):
         tuple[Annotated[str, Field(max_length=63)], ...],
         Field(max_length=MOST_CONTRACTED, description="Revisions that are rolled out only if a person requests retry."),
     ] = ()
+    undone: Annotated[
+        tuple[Annotated[str, Field(max_length=63)], ...],
+        Field(
+            max_length=MOST_CONTRACTED,
+            description="Revisions that were in force after one which a person has let back, with a restored database: they run "
+            "their migrations again.",
+        ),
+    ] = ()
     held: Annotated[str | None, Field(max_length=63, description="Revision that is held for a person now.")] = None
     allowed: Annotated[
         str | None, Field(max_length=63, description="Revision that a person wants rolled out all the same, once.")

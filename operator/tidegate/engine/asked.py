@@ -16,6 +16,7 @@ from tidegate.engine.changes import roll_back
 from tidegate.engine.counted import begun_anew
 from tidegate.engine.draft import Draft
 from tidegate.engine.facts import rejection, wanted_name
+from tidegate.engine.migrating import is_in_its_own_way, why_not_again
 from tidegate.engine.migrating import run_again as run_migration_again
 from tidegate.engine.running import run_again
 from tidegate.engine.snapshot import Verb
@@ -24,17 +25,20 @@ from tidegate.governance.upstreams import called
 from tidegate.judge.limit import breached
 
 
-def carry_out(draft: Draft, verb: Verb, request: str) -> str:
+def carry_out(draft: Draft, verb: Verb, request: str, *, names: bool = False) -> str:
     """Do what a person asks for.
 
     Args:
         draft: the decision in the making.
         verb: what is asked for.
         request: by whom or by what, for people.
+        names: it says which version it is about, which is the wanted one.
 
     Returns:
         Why it is refused, in words; empty where it was done.
     """
+    if verb is Verb.RETRY:
+        return _retry(draft, request, names=names)
     return _HANDLERS[verb](draft, request)
 
 
@@ -155,16 +159,19 @@ def _looked_at_anew(state: GateStatus, *, breached: bool) -> GateStatus:
     return edited(anew, evidence=None, clear=False) if breached else anew
 
 
-def _retry(draft: Draft, request: str) -> str:
+def _retry(draft: Draft, request: str, *, names: bool) -> str:
     if not draft.undoing and run_again(draft):
         draft.note(happened.Retried(wanted_name(draft), request))
         return ""
     if draft.active:
         return "a rollout is in progress"
-    if again := run_migration_again(draft):
-        draft.note(happened.Retried(again, request))
-        return ""
     rejected = rejection(draft)
+    if rejected is None or is_in_its_own_way(draft):
+        if refusal := why_not_again(draft, names=names):
+            return refusal
+        if again := run_migration_again(draft):
+            draft.note(happened.Retried(again, request))
+            return ""
     if rejected is None:
         return "the wanted version has not been rejected"
     # The same template may have been rejected under more than one name.
@@ -180,5 +187,4 @@ _HANDLERS = {
     Verb.ROLLBACK_AND_HOLD: _rollback_and_hold,
     Verb.PAUSE: _pause,
     Verb.RESUME: _resume,
-    Verb.RETRY: _retry,
 }

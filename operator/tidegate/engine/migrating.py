@@ -22,10 +22,12 @@ from tidegate.engine.migrations import (
     contracted_away,
     declared,
     failed_after,
+    goes_back,
     is_asked_still,
     is_lacking,
     is_return,
     is_stopped,
+    names_wanted,
     needs_reverse,
     result_of,
     running,
@@ -97,6 +99,9 @@ def ended(draft: Draft, outcome: Outcome) -> None:
         return
     promoted = outcome is Outcome.PROMOTED
     draft.set(migration=edited(migration, over=draft.now, promoted=promoted))
+    if promoted and (contracted := draft.status.contracted) is not None and contracted.undone:
+        names = {migration.revision} | (names_wanted(draft) if draft.wants(migration.revision) else frozenset())
+        draft.set(contracted=edited(contracted, undone=tuple(one for one in contracted.undone if one not in names)))
     expanded = not is_lacking(draft, MigrationPhase.EXPAND)
     contract, reverse = spec.get(MigrationPhase.CONTRACT), spec.get(MigrationPhase.ROLLBACK)
     if draft.deleting:
@@ -108,21 +113,83 @@ def ended(draft: Draft, outcome: Outcome) -> None:
 
 
 def run_again(draft: Draft) -> str:
-    """Have run again what failed after a rollout, or let a version come back; return what was done, for people."""
+    """Have run again what failed after a rollout, or let a version come back; return what was done, for people.
+
+    A contract begins as its first Job did: it has no way back, so a freeze holds it up, too.
+    """
     if (contracted := contracted_away(draft)) is not None:
         assert draft.workload is not None
         draft.set(contracted=edited(contracted, allowed=draft.workload.template.revision, held=None))
         return _wanted(draft)
-    if (failed := failed_after(draft)) is not None and not any(running(draft)):
+    if (failed := failed_after(draft)) is None or any(running(draft)):
+        return ""
+    if failed.phase is MigrationPhase.CONTRACT:
+        attempt = min(failed.attempt + 1, MOST_ATTEMPTS)
+        again = MigrationRun(
+            phase=failed.phase,
+            cron_job=failed.cron_job,
+            seconds=failed.seconds,
+            attempt=attempt,
+            result=MigrationResult.PENDING,
+        )
+        _put(draft, again)
+    else:
         begin(draft, failed.phase)
-        return _named(draft, failed)
-    return ""
+    return _named(draft, failed)
+
+
+def is_in_its_own_way(draft: Draft) -> bool:
+    """Whether the wanted version waits for its own reverse, which failed: that is run again before the version is tried again."""
+    migration, failed = draft.status.migration, failed_after(draft)
+    reverses = migration is not None and failed is not None and failed.phase is MigrationPhase.ROLLBACK
+    return reverses and migration is not None and migration.revision in names_wanted(draft)
+
+
+def why_not_again(draft: Draft, *, names: bool) -> str:
+    """Return why nothing is run again, and no version is let back, in words; empty where nothing is against it.
+
+    Args:
+        draft: the decision in the making.
+        names: who asks for it says that it is about the wanted version.
+    """
+    failed, contracted = failed_after(draft), contracted_away(draft)
+    if failed is None or (contracted is not None and names):
+        return ""
+    if contracted is not None:
+        what = f"it may be meant for {_named(draft, failed)}, which failed, or for {_wanted(draft)}, which that holds back"
+        return f"{what}: {_only_while(draft, failed)}; to let {_wanted(draft)} back, {way_back(draft)[0]}"
+    return "" if _is_run_again(draft, failed) else f"{_named(draft, failed)} failed, and {_only_while(draft, failed)}"
+
+
+def _is_run_again(draft: Draft, failed: MigrationRun) -> bool:
+    """Whether a request runs again what failed after a rollout: what concerns the version in force, only while that is wanted."""
+    if failed.phase is MigrationPhase.ROLLBACK:
+        return True
+    return draft.status.stable is not None and draft.wants(draft.status.stable.revision)
+
+
+def _only_while(draft: Draft, failed: MigrationRun) -> str:
+    """Return when what failed after a promotion is run again by a request, in words."""
+    migration = draft.status.migration
+    assert migration is not None
+    return f"{CALLED[failed.phase]} is run again only while {migration.version} is the wanted version"
 
 
 def let_back(draft: Draft) -> None:
-    """What a person has allowed counts for one rollout, which starts."""
-    if (contracted := draft.status.contracted) is not None and (contracted.allowed or contracted.held):
-        draft.set(contracted=edited(contracted, allowed=None, held=None))
+    """What a person has allowed counts for one rollout, which starts.
+
+    With a database that was restored for it, what came after the version is not there any more: a version that was in force since
+    runs its migrations again.
+    """
+    contracted, stable = draft.status.contracted, draft.status.stable
+    if contracted is None or not (contracted.allowed or contracted.held):
+        return
+    names, undone = names_wanted(draft), contracted.undone
+    if contracted.allowed in names and stable is not None:
+        served = (*(draft.status.served or ()), stable.revision)
+        place = max((number for number, one in enumerate(served, 1) if one in names), default=0)
+        undone = tuple(one for one in dict.fromkeys((*undone, *served[place:])) if one not in names)[-MOST_CONTRACTED:]
+    draft.set(contracted=edited(contracted, allowed=None, held=None, undone=undone))
 
 
 # What is waited for.
@@ -151,13 +218,23 @@ def before_return(draft: Draft) -> Waiting | None:
     contracted = contracted_away(draft)
     if contracted is None:
         return None
-    cure = asking.cure(draft, "restore it first; then, to roll it out all the same", Verb.RETRY)
-    return Waiting(
-        Wait.CONTRACTED,
-        f"for a person: {why_held(draft, contracted)}; {cure}",
-        what=why_held(draft, contracted),
-        how=asking.command(draft, Verb.RETRY),
-    )
+    cure, how = way_back(draft)
+    why = why_held(draft, contracted)
+    return Waiting(Wait.CONTRACTED, f"for a person: {why}; {cure}", what=why, how=how)
+
+
+def way_back(draft: Draft) -> tuple[str, str]:
+    """Return what to do in order to let the wanted version back, as an end of a sentence, and the command that asks for it.
+
+    While a contract has failed the command names the version: without that it might be meant for the contract.
+    """
+    aim = "restore it first; then, to roll it out all the same"
+    if failed_after(draft) is None or draft.workload is None:
+        return asking.cure(draft, aim, Verb.RETRY), asking.command(draft, Verb.RETRY)
+    release = draft.snap.release
+    which = "--version", draft.workload.template.revision
+    how = commands.on_release(Verb.RETRY.value, release.name, release.namespace, *which)
+    return f"{aim}: {how}", how
 
 
 def why_held(draft: Draft, contracted: ContractedStatus) -> str:
@@ -207,10 +284,13 @@ def after_rollout(draft: Draft) -> str:
     if draft.active or draft.deleting or migration is None or migration.over is None:
         return ""
     if (failed := failed_after(draft)) is not None:
-        cure = asking.cure(draft, "to run it again", Verb.RETRY)
+        again = _is_run_again(draft, failed)
+        cure = asking.cure(draft, "to run it again", Verb.RETRY) if again else _only_while(draft, failed)
         return f"; {_named(draft, failed)} failed: {failed.message}; {cure}"
     unended = (MigrationResult.RUNNING, MigrationResult.PENDING)
     found = next((one for one in migration.runs if one.result in unended), None)
+    if found is not None and found.phase is MigrationPhase.CONTRACT and found.job is None and goes_back(draft):
+        return f"; {_named(draft, found)} does not begin while {_wanted(draft)} is wanted, which was in force here before"
     return f"; {_named(draft, found)} runs: {how_it_stands(draft, found)}" if found is not None else ""
 
 
@@ -253,9 +333,9 @@ def runs(draft: Draft) -> Iterator[Run]:
 
 
 def may_contract(draft: Draft) -> bool:
-    """Whether all that comes before a contract has succeeded."""
+    """Whether all that comes before a contract has succeeded, and nobody wants a version that needs what it removes."""
     moved = result_of(draft, MigrationPhase.MIGRATE)
-    return moved in (None, MigrationResult.PASSED) and not any(running(draft))
+    return not goes_back(draft) and moved in (None, MigrationResult.PASSED) and not any(running(draft))
 
 
 def _pending(phase: MigrationPhase, job: MigrationJob) -> MigrationRun:
@@ -277,7 +357,8 @@ def _note_contracted(draft: Draft) -> None:
     stable = draft.status.stable.revision if draft.status.stable is not None else ""
     known = (*(before.revisions if before is not None else ()), *(draft.status.served or ()))
     revisions = tuple(one for one in dict.fromkeys(known) if one != stable)[-MOST_CONTRACTED:]
-    draft.set(contracted=ContractedStatus(version=migration.version, at=draft.now, revisions=revisions))
+    undone = before.undone if before is not None else ()
+    draft.set(contracted=ContractedStatus(version=migration.version, at=draft.now, revisions=revisions, undone=undone))
 
 
 def _wanted(draft: Draft) -> str:

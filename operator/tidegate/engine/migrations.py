@@ -120,7 +120,20 @@ def names_wanted(draft: Draft) -> frozenset[str]:
 
 
 def is_return(draft: Draft) -> bool:
-    """Whether the wanted version was in force here before: what it needs of a database was there."""
+    """Whether the wanted version was in force here before, and what it needs of a database is there since.
+
+    It is not where a person has let an earlier version back after a contract: they have restored the database of that one.
+    """
+    contracted, names = draft.status.contracted, names_wanted(draft)
+    undone = contracted.undone if contracted is not None else ()
+    return bool(names & set(draft.status.served or ())) and not names & set(undone)
+
+
+def goes_back(draft: Draft) -> bool:
+    """Whether the wanted version is one that was in force here before the stable one."""
+    stable = draft.status.stable
+    if stable is None or draft.wants(stable.revision):
+        return False
     return bool(names_wanted(draft) & set(draft.status.served or ()))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from simulation.deciders import decide
 from simulation.policies import condition, events, finish, idle, policy, reach
 from simulation.world import World
+from tidegate.api.decision import Action
 from tidegate.api.names import Phase
 from unit.engine.test_migrations import BACKUP, DONE, FAILED, STEPS, ends, freeze, migrates, results, started
 
@@ -240,3 +242,131 @@ def test_rollback_during_the_rollout_meets_no_contract():
     finish(world, Phase.ROLLED_BACK)
     world.crank(20)
     assert ([], "v1") == (world.jobs.phases, world.status.stable.version)
+
+
+def failed_contract() -> World:
+    """Return a world in which v2 serves, and its contract has failed."""
+    world = started("expand", "contract")
+    ends(world, "Expand")
+    finish(world)
+    ends(world, "Contract", state=FAILED)
+    return world
+
+
+def test_contract_that_is_run_again_waits_for_a_freeze():
+    """As its first Job did; and it is another one, by its number, too."""
+    world = failed_contract()
+    freeze(world, until=world.now + 60)
+    world.ask("retry/1")
+    world.crank(20)
+    assert ["Expand", "Contract"] == world.jobs.phases
+    world.crank(60)
+    assert ["Expand", "Contract", "Contract"] == world.jobs.phases
+    assert [1, 2] == [one.attempt for one in world.status.migration.runs]
+
+
+def test_retry_of_a_rejected_version_runs_no_contract_of_another():
+    """v3 was kept out before it started: retry lets it in, and leaves alone what failed for v2."""
+    world = failed_contract()
+    freeze(world, until=world.now + 600)
+    world.apply("v3")
+    world.crank(5)
+    decide(world, Action.REJECT)
+    world.crank(5)
+    assert ["v3"] == [one.version for one in world.status.rejected]
+    assert "; contract is run again only while v2 is the wanted version" in world.status.message
+    world.ask("retry/1")
+    world.crank(10)
+    assert ((), ["Expand", "Contract"]) == (world.status.rejected, world.jobs.phases)
+    world.ask("retry/2")
+    world.crank(5)
+    assert ["Expand", "Contract"] == world.jobs.phases
+    refused = "contract of v2 failed, and contract is run again only while v2 is the wanted version"
+    assert refused in events(world, "RequestRefused")[-1]
+
+
+def test_retry_of_a_rejected_version_leaves_a_reverse_of_another_for_the_next():
+    """v2's reverse failed, and v3 was kept out: the first retry is for v3, the second for what it then waits for."""
+    world = started("expand", "rollback")
+    ends(world, "Expand")
+    reach(world, 25)
+    world.ask("rollback/1")
+    ends(world, "Rollback", state=FAILED)
+    world.apply("v3")
+    world.crank(5)
+    decide(world, Action.REJECT)
+    world.crank(5)
+    world.ask("retry/1")
+    world.crank(5)
+    assert (["v2"], ["Expand", "Rollback"]) == ([one.version for one in world.status.rejected], world.jobs.phases)
+    world.ask("retry/2")
+    world.crank(5)
+    assert ["Expand", "Rollback", "Rollback"] == world.jobs.phases
+    ends(world, "Rollback")
+    world.crank(5)
+    ends(world, "Expand")
+    finish(world)
+    assert "v3" == world.status.stable.version
+
+
+def test_retry_that_may_be_meant_for_a_contract_lets_no_version_back():
+    """The page of the contract names retry; v1 is wanted meanwhile: it comes only by a request that names it."""
+    world = failed_contract()
+    world.apply("v1")
+    world.crank(5)
+    how = f"kubectl tidegate retry checkout -n shop --version {world.status.wanted.revision}"
+    assert f"restore it first; then, to roll it out all the same: {how}" in world.status.message
+    assert [how] == [one.how for one in world.status.waiting_for]
+    world.ask("retry/1")
+    world.crank(10)
+    assert ("v2", Phase.WAITING, ["Expand", "Contract"]) == (world.status.stable.version, world.status.phase, world.jobs.phases)
+    assert events(world, "RequestRefused")[-1].endswith(
+        "it may be meant for contract of v2, which failed, or for v1, which that holds back: contract is run again only while v2 "
+        f"is the wanted version; to let v1 back, restore it first; then, to roll it out all the same: {how}"
+    )
+    decide(world, Action.RETRY, revision=world.status.wanted.revision)
+    finish(world)
+    assert "v1" == world.status.stable.version
+
+
+def test_contract_does_not_begin_while_people_go_back():
+    """A freeze holds it up, and when that ends v1 is wanted, which needs what it would remove."""
+    world = started("expand", "contract")
+    ends(world, "Expand")
+    reach(world, 100)
+    freeze(world, until=world.now + 60)
+    finish(world)
+    world.apply("v1")
+    world.crank(5)
+    decide(world, Action.REJECT)
+    world.crank(20)
+    assert "; contract of v2 does not begin while v1 is wanted, which was in force here before" in world.status.message
+    world.crank(60)
+    world.ask("retry/1")
+    finish(world)
+    assert ("v1", ["Expand"]) == (world.status.stable.version, world.jobs.phases)
+
+
+def test_version_runs_its_migrations_again_after_an_earlier_one_was_let_back():
+    """The database was restored for v1: what v2 had expanded is gone with it. Once it has run again, a return is one."""
+    world = started("expand", "contract")
+    ends(world, "Expand")
+    finish(world)
+    ends(world, "Contract")
+    world.apply("v1")
+    world.crank(5)
+    world.ask("retry/1")
+    finish(world)
+    world.policy = world.policy.model_validate(migrates("expand"))
+    world.apply("v2")
+    world.crank(5)
+    assert (["Expand", "Contract", "Expand"], 0) == (world.jobs.phases, world.status.weight)
+    world.jobs.verdicts["Expand"] = DONE
+    ends(world, "Expand")
+    finish(world)
+    world.apply("v3")
+    finish(world)
+    made = len(world.jobs.made)
+    world.apply("v2")
+    finish(world)
+    assert ("v2", made) == (world.status.stable.version, len(world.jobs.made))

@@ -83,7 +83,7 @@ def _settled(draft: Draft, one: DecisionView, later: Sequence[DecisionView]) -> 
         refusal = words
     else:
         verb = Verb.ROLLBACK_AND_HOLD if one.action is Action.ROLLBACK and one.hold else _VERBS[one.action]
-        refusal = carry_out(draft, verb, _request(one))
+        refusal = carry_out(draft, verb, _request(one), names=bool(one.revision or one.digest))
     return (DecisionOutcome.REFUSED, refusal) if refusal else (DecisionOutcome.CARRIED_OUT, "")
 
 

@@ -13,7 +13,7 @@ from tidegate.engine.changes import roll_back
 from tidegate.engine.draft import Draft, Stage
 from tidegate.engine.facts import wanted_name
 from tidegate.engine.migrated import CALLED, MigrationDone, MigrationFailed, ReturnHeld, ReverseFailed
-from tidegate.engine.migrating import begin, may_contract, replaced, until_prepared, why_held
+from tidegate.engine.migrating import begin, may_contract, replaced, until_prepared, way_back, why_held
 from tidegate.engine.migrations import contracted_away, first_lacking, is_gone, is_lacking, is_stopped, result_of, running, runs_of
 from tidegate.engine.running import held_up
 from tidegate.engine.snapshot import Verb
@@ -127,6 +127,5 @@ def return_is_told(draft: Draft) -> Ruling:
     if contracted is None or draft.workload is None or contracted.held == draft.workload.template.revision:
         return None
     draft.set(contracted=edited(contracted, held=draft.workload.template.revision))
-    cure = asking.cure(draft, "restore it first; then, to roll it out all the same", Verb.RETRY)
-    draft.note(ReturnHeld(wanted_name(draft), draft.stable.version, f"{why_held(draft, contracted)}; {cure}"))
+    draft.note(ReturnHeld(wanted_name(draft), draft.stable.version, f"{why_held(draft, contracted)}; {way_back(draft)[0]}"))
     return CHANGED
