@@ -10,6 +10,7 @@ import pytest
 
 from tidegate.cluster.errors import Unavailable
 from tidegate.controller.observe.flags import Flags, asked, seen
+from tidegate.controller.observe.hook_config import HookConfig
 from tidegate.controller.observe.hooks import Hooks
 from tidegate.governance.flags import FlagKind, FlagTarget, FlagView, Setting, Wish
 from unit.controller.api_server import ApiServer
@@ -168,11 +169,27 @@ async def test_what_cannot_be_sent_is_trouble_and_no_silence(flags: Flags, api: 
     assert (await look(flags, wish(target=target))).trouble.startswith("could not be set: the definitions cannot be sent")
 
 
-async def test_a_hook_that_is_not_configured_is_named(flags: Flags) -> None:
-    hook = FlagTarget(FlagKind.HOOK, "flags", "", "new-checkout")
-    for one in (wish(target=hook), wish(target=hook, setting=None, known=())):
-        (item,) = await flags.tell("shop", asked("checkout", [one]))
-        assert "the operator's configuration has no hook flags that namespace shop may call" in item["view"].trouble
+@pytest.mark.parametrize("opened", [None, {}, {"pay": ["new-checkout"]}, {"shop": ["new", "new-checkout-", "payments*"]}])
+async def test_a_hook_that_is_not_open_for_the_flag_is_not_called(opened: dict[str, list[str]] | None) -> None:
+    """A namespace for checks opens no flag: whoever may write a Release there would set any with the operator's rights."""
+    hooks = {} if opened is None else {"flags": HookConfig(address="http://localhost:1", namespaces=("shop",), flags=opened)}
+    target = FlagTarget(FlagKind.HOOK, "flags", "", "new-checkout")
+    for one in (wish(target=target), wish(target=target, setting=None, known=()), wish(target=target, setting=None, force="off")):
+        (item,) = await Flags(None, Hooks(hooks)).tell("shop", asked("checkout", [one]))  # type: ignore[arg-type] - it asks no API
+        why = "the operator's configuration lets namespace shop set it by no hook flags"
+        assert f"{why}; have its administrator add the flag to hooks.flags.flags.shop" in item["view"].trouble
+
+
+@pytest.mark.parametrize("pattern", ["new-checkout", "new-*", "*"])
+async def test_a_hook_sets_the_flags_that_it_is_open_for(pattern: str) -> None:
+    """It needs to be open to no check for that; nor does it become so."""
+    hooks = Hooks({"flags": HookConfig.model_validate({"address": "http://localhost:1", "flags": {"shop": [pattern]}})})
+    target = FlagTarget(FlagKind.HOOK, "flags", "", "new-checkout")
+    called, looked = await Flags(None, hooks).tell(  # type: ignore[arg-type] - it asks no API
+        "shop", asked("checkout", [wish(target=target), wish(target=target, setting=None, known=())])
+    )
+    assert ("could not be set: its hook could not be reached", "") == (called["view"].trouble, looked["view"].trouble)
+    assert "has no hook flags that namespace shop may call" in hooks.there("shop", "flags")
 
 
 async def test_a_reading_that_is_let_go_of_ends_its_write_first(flags: Flags, api: ApiServer) -> None:

@@ -156,7 +156,7 @@ class Flags:
             told = {"set": "before"} if setting == Setting("") else {"set": "given", **known}
         told |= {"switch": "back"} if wish.release else {"switch": "forced", "forced": wish.force} if wish.force else {}
         if not wish.writes:
-            closed = self._hooks.there(namespace, wish.target.object)
+            closed = self._hooks.closed_to(namespace, wish.target.object, wish.target.flag)
             return _answered(wish, f"cannot be set: {closed}" if closed else "")
         id_ = hashlib.sha256(f"{namespace}/{release}\n{wish.target.id}\n{wish.told}".encode()).hexdigest()[:32]
         call = Call(
@@ -167,7 +167,7 @@ class Flags:
             seconds=HOOK_SECONDS,
             told={"namespace": namespace, "release": release, "flag": wish.target.flag, **told},
         )
-        view = await self._hooks.call(namespace, call)
+        view = await self._hooks.call(namespace, call, flag=wish.target.flag)
         if view.state is RunState.COMPLETE:
             return _answered(wish, "")
         why = f"its hook {view.words}" if view.state is RunState.FAILED else view.words

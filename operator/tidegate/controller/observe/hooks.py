@@ -57,21 +57,31 @@ class Hooks:
         ]
 
     def there(self, namespace: str, name: str) -> str:
-        """Return why a hook cannot be called from a namespace, in words; empty where it can."""
+        """Return why a hook cannot be called from a namespace for a check, in words; empty where it can."""
         hook = self._hooks.get(name)
         if hook is not None and namespace in hook.namespaces:
             return ""
         # Whether there is one for others is not told.
         return f"the operator's configuration has no hook {name} that namespace {namespace} may call"
 
-    async def call(self, namespace: str, call: Call) -> RunView:
+    def closed_to(self, namespace: str, name: str, flag: str) -> str:
+        """Return why Releases of a namespace may not set a flag by a hook, in words; empty where they may."""
+        hook = self._hooks.get(name)
+        if hook is not None and hook.sets(namespace, flag):
+            return ""
+        cure = f"have its administrator add the flag to hooks.{name}.flags.{namespace}"
+        return f"the operator's configuration lets namespace {namespace} set it by no hook {name}; {cure}"
+
+    async def call(self, namespace: str, call: Call, *, flag: str | None = None) -> RunView:
         """Make a request, and return what came of it.
 
         Args:
             namespace: of the Release.
             call: what is asked.
+            flag: that is set by it; None for a check.
         """
-        if words := self.there(namespace, call.hook):
+        words = self.there(namespace, call.hook) if flag is None else self.closed_to(namespace, call.hook, flag)
+        if words:
             return RunView(RunState.UNMADE, words=words)
         hook = self._hooks[call.hook]
         try:
