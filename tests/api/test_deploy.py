@@ -44,16 +44,6 @@ def test_optional_parts_are_the_same() -> None:
             assert comparable(ours) == comparable(theirs[key]), key
 
 
-@needs_helm
-def test_policies_that_name_the_operator_name_all_operators() -> None:
-    """Several share a cluster: none of their accounts is kept from what it may do, nor free of what keeps it."""
-    theirs = helm("--set", "flags.enabled=true", "--set-json", 'admission.guard.operators=["system:serviceaccount:b:tidegate"]')
-    named = "request.userInfo.username in ['system:serviceaccount:tidegate-system:tidegate', 'system:serviceaccount:b:tidegate']"
-    for name in ("tidegate-guard", "tidegate-changed-by", "tidegate-flags", "tidegate-feature-flags"):
-        conditions = theirs["ValidatingAdmissionPolicy", name]["spec"]["matchConditions"]
-        assert any(named in one["expression"] for one in conditions), name
-
-
 @needs_kubectl
 def test_components_add_to_a_kustomization(tmp_path: Path) -> None:
     """A kustomization of one's own may take deploy/ and add components, registry and tag."""
