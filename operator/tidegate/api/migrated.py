@@ -94,7 +94,7 @@ class ContractedStatus(Model):
         tuple[Annotated[str, Field(max_length=63)], ...],
         Field(
             max_length=MOST_CONTRACTED,
-            description="Revisions that were in force after one which a person has let back, with a restored database: they run "
+            description="Revisions that a person has undone by letting an earlier version back, with a restored database: they run "
             "their migrations again.",
         ),
     ] = ()

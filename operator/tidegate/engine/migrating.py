@@ -156,8 +156,8 @@ def why_not_again(draft: Draft, *, names: bool) -> str:
     if failed is None or (contracted is not None and names):
         return ""
     if contracted is not None:
-        what = f"it may be meant for {_named(draft, failed)}, which failed, or for {_wanted(draft)}, which that holds back"
-        return f"{what}: {_only_while(draft, failed)}; to let {_wanted(draft)} back, {way_back(draft)[0]}"
+        what = f"it could mean {_named(draft, failed)}, which failed, or {_wanted(draft)}, which waits for a person"
+        return f"{what}; {_only_while(draft, failed)}; to let {_wanted(draft)} back, {way_back(draft)[0]}"
     return "" if _is_run_again(draft, failed) else f"{_named(draft, failed)} failed, and {_only_while(draft, failed)}"
 
 

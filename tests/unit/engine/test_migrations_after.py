@@ -321,7 +321,7 @@ def test_retry_that_may_be_meant_for_a_contract_lets_no_version_back():
     world.crank(10)
     assert ("v2", Phase.WAITING, ["Expand", "Contract"]) == (world.status.stable.version, world.status.phase, world.jobs.phases)
     assert events(world, "RequestRefused")[-1].endswith(
-        "it may be meant for contract of v2, which failed, or for v1, which that holds back: contract is run again only while v2 "
+        "it could mean contract of v2, which failed, or v1, which waits for a person; contract is run again only while v2 "
         f"is the wanted version; to let v1 back, restore it first; then, to roll it out all the same: {how}"
     )
     decide(world, Action.RETRY, revision=world.status.wanted.revision)
