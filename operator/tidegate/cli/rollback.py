@@ -63,8 +63,8 @@ def rollback(
 ) -> None:
     """Give all requests back to the version in force, at once; or restore an earlier version.
 
-    With --to a version that was promoted earlier, the pod template of its record is restored in the Deployment, with your own
-    rights, and rolled out by the policy's steps; with --now full promotion of it is requested as soon as it starts.
+    With --to a version that was promoted earlier, its pod template is restored in the Deployment, with your own rights, or its
+    recorded images if its ReplicaSet is gone, and rolled out by the policy's steps; with --now it is promoted as soon as it starts.
 
     With --group every member with a rollout is rolled back; --wait is --verify then.
 
