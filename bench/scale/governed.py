@@ -49,7 +49,7 @@ async def compared(here: Place, fleet: Fleet, breach: Any, *, interval: float, r
         chance = random.Random(turn // 2)
         await asyncio.sleep(interval * (3 + chance.random()))
         taken[kind] += [seconds for _, seconds in await breach(chance)]
-        await here.until("the end of all rollbacks", here.all_are(fleet, "RolledBack"))
+        await here.until("the end of all rollbacks", here.all_are(fleet.names, "RolledBack"))
         if governs:
             await here.cluster.delete(RELEASE_FREEZES.path(None, FREEZE))
         await here.quiet()

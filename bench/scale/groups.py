@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.scale import told
-from bench.scale.fleet import Fleet, seed_gates
+from bench.scale.fleet import Fleet, Name, seed_gates
 from bench.scale.governed import compared
 from bench.scale.names import SOAK_MINUTES
 from bench.scale.place import Place, place, say
@@ -78,10 +78,10 @@ async def breaches(run: Run, *, group: str, number: int, interval: float, rounds
             # Each round begins at another point between two looks.
             chance = random.Random(turn)
             await asyncio.sleep(interval * (3 + (turn + chance.random()) / rounds))
-            taken = await _break(here, fleet, together=together, chance=chance)
+            taken = await _break(here, fleet.names, together=together, chance=chance)
             breach += [seconds for seconds, _ in taken]
             reading += [seconds for _, seconds in taken]
-            await here.until("the end of all rollbacks", here.all_are(fleet, "RolledBack"))
+            await here.until("the end of all rollbacks", here.all_are(fleet.names, "RolledBack"))
             requests = await here.quiet()
             rollouts.append(requests.total / number)
             found.note("rollout", requests.words())
@@ -100,22 +100,23 @@ async def governed(run: Run, *, group: str, number: int, interval: float, rounds
         await _adopted(here, fleet, interval)
 
         async def breach(chance: random.Random) -> list[tuple[float, float]]:
-            return await _break(here, fleet, together=False, chance=chance)
+            return await _break(here, fleet.names, together=False, chance=chance)
 
         return await compared(here, fleet, breach, interval=interval, rounds=rounds)
 
 
 async def notified(run: Run, *, group: str, number: int, interval: float, rounds: int = 2) -> Found:
-    """See what notifications cost a breach: in turn without channels, and with receivers of which one hangs."""
+    """See what notifications cost a breach among many services: in turn without channels, and with receivers of which one hangs."""
     number = run.many(number)
+    breached = number * 3 // 20
     async with place(interval, profile=run.profile_of(group)) as here:
         fleet = Fleet(here.cluster, number, replicas=2)
         await _adopted(here, fleet, interval)
 
-        async def breach(chance: random.Random) -> list[tuple[float, float]]:
-            return await _break(here, fleet, together=False, chance=chance)
+        async def breach(names: Sequence[Name], chance: random.Random) -> list[tuple[float, float]]:
+            return await _break(here, names, together=False, chance=chance)
 
-        return await told.compared(here, fleet, breach, interval=interval, rounds=rounds)
+        return await told.compared(here, fleet, breach, interval=interval, rounds=rounds, breached=breached)
 
 
 async def votes(run: Run, *, group: str, number: int, interval: float, rounds: int = 1) -> Found:
@@ -134,18 +135,18 @@ async def _adopted(here: Place, fleet: Fleet, interval: float) -> int:
     await here.start()
     await here.quiet()
     await fleet.adopt()
-    await here.until("all to be adopted", here.all_are(fleet, "Idle"))
+    await here.until("all to be adopted", here.all_are(fleet.names, "Idle"))
     requests = await here.quiet()
     say(f"adopted: {requests.words()}")
     return requests.total
 
 
-async def _break(here: Place, fleet: Fleet, *, together: bool, chance: random.Random) -> list[tuple[float, float]]:
-    """Turn all services bad; return for each the seconds from the breach and from the first bad reading to the shut route."""
+async def _break(here: Place, names: Sequence[Name], *, together: bool, chance: random.Random) -> list[tuple[float, float]]:
+    """Turn these services bad; return for each the seconds from the breach and from the first bad reading to the shut route."""
     here.gateway.shut.clear()
     here.gateway.lag = 0.0
     await here.operator.begin_profile()
-    names = list(fleet.names)
+    names = list(names)
     chance.shuffle(names)
     visible: dict[tuple[str, str], float] = {}
     for name in names:
@@ -180,7 +181,7 @@ async def canary(
         await here.start()
         base = resident(here.operator.pid)
         await fleet.adopt()
-        await here.until("all to be adopted", here.all_are(fleet, "Idle"))
+        await here.until("all to be adopted", here.all_are(fleet.names, "Idle"))
         await here.mid_canary(fleet, "v2")
         await asyncio.sleep(2 * interval)
         here.audit.since()
@@ -250,7 +251,7 @@ async def _settle(here: Place, fleet: Fleet) -> float:
     spent, began = Spent(), time.monotonic()
     await fleet.adopt()
     say(f"Releases created in {spent.words()}")
-    await here.until("all to be adopted", here.all_are(fleet, "Idle"), within=1800)
+    await here.until("all to be adopted", here.all_are(fleet.names, "Idle"), within=1800)
     seconds = time.monotonic() - began
     say(f"adopted in {spent.words()}")
     await here.quiet()
@@ -281,7 +282,7 @@ GROUPS: dict[str, Group] = {
     "services-300": partial(breaches, group="services-300", number=300, interval=5.0, together=True),
     "services-500": partial(breaches, group="services-500", number=500, interval=5.0, together=True),
     "governed-200": partial(governed, group="governed-200", number=200, interval=2.0),
-    "told-200": partial(notified, group="told-200", number=200, interval=2.0),
+    "told-1000": partial(notified, group="told-1000", number=1000, interval=10.0),
     "votes-200": partial(votes, group="votes-200", number=200, interval=2.0),
     "canary-1000": partial(canary, group="canary-1000", number=1000, interval=10.0, window=120.0, gates=None),
     "seed-1000": partial(canary, group="seed-1000", number=1000, interval=10.0, window=120.0, gates=seed_gates),

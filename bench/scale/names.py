@@ -7,7 +7,7 @@ GROUPS = (
     "services-500",
     "governed-200",
     "votes-200",
-    "told-200",
+    "told-1000",
     "canary-1000",
     "seed-1000",
     "idle-5000",

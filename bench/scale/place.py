@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from bench.scale.fleet import Fleet  # noqa: E402
+from bench.scale.fleet import Fleet, Name  # noqa: E402
 from bench.scale.gateway import Gateway, Statuses  # noqa: E402
 from bench.scale.telemetry import Telemetry  # noqa: E402
 from bench.scale.usage import Audit, Requests  # noqa: E402
@@ -135,11 +135,12 @@ class Place:
                 still = time.monotonic()
         return whole
 
-    def all_are(self, fleet: Fleet, phase: str, **fields: object) -> Callable[[], bool]:
-        """Return a function that tells whether all Releases are in a phase, and have these values in their status."""
+    def all_are(self, names: Iterable[Name], phase: str, **fields: object) -> Callable[[], bool]:
+        """Return a function that tells whether all of these Releases are in a phase, and have these values in their status."""
+        wanted = tuple(names)
 
         def holds() -> bool:
-            statuses = (self.statuses.of.get(name) or {} for name in fleet.names)
+            statuses = (self.statuses.of.get(name) or {} for name in wanted)
             return all(
                 status.get("phase") == phase and all(status.get(field) == value for field, value in fields.items())
                 for status in statuses
@@ -165,8 +166,12 @@ class Place:
 
     def judged(self, fleet: Fleet, *, looks: int = 2) -> bool:
         """Whether every service has had so many looks; the first only finds where counters begin."""
+        return self.all_judged(fleet.names, looks=looks)
+
+    def all_judged(self, names: Iterable[Name], *, looks: int) -> bool:
+        """Whether each of these services has had so many looks."""
         seen = self.telemetry.seen
-        return all(name in seen and seen[name].looks >= looks for name in fleet.names)
+        return all(name in seen and seen[name].looks >= looks for name in names)
 
 
 def say(text: str) -> None:

@@ -36,7 +36,7 @@ async def shared_out(here: Place, fleet: Fleet, *, interval: float, window: floa
     await here.start()
     say("one operator: adopting")
     await fleet.adopt()
-    await here.until("all to be adopted", here.all_are(fleet, "Idle"), within=3600)
+    await here.until("all to be adopted", here.all_are(fleet.names, "Idle"), within=3600)
     await here.operator.end(signal.SIGTERM)
     await here.start()
     await here.quiet()

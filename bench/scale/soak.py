@@ -88,7 +88,7 @@ async def soak(*, number: int, minutes: float, profile: Path | None = None) -> F
         await fleet.build(INTERVAL, steps=[{"weight": 20, "hold": HOLD}, {"weight": 100}], bake=BAKE)
         await here.start()
         await fleet.adopt()
-        await here.until("all to be adopted", here.all_are(fleet, "Idle"))
+        await here.until("all to be adopted", here.all_are(fleet.names, "Idle"))
         say(f"built and adopted in {spent.words()}")
         await _first_rollouts(here, fleet)
         flow = Flow(here, fleet)

@@ -1,4 +1,4 @@
-"""What notifications cost a rollback: the same services breached in turn without channels and with receivers of which one hangs."""
+"""What notifications cost a rollback: services breached in turn without channels, and with receivers of which one hangs."""
 
 from __future__ import annotations
 
@@ -6,46 +6,61 @@ import asyncio
 import base64
 import random
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from aiohttp import web
-from bench.scale.fleet import Fleet
+from bench.scale.fleet import Fleet, Name
 from bench.scale.place import Place, say
 from bench.scale.spread import Found, beside_plain
 
+Breach = Callable[[Sequence[Name], random.Random], Awaitable[list[tuple[float, float]]]]
 
-async def compared(here: Place, fleet: Fleet, breach: Any, *, interval: float, rounds: int) -> Found:
-    """Breach all services in rounds, in turn without channels and with one that takes all and one that hangs.
+
+async def compared(here: Place, fleet: Fleet, breach: Breach, *, interval: float, rounds: int, breached: int) -> Found:
+    """Take all services to 20%, and breach some at a time: without channels, and with one that takes all and one that hangs.
 
     Args:
         here: where.
         fleet: the services, adopted.
-        breach: turns all services bad; returns for each the seconds until its route is shut, from the breach and from the first bad
-            reading.
+        breach: turns the named services bad; returns for each the seconds until its route is shut, from the breach and from the
+            first bad reading.
         interval: seconds between looks.
-        rounds: of each kind.
+        rounds: of each kind; even, for fewer services are left to watch in each: plain, told, told, plain.
+        breached: services of each round.
 
     Returns:
-        `plain` and `told` p50 and p99, and `ratio p50`; an operator of its own for each round, so that both begin alike.
+        `plain` and `told` p50 and p99 from the breach, and `ratio p50`; the same from the first bad reading as `reading plain p50`
+        and so on. An operator of its own for each round, so that both begin alike.
     """
-    taken = {"plain": list[float](), "told": list[float]()}
+    breaches = {"plain": list[float](), "told": list[float]()}
+    readings = {"plain": list[float](), "told": list[float]()}
+    await here.mid_canary(fleet, "v2")
+    left = list(fleet.names)
+    random.Random(0).shuffle(left)
     async with receiving() as (channels, counts):
         for turn in range(2 * rounds):
-            kind = ("plain", "told")[turn % 2]
-            say(f"{kind}, round {turn // 2 + 1} of {rounds}: rolling out")
+            kind = ("plain", "told", "told", "plain")[turn % 4]
+            say(f"{kind}, round {turn + 1} of {2 * rounds}: {len(left)} services mid-canary")
             await here.operator.end(signal.SIGTERM)
+            here.telemetry.seen.clear()
             await here.start(notifications={"channels": _written(here, channels) if kind == "told" else []})
-            await here.mid_canary(fleet, f"v{turn + 2}")
+            await here.until("looks everywhere", partial(here.all_judged, left, looks=3))
             chance = random.Random(turn // 2)
-            await asyncio.sleep(interval * (3 + chance.random()))
-            taken[kind] += [seconds for _, seconds in await breach(chance)]
-            await here.until("the end of all rollbacks", here.all_are(fleet, "RolledBack"))
+            await asyncio.sleep(interval * chance.random())
+            names, left = left[:breached], left[breached:]
+            taken = await breach(names, chance)
+            breaches[kind] += [seconds for seconds, _ in taken]
+            readings[kind] += [seconds for _, seconds in taken]
+            await here.until("the end of these rollbacks", here.all_are(names, "RolledBack"))
             await here.quiet()
-    assert counts["living"] > rounds * fleet.number, f"the living receiver has heard of {counts['living']} transitions"
+    assert counts["living"] >= rounds * breached, f"the living receiver has heard of {counts['living']} transitions"
     assert counts["hanging"], "the hanging receiver was never asked"
-    return beside_plain(taken, "told")
+    found, more = beside_plain(breaches, "told"), beside_plain(readings, "told")
+    found.update((f"reading {name}", value) for name, value in more.items())
+    return found
 
 
 @asynccontextmanager

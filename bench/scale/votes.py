@@ -52,7 +52,7 @@ async def counted(here: Place, fleet: Fleet, *, rounds: int) -> Found:
             await here.mid_canary(fleet, f"v{turn + 2}")
             await here.until("all to wait for an approval", lambda: _wait(here, fleet))
             taken += await _vote_on_all(here, fleet, voter, random.Random(turn))
-            await here.until("the end of all rollouts", here.all_are(fleet, "Idle"))
+            await here.until("the end of all rollouts", here.all_are(fleet.names, "Idle"))
             await here.quiet()
     found = Found()
     found["vote p50"], found["vote p99"] = percentile(taken, 0.5), percentile(taken, 0.99)
