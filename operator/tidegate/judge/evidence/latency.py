@@ -4,12 +4,15 @@ A test's state begins with a stretch of LENGTH floats: the number of kept bounds
 which bursts are watched, the bounds, and for each version all requests and those slower than each bound, since the bounds were
 chosen. What a test itself needs follows.
 
-**Which bounds.** Up to KEPT bounds are taken as they come: nothing is chosen, so nothing is biased. Of more (native histograms,
-finely graded classic ones) those are kept that say most about stable's quantile: all from the quantile / NEAR to the quantile *
-NEAR_ABOVE, and farther ones at growing distances. The quantile is that of stable in the first interval that has ENOUGH_TO_BEGIN
-requests of it, and once more, for good, of all that stable had counted when ENOUGH_TO_REFINE of its requests were slower than it.
-The interval that leads to a choice is not tested, and what was tested before is not tested again: so what is tested never depends
-on counts that are tested, and the guarantee is the same as for bounds that were given beforehand.
+**Which bounds.** Up to KEPT bounds are taken as they come: nothing is chosen, so nothing is biased. Of more (native
+histograms, finely graded classic ones) those are kept that say most about stable's quantile: all from the quantile / NEAR
+to the quantile * NEAR_ABOVE, and farther ones at growing distances. The quantile is that of stable in the first interval
+that has ENOUGH_TO_BEGIN requests of it, and once more, for good, of all that stable had counted when ENOUGH_TO_REFINE of
+its requests were slower than it; but not where GOOD_ENOUGH of the bounds that would be kept close to that quantile are kept
+already, and not once all traffic is on the new version: counting begins anew with a choice, and stable would have nothing
+to be compared with any more. The interval that leads to a choice is not tested, and what was tested before is not tested
+again: so what is tested never depends on counts that are tested, and the guarantee is the same as for bounds that were
+given beforehand.
 
 **Layouts that change** (another version of the application, a native histogram that got coarser): the bounds that both layouts
 have are kept if they are at least half; otherwise all is chosen anew. What a test has won until then it keeps as capital: an
@@ -36,6 +39,10 @@ ENOUGH_TO_BEGIN = 5
 """Requests of stable in one interval after which bounds are chosen."""
 ENOUGH_TO_REFINE = 20
 """Requests of stable slower than its quantile after which the bounds are chosen for good."""
+CLOSE, CLOSE_ABOVE = 1.2, 1.5
+"""From stable's quantile / CLOSE to the quantile * CLOSE_ABOVE bounds tell most."""
+GOOD_ENOUGH = 0.75
+"""Share of those bounds that are kept already, from which on another choice is not worth beginning anew for."""
 
 BEYOND = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
 """Alternatives beyond a limit, as multiples of it."""
@@ -115,10 +122,14 @@ class Bounds:
             state[at] += n
             stretch = slice(at + 1, at + 1 + len(xs))
             state[stretch] = map(add, state[stretch], xs)
-        if state[_SETTLED] == 0 and self._enough(state[_STABLE]):
-            self._replace(state, chosen(interval.bounds, self._stable_quantile(state)))
+        if state[_SETTLED] == 0 and not interval.alone and self._enough(state[_STABLE]):
+            near = self._stable_quantile(state)
+            better = chosen(interval.bounds, near)
+            if _about(kept(state), near) < GOOD_ENOUGH * _about(better, near):
+                self._replace(state, better)
+                state[_SETTLED] = 1.0
+                return None
             state[_SETTLED] = 1.0
-            return None
         self._watch(state, counted)
         return counted
 
@@ -293,6 +304,11 @@ def chosen(bounds: Sequence[float], near: float) -> list[float]:
         place = min(bisect_left(bounds, near * multiple), len(bounds) - 1)
         picked.add(bounds[place])
     return sorted(picked)
+
+
+def _about(bounds: Sequence[float], near: float) -> int:
+    """Return how many of the bounds are close to a latency."""
+    return sum(near / CLOSE <= bound <= near * CLOSE_ABOVE for bound in bounds)
 
 
 def grown(stakes: Sequence[float], weight: float, logs: Sequence[float]) -> list[float]:

@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -116,10 +117,14 @@ class TestManyBounds:
         assert second is not None
 
     def test_they_are_chosen_anew_once_the_quantile_is_known(self):
-        """20 requests of stable beyond its P99: after that they stay."""
-        test, canary, stable = Kept(), Version(lognormal(9.0), 100, NATIVE), Version(lognormal(), 150, NATIVE)
+        """20 requests of stable beyond its P99, which is far from what the first look told: after that they stay."""
+        test, canary = Kept(), Version(lognormal(9.0), 100, NATIVE)
+        warm, stable = Version(lognormal(3.0), 150, NATIVE), Version(lognormal(), 150, NATIVE)
 
-        taken = test.take(*intervals(canary, stable, random.Random(1), looks=60, bounds=NATIVE))
+        rng = random.Random(1)
+        taken = test.take(
+            *intervals(canary, warm, rng, looks=1, bounds=NATIVE), *intervals(canary, stable, rng, looks=60, bounds=NATIVE)
+        )
 
         left_out = [number for number, counted in enumerate(taken) if counted is None]
         assert 0 == left_out[0]
@@ -127,6 +132,30 @@ class TestManyBounds:
         assert 12 <= left_out[1] <= 16
         assert 1 == test.changes
         assert sum(1 for bound in test.kept if P99 / 1.5 < bound < P99 * 2) >= 10
+
+    def test_a_first_choice_that_was_good_enough_stays(self):
+        """To choose again would begin anew for nothing, and perhaps when stable has few requests left to compare with."""
+        test, version = Kept(), Version(lognormal(), 900, NATIVE)
+
+        first, *others = test.take(*intervals(version, version, random.Random(1), looks=30, bounds=NATIVE))
+
+        assert first is None
+        assert None not in others
+        assert 0 == test.changes
+        assert latency.settled(test.state)
+
+    def test_nothing_is_chosen_again_once_all_traffic_is_on_the_new_version(self):
+        """Stable would never have a request at the bounds of another choice, so nothing could be compared with it any more."""
+        test, canary = Kept(), Version(lognormal(), 100, NATIVE)
+        warm, stable = Version(lognormal(3.0), 150, NATIVE), Version(lognormal(), 150, NATIVE)
+        rng = random.Random(1)
+        test.take(*intervals(canary, warm, rng, looks=1, bounds=NATIVE), *intervals(canary, stable, rng, looks=12, bounds=NATIVE))
+
+        looks = intervals(canary, stable, rng, looks=30, bounds=NATIVE)
+        taken = test.take(*(replace(one, alone=True) for one in looks))
+
+        assert None not in taken
+        assert 0 == test.changes
 
     def test_much_traffic_needs_one_choice_only(self):
         """The first look knows the quantile well."""
