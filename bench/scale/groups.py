@@ -6,7 +6,7 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -114,7 +114,7 @@ async def notified(run: Run, *, group: str, number: int, interval: float, rounds
         await _adopted(here, fleet, interval)
 
         async def breach(names: Sequence[Name], chance: random.Random) -> list[tuple[float, float]]:
-            return await _break(here, names, together=False, chance=chance)
+            return await _shut(here, names, await told.turned_bad(here, names, interval, chance))
 
         return await told.compared(here, fleet, breach, interval=interval, rounds=rounds, breached=breached)
 
@@ -148,11 +148,16 @@ async def _break(here: Place, names: Sequence[Name], *, together: bool, chance: 
     await here.operator.begin_profile()
     names = list(names)
     chance.shuffle(names)
-    visible: dict[tuple[str, str], float] = {}
+    visible: dict[Name, float] = {}
     for name in names:
         visible[name] = here.telemetry.turn_bad(name)
         if not together:
             await asyncio.sleep(chance.uniform(0.02, 0.2))
+    return await _shut(here, names, visible)
+
+
+async def _shut(here: Place, names: Sequence[Name], visible: Mapping[Name, float]) -> list[tuple[float, float]]:
+    """Wait until all routes are shut; return for each the seconds from the breach and from the first bad reading to that."""
     await here.until("all routes to be shut", lambda: all(name in here.gateway.shut for name in names), within=120)
     say(f"all shut; the bench's own loop was late by {here.gateway.lag * 1000:.0f} ms at most")
     taken = []

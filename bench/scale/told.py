@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 import random
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -61,6 +63,30 @@ async def compared(here: Place, fleet: Fleet, breach: Breach, *, interval: float
     found, more = beside_plain(breaches, "told"), beside_plain(readings, "told")
     found.update((f"reading {name}", value) for name, value in more.items())
     return found
+
+
+async def turned_bad(here: Place, names: Sequence[Name], interval: float, chance: random.Random) -> dict[Name, float]:
+    """Turn services bad one after the other, and return when that was.
+
+    How long after a breach the next look is due is most of what passes, and has nothing to do with channels. So these times are
+    spread evenly over the interval, alike in each round, and not drawn.
+    """
+    here.gateway.shut.clear()
+    here.gateway.lag = 0.0
+    await here.operator.begin_profile()
+    order = list(names)
+    chance.shuffle(order)
+    now, due = time.time(), list[tuple[float, Name]]()
+    for place, name in enumerate(order):
+        ahead = interval * (place + 0.5) / len(order)
+        earliest = now + chance.random() * interval
+        last = here.telemetry.seen[name].times[-1]
+        due.append((last - ahead + interval * math.ceil((earliest - last + ahead) / interval), name))
+    visible = {}
+    for at, name in sorted(due):
+        await asyncio.sleep(max(0.0, at - time.time()))
+        visible[name] = here.telemetry.turn_bad(name)
+    return visible
 
 
 @asynccontextmanager
