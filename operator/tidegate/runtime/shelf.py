@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
 from tidegate.runtime.errors import Retry
-from tidegate.runtime.packing import Object, bare, is_bare, pack, unpack
+from tidegate.runtime.packing import Object, Press, bare, is_bare, pack, pulled, unpack
 from tidegate.runtime.spare import Keeping, Spare
 
 E = TypeVar("E", bound=Hashable)
@@ -37,11 +37,12 @@ class BareError(Retry):
 
 
 class Entry(NamedTuple):
-    """One object: its resourceVersion, and all of it as JSON, or its names."""
+    """One object: its resourceVersion, and all of it as JSON, or its names; pressed by what it is like, if it is."""
 
     version: int
     text: bytes
     keeping: Keeping
+    like: bytes | None = None
 
     @property
     def bare(self) -> bool:
@@ -50,7 +51,7 @@ class Entry(NamedTuple):
 
     def read(self) -> Object:
         """Return what is kept of it."""
-        return unpack(self.text)
+        return unpack(pulled(self.text, self.like))
 
 
 def key_of(kind: str, obj: Object) -> Key:
@@ -82,7 +83,7 @@ class Shelf:
 
     def __init__(self, labels: Iterable[str], needed: Callable[[Key, Object], bool], spare: Spare) -> None:
         self.labels = tuple(labels)
-        self._needed, self._spare = needed, spare
+        self._needed, self._spare, self._press = needed, spare, Press()
         self._entries: dict[str, dict[str, dict[str, Entry]]] = {}
         # Tuples: of nearly all there is one, and a set of one takes four times the memory.
         self._by_owner: dict[str, tuple[Key, ...]] = {}
@@ -124,32 +125,40 @@ class Shelf:
         """Whether somebody needs an object that is there as a whole."""
         return not is_bare(obj) and self._needed(key, obj)
 
-    def put(self, key: Key, before: Entry | None, new: Object, *, whole: bool = False) -> None:
+    def put(self, key: Key, before: Entry | None, new: Object, *, old: Object | None = None, whole: bool = False) -> None:
         """Keep an object; only its names where nobody needs it and there is no room.
 
         Args:
             key: which.
             before: what was kept of it.
             new: the object.
+            old: what was kept of it, where that has been read.
             whole: whether it is needed for certain.
         """
         self._make_room(key, before)
-        text, keeping = pack(new), Keeping.BARE
+        text, keeping, like = pack(new), Keeping.BARE, None
         if whole or self.is_needed(key, new):
             keeping = Keeping.NEEDED
+            text, like = self._press.press(key.kind, text)
         elif not is_bare(new) and self._spare.takes(key.namespace, len(text)):
             keeping = Keeping.SPARE
             self._spare.hold(key.namespace, len(text))
         elif not is_bare(new):
             new = bare(new, self.labels)
             text = pack(new)
-        self._entries.setdefault(key.kind, {}).setdefault(key.namespace, {})[key.name] = Entry(version_of(new), text, keeping)
-        self._index(key, None if before is None else before.read(), new)
+        self._entries.setdefault(key.kind, {}).setdefault(key.namespace, {})[key.name] = Entry(version_of(new), text, keeping, like)
+        self._index(key, before.read() if before is not None and old is None else old, new)
 
-    def drop(self, key: Key, entry: Entry) -> None:
-        """Keep nothing of an object."""
+    def drop(self, key: Key, entry: Entry, old: Object) -> None:
+        """Keep nothing of an object.
+
+        Args:
+            key: which.
+            entry: what is kept of it.
+            old: what it reads.
+        """
         self._make_room(key, entry)
-        self._index(key, entry.read(), None)
+        self._index(key, old, None)
         by_namespace = self._entries[key.kind]
         del by_namespace[key.namespace][key.name]
         if not by_namespace[key.namespace]:

@@ -303,7 +303,7 @@ class Store:
     def _accept(self, key: Key, entry: Entry | None, obj: Object, *, listed: bool, whole: bool = False) -> Change:
         self._tombstones.pop(key, None)
         old, new = None if entry is None else entry.read(), slim(obj)
-        self._shelf.put(key, entry, new, whole=whole)
+        self._shelf.put(key, entry, new, old=old, whole=whole)
         return self._publish(Change(key, old, new, listed=listed))
 
     def _bury(self, key: Key, version: int, *, listed: bool, always: bool = False) -> Change | None:
@@ -317,7 +317,7 @@ class Store:
         if entry is None:
             return None
         old = entry.read()
-        self._shelf.drop(key, entry)
+        self._shelf.drop(key, entry, old)
         self._recent.pop(key, None)
         return self._publish(Change(key, old, None, listed=listed))
 
