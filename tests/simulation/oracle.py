@@ -9,6 +9,7 @@ import math
 
 from simulation import governors
 from simulation.cluster import APP, CANARY, STABLE, USER, ReplicaSet, Service
+from simulation.put_off import quiet_looks_decide_nothing
 from simulation.views import at, stage_of, weight_of
 from simulation.world import Pass, World
 from tidegate.api.gate import BreachAction
@@ -72,6 +73,7 @@ class Oracle:
         self._ready_means_done(made)
         self._people_are_called(made)
         self._what_passes_decides_nothing(made.plan)
+        quiet_looks_decide_nothing(made, self.world)
         self._nothing_ends_with_pods_missing(made)
         if stored:
             self._judged_pods_live_on(before, after)

@@ -12,6 +12,7 @@ from simulation.archive import Archive
 from simulation.cluster import CANARY, STABLE, USER, Backends, Cluster, ReplicaSet, Route, Service, Template, copied
 from simulation.deciders import People
 from simulation.flagd import Definitions
+from simulation.put_off import PutOff
 from simulation.runs import Hooks, Jobs
 from simulation.views import Said, Seen, at, followed, own_view, route_view, shifted, user_view, workload_view
 from tidegate.api.names import Reason
@@ -128,7 +129,7 @@ class World:
         """When the Release was made; None for long ago."""
         self.gone = False
         self.request: str | None = None
-        self.status = ReleaseStatus()
+        self.status, self.put_off = ReleaseStatus(), PutOff()
         self.blockers: tuple[Blocker, ...] = ()
         self.step_replicas_limit = 0
         self.never_warm = False
@@ -325,6 +326,7 @@ class World:
         """The operator dies, and all that it has in memory with it; the next pass is another's."""
         self.readings, self.alive_since, self.read, self.archive.known = [], None, set(), set()
         self.jobs.seen, self.hooks.seen, self.flags.seen = {}, {}, {}
+        self.status = self.put_off.found(self.status)
 
     def _carry_out(self, made: Pass, crash_after: int | None) -> None:
         plan, failed = made.plan, False
@@ -352,6 +354,7 @@ class World:
             raise CrashError
 
     def _store(self, status: ReleaseStatus) -> None:
+        self.put_off.decided(self.status, status, self.now)
         self.status = ReleaseStatus.model_validate(json.loads(json.dumps(status.to_wire())))
         if self.status.weight != self.weights[-1]:
             self.weights.append(self.status.weight)

@@ -288,7 +288,7 @@ class Metrics:
         if status.records is not None:
             self.record_head.labels(*key).set(status.records.number)
         self._count_prepared(key, status)
-        self._show_gates(key, status)
+        self.show_gates(*key, status)
 
     def _count_prepared(self, key: tuple[str, str], status: ReleaseStatus) -> None:
         """Count a version whose pods have got traffic since its Release was last shown."""
@@ -301,7 +301,9 @@ class Metrics:
             self.prepared.inc()
             self.prepare_seconds.observe((rollout.exposed_at - rollout.started_at).total_seconds())
 
-    def _show_gates(self, key: tuple[str, str], status: ReleaseStatus) -> None:
+    def show_gates(self, namespace: str, release: str, status: ReleaseStatus) -> None:
+        """Show what the gates of a Release say."""
+        key = (namespace, release)
         states = {state.name: state for state in status.gates}
         gates = {gate.name: (gate, states.get(gate.name)) for gate in status.rollout.spec.gates} if status.rollout else {}
         shown, self._gates[key] = self._gates.get(key, {}), gates

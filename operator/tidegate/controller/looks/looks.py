@@ -6,19 +6,21 @@ import asyncio
 import math
 import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import structlog
 
 from tidegate.api.gate import BreachAction, Gate
+from tidegate.api.status import GateStatus
 from tidegate.controller.looks.direct import DirectLane
 from tidegate.controller.looks.subject import Subject
 from tidegate.controller.observe.references import ReleaseKey
 from tidegate.engine.gate_status import fails
 from tidegate.engine.plan import Look
 from tidegate.engine.rules.split import is_of_split, origin_of
+from tidegate.judge.evidence.gate import interval_of
 from tidegate.judge.reading import Reading
 from tidegate.prometheus.gate_reader import LiveGateReader
 from tidegate.runtime.clock import Clock, Moment
@@ -67,7 +69,13 @@ class Looks:
         arrived: told of each reading's Release, and of the lane that it deserves.
         turns: measures for how long looks hold the event loop.
         direct: reads pods directly; None where that is not done.
+
+    Attributes:
+        quiet: takes a reading in without a decision and returns what its gate says then, where nothing but numbers is new in it;
+            None where a decision is to be made. By default one always is.
     """
+
+    quiet: Callable[[ReleaseKey, Reading], GateStatus | None]
 
     def __init__(
         self,
@@ -79,6 +87,7 @@ class Looks:
         direct: DirectLane | None = None,
     ) -> None:
         self._clock, self._turns, self._direct = clock, turns, direct
+        self.quiet = lambda *_: None
         if direct is not None:
             direct.hand_in = self._hand_in
         self._reader = reader
@@ -89,6 +98,8 @@ class Looks:
         self._flying: dict[tuple[ReleaseKey, str], asyncio.Task[None]] = {}
         self._arrivals: dict[ReleaseKey, list[Arrival]] = {}
         self._taken: dict[ReleaseKey, set[str]] = {}
+        self.patient: set[ReleaseKey] = set()
+        """Releases that somebody brings to the queue once they were looked at: only what is beyond a limit does so before."""
 
     def plan(self, key: ReleaseKey, looks: Iterable[Look], subject: Subject | None, reckoned: Moment) -> None:
         """Take these looks of a Release from now on, and no others.
@@ -149,6 +160,11 @@ class Looks:
             return None
         known = state.evidence.until if state.evidence is not None else None
         return known if known is not None and subject.since <= known <= state.at else state.at
+
+    def awaits(self, key: ReleaseKey, until: datetime) -> bool:
+        """Whether a look of a Release is under way, or due by a time."""
+        slots = [(key, gate) for gate in self._wanted.get(key, ())]
+        return any(slot in self._flying or ((due := self._scheduler.due(slot)) is not None and due <= until) for slot in slots)
 
     def waiting(self, key: ReleaseKey) -> tuple[Arrival, ...]:
         """Return what has come in and has not been decided on, oldest first."""
@@ -231,15 +247,34 @@ class Looks:
             if gate.name in self._wanted.get(key, frozenset()):
                 self._scheduler.set((key, gate.name), _aligned(at + gate.interval, gate.interval), now)
             return
+        if not failed and self._goes_on(key, gate, subject, reading):
+            return
         beyond = failed and gate.on_breach is BreachAction.ROLLBACK and not gate.dry_run
         self._arrivals.setdefault(key, []).append(Arrival(reading, beyond, self._clock.monotonic()))
         if beyond:
             # What is beyond a limit waits for no other work.
             self._arrived(key, Lane.URGENT)
+        elif key in self.patient:
+            return
         elif any((key, other) in self._flying for other in self._wanted.get(key, ())):
             asyncio.get_running_loop().call_later(TOGETHER, self._arrived_late, key)
         else:
             self._arrived(key, Lane.NORMAL)
+
+    def _goes_on(self, key: ReleaseKey, gate: Gate, subject: Subject, reading: Reading) -> bool:
+        """Take a reading in without a decision, if it needs none, and have the next look taken; return whether that was done."""
+        wanted = self._wanted.get(key, frozenset())
+        # What the split does is judged by a decision, and so is all that comes with its looks.
+        alone = self._subjects.get(key) is subject and key not in self._arrivals and not any(map(_is_split, wanted))
+        state = self.quiet(key, reading) if alone and gate.name in wanted else None
+        if state is None:
+            return False
+        self._subjects[key] = replace(subject, states={**subject.states, gate.name: state})
+        interval = interval_of(gate, state)
+        due = state.at + interval
+        due = _in_turn(key, due, gate.interval) if interval == gate.interval else _aligned(due, gate.interval)
+        self._scheduler.set((key, gate.name), due, Moment.of(self._clock))
+        return True
 
     def _arrived_late(self, key: ReleaseKey) -> None:
         """Bring a Release back for what has come in, unless it was decided on with what came after it."""
@@ -261,6 +296,10 @@ def _fails(key: ReleaseKey, gate: Gate, reading: Reading, subject: Subject) -> b
         cause = f"{type(error).__name__}: {error}"
         log.warning("a look could not be judged at once", release=key.name, namespace=key.namespace, gate=gate.name, cause=cause)
         return False
+
+
+def _is_split(name: str) -> bool:
+    return origin_of(name) != name
 
 
 def _tick(interval: timedelta) -> float:

@@ -41,11 +41,12 @@ from tidegate.controller.process.gauges import bring_up
 from tidegate.controller.process.handover import note
 from tidegate.controller.process.health import alive, ready
 from tidegate.controller.process.http import Check, Endpoints
-from tidegate.controller.process.lanes import lane_at_start, lane_of, woken
+from tidegate.controller.process.lanes import lane_of, woken
 from tidegate.controller.process.leadership import Terms, instance, terms_of
 from tidegate.controller.process.parts import Parts
 from tidegate.controller.process.prometheus import reader_of
 from tidegate.controller.process.suspects import Suspects, folder_of
+from tidegate.controller.process.taking_over import TAKING_OVER, TakingOver
 from tidegate.controller.reconcile.groups import Mode, Sources, Targets, Timers
 from tidegate.controller.reconcile.leftovers import Leftovers
 from tidegate.controller.reconcile.orphans import Orphans
@@ -75,7 +76,7 @@ STORING_SECONDS = 0.5
 """After this long, no further status that was put off is stored: what is left is found again by the next process."""
 FLUSH_SECONDS = 2.0
 """What Events that wait to be written get then."""
-PASSING = frozenset({"start", LOOK_ROUND, "work"})
+PASSING = frozenset({"start", LOOK_ROUND, "work", TAKING_OVER})
 """Parts that come to an end while all goes well."""
 HURRY_SECONDS = 0.2
 """The same where another process waits to take over."""
@@ -135,6 +136,7 @@ class App:
         self._questions = asked(self._cluster, arrived=arrived, entitled=entitled)
         self._gatherer = self._gatherer_of(clock, routers)
         self._reconciler = self._reconciler_of(clock, routers)
+        self._taking_over = TakingOver(store, self._reconciler, self._looks, self._suspects, clock)
         self._workers = self._workers_of(clock)
         self._endpoints = self._endpoints_of(clock)
         self._parts = Parts(passing=PASSING, stop="stop")
@@ -204,7 +206,7 @@ class App:
         self._suspects.begin(self._election.kept if self._election is not None else {})
         self._parts.start("Releases put off", self._suspects.run())
         self._works = True
-        self._first_of_all()
+        self._parts.start(TAKING_OVER, self._taking_over.run(self._own()))
         self._workers.start()
         served = ", ".join(self._config.watch_namespaces) or "all"
         held, elected = self._informers.keep_held, self._election is not None
@@ -358,11 +360,6 @@ class App:
         for key in keys:
             if self._shard.has(*key):
                 self._suspects.add(key, lane)
-
-    def _first_of_all(self) -> None:
-        """Look at every Release, and at those first that are being rolled out: nobody has watched their gates for a while."""
-        for key in self._own():
-            self._suspects.add(key, lane_at_start(self._store.get(RELEASES.kind, *key)))
 
     def _own(self) -> Iterator[ReleaseKey]:
         names = (ReleaseKey(namespace, name) for _, namespace, name in self._store.names(RELEASES.kind))

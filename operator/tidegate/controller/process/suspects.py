@@ -120,6 +120,10 @@ class Suspects:
             self._before.add(key)
         self._add(key, lane)
 
+    def puts_off(self, key: ReleaseKey) -> bool:
+        """Whether a Release is put off."""
+        return key in self._put_off
+
     def done(self, key: ReleaseKey) -> None:
         """Take note that a pass over a Release has ended: it has had its turn."""
         if self._put_off:

@@ -135,6 +135,15 @@ class Memory:
         step = 0.0 if before is None else offset - before
         return step if abs(step) > CLOCK_STEP else 0.0
 
+    def at_rest(self, offset: float) -> bool:
+        """Whether what was decided last stands: stored but for numbers, with nothing in its way, and by the clock as it is.
+
+        Args:
+            offset: of the wall clock against the monotonic one, in seconds.
+        """
+        well = self.trouble is None and self.failures == 0 and not self.unsaved and not self.postponed
+        return well and self.offset is not None and abs(offset - self.offset) <= CLOCK_STEP and self.written > float("-inf")
+
     def due(self, release: Object, heartbeat: float, now: float) -> float | None:
         """Return when the decided status is to be stored, on the monotonic clock; None where it is.
 

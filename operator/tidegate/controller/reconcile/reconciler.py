@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from tidegate.api.names import Reason
 from tidegate.cluster.errors import ApiError
+from tidegate.controller.looks.subject import subject_of
 from tidegate.controller.observe.references import ReleaseKey
 from tidegate.controller.reconcile.groups import Mode, Sources, Targets, Timers
 from tidegate.controller.reconcile.memory import Memory
+from tidegate.controller.reconcile.quiet import QuietLooks
 from tidegate.controller.reconcile.stages.carry_out import Carried, CarryOut
 from tidegate.controller.reconcile.stages.conclude import Conclude
 from tidegate.controller.reconcile.stages.decide import Decide, Decision
 from tidegate.controller.reconcile.stages.gather import Case, Gather
 from tidegate.controller.reconcile.statuses import Statuses
+from tidegate.engine.quiet import first_looks
 from tidegate.engine.snapshot import Blocker
+from tidegate.runtime.clock import Moment
 from tidegate.runtime.errors import Terminal
 from tidegate.runtime.queue import Lane
 from tidegate.runtime.shelf import BareError
@@ -40,6 +44,8 @@ class Reconciler:
         self._carry_out = CarryOut(sources, targets, timers, mode, self._statuses)
         self._conclude = Conclude(sources, targets, timers, self._statuses)
         self._memory: dict[ReleaseKey, Memory] = {}
+        self._busy: set[ReleaseKey] = set()
+        sources.looks.quiet = QuietLooks(self._memory, self._busy, targets, timers).take
 
     async def reconcile(self, key: ReleaseKey) -> None:
         """Make one pass.
@@ -49,6 +55,13 @@ class Reconciler:
             Terminal: nothing helps until something changes; it stands in the status.
             Exception: a bug, met while something was written.
         """
+        self._busy.add(key)
+        try:
+            await self._pass(key)
+        finally:
+            self._busy.discard(key)
+
+    async def _pass(self, key: ReleaseKey) -> None:
         case = self._case(key)
         if case is None:
             self._forget(key)
@@ -67,6 +80,26 @@ class Reconciler:
         said = await self._say(key) if not carried.done.interrupted and case.memory.note(carried.done.failed) else None
         if (failed := carried.done.failed or carried.unsaved or said) is not None:
             raise failed
+
+    def look_first(self, key: ReleaseKey) -> bool:
+        """Have the gates of a rollout looked at before the first pass over it, if nothing but a look can be due; return whether.
+
+        A process that starts has many of them, and a pass takes as long as some looks: so all of them are looked at sooner.
+        """
+        case, at = self._case(key), Moment.of(self._timers.clock)
+        if case is None or case.prerequisites.blind or case.memory.status is not None:
+            return False
+        try:
+            status = self._gather.known(case)
+            looks = first_looks(status, at.wall)
+            objects = self._sources.objects(key, status) if looks else None
+        except (BareError, Terminal):
+            # The pass reads what is missing, and says what is wrong.
+            return False
+        if objects is None or objects.workload is None:
+            return False
+        self._sources.looks.plan(key, looks, subject_of(objects, status, at.wall_at(case.memory.since)), at)
+        return True
 
     async def store_postponed(self, within: float) -> None:
         """Store the statuses that were put off, before another process takes over.
