@@ -73,7 +73,7 @@ class Stage:
         self.recorder = Recorder(self.cluster, clock=self.clock, instance="test")
         self.values: dict[str, float | None] = {}
         self.looks = Looks(clock=self.clock, reader=self, arrived=self.queue.add)
-        self.questions = Questions(self.cluster, clock=self.clock, arrived=self.queue.add, routers=routers)
+        self.questions = Questions(self.cluster, clock=self.clock, arrived=self.queue.add, routers=routers, collecting=0)
         self.pods, self.endpoints = self.questions.reasons, self.questions.endpoints
         self.outside = Prerequisites()
         self.keep_held, self.pressing, self.ending = False, False, False

@@ -82,7 +82,8 @@ STATUS: dict[str, Any] = {
     "message": "waits",
     "weight": 10,
     "carried": 10,
-    "rollout": {"startedAt": "then", "routeAwaited": "then"},
+    "rollout": {"startedAt": "then", "routeAwaited": "then", "exposedAt": "then"},
+    "step": {"index": 0, "weight": 10, "entered": "then", "given": 10},
     "stable": {"revision": "aaaa", "replicas": 3, "ready": 3},
     "candidate": {"revision": "bbbb", "replicas": 1, "ready": 1},
     "gates": [{**GATE, "stable": 0.1, "canary": 0.2, "samples": 9, "message": "error rate 20%"}],
@@ -117,8 +118,13 @@ def changed(path: str, value: object) -> dict[str, Any]:
         ("gates.0.samples", 10, Weight.NUMBERS),
         ("stable.ready", 2, Weight.COUNTS),
         ("candidate.replicas", 2, Weight.COUNTS),
-        ("carried", 0, Weight.PASSING),
-        ("rollout.routeAwaited", "now", Weight.PASSING),
+        ("carried", 0, Weight.COUNTS),
+        ("rollout.routeAwaited", "now", Weight.COUNTS),
+        ("rollout.splitAt", "now", Weight.DECISION),
+        ("step.since", "now", Weight.COUNTS),
+        ("step.until", "now", Weight.COUNTS),
+        ("step.entered", "now", Weight.DECISION),
+        ("step.missing", "now", Weight.DECISION),
         ("rollout.startedAt", "now", Weight.DECISION),
         ("gates.0.verdict", "Fail", Weight.DECISION),
         ("gates.0.looks", "PPF", Weight.DECISION),
@@ -140,15 +146,44 @@ def changed(path: str, value: object) -> dict[str, Any]:
 def test_differences_are_weighed(path: str, value: object, weight: Weight) -> None:
     """What people or a restarted operator must know is a decision; what changes at every look, or with every pod, is not.
 
-    Nor is what the routes give while a write takes effect, nor since when one is waited for, which a new process counts anew. That
-    an Event or a record is written need not be known at once, since it has a name of its own; that another sink has taken something
-    must.
+    Nor is what routes give of a weight that is stored, since when a step is held, and since when a route is waited for, which a new
+    process counts anew. That an Event or a record is written need not be known at once, since it has a name of its own; that
+    another sink has taken something must.
     """
     assert weight is weigh(STATUS, changed(path, value))
     assert weight is weigh(changed(path, value), STATUS)
     assert weight is Gist.of(STATUS).weigh(Gist.of(changed(path, value)))
     assert Weight.NONE is weigh(STATUS, STATUS)
     assert Weight.NONE is Gist.of(STATUS).weigh(Gist.of(copy.deepcopy(STATUS)))
+
+
+BEFORE: dict[str, Any] = {"phase": "Progressing", "weight": 0, "carried": 0, "rollout": {"startedAt": "then"}}
+"""A rollout whose routes are split, and whose first step has not begun."""
+FIRST = {"index": 0, "weight": 10, "entered": "now"}
+
+
+@pytest.mark.parametrize(
+    ("change", "weight"),
+    [
+        ({"step": FIRST, "rollout": {"startedAt": "then", "splitAt": "now"}}, Weight.PASSING),
+        ({"step": FIRST, "progress": "1 of 2", "message": "waits for pods"}, Weight.PASSING),
+        ({"carried": 10}, Weight.PASSING),
+        ({"step": FIRST, "weight": 10, "rollout": {"startedAt": "then", "exposedAt": "now"}}, Weight.DECISION),
+        ({"step": {**FIRST, "given": 10}}, Weight.DECISION),
+        ({"step": {**FIRST, "index": 1}}, Weight.DECISION),
+        ({"step": FIRST, "rollout": {"startedAt": "then", "undo": "Requested"}}, Weight.DECISION),
+        ({"step": FIRST, "rollout": {"startedAt": "then", "skipToEnd": True}}, Weight.DECISION),
+        ({"step": FIRST, "flags": [{"name": "payments"}]}, Weight.DECISION),
+        ({"step": FIRST, "outbox": {"last": 1}}, Weight.DECISION),
+    ],
+)
+def test_first_step_passes_until_it_has_weight(change: dict[str, Any], weight: Weight) -> None:
+    """That a first step has begun, whose pods get no request, is over in a moment; all that comes with it is not."""
+    after = BEFORE | change
+
+    assert weight is weigh(BEFORE, after)
+    assert weight is weigh(after, BEFORE)
+    assert weight is Gist.of(BEFORE).weigh(Gist.of(after))
 
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,9 +11,8 @@ import structlog
 
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import ApiError, Forbidden
-from tidegate.cluster.resources import ENDPOINT_SLICES, PODS, Resource
+from tidegate.cluster.resources import PODS, Resource
 from tidegate.controller.observe.references import ReleaseKey
-from tidegate.controller.observe.relations import SERVICE_OF_SLICE
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.store import Object
 
@@ -46,7 +45,6 @@ class Query:
         longest: seconds between two readings at most; each time it takes twice as long as the time before.
         at_ease: seconds between two readings while nothing that was read stands in anybody's way.
         optional: whether one who may not read them takes it that there are none.
-        owners_alone: nothing is kept of an object but who it belongs to, and whether it is over.
     """
 
     what: str
@@ -57,7 +55,6 @@ class Query:
     longest: float = 5.0
     at_ease: float = 600.0
     optional: bool = False
-    owners_alone: bool = False
 
 
 REASONS = Query("pods of a version", PODS, "", patience=3.0)
@@ -65,9 +62,10 @@ REASONS = Query("pods of a version", PODS, "", patience=3.0)
 STABLE_REASONS = Query("pods of stable", PODS, "", patience=10.0, longest=300.0)
 """The pods of the version in force, where some are not ready for longer than pods take to be replaced. Nothing waits for them, and
 where nodes are away they are those of many Releases at once."""
-USER_ENDPOINTS = Query("endpoints", ENDPOINT_SLICES, SERVICE_OF_SLICE, patience=1.0, at_once=True)
-"""The endpoints of the user's Service, which a route is to be put back to; those of the operator's own are watched."""
-SELECTED = Query("selected pods", PODS, "", patience=1.0, at_once=True, longest=30.0, optional=True, owners_alone=True)
+USER_ENDPOINTS = Query("endpoints", None, "", patience=1.0, at_once=True)
+"""The endpoints of the user's Service, which a route is to be put back to; those of the operator's own are watched. Of several
+Services they are read together, as the pods are that they select (see `controller/observe/together.py`)."""
+SELECTED = Query("selected pods", None, "", patience=1.0, at_once=True, longest=30.0, optional=True)
 """The pods that the user's Service selects, whoever they belong to."""
 BOUND = Query("objects bound to a Service by name", None, "", patience=1.0, at_once=True, longest=60.0)
 """What names the user's Service, see `controller/observe/bindings.py`."""
@@ -117,6 +115,7 @@ class Inquiries:
         clock: measures patience.
         arrived: told of a Release for which something new was read.
         read: reads it; None where it is one list of one kind.
+        at_once: readings that are under way at once.
     """
 
     def __init__(
@@ -127,11 +126,12 @@ class Inquiries:
         clock: Clock,
         arrived: Callable[[ReleaseKey], None],
         read: Read | None = None,
+        at_once: int = AT_ONCE,
     ) -> None:
         self._query, self._cluster, self._clock, self._arrived = query, cluster, clock, arrived
         self._read_other = read
         self._inquiries: dict[ReleaseKey, _Inquiry] = {}
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns = asyncio.Semaphore(at_once)
 
     def of(self, key: ReleaseKey, value: str | None) -> list[Object] | None:
         """Return the objects with this value of the label as read last; None where they were not read since somebody waits."""
@@ -206,22 +206,23 @@ class Inquiries:
 
     async def _list(self, key: ReleaseKey, inquiry: _Inquiry) -> list[Object]:
         assert self._query.resource is not None
-        path, slim = self._query.resource.path(key.namespace), _owned if self._query.owners_alone else _slim
+        path = self._query.resource.path(key.namespace)
         selector = f"{inquiry.label}={inquiry.value}" if inquiry.label else inquiry.value
         return (await self._cluster.list(path, label_selector=selector, within=5.0, slim=slim)).items
 
 
-def _slim(obj: Object) -> Object:
+def slim(obj: Object) -> Object:
+    """Keep of an object what is read of it."""
     metadata = {name: value for name, value in obj["metadata"].items() if name in KEPT}
-    slim = {"metadata": metadata} | {name: obj.get(name) for name in CONTENT if name in obj}
+    found = {"metadata": metadata} | {name: obj.get(name) for name in CONTENT if name in obj}
     init = (obj.get("spec") or {}).get("initContainers")
     if init:
         kinds = [{name: container[name] for name in ("name", "restartPolicy") if name in container} for container in init]
-        slim["spec"] = {"initContainers": kinds}
-    return slim
+        found["spec"] = {"initContainers": kinds}
+    return found
 
 
-def _owned(obj: Object) -> Object:
+def owned(obj: Object) -> Object:
     """Keep of a pod what tells whose it is: its whole status takes ten kilobytes."""
     had = obj["metadata"]
     metadata = {name: had[name] for name in ("namespace", "name", "uid", "deletionTimestamp", "ownerReferences") if name in had}

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from tidegate.api.names import Reason
 from tidegate.api.status import ReleaseStatus
 from tidegate.cluster.client import Cluster
+from tidegate.cluster.resources import ENDPOINT_SLICES, PODS
 from tidegate.controller.observe.bindings import Bindings
 from tidegate.controller.observe.flags import Flags
 from tidegate.controller.observe.flags import asked as wanted_of
@@ -31,11 +33,15 @@ from tidegate.controller.observe.on_demand import (
     STABLE_REASONS,
     USER_ENDPOINTS,
     Inquiries,
+    owned,
+    slim,
 )
 from tidegate.controller.observe.references import ReleaseKey
+from tidegate.controller.observe.relations import SERVICE_OF_SLICE
 from tidegate.controller.observe.rights import Rights
 from tidegate.controller.observe.runs import Runs, seen
 from tidegate.controller.observe.runs import asked as questions_of
+from tidegate.controller.observe.together import COLLECTING, Together
 from tidegate.engine.plan import Plan
 from tidegate.engine.waits import Inquiry
 from tidegate.governance.flags import FlagKind, FlagView
@@ -63,6 +69,8 @@ class Answers:
 
 
 NOTHING = Answers()
+MANY = 10_000
+"""Releases that may ask at once for what is read together: how many lists are under way is counted there."""
 
 
 class Questions:
@@ -76,6 +84,7 @@ class Questions:
         routers: whose routes are looked for that lead past a Release.
         rights: asks for the rights of those who have decided; None where nothing can be decided.
         hooks: what checks may call, by name.
+        collecting: seconds for which those who ask for lists of one kind are collected.
 
     Attributes:
         reasons: pods of new versions, for their own reasons for not becoming ready.
@@ -100,10 +109,16 @@ class Questions:
         rights: Rights | None = None,
         entitled: Callable[[ReleaseKey], None] | None = None,
         hooks: Mapping[str, HookConfig] | None = None,
+        collecting: float = COLLECTING,
     ) -> None:
-        self.reasons, self.stable_reasons, self.endpoints, self.selected = (
-            Inquiries(query, cluster, clock=clock, arrived=arrived) for query in (REASONS, STABLE_REASONS, USER_ENDPOINTS, SELECTED)
+        self.reasons, self.stable_reasons = (
+            Inquiries(query, cluster, clock=clock, arrived=arrived) for query in (REASONS, STABLE_REASONS)
         )
+        together = partial(Together, cluster, collecting=collecting)
+        slices, pods = together(ENDPOINT_SLICES, slim=slim), together(PODS, slim=owned)
+        many = partial(Inquiries, cluster=cluster, clock=clock, arrived=arrived, at_once=MANY)
+        self.endpoints = many(USER_ENDPOINTS, read=lambda place, name: slices.read(place, f"{SERVICE_OF_SLICE}={name}"))
+        self.selected = many(SELECTED, read=pods.read)
         bindings = Bindings(cluster, clock=clock, routers=routers)
         self.bound = Inquiries(BOUND, cluster, clock=clock, arrived=arrived, read=bindings.read)
         self.checks = Inquiries(RUNS, cluster, clock=clock, arrived=arrived, read=Runs(cluster, clock=clock).read)

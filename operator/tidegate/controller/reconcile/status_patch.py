@@ -25,10 +25,13 @@ NUMBERS = frozenset(
 """Fields of a gate's status that change at every look."""
 COUNTS = frozenset({"replicas", "ready"})
 """Fields of a version's status that change with every pod."""
-PASSING = frozenset({"carried"})
-"""Fields that change while a write of the operator's own takes effect, mostly just before a decision that is stored anyway."""
-PASSING_OF_ROLLOUT = frozenset({"routeAwaited"})
-"""Likewise of a rollout. A new process counts a wait on a route from its own start at the earliest, so nothing is lost with it."""
+HOLD = frozenset({"since", "until"})
+"""Fields of a step that say since when and until when it is held. A new process that does not find them has the hold begin anew: it
+ends later and never sooner, so that they may come with what the first look of the step finds."""
+CARRIED = "carried"
+"""What routes give: it follows a write of the operator's own. People wait for it once a version is shut."""
+AWAITED = frozenset({"routeAwaited"})
+"""Since when a rollout waits for its route. A new process counts that from its own start at the earliest, so nothing is lost."""
 
 
 QUIET_SINKS = frozenset({"events", "audit"})
@@ -42,9 +45,9 @@ class Weight(IntEnum):
     NUMBERS = 1
     """What changes at every look of a gate: values, and the sentences that quote them; and that Events or records are written."""
     COUNTS = 2
-    """How many pods there are."""
+    """How many pods there are, and what follows a weight that is stored: that the routes give it, and since when it is held."""
     PASSING = 3
-    """What is over within a second, as a rule, and then stored with what comes of it."""
+    """What is over within a second, as a rule, and then stored with what comes of it; such as that a first step has begun."""
     DECISION = 4
     """All else: it is stored before anything is done."""
 
@@ -126,8 +129,9 @@ def _heaviest(one: Sequence[object], other: Sequence[object]) -> Weight:
 
 def _divided(status: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
     """Divide a status by what a change of it weighs, the heaviest first; each value is in one part, and is looked at once."""
-    decided = _without(status, {"outbox", "message", *PASSING})
-    passing, counts, numbers = _only(status, PASSING), dict[str, Any](), _only(status, {"message"})
+    decided = _without(status, {"outbox", "message", CARRIED})
+    passing, counts, numbers = dict[str, Any](), dict[str, Any](), _only(status, {"message"})
+    (counts if status.get("weight") else passing)[CARRIED] = status.get(CARRIED)
     for name, quiet in (("gates", NUMBERS), ("conditions", {"message"})):
         items = status.get(name) or []
         # What a hand has written may be no list, or one of anything.
@@ -137,10 +141,14 @@ def _divided(status: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
     for name, part, apart in (
         ("stable", counts, COUNTS),
         ("candidate", counts, COUNTS),
-        ("rollout", passing, PASSING_OF_ROLLOUT),
+        ("step", counts, HOLD),
+        ("rollout", counts, AWAITED),
     ):
         if isinstance(item := status.get(name), Mapping):
             decided[name], part[name] = _without(item, apart), _only(item, apart)
+    if _begins(status):
+        passing |= {name: decided.pop(name, None) for name in ("step", "progress")}
+        passing["splitAt"] = decided["rollout"].pop("splitAt", None)
     if isinstance(records := status.get("records"), Mapping):
         # A record that is new has a number that is; one that is told twice is written once.
         decided["records"], numbers["records"] = _without(records, {"pending"}), _only(records, {"pending"})
@@ -151,6 +159,19 @@ def _divided(status: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
         passing["sinks"] = [sink for sink in listed if not _is_quiet(sink)]
         numbers["sinks"] = [sink for sink in listed if _is_quiet(sink)]
     return decided, passing, counts, numbers
+
+
+def _begins(status: Mapping[str, Any]) -> bool:
+    """Whether a rollout is before its first weight.
+
+    That its first step has begun means no more than that its pods may come up behind a route that gives them nothing. A new process
+    finds the route and the pods as they are, and begins the step again, or takes the pods away.
+    """
+    rollout, step = status.get("rollout"), status.get("step")
+    first = step is None or (isinstance(step, Mapping) and not step.get("index") and not step.get("given"))
+    return (
+        isinstance(rollout, Mapping) and first and not status.get("weight") and "exposedAt" not in rollout and "undo" not in rollout
+    )
 
 
 def _is_quiet(sink: Any) -> bool:
