@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from tidegate.api.gate import Gate
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.cli import access, buckets, cronjobs, holders, output, telemetry, tellable
+from tidegate.cli import access, buckets, cronjobs, flags, holders, output, telemetry, tellable
 from tidegate.cli.advice import advice
 from tidegate.cli.circles import circles
 from tidegate.cli.elsewhere import unreadable
@@ -92,13 +92,16 @@ def lint(
     for manifest in sound:
         found += [Located(manifest, finding) for finding in _of_policy(manifest)]
     found += _missing_policies(manifests)
-    found += [Located(manifest, finding) for manifest, finding in circles(sound, namespace or "default")]
+    place = namespace or "default"
+    for across in (circles(sound, place), flags.unknown(sound, place), flags.of_steps(sound)):
+        found += [Located(manifest, finding) for manifest, finding in across]
     if config is not None:
-        loaded, place = telemetry.loaded(config), namespace or "default"
+        loaded = telemetry.loaded(config)
         found += [Located(manifest, finding) for manifest, finding in unreadable(sound, loaded.clusters, place)]
-        found += [Located(manifest, finding) for manifest, finding in uncallable(sound, loaded.hooks, place)]
+        for of_hooks in (uncallable(sound, loaded.hooks, place), flags.closed(sound, loaded.hooks, place)):
+            found += [Located(manifest, finding) for manifest, finding in of_hooks]
     if prometheus is not None or config is not None:
-        found += _asked(sound, prometheus, config, namespace or "default")
+        found += _asked(sound, prometheus, config, place)
     if server:
         place = namespace or access.namespace_of(kubeconfig, context)
         found += access.ask(kubeconfig, context, lambda connection, cluster: _of_server(connection, cluster, sound, place))
