@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tidegate.api.decision import DecisionOutcome
+from tidegate.api.migrated import MigrationResult
+from tidegate.api.migrations import MigrationPhase
 from tidegate.api.names import API_VERSION
 from tidegate.api.status import ReleaseStatus
 from tidegate.cluster.errors import AlreadyExists, Forbidden, NotFound, TooManyRequests, Unavailable
@@ -109,6 +111,24 @@ def rolled_out(status: ReleaseStatus) -> list[Version]:
     """Return the version that is rolled out; none where none is."""
     found = status.candidate
     return [Version(found.version, found.revision, found.digest or "", "is rolled out")] if found is not None else []
+
+
+def is_for_what_failed(status: ReleaseStatus) -> bool:
+    """Whether a retry that names no version is for a migration that failed after the last rollout, and for no version.
+
+    Then none is named for whoever has named none: a version that a contract holds back is let back by its name alone, and that
+    has to be theirs.
+    """
+    migration, wanted = status.migration, status.wanted
+    if migration is None or migration.over is None or status.candidate is not None:
+        return False
+    rejected = {one.revision for one in status.rejected}
+    phases = _AFTER_PROMOTION if migration.promoted else (MigrationPhase.ROLLBACK,)
+    failed = any(one.phase in phases and one.result is MigrationResult.FAILED for one in migration.runs)
+    return failed and (wanted is None or wanted.revision not in rejected)
+
+
+_AFTER_PROMOTION = (MigrationPhase.MIGRATE, MigrationPhase.CONTRACT)
 
 
 async def make(

@@ -9,7 +9,7 @@ import typer
 
 from tidegate.api.base import format_duration, parse_duration
 from tidegate.api.decision import Action
-from tidegate.caller.decisions import Made, Version, make, rolled_out, waiting
+from tidegate.caller.decisions import Made, Version, is_for_what_failed, make, rolled_out, waiting
 from tidegate.cli import access, output
 from tidegate.cli.deciding import chosen, refusal_of, settled
 from tidegate.cli.options import USUAL, Expires, Reason, Release, Timeout, Wait, Wanted, Where
@@ -243,6 +243,8 @@ def _about(action: Action, wanted: str | None) -> About:
 
     def find(release: dict[str, Any]) -> Version | None:
         status = access.status_of(release)
+        if action is Action.RETRY and wanted is None and is_for_what_failed(status):
+            return None
         there = [*rolled_out(status), *waiting(status)]
         found = chosen(there, wanted, "is neither waiting nor rolled out", first=not required)
         if found is None and required:

@@ -14,7 +14,7 @@ from tidegate.api.migrated import MOST_ATTEMPTS, MOST_CONTRACTED, ContractedStat
 from tidegate.api.migrations import LONGEST, MigrationJob, MigrationPhase
 from tidegate.api.names import Condition, Reason
 from tidegate.api.status import Outcome, RevisionStatus
-from tidegate.engine import asking
+from tidegate.engine import asking, governed
 from tidegate.engine.conditions import Told
 from tidegate.engine.draft import Draft, apart
 from tidegate.engine.migrated import CALLED, MigrationStarted, called
@@ -291,7 +291,20 @@ def after_rollout(draft: Draft) -> str:
     found = next((one for one in migration.runs if one.result in unended), None)
     if found is not None and found.phase is MigrationPhase.CONTRACT and found.job is None and goes_back(draft):
         return f"; {_named(draft, found)} does not begin while {_wanted(draft)} is wanted, which was in force here before"
+    if found is not None and (frozen := frozen_contract(draft, found)) is not None:
+        return f"; {_named(draft, found)} begins after {frozen}"
     return f"; {_named(draft, found)} runs: {how_it_stands(draft, found)}" if found is not None else ""
+
+
+def frozen_contract(draft: Draft, one: MigrationRun) -> str | None:
+    """Return the freeze that keeps a contract from beginning and its end, in words; None where none does, or something else."""
+    if one.phase is not MigrationPhase.CONTRACT or one.result is not MigrationResult.PENDING or not may_contract(draft):
+        return None
+    if (frozen := governed.freeze(draft)) is None:
+        return None
+    if draft.snap.governance.freezes_unread:
+        return "ReleaseFreezes were read"
+    return frozen.what.partition(":")[0] + (f", which ends {moment(frozen.until)}" if frozen.until is not None else "")
 
 
 def failure(draft: Draft) -> Iterator[Told]:

@@ -9,7 +9,7 @@ from typing import Any
 from tidegate.api.decision import Action
 from tidegate.api.record import ReleaseRecordSpec
 from tidegate.api.release import ReleaseSpec
-from tidegate.caller.decisions import Version, make
+from tidegate.caller.decisions import Version, is_for_what_failed, make
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import ApiError, Forbidden, NotFound
 from tidegate.cluster.resources import DEPLOYMENTS, RELEASE_RECORDS, RELEASES
@@ -311,3 +311,5 @@ def _version(release: Stored, action: Action, wanted: str | None) -> Version | N
         names = " and ".join(f"{one.name} (revision {one.revision})" for one in there) or "nothing"
         raise Refused(409, "conflict", f"version: {wanted} is neither waiting nor rolled out; there is {names}")
     return found
+        if action is Action.RETRY and is_for_what_failed(release.status):
+            return None

@@ -19,6 +19,17 @@ REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 GROUPS = ["qa-team", "system:authenticated"]
 WANTED = {"revision": "6f7d9c4b5c", "version": "v1.3.0", "digest": "sha256:13"}
 CANDIDATE = {"revision": "5d9f8c7b6d", "version": "v1.2.9", "digest": "sha256:12"}
+AT = "2026-11-30T12:00:00Z"
+FAILED_CONTRACT = {
+    "version": "v1.2.9",
+    "revision": "5d9f8c7b6d",
+    "digest": "sha256:12",
+    "since": AT,
+    "over": AT,
+    "promoted": True,
+} | {"runs": [{"phase": "Contract", "cronJob": "contract", "seconds": 60, "job": "contract-1", "result": "Failed"}]}
+"""v1.2.9 was promoted, and what only earlier versions need was not removed."""
+REJECTED = [{"revision": "6f7d9c4b5c", "cause": "GateBreached", "at": AT}]
 
 
 class Api:
@@ -179,6 +190,10 @@ def test_without_reviews_the_name_is_left_to_the_cluster(on: Callable[[Api], Tid
         (("promote", "checkout"), {"candidate": CANDIDATE, "wanted": WANTED}, "5d9f8c7b6d"),
         (("resume", "checkout"), {"candidate": CANDIDATE}, "5d9f8c7b6d"),
         (("retry", "checkout"), {"wanted": WANTED}, "6f7d9c4b5c"),
+        (("retry", "checkout"), {"wanted": WANTED, "migration": FAILED_CONTRACT}, None),
+        (("retry", "checkout", "--version", "v1.3.0"), {"wanted": WANTED, "migration": FAILED_CONTRACT}, "6f7d9c4b5c"),
+        (("retry", "checkout"), {"wanted": WANTED, "migration": FAILED_CONTRACT, "rejected": REJECTED}, "6f7d9c4b5c"),
+        (("resume", "checkout"), {"wanted": WANTED, "migration": FAILED_CONTRACT}, "6f7d9c4b5c"),
         (("resume", "checkout"), {}, None),
         (("rollback", "checkout"), {"candidate": CANDIDATE}, None),
         (("pause", "checkout"), {"candidate": CANDIDATE}, None),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from simulation.deciders import decide
 from simulation.policies import condition, events, finish, idle, policy, reach
+from simulation.views import at
 from simulation.world import World
 from tidegate.api.decision import Action
 from tidegate.api.names import Phase
+from tidegate.api.policy import RolloutPolicySpec
+from tidegate.governance.times import moment
 from unit.engine.test_migrations import BACKUP, DONE, FAILED, STEPS, ends, freeze, migrates, results, started
 
 # After a rollout that was undone.
@@ -143,12 +146,32 @@ def test_contract_waits_for_a_freeze_to_end():
     """It is the one part that nobody takes back."""
     world = started("contract")
     reach(world, 100)
-    freeze(world, until=world.now + 60)
+    until = world.now + 60
+    freeze(world, until=until)
     finish(world)
     world.crank(5)
     assert [] == world.jobs.phases
+    words = f"; contract of v2 begins after ReleaseFreeze sale, which ends {moment(at(until))}"
+    assert words in world.status.message
     world.crank(90)
     assert ["Contract"] == world.jobs.phases
+
+
+def test_contract_that_is_taken_out_of_the_policy_is_given_up():
+    """It has not begun, and does not: not in the freeze that held it up, nor when that is over; nothing waits for it."""
+    world = started("expand", "contract")
+    ends(world, "Expand")
+    reach(world, 100)
+    freeze(world, until=world.now + 60)
+    finish(world)
+    world.crank(5)
+
+    world.policy = RolloutPolicySpec.model_validate(migrates("expand"))
+    world.crank(90)
+
+    assert (["Expand"], {"Expand": "Passed", "Contract": "Stopped"}) == (world.jobs.phases, results(world))
+    assert "contract" not in world.status.message
+    assert world.status.contracted is None
 
 
 def test_contract_that_failed_is_told_and_can_be_run_again():

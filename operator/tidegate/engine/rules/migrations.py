@@ -14,13 +14,24 @@ from tidegate.engine.draft import Draft, Stage
 from tidegate.engine.facts import wanted_name
 from tidegate.engine.migrated import CALLED, MigrationDone, MigrationFailed, ReturnHeld, ReverseFailed
 from tidegate.engine.migrating import begin, may_contract, replaced, until_prepared, way_back, why_held
-from tidegate.engine.migrations import contracted_away, first_lacking, is_gone, is_lacking, is_stopped, result_of, running, runs_of
+from tidegate.engine.migrations import (
+    contracted_away,
+    first_lacking,
+    is_asked_still,
+    is_gone,
+    is_lacking,
+    is_stopped,
+    result_of,
+    running,
+    runs_of,
+)
 from tidegate.engine.running import held_up
 from tidegate.engine.snapshot import Verb
 from tidegate.engine.waits import CHANGED, Ruling
 from tidegate.governance import commands
 from tidegate.governance.runs import RunState, RunView
 
+_TAKEN_OUT = "it was taken out of the policy before it began"
 _ENDS = (RunState.COMPLETE, RunState.FAILED, RunState.GONE)
 
 
@@ -108,6 +119,9 @@ def what_follows_begins(draft: Draft) -> Ruling:
     """A rollout is over: what it did to a database is undone, or what it has left behind is removed."""
     if draft.deleting:
         return None
+    if (given_up := _given_up(draft)) is not None:
+        replaced(draft, given_up, edited(given_up, result=MigrationResult.STOPPED, message=_TAKEN_OUT, ended=draft.now))
+        return CHANGED
     for phase in (MigrationPhase.ROLLBACK, MigrationPhase.CONTRACT):
         if result_of(draft, phase) is not MigrationResult.PENDING or any(running(draft)):
             continue
@@ -119,6 +133,13 @@ def what_follows_begins(draft: Draft) -> Ruling:
         begin(draft, phase)
         return CHANGED
     return None
+
+
+def _given_up(draft: Draft) -> MigrationRun | None:
+    """Return a contract that has not begun and that the policy has no more: it removes nothing then; None where there is none."""
+    one = runs_of(draft).get(MigrationPhase.CONTRACT)
+    pending = one is not None and one.result is MigrationResult.PENDING
+    return one if pending and not draft.active and not is_asked_still(draft, MigrationPhase.CONTRACT) else None
 
 
 def return_is_told(draft: Draft) -> Ruling:
