@@ -103,24 +103,43 @@ class Hooks:
 
     Attributes:
         answers: what the next ones are answered with; without one nobody answers.
+        verdicts: what a check is answered with by its name, whenever it is asked; of those that are not here `answers` tells.
         asked: every request.
+        said: what each was answered with last, by its id.
         times: when each was made.
         seen: what the operator that is alive has heard last.
     """
 
     answers: list[RunState] = field(default_factory=list)
+    verdicts: dict[str, RunState] = field(default_factory=dict)
     asked: list[Call] = field(default_factory=list)
+    said: dict[str, RunState] = field(default_factory=dict)
     times: list[float] = field(default_factory=list)
     seen: dict[str, RunView] = field(default_factory=dict)
 
     def call(self, calls: Iterable[Call], now: float) -> None:
-        """Make requests, as the operator does beside its passes."""
-        self.seen = {call.id: view for call in calls if (view := self._view(call, now)) is not None}
+        """Make requests, as the operator does beside its passes; what it has heard it asks no more."""
+        wanted = list(calls)
+        heard = {call.id: view for call in wanted if (view := self.seen.get(call.id)) is not None and _is_told(view)}
+        fresh = {call.id: view for call in wanted if call.id not in heard and (view := self._view(call, now)) is not None}
+        self.seen = heard | fresh
 
     def _view(self, call: Call, now: float) -> RunView | None:
-        if not self.answers:
+        if (state := self._answer(call)) is None:
             return None
+        if state is RunState.UNMADE:
+            return RunView(state, words="hook broker is not configured for namespace shop")
         self.asked.append(call)
         self.times.append(now)
-        state = self.answers.pop(0)
+        self.said[call.id] = state
         return RunView(state, words="" if state is RunState.COMPLETE else "answered HTTP 500")
+
+    def _answer(self, call: Call) -> RunState | None:
+        if (verdict := self.verdicts.get(call.told.get("check", ""))) is not None:
+            return verdict
+        return self.answers.pop(0) if self.answers else None
+
+
+def _is_told(view: RunView) -> bool:
+    """Whether somebody has answered."""
+    return view.state in (RunState.COMPLETE, RunState.FAILED)

@@ -54,6 +54,25 @@ JOBS = st.lists(
     max_size=2,
     unique_by=lambda entry: entry["name"],
 )
+HOOKS = st.lists(
+    st.builds(
+        lambda name, point, retries, action: {
+            "name": name,
+            "at": point,
+            "http": {"hook": "broker", "path": f"/{name}"},
+            "retries": retries,
+            **({} if point in AFTER else {"onFailure": action}),
+        },
+        st.sampled_from(["contract", "budget"]),
+        st.sampled_from(["Start", "50%", "100%", *AFTER]),
+        st.sampled_from([0, 0, 2]),
+        FAILURES,
+    ),
+    min_size=1,
+    max_size=2,
+    unique_by=lambda entry: entry["name"],
+)
+ANSWERS = st.sampled_from([RunState.COMPLETE, RunState.COMPLETE, RunState.FAILED, RunState.UNMADE, None])
 VERDICTS = st.sampled_from([RunState.COMPLETE, RunState.COMPLETE, RunState.FAILED, None])
 VOTES = (("qa",), ("sre",), ("qa", "sre"), ("qa", "qa"))
 
@@ -69,6 +88,7 @@ class Decisions(Rollouts):
         super()._pass(**more)
         world, made = self.world, self.world.last
         account.stored(world)
+        self.__dict__.setdefault("calls", voters.Calls()).passed(world)
         if made is None or world.gone:
             return
         voters.check(made, world, at(world.now))
@@ -145,6 +165,33 @@ class Decisions(Rollouts):
         self._pass(crash_after=writes)
         self.spend(float(seconds))
 
+    @rule(
+        entries=HOOKS,
+        image=st.sampled_from(IMAGES[1:]),
+        answer=ANSWERS,
+        seconds=st.sampled_from([1, 5, 25, 40]),
+        writes=st.sampled_from([None, None, 0, 1, 2]),
+    )
+    def roll_out_with_requests(
+        self, entries: list[dict], image: str, answer: RunState | None, seconds: int, writes: int | None
+    ) -> None:
+        """A version comes under a policy with checks by requests; the operator may die at any write of the pass that sees it."""
+        self.world.policy = RolloutPolicySpec.model_validate(POLICY | {"checks": entries})
+        self._answers(answer)
+        self._apply(image)
+        self._pass(crash_after=writes)
+        self.spend(float(seconds))
+
+    @rule(answer=ANSWERS, writes=st.sampled_from([None, 0, 1, 2]))
+    def answers_change(self, answer: RunState | None, writes: int | None) -> None:
+        """Who is asked answers otherwise from now on, or not at all; the operator may die as it hears that."""
+        self._answers(answer)
+        self._pass()
+        self._pass(crash_after=writes)
+
+    def _answers(self, answer: RunState | None) -> None:
+        self.world.hooks.verdicts = {} if answer is None else dict.fromkeys(("contract", "budget"), answer)
+
     @rule(check=st.sampled_from(["smoke", "load"]), deleted=st.booleans())
     def meddle(self, check: str, deleted: bool) -> None:
         """A Job that runs is deleted by somebody, or fails."""
@@ -215,6 +262,7 @@ class Decisions(Rollouts):
         """All who are asked vote, and who pauses resumes: then the engine comes to rest."""
         if hasattr(self, "world"):
             self.willing, self.world.people.dismissed = True, set()
+            self._answers(RunState.COMPLETE)
             self.world.jobs.refused, self.world.jobs.verdicts = "", dict.fromkeys(("smoke", "load"), RunState.COMPLETE)
         super().teardown()
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from simulation.world import Pass, World
+from tidegate.api.checked import CheckResult
 from tidegate.api.checks import Check, OnFailure
 from tidegate.api.decision import Action, DecisionOutcome, Result
 from tidegate.api.policy import RolloutPolicySpec
@@ -65,13 +66,13 @@ def check(made: Pass, world: World, now: datetime) -> None:
 
 
 def ran(wanted: Check, made: Pass, world: World) -> bool:
-    """Whether the last Job of a check of what is wanted is complete; if the check only warns, whether it has ended."""
+    """Whether the last Job or request of a check of what is wanted has passed; if the check only warns, whether it is over."""
     assert made.snapshot.workload is not None
     digest = made.snapshot.workload.template.digest
     job = next((one.job for one in made.plan.status.checks if one.name == wanted.name and one.digest == digest), None)
     found = world.jobs.there.get(job or "")
-    ends = {RunState.COMPLETE} | ({RunState.FAILED} if wanted.failure is OnFailure.WARN else set())
-    return found is not None and found.state in ends
+    state = world.hooks.said.get(job or "") if wanted.http is not None else found.state if found is not None else None
+    return state in {RunState.COMPLETE} | ({RunState.FAILED} if wanted.failure is OnFailure.WARN else set())
 
 
 def passed(wanted: Check, made: Pass, world: World, now: datetime) -> bool:
@@ -102,6 +103,27 @@ def check_runs(world: World) -> None:
     """
     running = [one.run.check for one in world.jobs.there.values() if one.state is RunState.RUNS]
     assert len(running) == len(set(running)), f"two Jobs of one check at once: {running}"
+
+
+class Calls:
+    """Which requests were made, by an account of its own."""
+
+    def __init__(self) -> None:
+        self._asked = 0
+        self._passed: set[str] = set()
+
+    def passed(self, world: World) -> None:
+        """Look at the requests of a pass, and at the status that the API server has after it.
+
+        Raises:
+            AssertionError: one was made that does not stand in the status, or is known there to have passed.
+        """
+        stands = {one.job for one in world.status.checks}
+        for call in world.hooks.asked[self._asked :]:
+            assert call.id in stands, f"check {call.told['check']} was asked, and the status that was stored knows nothing of it"
+            assert call.id not in self._passed, f"check {call.told['check']} has passed, and was asked once more"
+        self._asked = len(world.hooks.asked)
+        self._passed |= {one.job for one in world.status.checks if one.result is CheckResult.PASSED and one.job is not None}
 
 
 def check_rollback(made: Pass, world: World, now: datetime) -> None:
