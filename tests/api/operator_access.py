@@ -181,9 +181,12 @@ class Scene:
         route = await self.admin.get(HTTP_ROUTES.path(self.namespace, NAME))
         return {backend["name"]: backend.get("weight", 1) for backend in route["spec"]["rules"][0]["backendRefs"]}
 
-    async def set_image(self, image: str) -> None:
-        """Change the template as its author would."""
+    async def set_image(self, image: str, *, committed: str | None = None) -> None:
+        """Change the template as its author would, who may say when the commit was made."""
         operations = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": image}]
+        if committed is not None:
+            # The controller has annotated it with its revision.
+            operations.append({"op": "add", "path": "/metadata/annotations/tidegate.dev~1committed-at", "value": committed})
         await self.admin.json_patch(DEPLOYMENTS.path(self.namespace, NAME), operations, manager="author")
 
     async def leave(self) -> None:

@@ -7,6 +7,7 @@ import copy
 import json
 import signal
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -18,6 +19,7 @@ from api.cluster_access import ROOT, eventually, install_crds, kubectl, namespac
 from api.operator_access import NAME, SYSTEM, Scene, install, scene_in
 from api.people import Person, of_cluster_role, of_role, rights
 from api.test_admission import in_force
+from tidegate.api.base import format_time
 from tidegate.cluster.resources import RELEASE_RECORDS
 from tidegate.governance.records import name_of, sealed, verify
 
@@ -185,13 +187,17 @@ async def found_in(scene: Scene, number: int) -> list[Json]:
 
 
 async def test_operator_writes_one_record_for_each_rollout(scene: Scene) -> None:
-    """Two promotions under its own account: one create each, a chain whose head the status has, and retention that verifies."""
+    """Two promotions under its own account: one create each, a chain whose head the status has, and retention that verifies.
+
+    The commit that the Deployment names is the first one's, and not that of the second, which was left there.
+    """
+    committed = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=3)
     await scene.policy(**QUICK)
     await scene.deployment()
     await scene.start(recordsKept=1)
     await scene.release()
     await scene.idle()
-    await scene.set_image("checkout:v2")
+    await scene.set_image("checkout:v2", committed=committed.astimezone(timezone(timedelta(hours=2))).isoformat())
     await scene.until(lambda status: (status.get("lastRollout") or {}).get("version") == "v2")
     (first,) = await found_in(scene, 1)
     await scene.set_image("checkout:v3")
@@ -202,6 +208,9 @@ async def test_operator_writes_one_record_for_each_rollout(scene: Scene) -> None
 
     assert ("v1", "v2", "Promoted") == (first["spec"]["from"]["version"], first["spec"]["to"]["version"], first["spec"]["outcome"])
     assert [2] == [one["spec"]["number"] for one in records]
+    told = [(one["spec"]["committedAt"], one["spec"].get("commitIgnored")) for one in (first, *records)]
+    assert [(format_time(committed), None), (format_time(committed), "NotNewer")] == told
+    assert format_time(committed) == status["stable"]["committedAt"]
     assert first["spec"]["hash"] == records[0]["spec"]["previous"]
     assert status["records"]["hash"] == records[0]["spec"]["hash"]
     assert [] == verify(records)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ Json = dict[str, Any]
 READS = rights("tidegate.dev", "releases", "get", "list")
 DEPLOYS = rights("apps", "deployments", "get", "patch")
 PATIENCE = 60.0
+COMMITTED = f"{datetime.now(UTC) - timedelta(hours=3):%Y-%m-%dT%H:%M:%S}.000Z"
+"""When v2 was committed."""
 MEGABYTES = 120.0
 """That the process may take."""
 
@@ -118,7 +121,7 @@ async def two_environments(staging: Scene, production: Scene) -> None:
     for one in (staging, production):
         await one.until(lambda status: (status.get("stable") or {}).get("version") == "v1")
         await one.idle()
-    await staging.set_image(f"{NAME}:v2")
+    await staging.set_image(f"{NAME}:v2", committed=COMMITTED)
     await staging.until(lambda status: (status.get("stable") or {}).get("version") == "v2")
 
 
@@ -181,6 +184,7 @@ async def test_pipeline_prepares_and_a_person_promotes(scene: Scene, tmp_path: P
     assert (409, "role_needed") == (said["in_no_role"][0], said["in_no_role"][1]["error"]["code"])
     assert ("Approve", "qa") == (said["approved"]["data"]["action"], said["approved"]["data"]["by"])
     assert "Promoted" == said["ended"]["lastRollout"]["outcome"]
+    assert COMMITTED == said["ended"]["stable"]["committedAt"], "its lead time goes on from staging"
     assert (
         ("promoted", "v2")
         == (said["found"]["data"]["status"], said["found"]["data"]["version"])

@@ -100,6 +100,8 @@ class World:
 
     authors: tuple[Author, ...] = ()
     """Who has changed the template."""
+    committed: str = ""
+    """When its commit was made, as its author says."""
 
     def __init__(
         self,
@@ -208,7 +210,8 @@ class World:
             view = replace(view, endings=None)
         if view is None:
             return None
-        return replace(view, autoscaler=self.autoscaler(view), template=replace(view.template, authors=self.authors))
+        template = replace(view.template, authors=self.authors, committed=self.committed)
+        return replace(view, autoscaler=self.autoscaler(view), template=template)
 
     def snapshot(self) -> Snapshot:
         """Return what the operator sees."""

@@ -22,7 +22,7 @@ from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.originals import OriginalRule, PortStatus, TargetsStatus
 from tidegate.api.outbox import OutboxStatus
 from tidegate.api.policy import RolloutPolicySpec
-from tidegate.api.recorded import PendingRecord, RecordedAuthor, RecordedWeight, RecordsStatus, TrailStatus
+from tidegate.api.recorded import CommitIgnored, PendingRecord, RecordedAuthor, RecordedWeight, RecordsStatus, TrailStatus
 from tidegate.api.release import ReleaseType
 from tidegate.api.status import (
     ConditionStatus,
@@ -190,6 +190,7 @@ class RevisionEdit(TypedDict, total=False):
     ready: int
     trouble: str | None
     images: dict[str, str] | None
+    committed_at: datetime | None
     promoted_at: datetime | None
     rolled_back_at: datetime | None
 
@@ -290,6 +291,7 @@ class FollowedEdit(TypedDict, total=False):
     namespace: str
     version: str
     images: dict[str, str]
+    committed_at: datetime | None
     at: datetime
     held: HoldStatus | None
 
@@ -307,6 +309,8 @@ class TrailEdit(TypedDict, total=False):
     """What may change in a `TrailStatus`."""
 
     seen_at: datetime
+    committed_at: datetime | None
+    commit_ignored: CommitIgnored | None
     images: dict[str, str]
     authors: tuple[RecordedAuthor, ...]
     course: tuple[RecordedWeight, ...]

@@ -26,6 +26,7 @@ class FollowedStatus(Model):
         dict[str, Annotated[str, Field(max_length=LONGEST_IMAGE)]],
         Field(max_length=MOST_IMAGES, description="Its images by container name, which are laid over the Deployment's own."),
     ] = {}  # noqa: RUF012 - pydantic gives each object a copy
+    committed_at: Annotated[Time | None, Field(description="When its commit was made, as that Release has it.")] = None
     at: Annotated[Time, Field(description="When it was taken over.")]
     held: Annotated[
         HoldStatus | None,

@@ -21,7 +21,7 @@ from tidegate.api.hotfix import HotfixStatus
 from tidegate.api.migrated import LONGEST_OUTPUT, MigrationResult
 from tidegate.api.migrations import MigrationPhase
 from tidegate.api.names import Cause, Verdict
-from tidegate.api.recorded import MOST_AUTHORS, MOST_COURSE, Hash, RecordedAuthor, RecordedWeight, RecordNumber
+from tidegate.api.recorded import MOST_AUTHORS, MOST_COURSE, CommitIgnored, Hash, RecordedAuthor, RecordedWeight, RecordNumber
 from tidegate.api.release import ReleaseType
 from tidegate.api.status import Outcome
 
@@ -230,6 +230,21 @@ class ReleaseRecordSpec(Model):
         None
     )
     seen_at: Annotated[Time, Field(description="When the version was first seen; it may have waited for barriers since.")]
+    committed_at: Annotated[
+        Time | None,
+        Field(
+            description="When the commit of the version was made, as spec.committedAt of the Release or the annotation "
+            "tidegate.dev/committed-at of the workload said; lead times count from here. Absent where neither did."
+        ),
+    ] = None
+    commit_ignored: Annotated[
+        CommitIgnored | None,
+        Field(
+            description="Why the lead time does not count from the commit: Unreadable (no time as in RFC 3339), Future (later than "
+            "the version was first seen), TooOld (more than a year before that) or NotNewer (not later than the commit of the "
+            "version before). Absent if it does, or if no commit was named."
+        ),
+    ] = None
     started_at: Annotated[Time, Field(description="When the rollout started.")]
     exposed_at: Annotated[Time | None, Field(description="When the version first got traffic; absent if it never did.")] = None
     undo_at: Annotated[Time | None, Field(description="When it began to be rolled back; absent if it never was.")] = None

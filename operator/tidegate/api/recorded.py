@@ -5,6 +5,7 @@ A record is made in the decision that ends its rollout and stands in the status 
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
@@ -23,6 +24,15 @@ LONGEST_PENDING = 131_072
 GREATEST = 2_147_483_647
 RecordNumber = Annotated[int, Field(ge=0, le=GREATEST)]
 Hash = Annotated[str, Field(max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
+class CommitIgnored(StrEnum):
+    """Why a lead time does not count from the commit that was named."""
+
+    UNREADABLE = "Unreadable"
+    FUTURE = "Future"
+    TOO_OLD = "TooOld"
+    NOT_NEWER = "NotNewer"
 
 
 class RecordedAuthor(Model):
@@ -44,6 +54,10 @@ class TrailStatus(Model):
     """What is kept of a rollout for its record alone."""
 
     seen_at: Annotated[Time, Field(description="When the version was first seen.")]
+    committed_at: Annotated[Time | None, Field(description="When its commit was made, as was said when the rollout started.")] = (
+        None
+    )
+    commit_ignored: Annotated[CommitIgnored | None, Field(description="Why its lead time does not count from there.")] = None
     images: Annotated[
         dict[str, Annotated[str, Field(max_length=LONGEST_IMAGE)]],
         Field(max_length=MOST_IMAGES, description="Images of the new version by container name."),

@@ -190,6 +190,7 @@ def _names_section() -> str:
         f"| Annotation on a migration's Job | `{names.ANNOTATION_PROGRESS}`: how far it is, by whoever knows |",
         f"| Annotation on a CronJob | `{names.ANNOTATION_RUN_FOR}`: Releases that may run it, with commas between; `*` for all |",
         f"| Annotation on a Release | `{names.ANNOTATION_REQUEST}`: `<verb>/<id>` with {REQUESTS} |",
+        f"| Annotation on a Deployment | `{names.ANNOTATION_COMMITTED_AT}`: when the commit of its version was made (RFC 3339) |",
         f"| Annotation on a Deployment | `{names.ANNOTATION_HANDED_BACK}`: why a Release that is gone has left it paused |",
         f"| Finalizer on a Release | `{names.FINALIZER}` |",
         f"| Admission policy that holds changed templates | `{names.HOLD_POLICY}` |",

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tidegate.api.base import Duration, K8s, Model, Rule
+from tidegate.api.base import Duration, K8s, Model, Rule, Time
 from tidegate.api.flags import FLAGS_RULES, Flags
 from tidegate.api.gate import Name
 from tidegate.api.grouped import Group
@@ -188,6 +188,16 @@ class ReleaseSpec(Model):
         ),
         K8s(rules=(CONTAINER_NAMES,)),
     ] = {}  # noqa: RUF012 - pydantic gives each object a copy
+    committed_at: Annotated[
+        Time | None,
+        Field(
+            description=(
+                "When the commit of the version was made, such as 2026-12-24T09:00:00Z: its lead time counts from here. Set it "
+                "with `images`; it counts as it is when a rollout starts, and must be later than that of the version before. "
+                "Default: the annotation tidegate.dev/committed-at of the Deployment, if the Release has no images."
+            )
+        ),
+    ] = None
     policy_ref: Annotated[PolicyRef, Field(description="The policy that rollouts follow.")]
     environment: Annotated[Name | None, Field(description="Name of the environment, e.g. production. Default: none.")] = None
     traffic: Annotated[

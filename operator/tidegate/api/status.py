@@ -50,6 +50,10 @@ class RevisionStatus(Model):
         dict[str, Annotated[str, Field(max_length=LONGEST_IMAGE)]] | None,
         Field(max_length=MOST_IMAGES, description="Of the stable version: its images by container name, init containers too."),
     ] = None
+    committed_at: Annotated[
+        Time | None,
+        Field(description="Of the stable version: when its commit was made, as its deployment said. Absent if it did not say so."),
+    ] = None
     promoted_at: Annotated[
         Time | None,
         Field(

@@ -19,7 +19,7 @@ NAMES = {
     "rollbackRate": "rollouts that were rolled back",
     "hotfixRate": "promotions that were hotfixes",
     "changeFailureRate": "change failure rate",
-    "leadTimeSeconds": "lead time, from first seen (median)",
+    "leadTimeSeconds": "lead time (median)",
     "deploymentSeconds": "duration of a rollout (mean)",
     "timeToRestoreSeconds": "time to restore, at most (mean)",
 }
@@ -39,9 +39,10 @@ def dora(
 ) -> None:
     """Show deployment frequency, lead time, change failure rate and time to restore, by service and environment.
 
-    Lead time is from when the operator first saw a version until it was promoted. A change has failed if it was rolled back
-    after it had traffic, or was promoted and then replaced by a hotfix. Time to restore is how long users may have met it: from
-    the last rise of its weight, until when its gates had passed, or from its promotion until that of the hotfix.
+    Lead time is from the commit of a version, if that is known, or else from when the operator first saw it, until it was
+    promoted. A change has failed if it was rolled back after it had traffic, or was promoted and then replaced by a hotfix. Time to
+    restore is how long users may have met it: from the last rise of its weight, until when its gates had passed, or from its
+    promotion until that of the hotfix.
 
     Ends with 0, or with 2 if records could not be read.
     """
@@ -52,6 +53,9 @@ def dora(
         output.write_json({"days": days, "until": f"{now:%Y-%m-%dT%H:%M:%SZ}", "services": [wire(*one) for one in result]})
         return
     tables.write(HEADINGS, (row for one in result for row in _rows(*one)))
+    if ignored := sum(measured.ignored for _, _, measured in result):
+        commits = "1 commit" if ignored == 1 else f"{ignored} commits"
+        typer.echo(f"the time of {commits} was not counted: see `commitIgnored` in `tidegate history -o json`", err=True)
     if not result:
         typer.echo(f"no rollout of the last {days} days is recorded", err=True)
 
@@ -80,7 +84,8 @@ def wire(service: str, environment: str, found: Measures) -> dict[str, Any]:
         for target in TARGETS
         for value in (target.value(found),)
     }
-    return told | {"deploymentsPerWeek": found.per_week, "leadTimeFrom": "seenAt"} | keys
+    commits = {"leadTimesFromCommits": found.from_commits, "commitsIgnored": found.ignored}
+    return told | {"deploymentsPerWeek": found.per_week} | commits | keys
 
 
 def _rows(service: str, environment: str, found: Measures) -> Iterator[tuple[str, ...]]:
@@ -88,7 +93,14 @@ def _rows(service: str, environment: str, found: Measures) -> Iterator[tuple[str
     for target in TARGETS:
         value = target.value(found)
         met = "" if value is None else "yes" if target.met(value) else "no"
-        yield service, environment, NAMES[target.name], _told(target, value), target.words, met
+        yield service, environment, _called(target, found), _told(target, value), target.words, met
+
+
+def _called(target: Target, found: Measures) -> str:
+    """Return what a measure is called; of lead times, how many are from commits."""
+    if target.name != "leadTimeSeconds" or not found.lead_times:
+        return NAMES[target.name]
+    return f"{NAMES[target.name]}, from the commit for {found.from_commits} of {len(found.lead_times)}, else from first seen"
 
 
 def _told(target: Target, value: float | None) -> str:

@@ -101,6 +101,8 @@ def log(spec: Mapping[str, Any]) -> Iterator[str]:
     ]
     lines.append((ended, 6, f"{spec.get('outcome')} ({spec.get('cause')}): {spec.get('message', '')}"))
     yield f"# {spec.get('namespace')}/{spec.get('release')} {spec.get('id')} {spec.get('hash')}"
+    if omitted := documents.omitted(spec):
+        yield f"# not recorded, for want of room: {', '.join(omitted)}"
     yield from (f"{at} {' '.join(words.split())}" for at, _, words in sorted(lines, key=lambda line: line[:2]))
 
 

@@ -64,9 +64,11 @@ class Manifest(Document):
     status: Literal["promoted", "failed", "rolled_back"]
     created_by: Text | None
     created_at: Text
+    committed_at: Text | None
     promoted_at: Text | None
     failed_at: Text | None
     error_message: Text | None
+    omitted_parts: list[Text]
     record: Of
 
 
@@ -107,6 +109,7 @@ class Approval(Document):
     check_runs: list[CheckRun]
     commands: list[Approved]
     omitted: int
+    omitted_parts: list[Text]
     hotfix: dict[str, Any] | None
     record: Of
 
@@ -143,6 +146,7 @@ class MetricsDocument(Document):
     ended_at: Text
     gates: list[GateMetrics]
     course: list[WeightMetrics]
+    omitted_parts: list[Text]
     record: Of
 
 
@@ -183,9 +187,11 @@ def manifest(spec: Spec, from_env: str | None = None) -> Manifest:
         status=_STATUS[str(spec.get("outcome"))],
         created_by=authors[0] if authors else None,
         created_at=str(spec.get("seenAt")),
+        committed_at=spec.get("committedAt"),
         promoted_at=ended if promoted else None,
         failed_at=None if promoted else ended,
         error_message=None if promoted else str(spec.get("message", "")),
+        omitted_parts=omitted(spec),
         record=of(spec),
     )
 
@@ -208,6 +214,7 @@ def approval(spec: Spec) -> Approval:
         check_runs=[_run(one) for one in spec.get("checks") or ()],
         commands=[one for one in said if one.action not in ("Approve", "Override", "Attest")],
         omitted=int(spec.get("decisionsOmitted", 0)),
+        omitted_parts=omitted(spec),
         hotfix=dict(spec["hotfix"]) if spec.get("hotfix") else None,
         record=of(spec),
     )
@@ -236,8 +243,14 @@ def metrics(spec: Spec) -> MetricsDocument:
             WeightMetrics(timestamp=str(one.get("at")), step=int(one.get("step", 0)), weight=int(one.get("weight", 0)))
             for one in spec.get("course") or ()
         ],
+        omitted_parts=omitted(spec),
         record=of(spec),
     )
+
+
+def omitted(spec: Spec) -> list[str]:
+    """Return what had no room in a record, by its place there: what is empty of these was not so in the rollout."""
+    return [str(one) for one in spec.get("omitted") or ()]
 
 
 def version(spec: Spec, which: str = "to") -> str:

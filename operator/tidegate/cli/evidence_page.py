@@ -11,6 +11,7 @@ from html import escape
 from typing import Any
 
 from tidegate.api.base import parse_time
+from tidegate.cli.commits import commit
 from tidegate.cli.evidence_documents import Of, of, version
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 860, 220, 44, 12, 28
@@ -77,6 +78,7 @@ def _facts(spec: Spec) -> str:
         ("Content", spec.get("digest")),
         ("Authors", authors),
         ("Hotfix", f"by {hotfix.get('by')}, without {', '.join(hotfix.get('skipped') or ())}" if hotfix else None),
+        ("Commit", commit(spec)),
         ("First seen", spec.get("seenAt")),
         ("Started", spec.get("startedAt")),
         ("First traffic", spec.get("exposedAt")),

@@ -11,6 +11,7 @@ import typer
 
 from tidegate.api.base import format_duration, parse_time
 from tidegate.cli import access, archive, options, output, tables
+from tidegate.cli.commits import commit
 from tidegate.cli.output import Format
 
 HEADINGS = ("NAMESPACE", "RELEASE", "ID", "FROM", "TO", "TYPE", "OUTCOME", "ENDED", "TOOK", "BY", "MESSAGE")
@@ -92,7 +93,7 @@ def lines(spec: Mapping[str, Any]) -> Iterator[str]:
     yield f"  record   {spec.get('id')}, number {spec.get('number')}, {spec.get('hash')}"
     together, omitted = (", ".join(spec.get(name) or ()) for name in ("movedWith", "omitted"))
     facts = {"policy": spec.get("policy"), "where": _where(spec), "with": together, "content": spec.get("digest")}
-    facts["omitted"] = omitted
+    facts |= {"omitted": omitted, "commit": commit(spec)}
     for label, value in facts.items():
         if value:
             yield f"  {label:<8} {value}"

@@ -107,7 +107,7 @@ _DELIVERY: tuple[tuple[str, str, Callable[[dora.Measures], float | None]], ...] 
     ("tidegate_deployments_per_week", "Versions promoted in a week, of the last 30 days.", lambda found: found.per_week),
     (
         "tidegate_lead_time_seconds",
-        "Median time from the first sight of a version to its promotion, of the last 30 days.",
+        "Median time from the commit of a version, or else from its first sight, to its promotion, of the last 30 days.",
         _TARGETS["leadTimeSeconds"],
     ),
     (

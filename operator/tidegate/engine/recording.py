@@ -7,7 +7,7 @@ status until it is written.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from tidegate.api.addresses import without_secrets
@@ -52,6 +52,7 @@ from tidegate.engine.draft import Draft
 from tidegate.engine.snapshot import TemplateView
 from tidegate.governance import checks, records
 from tidegate.governance.canonical import canonical
+from tidegate.governance.commits import Commit, commit_of
 from tidegate.governance.decisions import DecisionView
 from tidegate.governance.flags import target_of
 from tidegate.governance.votes import Author, Subject, ballot
@@ -64,14 +65,33 @@ _CALLED = 280
 def trail(draft: Draft, template: TemplateView) -> TrailStatus:
     """Return the trail of a rollout that starts."""
     wanted = draft.status.wanted
-    seen = wanted.since if wanted is not None and wanted.revision == template.revision else None
+    seen = (wanted.since if wanted is not None and wanted.revision == template.revision else None) or draft.now
+    commit = commit_of(template.committed, seen, draft.stable.committed_at)
     return TrailStatus(
-        seen_at=seen or draft.now,
+        seen_at=seen,
+        committed_at=commit.at if commit is not None else None,
+        commit_ignored=commit.ignored if commit is not None else None,
         images=dict(template.images),
         authors=tuple(
             RecordedAuthor(name=plain(one.name, LONGEST_ACCOUNT), claimed=one.claimed) for one in template.authors[:MOST_AUTHORS]
         ),
     )
+
+
+def commit_time(draft: Draft, revision: str) -> datetime | None:
+    """Return when the commit of a version was made that comes to be in force, by its rollout or else by the wanted template.
+
+    Args:
+        draft: the decision in the making.
+        revision: of the version.
+    """
+    if draft.active and draft.candidate.revision == revision:
+        kept = draft.rollout.trail
+        return Commit(kept.committed_at, kept.commit_ignored).known if kept is not None else None
+    if draft.workload is None or not draft.wants(revision):
+        return None
+    commit = commit_of(draft.workload.template.committed, draft.now, None)
+    return commit.known if commit is not None else None
 
 
 def record(draft: Draft, last: LastRollout) -> None:
@@ -182,6 +202,8 @@ def _content(draft: Draft, last: LastRollout) -> ReleaseRecordSpec:
         flags=tuple(_flag(one) for one in draft.status.flags if one.given),
         hotfix=rollout.hotfix,
         seen_at=kept.seen_at,
+        committed_at=kept.committed_at,
+        commit_ignored=kept.commit_ignored,
         started_at=last.started_at,
         exposed_at=rollout.exposed_at,
         undo_at=rollout.undo_since,

@@ -67,6 +67,7 @@ class TemplateView:
             go past the hold: its controller does not look at ReplicaSets of other owners and makes one of its own.
         authors: who has changed it; empty where nobody knows.
         images: its images by container name.
+        committed: when its commit was made, in the words of whoever deploys it; empty where nobody says so.
         new_revision: the one that a new arm would get, by which the template is known where it was decided on before it had an arm.
         digest: of its content but for a restart, by which it is approved: no two templates have the same.
     """
@@ -81,6 +82,7 @@ class TemplateView:
     digest: str = ""
     authors: tuple[Author, ...] = ()
     images: Mapping[str, str] = field(default_factory=dict)
+    committed: str = ""
 
 
 @dataclass(frozen=True)

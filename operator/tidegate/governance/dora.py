@@ -1,6 +1,7 @@
 """The four keys of software delivery, and what teams set themselves besides, from records alone: counted, never guessed.
 
-Each number says from what it is: lead times begin when the operator first saw a version, for of commits it knows nothing.
+Each number says from what it is: a lead time begins with the commit of a version where whoever deploys it has named that, and
+else when the operator first saw it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ class Rollout:
         outcome: how it ended.
         hotfix: whether it was one.
         seen: when the version was first seen.
+        committed: when its commit was made, as far as that counts; None where it is not known.
+        ignored: a commit was named that does not count.
         started: when the rollout started.
         exposed: whether the version had traffic.
         risen: when its weight last rose: until then its gates had passed. None where it never had traffic.
@@ -37,6 +40,8 @@ class Rollout:
     outcome: Outcome
     hotfix: bool
     seen: datetime
+    committed: datetime | None
+    ignored: bool
     started: datetime
     exposed: bool
     risen: datetime | None
@@ -56,7 +61,9 @@ class Measures:
         hotfixes: versions that were promoted as a hotfix.
         failed: changes that failed: rolled back after they had traffic, or promoted and then replaced by a hotfix.
         per_week: promotions in a week.
-        lead_times: from the first sight of each promoted version to its promotion.
+        lead_times: of each promoted version, from its commit or else from when it was first seen, to its promotion.
+        from_commits: how many of these are from commits.
+        ignored: how many promoted versions have a commit that does not count.
         durations: from the start of each promotion's rollout to its end.
         restores: of each failed change, how long users may have met it.
     """
@@ -69,6 +76,8 @@ class Measures:
     failed: int
     per_week: float
     lead_times: tuple[timedelta, ...]
+    from_commits: int
+    ignored: int
     durations: tuple[timedelta, ...]
     restores: tuple[timedelta, ...]
 
@@ -119,11 +128,14 @@ def rollout_of(spec: Mapping[str, Any]) -> Rollout:
         ValueError: it is none that the schema lets through.
     """
     rises = [parse_time(after["at"]) for before, after in _changes(spec.get("course") or ()) if after["weight"] > before]
-    undone = spec.get("undoAt")
+    undone, committed = spec.get("undoAt"), spec.get("committedAt")
+    ignored = bool(spec.get("commitIgnored"))
     return Rollout(
         outcome=Outcome(str(spec.get("outcome"))),
         hotfix=spec.get("type") == ReleaseType.HOTFIX.value,
         seen=parse_time(spec.get("seenAt") or spec.get("startedAt")),
+        committed=parse_time(committed) if committed and not ignored else None,
+        ignored=ignored,
         started=parse_time(spec.get("startedAt")),
         exposed=bool(spec.get("exposedAt")),
         risen=rises[-1] if rises else None,
@@ -153,7 +165,9 @@ def measures(rollouts: Iterable[Rollout], span: timedelta) -> Measures:
         hotfixes=sum(one.hotfix for one in promoted),
         failed=len(rolled_back) + len(mended),
         per_week=len(promoted) / (span / WEEK),
-        lead_times=tuple(one.ended - one.seen for one in promoted),
+        lead_times=tuple(one.ended - _begun(one) for one in promoted),
+        from_commits=sum(one.committed is not None for one in promoted),
+        ignored=sum(one.ignored for one in promoted),
         durations=tuple(one.ended - one.started for one in promoted),
         restores=tuple(max(timedelta(0), span) for span in (*restores, *(fix.ended - bad.ended for bad, fix in mended))),
     )
@@ -164,3 +178,8 @@ def _changes(course: Sequence[Mapping[str, Any]]) -> Iterable[tuple[int, Mapping
     for one in course:
         yield before, one
         before = int(one["weight"])
+
+
+def _begun(one: Rollout) -> datetime:
+    """Return from when on a lead time counts. Clocks differ: nothing is committed after it was seen."""
+    return one.seen if one.committed is None else min(one.committed, one.seen)

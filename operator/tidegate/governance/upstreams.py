@@ -30,6 +30,7 @@ class UpstreamView:
         version: its stable version, by the name for people; empty where it has none yet.
         revision: revision of that.
         images: its images by container name; empty where they are not known.
+        committed_at: when its commit was made, as is said there; None where nobody does.
         promoted_at: when it was promoted, or found when that Release began; None where it was rolled out without Tidegate.
         rolled_back_at: when a later version was last rolled back to it.
         replicas: pods that it is to have; more than one are as good as one.
@@ -47,6 +48,7 @@ class UpstreamView:
     version: str = ""
     revision: str = ""
     images: Mapping[str, str] = field(default_factory=dict)
+    committed_at: datetime | None = None
     promoted_at: datetime | None = None
     rolled_back_at: datetime | None = None
     replicas: int = 1

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from tidegate.api.base import format_time
 from tidegate.api.decision import Action
+from tidegate.api.names import ANNOTATION_COMMITTED_AT
 from tidegate.api.record import ReleaseRecordSpec
 from tidegate.api.release import ReleaseSpec
 from tidegate.caller.decisions import Version, is_for_what_failed, make
@@ -160,22 +163,37 @@ async def prepared(cluster: Cluster, namespace: str, asked: Prepare) -> Done:
         words = f"Release {target.name} follows {spec.follow.release} by itself (spec.follow): nothing is left to prepare"
         raise Refused(409, "conflict", words)
     if not asked.dry_run:
-        await _bring(cluster, target.key, spec, images)
+        await _bring(cluster, target.key, spec, images, source.status.stable.committed_at if source.status.stable else None)
         target = release_of(await cluster.get(RELEASES.path(*target.key)))
     return Done(200 if asked.dry_run else 202, rollout_of(target, environments).model_copy(update={"images": images}))
 
 
-async def _bring(cluster: Cluster, target: Key, spec: ReleaseSpec, images: Mapping[str, str]) -> None:
+async def _bring(cluster: Cluster, target: Key, spec: ReleaseSpec, images: Mapping[str, str], committed: datetime | None) -> None:
+    """Write images, and when their commit was made as far as that is known: its lead time goes on."""
     namespace, name = target
+    said = format_time(committed) if committed is not None else None
     if spec.images:
-        await cluster.merge_patch(RELEASES.path(namespace, name), {"spec": {"images": dict(images)}}, manager=MANAGER)
+        body = {"spec": {"images": dict(images), "committedAt": said}}
+        await cluster.merge_patch(RELEASES.path(namespace, name), body, manager=MANAGER)
         return
     path = DEPLOYMENTS.path(namespace, spec.target_ref.name)
     deployment = await cluster.get(path)
     changes = _replacements(deployment, images)
     if not changes:
         return
-    await cluster.json_patch(path, changes, manager=MANAGER)
+    await cluster.json_patch(path, [*changes, *_annotated(deployment, said)], manager=MANAGER)
+
+
+def _annotated(deployment: Json, committed: str | None) -> list[Json]:
+    """Return the part of a JSON patch that notes when the commit of a version was made; none where that is not known."""
+    if committed is None:
+        return []
+    if not deployment["metadata"].get("annotations"):
+        # Whoever annotates it meanwhile is not written over.
+        seen = {"op": "test", "path": "/metadata/resourceVersion", "value": deployment["metadata"]["resourceVersion"]}
+        return [seen, {"op": "add", "path": "/metadata/annotations", "value": {ANNOTATION_COMMITTED_AT: committed}}]
+    key = ANNOTATION_COMMITTED_AT.replace("/", "~1")
+    return [{"op": "add", "path": f"/metadata/annotations/{key}", "value": committed}]
 
 
 def _replacements(deployment: Json, images: Mapping[str, str]) -> list[Json]:
@@ -305,11 +323,11 @@ def _version(release: Stored, action: Action, wanted: str | None) -> Version | N
     if wanted is None:
         if not there and action in _NAMES_A_VERSION:
             raise Refused(409, "conflict", f"no version of Release {release.name} is waiting or rolled out")
+        if action is Action.RETRY and is_for_what_failed(release.status):
+            return None
         return there[0] if there else None
     found = next((one for one in there if wanted in (one.name, one.revision)), None)
     if found is None:
         names = " and ".join(f"{one.name} (revision {one.revision})" for one in there) or "nothing"
         raise Refused(409, "conflict", f"version: {wanted} is neither waiting nor rolled out; there is {names}")
     return found
-        if action is Action.RETRY and is_for_what_failed(release.status):
-            return None

@@ -180,7 +180,8 @@ def test_dora_counts_what_records_say(tidegate: Tidegate, tmp_path: Path, record
         service["successRate"]["value"],
         service["successRate"]["met"],
     )
-    assert "seenAt" == service["leadTimeFrom"]
+    assert (0, 0) == (service["leadTimesFromCommits"], service["commitsIgnored"])
+    assert "lead time (median), from the commit for 0 of 1, else from first seen" in text.stdout
     assert (0, True) == (month.exit_code, "no rollout of the last 30 days is recorded" in month.stderr)
 
 
@@ -243,6 +244,20 @@ def test_checks_by_jobs_and_where_a_version_comes_from_are_evidence(tidegate: Ti
     assert f"2026-01-02T03:04:05Z {words}" in (out / "promotion.log").read_text()
     assert words in said
     assert "smoke-1" in (out / "report.html").read_text()
+
+
+def test_what_had_no_room_is_named(tidegate: Tidegate, tmp_path: Path, record: Json) -> None:
+    """Given a record without its images, then no file has it that there were none."""
+    spec = sealed({**record, "to": {"version": "v1.2.0"}, "omitted": ["from.images", "to.images"]})
+    file, out = tmp_path / "rr.json", tmp_path / "out"
+    file.write_text(json.dumps([object_of(spec)]))
+
+    done = tidegate("evidence", "checkout", "--out", out, "--file", file, "-n", "shop")
+
+    assert 0 == done.exit_code, done.output
+    told = [json.loads((out / f"{name}.json").read_text())["omitted_parts"] for name in ("manifest", "approval", "metrics")]
+    assert [["from.images", "to.images"]] * 3 == told
+    assert "# not recorded, for want of room: from.images, to.images" == (out / "promotion.log").read_text().splitlines()[1]
 
 
 def test_flags_are_what_they_were_when_the_rollout_had_ended() -> None:

@@ -54,6 +54,20 @@ def test_four_promotions_and_a_rollback() -> None:
     assert 120 == value(found, "timeToRestoreSeconds")
 
 
+def test_lead_times_begin_with_the_commit_where_it_counts() -> None:
+    """Two from commits, one from first seen as its commit does not count, one that names none; a clock ahead makes none shorter."""
+    found = of(
+        record(at=0, waited=30, committedAt=moment(-500)),
+        record(at=100, waited=50, committedAt=moment(-100_000), commitIgnored="NotNewer"),
+        record(at=200, waited=10, committedAt=moment(192)),
+        record("RolledBack", at=250, committedAt=moment(0), commitIgnored="TooOld"),
+        record(at=300, waited=5),
+    )
+
+    assert (2, 1) == (found.from_commits, found.ignored)
+    assert [timedelta(minutes=minutes) for minutes in (510, 60, 20, 15)] == [*found.lead_times]
+
+
 def test_a_hotfix_is_the_end_of_a_failure() -> None:
     """Given a promotion that a hotfix replaces, that change failed, and was restored when the hotfix was promoted."""
     found = of(record(at=0), record(at=20, kind="hotfix"), record(at=100))

@@ -95,7 +95,8 @@ def overlaid(spec: ReleaseSpec, status: ReleaseStatus) -> ReleaseSpec:
     if spec.follow is None or status.followed is None:
         return spec
     taken = status.followed
-    return spec.model_copy(update={"images": dict(taken.images), "version": spec.version or taken.version})
+    told = {"version": spec.version or taken.version, "committed_at": spec.committed_at or taken.committed_at}
+    return spec.model_copy(update={"images": dict(taken.images), **told})
 
 
 def view_of(release: Object | None, namespace: str, name: str, cluster: str = "") -> UpstreamView:
@@ -120,6 +121,7 @@ def view_of(release: Object | None, namespace: str, name: str, cluster: str = ""
         version=plain(stable.version or stable.revision, LONGEST_VERSION),
         revision=stable.revision,
         images=stable.images or {},
+        committed_at=stable.committed_at,
         promoted_at=stable.promoted_at,
         rolled_back_at=stable.rolled_back_at,
         replicas=min(stable.replicas, 1),

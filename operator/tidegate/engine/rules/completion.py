@@ -8,6 +8,7 @@ from tidegate.api.status import RevisionStatus
 from tidegate.engine.changes import put_in_force, record_end
 from tidegate.engine.draft import Draft
 from tidegate.engine.facts import drained, has_pods, off_course, promotion_waits, router_silent, routes_return, targets_of_candidate
+from tidegate.engine.recording import commit_time
 from tidegate.engine.waits import CHANGED, Ruling, Wait, Waiting
 
 
@@ -30,6 +31,7 @@ def promotion_is_done(draft: Draft) -> Ruling:
         revision=canary.revision,
         version=draft.status.candidate.version,
         images=dict(canary.images) or None,
+        committed_at=commit_time(draft, canary.revision),
         promoted_at=draft.now,
     )
     targets = targets_of_candidate(draft)

@@ -32,6 +32,7 @@ def proved_images_are_taken_over(draft: Draft) -> Ruling:
         cluster=upstream.cluster,
         version=upstream.version,
         images=dict(view.images),
+        committed_at=upstream.committed_at,
         at=draft.now,
     )
     draft.set(followed=taken)

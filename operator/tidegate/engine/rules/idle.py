@@ -16,7 +16,7 @@ from tidegate.engine.following import taken_anew
 from tidegate.engine.hotfix import granted, to_review
 from tidegate.engine.migrating import let_back, opened
 from tidegate.engine.pods import trouble
-from tidegate.engine.recording import trail
+from tidegate.engine.recording import commit_time, trail
 from tidegate.engine.reviews import Overridden
 from tidegate.engine.ruled import policy_to_come, stable_name, wanted_type
 from tidegate.engine.running import held_up
@@ -42,7 +42,7 @@ def stable_is_taken_on(draft: Draft) -> Ruling:
         return Waiting(Wait.FIRST_VERSION, words)
     if (waiting := _selection(draft, asks=frozenset({Inquiry.SELECTED}))) is not None:
         return waiting
-    put_in_force(draft, edited(_revision(serving), promoted_at=draft.now))
+    put_in_force(draft, edited(_revision(draft, serving), promoted_at=draft.now))
     draft.set(stable_targets=None)
     name = draft.snap.release.spec.target_ref.name
     draft.note(happened.Adopted(draft.handover.kind, name, serving.version))
@@ -65,8 +65,9 @@ def _binding(draft: Draft, *, asks: frozenset[Inquiry]) -> Waiting | None:
     return Waiting(Wait.BINDING, f"to read what is bound to Service {service.name} by its name", asks=asks)
 
 
-def _revision(arm: Arm) -> RevisionStatus:
-    return RevisionStatus(revision=arm.revision, version=arm.version, images=dict(arm.images) or None)
+def _revision(draft: Draft, arm: Arm) -> RevisionStatus:
+    images, since = dict(arm.images) or None, commit_time(draft, arm.revision)
+    return RevisionStatus(revision=arm.revision, version=arm.version, images=images, committed_at=since)
 
 
 def native_change_is_done(draft: Draft) -> Ruling:
@@ -82,7 +83,8 @@ def native_change_is_done(draft: Draft) -> Ruling:
     draft.note(happened.Restarted(draft.handover.kind, fresh.version))
     # A restart makes no other version of it: what is counted since it was promoted goes on.
     before = draft.status.stable
-    put_in_force(draft, edited(_revision(fresh), promoted_at=before.promoted_at, rolled_back_at=before.rolled_back_at))
+    stable = edited(_revision(draft, fresh), committed_at=before.committed_at)
+    put_in_force(draft, edited(stable, promoted_at=before.promoted_at, rolled_back_at=before.rolled_back_at))
     return CHANGED
 
 
@@ -94,11 +96,12 @@ def facts_are_accepted(draft: Draft) -> Ruling:
     if (biggest := bypass.outgrown(draft)) is None:
         return None
     draft.note(happened.Bypassed(biggest.version, biggest.ready))
+    stable = _revision(draft, biggest)
     if draft.active and draft.candidate.revision == biggest.revision:
         record_end(draft, Cause.PROMOTED, "it was rolled out without Tidegate")
     elif draft.active and not draft.undoing:
         draft.begin_undo(Cause.REVERTED, f"{biggest.version} was rolled out without Tidegate")
-    put_in_force(draft, _revision(biggest))
+    put_in_force(draft, stable)
     draft.set(stable_targets=None)
     return CHANGED
 

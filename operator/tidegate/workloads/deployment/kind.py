@@ -17,6 +17,7 @@ from tidegate.engine.plan import OfWorkload
 from tidegate.runtime.errors import Retry
 from tidegate.runtime.store import Object, Store
 from tidegate.workloads.authors import authors_of
+from tidegate.workloads.commits import committed_by
 from tidegate.workloads.deployment import actuator
 from tidegate.workloads.deployment.observe import DeploymentObjects
 from tidegate.workloads.kind import WorkloadObjects
@@ -58,6 +59,7 @@ class DeploymentKind:
             images=spec.images,
             version=spec.version,
             authors=authors_of(annotations_of(deployment), annotations_of(release), overlaid=bool(spec.images)),
+            committed=committed_by(spec, annotations_of(deployment)),
             follows=spec.follow is not None,
             deployment=dict(deployment),
             replica_sets=[dict(rs) for rs in {rs["metadata"]["uid"]: rs for rs in found}.values()],

@@ -47,6 +47,7 @@ class DeploymentObjects:
         images: its images by container name.
         version: its own name for the wanted version; None where it gives none.
         authors: who has changed the wanted template; empty where nobody knows.
+        committed: when the commit of the wanted version was made, as is said; empty where nobody says so.
         deployment: the Deployment.
         replica_sets: ReplicaSets of the namespace; those of other workloads may be among them.
         pods: pods of the namespace, for their reasons not to be ready; those of other workloads may be among them. None where they
@@ -63,6 +64,7 @@ class DeploymentObjects:
     images: Mapping[str, str]
     version: str | None = None
     authors: tuple[Author, ...] = ()
+    committed: str = ""
     deployment: Json
     replica_sets: Sequence[Json] = ()
     pods: Sequence[Json] | None = None
@@ -216,6 +218,7 @@ def workload_view(workload: DeploymentObjects) -> DeploymentView:
         new_revision=new_revision,
         digest=content_digest(wanted),
         authors=workload.authors,
+        committed=workload.committed,
     )
     pods = tuple(_pods_of(workload.pods, chosen))
     trouble, endings = _trouble(pods, chosen), last_endings(pods)
