@@ -127,8 +127,6 @@ class Hooks:
     def _view(self, call: Call, now: float) -> RunView | None:
         if (state := self._answer(call)) is None:
             return None
-        if state is RunState.UNMADE:
-            return RunView(state, words="hook broker is not configured for namespace shop")
         self.asked.append(call)
         self.times.append(now)
         self.said[call.id] = state
