@@ -62,11 +62,18 @@ class Given:
         await world.apply(manifests.release(**more))
         await world.until("the Release is Ready", lambda: world.condition("Ready").get("status") == "True" and managed(world))
 
-    async def a_released_app(self, *steps: Json, pods: Pods = Pods.FAKE, app: dict[str, Any] | None = None, **policy: Any) -> None:
+    async def a_released_app(
+        self,
+        *steps: Json,
+        pods: Pods = Pods.FAKE,
+        app: dict[str, Any] | None = None,
+        release: dict[str, Any] | None = None,
+        **policy: Any,
+    ) -> None:
         """An app in version v1 under a Release with these steps."""
         await self.an_app(pods=pods, **(app or {}))
         await self.a_policy(*steps, **policy)
-        await self.a_release()
+        await self.a_release(**(release or {}))
 
     async def a_rollout_held_at(self, weight: int, *, version: str = "v2", pods: Pods = Pods.FAKE, **policy: Any) -> None:
         """A rollout that has reached a weight and stays there for an hour."""

@@ -13,8 +13,9 @@ from e2e import invariants, manifests
 from e2e.manifests import NAME, REGISTRY, Json, exact_gate, step
 from e2e.story import HELD, Given, Then, When
 from e2e.world import canary_share
+from faults import flagging, grouping
 from faults.approving import APPROVALS, VOTES, decided_step_by_step
-from faults.checking import CHECKS, checked, ended
+from faults.checking import CHECKS, HANGING, checked, ended
 from faults.closing import shuts_at_half
 from faults.deciding import outcomes
 from faults.following import follows
@@ -36,6 +37,7 @@ STEPS = (step(50, f"{HOLD:g}s"), step(100))
 TWO_GATES = (exact_gate(most=LIMIT), exact_gate("latency", most=LIMIT))
 """One is breached with the other: whichever cannot be judged, the other shuts the route."""
 HELD_AT_HALF = (step(50, HELD), step(100))
+GROUP_STEPS = (step(25, "1s"), *HELD_AT_HALF)
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,13 @@ class Journey:
         crashes: all pods of a version are lost while it has weight, and come back.
         undone_by: causes for which a rollout may be undone on the way.
         votes: the role whose vote a version needs, by the weight before which it is; 0 for the start.
+        attempts: how often one check of it may be made.
         checks: the check that a version needs, by the weight before which it is; 0 for the start.
         overridden: a version starts only after somebody has overridden for it, and that is told once.
         by_the_clock: it is about a time of the day, so that another clock makes another journey of it.
         large: it is about many Releases, and takes minutes where the machine has other work.
+        grouped: weights of the steps that two Releases go together; none where there is one.
+        flagged: it sets feature flags.
         settings: of its place, beside what all places have.
     """
 
@@ -75,9 +80,12 @@ class Journey:
     undone_by: tuple[str, ...] = ()
     votes: Mapping[int, str] = field(default_factory=dict)
     checks: Mapping[int, str] = field(default_factory=dict)
+    attempts: int = 1
     overridden: bool = False
     by_the_clock: bool = False
     large: bool = False
+    grouped: tuple[int, ...] = ()
+    flagged: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -159,6 +167,12 @@ async def hotfix(place: Place) -> None:
     await goes_past_the_window(place, *STEPS, **POLICY)
 
 
+async def check_hangs(place: Place) -> None:
+    """The check before all of the traffic never ends, twice: a version that has half of it is taken back."""
+    await When(place).the_image_becomes("v2")
+    await Then(place).rolled_back_to("v1")
+
+
 async def migration(place: Place) -> None:
     """A version takes over with its database: what came before is removed at last."""
     await promotion(place)
@@ -176,6 +190,24 @@ async def migration_hangs(place: Place) -> None:
     await When(place).the_image_becomes("v2")
     await Then(place).rolled_back_to("v1")
     await came_to(place, "Rollback")
+
+
+async def group(place: Place) -> None:
+    """Two Releases go up together; one turns bad at half, and both are taken back."""
+    await grouping.both_at(place, 50, REPLICAS)
+    place.prometheus.numbers.canary = BAD
+    await Then(place).rolled_back_to("v1")
+    await grouping.mate_is_back(place)
+
+
+async def flags(place: Place) -> None:
+    """A version turns bad at half, where a part of the users has its feature, and payments were switched off meanwhile."""
+    await When(place).the_image_becomes("v2")
+    await at_half(place)
+    await flagging.is_switched_off_at_half(place)
+    place.prometheus.numbers.canary = BAD
+    await Then(place).rolled_back_to("v1")
+    await flagging.is_back(place)
 
 
 async def follow(place: Place) -> None:
@@ -336,6 +368,15 @@ JOURNEYS = {
         Journey(
             "check", checked(begins_released(*STEPS, checks=CHECKS)), promotion, promotes="v2", checks={0: "smoke", 100: "load"}
         ),
+        Journey(
+            "check-hangs",
+            checked(begins_released(*STEPS, checks=HANGING)),
+            check_hangs,
+            most=50,
+            undone_by=("CheckFailed",),
+            checks={0: "smoke"},
+            attempts=2,
+        ),
         Journey("migration", migrated(begins_released(*STEPS, **migrations())), migration, promotes="v2", checks=NEEDED),
         Journey(
             "migration-breached",
@@ -351,6 +392,22 @@ JOURNEYS = {
             migration_hangs,
             most=0,
             undone_by=("MigrationFailed",),
+        ),
+        Journey(
+            "group",
+            grouping.begins_together(REPLICAS, *GROUP_STEPS, **(POLICY | {"gates": TWO_GATES})),
+            group,
+            most=50,
+            undone_by=("GateBreached",),
+            grouped=(25, 50, 100),
+        ),
+        Journey(
+            "flags",
+            flagging.with_flags(begins_released(*flagging.STEPS, gates=TWO_GATES, release={"flags": flagging.FLAGS})),
+            flags,
+            most=50,
+            undone_by=("GateBreached",),
+            flagged=True,
         ),
         Journey("follow", begins_released(*STEPS), follow, promotes="v2", follows=True),
         Journey("request", begins_released(*HELD_AT_HALF), request, most=50, undone_by=("Requested",)),
@@ -401,6 +458,8 @@ def at_rest(place: Place) -> Json:
             "handled": str(status.get("handledRequest", "")).partition("/")[0],
             "conditions": conditions,
         },
+        "others": grouping.others_at_rest(place),
+        "flags": flagging.left(place),
         "decisions": outcomes(place),
         "jobs": ended(place),
         "reviews": len(status.get("reviews", ())),

@@ -103,7 +103,7 @@ class Oracle:
         self._place, self._journey, self._since = place, journey, since
         self._holds, self._drain, self._shut_within = holds, drain, shut_within
         self._account, self._governors = Account(), Governors(journey.votes, journey.overridden)
-        self._once = Once()
+        self._once = Once(journey.attempts)
         self.violations: list[Violation] = []
         self._checks: dict[str, tuple[Callable[[Instant], None], ...]] = {
             "HTTPRoute": (self._somebody_serves, self._weight_has_pods, self._weight_is_earned, self._rest_of_route_is_kept),
@@ -119,7 +119,7 @@ class Oracle:
     def check(self) -> list[Violation]:
         """Look at every instant, and return what must not be, the first of each kind."""
         for instant in instants(self._place.recorder.changes):
-            if instant.seen.order > self._since:
+            if instant.seen.order > self._since and not _is_of_another(instant):
                 for look in self._checks.get(instant.seen.kind, ()):
                     look(instant)
                 for ask in self._governors.checks.get(instant.seen.kind, ()):
@@ -394,6 +394,13 @@ class Oracle:
         weight = status_of(now).get("weight", 0)
         if weight > self._journey.most:
             self._fail("earned", now, f"the status says {weight}%, where at most {self._journey.most}% can have been earned")
+
+
+def _is_of_another(now: Instant) -> bool:
+    """Whether a change is of a Release that is there besides, or of its pods."""
+    if now.seen.kind == "Release":
+        return now.seen.name != NAME
+    return now.seen.kind in {"ReplicaSet", "Pod"} and now.seen.object["metadata"].get("labels", {}).get("app", NAME) != NAME
 
 
 def untold(recorder: Recorder) -> list[str]:

@@ -11,10 +11,10 @@ from typing import Any
 from e2e.history import FOLLOWED, TICK, History, Seen
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import ApiError, Expired, NotFound
-from tidegate.cluster.resources import ENDPOINT_SLICES, HTTP_ROUTES, JOBS, LEASES, RELEASE_DECISIONS, Resource
+from tidegate.cluster.resources import CONFIG_MAPS, ENDPOINT_SLICES, HTTP_ROUTES, JOBS, LEASES, RELEASE_DECISIONS, Resource
 from tidegate.cluster.sending import Json
 
-RECORDED = (*FOLLOWED, ENDPOINT_SLICES, LEASES, RELEASE_DECISIONS, JOBS)
+RECORDED = (*FOLLOWED, ENDPOINT_SLICES, LEASES, RELEASE_DECISIONS, JOBS, CONFIG_MAPS)
 ROUTER = "test.tidegate.dev/router"
 
 

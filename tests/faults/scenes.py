@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from e2e.manifests import Json
-from faults import burst, burst_oracle, hostile, journeys, oracle, telling
+from faults import burst, burst_oracle, flagging, grouping, hostile, journeys, oracle, telling
 from faults.burst import BURST
 from faults.journeys import HOLD, JOURNEYS, Journey
 from faults.oracle import Oracle, Violation
@@ -36,7 +36,12 @@ def check(place: Place, journey: Journey, *, since: int, shut_within: float = ma
     if journey.large:
         return burst_oracle.check(place, since=since, shut_within=shut_within)
     found = Oracle(place, journey, since=since, holds={50: HOLD}, shut_within=shut_within).check()
-    return [*found, *(Violation(invariant, words) for invariant, words in telling.check(place))]
+    told = [*telling.check(place)]
+    if journey.grouped:
+        told += grouping.check(place, since=since, weights=journey.grouped, within=shut_within).items()
+    if journey.flagged:
+        told += flagging.check(place, since=since).items()
+    return [*found, *(Violation(invariant, words) for invariant, words in told)]
 
 
 def shown(place: Place, journey: Journey) -> list[Violation]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from api.cluster_access import ROOT, kubectl, once
 from api.shop import install_gateway_api
 from e2e.conftest import install as install_deploy
 
@@ -10,3 +11,8 @@ def install() -> None:
     """Install the kinds, the operator's rights and the admission policies, and wait until they are in force."""
     install_gateway_api()
     install_deploy(held_by_policy=True)
+    once("flag-components", _install_flags)
+
+
+def _install_flags() -> None:
+    kubectl("apply", "--server-side", "--force-conflicts", "--kustomize", str(ROOT / "deploy" / "components" / "flags"))

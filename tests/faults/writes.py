@@ -17,6 +17,8 @@ TOLD = ("phase", "weight", "handledRequest")
 """Fields of a status whose values are part of what a write says."""
 LAST_FINALIZER = "no-finalizer"
 """What a write says that lets a deleted Release go."""
+NUMBERS = "numbers"
+"""What a write says that stores what was counted, and nothing else: it comes now and then, whoever it is about."""
 DECISIVE = (
     *("candidate", "carriedOut", "checks", "contracted", "lastRollout", "migration", "originalRules", "rejected", "reviews"),
     *("rollout", "stable", "step"),
@@ -83,7 +85,8 @@ def words_of(kind: Kind, path: str, payload: bytes) -> str:
         return "no JSON"
     match kind.resource.split(".")[0]:
         case "releases":
-            return _status(body["status"]) if kind.resource.endswith("/status") else _release(body)
+            said = _status(body["status"]) if kind.resource.endswith("/status") else _release(body)
+            return said if said == NUMBERS or not name or name.startswith(NAME) else f"{name} {said}"
         case "httproutes":
             return _route(body)
         case "services":
@@ -101,7 +104,7 @@ def words_of(kind: Kind, path: str, payload: bytes) -> str:
 def _status(status: Mapping[str, Json]) -> str:
     told = [f"{field}={_short(status[field])}" for field in TOLD if field in status]
     touched = [_touched(field, status[field]) for field in DECISIVE if field in status]
-    return " ".join([*told, *(words for words in touched if words)]) or "numbers"
+    return " ".join([*told, *(words for words in touched if words)]) or NUMBERS
 
 
 def _touched(field: str, value: Json) -> str:
