@@ -187,7 +187,7 @@ def _histogram(data: bytes, by_number: Mapping[int, Sequence[Field]], sums: Sums
     if not sums.wanted.histogram or not sums.wanted.counts(labels):
         return
     if 5 in by_number and sums.wanted.native:
-        _native(data, by_number, sums, count, seen)
+        native(data, by_number, sums, count, seen)
     for field in by_number.get(3, ()):
         _bucket(data, field, sums, seen)
     if 3 in by_number:
@@ -219,7 +219,7 @@ def _bucket(data: bytes, whole: Field, sums: Sums, seen: Fields) -> None:
         sums.bucket(edge, count)
 
 
-def _native(data: bytes, by_number: Mapping[int, Sequence[Field]], sums: Sums, count: float, seen: Fields) -> None:
+def native(data: bytes, by_number: Mapping[int, Sequence[Field]], sums: Sums, count: float, seen: Fields) -> None:
     """Add a native histogram of latencies: buckets below 0 have nothing in them.
 
     https://prometheus.io/docs/specs/native_histograms/

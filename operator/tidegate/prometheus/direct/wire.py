@@ -26,14 +26,17 @@ _DOUBLE = struct.Struct("<d")
 class Fields:
     """Counts what is looked at of one page, families that are passed over as well as fields of those that are wanted.
 
+    Args:
+        most: how much of it at most.
+
     Attributes:
         seen: how much that was.
     """
 
-    __slots__ = ("seen",)
+    __slots__ = ("_most", "seen")
 
-    def __init__(self) -> None:
-        self.seen = 0
+    def __init__(self, most: int = MOST_FIELDS) -> None:
+        self.seen, self._most = 0, most
 
     def take(self, some: int = 1) -> None:
         """Look at some more.
@@ -42,8 +45,8 @@ class Fields:
             PageError: that is too much.
         """
         self.seen += some
-        if self.seen > MOST_FIELDS:
-            raise PageError(f"the page has more than {MOST_FIELDS:,} fields to look at")
+        if self.seen > self._most:
+            raise PageError(f"the page has more than {self._most:,} fields to look at")
 
 
 def varint(data: bytes, at: int, end: int) -> tuple[int, int]:
