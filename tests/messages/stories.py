@@ -111,7 +111,7 @@ def a_gate_whose_prometheus_is_away() -> World:
 @story
 def a_gate_whose_direct_readings_disagree_with_prometheus() -> World:
     world = at_weight(10, policy(*LONG, gates=(COUNTED,)))
-    words = "direct readings and Prometheus disagree on the new version; 20% bad requests were read directly, and 0% in Prometheus"
+    words = "direct readings and Prometheus disagree on the new version; direct readings have 20% bad requests, and Prometheus 0%"
     counts, revision = Counts(at(world.now), Tally(20, 0), Tally(200, 0)), world.status.candidate.revision
     world.readings.append(Reading("errors", revision, at(world.now + 1), counts=counts, disagrees=words))
     world.crank(5)

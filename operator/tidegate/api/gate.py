@@ -14,6 +14,7 @@ from pydantic import Field
 from tidegate.api.base import Duration, K8s, Model, Rule
 from tidegate.api.direct import Direct
 from tidegate.api.metric import METRIC_RULES, Metric
+from tidegate.api.push import Push
 
 AT_LEAST_1S = K8s(rules=(Rule("duration(self) >= duration('1s')", "must be at least 1s"),))
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
@@ -256,6 +257,20 @@ class Gate(Model):
             )
         ),
     ] = None
+    push: Annotated[
+        Push | None,
+        Field(
+            description=(
+                "Judge samples that Prometheus or an agent pushes to the operator, if the connection allows it: for networks that "
+                "keep the operator from pods. Not together with direct. Default: none, Prometheus alone."
+            )
+        ),
+    ] = None
+
+    @property
+    def own(self) -> Direct | Push | None:
+        """How pods are judged by what they say themselves; None where Prometheus' answers alone are."""
+        return self.direct or self.push
 
 
 _TESTABLE = (
@@ -309,5 +324,16 @@ GATE_RULES = (
         f"!has(self.direct) || ((!has(self.judge) || self.judge == 'Evidence') && ({_TESTABLE}))",
         "direct needs the judge Evidence",
         ".direct",
+    ),
+    Rule(
+        "!has(self.push) || (has(self.metric.preset)"
+        " && self.metric.preset.source in ['HTTP', 'GRPC', 'OpenTelemetry', 'Istio', 'Linkerd'])",
+        "pushed samples are judged for a preset that pods count themselves: HTTP, GRPC, OpenTelemetry, Istio or Linkerd",
+        ".push",
+    ),
+    Rule(
+        f"!has(self.push) || (!has(self.direct) && (!has(self.judge) || self.judge == 'Evidence') && ({_TESTABLE}))",
+        "push needs the judge Evidence, and goes without direct",
+        ".push",
     ),
 )

@@ -159,12 +159,7 @@ def _asked(manifests: Sequence[Manifest], url: str | None, config: Path | None, 
     of = {manifest.label: _releases(manifests, manifest.label, namespace) for manifest, *_ in gates}
     found = asyncio.run(_answers(configs, [(gate, of[manifest.label]) for manifest, _, gate in gates]))
     # An address alone says nothing of what an operator's connection allows.
-    closed = [one for one in gates if url is None and one[2].direct is not None and configs[one[2].connection].direct is None]
-    message = "the connection {} does not allow direct readings, so Prometheus alone is asked; add direct to it"
-    undirected = [
-        Located(manifest, Finding(Severity.WARNING, (*place, "direct"), message.format(gate.connection)))
-        for manifest, place, gate in closed
-    ]
+    undirected = [] if url is not None else [closed for one in gates for closed in _closed(one, configs[one[2].connection])]
     return [
         *undirected,
         *(
@@ -173,6 +168,16 @@ def _asked(manifests: Sequence[Manifest], url: str | None, config: Path | None, 
             for severity, inner, words in findings
         ),
     ]
+
+
+def _closed(one: tuple[Manifest, tuple[str | int, ...], Gate], config: ConnectionConfig) -> Iterator[Located]:
+    """Say what a gate asks for and its connection does not allow."""
+    manifest, place, gate = one
+    ways = (("direct", gate.direct, config.direct, "direct readings"), ("push", gate.push, config.push, "pushed samples"))
+    for field, asked, allowed, words in ways:
+        if asked is not None and allowed is None:
+            message = f"the connection {gate.connection} does not allow {words}, so Prometheus alone is asked; add {field} to it"
+            yield Located(manifest, Finding(Severity.WARNING, (*place, field), message))
 
 
 def _releases(manifests: Sequence[Manifest], policy: str, namespace: str) -> list[Names]:

@@ -11,7 +11,7 @@ from tidegate.engine.words import words
 
 @dataclass(frozen=True)
 class SourcesDisagree(Alert):
-    """Prometheus and what was read directly for a gate tell different things, for minutes."""
+    """Prometheus and what was read directly for a gate, or pushed, tell different things, for minutes."""
 
     id = "sources-disagree"
     reason = EventReason.SOURCES_DISAGREE
@@ -21,4 +21,4 @@ class SourcesDisagree(Alert):
 
 @words.register
 def _(it: SourcesDisagree) -> str:
-    return f"Gate {it.gate} is judged by direct readings alone: {it.message}"
+    return f"Gate {it.gate} is judged without Prometheus: {it.message}"

@@ -194,6 +194,20 @@ class DirectConfig(_Part):
     tls: TLS = TLS()
 
 
+class PushedConfig(_Part):
+    """That gates of a connection may be judged by samples that are pushed, and by how many of them.
+
+    Attributes:
+        canary_pods: pods of the new version that are judged for one Release, at most.
+        stable_pods: likewise of stable: a sample, since the versions are compared by their shares.
+        series_per_pod: series of the wanted metrics of one pod, each bucket being one.
+    """
+
+    canary_pods: Annotated[int, Field(ge=1, le=500)] = 50
+    stable_pods: Annotated[int, Field(ge=1, le=500)] = 5
+    series_per_pod: Annotated[int, Field(ge=1, le=100_000)] = 2000
+
+
 class QueriesOf(StrEnum):
     """Whose queries a connection takes; those of presets and error budgets, which Tidegate writes, it always takes."""
 
@@ -217,6 +231,7 @@ class ConnectionConfig(_Part):
         namespaces: whose Releases may use it; None for those of all. To go by labels would take the right to list namespaces.
         queries: whose queries it takes, see `QueriesOf`.
         direct: whether gates may have pods read directly beside it; None for not at all.
+        push: whether gates may be judged by samples that are pushed; None for not at all.
     """
 
     name: Name
@@ -230,6 +245,7 @@ class ConnectionConfig(_Part):
     namespaces: Annotated[tuple[Name, ...] | None, Field(strict=False), AfterValidator(_some)] = None
     queries: Annotated[QueriesOf, Field(strict=False)] = QueriesOf.ANY
     direct: DirectConfig | None = None
+    push: PushedConfig | None = None
 
     @model_validator(mode="after")
     def _token_for_some(self) -> ConnectionConfig:

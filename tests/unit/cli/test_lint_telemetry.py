@@ -136,18 +136,20 @@ def test_answers_that_a_gateway_counts_nowhere_are_told(tidegate: Tidegate, tmp_
     )
 
 
+@pytest.mark.parametrize(("way", "called"), [("direct", "direct readings"), ("push", "pushed samples")])
 @pytest.mark.parametrize("allowed", [True, False])
-def test_direct_readings_that_the_connection_does_not_allow(
-    tidegate: Tidegate, tmp_path: Path, serve: Callable[..., Server], allowed: bool
+def test_ways_that_the_connection_does_not_allow(
+    tidegate: Tidegate, tmp_path: Path, serve: Callable[..., Server], allowed: bool, way: str, called: str
 ) -> None:
-    """Given the operator's configuration, then a gate that has pods read directly is told if its connection does not allow that."""
+    """Given the operator's configuration, then a gate that does without Prometheus is told if the connection does not allow it."""
     server, config = serve(has(http_requests_total="1204")), tmp_path / "config"
-    connection = {"name": "default", "address": server.address} | ({"direct": {}} if allowed else {})
-    config.write_text(yaml.safe_dump({"connections": [connection]}))
-    errors = gate(metric={"preset": {"source": "HTTP", "measure": "ErrorRate"}}, direct={})
+    connection = {"name": "default", "address": server.address} | ({way: {}} if allowed else {})
+    port = {"plainHttp": True, "senders": [{"name": "a", "namespaces": ["shop"], "tokenFile": "/t"}]}
+    config.write_text(yaml.safe_dump({"connections": [connection], "push": port}))
+    errors = gate(metric={"preset": {"source": "HTTP", "measure": "ErrorRate"}}, **{way: {}})
 
     told = findings(tidegate, policy(tmp_path, errors), "--config", config)
 
-    words = [message for _, field, message in told if field == "spec.gates[0].direct"]
-    expected = "the connection default does not allow direct readings, so Prometheus alone is asked; add direct to it"
+    words = [message for _, field, message in told if field == f"spec.gates[0].{way}"]
+    expected = f"the connection default does not allow {called}, so Prometheus alone is asked; add {way} to it"
     assert words == ([] if allowed else [expected])

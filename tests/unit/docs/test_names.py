@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 
 from tidegate.api.gate import BreachAction, NoDataVerdict
@@ -18,10 +19,12 @@ from tidegate.api.release import WorkloadKind
 from tidegate.cli.main import app
 from tidegate.controller.metrics import Metrics
 from tidegate.controller.process import config
+from tidegate.controller.process.push_metrics import PushMetrics
 from tidegate.controller.process.shard_metrics import ShardMetrics
 from tidegate.engine.handover.kinds import HANDOVERS
 from tidegate.engine.snapshot import Verb
-from tidegate.prometheus.config import TLS, BasicAuth, ConnectionConfig, DirectConfig, FromFile
+from tidegate.prometheus.config import TLS, BasicAuth, ConnectionConfig, DirectConfig, FromFile, PushedConfig
+from tidegate.prometheus.push.config import PushConfig, PushSender, PushTLS
 from unit.docs.pages import BY_HAND, ROOT, text_of
 
 SAID = (
@@ -97,7 +100,7 @@ def test_every_metric_is_listed_with_its_labels() -> None:
 
 def _metrics() -> dict[str, tuple[str, ...]]:
     found = {}
-    for collector in (*vars(Metrics()).values(), *vars(ShardMetrics(1)).values()):
+    for collector in (*vars(Metrics()).values(), *vars(ShardMetrics(1)).values(), *vars(PushMetrics(CollectorRegistry())).values()):
         described = getattr(collector, "describe", None)
         if described is not None and hasattr(collector, "_labelnames"):
             (family,) = described()
@@ -124,6 +127,10 @@ def test_no_metric_is_listed_that_there_is_not() -> None:
         (ConnectionConfig, ""),
         (TLS, "tls."),
         (DirectConfig, "direct."),
+        (PushedConfig, "push."),
+        (PushConfig, "push."),
+        (PushTLS, "push.tls."),
+        (PushSender, "push.senders[]."),
         (BasicAuth, None),
         (FromFile, None),
     ],

@@ -42,7 +42,7 @@ ERRORS = gate()
 
 
 def target(name: str, born: datetime | None = None) -> Target:
-    return Target(f"uid-{name}", name, "10.0.0.1", 8080, "/metrics", Scheme.HTTP, born)
+    return Target(f"uid-{name}", name, "10.0.0.1", 8080, "/metrics", Scheme.HTTP, born=born)
 
 
 def page(total: float | None, bad: float = 0, birth: float | None = None) -> Page:
@@ -277,7 +277,7 @@ def test_connection_that_does_not_allow_it_says_so() -> None:
     ("share", "share_there", "rate_there", "words"),
     [
         (0.01, 0.01, 1.0, ""),
-        (0.2, 0.0, 1.0, "20% bad requests were read directly, and 0% in Prometheus"),
+        (0.2, 0.0, 1.0, "direct readings have 20% bad requests, and Prometheus 0%"),
         (0.0, 0.0, 0.1, "disagree"),
     ],
 )

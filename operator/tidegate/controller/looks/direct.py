@@ -1,22 +1,23 @@
-"""Has the pods of Releases read directly while their rollouts are on, and hands in at once what is beyond a limit.
+"""Has the pods of Releases read directly while their rollouts are on, or takes what is pushed; hands in at once what fails.
 
 It runs beside looks and passes, and none of them waits for it: a pod that hangs costs its own page. Without a rollout whose
-gates ask for it nothing is read, and no pod is listed.
+gates ask for it nothing is read, nothing that is pushed is kept, and no pod is listed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
 from tidegate.api.direct import Direct
 from tidegate.api.gate import BreachAction, Gate
+from tidegate.api.push import Push
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import ApiError
 from tidegate.cluster.resources import PODS
@@ -24,12 +25,11 @@ from tidegate.controller.looks.subject import Subject
 from tidegate.controller.observe.references import ReleaseKey
 from tidegate.judge.reading import Reading
 from tidegate.prometheus.answers import Asker
-from tidegate.prometheus.config import DirectConfig
-from tidegate.prometheus.direct.followed import Followed
+from tidegate.prometheus.direct.followed import Followed, Round
 from tidegate.prometheus.direct.readings import DirectReadings
 from tidegate.prometheus.direct.rounds import Rounds
 from tidegate.prometheus.direct.scraper import Scraper
-from tidegate.prometheus.direct.targets import Chosen, chosen, slim
+from tidegate.prometheus.direct.targets import chosen, slim
 from tidegate.prometheus.direct.text import Series
 from tidegate.prometheus.promql import is_pod_of
 from tidegate.runtime.clock import Clock
@@ -41,27 +41,74 @@ LISTED_EVERY = 10.0
 LISTED_AGAIN = 2.0
 """Seconds until they are listed again where a pod does not answer: it may be gone, and its address another's."""
 _WITHIN = 5.0
+_EVERY = 5.0
+"""Seconds between two rounds of what was pushed: the judge would take outages for bursts that it is told second by second."""
 
 HandIn = Callable[[ReleaseKey, Gate, Reading, bool], None]
 """Takes a reading that is to be decided on at once: of which Release and gate, and whether it is beyond a limit that rolls back."""
 
 
+class Source(Protocol):
+    """What tells of the pods of one Release, round by round."""
+
+    def listed(self, series: Series, canary: Sequence[Mapping[str, Any]], stable: Sequence[Mapping[str, Any]]) -> None:
+        """Tell of these pods from now on, each as `slim` returns it, for these wishes."""
+
+    async def round(self) -> Round:
+        """Return what is new."""
+
+    def close(self) -> None:
+        """End what is under way."""
+
+
+class Pushing(Protocol):
+    """Where samples are pushed."""
+
+    async def open(self) -> None:
+        """Listen."""
+
+    async def close(self) -> None:
+        """Listen no more."""
+
+    def source(self, namespace: str, connection: str, push: Push) -> Source:
+        """Return what tells of pods by what is pushed."""
+
+
+class _Pages(Rounds):
+    """Reads the pods of one Release, of which the gates and their connection say which.
+
+    Args:
+        scraper: reads pages.
+        key: the Release.
+        direct: how the gates want them read.
+        clock: the time.
+        failed: told that a pod did not answer.
+    """
+
+    def __init__(self, scraper: Scraper, key: ReleaseKey, direct: Direct, clock: Clock, failed: Callable[[], None]) -> None:
+        super().__init__(scraper, Asker(key.namespace), direct.interval.total_seconds(), clock, failed)
+        self._direct, self._config = direct, scraper.config
+
+    def listed(self, series: Series, canary: Sequence[Mapping[str, Any]], stable: Sequence[Mapping[str, Any]]) -> None:
+        """Tell of these pods from now on; see `Source.listed`."""
+        choose = partial(chosen, direct=self._direct, host_network=self._config.host_network)
+        self.want(series, choose(canary, most=self._config.canary_pods), choose(stable, most=self._config.stable_pods))
+
+
 @dataclass
 class _Group:
-    """Gates of one Release that have their pods read in the same way.
+    """Gates of one Release that have their pods judged in the same way.
 
     Attributes:
-        direct: how.
-        config: what their connection allows.
-        rounds: reads the pods.
+        seconds: how often what is new is taken in.
+        rounds: tells of the pods.
         gates: what is followed.
         series: what is wanted of pages.
         task: the rounds.
     """
 
-    direct: Direct
-    config: DirectConfig
-    rounds: Rounds
+    seconds: float
+    rounds: Source
     gates: tuple[Followed, ...] = ()
     series: Series = field(default_factory=lambda: Series(()))
     task: asyncio.Task[None] | None = None
@@ -70,7 +117,7 @@ class _Group:
 @dataclass
 class _Release:
     subject: Subject
-    groups: dict[tuple[str, Direct], _Group] = field(default_factory=dict)
+    groups: dict[tuple[str, Direct | Push], _Group] = field(default_factory=dict)
     pods: tuple[list[dict[str, Any]], list[dict[str, Any]]] | None = None
     listed: float = float("-inf")
     again: bool = False
@@ -86,12 +133,30 @@ class DirectLane:
         scrapers: by the name of their connection.
         cluster: lists pods.
         clock: the time.
+        pushing: where samples are pushed; None where they are not.
     """
 
-    def __init__(self, readings: DirectReadings, scrapers: Mapping[str, Scraper], cluster: Cluster, clock: Clock) -> None:
+    def __init__(
+        self,
+        readings: DirectReadings,
+        scrapers: Mapping[str, Scraper],
+        cluster: Cluster,
+        clock: Clock,
+        pushing: Pushing | None = None,
+    ) -> None:
         self._readings, self._scrapers, self._cluster, self._clock = readings, scrapers, cluster, clock
+        self._pushing = pushing
         self._releases: dict[ReleaseKey, _Release] = {}
         self.hand_in: HandIn = lambda *_: None
+
+    async def open(self) -> None:
+        """Let samples be pushed.
+
+        Raises:
+            Terminal: nobody can.
+        """
+        if self._pushing is not None:
+            await self._pushing.open()
 
     @property
     def followed(self) -> int:
@@ -100,7 +165,7 @@ class DirectLane:
 
     def follow(self, key: ReleaseKey, subject: Subject, looked_at: Collection[str]) -> None:
         """Read the pods of a Release from now on, as those of its gates want it that are looked at."""
-        wanted = [gate for gate in subject.gates.values() if gate.direct is not None and gate.name in looked_at]
+        wanted = [gate for gate in subject.gates.values() if gate.own is not None and gate.name in looked_at]
         if subject.since is None or not wanted:
             self.forget(key)
             return
@@ -146,11 +211,13 @@ class DirectLane:
         for key in list(self._releases):
             self.forget(key)
         await asyncio.gather(*(scraper.close() for scraper in self._scrapers.values()))
+        if self._pushing is not None:
+            await self._pushing.close()
 
     def _group(self, key: ReleaseKey, release: _Release, followed: Iterable[Followed]) -> None:
-        by_way: dict[tuple[str, Direct], list[Followed]] = {}
+        by_way: dict[tuple[str, Direct | Push], list[Followed]] = {}
         for one in followed:
-            by_way.setdefault((one.gate.connection, one.direct), []).append(one)
+            by_way.setdefault((one.gate.connection, one.way), []).append(one)
         for way in set(release.groups) - set(by_way):
             _end(release.groups.pop(way))
         for way, gates in by_way.items():
@@ -162,20 +229,23 @@ class DirectLane:
                 group.series = Series(tuple(dict.fromkeys(one.wanted for one in gates)))
                 self._choose(release, group)
 
-    def _begin(self, key: ReleaseKey, release: _Release, way: tuple[str, Direct]) -> _Group:
-        connection, direct = way
-        scraper, seconds = self._scrapers[connection], direct.interval.total_seconds()
-        asker = Asker(key.namespace)
+    def _begin(self, key: ReleaseKey, release: _Release, way: tuple[str, Direct | Push]) -> _Group:
+        connection, asked = way
 
         def failed() -> None:
             release.again = True
 
-        group = _Group(direct, scraper.config, Rounds(scraper, asker, seconds, self._clock, failed))
+        if isinstance(asked, Push):
+            assert self._pushing is not None
+            group = _Group(_EVERY, self._pushing.source(key.namespace, connection, asked))
+        else:
+            seconds = asked.interval.total_seconds()
+            group = _Group(seconds, _Pages(self._scrapers[connection], key, asked, self._clock, failed))
         group.task = asyncio.create_task(self._run(key, release, group), name=f"direct readings {key}")
         return group
 
     async def _run(self, key: ReleaseKey, release: _Release, group: _Group) -> None:
-        interval = group.direct.interval.total_seconds()
+        interval = group.seconds
         # Each Release has a phase of its own, or all would be read in one instant.
         phase = zlib.crc32(f"{key.namespace}/{key.name}".encode()) % 1000 / 1000 * interval
         while True:
@@ -230,10 +300,8 @@ class DirectLane:
         if release.pods is None:
             return
         canary, stable = release.pods
-        config, compares = group.config, any(one.gate.versus_stable is not None for one in group.gates)
-        choose = partial(chosen, direct=group.direct, host_network=config.host_network)
-        ours = choose(canary, most=config.canary_pods)
-        group.rounds.want(group.series, ours, choose(stable, most=config.stable_pods) if compares else Chosen())
+        compares = any(one.gate.versus_stable is not None for one in group.gates)
+        group.rounds.listed(group.series, canary, stable if compares else [])
 
 
 def _end(group: _Group) -> None:

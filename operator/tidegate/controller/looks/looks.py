@@ -191,6 +191,8 @@ class Looks:
     async def run(self) -> None:
         """Take looks until cancelled."""
         try:
+            if self._direct is not None:
+                await self._direct.open()
             await self._scheduler.run(self._start)
         finally:
             for task in self._flying.values():

@@ -18,6 +18,7 @@ from tidegate.cluster.config import ClusterConfig
 from tidegate.controller.observe.hook_config import HookConfig
 from tidegate.notifications.config import NotificationsConfig
 from tidegate.prometheus.config import BRANCHES, Budgets, ConnectionConfig
+from tidegate.prometheus.push.config import PushConfig
 from tidegate.runtime.errors import Terminal
 
 log = structlog.get_logger(__name__)
@@ -115,6 +116,7 @@ class Config(BaseModel):
         status_heartbeat: how often the numbers of gates are written into a status in which nothing else has changed.
         log_level: how much is logged.
         leader_election: how one of several operators is chosen that works.
+        push: the port on which samples are pushed; None for none.
         shards: into how many parts Releases are shared out, each of which one of the replicas works on; 1 for all on one.
         state_directory: where it is written down what is under way, for the process after this one; None for the folder for
             temporary files in a pod, and for nowhere outside.
@@ -142,6 +144,7 @@ class Config(BaseModel):
     status_heartbeat: Duration = timedelta(seconds=60)
     log_level: LogLevel = LogLevel.INFO
     leader_election: LeaderElection = LeaderElection()
+    push: PushConfig | None = None
     shards: Annotated[int, Field(ge=1, le=MOST_SHARDS)] = 1
     state_directory: Path | None = None
 
@@ -173,6 +176,11 @@ def load(path: Path | None) -> Config:
     names = [connection.name for connection in config.connections]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise Terminal(f"{path}: connections: more than one is named {', '.join(doubled)}")
+    pushed = [connection.name for connection in config.connections if connection.push is not None]
+    if pushed and config.push is None:
+        raise Terminal(f"{path}: connections: {', '.join(pushed)} has push, but no port is open: give push, with senders")
+    if config.push is not None and config.shards > 1:
+        raise Terminal(f"{path}: push: samples reach one replica, and with shards each needs them: set shards to 1")
     return config
 
 

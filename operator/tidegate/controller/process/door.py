@@ -115,6 +115,11 @@ class Door:
             visit.asks()
         return await handler(request)
 
+    def comes_whole(self, request: web.Request) -> None:
+        """Take note that the body of a request is there, which came by itself: the time until the next one begins again."""
+        if (visit := self._of.get(request.protocol)) is not None:
+            visit.asks()
+
     def enters(self, visit: Visit) -> None:
         """Let a connection in, for which another one may have to go."""
         while len(self._visits) >= self._bounds.connections:

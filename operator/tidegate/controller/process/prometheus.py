@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from tidegate.cluster.client import Cluster
-from tidegate.controller.looks.direct import DirectLane
+from tidegate.controller.looks.direct import DirectLane, Pushing
 from tidegate.controller.metrics import Metrics
 from tidegate.controller.process.config import Config
 from tidegate.prometheus import budgets, connections, reader, theirs
@@ -41,4 +41,15 @@ def reader_of(
     readings = DirectReadings(in_their_time, configs, asks.refusal, asks.holdings, clock)
     effort = Effort(clock.monotonic)
     scrapers = {one.name: Scraper(one.direct, clock, effort) for one in config.connections if one.direct is not None}
-    return readings, DirectLane(readings, scrapers, cluster, clock)
+    return readings, DirectLane(readings, scrapers, cluster, clock, _pushing(config, metrics, clock))
+
+
+def _pushing(config: Config, metrics: Metrics, clock: Clock) -> Pushing | None:
+    if config.push is None:
+        return None
+    # Where nobody pushes nothing of it is in memory.
+    from tidegate.controller.process.push import PushPort
+    from tidegate.controller.process.push_metrics import PushMetrics
+
+    allowed = {one.name: one.push for one in config.connections if one.push is not None}
+    return PushPort(config.push, allowed, PushMetrics(metrics.registry), clock)

@@ -52,14 +52,17 @@ class _Sum:
 
 
 class Crosscheck:
-    """Compares what Prometheus says of a gate with what was read directly.
+    """Compares what Prometheus says of a gate with what was read directly, or pushed.
+
+    Args:
+        accounts: what is compared with it, in words.
 
     Attributes:
         words: a sentence without a full stop where both disagree for long; empty where they do not, or nobody knows.
     """
 
-    def __init__(self) -> None:
-        self.words = ""
+    def __init__(self, accounts: str = "direct readings") -> None:
+        self.words, self._accounts = "", accounts
         self._direct, self._theirs = _Sum(), _Sum()
         self._whole = True
 
@@ -86,13 +89,13 @@ class Crosscheck:
         if max(total, total_there) < _ENOUGH:
             return ""
         if total_there < _FEWER * total or (self._whole and total < _FEWER * total_there):
-            said = f"{words.requests(total)} in the last minutes were read directly, and Prometheus has {words.count(total_there)}"
-            return f"direct readings and Prometheus disagree on the new version; {said}"
+            said = f"{self._accounts} have {words.requests(total)} in the last minutes, and Prometheus {words.count(total_there)}"
+            return f"{self._accounts} and Prometheus disagree on the new version; {said}"
         if min(total, total_there) < _ENOUGH:
             return ""
         share, share_there = bad / total, bad_there / total_there
         if abs(share - share_there) <= max(_POINTS, _SHARE * max(share, share_there)):
             return ""
         read, there = words.percent(100 * share, 2), words.percent(100 * share_there, 2)
-        said = f"{read} bad requests were read directly, and {there} in Prometheus"
-        return f"direct readings and Prometheus disagree on the new version; {said}"
+        said = f"{self._accounts} have {read} bad requests, and Prometheus {there}"
+        return f"{self._accounts} and Prometheus disagree on the new version; {said}"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from tidegate.api.base import format_duration
-from tidegate.api.direct import Direct
 from tidegate.api.gate import Gate
 from tidegate.api.names import Verdict
 from tidegate.api.status import GateStatus
@@ -17,7 +16,7 @@ from tidegate.prometheus import telling
 from tidegate.prometheus.direct.crosscheck import Crosscheck
 from tidegate.prometheus.direct.page import PageError
 from tidegate.prometheus.direct.seen import Known, Scraped, samples
-from tidegate.prometheus.direct.targets import Chosen, Missed, named
+from tidegate.prometheus.direct.targets import Chosen, Missed, Pod, named
 from tidegate.prometheus.direct.wanted import Wanted
 from tidegate.prometheus.evidence import Accounts, Tallied
 from tidegate.prometheus.promql import Names
@@ -48,8 +47,8 @@ class Round:
     at: datetime
     canary: Sequence[Scraped] = ()
     stable: Sequence[Scraped] = ()
-    chosen: Chosen = field(default_factory=Chosen)
-    chosen_stable: Chosen = field(default_factory=Chosen)
+    chosen: Chosen[Pod] = field(default_factory=Chosen)
+    chosen_stable: Chosen[Pod] = field(default_factory=Chosen)
     missed: Sequence[Missed] = ()
     missed_stable: Sequence[Missed] = ()
 
@@ -67,11 +66,58 @@ class _Spans:
     handed: list[tuple[datetime, Counts]] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Manner:
+    """The words for how pods are judged otherwise than by Prometheus' answers.
+
+    Attributes:
+        reads: that they are, with the interval to come.
+        misses: before the names of those that are not.
+        pending: that none was yet.
+        absent: that there were none lately.
+        silent: that none can be, with their names to come.
+        judged: that what came cannot be judged, with the reason to come.
+        whose: what has no series of the metric, with its name to come.
+        accounts: what is compared with Prometheus.
+    """
+
+    reads: str
+    misses: str
+    pending: str
+    absent: str
+    silent: str
+    judged: str
+    whose: str
+    accounts: str
+
+
+_READ = _Manner(
+    reads="read directly every",
+    misses="not read",
+    pending="no pod has been read directly yet",
+    absent="no pod has been read directly lately",
+    silent="pods cannot be read directly",
+    judged="pods cannot be judged by direct readings",
+    whose="pages of the new version's pods have no series of",
+    accounts="direct readings",
+)
+_PUSHED = _Manner(
+    reads="samples are pushed every",
+    misses="not judged",
+    pending="no samples of the pods have been pushed yet",
+    absent="no samples of the pods have been pushed lately",
+    silent="pods cannot be judged by pushed samples",
+    judged="pods cannot be judged by pushed samples",
+    whose="what is pushed of the new version's pods has no series of",
+    accounts="pushed samples",
+)
+
+
 class Followed:
     """Follows one gate of a Release.
 
     Args:
-        gate: the gate, which has `direct`.
+        gate: the gate, which has `direct` or `push`.
         wanted: what it wants of a page.
         names: what the Release's objects are called.
         revision: the new version.
@@ -79,16 +125,21 @@ class Followed:
     """
 
     def __init__(self, gate: Gate, wanted: Wanted, names: Names, revision: str, accounts: Accounts) -> None:
-        self.gate, self.direct, self.wanted, self.revision = gate, gate.direct or Direct(), wanted, revision
+        assert gate.own is not None
+        way = gate.own
+        self.gate, self.way, self.wanted, self.revision = gate, way, wanted, revision
         self.names, self._accounts = names, accounts
-        self.crosscheck, self.comparing = Crosscheck(), False
-        self.since = datetime.min.replace(tzinfo=UTC)
+        self._words = _READ if gate.direct is not None else _PUSHED
+        self.crosscheck, self.comparing = Crosscheck(self._words.accounts), False
+        self.since = self._floor = datetime.min.replace(tzinfo=UTC)
         self._known, self._spans = Known(), _Spans()
         self._state: GateStatus | None = None
         self._ahead = Ahead(gate, None)
         self._told = Tallied()
         self._round: Round | None = None
         self._last: dict[str, datetime] = {}
+        self._came: dict[str, datetime] = {}
+        self._begun: datetime | None = None
         self._found = self._told_to_fail = False
         self._until: datetime | None = None
         """Until when what was read directly has been handed in."""
@@ -108,12 +159,17 @@ class Followed:
     def take(self, found: Round, *, alone: bool) -> None:
         """Take a round in."""
         compares = self.gate.versus_stable is not None
+        # Samples that are pushed may be older than what Prometheus was judged by until now, or than the end of a warm-up.
+        floor = max(self._floor, self.since) if self.gate.push is not None else self._floor
+        self._found = self._found or any(one.page.counted[self.wanted].found for one in found.canary)
+        self._come(found)
+        canary, stable = ([page for page in pages if page.at >= floor] for pages in (found.canary, found.stable))
+        found = replace(found, canary=canary, stable=stable)
         self._round = found
         if found.canary:
             self._last["canary"] = found.at
         if found.stable:
             self._last["stable"] = found.at
-        self._found = self._found or any(one.page.counted[self.wanted].found for one in found.canary)
         if not found.canary and not found.stable:
             return
         try:
@@ -137,11 +193,15 @@ class Followed:
         """Whether the gate is judged by what was read directly: both versions' pages have come lately, with the series."""
         if self._round is None or not self._found or self._told.trouble:
             return False
-        since = now - AWAY - 2 * self.direct.interval
-        wanted = ["canary"]
-        if self.gate.versus_stable is not None and self._round.chosen_stable.pods:
-            wanted.append("stable")
-        return all(one in self._last and self._last[one] >= since for one in wanted) and self._told.series is not None
+        return self._lately(self._last, self._round, now) and self._told.series is not None
+
+    def begins(self, now: datetime) -> bool:
+        """Whether samples of both versions are pushed since a moment ago: they are not judged yet, and Prometheus no more.
+
+        Those that are judged must be later than what Prometheus was judged by, and two of each are needed: with a check in between
+        there would never be.
+        """
+        return self._begun is not None and not self._told.trouble and now < self._begun + AWAY + 3 * self.way.interval
 
     def reading(self, at: datetime) -> Reading:
         """Return what was read since the last reading, and hand it in."""
@@ -178,6 +238,9 @@ class Followed:
         if not all(map(_empty, spans)):
             # What is counted from there on is not counted again.
             self._begin_anew()
+            self._came, self._begun = {}, None
+            if self.gate.push is not None:
+                self._floor = max(self._floor, reading.at)
         words = f"{self._why()}; Prometheus is asked instead"
         if reading.spans and not spans:
             return replace(reading, counts=self._nothing(reading.at), earlier=(), direct=words)
@@ -189,22 +252,38 @@ class Followed:
         of = [(found.chosen, found.missed, "the new version"), (found.chosen_stable, found.missed_stable, "stable")]
         parts = [f"{len(one.targets) - len(missed)} of {one.pods} pods of {whose}" for one, missed, whose in of if one.pods]
         missed = [*found.chosen.missed, *found.missed, *found.chosen_stable.missed, *found.missed_stable]
-        said = f"read directly every {format_duration(self.direct.interval)}: {', '.join(parts)}"
-        return f"{said}; not read: {named(missed)}" if missed else said
+        said = f"{self._words.reads} {format_duration(self.way.interval)}: {', '.join(parts)}"
+        return f"{said}; {self._words.misses}: {named(missed)}" if missed else said
 
     def _why(self) -> str:
         """Say why nothing was read directly."""
         found = self._round
         if self._told.trouble:
-            return f"pods cannot be judged by direct readings: {self._told.trouble}"
+            return f"{self._words.judged}: {self._told.trouble}"
         if found is None:
-            return "no pod has been read directly yet"
+            return self._words.pending
         missed = [*found.chosen.missed, *found.missed, *found.chosen_stable.missed, *found.missed_stable]
         if missed:
-            return f"pods cannot be read directly: {named(missed)}"
+            return f"{self._words.silent}: {named(missed)}"
         if found.canary and not self._found:
-            return f"pages of the new version's pods have no series of {self.wanted.events} yet"
-        return "no pod has been read directly lately"
+            return f"{self._words.whose} {self.wanted.events} yet"
+        return self._words.absent
+
+    def _come(self, found: Round) -> None:
+        """Take note of which versions' samples have come, whether they can be judged or not."""
+        if self.gate.push is None:
+            return
+        self._came |= {name: found.at for name, pages in (("canary", found.canary), ("stable", found.stable)) if pages}
+        if self._begun is None and self._found and self._lately(self._came, found, found.at):
+            self._begun = found.at
+
+    def _lately(self, came: Mapping[str, datetime], found: Round, now: datetime) -> bool:
+        """Whether something of each version that is needed has come in the last two intervals."""
+        since = now - AWAY - 2 * self.way.interval
+        wanted = ["canary"]
+        if self.gate.versus_stable is not None and found.chosen_stable.pods:
+            wanted.append("stable")
+        return all(one in came and came[one] >= since for one in wanted)
 
     def _append(self, counted: Counts, *, alone: bool) -> None:
         waiting = self._spans.waiting

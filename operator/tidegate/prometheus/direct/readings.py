@@ -12,7 +12,7 @@ from tidegate.judge import choice
 from tidegate.judge.reading import Reading
 from tidegate.prometheus.aside import Aside
 from tidegate.prometheus.budgets import Holdings
-from tidegate.prometheus.config import ConnectionConfig, DirectConfig
+from tidegate.prometheus.config import ConnectionConfig, DirectConfig, PushedConfig
 from tidegate.prometheus.direct.followed import AWAY, Followed, Round
 from tidegate.prometheus.direct.wanted import Wanted, wanted_of
 from tidegate.prometheus.evidence import Accounts
@@ -51,11 +51,12 @@ class DirectReadings:
         self._followed: dict[tuple[str, str], dict[str, Followed]] = {}
         self._aside = Aside(_AT_ONCE)
 
-    def config(self, gate: Gate, names: Names) -> DirectConfig | None:
+    def config(self, gate: Gate, names: Names) -> DirectConfig | PushedConfig | None:
         """Return what a gate's connection allows; None where it does not allow it, or the gate does not want it."""
-        if gate.direct is None or self._wanted(gate) is None or self._refusal(gate, names):
+        if gate.own is None or self._wanted(gate) is None or self._refusal(gate, names):
             return None
-        return self._connections[gate.connection].direct
+        connection = self._connections[gate.connection]
+        return connection.push if gate.direct is None else connection.direct
 
     def follow(
         self, gates: Iterable[Gate], names: Names, revision: str, states: Mapping[str, GateStatus], *, alone: bool
@@ -73,7 +74,7 @@ class DirectReadings:
         now: dict[str, Followed] = {}
         for gate in gates:
             wanted = self._wanted(gate)
-            if gate.direct is None or wanted is None or self.config(gate, names) is None:
+            if gate.own is None or wanted is None or self.config(gate, names) is None:
                 continue
             one = before.get(gate.name)
             if one is None or one.revision != revision or one.gate != gate:
@@ -106,7 +107,11 @@ class DirectReadings:
         followed = self._of(gate, names, revision)
         if followed is None:
             reading = await self._reader.read(gate, names, revision, at, since, weight_since=weight_since)
-            return reading if gate.direct is None else replace(reading, direct=self._refused(gate, names))
+            return reading if gate.own is None else replace(reading, direct=self._refused(gate, names))
+        if followed.begins(self._clock.now()) and not followed.live(self._clock.now()):
+            return Reading(
+                gate=gate.name, revision=revision, at=at, direct="pushed samples have begun to come, and are judged from now on"
+            )
         if not followed.live(self._clock.now()):
             reading = await self._reader.read(gate, names, revision, at, since, weight_since=weight_since)
             if reading.counts is None and self._clock.now() < followed.since + AWAY:
@@ -171,9 +176,14 @@ class DirectReadings:
         return wanted_of(gate) if choice.by_evidence(gate) else None
 
     def _refused(self, gate: Gate, names: Names) -> str:
-        """Say why a gate that wants its pods read directly has them not."""
+        """Say why a gate that wants its pods judged by what they say themselves has them not."""
         if self._refusal(gate, names):
             return ""
-        if self._connections[gate.connection].direct is None:
+        connection = self._connections[gate.connection]
+        if gate.direct is None:
+            if connection.push is None:
+                return f"pushed samples are not judged: the connection {gate.connection} does not allow it (push)"
+            return "pushed samples are not judged: that takes a preset that pods count themselves, and the judge Evidence"
+        if connection.direct is None:
             return f"pods are not read directly: the connection {gate.connection} does not allow it (direct)"
         return "pods are not read directly: that takes a preset that they count themselves, and the judge Evidence"

@@ -57,10 +57,10 @@ class _Pod:
 
 @dataclass
 class _Version:
-    chosen: Chosen = field(default_factory=Chosen)
+    chosen: Chosen[Target] = field(default_factory=Chosen)
     pods: dict[str, _Pod] = field(default_factory=dict)
 
-    def choose(self, chosen: Chosen) -> None:
+    def choose(self, chosen: Chosen[Target]) -> None:
         """Read these from now on."""
         if chosen == self.chosen:
             return
@@ -104,7 +104,7 @@ class Rounds:
         self._series = Series(())
         self._protobuf = False
 
-    def want(self, series: Series, canary: Chosen, stable: Chosen) -> None:
+    def want(self, series: Series, canary: Chosen[Target], stable: Chosen[Target]) -> None:
         """Read these pods from now on, for these wishes."""
         if series.wishes != self._series.wishes:
             self._series, self._protobuf = series, False

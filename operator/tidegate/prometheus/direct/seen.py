@@ -14,7 +14,7 @@ from tidegate.judge.histogram import EMPTY, Histogram
 from tidegate.prometheus.alignment import Labels
 from tidegate.prometheus.counters import Kind, Shape
 from tidegate.prometheus.direct.page import Counted, Page, PageError
-from tidegate.prometheus.direct.targets import Target
+from tidegate.prometheus.direct.targets import Pod
 from tidegate.prometheus.direct.wanted import Wanted
 from tidegate.prometheus.events import Events
 from tidegate.prometheus.instants import Samples
@@ -31,11 +31,11 @@ class Scraped:
 
     Attributes:
         target: whose.
-        at: when it was asked for; what it says is no older.
+        at: when it was asked for, or the time of the samples of which it was put together; what it says is no older.
         page: what it says.
     """
 
-    target: Target
+    target: Pod
     at: datetime
     page: Page
 

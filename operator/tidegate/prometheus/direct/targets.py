@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv6Address, ip_address
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from tidegate.api.base import parse_time
 from tidegate.api.direct import Direct, Scheme
@@ -29,26 +29,35 @@ _LAST_PORT = 65535
 
 
 @dataclass(frozen=True)
-class Target:
-    """Where the page of one pod is.
+class Pod:
+    """A pod that is judged by what it says itself.
 
     Attributes:
         uid: of the pod.
         pod: its name.
-        host: its address, as it stands in a URL.
-        port: the port.
-        path: the path, with its query if it has one.
-        scheme: HTTP or HTTPS.
         born: when its containers last began, by its node's clock; None where that is not known.
     """
 
     uid: str
     pod: str
+    born: datetime | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Target(Pod):
+    """Where the page of one pod is.
+
+    Attributes:
+        host: its address, as it stands in a URL.
+        port: the port.
+        path: the path, with its query if it has one.
+        scheme: HTTP or HTTPS.
+    """
+
     host: str
     port: int
     path: str
     scheme: Scheme
-    born: datetime | None = None
 
     @property
     def url(self) -> str:
@@ -64,8 +73,11 @@ class Missed:
     words: str
 
 
+Pod_co = TypeVar("Pod_co", bound=Pod, covariant=True)
+
+
 @dataclass(frozen=True)
-class Chosen:
+class Chosen(Generic[Pod_co]):
     """The pods of one version.
 
     Attributes:
@@ -74,7 +86,7 @@ class Chosen:
         pods: how many there are.
     """
 
-    targets: tuple[Target, ...] = ()
+    targets: tuple[Pod_co, ...] = ()
     missed: tuple[Missed, ...] = ()
     pods: int = 0
 
@@ -102,7 +114,7 @@ def slim(pod: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def chosen(pods: Iterable[Mapping[str, Any]], direct: Direct, most: int, *, host_network: bool = False) -> Chosen:
+def chosen(pods: Iterable[Mapping[str, Any]], direct: Direct, most: int, *, host_network: bool = False) -> Chosen[Target]:
     """Return which pods are read; of more than there may be always the same ones, as long as they are there.
 
     Args:
@@ -147,7 +159,7 @@ def target(pod: Mapping[str, Any], direct: Direct, *, host_network: bool) -> Tar
     address = ip_address(pod["address"])
     host = f"[{address}]" if isinstance(address, IPv6Address) else str(address)
     born = parse_time(pod["started"]) if pod["started"] else None
-    return Target(str(pod["metadata"]["uid"]), name, host, port, path, scheme, born)
+    return Target(str(pod["metadata"]["uid"]), name, host, port, path, scheme, born=born)
 
 
 def named(missed: Sequence[Missed], most: int = 2) -> str:

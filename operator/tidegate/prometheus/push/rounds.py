@@ -1,0 +1,214 @@
+"""What was pushed for one Release, handed on like rounds of direct readings: a page for each process of each of its pods.
+
+A page is put together of samples (`counting`), and bears their time. Pods are those that the API server lists for the Release's two
+versions; what is pushed for others is nobody's.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tidegate.api.base import parse_time
+from tidegate.api.push import Push
+from tidegate.prometheus.config import PushedConfig
+from tidegate.prometheus.direct.followed import AWAY, Round
+from tidegate.prometheus.direct.seen import Scraped
+from tidegate.prometheus.direct.targets import Chosen, Missed, Pod
+from tidegate.prometheus.direct.text import Series
+from tidegate.prometheus.push.counting import Key, Part, Process, names_of, parts_of, process_of, reader_of, series_of
+from tidegate.prometheus.push.request import Pushed, Sample
+from tidegate.runtime.clock import Clock
+
+MOST_PROCESSES = 8
+"""Processes of one pod that are told apart at most."""
+_SPLIT = "two Prometheus servers scrape it and no label tells them apart: give each an external label __replica__"
+_CROWDED = "more of the wanted series are pushed for it than are taken (push.seriesPerPod)"
+
+
+class Registry(Protocol):
+    """Knows who wants what is pushed for a namespace."""
+
+    def add(self, namespace: str, rounds: Pushes) -> None:
+        """Hand on to these from now on what is pushed for a namespace."""
+
+    def drop(self, namespace: str, rounds: Pushes) -> None:
+        """Hand on no more to these."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How a series came.
+
+    Attributes:
+        sender: who has sent it.
+        came: when, on the monotonic clock.
+        whole: whether no request of this sender was refused lately.
+    """
+
+    sender: str
+    came: float
+    whole: bool
+
+
+@dataclass
+class _PodOf:
+    """What was pushed for one pod.
+
+    Attributes:
+        pod: which.
+        processes: by what tells them apart.
+        crowded: whether it has more series than are taken.
+    """
+
+    pod: Pod
+    processes: dict[bytes, Process] = field(default_factory=dict)
+    crowded: bool = False
+
+    @property
+    def heard(self) -> float:
+        """When a sample came last, on the monotonic clock."""
+        return max((one.heard for one in self.processes.values()), default=float("-inf"))
+
+
+class Pushes:
+    """What is pushed for the gates of one Release that have it judged in one way.
+
+    Args:
+        registry: hands on what is pushed.
+        namespace: of the Release.
+        push: how the gates have it judged.
+        config: what their connection allows.
+        clock: the time.
+    """
+
+    def __init__(self, registry: Registry, namespace: str, push: Push, config: PushedConfig, clock: Clock) -> None:
+        self._registry, self._namespace, self._config, self._clock = registry, namespace, config, clock
+        self._patience = (AWAY + 2 * push.interval).total_seconds()
+        self._wishes = Series(()).wishes
+        self._canary, self._stable = Chosen[Pod](), Chosen[Pod]()
+        self._pods: dict[str, _PodOf] = {}
+        self._began = clock.now().timestamp()
+        self.names: frozenset[bytes] = frozenset()
+        """Names of the metrics that are wanted."""
+
+    def choose(self, pods: Iterable[Mapping[str, Any]], most: int) -> Chosen[Pod]:
+        """Return the pods of one version, each as `slim` returns it, that are listened to; of too many always the same ones."""
+        there = [pod for pod in pods if pod["phase"] not in ("Succeeded", "Failed")]
+        there.sort(key=lambda pod: zlib.crc32(str(pod["metadata"]["uid"]).encode()))
+        found = [
+            Pod(
+                str(pod["metadata"]["uid"]),
+                str(pod["metadata"]["name"]),
+                born=parse_time(pod["started"]) if pod["started"] else None,
+            )
+            for pod in there[:most]
+        ]
+        return Chosen(tuple(found), (), len(there))
+
+    def listed(self, series: Series, canary: Sequence[Mapping[str, Any]], stable: Sequence[Mapping[str, Any]]) -> None:
+        """Listen to these pods from now on, for these wishes."""
+        if series.wishes != self._wishes:
+            self._wishes, self._pods = series.wishes, {}
+            self._began = self._clock.now().timestamp()
+            self.names = frozenset().union(*(names_of(one) for one in series.wishes))
+        self._canary, self._stable = self.choose(canary, self._config.canary_pods), self.choose(stable, self._config.stable_pods)
+        before, self._pods = self._pods, {}
+        for pod in (*self._canary.targets, *self._stable.targets):
+            known = before.get(pod.pod)
+            self._pods[pod.pod] = known if known is not None and known.pod.uid == pod.uid else _PodOf(pod)
+            self._pods[pod.pod].pod = pod
+        self._registry.add(self._namespace, self)
+
+    def take(self, name: str, one: Pushed, samples: Sequence[Sample], delivery: Delivery) -> bool:
+        """Take a series of a pod in, and return whether it is of the reader who is listened to.
+
+        Args:
+            name: of the pod; of any pod of the namespace.
+            one: the series.
+            samples: those of its samples that are neither too old nor of the future.
+            delivery: how it came.
+        """
+        pod = self._pods.get(name)
+        parts = parts_of(self._wishes, one) if pod is not None else []
+        if pod is None or not parts:
+            return True
+        process = self._process(pod, one, delivery)
+        if process is None:
+            return True
+        reader = reader_of(delivery.sender, one.labels)
+        if process.reader != reader:
+            if delivery.came - process.heard <= self._patience:
+                return False
+            process.listen(reader)
+        digest, at = series_of(one.labels), self._clock.now()
+        for part in parts:
+            key: Key = (part.wish, digest if part.wish >= 0 else b"")
+            if not self._room(pod, process, key, part):
+                delivery = Delivery(delivery.sender, delivery.came, whole=False)
+                continue
+            for sample in samples:
+                process.take(key, part, sample, delivery.came, at, whole=delivery.whole)
+        return True
+
+    async def round(self) -> Round:
+        """Return what has come since the last round."""
+        now = self._clock.monotonic()
+        pages = [self._pages(one.targets, now) for one in (self._canary, self._stable)]
+        missed = [
+            [Missed(pod.pod, words) for pod in one.targets if (words := self._why(pod, now))]
+            for one in (self._canary, self._stable)
+        ]
+        return Round(self._clock.now(), pages[0], pages[1], self._canary, self._stable, *missed)
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._registry.drop(self._namespace, self)
+        self._pods.clear()
+
+    def _process(self, pod: _PodOf, one: Pushed, delivery: Delivery) -> Process | None:
+        name = process_of(one.labels)
+        process = pod.processes.get(name)
+        if process is None:
+            if len(pod.processes) >= MOST_PROCESSES:
+                pod.crowded = True
+                return None
+            started = None if pod.pod.born is None else pod.pod.born.timestamp()
+            reader = reader_of(delivery.sender, one.labels)
+            process = pod.processes[name] = Process(self._wishes, reader, self._began, started)
+        return process
+
+    def _room(self, pod: _PodOf, process: Process, key: Key, part: Part) -> bool:
+        """Whether a series is known, or there is room for one more."""
+        if (key, part.edge) in process.keys:
+            return True
+        if sum(len(one.keys) for one in pod.processes.values()) >= self._config.series_per_pod:
+            pod.crowded = True
+            return False
+        process.keys.add((key, part.edge))
+        return True
+
+    def _pages(self, pods: Iterable[Pod], now: float) -> list[Scraped]:
+        found: list[Scraped] = []
+        for pod in pods:
+            known = self._pods[pod.pod]
+            for name, process in known.processes.items():
+                process.settle(now)
+                page = process.page()
+                # Of a pod of which some series are left out nobody knows the shares.
+                if page is not None and not known.crowded:
+                    found.append(Scraped(Pod(f"{pod.uid}/{name.hex()}", pod.pod, born=pod.born), *page))
+        return found
+
+    def _why(self, pod: Pod, now: float) -> str:
+        """Say why nothing of a pod is judged; empty where it is."""
+        known = self._pods[pod.pod]
+        if known.heard == float("-inf"):
+            return "no sample of it has been pushed yet"
+        if now - known.heard > self._patience:
+            return f"no sample of it was pushed for {now - known.heard:.0f}s"
+        if any(one.torn for one in known.processes.values()):
+            return _SPLIT
+        return _CROWDED if known.crowded else ""
