@@ -19,6 +19,7 @@ from bench.report import Section, keep, kept, write_json, write_page
 from bench.scrapes.calm import calm, counted
 from bench.scrapes.detect import after_outages, combinations
 from bench.scrapes.ends import end_to_end
+from bench.scrapes.secondly import secondly
 from bench.speed import speed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +37,7 @@ CELLS: dict[str, Callable[[Bench], Section]] = {
     "ends": end_to_end,
     "calm": calm,
     "counted": counted,
+    "secondly": secondly,
     "speed": speed,
 }
 QUICK = 0.05

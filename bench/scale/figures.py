@@ -29,6 +29,8 @@ ROWS = (
     Row("services-30/breach p99", "30 services, 5 s interval: breach to stable, p99, in s", 5.2, "7.4", "17.0"),
     Row("services-30/reading p50", "30 services, 5 s interval: first bad reading to stable, p50, in s", 0.03, "1.3", "10.0"),
     Row("services-30/reading p99", "30 services, 5 s interval: first bad reading to stable, p99, in s", 0.15, "2.8", "10.8"),
+    Row("direct-30/breach p50", "30 services read directly every second: first bad request to stable, p50, in s", 1.3),
+    Row("direct-30/breach p99", "30 services read directly every second: first bad request to stable, p99, in s", 2.5),
     Row("services-200/reading p50", "200 services, 2 s interval: first bad reading to stable, p50, in s", 0.05, "17.5"),
     Row("services-200/reading p99", "200 services, 2 s interval: first bad reading to stable, p99, in s", 0.5, "25.0"),
     Row(
@@ -82,6 +84,7 @@ ROWS = (
     Row("told-1000/reading plain p50", "without channels: first bad reading to stable, p50, in s"),
     Row("told-1000/reading told p50", "with them: p50, in s"),
     Row("votes-200/vote p50", "200 services mid-canary: an approval is made until its weight is given, p50, in s"),
+    Row("direct-30/cpu", "30 services read directly every second: processor, in cores"),
     Row("services-200/breach p50", "200 services, 2 s interval: breach to stable, p50, in s"),
     Row("services-200/breach p99", "200 services, 2 s interval: breach to stable, p99, in s"),
     Row("services-300/breach p50", "300 services at one instant, 5 s interval: breach to stable, p50, in s"),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.scale import told
+from bench.scale.direct import INTERVAL, read_directly
 from bench.scale.fleet import Fleet, Name, seed_gates
 from bench.scale.governed import compared
 from bench.scale.names import SOAK_MINUTES
@@ -90,6 +91,12 @@ async def breaches(run: Run, *, group: str, number: int, interval: float, rounds
         found[f"{name} p50"], found[f"{name} p99"] = percentile(seconds, 0.5), percentile(seconds, 0.99)
         found.note(f"{name} p99", f"{len(seconds)} breaches, the worst {max(seconds):.2f} s")
     return found
+
+
+async def direct(run: Run, *, group: str, number: int, rounds: int = 1) -> Found:
+    """See how soon a breach is answered where pods are read directly."""
+    async with place(INTERVAL, profile=run.profile_of(group)) as here:
+        return await read_directly(here, Fleet(here.cluster, run.many(number), replicas=2), rounds=rounds)
 
 
 async def governed(run: Run, *, group: str, number: int, interval: float, rounds: int = 1) -> Found:
@@ -283,6 +290,7 @@ Group = Callable[[Run], Coroutine[Any, Any, Found]]
 
 GROUPS: dict[str, Group] = {
     "services-30": partial(breaches, group="services-30", number=30, interval=5.0, rounds=4),
+    "direct-30": partial(direct, group="direct-30", number=30, rounds=4),
     "services-200": partial(breaches, group="services-200", number=200, interval=2.0),
     "services-300": partial(breaches, group="services-300", number=300, interval=5.0, together=True),
     "services-500": partial(breaches, group="services-500", number=500, interval=5.0, together=True),

@@ -2,6 +2,7 @@
 
 GROUPS = (
     "services-30",
+    "direct-30",
     "services-200",
     "services-300",
     "services-500",

@@ -7,8 +7,9 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
+from pathlib import Path
 
-from bench.measure import Bench, bench, median
+from bench.measure import Bench, Figure, bench, median, publish
 from bench.report import Section
 from bench.rollouts import ALPHA, gate, increase
 from bench.scrapes.calm import calm, counted
@@ -16,6 +17,7 @@ from bench.scrapes.detect import after_outages, combinations
 from bench.scrapes.ends import end_to_end
 from bench.scrapes.rollout import Scraped
 from bench.scrapes.scene import Outage, Scene
+from bench.scrapes.secondly import secondly
 
 from tidegate.backtest.traffic import Fault
 
@@ -25,6 +27,7 @@ CELLS: dict[str, Callable[[Bench], Section]] = {
     "ends": end_to_end,
     "calm": calm,
     "counted": counted,
+    "secondly": secondly,
 }
 
 
@@ -47,14 +50,18 @@ def main() -> int:
         if options.scene is not None:
             _one(runner, options)
             return 0
+        figures: list[Figure] = []
         for name in options.cells:
             section = CELLS[name](runner)
+            figures += section.figures
             print(f"\n## {section.title}\n", *section.table, sep="\n")
             for figure in section.figures:
                 if figure.holds is False:
                     print(f"beyond its limit: {figure.cell}: {figure.measured:.4g}, at most {figure.limit:g}")
             limited = [figure for figure in section.figures if figure.limit is not None]
             print(f"{sum(figure.holds is True for figure in limited)} of {len(limited)} within their limits", flush=True)
+        if options.json is not None:
+            publish(figures, options.json)
     return 0
 
 
@@ -69,6 +76,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--limit", default="percent=0", help="of an error rate: percent=N or points=N (default: percent=0)")
     parser.add_argument("--alpha", type=float, default=ALPHA)
+    parser.add_argument("--json", type=Path, help="where figures are written")
     parser.add_argument("--whole", action="store_true", help="go through the status at each look, as the operator does")
     return parser.parse_args()
 

@@ -2,7 +2,7 @@
 
 Requests arrive as a Poisson process. What a pod counts between two scrapes is drawn at once, so that it is exact however scrapes
 lie: the number has the law of Poisson with the integral of the rate, and bad ones are a thinning of it. Bursts are groups of
-geometric size that begin at any time and last a second; one that a scrape falls into is cut there.
+geometric size that begin at any time and last for `Scene.within`; one that a scrape falls into is cut there.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,8 +26,6 @@ from tidegate.prometheus.ledger import Sighting
 
 _BATCH = 16
 """Draws of one law from which on a table of it pays."""
-_WITHIN = 1.0
-"""Seconds within which the errors of a burst come."""
 _OLDEST = 86_400.0
 """Seconds for which a stable pod has counted at most before the rollout."""
 
@@ -159,22 +158,35 @@ def _draw_errors(scene: Scene, arm: Arm, rng: random.Random) -> None:
     struck = [arm.rate * (after[0] - before[0]) for before, after in itertools.pairwise(integrals)]
     grouped = [arm.rate * (after[1] - before[1]) for before, after in itertools.pairwise(integrals)]
     good = [arm.rate * length - one - other for length, one, other in zip(lengths, struck, grouped, strict=True)]
-    failed = drawn(rng, grouped, 1.0) if scene.bursts <= 1 else _in_bursts(rng, grouped, lengths, scene.bursts)
+    failed = drawn(rng, grouped, 1.0) if scene.bursts <= 1 else _in_bursts(rng, grouped, lengths, scene)
     arm.bad = [one + other for one, other in zip(drawn(rng, struck, 1.0), failed, strict=True)]
     arm.total = [one + other for one, other in zip(drawn(rng, good, 1.0), arm.bad, strict=True)]
 
 
-def _in_bursts(rng: random.Random, means: Sequence[float], lengths: Sequence[float], bursts: float) -> list[int]:
-    """Draw errors in groups, those of a group that begins in the last second on both sides of the edge."""
-    last = [min(1.0, _WITHIN / length) if length > 0 else 0.0 for length in lengths]
-    early = drawn(rng, [mean * (1 - part) for mean, part in zip(means, last, strict=True)], bursts)
-    late = drawn(rng, [mean * part for mean, part in zip(means, last, strict=True)], bursts)
+def _in_bursts(rng: random.Random, means: Sequence[float], lengths: Sequence[float], scene: Scene) -> list[int]:
+    """Draw errors in groups, those of a group that does not end in the interval in which it begins on both sides of the edge."""
+    if scene.within > scene.scrape:
+        return _over_many(rng, means, lengths, scene)
+    last = [min(1.0, scene.within / length) if length > 0 else 0.0 for length in lengths]
+    early = drawn(rng, [mean * (1 - part) for mean, part in zip(means, last, strict=True)], scene.bursts)
+    late = drawn(rng, [mean * part for mean, part in zip(means, last, strict=True)], scene.bursts)
     found, carried = [], 0
     for number, other in zip(early, late, strict=True):
         cut = rng.random()
         stays = sum(rng.random() < cut for _ in range(other))
         found.append(number + carried + stays)
         carried = other - stays
+    return found
+
+
+def _over_many(rng: random.Random, means: Sequence[float], lengths: Sequence[float], scene: Scene) -> list[int]:
+    """Draw errors in groups that last longer than an interval: each at a time of its own after the group's beginning."""
+    ends = list(itertools.accumulate(lengths))
+    found = [0] * len(lengths)
+    for place, number in enumerate(drawn(rng, means, scene.bursts)):
+        begin = ends[place] - lengths[place] * rng.random()
+        for _ in range(number):
+            found[min(bisect_right(ends, begin + scene.within * rng.random()), len(found) - 1)] += 1
     return found
 
 

@@ -59,7 +59,8 @@ class Scene:
         first: seconds from the beginning to the first look; None for any time within `look`.
         minutes: how long the rollout is looked at.
         errors: share of bad requests of a healthy version, outages aside.
-        bursts: mean number of those that come together, in one pod within a second.
+        bursts: mean number of those that come together, in one pod,
+        within: and in how many seconds.
         fault: what is wrong with the new version.
         failing: share of the new version's requests that fail while it is at fault, whatever share a healthy version has.
         outages: what both versions suffer.
@@ -84,6 +85,7 @@ class Scene:
     minutes: float = 30.0
     errors: float = 0.01
     bursts: float = 1.0
+    within: float = 1.0
     fault: Fault | None = None
     failing: float = 0.0
     outages: tuple[Outage, ...] = ()

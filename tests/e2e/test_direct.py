@@ -51,7 +51,7 @@ async def test_good_version_is_promoted_by_direct_readings_alone(given: Given, w
     def told() -> bool:
         gates = world.status.get("gates", ())
         return any(
-            "read directly every 5s: 1 of 1 pods of the new version, 2 of 2 pods of stable" in gate.get("telemetry", "")
+            "read directly every 1s: 1 of 1 pods of the new version, 2 of 2 pods of stable" in gate.get("telemetry", "")
             for gate in gates
         )
 

@@ -27,11 +27,11 @@ class Direct(Model):
 
     interval: Annotated[
         Duration,
-        Field(description="Time between two readings, 5s to 10s. Default: 5s."),
+        Field(description="Time between two readings, 1s to 10s. Default: 1s."),
         K8s(
-            rules=(Rule("duration(self) >= duration('5s') && duration(self) <= duration('10s')", "must be 5s to 10s"),),
+            rules=(Rule("duration(self) >= duration('1s') && duration(self) <= duration('10s')", "must be 1s to 10s"),),
         ),
-    ] = timedelta(seconds=5)
+    ] = timedelta(seconds=1)
     port: Annotated[
         str | None,
         Field(

@@ -252,7 +252,7 @@ class Gate(Model):
         Direct | None,
         Field(
             description=(
-                "Read the pods of both versions directly, every few seconds while a rollout is on, if the connection allows it: a "
+                "Read the pods of both versions directly, every second while a rollout is on, if the connection allows it: a "
                 "breach is found without waiting for Prometheus to scrape it. Default: none, Prometheus alone."
             )
         ),

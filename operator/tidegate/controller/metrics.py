@@ -235,6 +235,9 @@ class Metrics:
             ("connection", "namespace"),
             registry=r,
         )
+        self.direct_pages = Counter(
+            "tidegate_direct_pages_total", "Pages of pods that were read directly.", ("connection", "outcome"), registry=r
+        )
         self.notifications = Counter(
             "tidegate_notifications_total", "Messages of channels, and tries that failed.", ("channel", "outcome"), registry=r
         )
@@ -253,6 +256,10 @@ class Metrics:
             known.add(namespace)
         whose = namespace if namespace in known else OTHERS if namespace else SEVERAL
         self.prometheus_wait.labels(connection, whose).inc(seconds)
+
+    def scraped(self, connection: str, outcome: str) -> None:
+        """Count what has become of a page of a pod that is read directly."""
+        self.direct_pages.labels(connection, outcome).inc()
 
     def notified(self, channel: str, outcome: str) -> None:
         """Count what has become of a message, or of a try to deliver it."""

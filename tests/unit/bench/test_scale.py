@@ -10,9 +10,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from bench.direct_pages import wish
 from bench.measure import Figure
 from bench.scale.fleet import seed_gates
 from bench.scale.gateway import accepted, weight
+from bench.scale.pages import PagePod, Pages
 from bench.scale.report import BEGIN, END, kept, line, merged, number, write
 from bench.scale.spread import beside_plain, percentile
 from bench.scale.telemetry import CANARY_RATE, STABLE_RATE, Telemetry
@@ -26,6 +28,7 @@ from tidegate.prometheus.config import ConnectionConfig
 from tidegate.prometheus.connections import Connection
 from tidegate.prometheus.copies import Copied, copies
 from tidegate.prometheus.counters import Shape, raw_counters
+from tidegate.prometheus.direct.text import Series, TextPage
 from tidegate.prometheus.instants import Samples, ask_all
 from tidegate.prometheus.presets import Version
 from tidegate.prometheus.promql import Names, pods_of
@@ -254,3 +257,20 @@ def test_figures_have_three_digits_that_count() -> None:
     """And say whether they hold."""
     assert ["0.0123", "2.5", "1,235", ""] == [number(value) for value in (0.012345, 2.5, 1234.6, None)]
     assert "cpu: 0.5, at most 0.4: NO" == line(Figure("cpu", 0.5, 0.4))
+
+
+async def test_pages_say_what_a_pod_has_counted():
+    """Half of the new version's requests fail from when its service turned bad, and none of stable's; pages have other metrics."""
+    now = time.time()
+    pages = Pages(pods={"10.0.0.1": PagePod(SHOP, False, now - 100, 0.5), "10.0.0.2": PagePod(SHOP, True, now - 100, 1.0)})
+
+    pages.turn_bad(SHOP)
+    pages.bad_since[SHOP] -= 10
+
+    for address, rate, bad in (("10.0.0.1", CANARY_RATE / 2, 510), ("10.0.0.2", STABLE_RATE, 80)):
+        one = TextPage(Series([wish("ErrorRate")]))
+        one.feed(pages.text(address))
+        events = one.end().counted[wish("ErrorRate")].events
+        assert events.total == pytest.approx(100 * rate, rel=0.01)
+        assert events.bad == pytest.approx(bad, rel=0.02)
+    assert b"http_requests_total" not in pages.text("10.0.0.3")

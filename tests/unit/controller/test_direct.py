@@ -144,7 +144,7 @@ async def test_failing_version_is_handed_in_at_once(stage: Stage, pages: dict[st
     (arrival,) = stage.looks.waiting(KEY)
     assert arrival.beyond
     assert sum(one.canary.bad for one in arrival.reading.spans) >= 20
-    assert arrival.reading.direct.startswith("read directly every 5s: 1 of 1 pods of the new version, 1 of 1 pods of stable")
+    assert arrival.reading.direct.startswith("read directly every 1s: 1 of 1 pods of the new version, 1 of 1 pods of stable")
     assert pages.keys() == {"/checkout-aaaa-00001", "/checkout-bbbb-00001"}
     assert stage.shop.lists == ["/api/v1/namespaces/shop/pods pod-template-hash in (bbbb,aaaa)"]
 

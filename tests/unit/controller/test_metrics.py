@@ -168,6 +168,16 @@ def test_looks_that_could_not_be_judged_are_counted_until_the_release_has_gone(m
     assert (1.0, None) == (there, value(metrics, "tidegate_gate_unjudged_total", **WHERE, gate="error-rate"))
 
 
+def test_pages_of_pods_are_counted_by_what_has_become_of_them(metrics: Metrics) -> None:
+    """Of each connection."""
+    for outcome in ("read", "read", "failed", "put-off"):
+        metrics.scraped("default", outcome)
+
+    name = "tidegate_direct_pages_total"
+    counted = {outcome: value(metrics, name, connection="default", outcome=outcome) for outcome in ("read", "failed", "put-off")}
+    assert counted == {"read": 2.0, "failed": 1.0, "put-off": 1.0}
+
+
 def test_namespaces_that_wait_have_no_more_than_so_many_series(metrics: Metrics) -> None:
     """The rest of them share one, as do requests that are for several."""
     for number in range(150):

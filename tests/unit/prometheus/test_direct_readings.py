@@ -201,7 +201,7 @@ def test_status_says_what_was_read_and_what_was_not() -> None:
     shop.round({"c": page(1)}, {"s1": page(1), "s2": None})
     said = shop.followed.reading(shop.at).direct
     assert said == (
-        "read directly every 5s: 1 of 1 pods of the new version, 1 of 2 pods of stable; not read: pod s2: no connection"
+        "read directly every 1s: 1 of 1 pods of the new version, 1 of 2 pods of stable; not read: pod s2: no connection"
     )
 
 

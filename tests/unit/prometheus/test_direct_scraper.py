@@ -216,12 +216,30 @@ async def test_pod_that_hangs_takes_no_turn_of_others(pod: Pod) -> None:
     await scraper.close()
 
 
+async def test_a_page_that_cannot_be_read_is_counted(pod: Pod) -> None:
+    """For the metric of pages."""
+    pod.handle = refuse
+    told: list[str] = []
+    scraper = Scraper(DirectConfig.model_validate({}), SystemClock(), None, told.append)
+    target = Target("uid", "checkout-b-aaaaa", "127.0.0.1", pod.port, "/metrics", Scheme.HTTP)  # type: ignore[attr-defined]
+
+    await scraper.scrape(target, Series((wanted(),)), ASKER, 5.0)
+
+    await scraper.close()
+    assert told == ["failed"]
+
+
+async def refuse(_: web.Request) -> web.Response:
+    return web.Response(status=404)
+
+
 async def test_pages_that_cost_too_much_are_put_off(pod: Pod) -> None:
     """What a page costs of the processor stands in what was read, and beyond its namespace's share no pod is asked."""
     clock, steps = SystemClock(), iter(range(10**6))
     # Each look at it is a tenth of a second later: by this account every piece costs as much.
     effort = Effort(lambda: 0.0, lambda: next(steps) / 10)
-    scraper = Scraper(DirectConfig.model_validate({"timeout": "5s"}), clock, effort)
+    told: list[str] = []
+    scraper = Scraper(DirectConfig.model_validate({"timeout": "5s"}), clock, effort, told.append)
     target = Target("uid", "checkout-b-aaaaa", "127.0.0.1", pod.port, "/metrics", Scheme.HTTP)  # type: ignore[attr-defined]
     found = [await scraper.scrape(target, Series((wanted(),)), ASKER, 5.0) for _ in range(5)]
     other = await scraper.scrape(target, Series((wanted(),)), Asker("other"), 5.0)
@@ -231,3 +249,4 @@ async def test_pages_that_cost_too_much_are_put_off(pod: Pod) -> None:
     assert found[3] == Unscraped(PUT_OFF, put_off=True)
     assert isinstance(other, Page)
     assert len(pod.requests) == 4
+    assert told == ["read", "read", "read", "put-off", "put-off", "read"]

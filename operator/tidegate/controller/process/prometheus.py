@@ -40,7 +40,11 @@ def reader_of(
     configs = {one.name: one for one in config.connections}
     readings = DirectReadings(in_their_time, configs, asks.refusal, asks.holdings, clock)
     effort = Effort(clock.monotonic)
-    scrapers = {one.name: Scraper(one.direct, clock, effort) for one in config.connections if one.direct is not None}
+    scrapers = {
+        one.name: Scraper(one.direct, clock, effort, partial(metrics.scraped, one.name))
+        for one in config.connections
+        if one.direct is not None
+    }
     return readings, DirectLane(readings, scrapers, cluster, clock, _pushing(config, metrics, clock))
 
 

@@ -47,10 +47,31 @@ def take(state: list[float], interval: Interval) -> Interval | None:
     return None
 
 
+def joined(first: Interval, then: Interval) -> Interval | None:
+    """Return two intervals that follow each other as one; None where they cannot be added up.
+
+    Of requests that were counted at no bound, or at others, nobody knows how many were slow: none is taken for a fast one.
+    """
+    stable, other = first.stable, then.stable
+    if (stable is None) != (other is None):
+        return None
+    if first.bounds != then.bounds and not any(not one.bounds and _silent(one) for one in (first, then)):
+        return None
+    return replace(
+        then,
+        canary=_sum(first.canary, then.canary),
+        stable=None if stable is None or other is None else _sum(stable, other),
+        start=first.start,
+        bounds=then.bounds or first.bounds,
+    )
+
+
+def _silent(one: Interval) -> bool:
+    return one.canary.total <= 0 and (one.stable is None or one.stable.total <= 0)
+
+
 def _with(state: Sequence[float], interval: Interval) -> Interval:
     """Return an interval together with what waits; alone where that has other bounds of latency, or none."""
-    stable = interval.stable
-    assert stable is not None
     if not state:
         return interval
     size = (len(state) - _FIXED) // 3
@@ -59,17 +80,7 @@ def _with(state: Sequence[float], interval: Interval) -> Interval:
     first = Interval(
         Tally(state[1], state[2], tuple(over)), Tally(state[3], state[4], tuple(other)), state[0], interval.start, bounds
     )
-    silent = interval.canary.total <= 0 and stable.total <= 0
-    if first.stable is None or (bounds != interval.bounds and (interval.bounds or not silent)):
-        # Of requests that were counted at no bound, or at others, nobody knows how many were slow: none is taken for a fast one.
-        return interval
-    return replace(
-        interval,
-        canary=_sum(first.canary, interval.canary),
-        stable=_sum(first.stable, stable),
-        start=first.start,
-        bounds=interval.bounds or bounds,
-    )
+    return joined(first, interval) or interval
 
 
 def _sum(one: Tally, other: Tally) -> Tally:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tidegate.api.metric import Measure
-from tidegate.judge.evidence import bursts, header, latency, outlook, pooling, ratio_interval, state
+from tidegate.judge.evidence import blocks, bursts, header, latency, outlook, pooling, ratio_interval, state
 from tidegate.judge.evidence.header import Header
 from tidegate.judge.evidence.interval import Interval
 from tidegate.judge.evidence.limits import COMPARING, TEMPERED, Limits
@@ -60,9 +61,11 @@ class Trial:
         self._totals: Totals | None = None
         self._harm: float | None = None
         self._proof: float | None = None
+        self._block: Interval | None = None
+        self._before: list[list[float]] = []
         interval = ratio_interval.FLOATS if limits.compares and not limits.of_latency else 0
         lengths = (header.FLOATS, bursts.FLOATS, bursts.FLOATS, interval, 0, *limits.lengths)
-        found = state.decode(text, limits.fingerprint, lengths) if text else None
+        found = _decoded(text, limits.fingerprint, lengths)
         self.resumed = found is not None
         if found is None:
             began = Header(origin.timestamp())
@@ -72,12 +75,25 @@ class Trial:
         if abs(began.origin - origin.timestamp()) > _ROUNDED:
             began.origin = origin.timestamp()
         self._header = began
-        self.stable_spread, self.own_spread, self.ratios, self.waiting, *self.states = rest
+        self._go_on_from(rest[: len(lengths) - 1])
+        if len(rest) == len(lengths):
+            self._take_in(blocks.of_floats(rest[-1]))
 
     def text(self) -> str:
         """Return what the next look goes on from."""
-        stretches = (self._header.to_floats(), self.stable_spread, self.own_spread, self.ratios, self.waiting, *self.states)
-        return state.encode(self.limits.fingerprint, stretches)
+        known = [self._header.to_floats(), *(self._stretches if self._block is None else self._before)]
+        if self._block is not None:
+            known.append(blocks.to_floats(self._block))
+        return state.encode(self.limits.fingerprint, known)
+
+    @property
+    def _stretches(self) -> list[list[float]]:
+        """All that changes with what is counted, but for the header."""
+        return [self.stable_spread, self.own_spread, self.ratios, self.waiting, *self.states]
+
+    def _go_on_from(self, stretches: Sequence[list[float]]) -> None:
+        self.stable_spread, self.own_spread, self.ratios, self.waiting, *self.states = stretches
+        self._weights = self._totals = self._harm = self._proof = None
 
     @property
     def spread(self) -> list[float]:
@@ -127,12 +143,20 @@ class Trial:
 
     def add(self, interval: Interval) -> None:
         """Take an interval of sound counts into the totals, and into the tests once both versions have some."""
-        self._harm = self._proof = None
         self._add_up(interval)
-        pooled = pooling.take(self.waiting, interval) if self.limits.compares else interval
+        block = None if self._block is None else blocks.joined(self._block, interval)
+        if block is not None:
+            self._go_on_from(self._before)
+        self._take_in(block or interval)
+
+    def _take_in(self, block: Interval) -> None:
+        """Take a block into the tests: for good if it is whole, and else until more of it is known."""
+        self._block, self._before = (None, []) if blocks.whole(block) else (block, [list(one) for one in self._stretches])
+        self._harm = self._proof = self._totals = None
+        pooled = pooling.take(self.waiting, block) if self.limits.compares else block
         watched = latency.watched(self.states[0]) if self.limits.of_latency and self.states else None
         for test, one in zip(self.limits.tests, self.states, strict=True):
-            seen = pooled if isinstance(test, COMPARING) else interval
+            seen = pooled if isinstance(test, COMPARING) else block
             if seen is not None:
                 test.add(one, self._careful(seen))
         if pooled is not None:
@@ -166,7 +190,6 @@ class Trial:
         fading = math.exp(-seconds / _FADING)
         known.recent = known.recent * fading + canary.total
         known.seconds = known.seconds * fading + seconds
-        self._totals = None
 
     def harm(self) -> float:
         """Return the evidence that a limit is exceeded: the mean of all limits' e-processes, as a natural logarithm."""
@@ -309,6 +332,13 @@ class Trial:
             return seen.total, seen.bad
         bound = latency.watched(self.states[0]) if self.states else None
         return (seen.total, seen.over[interval.bounds.index(bound)]) if bound in interval.bounds else (0.0, 0.0)
+
+
+def _decoded(text: str, fingerprint: int, lengths: Sequence[int]) -> list[list[float]] | None:
+    """Return what the look before left, with the block that goes on behind it, if there is one; None where it cannot be read."""
+    if not text:
+        return None
+    return state.decode(text, fingerprint, lengths) or state.decode(text, fingerprint, (*lengths, blocks.LEAST))
 
 
 def _interval(counts: Counts, start: float, end: float, *, poisson: bool, alone: bool) -> Interval | None:

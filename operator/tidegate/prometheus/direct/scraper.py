@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from http import HTTPStatus
@@ -69,11 +69,14 @@ class Scraper:
         config: what the connection allows.
         clock: measures.
         effort: keeps account of processor time, for all connections; without one it is for this connection alone.
+        told: what has become of each page: `read`, `failed`, or `put-off`.
     """
 
-    def __init__(self, config: DirectConfig, clock: Clock, effort: Effort | None = None) -> None:
+    def __init__(
+        self, config: DirectConfig, clock: Clock, effort: Effort | None = None, told: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._effort = effort or Effort(clock.monotonic)
-        self.config, self._clock = config, clock
+        self.config, self._clock, self._told = config, clock, told
         self._turns = Turns(config.concurrency, 10**6, clock=clock.monotonic)
         self._session: aiohttp.ClientSession | None = None
         self._trusted: object = None
@@ -91,6 +94,11 @@ class Scraper:
             seconds: longest time for it; the connection may allow less.
             protobuf: it is asked for in that form, for native histograms.
         """
+        found = await self._scrape(target, series, asker, seconds, protobuf=protobuf)
+        self._told("read" if isinstance(found, Page) else "put-off" if found.put_off else "failed")
+        return found
+
+    async def _scrape(self, target: Target, series: Series, asker: Asker, seconds: float, *, protobuf: bool) -> Page | Unscraped:
         seconds, cost = min(seconds, self.config.timeout.total_seconds()), Cost(asker.namespace)
         if not await self._turns.take(asker, seconds * _PATIENCE):
             return Unscraped("too many other pods are being read (direct.concurrency)")
