@@ -99,9 +99,8 @@ class World:
     """
 
     authors: tuple[Author, ...] = ()
-    """Who has changed the template."""
     committed: str = ""
-    """When its commit was made, as its author says."""
+    """Who has changed the template, and when its commit was made as they say."""
 
     def __init__(
         self,
