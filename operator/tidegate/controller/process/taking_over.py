@@ -77,7 +77,7 @@ class TakingOver:
         try:
             first = self._reconciler.look_first(key)
         except Exception:  # a bug that one Release meets must not keep the others from their turns; its pass says more
-            log.exception("it could not be looked at first", release=key.name, namespace=key.namespace)
+            log.exception("gates could not be checked before the first pass", release=key.name, namespace=key.namespace)
             return False
         if first:
             self._looks.patient.add(key)

@@ -45,7 +45,7 @@ class QuietLooks:
         try:
             return self._take(key, reading)
         except Exception:  # a bug must not end the looks of a gate: the pass meets it as well, and says so
-            log.exception("a look could not be taken in", release=key.name, namespace=key.namespace, gate=reading.gate)
+            log.exception("a check could not be added to the status", release=key.name, namespace=key.namespace, gate=reading.gate)
             return None
 
     def _take(self, key: ReleaseKey, reading: Reading) -> GateStatus | None:
