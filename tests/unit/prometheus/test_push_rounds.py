@@ -18,9 +18,9 @@ from tidegate.prometheus.config import PushedConfig
 from tidegate.prometheus.direct.followed import Round
 from tidegate.prometheus.direct.text import Series as Wishes
 from tidegate.prometheus.push.counting import GRACE
-from tidegate.prometheus.push.intake import LOST, Fate, Intake
+from tidegate.prometheus.push.intake import LOST, Intake
 from tidegate.prometheus.push.request import Found, Message, read
-from tidegate.prometheus.push.rounds import Pushes
+from tidegate.prometheus.push.rounds import Fate, Pushes
 from tidegate.runtime.clock import ManualClock
 from unit.prometheus.direct_pages import wanted
 from unit.prometheus.pushed import STALE, Native, Series, v2
@@ -299,7 +299,7 @@ def test_other_namespaces_and_pods_are_nobodys() -> None:
     shop.push(shop.counter(0, 1, pod="d"), shop.counter(0, 1, pod=""))
     found = shop.round(GRACE)
     assert (found.canary, found.stable) == ([], [])
-    assert shop.fates == {Fate.NAMESPACE: 2, Fate.TAKEN: 1, Fate.UNWANTED: 1}
+    assert shop.fates == {Fate.NAMESPACE: 2, Fate.UNWANTED: 2}
 
 
 def test_labels_of_the_target_come_before_those_of_the_program() -> None:

@@ -24,9 +24,9 @@ from tidegate.prometheus.config import PushedConfig
 from tidegate.prometheus.direct.effort import CREDIT, SHARE, Cost, Effort, PutOffError
 from tidegate.prometheus.push.authority import Authority
 from tidegate.prometheus.push.config import PushConfig, PushSender, PushTLS
-from tidegate.prometheus.push.intake import REFUSED, Fate, Intake
+from tidegate.prometheus.push.intake import REFUSED, Intake
 from tidegate.prometheus.push.request import Found, Message, RequestError, Tally, read
-from tidegate.prometheus.push.rounds import Pushes
+from tidegate.prometheus.push.rounds import Fate, Pushes
 from tidegate.prometheus.push.snappy import Block, SnappyError
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.errors import Terminal

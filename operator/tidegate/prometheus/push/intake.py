@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from enum import StrEnum
 
 from tidegate.judge.histogram import Histogram
 from tidegate.prometheus.push.request import Pushed, Sample
-from tidegate.prometheus.push.rounds import Delivery, Pushes
+from tidegate.prometheus.push.rounds import Delivery, Fate, Pushes
 from tidegate.runtime.clock import Clock
 
 OLDEST, FURTHEST = 120.0, 15.0
@@ -20,18 +19,6 @@ LOST = 150.0
 """Seconds for which what is new of a sender is not counted whole, once one of its requests was refused: that may have had it."""
 _PLACES = (("namespace", "pod"), ("k8s_namespace_name", "k8s_pod_name"))
 """Labels that name a pod. Those of the scrape's target come first: the others may be what a program says of itself."""
-
-
-class Fate(StrEnum):
-    """What becomes of samples."""
-
-    TAKEN = "taken"
-    UNWANTED = "unwanted"
-    NAMESPACE = "namespace"
-    LATE = "late"
-    FUTURE = "future"
-    COPY = "copy"
-    INVALID = "invalid"
 
 
 REFUSED = (Fate.NAMESPACE, Fate.LATE, Fate.FUTURE, Fate.INVALID)
@@ -106,8 +93,8 @@ class Intake:
         delivery = Delivery(sender, came, whole=came - self._lost.get(sender, -math.inf) > LOST)
         wanting = self._wanting.get(namespace, {})
         # Each of them, whatever the first one says.
-        heard = [rounds.take(pod, one, samples, delivery) for rounds in wanting]
-        fates[Fate.UNWANTED if not heard else Fate.TAKEN if any(heard) else Fate.COPY] += len(samples)
+        found = {rounds.take(pod, one, samples, delivery) for rounds in wanting}
+        fates[next((fate for fate in (Fate.TAKEN, Fate.COPY) if fate in found), Fate.UNWANTED)] += len(samples)
 
     def _timely(self, samples: Sequence[Sample], fates: Counter[Fate]) -> list[Sample]:
         now, found = self._clock.now().timestamp(), list[Sample]()

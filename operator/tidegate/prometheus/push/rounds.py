@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
 
 from tidegate.api.base import parse_time
@@ -26,6 +27,18 @@ MOST_PROCESSES = 8
 """Processes of one pod that are told apart at most."""
 _SPLIT = "two Prometheus servers scrape it and no label tells them apart: give each an external label __replica__"
 _CROWDED = "more of the wanted series are pushed for it than are taken (push.seriesPerPod)"
+
+
+class Fate(StrEnum):
+    """What becomes of samples."""
+
+    TAKEN = "taken"
+    UNWANTED = "unwanted"
+    NAMESPACE = "namespace"
+    LATE = "late"
+    FUTURE = "future"
+    COPY = "copy"
+    INVALID = "invalid"
 
 
 class Registry(Protocol):
@@ -122,8 +135,8 @@ class Pushes:
             self._pods[pod.pod].pod = pod
         self._registry.add(self._namespace, self)
 
-    def take(self, name: str, one: Pushed, samples: Sequence[Sample], delivery: Delivery) -> bool:
-        """Take a series of a pod in, and return whether it is of the reader who is listened to.
+    def take(self, name: str, one: Pushed, samples: Sequence[Sample], delivery: Delivery) -> Fate:
+        """Take a series of a pod in, and return what became of its samples.
 
         Args:
             name: of the pod; of any pod of the namespace.
@@ -134,14 +147,14 @@ class Pushes:
         pod = self._pods.get(name)
         parts = parts_of(self._wishes, one) if pod is not None else []
         if pod is None or not parts:
-            return True
+            return Fate.UNWANTED
         process = self._process(pod, one, delivery)
         if process is None:
-            return True
+            return Fate.UNWANTED
         reader = reader_of(delivery.sender, one.labels)
         if process.reader != reader:
             if delivery.came - process.heard <= self._patience:
-                return False
+                return Fate.COPY
             process.listen(reader)
         digest, at = series_of(one.labels), self._clock.now()
         for part in parts:
@@ -151,7 +164,7 @@ class Pushes:
                 continue
             for sample in samples:
                 process.take(key, part, sample, delivery.came, at, whole=delivery.whole)
-        return True
+        return Fate.TAKEN
 
     async def round(self) -> Round:
         """Return what has come since the last round."""
