@@ -41,8 +41,8 @@ LISTED_EVERY = 10.0
 LISTED_AGAIN = 2.0
 """Seconds until they are listed again where a pod does not answer: it may be gone, and its address another's."""
 _WITHIN = 5.0
-_EVERY = 5.0
-"""Seconds between two rounds of what was pushed: the judge would take outages for bursts that it is told second by second."""
+_EVERY = 1.0
+"""Seconds between two rounds of what was pushed."""
 
 HandIn = Callable[[ReleaseKey, Gate, Reading, bool], None]
 """Takes a reading that is to be decided on at once: of which Release and gate, and whether it is beyond a limit that rolls back."""
