@@ -341,6 +341,18 @@ def test_pod_with_too_many_series_is_not_judged() -> None:
     assert [one.words for one in found.missed] == ["more of the wanted series are pushed for it than are taken (push.seriesPerPod)"]
 
 
+def test_pod_with_too_many_buckets_is_not_judged() -> None:
+    """Buckets of native histograms are bounded as well: one with many of them is left out, and one with few is not."""
+    few, many = Shop(TAIL, per_pod=10), Shop(TAIL, per_pod=10)
+    labels = {"__name__": "http_request_duration_seconds", "namespace": "shop", "pod": "c"}
+    for shop, buckets in ((few, 20), (many, 60)):
+        native = Native(shop.at(0), 3, {2 * place: 1 for place in range(buckets // 2)})
+        shop.push(Series(labels, histograms=[native.message]))
+    words = "more of the wanted series are pushed for it than are taken (push.seriesPerPod)"
+    assert [len(shop.round(GRACE).canary) for shop in (few, many)] == [1, 0]
+    assert [[one.words for one in shop.pages[0].missed] for shop in (few, many)] == [[], [words]]
+
+
 def test_silent_pod_is_told() -> None:
     """A pod of which no sample came for two intervals and more is named."""
     shop = Shop()

@@ -210,6 +210,10 @@ class Process:
         self._moments: dict[int, _Moment] = {}
         self.keys: set[tuple[Key, float | None]] = set()
         """Its series, and buckets, that were ever met."""
+        self.edges: dict[Key, int] = {}
+        """Of native histograms, how many edges they have had at most."""
+        self.held = 0
+        """All of these."""
         self._settled = self._missing = self._last = 0
         self._at: datetime | None = None
         self._shown: datetime | None = None

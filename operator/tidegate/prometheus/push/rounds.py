@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from tidegate.api.base import parse_time
 from tidegate.api.push import Push
+from tidegate.judge.histogram import Histogram
 from tidegate.prometheus.config import PushedConfig
 from tidegate.prometheus.direct.followed import AWAY, Round
 from tidegate.prometheus.direct.seen import Scraped
@@ -25,6 +26,8 @@ from tidegate.runtime.clock import Clock
 
 MOST_PROCESSES = 8
 """Processes of one pod that are told apart at most."""
+_EDGES = 4
+"""Edges of native histograms for each series that a pod may have."""
 _SPLIT = "two Prometheus servers scrape it and no label tells them apart: give each an external label __replica__"
 _CROWDED = "more of the wanted series are pushed for it than are taken (push.seriesPerPod)"
 
@@ -163,6 +166,8 @@ class Pushes:
                 delivery = Delivery(delivery.sender, delivery.came, whole=False)
                 continue
             for sample in samples:
+                if not part.role and isinstance(sample.value, Histogram) and not self._fits(pod, process, key, sample.value):
+                    continue
                 process.take(key, part, sample, delivery.came, at, whole=delivery.whole)
         return Fate.TAKEN
 
@@ -203,6 +208,18 @@ class Pushes:
         process.keys.add((key, part.edge))
         return True
 
+    def _fits(self, pod: _PodOf, process: Process, key: Key, value: Histogram) -> bool:
+        """Whether there is room for the buckets of a native histogram."""
+        more = len(value.edges) - process.edges.get(key, 0)
+        if more <= 0:
+            return True
+        if sum(one.held for one in pod.processes.values()) + more > _EDGES * self._config.series_per_pod:
+            pod.crowded = True
+            return False
+        process.edges[key] = len(value.edges)
+        process.held += more
+        return True
+
     def _pages(self, pods: Iterable[Pod], now: float) -> list[Scraped]:
         found: list[Scraped] = []
         for pod in pods:
@@ -219,7 +236,7 @@ class Pushes:
         """Say why nothing of a pod is judged; empty where it is."""
         known = self._pods[pod.pod]
         if known.heard == float("-inf"):
-            return "no sample of it has been pushed yet"
+            return _CROWDED if known.crowded else "no sample of it has been pushed yet"
         if now - known.heard > self._patience:
             return f"no sample of it was pushed for {now - known.heard:.0f}s"
         if any(one.torn for one in known.processes.values()):
