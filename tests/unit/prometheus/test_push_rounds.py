@@ -17,6 +17,7 @@ from tidegate.api.push import Push
 from tidegate.prometheus.config import PushedConfig
 from tidegate.prometheus.direct.followed import Round
 from tidegate.prometheus.direct.text import Series as Wishes
+from tidegate.prometheus.push import intake
 from tidegate.prometheus.push.counting import GRACE
 from tidegate.prometheus.push.intake import LOST, Intake
 from tidegate.prometheus.push.request import Found, Message, read
@@ -351,6 +352,25 @@ def test_pod_with_too_many_buckets_is_not_judged() -> None:
     words = "more of the wanted series are pushed for it than are taken (push.seriesPerPod)"
     assert [len(shop.round(GRACE).canary) for shop in (few, many)] == [1, 0]
     assert [[one.words for one in shop.pages[0].missed] for shop in (few, many)] == [[], [words]]
+
+
+def test_all_rollouts_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of what is remembered is one namespace's, whoever pushes how much; what pods have held that are gone is free again."""
+    monkeypatch.setattr(intake, "MOST_HELD", 4)
+    shop = Shop()
+    shop.push(*(shop.counter(0, 1, code) for code in ("200", "500", "503")))
+    found = shop.round(GRACE)
+    assert found.canary == []
+    assert [one.words for one in found.missed] == [
+        "more series are pushed for all rollouts, or for those of its namespace, than are remembered"
+    ]
+    assert shop.intake.held == 2
+    shop.listed([pod("d")], [])
+    assert shop.intake.held == 0
+    shop.push(shop.counter(10, 1, pod="d"))
+    assert (len(shop.round(10 + GRACE).canary), shop.intake.held) == (1, 1)
+    shop.pushes.close()
+    assert shop.intake.held == 0
 
 
 def test_silent_pod_is_told() -> None:

@@ -15,6 +15,8 @@ OLDEST, FURTHEST = 120.0, 15.0
 """Seconds by which a sample may be older than now, and later: what is older was judged by Prometheus, or by nobody."""
 _A_TURN = 100
 """Series that are taken in at one turn."""
+MOST_HELD = 200_000
+"""Series and edges of histograms of all rollouts that are remembered; half of them for one namespace."""
 LOST = 150.0
 """Seconds for which what is new of a sender is not counted whole, once one of its requests was refused: that may have had it."""
 _PLACES = (("namespace", "pod"), ("k8s_namespace_name", "k8s_pod_name"))
@@ -36,6 +38,7 @@ class Intake:
         self._clock = clock
         self._wanting: dict[str, dict[Pushes, None]] = {}
         self._lost: dict[str, float] = {}
+        self._held: Counter[str] = Counter()
 
     def add(self, namespace: str, rounds: Pushes) -> None:
         """Hand on to these from now on what is pushed for a namespace."""
@@ -47,6 +50,20 @@ class Intake:
         wanting.pop(rounds, None)
         if not wanting:
             self._wanting.pop(namespace, None)
+
+    def hold(self, namespace: str, more: int) -> bool:
+        """Take room for so many series or edges more, and return whether there is that much; less gives it back."""
+        if more > 0 and (self._held.total() + more > MOST_HELD or self._held[namespace] + more > MOST_HELD // 2):
+            return False
+        self._held[namespace] += more
+        if not self._held[namespace]:
+            del self._held[namespace]
+        return True
+
+    @property
+    def held(self) -> int:
+        """How many series and edges are remembered."""
+        return self._held.total()
 
     @property
     def wanting(self) -> int:

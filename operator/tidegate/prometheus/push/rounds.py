@@ -29,6 +29,7 @@ MOST_PROCESSES = 8
 _EDGES = 4
 """Edges of native histograms for each series that a pod may have."""
 _SPLIT = "two Prometheus servers scrape it and no label tells them apart: give each an external label __replica__"
+_FULL = "more series are pushed for all rollouts, or for those of its namespace, than are remembered"
 _CROWDED = "more of the wanted series are pushed for it than are taken (push.seriesPerPod)"
 
 
@@ -53,6 +54,9 @@ class Registry(Protocol):
     def drop(self, namespace: str, rounds: Pushes) -> None:
         """Hand on no more to these."""
 
+    def hold(self, namespace: str, more: int) -> bool:
+        """Take room for so many series or edges more, and return whether there is that much; less gives it back."""
+
 
 @dataclass(frozen=True)
 class Delivery:
@@ -76,12 +80,17 @@ class _PodOf:
     Attributes:
         pod: which.
         processes: by what tells them apart.
-        crowded: whether it has more series than are taken.
+        crowded: why some of its series are not taken; empty where all are.
     """
 
     pod: Pod
     processes: dict[bytes, Process] = field(default_factory=dict)
-    crowded: bool = False
+    crowded: str = ""
+
+    @property
+    def size(self) -> int:
+        """How many series and edges it has."""
+        return sum(len(one.keys) + one.held for one in self.processes.values())
 
     @property
     def heard(self) -> float:
@@ -127,6 +136,7 @@ class Pushes:
     def listed(self, series: Series, canary: Sequence[Mapping[str, Any]], stable: Sequence[Mapping[str, Any]]) -> None:
         """Listen to these pods from now on, for these wishes."""
         if series.wishes != self._wishes:
+            self._give_back(self._pods.values())
             self._wishes, self._pods = series.wishes, {}
             self._began = self._clock.now().timestamp()
             self.names = frozenset().union(*(names_of(one) for one in series.wishes))
@@ -134,8 +144,10 @@ class Pushes:
         before, self._pods = self._pods, {}
         for pod in (*self._canary.targets, *self._stable.targets):
             known = before.get(pod.pod)
-            self._pods[pod.pod] = known if known is not None and known.pod.uid == pod.uid else _PodOf(pod)
+            kept = known is not None and known.pod.uid == pod.uid
+            self._pods[pod.pod] = before.pop(pod.pod) if kept else _PodOf(pod)
             self._pods[pod.pod].pod = pod
+        self._give_back(before.values())
         self._registry.add(self._namespace, self)
 
     def take(self, name: str, one: Pushed, samples: Sequence[Sample], delivery: Delivery) -> Fate:
@@ -184,14 +196,19 @@ class Pushes:
     def close(self) -> None:
         """Listen no more."""
         self._registry.drop(self._namespace, self)
+        self._give_back(self._pods.values())
         self._pods.clear()
+
+    def _give_back(self, pods: Iterable[_PodOf]) -> None:
+        """Give back the room of pods that are not listened to any more."""
+        self._registry.hold(self._namespace, -sum(one.size for one in pods))
 
     def _process(self, pod: _PodOf, one: Pushed, delivery: Delivery) -> Process | None:
         name = process_of(one.labels)
         process = pod.processes.get(name)
         if process is None:
             if len(pod.processes) >= MOST_PROCESSES:
-                pod.crowded = True
+                pod.crowded = _CROWDED
                 return None
             started = None if pod.pod.born is None else pod.pod.born.timestamp()
             reader = reader_of(delivery.sender, one.labels)
@@ -203,7 +220,10 @@ class Pushes:
         if (key, part.edge) in process.keys:
             return True
         if sum(len(one.keys) for one in pod.processes.values()) >= self._config.series_per_pod:
-            pod.crowded = True
+            pod.crowded = _CROWDED
+            return False
+        if not self._registry.hold(self._namespace, 1):
+            pod.crowded = _FULL
             return False
         process.keys.add((key, part.edge))
         return True
@@ -214,7 +234,10 @@ class Pushes:
         if more <= 0:
             return True
         if sum(one.held for one in pod.processes.values()) + more > _EDGES * self._config.series_per_pod:
-            pod.crowded = True
+            pod.crowded = _CROWDED
+            return False
+        if not self._registry.hold(self._namespace, more):
+            pod.crowded = _FULL
             return False
         process.edges[key] = len(value.edges)
         process.held += more
@@ -236,9 +259,9 @@ class Pushes:
         """Say why nothing of a pod is judged; empty where it is."""
         known = self._pods[pod.pod]
         if known.heard == float("-inf"):
-            return _CROWDED if known.crowded else "no sample of it has been pushed yet"
+            return known.crowded or "no sample of it has been pushed yet"
         if now - known.heard > self._patience:
             return f"no sample of it was pushed for {now - known.heard:.0f}s"
         if any(one.torn for one in known.processes.values()):
             return _SPLIT
-        return _CROWDED if known.crowded else ""
+        return known.crowded
