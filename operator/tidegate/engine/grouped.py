@@ -14,7 +14,7 @@ from tidegate.engine.draft import Draft
 from tidegate.engine.snapshot import Verb
 from tidegate.engine.waits import Wait, Waiting
 from tidegate.governance import commands
-from tidegate.governance.groups import GroupView, MemberView, Standing, has_passed
+from tidegate.governance.groups import GroupView, MemberView, Standing, about_to_start, has_passed
 
 
 def starts(draft: Draft) -> Waiting | None:
@@ -34,7 +34,7 @@ def step_ends(draft: Draft) -> Waiting | None:
     if (unknown := _unknown(view)) is not None:
         return unknown
     last = step.index >= len(draft.spec.steps) - 1
-    behind = [one for one in view.members if not has_passed(one, None if last else step.index)]
+    behind = [one for one in view.members if not has_passed(one, None if last else step.index)] + about_to_start(view)
     if not behind:
         return None
     what = "its last step" if last else f"step {step.index + 1}"

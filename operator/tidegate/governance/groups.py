@@ -138,6 +138,22 @@ def has_passed(member: MemberView, step: int | None) -> bool:
     return member.step > wanted or (member.step == wanted and member.ready)
 
 
+def about_to_start(view: GroupView) -> list[MemberView]:
+    """Return the members whose rollout is to start now: they wait for nothing but the group, and no member keeps them.
+
+    That theirs has started may be seen late, as where the write that says so is slow: who has started with them is not to be a
+    step ahead. Where a member keeps them, those that climb go on without them, as without it.
+    """
+    keeps = any(
+        one.standing is Standing.UNDONE
+        or (one.standing is Standing.KEPT_OUT and one.failed is not None)
+        or (one.standing is Standing.WAITS and not one.ready and not one.away)
+        for one in view.members
+    )
+    ready = [one for one in view.members if one.standing is Standing.WAITS and one.ready and not one.away]
+    return [] if keeps else ready
+
+
 def aborted(view: GroupView, own: str, moved_with: dict[str, str]) -> tuple[MemberView, Failure] | None:
     """Return the member because of which a rollout is to be rolled back, and what happened there; None where there is none.
 
