@@ -290,7 +290,7 @@ Group = Callable[[Run], Coroutine[Any, Any, Found]]
 
 GROUPS: dict[str, Group] = {
     "services-30": partial(breaches, group="services-30", number=30, interval=5.0, rounds=4),
-    "direct-30": partial(direct, group="direct-30", number=30, rounds=4),
+    "direct-30": partial(direct, group="direct-30", number=30, rounds=1),
     "services-200": partial(breaches, group="services-200", number=200, interval=2.0),
     "services-300": partial(breaches, group="services-300", number=300, interval=5.0, together=True),
     "services-500": partial(breaches, group="services-500", number=500, interval=5.0, together=True),
