@@ -98,4 +98,4 @@ def _goes_on(gate: Gate, before: GateStatus, reading: Reading) -> bool:
 
 def _is_plain(gate: Gate) -> bool:
     """Whether a gate is looked at for as long as the new version has traffic, and by looks alone."""
-    return gate.active_for is None and gate.direct is None and gate.metric.error_budget is None
+    return gate.active_for is None and gate.own is None and gate.metric.error_budget is None

@@ -115,7 +115,8 @@ async def test_requests_of_the_first_version_are_taken(opened: Callable[..., Any
 
 
 @pytest.mark.parametrize(
-    "authorization", ["", "Bearer ", "Bearer a-token-of-nobody", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "x" * 3000]
+    "authorization",
+    ["", "Bearer ", "Bearer a-token-of-nobody", "Bearer \udcff\udcfe", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "x" * 3000],
 )
 async def test_nobody_unknown_is_let_in(opened: Callable[..., Any], authorization: str) -> None:
     """Without a sender's token nothing is read, whatever the request is."""

@@ -105,12 +105,44 @@ def test_what_is_none_or_too_much_is_refused(data: bytes, words: str) -> None:
 
 
 @pytest.mark.parametrize("refs", [[1, 2, 3], [1, 2, 9, 1], [1, 2] * 65])
-def test_labels_that_cannot_be_read_are_refused(refs: list[int]) -> None:
-    """Labels without a value, beyond the table of symbols, or too many of them are refused."""
+def test_series_whose_labels_cannot_be_read_is_left_out(refs: list[int]) -> None:
+    """Labels without a value, beyond the table of symbols, or too many of them: that series is lost, and none of another pod."""
     symbols = b"".join(of_bytes(4, text) for text in (b"", b"__name__", b"http_requests_total", b"a"))
     message = of_bytes(1, bytes(refs)) + of_bytes(2, of_double(1, 5.0))
-    with pytest.raises(RequestError, match="whose labels cannot be read, or more than 64 labels"):
-        read(Message.V2, symbols + of_bytes(5, message))
+    good = of_bytes(1, bytes([1, 2])) + of_bytes(2, of_double(1, 7.0) + of_number(2, 1000))
+    found = read(Message.V2, symbols + of_bytes(5, message) + of_bytes(5, good))
+    assert found.series == [Pushed("http_requests_total", {}, (Sample(1000, 7.0),))]
+    assert found.tally == Tally(samples=2, unreadable=1)
+
+
+@BOTH
+def test_histogram_of_too_many_buckets_is_no_number(message: Message, made: Make) -> None:
+    """A pod loses its own histogram by it; what others push in the same request is read."""
+    many = Native(1000, 3, dict.fromkeys(range(0, 9000, 2), 1))
+    labels = {"__name__": "http_request_duration_seconds", "pod": "a"}
+    few = Series({**labels, "pod": "b"}, histograms=[Native(1000, 0, {0: 3}).message])
+
+    found = read(message, made(Series(labels, histograms=[many.message]), few))
+
+    assert [one.labels["pod"] for one in found.series] == ["a", "b"]
+    assert math.isnan(found.series[0].samples[0].value)
+    assert isinstance(found.series[1].samples[0].value, Histogram)
+
+
+@BOTH
+def test_turns_end_by_work(message: Message, made: Make) -> None:
+    """Few series of many fields are as much work as many of few."""
+    native = Native(1000, 0, dict.fromkeys(range(0, 900, 2), 1)).message
+    labels = {"__name__": "http_request_duration_seconds"}
+    data = made(*(Series({**labels, "pod": f"p-{number}"}, histograms=[native]) for number in range(60)))
+    assert sum(1 for _ in request.read(message, data, NAMES, Found())) > 15
+
+
+@BOTH
+def test_series_of_many_samples_is_refused(message: Message, made: Make) -> None:
+    """An agent sends one sample of each scrape; a series of thousands would be one turn."""
+    with pytest.raises(RequestError, match="a series of more than 500 samples"):
+        read(message, made(series("http_requests_total", *((1000 + number, 1.0) for number in range(501)))))
 
 
 @BOTH

@@ -169,9 +169,35 @@ def test_what_may_have_been_lost_is_not_counted_whole() -> None:
     shop.scrape(46, 130, 3001)
     assert shop.counts()[-1] == (131, 1)
     shop.scrape(46 + LOST, 140, 3001)
-    shop.push(shop.counter(61 + LOST, 150), shop.counter(61 + LOST, 7, "503"))
-    shop.round(90 + LOST)
+    shop.scrape(61 + LOST, 140, 3001)
+    shop.push(shop.counter(76 + LOST, 150), shop.counter(76 + LOST, 7, "503"))
+    shop.round(105 + LOST)
     assert shop.counts()[-1] == (158, 8)
+
+
+def test_doubts_of_one_namespace_are_its_own() -> None:
+    """What a pod of another namespace exposes takes nothing from a version here: its first errors count whole all the same."""
+    shop = Shop()
+    other = Pushes(shop.intake, "other", Push(), PushedConfig(), shop.clock)
+    other.listed(Wishes(shop.wishes), [pod("c")], [])
+    none = shop.counter(0, math.nan, namespace="other")
+    for number in range(3):
+        shop.push(none)
+        shop.scrape(1 + 15 * number, 100)
+    shop.push(none)
+    shop.scrape(46, 150, 50)
+    assert shop.counts()[-1] == (200, 50)
+
+
+def test_first_scrape_after_a_gap_is_no_beginning() -> None:
+    """Prometheus has judged what came meanwhile, and of the first scrape afterwards a part may be lost."""
+    shop = Shop()
+    for number in range(4):
+        shop.scrape(1 + 15 * number, 100)
+    shop.scrape(1200, 900)
+    shop.scrape(1215, 900, 401)
+    shop.scrape(1230, 900, 403)
+    assert [bad for _, bad in shop.counts()[-3:]] == [None, 0, 2]
 
 
 def test_restart_is_told_series_by_series() -> None:
@@ -303,16 +329,19 @@ def test_other_namespaces_and_pods_are_nobodys() -> None:
     assert shop.fates == {Fate.NAMESPACE: 2, Fate.UNWANTED: 2}
 
 
-def test_labels_of_the_target_come_before_those_of_the_program() -> None:
-    """What a program says of itself does not make its samples another pod's where the scrape says whose they are."""
+def test_labels_that_name_two_pods_name_none() -> None:
+    """What a program says of itself makes its samples no other pod's, whichever of the labels it can choose."""
     shop = Shop(wanted("OpenTelemetry"))
     own = {"k8s_namespace_name": "shop", "k8s_pod_name": "c", "http_response_status_code": "500"}
     named = {"__name__": "http_server_request_duration_seconds_count"} | own
     shop.push(Series({**named, "namespace": "shop", "pod": "s"}, [(shop.at(0), 7.0)]))
     found = shop.round(GRACE)
-    assert (len(found.canary), len(found.stable)) == (0, 1)
-    shop.push(Series(named, [(shop.at(10), 7.0)]))
-    assert len(shop.round(10 + GRACE).canary) == 1
+    assert (found.canary, found.stable) == ([], [])
+    assert shop.fates == {Fate.NAMESPACE: 1}
+    shop.push(Series({**named, "namespace": "shop", "pod": "c"}, [(shop.at(5), 7.0)]))
+    assert len(shop.round(12 + GRACE).canary) == 1
+    shop.push(Series(named, [(shop.at(20), 7.0)]))
+    assert len(shop.round(20 + 2 * GRACE).canary) == 1
 
 
 @pytest.mark.parametrize(

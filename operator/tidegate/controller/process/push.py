@@ -213,7 +213,7 @@ class PushPort:
             pass
         found = Found()
         await self._drive(cost, read(message, block.unpacked, self._intake.names(), found))
-        fates: Counter[Fate] = Counter()
+        fates = Counter({Fate.INVALID: found.tally.unreadable})
         await self._drive(cost, self._intake.take(sender.name, frozenset(sender.namespaces), found.series, fates))
         self._count(sender, found.tally, fates)
         refused = sum(fates[one] for one in REFUSED)
@@ -256,7 +256,7 @@ _REASONS = {
     Fate.NAMESPACE: "outside of the namespaces of this sender (push.senders)",
     Fate.LATE: "too old",
     Fate.FUTURE: "of the future: set the sender's clock",
-    Fate.INVALID: "no counters",
+    Fate.INVALID: "no counters, or not to be read",
 }
 
 

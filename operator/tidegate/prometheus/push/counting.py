@@ -31,6 +31,8 @@ _SKEW = 5000
 """Milliseconds by which clocks of two readers may differ whom no label tells apart: what is a bit lower so soon is the other's."""
 _RESTARTED = 0.5
 """Below this share of what it was a counter began again, however soon that is."""
+_AWAY = 2.5
+"""Times as long as between two samples, after which they have stayed away."""
 _TORN = 6
 """Times in a row at which series were missing that go on, from which on two read the process and no label tells them apart."""
 READERS = (*COPIES, "__replica__", "prometheus")
@@ -215,6 +217,8 @@ class Process:
         self.held = 0
         """All of these."""
         self._settled = self._missing = self._last = 0
+        self._steady = self._gap = 0
+        """Settled times since samples stayed away last, and milliseconds between two of them."""
         self._at: datetime | None = None
         self._shown: datetime | None = None
         self._birth = self._born = 0.0
@@ -309,13 +313,18 @@ class Process:
         birth = moment.values.pop((_BIRTH, b""), None)
         if birth is not None and isinstance(birth[0], float) and 0 < birth[0] < math.inf:
             self._began(birth[0])
+        if self._gap and time - self._last > _AWAY * self._gap:
+            # Others have judged what came meanwhile, and of the first scrape after it only a part may come.
+            self._steady = 0
         for key, (value, start) in moment.values.items():
             self._count(key, value, start, time, moment)
         if not self._settled:
             starts = [one.start for one in self._series.values()]
             self._born = self._birth or (min(starts, default=0) / 1000)
         if time > self._last:
+            self._gap = time - self._last if self._steady else self._gap
             self._settled += 1
+            self._steady += 1
             self._last, self._at = time, min(moment.at, datetime.fromtimestamp(time / 1000, UTC))
 
     def _began(self, birth: float) -> None:
@@ -342,7 +351,8 @@ class Process:
         if known is None:
             # All is counted from what was there when the process was first met; half of its first scrape may have come before
             # anybody wanted it. What comes later began later, unless some of it may have been lost.
-            later = moment.whole and time > self._last and (self._settled > 1 or self._young)
+            began_here = self._young and self._steady == self._settled
+            later = moment.whole and time > self._last and (self._steady > 1 or began_here)
             self._series[key] = _Series(value, time, start)
             sums.add(role, _whole(value) if not self._settled or later else _nothing(value), native=native)
             return

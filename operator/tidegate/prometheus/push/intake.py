@@ -20,7 +20,8 @@ MOST_HELD = 200_000
 LOST = 150.0
 """Seconds for which what is new of a sender is not counted whole, once one of its requests was refused: that may have had it."""
 _PLACES = (("namespace", "pod"), ("k8s_namespace_name", "k8s_pod_name"))
-"""Labels that name a pod. Those of the scrape's target come first: the others may be what a program says of itself."""
+"""Labels that name a pod: those of a scrape's target, and those of an OpenTelemetry collector. A program may say one of them of
+itself: where both are there they have to agree."""
 
 
 REFUSED = (Fate.NAMESPACE, Fate.LATE, Fate.FUTURE, Fate.INVALID)
@@ -38,6 +39,7 @@ class Intake:
         self._clock = clock
         self._wanting: dict[str, dict[Pushes, None]] = {}
         self._lost: dict[str, float] = {}
+        self._doubtful: dict[str, float] = {}
         self._held: Counter[str] = Counter()
 
     def add(self, namespace: str, rounds: Pushes) -> None:
@@ -50,6 +52,7 @@ class Intake:
         wanting.pop(rounds, None)
         if not wanting:
             self._wanting.pop(namespace, None)
+            self._doubtful.pop(namespace, None)
 
     def hold(self, namespace: str, more: int) -> bool:
         """Take room for so many series or edges more, and return whether there is that much; less gives it back."""
@@ -95,20 +98,23 @@ class Intake:
 
     def _take(self, sender: str, namespaces: Collection[str], one: Pushed, fates: Counter[Fate]) -> None:
         came = self._clock.monotonic()
-        namespace, pod = _place(one)
-        if not namespace:
+        places = _places(one)
+        if not places:
             fates[Fate.UNWANTED] += len(one.samples)
             return
-        if namespace not in namespaces:
+        namespace, pod = places[0]
+        if namespace not in namespaces or any(other != places[0] for other in places):
             fates[Fate.NAMESPACE] += len(one.samples)
             return
         samples = self._timely(one.samples, fates)
-        if len(samples) < len(one.samples):
-            self.lose(sender)
+        wanting = self._wanting.get(namespace, {})
+        if wanting and len(samples) < len(one.samples):
+            # The pods of a namespace say what these are: others' samples are as sound as they were.
+            self._doubtful[namespace] = came
         if not samples:
             return
-        delivery = Delivery(sender, came, whole=came - self._lost.get(sender, -math.inf) > LOST)
-        wanting = self._wanting.get(namespace, {})
+        lost = max(self._lost.get(sender, -math.inf), self._doubtful.get(namespace, -math.inf))
+        delivery = Delivery(sender, came, whole=came - lost > LOST)
         # Each of them, whatever the first one says.
         found = {rounds.take(pod, one, samples, delivery) for rounds in wanting}
         fates[next((fate for fate in (Fate.TAKEN, Fate.COPY) if fate in found), Fate.UNWANTED)] += len(samples)
@@ -128,10 +134,7 @@ class Intake:
         return found
 
 
-def _place(one: Pushed) -> tuple[str, str]:
-    """Return namespace and name of the pod that a series is of; empty where it names none."""
-    for labels in _PLACES:
-        namespace, pod = (one.labels.get(label, "") for label in labels)
-        if namespace and pod:
-            return namespace, pod
-    return "", ""
+def _places(one: Pushed) -> list[tuple[str, str]]:
+    """Return namespace and name of the pod that a series is of, by each of the labels that name one."""
+    named = ((one.labels.get(namespace, ""), one.labels.get(pod, "")) for namespace, pod in _PLACES)
+    return [place for place in named if all(place)]

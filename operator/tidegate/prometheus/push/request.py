@@ -30,6 +30,10 @@ MOST_LABELS = 64
 """Labels of one wanted series at most."""
 _A_TURN = 250
 """Series, or a few times as many symbols, that are looked at in one turn."""
+_WORK = 2_000
+"""Fields after which a turn ends, however few series they are of."""
+MOST_SAMPLES = 500
+"""Samples of one series in a request at most: an agent sends one of each scrape."""
 _NAME = b"__name__"
 _STALE = struct.pack("<Q", 0x7FF0000000000002)
 """The number that is no number by which a series is said to have ended (model/value of prometheus/prometheus)."""
@@ -46,6 +50,10 @@ class Message(StrEnum):
 
 class RequestError(ValueError):
     """A request is not as it should be; the message says why, without any of its text."""
+
+
+class _SeriesError(ValueError):
+    """One series is not as it should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +96,13 @@ class Tally:
         samples: numbers.
         histograms: native histograms.
         exemplars: exemplars.
+        unreadable: numbers and histograms among them of wanted series whose labels cannot be read.
     """
 
     samples: int = 0
     histograms: int = 0
     exemplars: int = 0
+    unreadable: int = 0
 
 
 @dataclass
@@ -153,10 +163,12 @@ def _read(message: Message, data: bytes, names: AbstractSet[bytes], found: Found
         if place % (4 * _A_TURN) == 0:
             yield
     labels: _Labels = _Symbols(symbols, names) if message is Message.V2 else _Spelt(names)
+    turn = count.seen
     for place, one in enumerate(series):
         _series(data, one, labels, found, count)
-        if place % _A_TURN == 0:
+        if place % _A_TURN == 0 or count.seen - turn > _WORK:
             yield
+            turn = count.seen
 
 
 def _series(data: bytes, whole: Field, labels: _Labels, found: Found, count: Fields) -> None:
@@ -177,7 +189,14 @@ def _series(data: bytes, whole: Field, labels: _Labels, found: Found, count: Fie
     tally.histograms += len(histograms)
     if not (samples or histograms) or not labels.wanted(data, whole, count):
         return
-    known = labels.of(data, whole, count)
+    if len(samples) + len(histograms) > MOST_SAMPLES:
+        raise RequestError(f"the request has a series of more than {MOST_SAMPLES} samples: send fewer at once")
+    try:
+        known = labels.of(data, whole, count)
+    except _SeriesError:
+        # A pod says what its labels are, and others' series stand in the same request.
+        tally.unreadable += len(samples) + len(histograms)
+        return
     name = known.pop("__name__")
     read_ = [_sample(data, one, count) for one in samples]
     found.series.append(Pushed(name, known, (*read_, *(_native(data, one, count) for one in histograms))))
@@ -202,7 +221,7 @@ class _Symbols:
     def of(self, data: bytes, whole: Field, count: Fields) -> dict[str, str]:
         refs = list(self._refs(data, whole, count))
         if len(refs) % 2 or len(refs) > 2 * MOST_LABELS or any(ref >= len(self._symbols) for ref in refs):
-            raise RequestError(f"the request has a series whose labels cannot be read, or more than {MOST_LABELS} labels")
+            raise _SeriesError
         texts = [self._symbols[ref].decode(errors="replace") for ref in refs]
         return dict(zip(texts[::2], texts[1::2], strict=True))
 
@@ -229,7 +248,7 @@ class _Spelt:
         for name, value in self._pairs(data, whole, count):
             found[name.decode(errors="replace")] = value.decode(errors="replace")
             if len(found) > MOST_LABELS:
-                raise RequestError(f"the request has a series with more than {MOST_LABELS} labels")
+                raise _SeriesError
         return found
 
     @staticmethod
@@ -270,7 +289,11 @@ def _native(data: bytes, whole: Field, count: Fields) -> Sample:
     if not 0 <= total < math.inf:
         return Sample(at, math.nan, start)
     read_ = Sums(_NATIVE)
-    native(data, {number + 1: found for number, found in by_number.items() if number > 3}, read_, total, count)
+    try:
+        native(data, {number + 1: found for number, found in by_number.items() if number > 3}, read_, total, count)
+    except PageError:
+        # Too many buckets, or edges beyond all numbers: the pod's own loss. What is too much of a request fails at its next field.
+        return Sample(at, math.nan, start)
     histogram = read_.counted().histogram
     if histogram is None:
         # Buckets of its own edges are not read; one that has counted nothing has none.
