@@ -10,7 +10,7 @@ from tidegate.api.gate import BreachAction
 from tidegate.controller.reconcile.status_patch import NUMBERS
 from tidegate.engine import quiet
 from tidegate.runtime.queue import Lane
-from unit.controller.objects import NAME
+from unit.controller.objects import NAME, policy
 from unit.controller.stage import KEY, Stage
 
 INTERVAL = 2.1
@@ -66,6 +66,21 @@ async def test_looks_that_find_nothing_new_take_no_pass(watched: Stage) -> None:
     assert 0 == passes
     assert before == len(watched.api.requests)
     assert 0.0005 == watched.metrics.registry.get_sample_value("tidegate_gate_value", labels)
+
+
+async def test_gates_that_are_looked_at_together_take_no_pass_either(stage: Stage) -> None:
+    """Given two gates whose looks are under way at once, what the first finds does not make the second one's look a decision."""
+    (gate,) = policy()["spec"]["gates"]
+    stage.values["slow"] = 0.0
+    await watching(stage, gates=[gate, {**gate, "name": "slow"}])
+    before, passes = len(stage.api.requests), 0
+
+    for number in range(1, 6):
+        stage.values["slow"] = number / 10_000
+        await look(stage, number / 10_000)
+        passes += await passes_that_are_due(stage)
+
+    assert (0, before) == (passes, len(stage.api.requests))
 
 
 async def test_what_was_taken_in_is_written_with_the_heartbeat(watched: Stage) -> None:

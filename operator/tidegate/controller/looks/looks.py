@@ -265,13 +265,15 @@ class Looks:
 
     def _goes_on(self, key: ReleaseKey, gate: Gate, subject: Subject, reading: Reading) -> bool:
         """Take a reading in without a decision, if it needs none, and have the next look taken; return whether that was done."""
-        wanted = self._wanted.get(key, frozenset())
+        wanted, current = self._wanted.get(key, frozenset()), self._subjects.get(key)
         # What the split does is judged by a decision, and so is all that comes with its looks.
-        alone = self._subjects.get(key) is subject and key not in self._arrivals and not any(map(_is_split, wanted))
-        state = self.quiet(key, reading) if alone and gate.name in wanted else None
-        if state is None:
+        alone = key not in self._arrivals and not any(map(_is_split, wanted))
+        # Gates that are looked at together are taken in one after the other; what was planned is the same as long as its gates are.
+        same = current is not None and current.gates is subject.gates
+        state = self.quiet(key, reading) if same and alone and gate.name in wanted else None
+        if state is None or current is None:
             return False
-        self._subjects[key] = replace(subject, states={**subject.states, gate.name: state})
+        self._subjects[key] = replace(current, states={**current.states, gate.name: state})
         interval = interval_of(gate, state)
         due = state.at + interval
         due = _in_turn(key, due, gate.interval) if interval == gate.interval else _aligned(due, gate.interval)
