@@ -469,7 +469,7 @@ class TestBoundsThatAreChosen:
 
     def few(self, rollout: Rollout, looks: int) -> list[Judgement]:
         """A tenth of the requests go to the new version; none is slower than 0.3 s, but 2% of stable's, which began cold."""
-        return self.some(rollout, 1, slow=2.4) + self.some(rollout, looks - 1, slow=0.6)
+        return self.some(rollout, 5, slow=2.4) + self.some(rollout, looks - 5, slow=0.6)
 
     def some(self, rollout: Rollout, looks: int, *, slow: float) -> list[Judgement]:
         over = [float(bound < 0.3) for bound in FINE]
