@@ -2,7 +2,6 @@
 
 GROUPS = (
     "services-30",
-    "direct-30",
     "services-200",
     "services-300",
     "services-500",
@@ -13,7 +12,7 @@ GROUPS = (
     "seed-1000",
     "idle-5000",
 )
-APART = ("soak", "shards-12000")
+APART = ("soak", "shards-12000", "direct-30")
 """Measured only where they are named."""
 SOAK_MINUTES = 30.0
 """How long the soak lasts; the figures of a shorter one are no results."""
