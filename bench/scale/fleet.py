@@ -39,16 +39,18 @@ class Fleet:
         number: how many services.
         replicas: of each Deployment.
         history: old ReplicaSets that each Deployment keeps.
+        together: services of each namespace.
     """
 
     cluster: Cluster
     number: int
     replicas: int = 1
     history: int = 3
+    together: int = PER_NAMESPACE
     names: list[Name] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.names = [(f"bench-{number // PER_NAMESPACE}", f"shop-{number:04}") for number in range(self.number)]
+        self.names = [(f"bench-{number // self.together}", f"shop-{number:04}") for number in range(self.number)]
 
     async def build(self, interval: float, gates: Iterable[Json] | None = None, **policy: Any) -> None:
         """Create everything but the Releases, and wait until all pods are ready.
