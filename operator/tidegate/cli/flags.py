@@ -17,7 +17,7 @@ Found = Iterator[tuple[Manifest, Finding]]
 
 
 def unknown(manifests: Sequence[Manifest], namespace: str) -> Found:
-    """Yield for each Release the flags that steps of its policy set and that it does not have: no rollout would start.
+    """Yield for each Release the flags that its policy sets and that it does not have: no rollout would start.
 
     Args:
         manifests: Releases and policies, each as sound as its schema asks for.
@@ -30,12 +30,18 @@ def unknown(manifests: Sequence[Manifest], namespace: str) -> Found:
             continue
         has = [one.name for one in spec.flags.items] if spec.flags is not None else []
         place: Place = ("spec", "flags", "items") if has else ("spec", "policyRef", "name")
-        missing = dict.fromkeys(one.name for steps, _ in _all_steps(policy) for step in steps for one in step.flags)
-        for name in missing:
-            if name not in has:
-                there = f"there are: {', '.join(has)}" if has else "there is none"
-                words = f"steps of {policy.label} set flag {name}, which spec.flags does not have ({there}): no rollout starts"
-                yield release, Finding(Severity.ERROR, place, words)
+        there = f"there are: {', '.join(has)}" if has else "there is none"
+        told = set(has)
+        for steps, (_, *within) in _all_steps(policy):
+            for name in dict.fromkeys(one.name for step in steps for one in step.flags if one.name not in told):
+                told.add(name)
+                lacks = f"flag {name}, which spec.flags does not have ({there})"
+                if within == ["steps"]:
+                    words = f"steps of {policy.label} set {lacks}: no rollout starts"
+                    yield release, Finding(Severity.ERROR, place, words)
+                else:
+                    words = f"steps of rules[{within[1]}] of {policy.label} set {lacks}: no rollout that it applies to starts"
+                    yield release, Finding(Severity.WARNING, place, words)
 
 
 def of_steps(manifests: Sequence[Manifest]) -> Found:

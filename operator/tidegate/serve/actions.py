@@ -185,14 +185,15 @@ async def _bring(cluster: Cluster, target: Key, spec: ReleaseSpec, images: Mappi
 
 
 def _annotated(deployment: Json, committed: str | None) -> list[Json]:
-    """Return the part of a JSON patch that notes when the commit of a version was made; none where that is not known."""
+    """Return the part of a JSON patch that notes when the commit of a version was made; the time of another one goes."""
+    key = ANNOTATION_COMMITTED_AT.replace("/", "~1")
     if committed is None:
-        return []
+        there = ANNOTATION_COMMITTED_AT in (deployment["metadata"].get("annotations") or {})
+        return [{"op": "remove", "path": f"/metadata/annotations/{key}"}] if there else []
     if not deployment["metadata"].get("annotations"):
         # Whoever annotates it meanwhile is not written over.
         seen = {"op": "test", "path": "/metadata/resourceVersion", "value": deployment["metadata"]["resourceVersion"]}
         return [seen, {"op": "add", "path": "/metadata/annotations", "value": {ANNOTATION_COMMITTED_AT: committed}}]
-    key = ANNOTATION_COMMITTED_AT.replace("/", "~1")
     return [{"op": "add", "path": f"/metadata/annotations/{key}", "value": committed}]
 
 

@@ -55,10 +55,11 @@ def test_steps_set_flags_that_the_release_has(
 
 
 def test_steps_of_rules_are_steps(tidegate: Tidegate, tmp_path: Path) -> None:
-    """And a Release of another policy is asked nothing."""
+    """They may never apply to this Release, so that it is a warning; and a Release of another policy is asked nothing."""
     policy(tmp_path, gate(), rules=[{"when": "release.type == 'major'", "set": {"steps": SETS}}])
     release(tmp_path)
-    assert 1 == len(told(tidegate, tmp_path))
+    words = "steps of rules[0] of RolloutPolicy/p set flag feature, which spec.flags does not have (there is none)"
+    assert [("warning", "spec.policyRef.name", f"{words}: no rollout that it applies to starts")] == told(tidegate, tmp_path)
 
     release(tmp_path, kind="ClusterRolloutPolicy")
 

@@ -95,7 +95,8 @@ def overlaid(spec: ReleaseSpec, status: ReleaseStatus) -> ReleaseSpec:
     if spec.follow is None or status.followed is None:
         return spec
     taken = status.followed
-    told = {"version": spec.version or taken.version, "committed_at": spec.committed_at or taken.committed_at}
+    # A time that stands here was that of one version; each that is taken over has its own.
+    told = {"version": spec.version or taken.version, "committed_at": taken.committed_at}
     return spec.model_copy(update={"images": dict(taken.images), **told})
 
 

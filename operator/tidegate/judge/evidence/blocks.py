@@ -20,6 +20,10 @@ from tidegate.judge.reading import Tally
 
 SHORTEST = 5.0
 """Seconds that a block lasts."""
+LONGEST = 2 * SHORTEST
+"""Seconds of one at most: what comes after a gap, or lasts as long by itself, is no part of the same burst."""
+MOST_BOUNDS = 160
+"""Bounds at which one can go on: with more of them it would have no room in the status, beside what waits for the other version."""
 _EARLY = 0.25
 """Seconds by which one may be shorter: samples that are taken every five seconds are never quite that far from each other."""
 LEAST = 8
@@ -27,13 +31,15 @@ LEAST = 8
 
 
 def whole(block: Interval) -> bool:
-    """Whether a block is long enough to stand for itself."""
-    return block.end - block.start >= SHORTEST - _EARLY
+    """Whether a block stands for itself: it is long enough, or has too many bounds to go on."""
+    return block.end - block.start >= SHORTEST - _EARLY or len(block.bounds) > MOST_BOUNDS
 
 
 def joined(block: Interval, interval: Interval) -> Interval | None:
     """Return a block with the next interval in it; None where that must begin another one."""
-    return pooling.joined(block, interval) if block.alone == interval.alone else None
+    if block.alone != interval.alone or interval.end - block.start > LONGEST:
+        return None
+    return pooling.joined(block, interval)
 
 
 def to_floats(block: Interval) -> list[float]:

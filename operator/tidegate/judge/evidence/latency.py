@@ -117,11 +117,6 @@ class Bounds:
         """Add an interval to the totals and return its counts at the kept bounds; None where there is nothing to test."""
         if not _sound(interval) or not self._settle(state, interval):
             return None
-        counted = self._at_kept(interval)
-        for at, n, xs in ((_CANARY, counted.n_c, counted.x_c), (_STABLE, counted.n_b, counted.x_b)):
-            state[at] += n
-            stretch = slice(at + 1, at + 1 + len(xs))
-            state[stretch] = map(add, state[stretch], xs)
         if state[_SETTLED] == 0 and not interval.alone and self._enough(state[_STABLE]):
             near = self._stable_quantile(state)
             better = chosen(interval.bounds, near)
@@ -130,6 +125,11 @@ class Bounds:
                 state[_SETTLED] = 1.0
                 return None
             state[_SETTLED] = 1.0
+        counted = self._at_kept(interval)
+        for at, n, xs in ((_CANARY, counted.n_c, counted.x_c), (_STABLE, counted.n_b, counted.x_b)):
+            state[at] += n
+            stretch = slice(at + 1, at + 1 + len(xs))
+            state[stretch] = map(add, state[stretch], xs)
         self._watch(state, counted)
         return counted
 

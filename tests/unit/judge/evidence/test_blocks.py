@@ -104,6 +104,41 @@ def test_evidence_stored_between_blocks_is_as_it_was_before_there_were_any():
     assert len(one.text()) == len(between)
 
 
+@pytest.mark.parametrize(("seconds_", "gap"), [(1.0, 0.0), (4.0, 0.0), (2.0, 61.0)])
+def test_what_is_long_or_comes_late_begins_another_block(seconds_, gap):
+    """A scrape of 15 s after a short one, or after a gap, is no part of the same burst: both say what they say."""
+    one, then = trial(ONE_POINT), seconds_ + gap
+    one.add(Interval(Tally(20, 20), Tally(180, 0), 0.0, seconds_))
+    alone = one.harm()
+    one.add(Interval(Tally(300, 300), Tally(2700, 0), then, then + 15.0))
+
+    both = trial(ONE_POINT)
+    both.add(Interval(Tally(320, 320), Tally(2880, 0), 0.0, 15.0))
+    assert one.harm() > both.harm() > alone
+    assert one.harm() >= -math.log(ALPHA)
+
+
+def test_counts_that_nothing_was_compared_with_are_not_kept_for_long():
+    """What came before an hour without counts is not compared with what comes after it."""
+    one = trial(ONE_POINT)
+    one.add(Interval(Tally(20, 20), Tally(0, 0), 0.0, 1.0))
+    one.add(Interval(Tally(80, 0), Tally(0, 0), 1.0, 3601.0))
+    one.add(Interval(Tally(20, 0), Tally(180, 0), 3601.0, 3606.0))
+
+    assert one.harm() < 1
+
+
+def test_a_block_of_many_bounds_does_not_go_on():
+    """The status has no room for it beside what waits for the other version."""
+    bounds = tuple(0.001 * number for number in range(1, 250))
+    over = (5.0,) * len(bounds)
+    one = trial(TAIL)
+    one.add(Interval(Tally(20, 0, over), Tally(180, 0, over), 0.0, 1.0, bounds))
+
+    assert len(one.text()) < 16_384
+    assert len(trial(TAIL, one.text()).text()) == len(one.text())
+
+
 def test_what_a_second_says_is_known_at_once():
     """A version that fails everything is not let go on until its block is whole, where failures are known to come one by one."""
     one = trial(ONE_POINT)
