@@ -27,9 +27,9 @@ COUNTS = frozenset({"replicas", "ready"})
 """Fields of a version's status that change with every pod."""
 HOLD = frozenset({"since", "until"})
 """Fields of a step that say since when and until when it is held. A new process that does not find them has the hold begin anew: it
-ends later and never sooner, so that they may come with what the first look of the step finds."""
+ends later and never sooner, so that they may come a moment later."""
 CARRIED = "carried"
-"""What routes give: it follows a write of the operator's own. People wait for it once a version is shut."""
+"""What routes give: it follows a write of the operator's own."""
 AWAITED = frozenset({"routeAwaited"})
 """Since when a rollout waits for its route. A new process counts that from its own start at the earliest, so nothing is lost."""
 
@@ -45,9 +45,10 @@ class Weight(IntEnum):
     NUMBERS = 1
     """What changes at every look of a gate: values, and the sentences that quote them; and that Events or records are written."""
     COUNTS = 2
-    """How many pods there are, and what follows a weight that is stored: that the routes give it, and since when it is held."""
+    """How many pods there are."""
     PASSING = 3
-    """What is over within a second, as a rule, and then stored with what comes of it; such as that a first step has begun."""
+    """What is over within a second, as a rule, and then stored with what comes of it: that a first step has begun, and what follows
+    a weight that is stored, which people and programs wait for: that the routes give it, and since when it is held."""
     DECISION = 4
     """All else: it is stored before anything is done."""
 
@@ -130,8 +131,7 @@ def _heaviest(one: Sequence[object], other: Sequence[object]) -> Weight:
 def _divided(status: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
     """Divide a status by what a change of it weighs, the heaviest first; each value is in one part, and is looked at once."""
     decided = _without(status, {"outbox", "message", CARRIED})
-    passing, counts, numbers = dict[str, Any](), dict[str, Any](), _only(status, {"message"})
-    (counts if status.get("weight") else passing)[CARRIED] = status.get(CARRIED)
+    passing, counts, numbers = _only(status, {CARRIED}), dict[str, Any](), _only(status, {"message"})
     for name, quiet in (("gates", NUMBERS), ("conditions", {"message"})):
         items = status.get(name) or []
         # What a hand has written may be no list, or one of anything.
@@ -141,13 +141,13 @@ def _divided(status: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
     for name, part, apart in (
         ("stable", counts, COUNTS),
         ("candidate", counts, COUNTS),
-        ("step", counts, HOLD),
-        ("rollout", counts, AWAITED),
+        ("step", passing, HOLD),
+        ("rollout", passing, AWAITED),
     ):
         if isinstance(item := status.get(name), Mapping):
             decided[name], part[name] = _without(item, apart), _only(item, apart)
     if _begins(status):
-        passing |= {name: decided.pop(name, None) for name in ("step", "progress")}
+        passing["begins"] = [decided.pop(name, None) for name in ("step", "progress")]
         passing["splitAt"] = decided["rollout"].pop("splitAt", None)
     if isinstance(records := status.get("records"), Mapping):
         # A record that is new has a number that is; one that is told twice is written once.

@@ -483,18 +483,18 @@ class TestBoundsThatAreChosen:
     def test_a_weight_does_not_rise_on_the_first_few_requests_after_that(self):
         """Given a gate that wants 200 requests, when the bounds are chosen for good after a dozen seconds, then it wants 200 since.
 
-        Seconds are added up to blocks of five: the block that shows which bounds to take, to its end, is not tested on them.
+        Seconds are added up to blocks of five: the block after those that show which bounds to take is not tested on any.
         """
         rollout = Rollout(gate("Latency", versusStable={"maxIncrease": {"percent": 10}}, minSamples=200))
 
-        looks = self.few(rollout, 34)
+        looks = self.few(rollout, 39)
 
         clear = [number for number, one in enumerate(looks, 1) if one.clear]
         begun = [number for number, one in enumerate(looks, 1) if "again from zero" in one.message]
-        assert begun == [1, 2, 3, 4, 5, 17, 18, 19, 20]
-        assert clear == [15, 16, *range(30, 35)]
-        assert "120 requests of the new version since stable has shown which buckets hold its quantile" in looks[25].message
-        assert looks[17].starved
+        assert begun == [1, 2, 3, 4, 5, 21, 22, 23, 24, 25]
+        assert clear == [*range(15, 21), *range(35, 40)]
+        assert "120 requests of the new version since stable has shown which buckets hold its quantile" in looks[30].message
+        assert looks[21].starved
 
 
 class TestBurstsThatNobodySaw:
