@@ -10,7 +10,7 @@ to the quantile * NEAR_ABOVE, and farther ones at growing distances. The quantil
 that has ENOUGH_TO_BEGIN requests of it, and once more, for good, of all that stable had counted when ENOUGH_TO_REFINE of
 its requests were slower than it; but not where GOOD_ENOUGH of the bounds that would be kept close to that quantile are kept
 already, and not once all traffic is on the new version: counting begins anew with a choice, and stable would have nothing
-to be compared with any more. The interval that leads to a choice is not tested, and what was tested before is not tested
+to be compared with any more. The interval at which bounds are chosen is not tested, and what was tested before is not tested
 again: so what is tested never depends on counts that are tested, and the guarantee is the same as for bounds that were
 given beforehand.
 

@@ -114,6 +114,15 @@ def slim(pod: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def sampled(pods: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the pods of one version that run, each as `slim` returns it, in the order in which some of too many are taken.
+
+    Neither the oldest nor the newest come first: a sample that nobody has chosen, and the same one as long as its pods are there.
+    """
+    there = [pod for pod in pods if pod["phase"] not in ("Succeeded", "Failed")]
+    return sorted(there, key=lambda pod: zlib.crc32(str(pod["metadata"]["uid"]).encode()))
+
+
 def chosen(pods: Iterable[Mapping[str, Any]], direct: Direct, most: int, *, host_network: bool = False) -> Chosen[Target]:
     """Return which pods are read; of more than there may be always the same ones, as long as they are there.
 
@@ -123,11 +132,10 @@ def chosen(pods: Iterable[Mapping[str, Any]], direct: Direct, most: int, *, host
         most: how many at most.
         host_network: whether pods that have their node's address are read, too.
     """
-    there = [pod for pod in pods if pod["phase"] not in ("Succeeded", "Failed")]
+    there = sampled(pods)
     found: list[Target] = []
     missed: list[Missed] = []
-    # Neither the oldest nor the newest: a sample that nobody has chosen.
-    for pod in sorted(there, key=lambda pod: zlib.crc32(str(pod["metadata"]["uid"]).encode())):
+    for pod in there:
         if len(found) >= most:
             break
         one = target(pod, direct, host_network=host_network)

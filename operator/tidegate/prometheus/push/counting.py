@@ -181,7 +181,7 @@ class _Moment:
         at: when that was.
         values: by series, with the time since which it counts and whether the series has ended.
         roles: what the series count.
-        whole: whether no request of their sender was refused before they came: what is new among them began after the last scrape.
+        whole: whether all of their sender and namespace was taken before they came: what is new began after the last scrape.
     """
 
     came: float
@@ -248,7 +248,7 @@ class Process:
             sample: the sample.
             came: when it came, on the monotonic clock.
             at: when that was.
-            whole: whether no request of its sender was refused lately.
+            whole: whether all of its sender and namespace was taken lately, see `Delivery`.
         """
         known = self._series.get(key)
         if self._native.setdefault(part.wish, part.native) != part.native:

@@ -6,7 +6,6 @@ versions; what is pushed for others is nobody's.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,7 +17,7 @@ from tidegate.judge.histogram import Histogram
 from tidegate.prometheus.config import PushedConfig
 from tidegate.prometheus.direct.followed import AWAY, Round
 from tidegate.prometheus.direct.seen import Scraped
-from tidegate.prometheus.direct.targets import Chosen, Missed, Pod
+from tidegate.prometheus.direct.targets import Chosen, Missed, Pod, sampled
 from tidegate.prometheus.direct.text import Series
 from tidegate.prometheus.push.counting import Key, Part, Process, names_of, parts_of, process_of, reader_of, series_of
 from tidegate.prometheus.push.request import Pushed, Sample
@@ -65,7 +64,7 @@ class Delivery:
     Attributes:
         sender: who has sent it.
         came: when, on the monotonic clock.
-        whole: whether no request of this sender was refused lately.
+        whole: whether no request of this sender was refused lately, nor a sample of the namespace.
     """
 
     sender: str
@@ -121,8 +120,7 @@ class Pushes:
 
     def choose(self, pods: Iterable[Mapping[str, Any]], most: int) -> Chosen[Pod]:
         """Return the pods of one version, each as `slim` returns it, that are listened to; of too many always the same ones."""
-        there = [pod for pod in pods if pod["phase"] not in ("Succeeded", "Failed")]
-        there.sort(key=lambda pod: zlib.crc32(str(pod["metadata"]["uid"]).encode()))
+        there = sampled(pods)
         found = [
             Pod(
                 str(pod["metadata"]["uid"]),
