@@ -6,71 +6,37 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from pathlib import Path
 
 from tidegate.prometheus.push.request import Found, Message, read
 from tidegate.prometheus.push.snappy import Block
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from unit.prometheus.pushed import packed, series, v2
+
 WANTED = frozenset({b"http_requests_total"})
 
 
-def varint(number: int) -> bytes:
-    """Return a whole number as protobuf has it."""
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes((*out, number))
-
-
-def field(number: int, body: bytes) -> bytes:
-    """Return a field that holds bytes."""
-    return varint(number << 3 | 2) + varint(len(body)) + body
-
-
-def request(series: int) -> bytes:
-    """Return a request of 2.0 with this many series of 50 pods, each tenth of them of the wanted name."""
-    symbols, body = {"": 0}, b""
-    for number in range(series):
-        labels = {
-            "__name__": "http_requests_total" if number % 10 == 0 else f"metric_{number % 200}",
-            "code": str(200 + number % 5),
-            "instance": f"10.0.{number % 50}.1:8080",
-            "job": "pods",
-            "namespace": "shop",
-            "pod": f"checkout-{number % 50}-abcde",
-        }
-        refs = b"".join(varint(symbols.setdefault(text, len(symbols))) for pair in labels.items() for text in pair)
-        sample = b"\x09" + bytes(6) + bytes([number % 256, 0x40]) + b"\x10" + varint(1_767_268_800_000 + number % 3)
-        body += field(5, field(1, refs) + field(2, sample))
-    return b"".join(field(4, text.encode()) for text in symbols) + body
-
-
-def packed(data: bytes) -> bytes:
-    """Return a block of Snappy, with a copy of up to 64 bytes wherever eight are alike."""
-    out, seen, at, begun = bytearray(varint(len(data))), dict[bytes, int](), 0, 0
-
-    def literal(end: int) -> None:
-        for place in range(begun, end, 60):
-            out.extend(bytes([(min(60, end - place) - 1) << 2]) + data[place : min(end, place + 60)])
-
-    while at < len(data):
-        before = seen.get(data[at : at + 8])
-        seen[data[at : at + 8]] = at
-        if before is None or at - before > 0xFFFF or at + 8 > len(data):
-            at += 1
-            continue
-        size = 8
-        while size < 64 and at + size < len(data) and data[before + size] == data[at + size]:
-            size += 1
-        literal(at)
-        out += bytes([(size - 1) << 2 | 2]) + (at - before).to_bytes(2, "little")
-        at += size
-        begun = at
-    literal(len(data))
-    return bytes(out)
+def request(number: int) -> bytes:
+    """Return a request of 2.0 with so many series of 50 pods, each tenth of them of the wanted name."""
+    return v2(
+        *(
+            series(
+                "http_requests_total" if place % 10 == 0 else f"metric_{place % 200}",
+                (1_767_268_800_000 + place % 3, float(place)),
+                code=str(200 + place % 5),
+                instance=f"10.0.{place % 50}.1:8080",
+                job="pods",
+                pod=f"checkout-{place % 50}-abcde",
+            )
+            for place in range(number)
+        )
+    )
 
 
 def unpack(block: bytes) -> bytes:
@@ -106,7 +72,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=20)
     options = parser.parse_args()
     data = request(options.series)
-    block = packed(data)
+    block = packed(data, 8)
     assert unpack(block) == data
     wanted = len(found_in(data, WANTED).series)
     print(f"{options.series} series, {wanted} of them wanted; {len(data):,} bytes, {len(block):,} packed")

@@ -12,6 +12,8 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from expositions.wire import of_bytes, varint, zigzag
+
 FOLDER = Path(__file__).parent
 _TEXT = "text/plain; version=0.0.4"
 _PROTOBUF = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
@@ -105,7 +107,7 @@ class NativePage(Page):
         for index, count in buckets.items():
             offset = index if last is None else index - last - 1
             spans.append(_signed(1, offset) + _number(2, 1))
-            deltas.append(_zigzag(count - before))
+            deltas.append(zigzag(count - before))
             last, before = index, count
         histogram = b"".join(
             (
@@ -114,12 +116,12 @@ class NativePage(Page):
                 _signed(5, self._schema),
                 _double(6, 2.0**-128),
                 _number(7, 0),
-                *(_bytes(12, span) for span in spans),
-                _bytes(13, b"".join(_varint(delta) for delta in deltas)),
+                *(of_bytes(12, span) for span in spans),
+                of_bytes(13, b"".join(varint(delta) for delta in deltas)),
             )
         )
-        family = _bytes(1, self._name.encode()) + _number(3, 4) + _bytes(4, _bytes(7, histogram))
-        return _PROTOBUF, _varint(len(family)) + family
+        family = of_bytes(1, self._name.encode()) + _number(3, 4) + of_bytes(4, of_bytes(7, histogram))
+        return _PROTOBUF, varint(len(family)) + family
 
 
 class Targets:
@@ -162,30 +164,13 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while True:
-        number, low = number >> 7, number & 0x7F
-        out.append(low | (0x80 if number else 0))
-        if not number:
-            return bytes(out)
-
-
-def _zigzag(number: int) -> int:
-    return number * 2 if number >= 0 else -number * 2 - 1
-
-
 def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3) + _varint(value)
+    return varint(field << 3) + varint(value)
 
 
 def _signed(field: int, value: int) -> bytes:
-    return _number(field, _zigzag(value))
+    return _number(field, zigzag(value))
 
 
 def _double(field: int, value: float) -> bytes:
-    return _varint(field << 3 | 1) + struct.pack("<d", value)
-
-
-def _bytes(field: int, value: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(value)) + value
+    return varint(field << 3 | 1) + struct.pack("<d", value)

@@ -5,7 +5,9 @@ No weight without its votes and checks, no command twice, no later rollback.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import hypothesis.strategies as st
 import pytest
@@ -36,42 +38,28 @@ CHECKS = st.lists(
     unique_by=lambda entry: entry["name"],
 )
 FAILURES = st.sampled_from(["Reject", "Pause", "Warn"])
-JOBS = st.lists(
-    st.builds(
+
+
+def checks(names: Sequence[str], how: Callable[[str], dict[str, Any]]) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Return checks of these names, each made as `how` says, at any point."""
+    one = st.builds(
         lambda name, point, retries, action: {
             "name": name,
             "at": point,
-            "cronJob": f"checkout-{name}",
+            **how(name),
             "retries": retries,
             **({} if point in AFTER else {"onFailure": action}),
         },
-        st.sampled_from(["smoke", "load"]),
+        st.sampled_from(names),
         st.sampled_from(["Start", "50%", "100%", *AFTER]),
         st.sampled_from([0, 0, 2]),
         FAILURES,
-    ),
-    min_size=1,
-    max_size=2,
-    unique_by=lambda entry: entry["name"],
-)
-HOOKS = st.lists(
-    st.builds(
-        lambda name, point, retries, action: {
-            "name": name,
-            "at": point,
-            "http": {"hook": "broker", "path": f"/{name}"},
-            "retries": retries,
-            **({} if point in AFTER else {"onFailure": action}),
-        },
-        st.sampled_from(["contract", "budget"]),
-        st.sampled_from(["Start", "50%", "100%", *AFTER]),
-        st.sampled_from([0, 0, 2]),
-        FAILURES,
-    ),
-    min_size=1,
-    max_size=2,
-    unique_by=lambda entry: entry["name"],
-)
+    )
+    return st.lists(one, min_size=1, max_size=2, unique_by=lambda entry: entry["name"])
+
+
+JOBS = checks(["smoke", "load"], lambda name: {"cronJob": f"checkout-{name}"})
+HOOKS = checks(["contract", "budget"], lambda name: {"http": {"hook": "broker", "path": f"/{name}"}})
 ANSWERS = st.sampled_from([RunState.COMPLETE, RunState.COMPLETE, RunState.FAILED, RunState.UNMADE, None])
 VERDICTS = st.sampled_from([RunState.COMPLETE, RunState.COMPLETE, RunState.FAILED, None])
 VOTES = (("qa",), ("sre",), ("qa", "sre"), ("qa", "qa"))

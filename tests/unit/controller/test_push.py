@@ -15,6 +15,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
+from expositions.wire import varint
 from tidegate.api.push import Push
 from tidegate.controller.process.config import load
 from tidegate.controller.process.push import PATH, PushPort
@@ -27,7 +28,7 @@ from tidegate.prometheus.push.rounds import Pushes
 from tidegate.runtime.clock import SystemClock
 from tidegate.runtime.errors import Terminal
 from unit.prometheus.direct_pages import wanted
-from unit.prometheus.pushed import Series, packed, series, v1, v2, varint
+from unit.prometheus.pushed import Series, packed, series, v1, v2
 
 TOKEN = "a-token-of-the-agent"
 V2 = {

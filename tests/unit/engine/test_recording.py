@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -22,16 +21,7 @@ from tidegate.governance.records import verify
 from tidegate.governance.runs import RunState
 from tidegate.governance.view import GovernanceView
 from tidegate.governance.votes import Author
-
-Json = dict[str, Any]
-STEPS = (step(25, "4s"), step(50, "4s"), step(100))
-QUICK = policy(*STEPS, gates=(gate(),), bake="3s")
-
-
-def last(world: World) -> Json:
-    """Return the record of the last rollout."""
-    spec: Json = world.archive.specs[-1]
-    return spec
+from unit.engine.recorded import QUICK, STEPS, last
 
 
 def rolled_out(world: World, image: str) -> None:

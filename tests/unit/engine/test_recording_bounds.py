@@ -6,12 +6,10 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
-from simulation.policies import at_weight, gate, policy, step
-from simulation.world import World
+from simulation.policies import at_weight
 from tidegate.api.base import SENTENCE
 from tidegate.api.checked import MOST_CHECKS, CheckStatus
 from tidegate.api.decision import Action
@@ -30,16 +28,7 @@ from tidegate.engine.snapshot import Snapshot
 from tidegate.governance.canonical import canonical
 from tidegate.governance.decisions import DecisionView
 from tidegate.governance.records import verify
-
-Json = dict[str, Any]
-STEPS = (step(25, "4s"), step(50, "4s"), step(100))
-QUICK = policy(*STEPS, gates=(gate(),), bake="3s")
-
-
-def last(world: World) -> Json:
-    """Return the record of the last rollout."""
-    spec: Json = world.archive.specs[-1]
-    return spec
+from unit.engine.recorded import QUICK, last
 
 
 def largest(snapshot: Snapshot) -> Snapshot:

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 
 from expositions.serving import NativePage
+from expositions.wire import varint
 from tidegate.prometheus.direct.page import Page, PageError
 from tidegate.prometheus.direct.protobuf import ProtobufPage
 from tidegate.prometheus.direct.text import LONGEST_LINE, Series, TextPage
 from tidegate.prometheus.direct.wanted import Wanted
+from unit.fuzz.damage import DAMAGE, damaged
 from unit.fuzz.effort import fuzz
 from unit.prometheus.direct_pages import parts, wanted
 
@@ -96,17 +98,14 @@ def native(schema: int = 3) -> bytes:
 @given(
     st.binary(max_size=300) | st.just(native() * 2),
     st.integers(0, 32),
-    st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=4),
+    DAMAGE,
 )
 @fuzz(300)
 def test_any_protobuf_is_a_page_or_a_reason(page: bytes, pieces: int, damage: list[tuple[int, int]]) -> None:
     """Whatever a page of protobuf holds, damaged at any place or none at all, it is a page or a reason."""
-    damaged = bytearray(page)
-    for place, value in damage:
-        if place < len(damaged):
-            damaged[place] = value
-    whole = read(lambda: ProtobufPage(WISHES, 20), bytes(damaged), 0)
-    cut = read(lambda: ProtobufPage(WISHES, 20), bytes(damaged), pieces)
+    changed = damaged(page, damage)
+    whole = read(lambda: ProtobufPage(WISHES, 20), changed, 0)
+    cut = read(lambda: ProtobufPage(WISHES, 20), changed, pieces)
     assert isinstance(whole, Page) == isinstance(cut, Page)
     if isinstance(whole, Page):
         assert whole == cut
@@ -117,14 +116,6 @@ def _family(size: int) -> bytes:
     name = b"http_request_duration_seconds"
     label = b"\x0a\x06\x0a\x01a\x12\x01b"
     metric = label * (size // len(label))
-
-    def varint(number: int) -> bytes:
-        out = bytearray()
-        while True:
-            number, low = number >> 7, number & 0x7F
-            out.append(low | (0x80 if number else 0))
-            if not number:
-                return bytes(out)
 
     body = b"\x0a" + varint(len(name)) + name + b"\x22" + varint(len(metric)) + metric
     return varint(len(body)) + body

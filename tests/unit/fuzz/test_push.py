@@ -9,11 +9,13 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from expositions.wire import of_bytes, varint
 from tidegate.prometheus.push import request
 from tidegate.prometheus.push.request import Found, Message, RequestError
 from tidegate.prometheus.push.snappy import Block, SnappyError
+from unit.fuzz.damage import DAMAGE, damaged
 from unit.fuzz.effort import fuzz
-from unit.prometheus.pushed import Native, Series, copy, literal, of_bytes, series, v1, v2, varint
+from unit.prometheus.pushed import Native, Series, copy, literal, series, v1, v2
 
 NAMES = frozenset({b"http_requests_total", b"http_request_duration_seconds"})
 WHOLE = (
@@ -46,16 +48,12 @@ def unpack(block: bytes, elements: int = 4000) -> bytes | str:
 @given(
     st.sampled_from(list(Message)),
     st.binary(max_size=300) | st.sampled_from([v2(*WHOLE), v1(*WHOLE)]),
-    st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=4),
+    DAMAGE,
 )
 @fuzz(300)
 def test_any_bytes_are_a_request_or_a_reason(message: Message, data: bytes, damage: list[tuple[int, int]]) -> None:
     """Whatever is sent, damaged at any place or none at all, it is a request or a reason, which quotes nothing of it."""
-    damaged = bytearray(data)
-    for place, value in damage:
-        if place < len(damaged):
-            damaged[place] = value
-    found = read(message, bytes(damaged))
+    found = read(message, damaged(data, damage))
     if isinstance(found, str):
         assert "page" not in found
         return

@@ -6,6 +6,8 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from expositions.wire import of_bytes, varint, zigzag
+
 STALE: bytes = struct.pack("<Q", 0x7FF0000000000002)
 
 
@@ -24,22 +26,6 @@ def series(name: str, *samples: tuple[int, float | bytes] | tuple[int, float | b
     return Series({"__name__": name, "namespace": "shop", **labels}, samples)
 
 
-def varint(number: int) -> bytes:
-    """Return a whole number as protobuf has it; one below 0 takes ten bytes."""
-    number &= (1 << 64) - 1
-    out = bytearray()
-    while True:
-        number, low = number >> 7, number & 0x7F
-        out.append(low | (0x80 if number else 0))
-        if not number:
-            return bytes(out)
-
-
-def of_bytes(number: int, body: bytes) -> bytes:
-    """Return a field that holds bytes."""
-    return varint(number << 3 | 2) + varint(len(body)) + body
-
-
 def of_number(number: int, value: int) -> bytes:
     """Return a field that holds a whole number; nothing where it is 0."""
     return varint(number << 3) + varint(value) if value else b""
@@ -49,11 +35,6 @@ def of_double(number: int, value: float | bytes) -> bytes:
     """Return a field that holds a double, given as a number or by its bytes; nothing where it is 0."""
     raw = value if isinstance(value, bytes) else struct.pack("<d", value)
     return varint(number << 3 | 1) + raw if raw != bytes(8) else b""
-
-
-def zigzag(number: int) -> int:
-    """Return a number that may be below 0 as sint32 and sint64 have it."""
-    return number << 1 if number >= 0 else (-number << 1) - 1
 
 
 @dataclass(frozen=True)

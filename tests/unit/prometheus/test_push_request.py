@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from expositions.wire import of_bytes, varint
 from tidegate.judge.histogram import EMPTY, Histogram
 from tidegate.prometheus.push import request
 from tidegate.prometheus.push.request import Found, Message, Pushed, RequestError, Sample, Tally
-from unit.prometheus.pushed import STALE, Native, Series, of_bytes, of_double, of_number, series, v1, v2, varint
+from unit.prometheus.pushed import STALE, Native, Series, of_double, of_number, series, v1, v2
 
 NAMES = frozenset({b"http_requests_total", b"http_request_duration_seconds"})
 BOTH = pytest.mark.parametrize(("message", "made"), [(Message.V2, v2), (Message.V1, v1)])

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from expositions.wire import varint
 from tidegate.prometheus.push.snappy import Block, SnappyError
-from unit.prometheus.pushed import copy, literal, packed, varint
+from unit.prometheus.pushed import copy, literal, packed
 
 RECORDED = (
     "6hXwQ2h0dHBfcmVxdWVzdHNfdG90YWx7bmFtZXNwYWNlPSJzaG9wIixwb2Q9ImNoZWNrb3V0LTAiLGNvZGU9IjIwMCJ9IDAKykQABDEiFUQUMSJ9IDEKykQA"
