@@ -48,8 +48,8 @@ _READING_LATE = 1.0
 """The same on a machine that has other work: of a version that is shut after two seconds, one page is a large part of all."""
 _GOES_ON = 180
 """Seconds that stable must have run for, so that what is kept twice is known before anything counts."""
-_STORING = 2.5
-"""Seconds after which what was read can be asked for: it is written to another, and is made searchable each second."""
+_KEPT = "[1m]"
+"""How far back the newest samples are looked for."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,8 @@ class BackEnd:
         pace: of those.
         doubled: it keeps what two have read apart by a label that nobody knows, and Tidegate must say so.
         metric: of the gate.
+        labels: of the namespace and the pod, as this back end writes them.
+        events: the name of what is counted, likewise.
     """
 
     name: str
@@ -99,6 +101,23 @@ class BackEnd:
     pace: Pace
     doubled: bool = False
     metric: Mapping[str, object] = field(default_factory=lambda: {"preset": {"source": "HTTP", "measure": "ErrorRate"}})
+    labels: tuple[str, str] = ("namespace", "pod")
+    events: str = "http_requests_total"
+
+    async def newest(self, session: aiohttp.ClientSession, namespace: str) -> float:
+        """Return up to when it can be asked for all that the new version's pods have told; 0 where it cannot.
+
+        It is asked, not reckoned: what is written from one server to another is late by seconds on a busy machine.
+        """
+        of, pod = self.labels
+        query = f'{{__name__="{self.events}","{of}"="{namespace}","{pod}"=~"checkout-{CANARY}-.*"}}{_KEPT}'
+        async with session.get(f"{self.address}/api/v1/query", params={"query": query}) as answer:
+            found = (await answer.json())["data"]["result"]
+        latest: dict[str, float] = {}
+        for one in found:
+            name = one["metric"][pod]
+            latest[name] = max(latest.get(name, 0.0), one["values"][-1][0])
+        return min(latest.values(), default=0.0)
 
 
 @dataclass(frozen=True)
@@ -128,10 +147,17 @@ class Told:
 
 
 class Live:
-    """The operator's reader, held to the clock: a look of an instant waits until it has come."""
+    """The operator's reader, held to the clock: a look of an instant waits until it has come.
 
-    def __init__(self, reader: Reader) -> None:
+    Attributes:
+        newest: up to when the back end had all counts, at each look.
+    """
+
+    def __init__(self, reader: Reader, back_end: BackEnd, session: aiohttp.ClientSession) -> None:
         self._reader = reader
+        self._back_end = back_end
+        self._session = session
+        self.newest: dict[datetime, float] = {}
 
     async def read(
         self,
@@ -144,6 +170,7 @@ class Live:
         weight_since: datetime | None = None,
     ) -> Reading:
         await asyncio.sleep(max(0.0, at.timestamp() - time.time()))
+        self.newest[at] = await self._back_end.newest(self._session, names.namespace)
         return await self._reader.read(gate, names, revision, at, since, weight_since=weight_since)
 
     def primed(self, gate: Gate, names: Names, revision: str) -> bool:
@@ -173,16 +200,18 @@ async def play(back_end: BackEnd, shop: Shop) -> Told:
     long = 6 if shop.tale is Tale.GONE else 12
     past = Past(shop.names, CANARY, start, start + timedelta(seconds=long * pace.hold))
     reader = Reader({CONNECTION: Connection(ConnectionConfig(name=CONNECTION, address=back_end.address))}, collecting=0.0)
-    try:
-        result = await replay(policy(pace, back_end.metric), past, Live(reader))
-    except ReplayError as error:
-        return Told(back_end.name, shop.tale, "not judged", None, None, str(error))
-    finally:
-        reader.close()
-    return _told(back_end, shop, result)
+    async with aiohttp.ClientSession() as session:
+        live = Live(reader, back_end, session)
+        try:
+            result = await replay(policy(pace, back_end.metric), past, live)
+        except ReplayError as error:
+            return Told(back_end.name, shop.tale, "not judged", None, None, str(error))
+        finally:
+            reader.close()
+    return _told(back_end, shop, result, live.newest)
 
 
-def _told(back_end: BackEnd, shop: Shop, result: Result) -> Told:
+def _told(back_end: BackEnd, shop: Shop, result: Result, newest: Mapping[datetime, float]) -> Told:
     there = shop.there(back_end.readers)
     shut = result.outcome is Outcome.ROLLED_BACK
     seconds = result.at.timestamp() - there if shut and there is not None else None
@@ -190,7 +219,10 @@ def _told(back_end: BackEnd, shop: Shop, result: Result) -> Told:
     counted, there_was, at_least = None, 0, 0
     if found is not None and found.until is not None:
         late = _READING if shop.tale is Tale.WELL else _READING_LATE
-        there_was, at_least = (shop.told(back_end.readers, found.until.timestamp() + off) for off in (late, -_STORING))
+        there_was = shop.told(back_end.readers, found.until.timestamp() + late)
+        # What has come until then was asked for at that look or a later one: at least what the back end had then is counted.
+        asked = min(at for at in newest if at >= found.until)
+        at_least = shop.told(back_end.readers, newest[asked] + _READING)
         counted = found.canary_requests / max(1, there_was)
     wrong = []
     wanted = {Tale.WELL: Outcome.PROMOTED, Tale.GONE: Outcome.UNFINISHED}.get(shop.tale, Outcome.ROLLED_BACK)
@@ -200,7 +232,7 @@ def _told(back_end: BackEnd, shop: Shop, result: Result) -> Told:
         wrong.append("it got all traffic")
     if seconds is not None and seconds > (within := back_end.pace.within(shop.tale)):
         wrong.append(f"shut after {seconds:.0f} s, wanted within {within:.0f} s")
-    # Of a version that is shut early, the last that was read is much of all; and it may not be there to be asked for yet.
+    # Of a version that is shut early, the last that was read is much of all.
     least = LEAST * at_least if shop.tale is Tale.WELL else 0.0
     telemetry = " ".join(one.telemetry for one in result.status.gates)
     if shop.tale is Tale.WELL and (f"are kept twice, once for each {_LABEL}; each counts once" in telemetry) != back_end.doubled:
@@ -246,10 +278,14 @@ async def _thanos(stack: AsyncExitStack, folder: Path, pair: Sequence[Program], 
 async def _pushed_to(stack: AsyncExitStack, folder: Path, shops: Sequence[Shop], pace: Pace) -> list[BackEnd]:
     """Start what all pods push to by OTLP, once for each way in which their counters may be named."""
     found = []
-    for strategy, metric in ((otlp.DEFAULT, otlp.PRESET), (otlp.DOTTED, otlp.counters())):
+    for strategy, metric, labels, events in otlp.WAYS:
         server = await stack.enter_async_context(prometheus(folder / strategy, otlp.accepting(strategy)))
         await stack.enter_async_context(otlp.pushing(shops, strategy, server.address, pace.scrape))
-        found.append(BackEnd(f"Prometheus by OTLP, {strategy}", server.address, (strategy,), pace, metric=metric))
+        found.append(
+            BackEnd(
+                f"Prometheus by OTLP, {strategy}", server.address, (strategy,), pace, metric=metric, labels=labels, events=events
+            )
+        )
     return found
 
 

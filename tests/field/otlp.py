@@ -18,6 +18,7 @@ DEFAULT, DOTTED = "UnderscoreEscapingWithSuffixes", "NoUTF8EscapingWithSuffixes"
 NAME = "http.server.request.duration"
 """https://opentelemetry.io/docs/specs/semconv/http/http-metrics/"""
 PRESET = {"preset": {"source": "OpenTelemetry", "measure": "ErrorRate"}}
+_PODS = {"canary": "canaryPods", "stable": "stablePods"}
 _CUMULATIVE = 2
 _BOUND, _TAKEN = 0.1, 0.02
 """Seconds: of the one bound of the histograms, and that each request took."""
@@ -36,7 +37,11 @@ def counters() -> dict[str, Any]:
     return {"counters": pairs}
 
 
-_PODS = {"canary": "canaryPods", "stable": "stablePods"}
+WAYS: tuple[tuple[str, Mapping[str, Any], tuple[str, str], str], ...] = (
+    (DEFAULT, PRESET, ("k8s_namespace_name", "k8s_pod_name"), "http_server_request_duration_seconds_count"),
+    (DOTTED, counters(), ("k8s.namespace.name", "k8s.pod.name"), f"{NAME}_seconds_count"),
+)
+"""Each strategy with the metric of a gate, the labels of the namespace and the pod, and the name of what is counted."""
 
 
 def written(namespace: str, pod: str, began: float, now: float, codes: Mapping[str, int]) -> dict[str, Any]:
