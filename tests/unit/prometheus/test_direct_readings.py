@@ -399,12 +399,56 @@ async def test_late_page_of_stable_holds_nothing_up() -> None:
     pods.hanging = {"s2"}
     await rounds.round()
     pods.free.set()
-    clock.advance(0.05)
     await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    pods.free.clear()
+    clock.advance(0.05)
 
     found = await rounds.round()
 
     assert [one.target.pod for one in found.stable] == ["s1"]
+    rounds.close()
+
+
+async def test_pod_that_was_slow_once_is_waited_for_again() -> None:
+    """Stable's only pod, which was slow in one round, is read in every later one; in time as soon as it has been quick."""
+    clock, pods = ManualClock(START), Answers()
+    rounds = Rounds(pods, Asker("shop"), 0.05, clock, lambda: None)  # type: ignore[arg-type]
+    rounds.want(Series((wanted(),)), Chosen((target("c"),), pods=1), Chosen((target("s"),), pods=1))
+    pods.hanging = {"s"}
+    assert not (await rounds.round()).stable
+    pods.hanging = set()
+    ages = []
+    for _ in range(4):
+        clock.advance(0.05)
+        pods.free.set()
+        await asyncio.sleep(0)
+        found = await rounds.round()
+        await asyncio.sleep(0)
+        assert found.missed_stable == ()
+        ages += [round((clock.now() - one.at).total_seconds(), 2) for one in found.stable]
+    assert ages == [0.05, 0.0, 0.0, 0.0]
+    rounds.close()
+
+
+async def test_stable_that_is_always_slow_is_read_a_round_late() -> None:
+    """Where no pod of stable answers in time, what it said in the round before is judged: each round, a round late."""
+    clock, pods = ManualClock(START), Answers()
+    rounds = Rounds(pods, Asker("shop"), 0.05, clock, lambda: None)  # type: ignore[arg-type]
+    rounds.want(Series((wanted(),)), Chosen((target("c"),), pods=1), Chosen((target("s"),), pods=1))
+    pods.hanging = {"s"}
+    await rounds.round()
+    for _ in range(5):
+        clock.advance(0.04)
+        pods.free.set()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        pods.free.clear()
+        clock.advance(0.01)
+        found = await rounds.round()
+        assert [clock.now() - one.at for one in found.stable] == [timedelta(seconds=0.05)]
+        assert len(found.canary) == 1
+        assert found.missed_stable == ()
     rounds.close()
 
 

@@ -41,6 +41,7 @@ class _Pod:
         due: when it is asked next, on the monotonic clock.
         asked: when it was asked last.
         began: the same on the monotonic clock.
+        ended: when that reading was over, likewise.
         task: the reading that is under way.
         words: why its last page was not read.
     """
@@ -51,8 +52,14 @@ class _Pod:
     due: float = float("-inf")
     asked: datetime | None = None
     began: float = 0.0
+    ended: float = 0.0
     task: asyncio.Task[Page | Unscraped] | None = None
     words: str = ""
+
+    def late(self) -> None:
+        """Say that its page is left out, unless the next round waits for it anyway."""
+        if not self.quick:
+            self.words = self.words or "its page comes too late"
 
 
 @dataclass
@@ -113,17 +120,22 @@ class Rounds:
 
     async def round(self) -> Round:
         """Read every pod once, and return what came in time; what is slower comes with a later round, or not at all."""
+        late, late_stable = self._collect(self._canary), self._collect(self._stable)
         await self._ask(self._canary)
-        began = self._clock.monotonic()
         await self._ask(self._stable)
-        canary = self._collect(self._canary, float("-inf"))
-        # A page of stable that is older than those of the new version would keep those waiting.
-        stable = self._collect(self._stable, began)
-        self._protobuf = self._protobuf or self._buckets_missing((*canary, *stable))
+        canary, stable = late | self._collect(self._canary), self._collect(self._stable)
+        if stable:
+            # A page of stable that is older than those of the new version would keep those waiting.
+            for uid in late_stable:
+                self._stable.pods[uid].late()
+        else:
+            # Each keeps them waiting for one round: better than to know nothing of stable.
+            stable = late_stable
+        self._protobuf = self._protobuf or self._buckets_missing((*canary.values(), *stable.values()))
         return Round(
             self._clock.now(),
-            canary,
-            stable,
+            list(canary.values()),
+            list(stable.values()),
             self._canary.chosen,
             self._stable.chosen,
             self._canary.missed,
@@ -143,17 +155,23 @@ class Rounds:
             if pod.task is not None or now < pod.due:
                 continue
             pod.asked, pod.began = self._clock.now(), now
-            reading = self._scraper.scrape(pod.target, self._series, self._asker, 0.9 * self._interval, protobuf=self._protobuf)
-            pod.task = asyncio.create_task(reading)
+            pod.task = asyncio.create_task(self._read(pod))
             if pod.quick:
                 begun.append(pod.task)
         if begun:
             await asyncio.wait(begun, timeout=PATIENCE * self._interval)
 
-    def _collect(self, version: _Version, since: float) -> list[Scraped]:
-        """Return the pages that have come, of those that were asked for since a time."""
-        now, found = self._clock.monotonic(), list[Scraped]()
-        for pod in version.pods.values():
+    async def _read(self, pod: _Pod) -> Page | Unscraped:
+        """Note when it is over, too: the page of a pod that nobody waited for is collected a round later, however quick it was."""
+        try:
+            return await self._scraper.scrape(pod.target, self._series, self._asker, 0.9 * self._interval, protobuf=self._protobuf)
+        finally:
+            pod.ended = self._clock.monotonic()
+
+    def _collect(self, version: _Version) -> dict[str, Scraped]:
+        """Return the pages that have come since this was last asked, by the pods' UIDs."""
+        now, found = self._clock.monotonic(), dict[str, Scraped]()
+        for uid, pod in version.pods.items():
             task = pod.task
             if task is None or not task.done():
                 pod.quick = pod.quick and task is None
@@ -165,11 +183,9 @@ class Rounds:
                 self._missed(pod, page, now)
                 continue
             pod.failures, pod.words = 0, self._seldom(page.seconds)
-            pod.quick = now - pod.began <= 2 * PATIENCE * self._interval
-            if pod.began >= since and pod.asked is not None:
-                found.append(Scraped(pod.target, pod.asked, page))
-            elif not pod.quick:
-                pod.words = "its page comes too late"
+            pod.quick = pod.ended - pod.began <= PATIENCE * self._interval
+            assert pod.asked is not None
+            found[uid] = Scraped(pod.target, pod.asked, page)
         return found
 
     def _rest(self, pod: _Pod, seconds: float) -> None:
