@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import statistics
 import sys
 import tempfile
@@ -44,6 +45,8 @@ AT_MOST = {1.0: 1 / 5, 0.05: 1 / 3}
 """By the share of its requests that fail: bad requests with direct readings, as a part of those without."""
 ARMS: dict[str, dict[str, Any]] = {"direct": {"direct": {}}, "prometheus": {}}
 PATIENCE = 600.0
+POINTS, ALPHA = 0.01, 0.01
+"""The gate's limit above stable, which has no errors here; and the chance of a false alarm of one gate at 99% confidence."""
 
 
 def seconds_shut(world: World) -> float:
@@ -52,6 +55,15 @@ def seconds_shut(world: World) -> float:
     begun = [at for (_, before), (at, share) in pairwise(shares) if share > before]
     ended = [at for (_, before), (at, share) in pairwise(shares) if share < before]
     return ended[-1] - begun[-1]
+
+
+def least(fault: float) -> float:
+    """Return how many bad requests a version serves on average until any test may shut it: Wald's bound, ln(1/alpha) / KL.
+
+    The test may look after each request, knows the fault and that stable has no errors, and finds each such version.
+    """
+    well = (1 - fault) * math.log((1 - fault) / (1 - POINTS)) if fault < 1 else 0.0
+    return fault * math.log(1 / ALPHA) / (fault * math.log(fault / POINTS) + well)
 
 
 async def open_shop(world: World, more: dict[str, Any], prometheus: RealPrometheus) -> None:
@@ -131,8 +143,16 @@ async def compare(worlds: dict[str, World], fault: float, options: argparse.Name
             "limit": limit,
             "holds": None if limit is None else share <= limit,
             "note": f"{note}; medians of {options.rounds} at {options.rate:g} requests a second",
-        }
+        },
+        bound(fault),
     ]
+
+
+def bound(fault: float) -> dict[str, Any]:
+    """Return the figure that no reading can be better than."""
+    note = "Wald's bound for a test that looks after each request and knows the fault, at the confidence of the gate"
+    cell = f"bad requests that any test needs on average, {fault:.0%} of the requests fail"
+    return {"cell": cell, "measured": round(least(fault), 1), "limit": None, "holds": None, "note": note}
 
 
 def main() -> None:
