@@ -60,9 +60,12 @@ def test_end_of_a_series_is_no_value(message: Message, made: Make) -> None:
 
 
 def test_start_of_a_sample() -> None:
-    """2.0 says since when a sample counts."""
-    found = read(Message.V2, v2(series("http_requests_total", (9000, 7.0, 4000))))
-    assert found.series[0].samples == (Sample(9000, 7.0, 4000),)
+    """2.0 says since when a sample counts; a time before 1970 says nothing."""
+    found = read(Message.V2, v2(series("http_requests_total", (9000, 7.0, 4000), (9500, 8.0, -(2**62)))))
+    assert found.series[0].samples == (Sample(9000, 7.0, 4000), Sample(9500, 8.0))
+    native = Native(9000, 0, {1: 3}, start=-5).message
+    found = read(Message.V2, v2(Series({"__name__": "http_request_duration_seconds"}, histograms=[native])))
+    assert found.series[0].samples[0].start == 0
 
 
 @BOTH
@@ -114,6 +117,16 @@ def test_series_whose_labels_cannot_be_read_is_left_out(refs: list[int]) -> None
     found = read(Message.V2, symbols + of_bytes(5, message) + of_bytes(5, good))
     assert found.series == [Pushed("http_requests_total", {}, (Sample(1000, 7.0),))]
     assert found.tally == Tally(samples=2, unreadable=1)
+
+
+@BOTH
+def test_series_of_long_labels_is_left_out(message: Message, made: Make) -> None:
+    """Many labels that share one long text are no more in a request than it is, and far more once they are read."""
+    long = {f"l{number}": "x" * 2000 for number in range(60)}
+    good = series("http_requests_total", (1000, 7.0), pod="b")
+    found = read(message, made(*(series("http_requests_total", (1000, 5.0), pod=str(pod), **long) for pod in range(40)), good))
+    assert [one.labels["pod"] for one in found.series] == ["b"]
+    assert found.tally == Tally(samples=41, unreadable=40)
 
 
 @BOTH

@@ -23,6 +23,7 @@ from tidegate.prometheus.samples import Seen
 from tidegate.prometheus.telling import Told
 
 _LATEST = 1e11
+"""Seconds since 1970 beyond which no time is believed, nor one before."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def _value(wanted: Wanted, counted: Counted) -> Events | Histogram | None:
 
 
 def _moment(seconds: float | None) -> datetime | None:
-    return datetime.fromtimestamp(seconds, UTC) if seconds is not None and seconds < _LATEST else None
+    return datetime.fromtimestamp(seconds, UTC) if seconds is not None and 0 < seconds < _LATEST else None
 
 
 __all__ = ["Known", "PageError", "Scraped", "samples"]

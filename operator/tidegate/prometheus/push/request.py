@@ -28,6 +28,8 @@ MOST_FIELDS = 250_000
 """Series, symbols and fields of one request at most: an agent sends some thousand series."""
 MOST_LABELS = 64
 """Labels of one wanted series at most."""
+LONGEST_LABELS = 16 * 1024
+"""Bytes of these, with their names: 2.0 has each text once, however many series and labels refer to it."""
 _A_TURN = 250
 """Series, or a few times as many symbols, that are looked at in one turn."""
 _WORK = 2_000
@@ -222,6 +224,8 @@ class _Symbols:
         refs = list(self._refs(data, whole, count))
         if len(refs) % 2 or len(refs) > 2 * MOST_LABELS or any(ref >= len(self._symbols) for ref in refs):
             raise _SeriesError
+        if sum(len(self._symbols[ref]) for ref in refs) > LONGEST_LABELS:
+            raise _SeriesError
         texts = [self._symbols[ref].decode(errors="replace") for ref in refs]
         return dict(zip(texts[::2], texts[1::2], strict=True))
 
@@ -245,6 +249,8 @@ class _Spelt:
 
     def of(self, data: bytes, whole: Field, count: Fields) -> dict[str, str]:
         found: dict[str, str] = {}
+        if whole[3] - whole[2] > LONGEST_LABELS and sum(map(_length, self._pairs(data, whole, count))) > LONGEST_LABELS:
+            raise _SeriesError
         for name, value in self._pairs(data, whole, count):
             found[name.decode(errors="replace")] = value.decode(errors="replace")
             if len(found) > MOST_LABELS:
@@ -262,6 +268,10 @@ class _Spelt:
                 yield texts[1], texts[2]
 
 
+def _length(pair: tuple[bytes, bytes]) -> int:
+    return len(pair[0]) + len(pair[1])
+
+
 def _sample(data: bytes, whole: Field, count: Fields) -> Sample:
     """Return a sample; what is 0 is left out of a message."""
     value, times = 0.0, [0, 0]
@@ -272,7 +282,7 @@ def _sample(data: bytes, whole: Field, count: Fields) -> Sample:
             value = double(data, one)
         elif one[0] in (2, 3) and one[1] == VARINT:
             times[one[0] - 2] = _signed(one[2])
-    return Sample(times[0], None if stale else value, times[1])
+    return Sample(times[0], None if stale else value, max(0, times[1]))
 
 
 def _native(data: bytes, whole: Field, count: Fields) -> Sample:
@@ -280,7 +290,7 @@ def _native(data: bytes, whole: Field, count: Fields) -> Sample:
     by_number: dict[int, list[Field]] = {}
     for one in fields(data, whole[2], whole[3], count):
         by_number.setdefault(one[0], []).append(one)
-    at, start = (_last(by_number, number) for number in (15, 17))
+    at, start = _last(by_number, 15), max(0, _last(by_number, 17))
     sums = by_number.get(3)
     if sums and sums[-1][1] == FIXED64 and data[sums[-1][2] : sums[-1][3]] == _STALE:
         return Sample(at, None, start)
