@@ -107,3 +107,11 @@ def test_few_are_named() -> None:
     """Two pods are named with their reasons, and how many more there are."""
     missed = [Missed(f"p{number}", "no connection") for number in range(5)]
     assert named(missed) == "pod p0: no connection; pod p1: no connection; and 3 more"
+
+
+def test_pod_is_as_old_as_its_oldest_container() -> None:
+    """Where a container began again beside one that counts since weeks, nothing says that the pod has counted nothing before."""
+    began = [{"state": {"running": {"startedAt": at}}} for at in ("2026-01-05T12:00:00Z", "2026-01-01T12:00:00Z")]
+    beside = [{"state": {"running": {"startedAt": "2026-01-07T12:00:00Z"}}}, {"state": {"terminated": {}}}, {}]
+    assert pod(containerStatuses=began, initContainerStatuses=beside)["started"] == "2026-01-01T12:00:00Z"
+    assert pod(containerStatuses=[{"state": {"waiting": {}}}])["started"] is None

@@ -35,7 +35,8 @@ class Pod:
     Attributes:
         uid: of the pod.
         pod: its name.
-        born: when its containers last began, by its node's clock; None where that is not known.
+        born: when the first of its containers began that run, by its node's clock: none of them has counted before. None where
+            that is not known.
     """
 
     uid: str
@@ -110,7 +111,8 @@ def slim(pod: Mapping[str, Any]) -> dict[str, Any]:
         "phase": status.get("phase"),
         "address": status.get("podIP"),
         "node": status.get("hostIP"),
-        "started": max((one for one in started if one), default=None),
+        # Of the first one: which container counts is not known, and where another begins again it has counted before that.
+        "started": min((one for one in started if one), default=None),
     }
 
 
