@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from tidegate.prometheus.direct.scraper import Scraper, Unscraped
 from tidegate.prometheus.direct.targets import Target
 from tidegate.prometheus.direct.text import Series
 from tidegate.prometheus.events import Events
+from tidegate.runtime.answering import MOST_ANSWERS
 from tidegate.runtime.clock import SystemClock
 from unit.prometheus.direct_pages import wanted
 
@@ -138,6 +140,47 @@ async def test_page_byte_by_byte(pod: Pod) -> None:
 
     pod.handle = handle
     assert await scrape(pod) == Unscraped("its page comes in too small pieces")
+
+
+PAGE = f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {len(LINES)}\r\n\r\n{LINES}".encode()
+
+
+class Talker:
+    """A pod that answers one request so many times."""
+
+    def __init__(self, answers: int) -> None:
+        self.answers, self.unheard = answers, asyncio.Event()
+
+    async def start(self) -> asyncio.Server:
+        return await asyncio.start_server(self._serve, "127.0.0.1", 0)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(PAGE * self.answers)
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        self.unheard.set()
+
+
+@pytest.mark.parametrize(("answers", "heard"), [(1, True), (MOST_ANSWERS + 2, False)])
+async def test_one_request_has_one_answer(answers: int, heard: bool) -> None:
+    """A connection on which more comes is closed at once; one with one answer stays open for the next request."""
+    talker = Talker(answers)
+    server = await talker.start()
+    scraper = Scraper(DirectConfig.model_validate({"timeout": "5s"}), SystemClock())
+    target = Target("uid", "checkout-b-aaaaa", "127.0.0.1", server.sockets[0].getsockname()[1], "/metrics", Scheme.HTTP)
+    one = await scraper.scrape(target, Series((wanted(),)), ASKER, 5.0)
+    assert isinstance(one, Page) == heard
+    if isinstance(one, Unscraped):
+        assert one.words == "what it answers is no HTTP that Tidegate knows"
+        await asyncio.wait_for(talker.unheard.wait(), 5)
+    assert talker.unheard.is_set() != heard
+    await scraper.close()
+    await asyncio.wait_for(talker.unheard.wait(), 5)
+    server.close()
 
 
 async def test_pod_that_hangs(pod: Pod) -> None:

@@ -18,6 +18,7 @@ import orjson
 from tidegate.controller.observe.addresses import ClosedAddressError, OpenAddresses
 from tidegate.controller.observe.hook_config import HookConfig, files_of
 from tidegate.governance.runs import Call, RunState, RunView
+from tidegate.runtime.answering import OneAnswerConnector
 from tidegate.runtime.store import Object
 
 LARGEST_ANSWER = 64 * 1024
@@ -109,7 +110,7 @@ async def _asked(hook: HookConfig, call: Call) -> None:
     headers = {name: _value(name, path) for name, path in files_of(hook).items()}
     headers |= {"User-Agent": "tidegate", "Idempotency-Key": call.id}
     what: dict[str, Any] = {"json": dict(call.told)} if call.method == "POST" else {"params": dict(call.told)}
-    connector = aiohttp.TCPConnector(resolver=OpenAddresses(), ssl=_tls(hook), limit=1, force_close=True)
+    connector = OneAnswerConnector(resolver=OpenAddresses(), ssl=_tls(hook), limit=1, force_close=True)
     async with (
         aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False) as session,
         session.request(

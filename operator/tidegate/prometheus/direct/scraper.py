@@ -23,6 +23,7 @@ from tidegate.prometheus.direct.targets import Target
 from tidegate.prometheus.direct.text import Series, TextPage
 from tidegate.prometheus.session import CredentialError, secret
 from tidegate.prometheus.turns import Turns
+from tidegate.runtime.answering import OneAnswerConnector
 from tidegate.runtime.clock import Clock
 
 _TEXT = "text/plain;version=0.0.4;q=0.9,application/openmetrics-text;version=1.0.0;q=0.8"
@@ -119,6 +120,10 @@ class Scraper:
             self._effort.end(cost)
             self._turns.give_back(asker)
 
+    def charge(self, asker: Asker, seconds: float) -> None:
+        """Charge a namespace with processor time that its pages have cost after they were read."""
+        self._effort.charge(Cost(asker.namespace), seconds)
+
     async def close(self) -> None:
         """Close all connections."""
         if self._session is not None:
@@ -180,7 +185,7 @@ class Scraper:
             await self.close()
         if self._session is None:
             # No proxy, no cookies, no names; and nothing is unpacked, whatever a pod sends.
-            connector = aiohttp.TCPConnector(
+            connector = OneAnswerConnector(
                 limit=self.config.concurrency, ssl=self._context(), resolver=_NoNames(), keepalive_timeout=30, use_dns_cache=False
             )
             headers = {"User-Agent": "tidegate", "Accept-Encoding": "identity"}
