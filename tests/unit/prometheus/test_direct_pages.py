@@ -14,6 +14,7 @@ from expositions.serving import FOLDER, NativePage
 from tidegate.api.gate import Gate
 from tidegate.prometheus.direct.page import PageError
 from tidegate.prometheus.direct.protobuf import LARGEST_FAMILY, ProtobufPage
+from tidegate.prometheus.direct.text import Series, TextPage
 from tidegate.prometheus.direct.wanted import wanted_of
 from tidegate.prometheus.direct.wire import MOST_FIELDS
 from tidegate.prometheus.events import Events
@@ -206,6 +207,16 @@ def test_pages_that_are_not_believed(page: str, words: str) -> None:
     with pytest.raises(PageError, match=words) as told:
         text(page, wanted(), most=10)
     assert "code" not in str(told.value)
+
+
+def test_long_series_are_not_remembered_without_end() -> None:
+    """Whatever a pod's series are called, round after round, no more of it stays than the series of a large page."""
+    series = Series((wanted(),))
+    for number in range(400):
+        read = TextPage(series)
+        read.feed(f'http_requests_total{{code="200",zone="{number}{"x" * 15_000}"}} 1\n'.encode())
+        read.end()
+    assert sum(map(len, series.known)) <= 1024 * 1024
 
 
 def test_lines_of_other_metrics_are_passed_over() -> None:

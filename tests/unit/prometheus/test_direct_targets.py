@@ -115,3 +115,26 @@ def test_pod_is_as_old_as_its_oldest_container() -> None:
     beside = [{"state": {"running": {"startedAt": "2026-01-07T12:00:00Z"}}}, {"state": {"terminated": {}}}, {}]
     assert pod(containerStatuses=began, initContainerStatuses=beside)["started"] == "2026-01-01T12:00:00Z"
     assert pod(containerStatuses=[{"state": {"waiting": {}}}])["started"] is None
+
+
+def test_little_is_kept_of_a_pod_however_large_it_is() -> None:
+    """Labels, annotations and ports are as many and as long as its author likes; what is kept tells the same."""
+    large = {f"app-{number}": "x" * 60 for number in range(500)} | {"pod-template-hash": "b"}
+    ports = [{"name": f"p-{number}", "containerPort": 1000 + number} for number in range(5000)]
+    kept = slim(
+        {
+            "metadata": {
+                "name": "a",
+                "uid": "1",
+                "labels": large,
+                "annotations": ANNOTATED | {"prometheus.io/path": "/" * 200_000},
+            },
+            "spec": {"containers": [{"name": "app", "ports": ports}]},
+            "status": {"phase": "Running", "podIP": "10.1.2.3", "hostIP": "192.168.0.9"},
+        }
+    )
+    assert len(str(kept)) < 5000
+    assert kept["metadata"]["labels"] == {"pod-template-hash": "b"}
+    found = target(kept, Direct(), host_network=False)
+    assert isinstance(found, Missed)
+    assert "is no path" in found.words

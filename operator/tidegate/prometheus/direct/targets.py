@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from tidegate.api.base import parse_time
 from tidegate.api.direct import Direct, Scheme
+from tidegate.api.names import VERSION_LABELS
 from tidegate.runtime.addresses import is_closed, is_own
 
 SCRAPE = "prometheus.io/scrape"
@@ -24,6 +25,7 @@ SCHEME = "prometheus.io/scheme"
 """Annotations by which many a scrape configuration finds pods; no standard, but the usual ones
 (https://github.com/prometheus-community/helm-charts/blob/main/charts/prometheus/values.yaml, job kubernetes-pods)."""
 LONGEST_PATH = 256
+_MOST_PORTS = 100
 _PATH = "/metrics"
 _LAST_PORT = 65535
 
@@ -93,11 +95,15 @@ class Chosen(Generic[Pod_co]):
 
 
 def slim(pod: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is needed of a pod to find its page: the whole of it takes ten kilobytes."""
+    """Return what is needed of a pod to find its page: the whole of it takes ten kilobytes, and more if its author likes."""
     had, spec, status = pod["metadata"], pod.get("spec") or {}, pod.get("status") or {}
-    kept = {name: had[name] for name in ("name", "uid", "labels", "ownerReferences") if name in had}
-    annotations = had.get("annotations") or {}
-    kept["annotations"] = {name: annotations[name] for name in (SCRAPE, PORT, PATH, SCHEME) if name in annotations}
+    kept = {name: had[name] for name in ("name", "uid") if name in had}
+    labels, annotations = (had.get(field) or {} for field in ("labels", "annotations"))
+    kept["labels"] = {name: labels[name] for name in VERSION_LABELS if name in labels}
+    # One that is longer than a path may be is none, and stays that.
+    kept["annotations"] = {
+        name: annotations[name][: LONGEST_PATH + 1] for name in (SCRAPE, PORT, PATH, SCHEME) if name in annotations
+    }
     containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
     ports = [port for one in containers for port in one.get("ports") or () if port.get("protocol", "TCP") == "TCP"]
     started = [
@@ -107,7 +113,7 @@ def slim(pod: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "metadata": kept,
         "hostNetwork": bool(spec.get("hostNetwork")),
-        "ports": [(str(port.get("name") or ""), port.get("containerPort")) for port in ports],
+        "ports": [(str(port.get("name") or ""), port.get("containerPort")) for port in ports[:_MOST_PORTS]],
         "phase": status.get("phase"),
         "address": status.get("podIP"),
         "node": status.get("hostIP"),

@@ -21,8 +21,8 @@ _SERIES = re.compile(rb"""[a-zA-Z_:][a-zA-Z0-9_:]*+(?:\{(?:[^"}]|"(?:[^"\\]|\\.)
 _LABEL = re.compile(rb"""[ \t]*+([a-zA-Z_][a-zA-Z0-9_]*+)[ \t]*+=[ \t]*+"((?:[^"\\]|\\.)*+)"[ \t]*+(?:,|(?=\}))""", re.DOTALL)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _ESCAPES = {b"n": b"\n"}
-_REMEMBERED = 4096
-"""Series whose labels are remembered from page to page."""
+_REMEMBERED, _REMEMBERED_BYTES = 4096, 1024 * 1024
+"""Series whose labels are remembered from page to page, and bytes of them: they are as long as whoever runs in a pod likes."""
 
 OTHERS = 4
 """Lines that begin like those of wanted metrics and are of others, for each series that a page may have: each is parsed to know."""
@@ -49,6 +49,7 @@ class Series:
         self.names = frozenset(name.encode() for one in wishes for name in one.names)
         self.needles = tuple(b"\n" + prefix for prefix in _prefixes(self.names))
         self.known: dict[bytes, tuple[_Known, ...]] = {}
+        self._bytes = 0
 
     def learn(self, series: bytes) -> tuple[_Known, ...]:
         """Return what a series is to each wish that wants it, and remember it.
@@ -56,8 +57,10 @@ class Series:
         Raises:
             PageError: its labels cannot be read.
         """
-        if len(self.known) >= _REMEMBERED:
+        self._bytes += len(series)
+        if len(self.known) >= _REMEMBERED or self._bytes > _REMEMBERED_BYTES:
             self.known.clear()
+            self._bytes = len(series)
         known = self.known[series] = tuple(self._read(series))
         return known
 
