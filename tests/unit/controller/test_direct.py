@@ -19,9 +19,11 @@ from tidegate.controller.looks.looks import Looks
 from tidegate.controller.looks.subject import Subject
 from tidegate.controller.observe.references import ReleaseKey
 from tidegate.engine.plan import Look
+from tidegate.judge.reading import Reading
 from tidegate.prometheus.config import ConnectionConfig
 from tidegate.prometheus.connections import Connection
 from tidegate.prometheus.direct import targets
+from tidegate.prometheus.direct.followed import Followed, Round
 from tidegate.prometheus.direct.readings import DirectReadings
 from tidegate.prometheus.direct.scraper import Scraper
 from tidegate.prometheus.promql import Names
@@ -147,6 +149,38 @@ async def test_failing_version_is_handed_in_at_once(stage: Stage, pages: dict[st
     assert arrival.reading.direct.startswith("read directly every 1s: 1 of 1 pods of the new version, 1 of 1 pods of stable")
     assert pages.keys() == {"/checkout-aaaa-00001", "/checkout-bbbb-00001"}
     assert stage.shop.lists == ["/api/v1/namespaces/shop/pods pod-template-hash in (bbbb,aaaa)"]
+
+
+async def test_counting_is_charged_to_the_namespace(stage: Stage, pages: dict[str, int]) -> None:
+    """What takes long to count, as histograms of thousands of buckets do, is charged to those whose pods these are."""
+    steps = iter(range(10**6))
+    stage.lane._spent = lambda: next(steps) / 50
+    stage.scraper._effort._spent = lambda: 0.0
+
+    stage.plan(DIRECT)
+    await asyncio.wait_for(stage.came.wait(), 20)
+
+    assert stage.scraper._effort.debt("shop") > 0.01
+    assert pages
+
+
+async def test_a_bug_over_one_gate_takes_nothing_from_the_others(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gate whose numbers cannot be taken in goes back to Prometheus, and says why; another one is judged as ever."""
+    broken = DIRECT.model_copy(update={"name": "broken"})
+    take = DirectReadings.take
+
+    def taken(one: Followed, found: Round, *, alpha: float, alone: bool) -> Reading | None:
+        if one.gate.name == "broken":
+            raise OverflowError("a number that nobody expects")
+        return take(one, found, alpha=alpha, alone=alone)
+
+    monkeypatch.setattr(stage.readings, "take", taken)
+    stage.plan(broken, DIRECT)
+    await asyncio.wait_for(stage.came.wait(), 20)
+
+    assert [arrival.reading.gate for arrival in stage.looks.waiting(KEY)] == ["errors"]
+    reading = await stage.readings.read(broken, NAMES, "bbbb", stage.clock.now())
+    assert "a bug in Tidegate (OverflowError), see the operator's log; Prometheus is asked instead" in reading.direct
 
 
 async def test_nothing_is_read_that_no_gate_asks_for(stage: Stage, pages: dict[str, int]) -> None:

@@ -77,7 +77,7 @@ class PushPort:
         self._config, self._connections, self._metrics, self._clock = config, connections, metrics, clock
         self._intake = Intake(clock)
         self._authority = Authority(config.senders)
-        self._effort = Effort(clock.monotonic)
+        self._effort, self._counting = Effort(clock.monotonic), Effort(clock.monotonic)
         self._reading: Counter[str] = Counter()
         self._context: ssl.SSLContext | None = None
         app = web.Application()
@@ -99,7 +99,7 @@ class PushPort:
             connection: of its gates.
             push: how they have it judged.
         """
-        return Pushes(self._intake, namespace, push, self._connections[connection], self._clock)
+        return Pushes(self._intake, namespace, push, self._connections[connection], self._clock, effort=self._counting)
 
     async def open(self) -> None:
         """Listen.

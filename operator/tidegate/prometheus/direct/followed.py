@@ -28,6 +28,8 @@ OVERLAP = timedelta(seconds=60)
 read directly, or it would count twice."""
 _MOST = 600
 """Spans that wait for a decision at most; a pass that takes longer finds the last ones."""
+_MANY = _MOST // 2
+"""Spans from which on they are handed in without waiting for the next check: what comes when there are too many would be lost."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,20 @@ class Followed:
         if counted is not None and counted.until is not None and counted.until > counted.since:
             self.crosscheck.direct(counted, whole=not found.missed and len(found.chosen.targets) == found.chosen.pods)
             self._append(counted, alone=alone)
+
+    @property
+    def failing(self) -> bool:
+        """Whether somebody was told that the gate fails, and has not decided on it."""
+        return self._told_to_fail
+
+    @property
+    def full(self) -> bool:
+        """Whether as much waits for a decision as may wait for a check."""
+        return len(self._spans.waiting) >= _MANY
+
+    def broken(self, error: Exception) -> None:
+        """Take note that what was read could not be taken in, which is a bug: Prometheus is asked until it can be."""
+        self._told = Tallied(trouble=f"a bug in Tidegate ({type(error).__name__}), see the operator's log")
 
     def fails(self, alpha: float) -> bool:
         """Whether the gate fails by what was read, and nobody has been told; a reading that is handed in tells it."""

@@ -89,9 +89,12 @@ class DirectReadings:
 
     @staticmethod
     def take(followed: Followed, found: Round, *, alpha: float, alone: bool) -> Reading | None:
-        """Take a round of reading in for a gate, and return a reading if it is one to be decided on at once: the gate fails."""
+        """Take a round of reading in for a gate, and return a reading if it is to be decided on at once.
+
+        That is where the gate fails, or where as much waits as can wait for the next look.
+        """
         followed.take(found, alone=alone)
-        return followed.reading(found.at) if followed.fails(alpha) and followed.live(found.at) else None
+        return followed.reading(found.at) if (followed.fails(alpha) or followed.full) and followed.live(found.at) else None
 
     async def read(
         self,

@@ -15,6 +15,7 @@ from tidegate.api.base import parse_time
 from tidegate.api.push import Push
 from tidegate.judge.histogram import Histogram
 from tidegate.prometheus.config import PushedConfig
+from tidegate.prometheus.direct.effort import CREDIT, SHARE, Cost, Effort
 from tidegate.prometheus.direct.followed import AWAY, Round
 from tidegate.prometheus.direct.seen import Scraped
 from tidegate.prometheus.direct.targets import Chosen, Missed, Pod, sampled
@@ -29,6 +30,7 @@ _EDGES = 4
 """Edges of native histograms for each series that a pod may have."""
 _SPLIT = "two Prometheus servers scrape it and no label tells them apart: give each an external label __replica__"
 _FULL = "more series are pushed for all rollouts, or for those of its namespace, than are remembered"
+_PUT_OFF = f"put off: to count what is pushed for this namespace takes more than {SHARE:.0%} of the operator's processor time"
 _CROWDED = "more of the wanted series are pushed for it than are taken (push.seriesPerPod)"
 
 
@@ -106,10 +108,14 @@ class Pushes:
         push: how the gates have it judged.
         config: what their connection allows.
         clock: the time.
+        effort: keeps account of processor time by namespaces; without one it is for these alone.
     """
 
-    def __init__(self, registry: Registry, namespace: str, push: Push, config: PushedConfig, clock: Clock) -> None:
+    def __init__(
+        self, registry: Registry, namespace: str, push: Push, config: PushedConfig, clock: Clock, *, effort: Effort | None = None
+    ) -> None:
         self._registry, self._namespace, self._config, self._clock = registry, namespace, config, clock
+        self._effort, self._put_off = effort or Effort(clock.monotonic), False
         self._patience = (AWAY + 2 * push.interval).total_seconds()
         self._wishes = Series(()).wishes
         self._canary, self._stable = Chosen[Pod](), Chosen[Pod]()
@@ -182,14 +188,20 @@ class Pushes:
         return Fate.TAKEN
 
     async def round(self) -> Round:
-        """Return what has come since the last round."""
+        """Return what has come since the last round; nothing while that took too much, and then all of it."""
         now = self._clock.monotonic()
-        pages = [self._pages(one.targets, now) for one in (self._canary, self._stable)]
+        self._put_off = self._effort.debt(self._namespace) > CREDIT
+        versions = () if self._put_off else (self._canary, self._stable)
+        pages = [self._pages(one.targets, now) for one in versions] or [[], []]
         missed = [
             [Missed(pod.pod, words) for pod in one.targets if (words := self._why(pod, now))]
             for one in (self._canary, self._stable)
         ]
         return Round(self._clock.now(), pages[0], pages[1], self._canary, self._stable, *missed)
+
+    def charge(self, seconds: float) -> None:
+        """Charge the namespace with processor time that it has taken to count this."""
+        self._effort.charge(Cost(self._namespace), seconds)
 
     def close(self) -> None:
         """Listen no more."""
@@ -256,6 +268,8 @@ class Pushes:
     def _why(self, pod: Pod, now: float) -> str:
         """Say why nothing of a pod is judged; empty where it is."""
         known = self._pods[pod.pod]
+        if self._put_off:
+            return _PUT_OFF
         if known.heard == float("-inf"):
             return known.crowded or "no sample of it has been pushed yet"
         if now - known.heard > self._patience:
