@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -91,6 +92,19 @@ async def test_others_are_asked_apart(together: Together, cluster: Asked, api: A
 
     assert sorted([*wanted, ("shop", "app=b")]) == sorted(cluster.lists[:4])
     assert 6 == len(cluster.lists)
+
+
+async def test_no_address_is_longer_than_proxies_let_through(together: Together, cluster: Asked, api: ApiServer) -> None:
+    """Selectors of long values are divided over several lists; one that is as long by itself is asked for as it is."""
+    long = {number: f"app.example.com/name=service-{number:03}{'x' * 50},tier={number}{'y' * 50}" for number in range(60)}
+
+    await asyncio.gather(*(together.read("shop", one) for one in long.values()))
+
+    assert 2 <= len(cluster.lists) <= 4
+    assert max(len(quote(selector)) for _, selector in cluster.lists) < 6000
+    whole = ",".join(f"key-{number:03}={'z' * 60}" for number in range(100))
+    await together.read("shop", whole)
+    assert [("shop", whole)] == cluster.lists[-1:]
 
 
 async def test_all_hear_of_a_failure(together: Together, api: ApiServer) -> None:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
+from urllib.parse import quote
 
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.resources import Resource
@@ -19,7 +20,9 @@ COLLECTING = 0.1
 AT_ONCE = 8
 """Lists of a kind that are under way at once: the writes of a breach need the connections, too."""
 MOST = 100
-"""Selectors in a list: they stand in the address of the request."""
+"""Selectors in a list."""
+LONGEST = 4096
+"""Characters of these, by which a list is closed: they stand in the address of the request, which proxies cut at 8 KB."""
 _WITHIN = 5.0
 _Place: TypeAlias = tuple[str, tuple[str, ...]]
 """A namespace, and the keys of selectors."""
@@ -32,12 +35,14 @@ class _Batch:
     Attributes:
         values: of each key.
         size: how many selectors there are.
+        length: characters that they have in the address.
         asking: how many wait for it.
         task: the list, once it has begun to collect.
     """
 
     values: dict[str, set[str]] = field(default_factory=dict)
     size: int = 0
+    length: int = 0
     asking: int = 0
     task: asyncio.Task[list[Object]] | None = None
 
@@ -87,13 +92,14 @@ class Together:
 
     def _batch(self, place: _Place, wanted: Mapping[str, str]) -> _Batch:
         """Return the batch that a selector goes with."""
-        batch = self._collected.get(place)
-        if batch is None or batch.size >= MOST:
+        batch, length = self._collected.get(place), len(quote(",".join(map("=".join, wanted.items())), safe=""))
+        if batch is None or batch.size >= MOST or batch.length + length > LONGEST:
             batch = self._collected[place] = _Batch()
             batch.task = asyncio.create_task(self._list(place, batch), name=f"{self._resource.qualified} of {place[0]}")
         for key, value in wanted.items():
             batch.values.setdefault(key, set()).add(value)
         batch.size += 1
+        batch.length += length
         return batch
 
     def _close(self, place: _Place, batch: _Batch) -> None:
