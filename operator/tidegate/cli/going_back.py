@@ -20,7 +20,9 @@ from tidegate.api.status import Outcome
 from tidegate.caller.decisions import AGAIN_SECONDS, Version, rolled_out
 from tidegate.cli import access, archive, output
 from tidegate.cluster.resources import DEPLOYMENTS, RELEASE_RECORDS, RELEASES
+from tidegate.governance import commands
 from tidegate.governance.records import hash_of
+from tidegate.governance.times import moment
 from tidegate.workloads.templates import content_digest, overlay, unknown_containers
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Back:
         wrote: what was written, for people.
         recorded: digest of the content that was promoted, where this is another one: only its images were restored.
         applier: what applies the object that was written again and again; empty where nothing is known to.
+        waits: why it is not rolled out by that alone, with the cure; empty where it is.
     """
 
     place: tuple[str, str]
@@ -51,12 +54,13 @@ class Back:
     wrote: str
     recorded: str = ""
     applier: str = ""
+    waits: str = ""
 
     def to_wire(self) -> Json:
         """Return it for machines."""
         namespace, release = self.place
         told = {"namespace": namespace, "release": release, "toVersion": self.version, "record": self.record}
-        more = {"recordedDigest": self.recorded, "appliedBy": self.applier}
+        more = {"recordedDigest": self.recorded, "appliedBy": self.applier, "waits": self.waits}
         return told | {"digest": self.digest, "wrote": self.wrote} | {name: value for name, value in more.items() if value}
 
     def sentence(self) -> str:
@@ -65,7 +69,7 @@ class Back:
         if self.recorded:
             words += "; only its images: all else of the template is as it is now, "
             words += f"so its content is {self.digest} and not {self.recorded}"
-        words += "; it is rolled out by its policy's steps"
+        words += f"; {self.waits}" if self.waits else "; it is rolled out by its policy's steps"
         if self.applier:
             words += (
                 f"; {self.applier} applies it and will write its own version again: go back in its repository as well, "
@@ -102,8 +106,34 @@ async def go_back(cluster: Cluster, place: tuple[str, str], release: Json, versi
     digest, wrote, written = await _put_back(cluster, release, deployment, record, images_only=images_only)
     recorded = str(record["digest"])
     return Back(
-        place, version, str(record.get("id")), digest, wrote, recorded if digest != recorded else "", applier_of(written) or ""
+        place,
+        version,
+        str(record.get("id")),
+        digest,
+        wrote,
+        recorded=recorded if digest != recorded else "",
+        applier=applier_of(written) or "",
+        waits=_kept_out(release, record if digest == recorded else None),
     )
+
+
+def _kept_out(release: Json, record: Json | None) -> str:
+    """Return why a version that was restored does not start by itself, with the cure; empty where nothing is known to keep it.
+
+    Args:
+        release: the Release.
+        record: of its promotion; None where another content was restored, which nobody has rejected.
+    """
+    status, metadata = access.status_of(release), release["metadata"]
+    place = str(metadata["name"]), str(metadata["namespace"])
+    if status.held is not None:
+        return f"it does not start until the hold is released: {commands.on_release('resume', *place)}"
+    revision = ((record or {}).get("to") or {}).get("revision")
+    found = next((one for one in status.rejected if one.revision == revision), None)
+    if found is None:
+        return ""
+    again = commands.on_release("retry", *place)
+    return f"it was rejected on {moment(found.at)} and does not start until it is tried again: {again}; why: {found.message}"
 
 
 _APPLIERS = {

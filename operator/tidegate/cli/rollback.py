@@ -178,6 +178,8 @@ async def _restored(cluster: Cluster, place: tuple[str, str], release: Json, ask
     typer.echo(back.sentence(), err=form is Format.JSON)
     if not asked.now:
         return Done(back)
+    if back.waits:
+        output.fail(f"--now: {back.version} was restored and is not promoted: {back.waits}")
     await wanted(cluster, back, asked.longest)
     said = {"reason": asked.reason or f"back to {asked.to}"}
     made = await decision(cluster, place, Action.PROMOTE, said, _of_digest(back.digest))

@@ -22,6 +22,15 @@ GROUP = "/apis/tidegate.dev/v1alpha1/namespaces/shop"
 DEPLOYMENT = "/apis/apps/v1/namespaces/shop/deployments/checkout"
 
 
+REJECTED = {
+    "revision": "hash-v1.2.2",
+    "version": "v1.2.2",
+    "cause": "GateBreached",
+    "message": "gate errors: 9%",
+    "at": "2026-01-02T03:04:00Z",
+}
+
+
 def template(tag: str, **env: str) -> Json:
     container: Json = {"name": "app", "image": f"checkout:{tag}"}
     if env:
@@ -39,7 +48,8 @@ def replica_set(tag: str, **env: str) -> Json:
 def record(number: int, tag: str, outcome: str = "Promoted", **env: str) -> Json:
     spec = {"id": f"rel_20260101_000{number}", "number": number, "release": "checkout", "releaseUID": "uid-r", "namespace": "shop"}
     told = {"outcome": outcome, "endedAt": f"2026-01-01T00:0{number}:00Z", "digest": content_digest(template(tag, **env))}
-    return object_of(sealed({**spec, **told, "to": {"version": tag, "images": {"app": f"checkout:{tag}"}}}))
+    to = {"version": tag, "revision": f"hash-{tag}", "images": {"app": f"checkout:{tag}"}}
+    return object_of(sealed({**spec, **told, "to": to}))
 
 
 class Cluster:
@@ -192,6 +202,38 @@ def test_at_once_it_is_promoted_as_soon_as_it_starts(rollback: Callable[..., Any
     assert ("Promote", "hash-back", content_digest(template("v1.2.2")), "back to v1.2.2") == tuple(
         made["spec"][name] for name in ("action", "revision", "digest", "reason")
     )
+
+
+@pytest.mark.parametrize(
+    ("keeps", "words"),
+    [
+        (
+            {"rejected": [REJECTED]},
+            (
+                "it was rejected on Fri 2026-01-02 03:04 UTC and does not start until it is tried again: "
+                "kubectl tidegate retry checkout -n shop; why: gate errors: 9%"
+            ),
+        ),
+        (
+            {"held": {"message": "a hold was requested", "since": "2026-01-02T03:04:00Z"}},
+            "it does not start until the hold is released: kubectl tidegate resume checkout -n shop",
+        ),
+    ],
+)
+def test_what_keeps_a_restored_version_from_starting_is_told(rollback: Callable[..., Any], keeps: Json, words: str) -> None:
+    """A version that was rejected since its promotion, or a hold, is named with the cure: nobody waits for a rollout in vain."""
+    cluster = Cluster()
+    cluster.release["status"] |= keeps
+    done = rollback(cluster, "--to", "v1.2.2")
+    assert 0 == done.exit_code, done.output
+    assert words in done.stdout
+    assert "by its policy's steps" not in done.stdout
+
+    cluster = Cluster()
+    cluster.release["status"] |= keeps
+    at_once = rollback(cluster, "--to", "v1.2.2", "--now")
+    assert (2, []) == (at_once.exit_code, cluster.decisions)
+    assert f"--now: v1.2.2 was restored and is not promoted: {words}" in at_once.output
 
 
 def test_version_in_force_is_a_decision_as_ever(rollback: Callable[..., Any]) -> None:
