@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from tidegate.api.base import format_time
 from tidegate.api.decision import Action
@@ -19,9 +19,12 @@ from tidegate.cluster.resources import DEPLOYMENTS, RELEASE_RECORDS, RELEASES
 from tidegate.serve.bodies import Decide, Decided, Latest, Prepare, Promote, Rollback, Rollout, State
 from tidegate.serve.refusals import Refused
 from tidegate.serve.stored import Key, Stored, containers_of, decision_of, record_of, release_of
-from tidegate.serve.views import decidable, environments_of, ids_of, is_id, latest_of, recorded, rollout_of, upstreams
+from tidegate.serve.views import decidable, environments_of, first_of, ids_of, is_id, latest_of, recorded, rollout_of, upstreams
 
 MANAGER = "tidegate-serve"
+PAGE = 50
+"""Objects of a page of a list: many may ask at once."""
+_T = TypeVar("_T")
 Json = dict[str, Any]
 _NAMES_A_VERSION = frozenset({Action.APPROVE, Action.REJECT, Action.ATTEST, Action.OVERRIDE})
 """Decisions that are about one version, which has to be there."""
@@ -46,9 +49,13 @@ async def listed(cluster: Cluster, namespace: str) -> list[Rollout]:
     Raises:
         ApiError: the caller may not list them, or the API server does not answer.
     """
-    found = await _releases(cluster, namespace)
-    environments = environments_of(found)
-    return [rollout_of(one, environments) for one in found]
+
+    def read(release: Stored) -> tuple[Rollout, list[Key], str | None]:
+        return rollout_of(release, {}), upstreams(release), release.spec.environment
+
+    found = await _each(cluster, namespace, read)
+    environments = {(namespace, one.release): environment for one, _, environment in found}
+    return [one.model_copy(update={"from_env": first_of(after, environments)}) for one, after, _ in found]
 
 
 async def shown(cluster: Cluster, namespace: str, wanted: str) -> Rollout:
@@ -80,7 +87,7 @@ async def health_of(cluster: Cluster, namespace: str) -> Latest:
         ApiError: the caller may not list them, or the API server does not answer.
     """
     try:
-        return latest_of(await _releases(cluster, namespace))
+        return latest_of(await _each(cluster, namespace, lambda release: release))
     except NotFound:
         return Latest(configured=False, ok=False)
 
@@ -154,7 +161,8 @@ async def prepared(cluster: Cluster, namespace: str, asked: Prepare) -> Done:
         ApiError: the caller may not do that, or the API server does not answer.
         Refused: it is not clear what is meant, or there is nothing to bring.
     """
-    target = _target(await _releases(cluster, namespace), asked, namespace)
+    there = await _each(cluster, namespace, lambda one: one if one.spec.environment == asked.to_env else None)
+    target = _target([one for one in there if one is not None], asked, namespace)
     source = await _source(cluster, target, asked)
     images = _images(source)
     environments = environments_of([source, target])
@@ -213,8 +221,7 @@ def _replacements(deployment: Json, images: Mapping[str, str]) -> list[Json]:
     return changes
 
 
-def _target(releases: Iterable[Stored], asked: Prepare, namespace: str) -> Stored:
-    there = [one for one in releases if one.spec.environment == asked.to_env]
+def _target(there: Iterable[Stored], asked: Prepare, namespace: str) -> Stored:
     named = [one for one in there if asked.release in (None, one.name)]
     if len(named) == 1:
         return named[0]
@@ -247,14 +254,16 @@ def _images(source: Stored) -> dict[str, str]:
     return dict(stable.images)
 
 
-async def _releases(cluster: Cluster, namespace: str) -> list[Stored]:
-    return [release_of(one) for one in (await cluster.list(RELEASES.path(namespace))).items]
+async def _each(cluster: Cluster, namespace: str, read: Callable[[Stored], _T]) -> list[_T]:
+    """Return what is read of each Release of a namespace, page by page: nothing else of them is kept."""
+    return (await cluster.list(RELEASES.path(namespace), limit=PAGE, slim=lambda one: read(release_of(one)))).items
 
 
 async def _release(cluster: Cluster, namespace: str, wanted: str) -> Stored:
     if not is_id(wanted):
         return release_of(await cluster.get(RELEASES.path(namespace, wanted)))
-    found = [one for one in await _releases(cluster, namespace) if wanted in ids_of(one)]
+    all_of_them = await _each(cluster, namespace, lambda one: one if wanted in ids_of(one) else None)
+    found = [one for one in all_of_them if one is not None]
     if len(found) == 1:
         return found[0]
     if not found:
@@ -265,12 +274,17 @@ async def _release(cluster: Cluster, namespace: str, wanted: str) -> Stored:
     raise Refused(409, "ambiguous", words)
 
 
+async def _records(cluster: Cluster, namespace: str, wanted: str) -> list[ReleaseRecordSpec | None]:
+    def read(obj: Json) -> ReleaseRecordSpec | None:
+        return one if (one := record_of(obj)).id == wanted else None
+
+    return (await cluster.list(RELEASE_RECORDS.path(namespace), limit=PAGE, slim=read)).items
+
+
 async def _recorded(cluster: Cluster, namespace: str, wanted: str) -> Rollout | None:
     """Return an earlier rollout by its record; None where there is none, or the caller may not list records."""
     try:
-        found: list[ReleaseRecordSpec] = [
-            one for one in map(record_of, (await cluster.list(RELEASE_RECORDS.path(namespace))).items) if one.id == wanted
-        ]
+        found: list[ReleaseRecordSpec] = [one for one in await _records(cluster, namespace, wanted) if one is not None]
     except (Forbidden, NotFound):
         return None
     if len(found) > 1:

@@ -7,6 +7,7 @@ import hashlib
 import re
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -58,6 +59,8 @@ MOST_PROBLEMS = 8
 """Fields of a body of which it is said what is wrong with them."""
 AT_ONCE = 32
 """Requests that ask the API server at a time; more wait for their turn."""
+LISTS_AT_ONCE = 2
+"""Those of them that read all Releases of a namespace: a page of these may have megabytes, whoever has written them."""
 SECONDS = 12.0
 """That a request may take."""
 CALLER = Rate(per_second=10.0, burst=40.0)
@@ -92,7 +95,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self._callers, self._strangers = Buckets(CALLER), Buckets(STRANGER)
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns, self._lists = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(LISTS_AT_ONCE)
         self._vouched: dict[str, float] = {}
         self._document = orjson.dumps(document(__version__))
 
@@ -160,8 +163,14 @@ class Service:
         problem = Problem(code=error.code, message=plain(error.message, 1024), request_id=request[_ID])
         return _json(Refusal(error=problem), error.status, error.headers)
 
-    async def _as_caller(self, request: web.Request, do: Callable[[], Awaitable[Any]]) -> Any:
-        """Do something with the token of whoever asks, in their turn."""
+    async def _as_caller(self, request: web.Request, do: Callable[[], Awaitable[Any]], *, lists: bool) -> Any:
+        """Do something with the token of whoever asks, in their turn.
+
+        Args:
+            request: who asks, and what.
+            do: asks the API server.
+            lists: it reads all Releases of a namespace.
+        """
         token = _token(request)
         identity = hashlib.sha256(token.encode()).hexdigest()
         request[_IDENTITY] = identity
@@ -171,7 +180,7 @@ class Service:
         if wait:
             again = {"Retry-After": str(max(1, round(wait)))}
             raise Refused(429, "too_many_requests", f"too many requests: ask again in {max(1, round(wait))} s", again)
-        async with self._turns:
+        async with self._lists if lists else nullcontext(), self._turns:
             with as_caller(token):
                 try:
                     found = await do()
@@ -199,39 +208,45 @@ class Service:
         named = TENANT in request.headers or "namespace" in request.query
         namespace = _namespace(request) if named or "Authorization" in request.headers else ""
         if "Authorization" in request.headers:
-            releases = await self._as_caller(request, lambda: actions.health_of(self.cluster, namespace))
+            releases = await self._as_caller(request, lambda: actions.health_of(self.cluster, namespace), lists=True)
         return _json(Health(status="ok", version=__version__, releases=releases))
 
     async def _list(self, request: web.Request) -> web.Response:
         namespace = _namespace(request)
-        found = await self._as_caller(request, lambda: actions.listed(self.cluster, namespace))
+        found = await self._as_caller(request, lambda: actions.listed(self.cluster, namespace), lists=True)
         return _json(ManyRollouts(data=tuple(found)))
 
     async def _show(self, request: web.Request) -> web.Response:
         namespace, wanted = _namespace(request), request.match_info["release_id"]
         if len(wanted) > LONGEST_NAME or not (is_id(wanted) or A_NAME.fullmatch(wanted)):
             raise Refused(404, "not_found", "release_id: neither the id of a rollout nor the name of a Release")
-        found = await self._as_caller(request, lambda: actions.shown(self.cluster, namespace, wanted))
+        found = await self._as_caller(request, lambda: actions.shown(self.cluster, namespace, wanted), lists=is_id(wanted))
         return _json(OneRollout(data=found))
 
     async def _prepare(self, request: web.Request) -> web.Response:
         namespace, asked = _namespace(request), await _body(request, Prepare)
-        done = await self._as_caller(request, lambda: actions.prepared(self.cluster, namespace, asked))
+        done = await self._as_caller(request, lambda: actions.prepared(self.cluster, namespace, asked), lists=True)
         return _json(OneRollout(data=done.rollout), done.status)
 
     async def _promote(self, request: web.Request) -> web.Response:
         namespace, asked = _namespace(request), await _body(request, Promote)
-        status, found = await self._as_caller(request, lambda: actions.promoted(self.cluster, namespace, asked))
+        status, found = await self._as_caller(
+            request, lambda: actions.promoted(self.cluster, namespace, asked), lists=is_id(asked.release_id)
+        )
         return _json(OneRollout(data=found), status) if isinstance(found, Rollout) else self._made(request, found)
 
     async def _rollback(self, request: web.Request) -> web.Response:
         namespace, asked = _namespace(request), await _body(request, Rollback)
-        found = await self._as_caller(request, lambda: actions.rolled_back(self.cluster, namespace, asked))
+        found = await self._as_caller(
+            request, lambda: actions.rolled_back(self.cluster, namespace, asked), lists=is_id(asked.release_id)
+        )
         return self._made(request, found)
 
     async def _decide(self, request: web.Request) -> web.Response:
         namespace, asked = _namespace(request), await _body(request, Decide)
-        found = await self._as_caller(request, lambda: actions.decided(self.cluster, namespace, asked))
+        found = await self._as_caller(
+            request, lambda: actions.decided(self.cluster, namespace, asked), lists=is_id(asked.root.release_id)
+        )
         return self._made(request, found)
 
     @staticmethod

@@ -32,7 +32,7 @@ class Stored:
         key: its namespace and name.
         spec: its spec.
         status: its status.
-        obj: all of it.
+        obj: of the object itself what a decision on it says: a list of thousands needs no memory for all of them.
     """
 
     key: Key
@@ -112,7 +112,8 @@ def release_of(obj: Mapping[str, Any]) -> Stored:
         UnreadableError: it is none.
     """
     found = _read(_Release, obj, "Release")
-    return Stored((found.metadata.namespace, found.metadata.name), found.spec, found.status, dict(obj))
+    kept: Json = {"metadata": {"uid": found.metadata.uid}, "status": {"candidate": (obj.get("status") or {}).get("candidate")}}
+    return Stored((found.metadata.namespace, found.metadata.name), found.spec, found.status, kept)
 
 
 def record_of(obj: Mapping[str, Any]) -> ReleaseRecordSpec:

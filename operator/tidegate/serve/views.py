@@ -39,7 +39,12 @@ def upstream_of(release: Stored, environments: Mapping[Key, str | None]) -> str 
         release: the Release.
         environments: of Releases by namespace and name, as far as they are known.
     """
-    return next((found for key in upstreams(release) if (found := environments.get(key)) is not None), None)
+    return first_of(upstreams(release), environments)
+
+
+def first_of(keys: Iterable[Key], environments: Mapping[Key, str | None]) -> str | None:
+    """Return the environment of the first of some Releases of which one is known; None where none is."""
+    return next((found for key in keys if (found := environments.get(key)) is not None), None)
 
 
 def upstreams(release: Stored) -> list[Key]:

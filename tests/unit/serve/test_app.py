@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from tidegate.cluster.callers import connect_for_callers
 from tidegate.cluster.client import Cluster
 from tidegate.runtime.clock import ManualClock
 from tidegate.serve import actions
-from tidegate.serve.app import CALLER, LARGEST_BODY, STRANGER, Service
+from tidegate.serve.app import CALLER, LARGEST_BODY, LISTS_AT_ONCE, STRANGER, Service
 from tidegate.serve.bodies import Decide, Prepare, Promote
 from unit.cluster.test_callers import kubeconfig
 from unit.docs.pages import ROOT
@@ -42,6 +43,24 @@ NOT_FOUND = {"kind": "Status", "code": 404, "reason": "NotFound", "message": 're
 
 
 @dataclass
+class Slow:
+    """Lists that are not answered before a test says so."""
+
+    under_way: int = 0
+    most: int = 0
+    enough: asyncio.Event = field(default_factory=asyncio.Event)
+    answer: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def wait(self) -> None:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        if self.under_way == LISTS_AT_ONCE:
+            self.enough.set()
+        await self.answer.wait()
+        self.under_way -= 1
+
+
+@dataclass
 class There:
     """The application, and what the API server was asked."""
 
@@ -49,6 +68,7 @@ class There:
     clock: ManualClock
     session: aiohttp.ClientSession
     asked: list[str] = field(default_factory=list)
+    slow: Slow = field(default_factory=Slow)
 
     async def ask(
         self, verb: str, path: str, token: str | None = "ann", **more: Any
@@ -62,6 +82,7 @@ class There:
 async def there(tmp_path: Path) -> AsyncIterator[There]:
     """The API server knows ann and bob, and has no Releases."""
     asked: list[str] = []
+    slow = Slow()
 
     async def answer(request: web.Request) -> web.Response:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -70,6 +91,8 @@ async def there(tmp_path: Path) -> AsyncIterator[There]:
             return web.json_response({"kind": "Status", "code": 503, "message": "no"}, status=503)
         if token not in {"ann", "bob"}:
             return web.json_response({"kind": "Status", "code": 401, "reason": "Unauthorized", "message": "no"}, status=401)
+        if "/slow/" in request.path and request.path.endswith("/releases"):
+            await slow.wait()
         if "/odd/" in request.path:
             return web.Response(body=ODD[request.path.rsplit("/", 1)[-1]], content_type="application/json")
         if request.path.endswith("/releaserecords") and "archive" in request.path:
@@ -89,7 +112,7 @@ async def there(tmp_path: Path) -> AsyncIterator[There]:
         await ours.setup()
         await web.TCPSite(ours, "127.0.0.1", 0).start()
         async with aiohttp.ClientSession() as session:
-            yield There(f"http://127.0.0.1:{ours.addresses[0][1]}", clock, session, asked)
+            yield There(f"http://127.0.0.1:{ours.addresses[0][1]}", clock, session, asked, slow)
         await ours.cleanup()
     await runner.cleanup()
 
@@ -195,6 +218,20 @@ async def test_each_has_their_own_bucket(there: There) -> None:
     assert {200: CALLER.burst, 429: 2} == {status: found.count(status) for status in set(found)}
     assert ("too_many_requests", "1") == (answer["error"]["code"], headers["Retry-After"])
     assert (200, 200) == (bob[0], again[0])
+
+
+async def test_lists_take_turns_and_keep_nothing_else_waiting(there: There) -> None:
+    """However many ask for all Releases of a namespace, few lists are in hand; who asks for one Release is answered meanwhile."""
+    await there.ask("GET", "/api/releases?namespace=shop")
+    lists = [asyncio.create_task(there.ask("GET", "/api/releases?namespace=slow")) for _ in range(12)]
+    await asyncio.wait_for(there.slow.enough.wait(), 5)
+    one = await asyncio.wait_for(there.ask("GET", "/api/releases/none?namespace=slow"), 5)
+    there.slow.answer.set()
+    found = await asyncio.gather(*lists)
+
+    assert 404 == one[0]
+    assert {200} == {status for status, _, _ in found}
+    assert LISTS_AT_ONCE == there.slow.most
 
 
 async def test_tokens_are_not_tried_here(there: There) -> None:
