@@ -103,18 +103,6 @@ def test_scrapes_become_pages_with_their_times() -> None:
     assert (found.missed, [one.words for one in found.missed_stable]) == ([], ["no sample of it has been pushed yet"])
 
 
-def test_what_takes_too_much_to_count_comes_later() -> None:
-    """While counting has taken more than its namespace's share, nothing is new; then all of it is, and nothing is lost."""
-    shop = Shop()
-    shop.scrape(1, 100)
-    shop.pushes.charge(2.5)
-    late = shop.scrape(16, 120)
-    assert late.canary == []
-    assert "put off" in late.missed[0].words
-    shop.scrape(31, 150)
-    assert shop.counts() == [(100, None), (150, None)]
-
-
 def test_nothing_is_said_twice() -> None:
     """Without a newer sample there is no page."""
     shop = Shop()
