@@ -134,13 +134,27 @@ async def test_job_that_was_seen_is_not_made_again(runs: Runs, stage: Stage, api
 
 async def test_job_that_nobody_ends_is_deleted(runs: Runs, stage: Stage, api: ApiServer) -> None:
     """Its controller stops it at its time; one that is suspended, or whose controller is away, is stopped from here."""
-    there(stage, ago=600 + GRACE.total_seconds() - 1)
+    there(stage)
+    assert RunState.RUNS is (await look(runs)).state
+    stage.clock.advance(600 + GRACE.total_seconds() - 1)
     assert RunState.RUNS is (await look(runs)).state
     stage.clock.advance(1)
 
     view = await look(runs)
     assert (RunState.GONE, True) == (view.state, view.words.startswith("did not end in time"))
     assert [("DELETE", f"{JOBS}/{RUN.job}")] == api.requests
+
+
+@pytest.mark.parametrize("migrates", [False, True])
+@pytest.mark.parametrize("step", [3600, -3600])
+async def test_clock_that_is_stepped_stops_no_job(runs: Runs, stage: Stage, api: ApiServer, step: int, migrates: bool) -> None:
+    """Nor does one that is an hour ahead of the API server's from the start: how long a Job has been seen to run counts alone."""
+    run = replace(RUN, migrates=migrates)
+    there(stage, ago=3600, run=run)
+    assert RunState.RUNS is (await look(runs, run)).state
+    stage.clock.step_wall(step)
+    assert RunState.RUNS is (await look(runs, run)).state
+    assert [] == api.requests
 
 
 @pytest.mark.parametrize("ended", [False, True])

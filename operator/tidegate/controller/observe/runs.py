@@ -9,7 +9,6 @@ from datetime import timedelta
 import orjson
 import structlog
 
-from tidegate.api.base import parse_time
 from tidegate.api.names import ANNOTATION_RUN_FOR, FIELD_MANAGER
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import AlreadyExists, ApiError, Conflict, Forbidden, NotFound
@@ -23,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 GRACE = timedelta(seconds=60)
 """So long after its time a Job is stopped from here: its controller has done so, unless it is away or the Job is suspended."""
+_MOST = 10_000
+"""Jobs of which it is known since when they are seen: beyond that the time of those that were seen first begins anew."""
 
 
 def asked(runs: Iterable[Run | Call]) -> str:
@@ -48,6 +49,7 @@ class Runs:
 
     def __init__(self, cluster: Cluster, *, clock: Clock) -> None:
         self._cluster, self._clock = cluster, clock
+        self._since: dict[str, float] = {}
 
     async def read(self, namespace: str, wanted: str) -> list[Object]:
         """Make, look at or stop Jobs, and return how each stands then.
@@ -81,15 +83,27 @@ class Runs:
         view = view_of(job)
         if run.uid and view.uid != run.uid:
             return RunView(RunState.GONE, words="was deleted before it had ended")
-        created = parse_time(job["metadata"]["creationTimestamp"])
-        late = self._clock.now() - created >= timedelta(seconds=run.seconds) + GRACE
-        if view.state is RunState.RUNS and late:
+        if self._is_late(view, run):
             if not job["metadata"].get("deletionTimestamp"):
                 await self._delete(namespace, run, view.uid)
             if run.migrates:
                 return replace(view, words="did not end in time, and is being stopped")
             return RunView(RunState.GONE, words="did not end in time, although it should have been stopped; it was deleted")
         return await self._heard(namespace, run, view)
+
+    def _is_late(self, view: RunView, run: Run) -> bool:
+        """Whether a Job runs for longer than it may, as far as this process has seen.
+
+        What the API server says of its creation is by another clock than ours, which may be stepped besides: a Job that has just
+        begun would be deleted by it, amid a migration. So a process that comes later waits longer.
+        """
+        if view.state is not RunState.RUNS:
+            self._since.pop(view.uid, None)
+            return False
+        now = self._clock.monotonic()
+        if view.uid not in self._since and len(self._since) >= _MOST:
+            del self._since[next(iter(self._since))]
+        return now - self._since.setdefault(view.uid, now) >= run.seconds + GRACE.total_seconds()
 
     async def _heard(self, namespace: str, run: Run, view: RunView) -> RunView:
         """Return how a Job stands, with what its pod has left at its end, where that is read.
