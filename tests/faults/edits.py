@@ -17,9 +17,10 @@ from e2e.manifests import NAME, POLICY, Json, exact_gate, step
 from e2e.story import Given
 from faults import runner
 from faults.declared import EDITS, Declared, Edit, begins_with, pin, routed, version
-from faults.journeys import Journey, at_rest
+from faults.journeys import Journey
 from faults.oracle import Oracle, Violation
 from faults.place import Grounds, Place, dump
+from faults.resting import at_rest
 from faults.runner import Result, differences
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.cluster.errors import ApiError, Forbidden, Invalid

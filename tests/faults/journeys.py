@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from e2e import invariants, manifests
+from e2e import manifests
 from e2e.manifests import NAME, REGISTRY, Json, exact_gate, step
 from e2e.story import HELD, Given, Then, When
 from e2e.world import canary_share
-from faults import flagging, grouping
+from faults import asking, flagging, grouping
 from faults.approving import APPROVALS, VOTES, decided_step_by_step
-from faults.checking import CHECKS, HANGING, checked, ended
+from faults.checking import CHECKS, HANGING, checked
 from faults.closing import shuts_at_half
-from faults.deciding import outcomes
 from faults.following import follows
 from faults.freezing import turns_bad_in_a_freeze, waits_for_the_thaw
 from faults.hostile import beside
@@ -64,6 +63,7 @@ class Journey:
         large: it is about many Releases, and takes minutes where the machine has other work.
         grouped: weights of the steps that two Releases go together; none where there is one.
         flagged: it sets feature flags.
+        asks: the checks of its policy that are made by requests.
         settings: of its place, beside what all places have.
     """
 
@@ -86,6 +86,7 @@ class Journey:
     large: bool = False
     grouped: tuple[int, ...] = ()
     flagged: bool = False
+    asks: Sequence[Json] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -169,6 +170,25 @@ async def hotfix(place: Place) -> None:
 
 async def check_hangs(place: Place) -> None:
     """The check before all of the traffic never ends, twice: a version that has half of it is taken back."""
+    await When(place).the_image_becomes("v2")
+    await Then(place).rolled_back_to("v1")
+
+
+async def asked(place: Place) -> None:
+    """A version takes over that is asked about at each point; what comes to nothing afterwards is told, and nothing is undone."""
+    await promotion(place)
+    await asking.has_come_to(place, "notes", "Failed")
+
+
+async def asked_in_vain(place: Place) -> None:
+    """The request before all of the traffic is never answered, twice: a version that has half of it is taken back."""
+    await When(place).the_image_becomes("v2")
+    await Then(place).rolled_back_to("v1")
+    await asking.has_come_to(place, "notes", "Passed")
+
+
+async def asked_and_refused(place: Place) -> None:
+    """The request before the first traffic is refused, twice: the version never gets any."""
     await When(place).the_image_becomes("v2")
     await Then(place).rolled_back_to("v1")
 
@@ -343,6 +363,11 @@ async def restart(place: Place) -> None:
     await Then(place).promoted_to("v1")
 
 
+def by_requests(name: str, tell: Callable[[Place], Awaitable[None]], checks: Sequence[Json], **more: Any) -> Journey:
+    """Return a journey whose version is checked by requests."""
+    return Journey(name, begins_released(*STEPS, checks=list(checks)), tell, asks=checks, settings={"asked": True}, **more)
+
+
 JOURNEYS = {
     journey.name: journey
     for journey in (
@@ -377,6 +402,9 @@ JOURNEYS = {
             checks={0: "smoke"},
             attempts=2,
         ),
+        by_requests("asked", asked, asking.ASKED, promotes="v2"),
+        by_requests("asked-in-vain", asked_in_vain, asking.IN_VAIN, most=50, undone_by=("CheckFailed",)),
+        by_requests("asked-and-refused", asked_and_refused, asking.REFUSED, most=0, undone_by=("CheckFailed",)),
         Journey("migration", migrated(begins_released(*STEPS, **migrations())), migration, promotes="v2", checks=NEEDED),
         Journey(
             "migration-breached",
@@ -437,61 +465,3 @@ JOURNEYS = {
         Journey("restart", begins_released(*STEPS), restart, most=0, native=True),
     )
 }
-
-
-def at_rest(place: Place) -> Json:
-    """Return what stands in a place after a journey, without what differs from run to run."""
-    release, status = place.release, place.status
-    deployment = place.history.get("Deployment", NAME) or {"metadata": {}, "spec": {"template": {}}}
-    conditions = {one["type"]: (one["status"], one["reason"]) for one in status.get("conditions", ())}
-    last = status.get("lastRollout") or {}
-    return {
-        "release": {
-            "there": bool(release),
-            "finalizers": release.get("metadata", {}).get("finalizers", []),
-            "phase": status.get("phase"),
-            "weight": status.get("weight"),
-            "stable": {key: (status.get("stable") or {}).get(key) for key in ("revision", "version")},
-            "rolling": [name for name in ("candidate", "rollout", "step", "gates", "originalRules") if status.get(name)],
-            "last": {key: last.get(key) for key in ("version", "revision", "outcome", "cause")},
-            "rejected": sorted((one["version"], one["cause"]) for one in status.get("rejected", ())),
-            "handled": str(status.get("handledRequest", "")).partition("/")[0],
-            "conditions": conditions,
-        },
-        "others": grouping.others_at_rest(place),
-        "flags": flagging.left(place),
-        "decisions": outcomes(place),
-        "jobs": ended(place),
-        "reviews": len(status.get("reviews", ())),
-        "deployment": {
-            "labels": deployment["metadata"].get("labels", {}),
-            "replicas": deployment["spec"].get("replicas"),
-            "paused": bool(deployment["spec"].get("paused")),
-            "template": deployment["spec"]["template"],
-        },
-        "route": place.route["spec"]["rules"],
-        "routeAsWritten": invariants.the_route_is_as_written(place),
-        "services": {
-            service["metadata"]["name"]: {"selector": service["spec"]["selector"], "owners": _owners(service)}
-            for service in place.history.all("Service")
-        },
-        "replicaSets": {
-            rs["metadata"]["labels"]["pod-template-hash"]: {
-                "image": rs["spec"]["template"]["spec"]["containers"][0]["image"],
-                "wanted": rs["spec"]["replicas"],
-                "owners": _owners(rs),
-                "ready": (rs.get("status") or {}).get("readyReplicas", 0),
-                "marks": sorted(label for label in rs["metadata"]["labels"] if label.startswith("tidegate")),
-            }
-            for rs in place.history.all("ReplicaSet")
-        },
-        "pods": sorted(pod["spec"]["containers"][0]["image"] for pod in _living(place)),
-    }
-
-
-def _living(place: Place) -> list[Json]:
-    return [pod for pod in place.history.all("Pod") if not pod["metadata"].get("deletionTimestamp")]
-
-
-def _owners(obj: Json) -> list[str]:
-    return sorted(owner["kind"] for owner in obj["metadata"].get("ownerReferences", ()))

@@ -17,6 +17,7 @@ from api.operator_access import SYSTEM, token_of
 from e2e import operator_process
 from e2e.manifests import Json
 from e2e.world import World
+from faults.asking import Endpoint
 from faults.prometheus import Prometheus
 from faults.recorder import Recorder, Router
 from faults.telling import Receivers
@@ -182,11 +183,13 @@ class Place(World):
         neighbour: namespace of another tenant on the same operators, which nothing is recorded of; empty where there is none.
         frozen: from when until when (time.time) releases are frozen here, so that nothing may rise.
         receivers: of notifications; None where nobody is told.
+        endpoint: what checks by requests ask; None where nothing is asked.
         shards: into how many parts the operators share Releases out.
         turned: when the numbers of the new version turned bad (time.time), where it counts how soon that is asked for at all.
     """
 
     receivers: Receivers | None = None
+    endpoint: Endpoint | None = None
     turned: float | None = None
     shards: int = 1
     neighbour: str = ""
@@ -272,7 +275,14 @@ class Grounds:
 
     @asynccontextmanager
     async def place(
-        self, *, operators: int = 1, query_timeout: str = "1s", neighbour: bool = False, told: bool = False, **config: Any
+        self,
+        *,
+        operators: int = 1,
+        query_timeout: str = "1s",
+        neighbour: bool = False,
+        told: bool = False,
+        asked: bool = False,
+        **config: Any,
     ) -> AsyncIterator[Place]:
         """Open a place with operators that run; afterwards nothing of it is left.
 
@@ -281,36 +291,28 @@ class Grounds:
             query_timeout: for how long they wait for Prometheus.
             neighbour: whether they serve another tenant's namespace, too.
             told: whether there are receivers of notifications, one that takes all and one that hangs.
+            asked: whether there is an endpoint that checks may ask.
             config: of the operators, beside what they are told everywhere.
         """
-        namespace = f"faults-{uuid.uuid4().hex[:8]}"
-        folder = self.folder / namespace
+        served = await self._namespaces(neighbour=neighbour)
+        namespace, folder = served[0], self.folder / served[0]
         folder.mkdir(parents=True)
-        served = [namespace, *([f"{namespace}-neighbour"] if neighbour else [])]
-        for one in served:
-            await self.admin.create(NAMESPACES.path(), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}})
         prometheus, recorder = Prometheus(), Recorder(self.admin, namespace)
-        router, receivers = Router(self.admin, namespace), Receivers() if told else None
+        router, receivers, endpoint = Router(self.admin, namespace), Receivers() if told else None, Endpoint() if asked else None
         place: Place | None = None
         wires: list[Wire] = []
         try:
             await prometheus.start()
-            if receivers is not None:
-                config["notifications"] = await receivers.start(folder)
+            config |= {"notifications": await receivers.start(folder)} if receivers is not None else {}
+            config |= {"hooks": await endpoint.start(namespace)} if endpoint is not None else {}
             connections = [{"name": "stand-in", "address": prometheus.address, "timeout": query_timeout}]
-            for number in range(operators):
-                wire = Wire(await connect()).setup(chr(ord("a") + number))
-                wire.neighbours = frozenset(served[1:])
-                await wire.start()
-                wires.append(wire)
-            if operators > 1:
-                config["leaderElection"] = ELECTION | {"namespace": namespace}
-                await self._let_elect(namespace)
+            await self._open(wires, operators, neighbours=served[1:])
+            config |= {"leaderElection": await self._let_elect(namespace)} if operators > 1 else {}
             made = [Operator(wire, folder, self.token, served, {"connections": connections, **config}) for wire in wires]
             async with recorder:
                 router.follow(recorder)
                 place = Place(self.info, self.admin, namespace, recorder, made[0], prometheus, operators=made, router=router)
-                place.receivers, place.shards = receivers, config.get("shards", 1)
+                place.receivers, place.endpoint, place.shards = receivers, endpoint, config.get("shards", 1)
                 place.neighbour = served[-1] if neighbour else ""
                 for operator in made:
                     await operator.start()
@@ -320,8 +322,28 @@ class Grounds:
         finally:
             await asyncio.shield(self._leave(served, place, wires, prometheus, router))
 
-    async def _let_elect(self, namespace: str) -> None:
-        """Give the operators' account the right to a Lease in the namespace, as deploy/ does in the operator's own."""
+    async def _namespaces(self, *, neighbour: bool) -> list[str]:
+        """Create a namespace, and one of another tenant if there is to be one; return them."""
+        name = f"faults-{uuid.uuid4().hex[:8]}"
+        made = [name, *([f"{name}-neighbour"] if neighbour else [])]
+        for one in made:
+            await self.admin.create(NAMESPACES.path(), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}})
+        return made
+
+    async def _open(self, wires: list[Wire], operators: int, *, neighbours: Sequence[str]) -> None:
+        """Open a wire for each operator; those that are open are to be closed whatever becomes of the next."""
+        for number in range(operators):
+            wire = Wire(await connect()).setup(chr(ord("a") + number))
+            wire.neighbours = frozenset(neighbours)
+            await wire.start()
+            wires.append(wire)
+
+    async def _let_elect(self, namespace: str) -> Json:
+        """Give the operators' account the right to a Lease in the namespace, as deploy/ does in the operator's own.
+
+        Returns:
+            What their configuration says of it.
+        """
         verbs = ["create", "get", "watch", "update", "patch"]
         rules = [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": verbs}]
         named = {"metadata": {"name": "election", "namespace": namespace}}
@@ -331,12 +353,15 @@ class Grounds:
         binding = {"apiVersion": RBAC, "kind": "RoleBinding", "subjects": [subject], "roleRef": reference, **named}
         for body, plural in ((role, "roles"), (binding, "rolebindings")):
             await self.admin.create(f"/apis/{RBAC}/namespaces/{namespace}/{plural}", body)
+        return ELECTION | {"namespace": namespace}
 
     async def _leave(
         self, namespaces: Sequence[str], place: Place | None, wires: list[Wire], prometheus: Prometheus, router: Router
     ) -> None:
         if place is not None and place.receivers is not None:
             await place.receivers.stop()
+        if place is not None and place.endpoint is not None:
+            await place.endpoint.stop()
         for operator in place.operators if place else ():
             operator.breathe()
             await operator.leave_alone()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from e2e.manifests import Json
-from faults import burst, burst_oracle, flagging, grouping, hostile, journeys, oracle, telling
+from faults import asking, burst, burst_oracle, flagging, grouping, hostile, oracle, resting, telling
 from faults.burst import BURST
 from faults.journeys import HOLD, JOURNEYS, Journey
 from faults.oracle import Oracle, Violation
@@ -16,7 +16,7 @@ SCENES: dict[str, Journey] = {**JOURNEYS, BURST.name: BURST}
 
 def at_rest(place: Place, journey: Journey) -> Json:
     """Return what stands in a place after a journey, without what differs from run to run."""
-    return burst.at_rest(place) if journey.large else journeys.at_rest(place)
+    return burst.at_rest(place) if journey.large else resting.at_rest(place)
 
 
 def untold(place: Place, journey: Journey) -> list[str]:
@@ -41,6 +41,8 @@ def check(place: Place, journey: Journey, *, since: int, shut_within: float = ma
         told += grouping.check(place, since=since, weights=journey.grouped, within=shut_within).items()
     if journey.flagged:
         told += flagging.check(place, since=since).items()
+    if journey.asks:
+        told += asking.check(place, journey.asks, since=since).items()
     return [*found, *(Violation(invariant, words) for invariant, words in told)]
 
 

@@ -28,6 +28,8 @@ pytestmark = [
 ]
 SAMPLE = {
     "approval": (("weight=100", "kill-after"), ("CarriedOut", "kill-late")),
+    "asked": (("weight=50", "kill-after"), ("checks", "kill-late")),
+    "asked-in-vain": (("phase=RollingBack", "kill-before"),),
     "burst": (("route 10 of 20", "kill-after"),),
     "promotion": (("weight=50", "kill-after"), ("ownerReferences", "lost"), ("weight=100", "stale"), ("", "old")),
     "breach": (

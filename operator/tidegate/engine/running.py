@@ -7,7 +7,7 @@ traffic away asks any of this.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from tidegate.api.base import clip
 from tidegate.api.checked import MOST_CHECKS, CheckResult, CheckStatus
@@ -156,7 +156,7 @@ def calls(draft: Draft) -> Iterator[Call]:
         check = entry_of(draft, one)
         if one.result is not CheckResult.RUNNING or one.hook is None or one.job is None or check is None or is_over(draft, one):
             continue
-        if check.http is None or (one.attempt > 1 and not draft.reached(one.since + CALLED_AGAIN)):
+        if check.http is None or (one.attempt > 1 and not _is_due(draft, one.since)):
             continue
         expect = check.http.expect or Expect()
         yield Call(
@@ -174,6 +174,11 @@ def calls(draft: Draft) -> Iterator[Call]:
                 **{_camel(name): told for name, told in _env(draft, one).items()},
             },
         )
+
+
+def _is_due(draft: Draft, since: datetime) -> bool:
+    """Whether a further request may be made; if the clock was set back since it was wanted, how long ago that is nobody knows."""
+    return since > draft.now or draft.reached(since + CALLED_AGAIN)
 
 
 def _camel(variable: str) -> str:

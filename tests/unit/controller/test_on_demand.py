@@ -9,7 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from tidegate.api.names import LABEL_POD_TEMPLATE_HASH
-from tidegate.controller.observe.on_demand import FLAGS, REASONS, SELECTED, Inquiries
+from tidegate.controller.observe.on_demand import CALLS, FLAGS, REASONS, SELECTED, Inquiries
+from tidegate.governance.runs import RunState
 from unit.controller.api_server import ApiServer, settled
 from unit.controller.objects import NAME
 from unit.controller.stage import KEY, Stage
@@ -240,3 +241,25 @@ async def test_a_reading_that_fails_unforeseen_is_logged_and_tried_again(stage: 
     inquiries.want(KEY, "x")
     await settled(lambda: inquiries.of(KEY, "x") is not None)
     assert ["x", "x"] == tried
+
+
+@pytest.mark.parametrize(("state", "often"), [(RunState.COMPLETE, 1), (RunState.FAILED, 1), (RunState.UNMADE, 2)], ids=str)
+async def test_an_answer_is_not_asked_for_again(stage: Stage, state: RunState, often: int) -> None:
+    """A pass that began before it was there, and ends after, changes nothing; what could not be asked at all is asked again."""
+    asked: list[str] = []
+
+    async def answer(_namespace: str, value: str) -> list[Any]:
+        asked.append(value)
+        return [{"metadata": {}, "job": value, "state": state.value}]
+
+    calls = Inquiries(CALLS, stage.cluster, clock=stage.clock, arrived=lambda _: None, read=answer)
+    calls.want(KEY, "x")
+    await settled(lambda: calls.of(KEY, "x") is not None)
+    stage.clock.advance(CALLS.longest)
+    calls.want(KEY, "x")
+    await settled(lambda: not reading())
+
+    assert ["x"] * often == asked
+    calls.want(KEY, "y")
+    await settled(lambda: calls.of(KEY, "y") is not None)
+    assert "y" == asked[-1]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from simulation.policies import events, finish, idle, policy, reach, step
+from simulation.views import at
 from simulation.world import World
 from tidegate.api.names import Cause, Phase
+from tidegate.engine.decide import decide
 from tidegate.governance.runs import RunState
 
 STEPS = (step(25, "5s"), step(50, "5s"), step(100))
@@ -58,6 +60,19 @@ def test_retries_come_after_a_while():
     assert 3 == len({call.id for call in world.hooks.asked})
     first, second, third = world.hooks.times
     assert (second - first >= 5, third - second >= 5) == (True, True)
+
+
+def test_clock_that_was_set_back_keeps_no_retry_waiting():
+    """Of the moment since when it is wanted nobody knows how long ago it is: the request is made at once, and not in an hour."""
+    world = checked(answers=[RunState.FAILED], retries=1)
+    assert world.crank(10, until=lambda: 2 == max((one.attempt for one in world.status.checks), default=0))
+
+    too_soon = decide(world.snapshot(), at(world.now), world.handover)
+    set_back = decide(world.snapshot(), at(world.now - 3600), world.handover)
+
+    (entry,) = world.status.checks
+    assert () == too_soon.calls
+    assert [entry.job] == [call.id for call in set_back.calls]
 
 
 @pytest.mark.parametrize("failure", ["Pause", "Reject"])

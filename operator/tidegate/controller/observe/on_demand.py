@@ -13,6 +13,7 @@ from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import ApiError, Forbidden
 from tidegate.cluster.resources import PODS, Resource
 from tidegate.controller.observe.references import ReleaseKey
+from tidegate.governance.runs import RunState
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.store import Object
 
@@ -45,6 +46,8 @@ class Query:
         longest: seconds between two readings at most; each time it takes twice as long as the time before.
         at_ease: seconds between two readings while nothing that was read stands in anybody's way.
         optional: whether one who may not read them takes it that there are none.
+        settles: tells whether what was read is the last word: it is not read again then, whoever asks on older knowledge. None
+            where nothing is.
     """
 
     what: str
@@ -55,6 +58,12 @@ class Query:
     longest: float = 5.0
     at_ease: float = 600.0
     optional: bool = False
+    settles: Callable[[list[Object]], bool] | None = None
+
+
+def _answered(items: list[Object]) -> bool:
+    """Whether a hook of checks has answered, or has not in time; one that could not be called at all is called again."""
+    return any(one["state"] != RunState.UNMADE for one in items)
 
 
 REASONS = Query("pods of a version", PODS, "", patience=3.0)
@@ -71,8 +80,9 @@ BOUND = Query("objects bound to a Service by name", None, "", patience=1.0, at_o
 """What names the user's Service, see `controller/observe/bindings.py`."""
 RUNS = Query("Jobs of checks", None, "", patience=1.0, at_once=True, longest=15.0)
 """Whether the Jobs that check a version are there and how they stand, see `controller/observe/runs.py`."""
-CALLS = Query("answers of hooks", None, "", patience=1.0, at_once=True, longest=15.0)
-"""What hooks of checks answer, see `controller/observe/hooks.py`."""
+CALLS = Query("answers of hooks", None, "", patience=1.0, at_once=True, longest=15.0, settles=_answered)
+"""What hooks of checks answer, see `controller/observe/hooks.py`. An answer may come in while a pass is still writing that began
+without it: that pass is not to ask once more."""
 FLAGS = Query("definitions of flags", None, "", patience=1.0, at_once=True, longest=15.0)
 """What definitions of flags say, which are written by it, see `controller/observe/flags.py`."""
 FLAG_CALLS = Query("answers of hooks of flags", None, "", patience=1.0, at_once=True, longest=15.0)
@@ -166,11 +176,14 @@ class Inquiries:
         elif inquiry.at_ease and not at_ease:
             inquiry.due, inquiry.patience = min(inquiry.due, now + patience), patience
         inquiry.at_ease = at_ease and inquiry.items is not None
-        if inquiry.task is None and now >= inquiry.due:
+        if inquiry.task is None and now >= inquiry.due and not self._is_settled(inquiry):
             wait = self._query.at_ease if inquiry.at_ease else inquiry.patience
             inquiry.due, inquiry.patience = now + wait, min(2 * inquiry.patience, self._query.longest)
             inquiry.task = asyncio.create_task(self._read(key, inquiry), name=f"{self._query.what} {key}")
         return inquiry.due - now if inquiry.due > now else patience
+
+    def _is_settled(self, inquiry: _Inquiry) -> bool:
+        return self._query.settles is not None and inquiry.items is not None and self._query.settles(inquiry.items)
 
     def forget(self, key: ReleaseKey) -> None:
         """Nobody waits for these any more."""
