@@ -18,6 +18,7 @@ from api.deciders import CREATE, decision, made
 from api.operator_access import NAME, PATIENCE, SYSTEM, Scene, install, scene_in
 from api.people import Person, of_role, rights
 from api.test_operator_decisions import in_force, policies
+from flag_clients import USERS, Clients, is_near
 from tidegate.cluster.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, FEATURE_FLAGS, RELEASES
 
 pytestmark = [*needs_api, pytest.mark.xdist_group("operator-decisions")]
@@ -87,6 +88,12 @@ async def flags(scene: Scene) -> Json:
     return text["flags"]
 
 
+async def clients(scene: Scene) -> Clients:
+    """Return programs that read the ConfigMap as it is."""
+    found = await scene.admin.get(CONFIG_MAPS.path(scene.namespace, "shop-flags"))
+    return Clients(found["data"]["flags.json"])
+
+
 async def says(scene: Scene, wanted: Json) -> float:
     """Wait until the ConfigMap defines flags so; return when that was seen."""
     deadline = time.monotonic() + PATIENCE
@@ -127,6 +134,7 @@ async def test_flags_follow_the_steps_and_come_back_after_a_rollback(scene: Scen
     await begun(scene)
     await scene.set_image("checkout:v2")
     await says(scene, {"new-checkout": flag("off") | fractional(50), "payments": flag("on")})
+    at_50 = (await clients(scene)).having()
     await scene.operator.end(signal.SIGKILL)
     change = {"metadata": {"annotations": {"tidegate.dev/request": "rollback/1"}}}
     await scene.admin.merge_patch(RELEASES.path(scene.namespace, NAME), change, manager="person")
@@ -135,6 +143,8 @@ async def test_flags_follow_the_steps_and_come_back_after_a_rollback(scene: Scen
     await says(scene, DEFINITIONS["flags"])
 
     stored = await scene.admin.get(CONFIG_MAPS.path(scene.namespace, "shop-flags"))
+    assert is_near(at_50, 50)
+    assert frozenset() == (await clients(scene)).having()
     assert {"flags.json": TEXT, "other": "kept"} == stored["data"]
     await config_map(scene, json.dumps({"flags": {"new-checkout": flag("on")}}), **MARKED)
     told = await scene.events("FlagSet", "FlagPutBack")
@@ -169,7 +179,7 @@ async def test_a_switch_is_in_the_object_within_a_second(scene: Scene, record_pr
     await scene.operator.end(signal.SIGKILL)
     await scene.start()
     await scene.until(lambda status: status.get("weight") == 20)
-    kept = await flags(scene)
+    kept, reads = await flags(scene), await clients(scene)
     back = await switch(scene, person, "Back")
     await says(scene, DEFINITIONS["flags"])
 
@@ -177,6 +187,8 @@ async def test_a_switch_is_in_the_object_within_a_second(scene: Scene, record_pr
     assert ("payments", "off", "oncall") == (entry["name"], entry["forced"], entry["by"])
     assert "flag payments is switched off by oncall" in status["message"]
     assert forced == kept
+    assert (frozenset(), False) == (reads.having("payments"), reads.gets(flag="payments"))
+    assert frozenset(USERS) == (await clients(scene)).having("payments")
     after = await scene.until(lambda status: not status.get("flags"))
     assert [off["metadata"]["uid"], back["metadata"]["uid"]] == [one["uid"] for one in after["carriedOut"]]
     print(f"\nfrom the answer to the decision until the object has it: {seconds * 1000:.0f} ms")

@@ -7,6 +7,7 @@ and the targeting comes back as it was, whatever was done to it meanwhile.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -320,6 +321,9 @@ def _fractionals(targeting: object) -> Iterator[object]:
 def _percent(arguments: object, on: str, off: str) -> int:
     pairs = _pairs(arguments)
     weights = dict.fromkeys((on, off), 0)
+    if max(Counter(str(pair[0]) for pair in pairs).values()) > 1:
+        # Whoever has the variant by its second share would lose it to others.
+        raise UnfitError("has a fractional with a variant that is named twice")
     for pair in pairs:
         weight = pair[1] if len(pair) == 2 else 1
         if not isinstance(pair[0], str) or pair[0] not in weights or isinstance(weight, bool) or not isinstance(weight, int):
@@ -349,7 +353,9 @@ def _given(inner: object, percent: int | None, on: str, off: str) -> object:
     weights = [[on, percent], [off, 100 - percent]]
     if not inner:
         return {FRACTIONAL: weights}
-    return _replaced(inner, weights)
+    # flagd gives each variant its part of one line, in the order in which they stand: in another order others would have it.
+    first = _pairs(next(_fractionals(inner)))[0][0]
+    return _replaced(inner, weights if first == on else weights[::-1])
 
 
 def _replaced(node: object, weights: list[list[Any]]) -> object:

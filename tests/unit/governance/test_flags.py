@@ -89,6 +89,7 @@ def test_what_a_definition_gives(definition: dict, setting: Setting, forced: str
         ({"fractional": "on"}, "has a fractional that is no list of variants with weights"),
         ({"fractional": [BY_USER]}, "has a fractional that is no list of variants with weights"),
         ({"fractional": [["on", 0], ["off", 0]]}, "has a fractional whose weights of on and off are no whole percentage"),
+        ({"fractional": [["on", 5], ["off", 90], ["on", 5]]}, "has a fractional with a variant that is named twice"),
     ],
 )
 def test_a_targeting_that_no_percentage_can_be_told_of_can_be_forced_all_the_same(targeting: dict, why: str):
@@ -142,6 +143,7 @@ def test_a_definition_whose_setting_cannot_be_told_says_why(definition: dict, wh
         (flag(), Setting("off", 10), flag(shares(10))),
         (flag(shares(10)), Setting("off", 50), flag(shares(50))),
         (flag(shares(10, by=BY_USER)), Setting("off", 50), flag(shares(50, by=BY_USER))),
+        (flag({"fractional": [["off", 19], ["on"]]}), Setting("off", 50), flag({"fractional": [["off", 50], ["on", 50]]})),
         (flag({"if": [BY_MAIL, "on", shares(5)]}), Setting("off", 50), flag({"if": [BY_MAIL, "on", shares(50)]})),
         (flag({"if": [BY_MAIL, "on", shares(5)]}), Setting("on", 100), flag({"if": [BY_MAIL, "on", shares(100)]}, "on")),
         (flag(shares(50)), ON, flag(default="on")),
