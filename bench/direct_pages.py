@@ -1,6 +1,7 @@
-"""How fast pods' pages are read: a page of 2,000 series of which a few are wanted, as text and as protobuf.
+"""How fast pods' pages are read: a page of 2,000 series of which a few are wanted, and a gateway's of many clusters.
 
-`python -m bench.direct_pages` prints microseconds of processor time for each page, and what 50 rollouts of 2 + 10 pods cost.
+`python -m bench.direct_pages` prints microseconds of processor time for each page, and what 50 rollouts of 2 + 10 pods cost; of an
+Envoy's page of so many clusters, what it costs to find the two of one Release, or of many, by their marks and by parsing each line.
 """
 
 from __future__ import annotations
@@ -8,11 +9,13 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from tidegate.api.gate import Gate
 from tidegate.prometheus.direct.page import Page
 from tidegate.prometheus.direct.text import Series, TextPage
-from tidegate.prometheus.direct.wanted import Wanted, wanted_of
+from tidegate.prometheus.direct.wanted import Wanted, wanted_at_gateway, wanted_of
+from tidegate.prometheus.promql import Names
 
 PIECE = 64 * 1024
 """Bytes that come at a time."""
@@ -50,6 +53,30 @@ def page(series: int, routes: int = 5) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
+def envoys(clusters: int) -> bytes:
+    """Return a page of Envoy that has so many clusters, with about as many series for each as Envoy has."""
+    edges = (0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000, "+Inf")
+    lines = []
+    for n in range(clusters // 2):
+        for version in ("stable", "canary"):
+            label = f'envoy_cluster_name="shop-{n % 50}_web-{n}-{version}_80"'
+            lines += [f'envoy_cluster_upstream_rq{{envoy_response_code="{code}",{label}}} {n}' for code in (200, 404, 500, 503)]
+            lines += [f'envoy_cluster_upstream_rq_time_bucket{{{label},le="{edge}"}} {n}' for edge in edges]
+            lines += [f"envoy_cluster_other_{other}{{{label}}} {n}" for other in range(100)]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def of_release(number: int, measure: str, *, marked: bool = True) -> tuple[Wanted, Wanted]:
+    """Return what a gate of one of these Services' Releases wants of Envoy's page."""
+    limit = {"versusStable": {"maxIncrease": {"percent": 50}}}
+    gate = Gate.model_validate({"name": "g", "metric": {"preset": {"source": "Envoy", "measure": measure}}} | limit)
+    web = f"web-{number}"
+    found = wanted_at_gateway(gate, Names(f"shop-{number % 50}", web, web, f"{web}-stable", f"{web}-canary", "s", "c", 80))
+    assert found is not None
+    canary, stable = found
+    return found if marked else (replace(canary, marks=()), replace(stable, marks=()))
+
+
 def read(text: bytes, series: Series) -> Page:
     """Read a page as it comes in."""
     one = TextPage(series)
@@ -73,6 +100,7 @@ def main() -> None:
     """Measure, and print."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--series", type=int, default=2000)
+    options.add_argument("--clusters", type=int, default=200)
     given = options.parse_args()
     text = page(given.series)
     for name, wishes in {"errors": ["ErrorRate"], "errors and latency": ["ErrorRate", "Tail"]}.items():
@@ -80,6 +108,12 @@ def main() -> None:
         cost = seconds(lambda series=series: read(text, series), 200)  # type: ignore[misc]
         speed = f"{len(text) / 1024:.0f} KiB ({len(text) / cost / 1e6:.0f} MB/s)"
         print(f"{name}: {cost * 1e6:.0f} us for {speed}; 600 pages: {600 * cost:.3f} s")
+    text = envoys(given.clusters)
+    for name, many, marked in (("one Release", 1, True), ("64 Releases", 64, True), ("one Release, line by line", 1, False)):
+        both = [wish for n in range(many) for measure in ("ErrorRate", "Tail") for wish in of_release(n, measure, marked=marked)]
+        series = Series(both)
+        cost = seconds(lambda series=series: read(text, series), 3)  # type: ignore[misc]
+        print(f"a gateway of {given.clusters} clusters, {len(text) / 1024:.0f} KiB, {name}: {cost * 1e3:.1f} ms")
 
 
 if __name__ == "__main__":

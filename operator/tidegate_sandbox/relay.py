@@ -26,7 +26,7 @@ async def serve(outside: socket.socket, port: int) -> None:
             writer.close()
             return
         try:
-            await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
+            await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
         finally:
             inner_writer.close()
             writer.close()
@@ -36,7 +36,7 @@ async def serve(outside: socket.socket, port: int) -> None:
         await server.serve_forever()
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Copy one direction to its end; the other goes on, as a client that has sent its request waits for the answer."""
     with contextlib.suppress(OSError):
         while chunk := await reader.read(_CHUNK):

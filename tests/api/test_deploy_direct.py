@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from api.manifests import helm, kustomize, needs_helm, needs_kubectl
+from api.manifests import helm, helm_documents, kustomize, needs_helm, needs_kubectl
 
 
 @needs_helm
@@ -52,3 +52,47 @@ def test_component_lets_pushed_samples_in() -> None:
     assert component["Service", "tidegate-push"]["spec"]["ports"] == [{"name": "push", "port": 8082, "targetPort": 8082}]
     allowed = component["NetworkPolicy", "tidegate-push"]["spec"]["ingress"]
     assert [port["port"] for way in allowed for port in way["ports"]] == [8082, "http", "probes"]
+
+
+GATEWAY = {"name": "public", "source": "Envoy", "namespace": "edge", "selector": {"app": "envoy"}, "port": 19001}
+
+
+def with_gateways(*gateways: dict[str, object]) -> tuple[str, str]:
+    connection = {"name": "default", "address": "http://prometheus:9090", "direct": {"gateways": gateways}}
+    return "--set-json", f"config.connections={json.dumps([connection])}"
+
+
+@needs_helm
+def test_network_policy_lets_the_operator_out_to_gateways() -> None:
+    """Where the way out to pods is narrowed, pods of gateways are let through at their port, by their labels."""
+    narrow = ("--set", "networkPolicy.enabled=true", "--set", "networkPolicy.directPorts={8080}")
+    egress = helm(*narrow, *with_gateways(GATEWAY))["NetworkPolicy", "tidegate-direct"]["spec"]["egress"]
+    peer = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "edge"}},
+        "podSelector": {"matchLabels": {"app": "envoy"}},
+    }
+    assert egress[1:] == [{"to": [peer], "ports": [{"protocol": "TCP", "port": 19001}]}]
+
+
+@needs_helm
+@pytest.mark.parametrize("scope", ["cluster", "namespaced"])
+def test_gateways_pods_may_be_listed_where_the_configuration_names_them(scope: str) -> None:
+    """In installations for some namespaces the operator may list pods of a gateway's namespace, and do nothing else there."""
+    others = [GATEWAY | {"name": "other", "namespace": "shop"}, GATEWAY | {"name": "again"}]
+    options = ("--set", f"scope={scope}", "--set", "watchNamespaces={shop}", *with_gateways(GATEWAY, *others))
+    found = [one for one in helm_documents(*options) if one["metadata"]["name"] == "tidegate-gateways"]
+    assert [(one["kind"], one["metadata"]["namespace"]) for one in found] == [("Role", "edge"), ("RoleBinding", "edge")]
+    assert found[0]["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
+    assert found[1]["subjects"] == [{"kind": "ServiceAccount", "name": "tidegate", "namespace": "tidegate-system"}]
+    # Where all namespaces are served it may list pods already.
+    assert not any(one["metadata"]["name"] == "tidegate-gateways" for one in helm_documents(*with_gateways(GATEWAY)))
+
+
+@needs_kubectl
+def test_component_lets_gateways_pods_be_listed() -> None:
+    """The component is what the chart makes for a gateway's namespace."""
+    component = kustomize("components/gateways")
+    assert component["Role", "tidegate-gateways"]["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
+    binding = component["RoleBinding", "tidegate-gateways"]
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "tidegate", "namespace": "tidegate-system"}]
+    assert binding["roleRef"]["name"] == "tidegate-gateways"

@@ -15,7 +15,7 @@ import yaml
 
 from api.cluster_access import ROOT, apply, eventually, kubectl, once, run
 from api.cluster_client_access import api_server, kubeconfig_with
-from e2e import invariants
+from e2e import gateway_page, invariants
 from e2e.history import History
 from e2e.operator_process import Operator
 from e2e.prometheus_stand_in import StandIn
@@ -23,7 +23,7 @@ from e2e.story import Given, Then, When
 from e2e.world import World
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.resources import NAMESPACES
-from tidegate_sandbox.cluster import ClusterInfo
+from tidegate_sandbox.cluster import GATEWAY_NAMESPACE, ClusterInfo
 
 SYSTEM = "tidegate-system"
 ACCOUNT = "tidegate"
@@ -130,7 +130,9 @@ async def operator(
     """An operator for the test's namespace; it starts while the test prepares the ground."""
     connections = [{"name": "stand-in", "address": stand_in.address, "timeout": "1s"}]
     if sandbox.prometheus_url is not None:
-        connections.append({"name": "default", "address": sandbox.prometheus_url, "timeout": "5s", "direct": {}})
+        gateway = {"name": "edge", "source": "Envoy", "namespace": GATEWAY_NAMESPACE, "port": gateway_page.PORT}
+        direct = {"gateways": [{**gateway, "selector": {"app": "envoy-page", "of": namespace}}]}
+        connections.append({"name": "default", "address": sandbox.prometheus_url, "timeout": "5s", "direct": direct})
     found = Operator(tmp_path, kubeconfig, [namespace], {"connections": connections})
     await found.start()
     yield found

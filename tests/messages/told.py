@@ -45,6 +45,14 @@ MISTAKES = (
     "connections: [{name: a, address: 'http://x', namespaces: ['']}]",
     "connections: [{name: a, address: 'http://x', direct: {bearerTokenFile: /t}}]",
     "connections: [{name: a, address: 'http://x', direct: {stablePods: 0}}]",
+    """
+connections:
+  - {name: a, address: 'http://x', direct: {gateways: [{name: e, source: Istio, namespace: n, selector: {a: b}, port: 1}]}}
+""",
+    """
+connections:
+  - {name: a, address: 'http://x', direct: {gateways: [{name: e, source: Envoy, namespace: n, selector: {a: 'b,c'}, port: 1}]}}
+""",
     "connections: [{name: a, address: 'http://x', push: {}}]",
     "push: {senders: []}",
     "push: {senders: [{name: a, namespaces: [b], tokenFile: /t}]}",

@@ -22,7 +22,8 @@ class Direct(Model):
     """While a rollout is on, the operator reads the pages of metrics of both versions' pods itself, and judges what they say.
 
     Port, path and scheme are those of the pods' annotations prometheus.io/port, prometheus.io/path and prometheus.io/scheme, unless
-    they are given here, as in an endpoint of a PodMonitor.
+    they are given here, as in an endpoint of a PodMonitor. If the preset is of gateways (Envoy, NGINX, Traefik), their pods are
+    read instead, and the operator's configuration alone says where.
     """
 
     interval: Annotated[

@@ -252,8 +252,9 @@ class Gate(Model):
         Direct | None,
         Field(
             description=(
-                "Read the pods of both versions directly, every second while a rollout is on, if the connection allows it: a "
-                "breach is found without waiting for Prometheus to scrape it. Default: none, Prometheus alone."
+                "Read the pods of both versions directly, or those of the gateways that the preset is of, every second while a "
+                "rollout is on, if the connection allows it: a breach is found without waiting for Prometheus to scrape it. "
+                "Default: none, Prometheus alone."
             )
         ),
     ] = None
@@ -315,9 +316,14 @@ GATE_RULES = (
     ),
     Rule(f"!has(self.judge) || self.judge != 'Limit' || !{_COUNTED}", "this metric can only be judged by Evidence", ".judge"),
     Rule(
-        "!has(self.direct) || (has(self.metric.preset)"
-        " && self.metric.preset.source in ['HTTP', 'GRPC', 'OpenTelemetry', 'Istio', 'Linkerd'])",
-        "pods are read directly for a preset that they count themselves: HTTP, GRPC, OpenTelemetry, Istio or Linkerd",
+        "!has(self.direct) || (has(self.metric.preset) && self.metric.preset.source != 'Kubernetes')",
+        "direct needs a preset of requests, which pods or gateways count: any source but Kubernetes",
+        ".direct",
+    ),
+    Rule(
+        "!has(self.direct) || !has(self.metric.preset) || !(self.metric.preset.source in ['Envoy', 'NGINX', 'Traefik'])"
+        " || !(has(self.direct.port) || has(self.direct.path) || has(self.direct.scheme))",
+        "port, path and scheme of gateways' pages are in the operator's configuration: leave them out",
         ".direct",
     ),
     Rule(

@@ -31,6 +31,7 @@ from tidegate.prometheus.answers import Cause, Trouble
 from tidegate.prometheus.asked import EXAMPLE, own_queries, wrong_queries
 from tidegate.prometheus.config import ConnectionConfig
 from tidegate.prometheus.connections import Connection
+from tidegate.prometheus.direct.wanted import gateway_of
 from tidegate.prometheus.promql import Names, fill, literally, variables
 
 _COLOURS = {Severity.ERROR: typer.colors.RED, Severity.WARNING: typer.colors.YELLOW, Severity.NOTE: typer.colors.BLUE}
@@ -178,6 +179,11 @@ def _closed(one: tuple[Manifest, tuple[str | int, ...], Gate], config: Connectio
         if asked is not None and allowed is None:
             message = f"the connection {gate.connection} does not allow {words}, so Prometheus alone is asked; add {field} to it"
             yield Located(manifest, Finding(Severity.WARNING, (*place, field), message))
+    source = gateway_of(gate)
+    if gate.direct is not None and source is not None and config.direct is not None and not config.direct.at(source):
+        known = f"the connection {gate.connection} names no gateway of {source}"
+        message = f"{known}, so Prometheus alone is asked; add direct.gateways to it"
+        yield Located(manifest, Finding(Severity.WARNING, (*place, "direct"), message))
 
 
 def _releases(manifests: Sequence[Manifest], policy: str, namespace: str) -> list[Names]:

@@ -14,11 +14,21 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Dis
 from pydantic.alias_generators import to_camel
 
 from tidegate.api.base import Duration
+from tidegate.api.direct import Direct, Scheme
 from tidegate.api.gate import Name
+from tidegate.api.metric import Source
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]++")
 _HARMLESS_HEADERS = ("Accept", "THANOS-TENANT", "User-Agent", "X-Scope-OrgID")
 """What these say is no credential by the servers that read them. Any other may be one, whatever it is called."""
+_LABEL_NAME = re.compile(r"(?:[a-z0-9][-a-z0-9.]{0,252}+/)?+[A-Za-z0-9][-A-Za-z0-9_.]{0,62}+")
+_LABEL_VALUE = re.compile(r"[-A-Za-z0-9_.]{0,63}+")
+"""About what the API server takes for labels, and nothing that could change what a selector means."""
+GATEWAY_PAGES = {Source.ENVOY: "/stats/prometheus", Source.NGINX: "/metrics", Source.TRAEFIK: "/metrics"}
+"""Presets whose requests gateways count, and where these have their pages by default
+(https://www.envoyproxy.io/docs/envoy/latest/operations/admin#get--stats-prometheus,
+https://kubernetes.github.io/ingress-nginx/user-guide/monitoring/,
+https://doc.traefik.io/traefik/observability/metrics/prometheus/)."""
 _SHORTEST_TIMEOUT = timedelta(milliseconds=100)
 _LONGEST_TIMEOUT = timedelta(minutes=1)
 
@@ -110,6 +120,11 @@ def _bytes(size: object) -> object:
     return int(number) * unit
 
 
+def _as_text(port: object) -> object:
+    """Accept the number of a port as a number, too."""
+    return str(port) if isinstance(port, int) and not isinstance(port, bool) else port
+
+
 Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=64 * 1024)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 
@@ -168,6 +183,66 @@ class TLS(_Part):
         return self
 
 
+def _labels(labels: dict[str, str]) -> dict[str, str]:
+    for name, value in labels.items():
+        if not _LABEL_NAME.fullmatch(name) or not _LABEL_VALUE.fullmatch(value):
+            msg = "must be labels of pods, such as {app: envoy}"
+            raise ValueError(msg)
+    return labels
+
+
+class GatewayConfig(_Part):
+    """A gateway whose pods are read for gates of a connection whose preset is counted by it.
+
+    It is everybody's, in a namespace of its own: so which pods these are stands here, and nothing of it in a policy.
+
+    Attributes:
+        name: what statuses call it.
+        source: the preset whose metrics are on its pods' pages.
+        namespace: of its pods.
+        selector: labels that all its pods have, and no others of the namespace.
+        port: name of the container port of the page, or its number.
+        path: path of the page, with its query if it has one; by default that of the source.
+        scheme: HTTP or HTTPS.
+        host_network: whether pods are read that have their node's address.
+        pods: how many of its pods are read at most.
+    """
+
+    name: Name
+    source: Annotated[Source, Field(strict=False)]
+    namespace: Name
+    selector: Annotated[dict[str, str], Field(min_length=1, max_length=8), AfterValidator(_labels)]
+    port: Annotated[str, Field(max_length=15, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"), BeforeValidator(_as_text)]
+    path: Annotated[str, Field(max_length=256, pattern=r"^/[!-~]*$")] | None = None
+    scheme: Annotated[Scheme, Field(strict=False)] = Scheme.HTTP
+    host_network: bool = False
+    pods: Annotated[int, Field(ge=1, le=100)] = 20
+
+    @model_validator(mode="after")
+    def _of_gateways(self) -> GatewayConfig:
+        if self.source not in GATEWAY_PAGES:
+            msg = f"source: {self.source} is not counted by gateways: give one of {', '.join(GATEWAY_PAGES)}"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def direct(self) -> Direct:
+        """How its pods are read."""
+        return Direct(port=self.port, path=self.path or GATEWAY_PAGES[self.source], scheme=self.scheme)
+
+    @property
+    def labels(self) -> str:
+        """Its pods, as a label selector of the API."""
+        return ",".join(f"{name}={value}" for name, value in sorted(self.selector.items()))
+
+
+def _apart(gateways: tuple[GatewayConfig, ...]) -> tuple[GatewayConfig, ...]:
+    if len({one.name for one in gateways}) < len(gateways):
+        msg = "must have different names"
+        raise ValueError(msg)
+    return gateways
+
+
 class DirectConfig(_Part):
     """That gates of a connection may have pods read directly, and how much of them.
 
@@ -181,6 +256,7 @@ class DirectConfig(_Part):
         host_network: whether pods that have their node's address are read, too.
         bearer_token_file: file with the token for `Authorization: Bearer`, sent over https alone; whoever runs a pod gets it.
         tls: how pods are verified over https.
+        gateways: gateways whose pods are read for presets that these count; the token does not go there.
     """
 
     canary_pods: Annotated[int, Field(ge=1, le=500)] = 50
@@ -192,6 +268,11 @@ class DirectConfig(_Part):
     host_network: bool = False
     bearer_token_file: FilePath | None = None
     tls: TLS = TLS()
+    gateways: Annotated[tuple[GatewayConfig, ...], Field(strict=False, max_length=8), AfterValidator(_apart)] = ()
+
+    def at(self, source: Source) -> tuple[GatewayConfig, ...]:
+        """Return the gateways that have the metrics of a source."""
+        return tuple(one for one in self.gateways if one.source is source)
 
 
 class PushedConfig(_Part):

@@ -333,6 +333,21 @@ def clusters(namespace: str, service: str, port: int = 0) -> tuple[str, str]:
     return literally(f"{namespace}_{service}_") + number, literally(f"service/{namespace}/{service}/") + f"{number}/.*"
 
 
+def marks(source: Source, names: Names, version: Version) -> tuple[tuple[str, ...], ...]:
+    """Return texts by which the lines of a version are found on a gateway's own page: each has all of one entry.
+
+    Lines that have them need not be the version's; that is what `places` decides.
+    """
+    service = names.canary_service if version is Version.CANARY else names.stable_service
+    match TELEMETRY[source].by:
+        case _By.CLUSTER:
+            return (f'"{names.namespace}_{service}_',), (f'"service/{names.namespace}/{service}/',)
+        case _By.SERVICE:
+            return ((f'service="{service}"', f'namespace="{names.namespace}"'),)
+        case _:
+            return ((f"{names.namespace}-{service}-",),)
+
+
 def _one_of(label: str, *values: str) -> Matcher:
     return equal(label, values[0]) if len(values) == 1 else like(label, "|".join(map(literally, values)))
 

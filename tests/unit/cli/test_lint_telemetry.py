@@ -153,3 +153,21 @@ def test_ways_that_the_connection_does_not_allow(
     words = [message for _, field, message in told if field == f"spec.gates[0].{way}"]
     expected = f"the connection default does not allow {called}, so Prometheus alone is asked; add {way} to it"
     assert words == ([] if allowed else [expected])
+
+
+@pytest.mark.parametrize("source", ["Envoy", "NGINX"])
+def test_gateways_that_the_connection_does_not_name(
+    tidegate: Tidegate, tmp_path: Path, serve: Callable[..., Server], source: str
+) -> None:
+    """A gate that has gateways read directly is told if the connection names none of its preset."""
+    server, config = serve(has(envoy_cluster_upstream_rq="1204", nginx_ingress_controller_requests="1204")), tmp_path / "config"
+    gateway = {"name": "edge", "source": "Envoy", "namespace": "edge", "selector": {"app": "envoy"}, "port": 19001}
+    connection = {"name": "default", "address": server.address, "direct": {"gateways": [gateway]}}
+    config.write_text(yaml.safe_dump({"connections": [connection]}))
+    errors = gate(metric={"preset": {"source": source, "measure": "ErrorRate"}}, direct={})
+
+    told = findings(tidegate, policy(tmp_path, errors), "--config", config)
+
+    words = [message for _, field, message in told if field == "spec.gates[0].direct"]
+    expected = "the connection default names no gateway of NGINX, so Prometheus alone is asked; add direct.gateways to it"
+    assert words == ([] if source == "Envoy" else [expected])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,16 +15,18 @@ from aiohttp.test_utils import TestServer
 
 from tidegate.api.gate import Gate
 from tidegate.cluster.client import Listing
-from tidegate.controller.looks.direct import DirectLane
+from tidegate.cluster.errors import Forbidden
+from tidegate.controller.looks.direct import DirectLane, pods_of_gateway
 from tidegate.controller.looks.looks import Looks
 from tidegate.controller.looks.subject import Subject
 from tidegate.controller.observe.references import ReleaseKey
 from tidegate.engine.plan import Look
 from tidegate.judge.reading import Reading
-from tidegate.prometheus.config import ConnectionConfig
+from tidegate.prometheus.config import ConnectionConfig, GatewayConfig
 from tidegate.prometheus.connections import Connection
 from tidegate.prometheus.direct import targets
 from tidegate.prometheus.direct.followed import Followed, Round
+from tidegate.prometheus.direct.gateways import Gateways
 from tidegate.prometheus.direct.readings import DirectReadings
 from tidegate.prometheus.direct.scraper import Scraper
 from tidegate.prometheus.promql import Names
@@ -207,3 +210,93 @@ async def test_pages_of_a_warm_up_are_not_read(stage: Stage, pages: dict[str, in
     await asyncio.sleep(0)
     assert stage.lane.followed == 0
     assert pages == {}
+
+
+ENVOY = Gate.model_validate(
+    DIRECT.model_dump(by_alias=True, exclude_unset=True, mode="json")
+    | {"name": "edge", "metric": {"preset": {"source": "Envoy", "measure": "ErrorRate"}}}
+)
+ROUTED = Names("shop", "checkout", "web", "web-stable", "web-canary", NAMES.stable_pods, NAMES.canary_pods, 80)
+
+
+class Edge:
+    """An API server that lists the pods of a gateway, whose page is served on loopback."""
+
+    def __init__(self) -> None:
+        self.lists: list[str] = []
+        self.refuses = False
+
+    async def list(self, path: str, *, label_selector: str, within: float, slim: Any) -> Listing:
+        self.lists.append(f"{path} {label_selector}")
+        if self.refuses:
+            raise Forbidden(403, "Forbidden", "no", verb="list", path=path)
+        status = {"phase": "Running", "podIP": "127.0.0.1", "hostIP": "10.0.0.1"}
+        pod = slim({"metadata": {"name": "envoy-1", "uid": "e"}, "spec": {}, "status": status})
+        return SimpleNamespace(items=[pod])  # type: ignore[return-value]
+
+
+async def at_gateway(port: int, edge: Edge) -> tuple[Looks, list[Any], asyncio.Event]:
+    clock, came, arrived = SystemClock(), asyncio.Event(), list[Any]()
+    gateway = {"name": "public", "source": "Envoy", "namespace": "edge", "selector": {"app": "envoy"}, "port": port}
+    config = ConnectionConfig.model_validate(
+        {"name": "default", "address": "http://127.0.0.1:1", "timeout": "1s", "direct": {"gateways": [gateway]}}
+    )
+    assert config.direct is not None
+    connections = {"default": Connection(config)}
+    asks = Reader(connections)
+    readings = DirectReadings(InTheirTime(asks, connections, clock), {"default": config}, asks.refusal, asks.holdings, clock)
+    lister = partial(pods_of_gateway, edge)  # type: ignore[arg-type]
+    gateways = Gateways(config.direct, Scraper(config.direct, clock), lister, clock)
+    lane = DirectLane(readings, {}, edge, clock, gateways={"default": gateways})  # type: ignore[arg-type]
+
+    def arrive(key: ReleaseKey, where: Lane) -> None:
+        arrived.append((key, where))
+        came.set()
+
+    looks = Looks(clock=clock, reader=readings, arrived=arrive, direct=lane)
+    now = clock.now()
+    subject = Subject(
+        {ENVOY.name: ENVOY}, ROUTED, "bbbb", now - timedelta(seconds=1), stable_revision="aaaa", version_label="pod-template-hash"
+    )
+    looks.plan(KEY, [Look(ENVOY.name, now + timedelta(minutes=10))], subject, Moment.of(clock))
+    return looks, arrived, came
+
+
+async def test_failing_version_is_handed_in_by_its_gateways_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gate that Envoy counts for is judged by Envoy's page: its pods alone are listed, and none of the Release's own."""
+    monkeypatch.setattr(targets, "is_own", lambda _: False)
+    asked: list[str] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        line = 'envoy_cluster_upstream_rq{{envoy_response_code="{}",envoy_cluster_name="shop_web-{}_80"}} {}\n'
+        page = line.format(500, "canary", 20 * len(asked)) + line.format(200, "stable", 100 * len(asked))
+        return web.Response(text=page, content_type="text/plain")
+
+    app = web.Application()
+    app.router.add_get("/{tail:.*}", handle)
+    server = TestServer(app)
+    await server.start_server()
+    edge = Edge()
+    looks, arrived, came = await at_gateway(server.port or 0, edge)
+    running = asyncio.create_task(looks.run())
+    await asyncio.wait_for(came.wait(), 20)
+
+    assert arrived == [(KEY, Lane.URGENT)]
+    (arrival,) = looks.waiting(KEY)
+    assert arrival.beyond
+    assert arrival.reading.direct == "read directly every 1s: 1 of 1 pods of the gateways"
+    assert set(asked) == {"/stats/prometheus"}
+    assert edge.lists == ["/api/v1/namespaces/edge/pods app=envoy"]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await server.close()
+
+
+async def test_right_that_is_missing_is_named() -> None:
+    """If the operator may not list a gateway's pods, the reason says so, without the name of its namespace."""
+    edge = Edge()
+    edge.refuses = True
+    one = {"name": "public", "source": "Envoy", "namespace": "edge", "selector": {"app": "envoy"}, "port": 1}
+    words = await pods_of_gateway(edge, GatewayConfig.model_validate(one))  # type: ignore[arg-type]
+    assert words == "the operator may not list its pods: give it that right in the gateway's namespace"

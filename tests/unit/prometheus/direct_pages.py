@@ -9,7 +9,7 @@ from tidegate.api.gate import Gate
 from tidegate.prometheus.direct.page import Page
 from tidegate.prometheus.direct.protobuf import ProtobufPage
 from tidegate.prometheus.direct.text import Series, TextPage
-from tidegate.prometheus.direct.wanted import Wanted, wanted_of
+from tidegate.prometheus.direct.wanted import Wanted, wanted_at_gateway, wanted_of
 from tidegate.prometheus.promql import Names
 
 NAMES = Names("shop", "checkout", "checkout", "checkout-stable", "checkout-canary", "checkout-a-.....", "checkout-b-.....", 80)
@@ -52,3 +52,10 @@ def feed(read: TextPage | ProtobufPage, page: bytes, pieces: int) -> None:
 def parts(page: bytes, size: int) -> Iterable[bytes]:
     """Return a page in pieces of so many bytes; whole where that is 0."""
     return [page] if size <= 0 else [page[at : at + size] for at in range(0, len(page), size)]
+
+
+def at_gateway(source: str = "Envoy", measure: str = "ErrorRate", names: Names = NAMES) -> tuple[Wanted, Wanted]:
+    """Return what a gate wants of a gateway's page, for the new version and for stable."""
+    found = wanted_at_gateway(gate(source, measure), names)
+    assert found is not None
+    return found

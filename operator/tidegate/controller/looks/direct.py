@@ -18,15 +18,18 @@ import structlog
 
 from tidegate.api.direct import Direct
 from tidegate.api.gate import BreachAction, Gate
+from tidegate.api.metric import Source as Preset
 from tidegate.api.push import Push
 from tidegate.cluster.client import Cluster
-from tidegate.cluster.errors import ApiError
+from tidegate.cluster.errors import ApiError, Forbidden
 from tidegate.cluster.resources import PODS
 from tidegate.controller.looks.subject import Subject
 from tidegate.controller.observe.references import ReleaseKey
 from tidegate.judge.reading import Reading
 from tidegate.prometheus.answers import Asker
+from tidegate.prometheus.config import GatewayConfig
 from tidegate.prometheus.direct.followed import Followed, Round
+from tidegate.prometheus.direct.gateways import Gateways
 from tidegate.prometheus.direct.readings import DirectReadings
 from tidegate.prometheus.direct.rounds import Rounds
 from tidegate.prometheus.direct.scraper import Scraper
@@ -115,6 +118,7 @@ class _Group:
         gates: what is followed.
         series: what is wanted of pages.
         task: the rounds.
+        of_pods: whether the Release's own pods are told of, which are listed for it then; else gateways are.
     """
 
     seconds: float
@@ -122,12 +126,17 @@ class _Group:
     gates: tuple[Followed, ...] = ()
     series: Series = field(default_factory=lambda: Series(()))
     task: asyncio.Task[None] | None = None
+    of_pods: bool = True
+
+
+_Way = tuple[str, Direct | Push, Preset | None]
+"""A connection, how gates are judged by what is read or pushed, and what kind of gateway counts their requests, if one does."""
 
 
 @dataclass
 class _Release:
     subject: Subject
-    groups: dict[tuple[str, Direct | Push], _Group] = field(default_factory=dict)
+    groups: dict[_Way, _Group] = field(default_factory=dict)
     pods: tuple[list[dict[str, Any]], list[dict[str, Any]]] | None = None
     listed: float = float("-inf")
     again: bool = False
@@ -144,6 +153,7 @@ class DirectLane:
         cluster: lists pods.
         clock: the time.
         pushing: where samples are pushed; None where they are not.
+        gateways: those that connections name, by the name of their connection.
     """
 
     def __init__(
@@ -153,9 +163,12 @@ class DirectLane:
         cluster: Cluster,
         clock: Clock,
         pushing: Pushing | None = None,
+        *,
+        gateways: Mapping[str, Gateways] | None = None,
     ) -> None:
         self._readings, self._scrapers, self._cluster, self._clock = readings, scrapers, cluster, clock
         self._pushing, self._spent = pushing, time.thread_time
+        self._gateways = gateways or {}
         self._releases: dict[ReleaseKey, _Release] = {}
         self.hand_in: HandIn = lambda *_: None
 
@@ -220,14 +233,15 @@ class DirectLane:
         """Stop, and close all connections."""
         for key in list(self._releases):
             self.forget(key)
-        await asyncio.gather(*(scraper.close() for scraper in self._scrapers.values()))
+        closing = [*(one.close() for one in self._scrapers.values()), *(one.close() for one in self._gateways.values())]
+        await asyncio.gather(*closing)
         if self._pushing is not None:
             await self._pushing.close()
 
     def _group(self, key: ReleaseKey, release: _Release, followed: Iterable[Followed]) -> None:
-        by_way: dict[tuple[str, Direct | Push], list[Followed]] = {}
+        by_way: dict[_Way, list[Followed]] = {}
         for one in followed:
-            by_way.setdefault((one.gate.connection, one.way), []).append(one)
+            by_way.setdefault((one.gate.connection, one.way, one.gateway), []).append(one)
         for way in set(release.groups) - set(by_way):
             _end(release.groups.pop(way))
         for way, gates in by_way.items():
@@ -236,11 +250,11 @@ class DirectLane:
                 group = release.groups[way] = self._begin(key, release, way)
             if tuple(gates) != group.gates:
                 group.gates = tuple(gates)
-                group.series = Series(tuple(dict.fromkeys(one.wanted for one in gates)))
+                group.series = Series(tuple(dict.fromkeys(wish for one in gates for wish in one.wishes)))
                 self._choose(release, group)
 
-    def _begin(self, key: ReleaseKey, release: _Release, way: tuple[str, Direct | Push]) -> _Group:
-        connection, asked = way
+    def _begin(self, key: ReleaseKey, release: _Release, way: _Way) -> _Group:
+        connection, asked, gateway = way
 
         def failed() -> None:
             release.again = True
@@ -248,6 +262,9 @@ class DirectLane:
         if isinstance(asked, Push):
             assert self._pushing is not None
             group = _Group(_EVERY, self._pushing.source(key.namespace, connection, asked))
+        elif gateway is not None:
+            at = self._gateways[connection].source(key.namespace, gateway)
+            group = _Group(asked.interval.total_seconds(), at, of_pods=False)
         else:
             seconds = asked.interval.total_seconds()
             group = _Group(seconds, _Pages(self._scrapers[connection], key, asked, self._clock, failed))
@@ -259,7 +276,8 @@ class DirectLane:
         # Each Release has a phase of its own, or all would be read in one instant.
         phase = zlib.crc32(f"{key.namespace}/{key.name}".encode()) % 1000 / 1000 * interval
         while True:
-            self._list(key, release)
+            if group.of_pods:
+                self._list(key, release)
             try:
                 await self._round(key, release, group)
             except Exception:  # a bug in one Release's readings must not end those of all
@@ -268,7 +286,7 @@ class DirectLane:
             await self._clock.sleep(interval - (now - phase) % interval)
 
     async def _round(self, key: ReleaseKey, release: _Release, group: _Group) -> None:
-        if release.pods is None:
+        if group.of_pods and release.pods is None:
             if release.listing is not None:
                 await asyncio.wait({release.listing})
             if release.pods is None:
@@ -311,14 +329,30 @@ class DirectLane:
             return
         release.pods = _parted(listing.items, subject)
         for group in release.groups.values():
-            self._choose(release, group)
+            if group.of_pods:
+                self._choose(release, group)
 
     def _choose(self, release: _Release, group: _Group) -> None:
+        if not group.of_pods:
+            group.rounds.listed(group.series, (), ())
+            return
         if release.pods is None:
             return
         canary, stable = release.pods
         compares = any(one.gate.versus_stable is not None for one in group.gates)
         group.rounds.listed(group.series, canary, stable if compares else [])
+
+
+async def pods_of_gateway(cluster: Cluster, config: GatewayConfig) -> Sequence[Mapping[str, Any]] | str:
+    """Return the pods of a gateway, each as `slim` returns it; or why they cannot be listed, in words."""
+    try:
+        listing = await cluster.list(PODS.path(config.namespace), label_selector=config.labels, within=_WITHIN, slim=slim)
+    except ApiError as error:
+        log.warning("pods of a gateway could not be listed", gateway=config.name, namespace=config.namespace, cause=str(error))
+        if isinstance(error, Forbidden):
+            return "the operator may not list its pods: give it that right in the gateway's namespace"
+        return "its pods could not be listed"
+    return listing.items
 
 
 def _end(group: _Group) -> None:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from functools import partial
 
 from tidegate.cluster.client import Cluster
-from tidegate.controller.looks.direct import DirectLane, Pushing
+from tidegate.controller.looks.direct import DirectLane, Pushing, pods_of_gateway
 from tidegate.controller.metrics import Metrics
 from tidegate.controller.process.config import Config
 from tidegate.prometheus import budgets, connections, reader, theirs
+from tidegate.prometheus.config import DirectConfig
 from tidegate.prometheus.direct.effort import Effort
+from tidegate.prometheus.direct.gateways import Gateways
 from tidegate.prometheus.direct.readings import DirectReadings
 from tidegate.prometheus.direct.scraper import Scraper
 from tidegate.runtime.clock import Clock
@@ -45,7 +47,18 @@ def reader_of(
         for one in config.connections
         if one.direct is not None
     }
-    return readings, DirectLane(readings, scrapers, cluster, clock, _pushing(config, metrics, clock))
+    gateways = {
+        one.name: _gateways(one.direct, clock, effort, partial(metrics.scraped, one.name), cluster)
+        for one in config.connections
+        if one.direct is not None and one.direct.gateways
+    }
+    return readings, DirectLane(readings, scrapers, cluster, clock, _pushing(config, metrics, clock), gateways=gateways)
+
+
+def _gateways(direct: DirectConfig, clock: Clock, effort: Effort, told: Callable[[str], None], cluster: Cluster) -> Gateways:
+    # The token is for pods of Releases: whoever runs a gateway has no part in it.
+    scraper = Scraper(DirectConfig.model_validate({**dict(direct), "bearer_token_file": None}), clock, effort, told)
+    return Gateways(direct, scraper, partial(pods_of_gateway, cluster), clock)
 
 
 def _pushing(config: Config, metrics: Metrics, clock: Clock) -> Pushing | None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from tidegate.api.base import format_duration
 from tidegate.api.gate import Gate
+from tidegate.api.metric import Source
 from tidegate.api.names import Verdict
 from tidegate.api.status import GateStatus
 from tidegate.judge.evidence.ahead import Ahead
@@ -17,7 +18,7 @@ from tidegate.prometheus.direct.crosscheck import Crosscheck
 from tidegate.prometheus.direct.page import PageError
 from tidegate.prometheus.direct.seen import Known, Scraped, samples
 from tidegate.prometheus.direct.targets import Chosen, Missed, Pod, named
-from tidegate.prometheus.direct.wanted import Wanted
+from tidegate.prometheus.direct.wanted import Wanted, gateway_of
 from tidegate.prometheus.evidence import Accounts, Tallied
 from tidegate.prometheus.promql import Names
 
@@ -81,6 +82,9 @@ class _Manner:
         judged: that what came cannot be judged, with the reason to come.
         whose: what has no series of the metric, with its name to come.
         accounts: what is compared with Prometheus.
+        pods: what stands before the name of one that is not.
+        of: what there are some of, and whether that is of each version.
+        sample: what follows from there being others.
     """
 
     reads: str
@@ -91,6 +95,9 @@ class _Manner:
     judged: str
     whose: str
     accounts: str
+    pods: str = "pod "
+    of: str = ""
+    sample: str = ""
 
 
 _READ = _Manner(
@@ -102,6 +109,19 @@ _READ = _Manner(
     judged="pods cannot be judged by direct readings",
     whose="pages of the new version's pods have no series of",
     accounts="direct readings",
+)
+_AT_GATEWAY = _Manner(
+    reads="read directly every",
+    misses="not read",
+    pending="no pod of a gateway has been read directly yet",
+    absent="no pod of a gateway has had requests of both versions on its page lately",
+    silent="gateways cannot be read directly",
+    judged="gateways' direct readings cannot be judged",
+    whose="pages of the gateways' pods have, for the new version, no series of",
+    accounts="direct readings",
+    pods="",
+    of="pods of the gateways",
+    sample="the requests that they count are missing, so shares are those of the rest",
 )
 _PUSHED = _Manner(
     reads="samples are pushed every",
@@ -124,14 +144,17 @@ class Followed:
         names: what the Release's objects are called.
         revision: the new version.
         accounts: the ledgers.
+        of_stable: what it wants of a page for stable, where gateways count, on whose pages both versions are; else None.
     """
 
-    def __init__(self, gate: Gate, wanted: Wanted, names: Names, revision: str, accounts: Accounts) -> None:
+    def __init__(
+        self, gate: Gate, wanted: Wanted, names: Names, revision: str, accounts: Accounts, *, of_stable: Wanted | None = None
+    ) -> None:
         assert gate.own is not None
         way = gate.own
         self.gate, self.way, self.wanted, self.revision = gate, way, wanted, revision
-        self.names, self._accounts = names, accounts
-        self._words = _READ if gate.direct is not None else _PUSHED
+        self.names, self._accounts, self.of_stable = names, accounts, of_stable
+        self._words = _AT_GATEWAY if of_stable is not None else _READ if gate.direct is not None else _PUSHED
         self.crosscheck, self.comparing = Crosscheck(self._words.accounts), False
         self.since = self._floor = datetime.min.replace(tzinfo=UTC)
         self._known, self._spans = Known(), _Spans()
@@ -145,6 +168,16 @@ class Followed:
         self._found = self._told_to_fail = False
         self._until: datetime | None = None
         """Until when what was read directly has been handed in."""
+
+    @property
+    def wishes(self) -> tuple[Wanted, ...]:
+        """What is wanted of pages."""
+        return (self.wanted,) if self.of_stable is None else (self.wanted, self.of_stable)
+
+    @property
+    def gateway(self) -> Source | None:
+        """By what kind of gateway its requests are counted; None where pods count them."""
+        return None if self.of_stable is None else gateway_of(self.gate)
 
     def settle(self, state: GateStatus | None, *, alone: bool) -> None:
         """Go on from a new status: what is in it waits no longer."""
@@ -168,20 +201,21 @@ class Followed:
         canary, stable = ([page for page in pages if page.at >= floor] for pages in (found.canary, found.stable))
         found = replace(found, canary=canary, stable=stable)
         self._round = found
-        if found.canary:
+        if self._tells(found.canary, self.wanted):
             self._last["canary"] = found.at
-        if found.stable:
+        if self._tells(found.stable, self.of_stable):
             self._last["stable"] = found.at
         if not found.canary and not found.stable:
             return
         try:
-            seen = samples(self.wanted, self._known, found.canary, found.stable if compares else None)
+            seen = samples(self.wanted, self._known, found.canary, found.stable if compares else None, self.of_stable)
             self._told = self._accounts.take(self.gate, self.names, self.revision, seen, found.at)
         except PageError as error:
             self._told = Tallied(trouble=str(error))
         counted = self._told.counts
         if counted is not None and counted.until is not None and counted.until > counted.since:
-            self.crosscheck.direct(counted, whole=not found.missed and len(found.chosen.targets) == found.chosen.pods)
+            whole = not self._missed(found) if self.of_stable is not None else not found.missed
+            self.crosscheck.direct(counted, whole=whole and len(found.chosen.targets) == found.chosen.pods)
             self._append(counted, alone=alone)
 
     @property
@@ -266,10 +300,19 @@ class Followed:
     def in_words(self, found: Round) -> str:
         """Say how many pods are read directly, and which are not."""
         of = [(found.chosen, found.missed, "the new version"), (found.chosen_stable, found.missed_stable, "stable")]
-        parts = [f"{len(one.targets) - len(missed)} of {one.pods} pods of {whose}" for one, missed, whose in of if one.pods]
-        missed = [*found.chosen.missed, *found.missed, *found.chosen_stable.missed, *found.missed_stable]
+        if self._words.of:
+            of = of[:1]
+        parts = [
+            f"{len(one.targets) - len(missed)} of {one.pods} {self._words.of or f'pods of {whose}'}"
+            for one, missed, whose in of
+            if one.pods
+        ]
+        missed = self._missed(found)
         said = f"{self._words.reads} {format_duration(self.way.interval)}: {', '.join(parts)}"
-        return f"{said}; {self._words.misses}: {named(missed)}" if missed else said
+        if not missed:
+            return said
+        said += f"; {self._words.misses}: {named(missed, what=self._words.pods)}"
+        return f"{said}; {self._words.sample}" if self._words.sample else said
 
     def _why(self) -> str:
         """Say why nothing was read directly."""
@@ -278,12 +321,26 @@ class Followed:
             return f"{self._words.judged}: {self._told.trouble}"
         if found is None:
             return self._words.pending
-        missed = [*found.chosen.missed, *found.missed, *found.chosen_stable.missed, *found.missed_stable]
-        if missed:
-            return f"{self._words.silent}: {named(missed)}"
+        if missed := self._missed(found):
+            return f"{self._words.silent}: {named(missed, what=self._words.pods)}"
         if found.canary and not self._found:
             return f"{self._words.whose} {self.wanted.events} yet"
         return self._words.absent
+
+    def _missed(self, found: Round) -> list[Missed]:
+        """Return what was not read."""
+        ours = [*found.chosen.missed, *found.missed]
+        # Both versions are on a gateway's pages.
+        return ours if self.of_stable is not None else [*ours, *found.chosen_stable.missed, *found.missed_stable]
+
+    def _tells(self, pages: Sequence[Scraped], of_gateways: Wanted | None) -> bool:
+        """Whether pages that have come tell of a version: a pod's own do, a gateway's only where the version's series are on them.
+
+        A gateway that has nothing to do with the Release can be read when the one that its requests go through cannot.
+        """
+        if self.of_stable is None or of_gateways is None:
+            return bool(pages)
+        return any(one.page.counted[of_gateways].found for one in pages)
 
     def _come(self, found: Round) -> None:
         """Take note of which versions' samples have come, whether they can be judged or not."""

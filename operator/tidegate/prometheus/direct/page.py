@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from tidegate.judge import histogram
 from tidegate.judge.histogram import Histogram
-from tidegate.prometheus.direct.wanted import BAD, BIRTH, UNTOLD, Wanted
+from tidegate.prometheus.direct.wanted import BAD, BIRTH, EVENT, UNTOLD, Wanted
 from tidegate.prometheus.events import Events
 
 MOST_SERIES = 2000
@@ -51,12 +51,14 @@ class Page:
         counted: for each wish.
         born: when its process started, in seconds since 1970; None where it does not say, or says it of several.
         bytes: how long it was.
+        crowded: wishes that have too many series on a gateway's page, which nothing is said of.
         seconds: of processor time that it took to read.
     """
 
     counted: Mapping[Wanted, Counted]
     born: float | None = None
     bytes: int = 0
+    crowded: frozenset[Wanted] = frozenset()
     seconds: float = field(default=0.0, compare=False)
 
 
@@ -90,10 +92,10 @@ class Sums:
         """Add one series of events."""
         if not role:
             return
-        self.series += 1
+        self.series += 1 if role & EVENT else 0
         if not math.isfinite(value):
             return
-        self.total += value
+        self.total += value if role & EVENT else 0.0
         if role & BAD:
             self.bad = (self.bad or 0.0) + value
         if role & UNTOLD:

@@ -38,7 +38,7 @@ class ProtobufPage:
         self._sums = tuple(Sums(one) for one in wishes)
         self._by_name: dict[bytes, list[Sums]] = {}
         for one in self._sums:
-            self._by_name.setdefault(_family(one.wanted).encode(), []).append(one)
+            self._by_name.setdefault(one.wanted.family.encode(), []).append(one)
         self._births = any(one.births for one in wishes)
         self._open, self._fields = bytearray(), Fields()
         self._skip = self._need = self._met = self._bytes = 0
@@ -148,11 +148,6 @@ class ProtobufPage:
 
 _BIRTH = BIRTH.encode()
 _NAME = 1 << 3 | BYTES
-
-
-def _family(wanted: Wanted) -> str:
-    """Return the name of the family that has what is wanted: the counts of a histogram are in its own."""
-    return wanted.events.removesuffix("_count") if wanted.histogram or wanted.native_events else wanted.events
 
 
 def _name(data: bytes, at: int, end: int) -> bytes | None:

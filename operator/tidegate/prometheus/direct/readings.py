@@ -14,7 +14,7 @@ from tidegate.prometheus.aside import Aside
 from tidegate.prometheus.budgets import Holdings
 from tidegate.prometheus.config import ConnectionConfig, DirectConfig, PushedConfig
 from tidegate.prometheus.direct.followed import AWAY, Followed, Round
-from tidegate.prometheus.direct.wanted import Wanted, wanted_of
+from tidegate.prometheus.direct.wanted import Wanted, gateway_of, wanted_at_gateway, wanted_of
 from tidegate.prometheus.evidence import Accounts
 from tidegate.prometheus.promql import Names
 from tidegate.prometheus.theirs import InTheirTime
@@ -53,7 +53,7 @@ class DirectReadings:
 
     def config(self, gate: Gate, names: Names) -> DirectConfig | PushedConfig | None:
         """Return what a gate's connection allows; None where it does not allow it, or the gate does not want it."""
-        if gate.own is None or self._wanted(gate) is None or self._refusal(gate, names):
+        if gate.own is None or self._refusal(gate, names) or self._wishes(gate, names) is None:
             return None
         connection = self._connections[gate.connection]
         return connection.push if gate.direct is None else connection.direct
@@ -73,13 +73,13 @@ class DirectReadings:
         before = self._followed.get((names.namespace, names.release), {})
         now: dict[str, Followed] = {}
         for gate in gates:
-            wanted = self._wanted(gate)
-            if gate.own is None or wanted is None or self.config(gate, names) is None:
+            wishes = None if self.config(gate, names) is None else self._wishes(gate, names)
+            if wishes is None:
                 continue
             one = before.get(gate.name)
-            if one is None or one.revision != revision or one.gate != gate:
+            if one is None or one.revision != revision or one.gate != gate or one.wishes != wishes:
                 self._accounts.drop(gate, names)
-                one = Followed(gate, wanted, names, revision, self._accounts)
+                one = Followed(gate, wishes[0], names, revision, self._accounts, of_stable=next(iter(wishes[1:]), None))
                 one.since = self._clock.now()
             one.names = names
             one.settle(states.get(gate.name), alone=alone)
@@ -174,9 +174,16 @@ class DirectReadings:
         one = self._followed.get((names.namespace, names.release), {}).get(gate.name)
         return one if one is not None and one.revision == revision and one.gate == gate else None
 
-    @staticmethod
-    def _wanted(gate: Gate) -> Wanted | None:
-        return wanted_of(gate) if choice.by_evidence(gate) else None
+    def _wishes(self, gate: Gate, names: Names) -> tuple[Wanted, ...] | None:
+        """Return what a gate wants of pages, of pods or, for both versions, of gateways; None where that is on none."""
+        if not choice.by_evidence(gate):
+            return None
+        source = gateway_of(gate)
+        if source is None or gate.direct is None:
+            wanted = wanted_of(gate)
+            return None if wanted is None else (wanted,)
+        direct = self._connections[gate.connection].direct
+        return wanted_at_gateway(gate, names) if direct is not None and direct.at(source) else None
 
     def _refused(self, gate: Gate, names: Names) -> str:
         """Say why a gate that wants its pods judged by what they say themselves has them not."""
@@ -189,4 +196,9 @@ class DirectReadings:
             return "pushed samples are not judged: that takes a preset that pods count themselves, and the judge Evidence"
         if connection.direct is None:
             return f"pods are not read directly: the connection {gate.connection} does not allow it (direct)"
+        source = gateway_of(gate)
+        if source is not None and choice.by_evidence(gate):
+            if not connection.direct.at(source):
+                return f"gateways are not read directly: the connection {gate.connection} names none of {source} (direct.gateways)"
+            return "gateways are not read directly: the Release has no route"
         return "pods are not read directly: that takes a preset that they count themselves, and the judge Evidence"

@@ -16,7 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from tidegate.api.direct import Scheme
 from tidegate.prometheus.answers import Asker
 from tidegate.prometheus.config import DirectConfig
-from tidegate.prometheus.direct.effort import PIECE, Cost, Effort, PutOffError
+from tidegate.prometheus.direct.effort import CREDIT, PIECE, Cost, Effort, PutOffError
 from tidegate.prometheus.direct.page import Page, PageError
 from tidegate.prometheus.direct.protobuf import ProtobufPage
 from tidegate.prometheus.direct.targets import Target
@@ -123,6 +123,10 @@ class Scraper:
     def charge(self, asker: Asker, seconds: float) -> None:
         """Charge a namespace with processor time that its pages have cost after they were read."""
         self._effort.charge(Cost(asker.namespace), seconds)
+
+    def owes(self, asker: Asker) -> bool:
+        """Whether a namespace has used up its share of the processor, for now."""
+        return self._effort.debt(asker.namespace) > CREDIT
 
     async def close(self) -> None:
         """Close all connections."""

@@ -46,13 +46,16 @@ class Known:
     """What is remembered of pods that were read for one gate.
 
     Attributes:
-        met: pods that were read, and whether their page had the wanted series at any time.
+        met: what was read of each version's pods, and whether their page had the wanted series at any time. On a gateway's page
+            both versions have theirs.
     """
 
-    met: dict[str, bool] = field(default_factory=dict)
+    met: tuple[dict[str, bool], dict[str, bool]] = field(default_factory=lambda: ({}, {}))
 
 
-def samples(wanted: Wanted, known: Known, canary: Iterable[Scraped], stable: Iterable[Scraped] | None) -> Samples:
+def samples(
+    wanted: Wanted, known: Known, canary: Iterable[Scraped], stable: Iterable[Scraped] | None, of_stable: Wanted | None = None
+) -> Samples:
     """Return what the pages of both versions say.
 
     Args:
@@ -60,14 +63,16 @@ def samples(wanted: Wanted, known: Known, canary: Iterable[Scraped], stable: Ite
         known: what is remembered; it is brought up to date.
         canary: pages of the new version.
         stable: pages of stable; None where the gate does not compare with it.
+        of_stable: what is wanted of the pages of stable, where that is something else: on a gateway's page both versions are.
 
     Raises:
         PageError: the histograms of a page cannot be followed.
     """
-    return Samples(_seen(wanted, known, canary), None if stable is None else _seen(wanted, known, stable), ())
+    ours, theirs = known.met
+    return Samples(_seen(wanted, ours, canary), None if stable is None else _seen(of_stable or wanted, theirs, stable), ())
 
 
-def _seen(wanted: Wanted, known: Known, pages: Iterable[Scraped]) -> Seen:
+def _seen(wanted: Wanted, met: dict[str, bool], pages: Iterable[Scraped]) -> Seen:
     sightings: dict[Labels, Sighting] = {}
     events: dict[bytes, float] = {}
     untold: dict[bytes, float] = {}
@@ -76,8 +81,8 @@ def _seen(wanted: Wanted, known: Known, pages: Iterable[Scraped]) -> Seen:
         uid, counted = one.target.uid, one.page.counted.get(wanted)
         if counted is None:
             continue
-        first, had = uid not in known.met, known.met.get(uid, False)
-        known.met[uid] = had or counted.found
+        first, had = uid not in met, met.get(uid, False)
+        met[uid] = had or counted.found
         # A page without the series counts nothing yet; without those that it had, it says nothing.
         if had and not counted.found:
             continue

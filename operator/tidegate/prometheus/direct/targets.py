@@ -178,9 +178,15 @@ def target(pod: Mapping[str, Any], direct: Direct, *, host_network: bool) -> Tar
     return Target(str(pod["metadata"]["uid"]), name, host, port, path, scheme, born=born)
 
 
-def named(missed: Sequence[Missed], most: int = 2) -> str:
-    """Return which pods are not read, in words: the first ones with the reason, and how many more there are."""
-    told = "; ".join(f"pod {one.pod}: {one.words}" for one in missed[:most])
+def named(missed: Sequence[Missed], most: int = 2, *, what: str = "pod ") -> str:
+    """Return which pods are not read, in words: the first ones with the reason, and how many more there are.
+
+    Args:
+        missed: the pods.
+        most: how many of them are named.
+        what: what stands before each name.
+    """
+    told = "; ".join(f"{what}{one.pod}: {one.words}" for one in missed[:most])
     more = len(missed) - most
     return f"{told}; and {more} more" if more > 0 else told
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from tidegate.prometheus.direct.page import MOST_SERIES, Page, PageError, Sums, born_of, number
-from tidegate.prometheus.direct.wanted import BIRTH, Wanted
+from tidegate.prometheus.direct.wanted import BIRTH, NOTHING, Wanted
 
 LONGEST_LINE = 16 * 1024
 """Bytes of one line at most."""
@@ -23,6 +23,8 @@ _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _ESCAPES = {b"n": b"\n"}
 _REMEMBERED, _REMEMBERED_BYTES = 4096, 1024 * 1024
 """Series whose labels are remembered from page to page, and bytes of them: they are as long as whoever runs in a pod likes."""
+_AT_GATEWAYS = 4
+"""So many times as much of a gateway's page, which is read for all Releases at once."""
 
 OTHERS = 4
 """Lines that begin like those of wanted metrics and are of others, for each series that a page may have: each is parsed to know."""
@@ -48,6 +50,9 @@ class Series:
         self.wishes = tuple(wishes)
         self.names = frozenset(name.encode() for one in wishes for name in one.names)
         self.needles = tuple(b"\n" + prefix for prefix in _prefixes(self.names))
+        self.marks = _marks(self.wishes)
+        """By what wanted lines of a gateway's page are found, for it has those of all Services; empty on a pod's own page."""
+        self.begins = tuple(name + b"{" for name in sorted(self.names))
         self.known: dict[bytes, tuple[_Known, ...]] = {}
         self._bytes = 0
 
@@ -57,8 +62,9 @@ class Series:
         Raises:
             PageError: its labels cannot be read.
         """
+        most = _AT_GATEWAYS if self.marks else 1
         self._bytes += len(series)
-        if len(self.known) >= _REMEMBERED or self._bytes > _REMEMBERED_BYTES:
+        if len(self.known) >= most * _REMEMBERED or self._bytes > most * _REMEMBERED_BYTES:
             self.known.clear()
             self._bytes = len(series)
         known = self.known[series] = tuple(self._read(series))
@@ -75,7 +81,7 @@ class Series:
         labels = labels_of(series, brace + 1) if brace >= 0 else {}
         found: list[_Known] = []
         for number_, wish in enumerate(self.wishes):
-            if name == wish.events and (role := wish.role(labels)):
+            if (role := wish.role(labels) if name == wish.events else wish.role_aside(name, labels)) != NOTHING:
                 found.append((number_, role))
             elif wish.histogram and name == f"{wish.histogram}_bucket" and wish.counts(labels):
                 try:
@@ -83,6 +89,11 @@ class Series:
                 except ValueError:
                     continue
         return found
+
+
+def _marks(wishes: Iterable[Wanted]) -> tuple[tuple[bytes, ...], ...]:
+    """Return the marks of the wishes for a gateway's page, each once."""
+    return tuple(dict.fromkeys(tuple(text.encode() for text in mark) for one in wishes for mark in one.marks))
 
 
 def _prefixes(names: Iterable[bytes]) -> list[bytes]:
@@ -143,6 +154,7 @@ class TextPage:
         self._open: list[bytes] = [b"\n"]
         self._open_size = 1
         self._met = self._others = self._bytes = 0
+        self._each = [0] * len(self._sums)
         self._starts: list[float] = []
         self._last = b""
 
@@ -173,8 +185,9 @@ class TextPage:
             self._lines(last + b"\n", len(last))
         if self._ended and (last if self._open_size > 1 else self._last).strip() != b"# EOF":
             raise PageError("the page is cut off: it does not end with # EOF")
-        counted = {one.wanted: one.counted() for one in self._sums}
-        return Page(counted, born_of(self._starts), self._bytes)
+        crowded = frozenset(one.wanted for one, many in zip(self._sums, self._each, strict=True) if many > self._most)
+        counted = {one.wanted: one.counted() for one in self._sums if one.wanted not in crowded}
+        return Page(counted, born_of(self._starts), self._bytes, crowded)
 
     def _keep(self, piece: bytes) -> None:
         if piece:
@@ -186,6 +199,9 @@ class TextPage:
     def _lines(self, lines: bytes, last: int) -> None:
         """Find the wanted ones among whole lines, each of which has a newline before it; that of the last is behind it."""
         self._last = lines[lines.rfind(b"\n", 0, last) + 1 : last]
+        if self._series.marks:
+            self._marked(lines, last)
+            return
         known, sums, find = self._series.known, self._sums, lines.find
         for needle in self._series.needles:
             at, size = find(needle, 0, last), len(needle)
@@ -214,6 +230,41 @@ class TextPage:
                         sums[wish].event(int(what), value)
                     else:
                         self._starts.append(value)
+
+    def _marked(self, lines: bytes, last: int) -> None:
+        """Find the wanted ones among the lines of a gateway's page, by the names of Services that stand in them.
+
+        What one Release has too much of is that Release's own loss: the page is that of others, too.
+        """
+        known, met = self._series.known, set[int]()
+        for first, *others in self._series.marks:
+            at = lines.find(first, 0, last)
+            while at >= 0:
+                begin, end = lines.rfind(b"\n", 0, at) + 1, lines.find(b"\n", at)
+                at = lines.find(first, end, last)
+                if begin in met or not lines.startswith(self._series.begins, begin):
+                    continue
+                if not all(lines.find(other, begin, end) >= 0 for other in others):
+                    continue
+                met.add(begin)
+                series, _, text = lines[begin:end].rpartition(b" ")
+                found = known.get(series)
+                if found is None:
+                    found, text = self._parsed(lines[begin:end])
+                self._count(found, text)
+
+    def _count(self, found: Sequence[_Known], text: bytes) -> None:
+        if not found:
+            return
+        value = number(text)
+        for wish, what in found:
+            self._each[wish] += 1
+            if self._each[wish] > self._most:
+                continue
+            if what.__class__ is float:
+                self._sums[wish].bucket(what, value)
+            else:
+                self._sums[wish].event(int(what or 0), value)
 
     def _parsed(self, line: bytes) -> tuple[tuple[_Known, ...], bytes]:
         """Return what a line's series is to the wishes, and its value; nothing where it is not wanted."""
