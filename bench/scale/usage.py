@@ -14,6 +14,7 @@ import orjson
 
 OPERATOR = "system:serviceaccount:tidegate-system:tidegate"
 UPKEEP = ("watch ", "list ", "get mutatingadmissionpolicies", "get mutatingadmissionpolicybindings")
+_GIVEN_UP = "context canceled"
 _BLOCK = 1 << 23
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -96,8 +97,10 @@ def _count(found: Requests, entry: dict[str, Any]) -> None:
         return
     reference = entry.get("objectRef") or {}
     resource = "/".join(part for part in (reference.get("resource"), reference.get("subresource")) if part)
-    code = (entry.get("responseStatus") or {}).get("code", 0)
-    refused = f" {code}" if code >= 400 else ""
+    status = entry.get("responseStatus") or {}
+    # The API server writes 500 for a request whose client has gone: a list that nobody wants any more is given up.
+    gone = status.get("message") == _GIVEN_UP
+    refused = " given up" if gone else f" {status['code']}" if status.get("code", 0) >= 400 else ""
     found.by_kind[f"{entry['verb']} {resource or entry['requestURI']}{refused}"] += 1
 
 

@@ -154,10 +154,10 @@ def test_a_route_is_accepted_as_it_is_now() -> None:
     assert accepted({**route, "metadata": {"generation": 1}})
 
 
-def entry(verb: str, stage: str, user: str = OPERATOR, code: int = 200) -> str:
+def entry(verb: str, stage: str, user: str = OPERATOR, code: int = 200, message: str = "") -> str:
     """A line of the audit log."""
     reference = {"resource": "releases", "subresource": "status"}
-    status = {"code": code}
+    status = {"code": code, "message": message}
     return json.dumps({"verb": verb, "stage": stage, "user": {"username": user}, "objectRef": reference, "responseStatus": status})
 
 
@@ -169,6 +169,7 @@ def test_requests_are_counted_by_the_audit_log(tmp_path: Path) -> None:
     later = [
         entry("patch", "ResponseComplete"),
         entry("patch", "ResponseComplete", code=409),
+        entry("list", "ResponseComplete", code=500, message="context canceled"),
         entry("patch", "ResponseComplete", user="kubernetes-admin"),
         entry("watch", "ResponseStarted"),
         entry("watch", "ResponseComplete"),
@@ -178,8 +179,14 @@ def test_requests_are_counted_by_the_audit_log(tmp_path: Path) -> None:
 
     found, nothing = audit.since(), audit.since()
 
-    assert {"patch releases/status": 1, "patch releases/status 409": 1, "watch releases/status": 1} == found.by_kind
-    assert (2, 1) == (found.total, found.upkeep)
+    told = {
+        "patch releases/status": 1,
+        "patch releases/status 409": 1,
+        "watch releases/status": 1,
+        "list releases/status given up": 1,
+    }
+    assert told == found.by_kind
+    assert (3, 2) == (found.total, found.upkeep)
     assert 0 == nothing.total
 
 
