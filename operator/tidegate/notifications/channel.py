@@ -85,6 +85,8 @@ class Channel:
         self._told: OrderedDict[tuple[str, int, tuple[str, str, str]], Told] = OrderedDict()
         self._over: OrderedDict[str, int] = OrderedDict()
         self._paused_until, self._failures, self._trouble = float("-inf"), 0, ""
+        self._ailing = set[str]()
+        """Namespaces of the messages that have failed since one was delivered last."""
         self._wake, self._idle = asyncio.Event(), asyncio.Event()
         self._idle.set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -149,7 +151,7 @@ class Channel:
             now = self._clock.monotonic()
             due: float | None = self._paused_until
             if now >= self._paused_until:
-                lane = self._lanes.next(now)
+                lane = self._lanes.next(now, self._ailing)
                 if lane is not None:
                     return lane
                 due = self._lanes.due()
@@ -178,6 +180,7 @@ class Channel:
         answer = await self._try(message, addition(before))
         if answer.delivered:
             self._failures = 0
+            self._ailing.clear()
             if cause is not None:
                 _remember(self._told, cause, Told(message.at))
             if ended(self._config, message.event) is not None:
@@ -208,13 +211,16 @@ class Channel:
 
     def _again(self, lane: Lane, message: Message, answer: Answer) -> None:
         """Have a message tried again, and leave the receiver alone for a while: what ails one message ails most often all."""
-        now, self._trouble = self._clock.monotonic(), answer.words
-        if now >= self._paused_until:
+        now, self._trouble, first = self._clock.monotonic(), answer.words, not self._ailing
+        self._ailing.add(message.namespace)
+        # It may be for what one namespace's messages say, and anybody may have many: others wait once theirs fail, too.
+        own = len(self._ailing) == 1 and answer.after is None and self._lanes.others(message.namespace)
+        if now >= self._paused_until and not own:
             self._failures += 1
-        pause = max(answer.after or 0.0, backoff(self._failures))
+        pause = 0.0 if own else max(answer.after or 0.0, backoff(self._failures))
         self._paused_until = max(self._paused_until, now + pause)
         self._lanes.again(lane, now + max(answer.after or 0.0, backoff(lane.failures + 1)))
-        say = log.warning if self._failures == 1 else log.debug
+        say = log.warning if first else log.debug
         say(
             "a notification was not delivered and is tried again",
             channel=self.name,

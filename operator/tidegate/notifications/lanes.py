@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict, deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -41,6 +42,11 @@ class Lane:
     messages: deque[tuple[Message, float]] = field(default_factory=deque)
     failures: int = 0
     under_way: bool = False
+
+    @property
+    def namespace(self) -> str:
+        """Whose messages they are; empty where there is none."""
+        return self.messages[0][0].namespace if self.messages else ""
 
     @property
     def pressing(self) -> bool:
@@ -80,17 +86,27 @@ class Lanes:
             self._urgent[message.uid] = lane
         return self._make_room() if self._count > MOST else None
 
-    def next(self, now: float) -> Lane | None:
-        """Take the lane whose first message is next; None where none is due."""
+    def next(self, now: float, ailing: Collection[str] = ()) -> Lane | None:
+        """Take the lane whose first message is next; None where none is due.
+
+        Args:
+            now: the time.
+            ailing: namespaces whose turn comes after that of others: their messages have failed last.
+        """
         while self._later and self._later[0][0] <= now:
             _, _, lane = heapq.heappop(self._later)
             self._put(lane)
         queue = self._urgent or self._ready
         if not queue:
             return None
-        _, lane = queue.popitem(last=False)
+        sound = next((uid for uid, lane in queue.items() if lane.namespace not in ailing), None) if ailing else None
+        lane = queue.popitem(last=False)[1] if sound is None else queue.pop(sound)
         lane.under_way = True
         return lane
+
+    def others(self, namespace: str) -> bool:
+        """Whether messages of another namespace wait."""
+        return any(lane.namespace != namespace for lane in self._lanes.values())
 
     def due(self) -> float | None:
         """Return when a lane is due that is to be tried again; None where none is."""

@@ -12,7 +12,7 @@ import structlog
 
 from tidegate.runtime.clock import ManualClock
 from unit.controller.api_server import settled
-from unit.notifications.receiver import KEY, SECRET, Receiver, Told, hook, receiving, release
+from unit.notifications.receiver import KEY, SECRET, Receiver, Told, happened, hook, receiving, release
 from unit.notifications.test_sending import answered
 
 
@@ -87,6 +87,20 @@ async def test_one_message_that_always_fails_keeps_no_other_release_waiting(told
         await settled(lambda: told.clock.sleepers > 0 or told.channel.waiting() == 1)
 
     assert ([("cart", number) for number in range(1, 6)], 1) == (receiver.numbers, told.channel.waiting())
+
+
+async def test_messages_of_one_namespace_that_always_fail_keep_no_other_waiting(told: Told, receiver: Receiver) -> None:
+    """Given many Releases of one namespace over whose messages the receiver fails, then those of others are told meanwhile."""
+    receiver.reply = lambda request: answered(500 if "odd" in request.headers["webhook-id"] else 200)(request)  # type: ignore[operator]
+    for number in range(60):
+        told.channel.take(release(f"odd-{number}", "others"), happened(1, "rollout-started", told.clock.now()), again=False)
+    told.take(1)
+    for _ in range(3):
+        await settled(lambda: told.clock.sleepers > 0)
+        told.clock.advance(1.0)
+    await settled(lambda: ("checkout", 1) in receiver.numbers)
+
+    assert (60, [("checkout", 1)]) == (told.channel.waiting(), receiver.numbers)
 
 
 async def test_a_refusal_of_the_message_is_final(told: Told, receiver: Receiver) -> None:
