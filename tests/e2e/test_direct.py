@@ -6,13 +6,26 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
 
 from e2e import gateway_page
 from e2e.manifests import Json, Pods, step
 from e2e.story import Given, Then, When, on_the_cluster
 from e2e.world import World
+from tidegate.api.direct import Scheme
 from tidegate.cluster.resources import PODS
-from tidegate_sandbox.cluster import GATEWAY_NAMESPACE
+from tidegate.prometheus.answers import Asker
+from tidegate.prometheus.config import DirectConfig
+from tidegate.prometheus.counters import Kind
+from tidegate.prometheus.direct.rounds import Rounds
+from tidegate.prometheus.direct.scraper import Scraper
+from tidegate.prometheus.direct.targets import Chosen, Target
+from tidegate.prometheus.direct.text import Series
+from tidegate.prometheus.direct.wanted import Wanted
+from tidegate.runtime.clock import ManualClock
+from tidegate_sandbox.cluster import GATEWAY_NAMESPACE, ClusterInfo
 
 pytestmark = on_the_cluster
 
@@ -134,3 +147,36 @@ async def a_gateway_pod(world: World) -> AsyncIterator[None]:
         yield
     finally:
         await world.cluster.delete(path)
+
+
+@pytest.mark.parametrize(
+    ("program", "path", "counter"),
+    [
+        ("envoy", "/stats/prometheus", "envoy_cluster_upstream_cx_total"),
+        ("envoy", "/stats/prometheus?usedonly&filter=^cluster\\..*upstream_rq", "envoy_cluster_upstream_rq_total"),
+        ("prometheus", "/metrics", "prometheus_http_requests_total"),
+    ],
+)
+async def test_real_servers_are_not_disturbed_by_a_filter(sandbox: ClusterInfo, program: str, path: str, counter: str) -> None:
+    """Envoy, and the Go client in Prometheus: whether they filter or pass it over, each reading counts, and one is tried."""
+    parts, clock = urlsplit(sandbox.envoy_admin_url if program == "envoy" else sandbox.prometheus_url), ManualClock()
+    target = Target("uid", program, str(parts.hostname), parts.port or 80, path, Scheme.HTTP)
+    scraper = Scraper(DirectConfig.model_validate({"timeout": "5s"}), clock)
+    rounds = Rounds(scraper, Asker("shop"), 5.0, clock, lambda: None, filters=True)
+    wish = Wanted(Kind.SHARE, counter, births=program == "prometheus")
+    rounds.want(Series((wish,)), Chosen((target,), pods=1), Chosen())
+    pages = []
+    for _ in range(5):
+        # A page that has taken long is read more rarely.
+        clock.advance(60)
+        found = await rounds.round()
+        assert found.missed == ()
+        pages += [one.page for one in found.canary]
+    rounds.close()
+    await scraper.close()
+
+    totals = [one.counted[wish].events.total for one in pages]
+    assert len(pages) == 5
+    assert totals == sorted(totals)
+    assert totals[0] > 0
+    assert scraper.scrapes in {5, 6}

@@ -254,6 +254,7 @@ class DirectConfig(_Part):
         timeout: longest time for one page, 50ms to 5s; it is never longer than the interval.
         concurrency: pages that are read at once.
         host_network: whether pods that have their node's address are read, too.
+        filter_names: whether pods are asked for the wanted metrics alone (`name[]`), where they can.
         bearer_token_file: file with the token for `Authorization: Bearer`, sent over https alone; whoever runs a pod gets it.
         tls: how pods are verified over https.
         gateways: gateways whose pods are read for presets that these count; the token does not go there.
@@ -266,6 +267,7 @@ class DirectConfig(_Part):
     timeout: Annotated[Duration, Field(ge=timedelta(milliseconds=50), le=timedelta(seconds=5))] = timedelta(milliseconds=900)
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 128
     host_network: bool = False
+    filter_names: bool = True
     bearer_token_file: FilePath | None = None
     tls: TLS = TLS()
     gateways: Annotated[tuple[GatewayConfig, ...], Field(strict=False, max_length=8), AfterValidator(_apart)] = ()

@@ -95,8 +95,9 @@ class _Pages(Rounds):
     """
 
     def __init__(self, scraper: Scraper, key: ReleaseKey, direct: Direct, clock: Clock, failed: Callable[[], None]) -> None:
-        super().__init__(scraper, Asker(key.namespace), direct.interval.total_seconds(), clock, failed)
         self._direct, self._config = direct, scraper.config
+        seconds, filters = direct.interval.total_seconds(), self._config.filter_names
+        super().__init__(scraper, Asker(key.namespace), seconds, clock, failed, filters=filters)
 
     def listed(self, series: Series, canary: Sequence[Mapping[str, Any]], stable: Sequence[Mapping[str, Any]]) -> None:
         """Tell of these pods from now on; see `Source.listed`."""

@@ -64,6 +64,7 @@ class Gateway:
 
     def __init__(self, config: GatewayConfig, scraper: Scraper, lister: Lister, clock: Clock) -> None:
         self.config, self._lister, self._clock = config, lister, clock
+        # Not filtered: what is wanted changes with each rollout that begins, so it would be tried again and again.
         self._rounds = Rounds(scraper, Asker(config.namespace), _INTERVAL, clock, self._failed)
         self._series = Series(())
         self._found = Chosen[Target]()

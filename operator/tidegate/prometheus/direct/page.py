@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tidegate.judge import histogram
 from tidegate.judge.histogram import Histogram
@@ -34,6 +34,7 @@ class Counted:
         untold: those that cannot be told good or bad; None where it has no such series.
         histogram: of response times; None where there is none with buckets, or none is wanted.
         native: whether it is a native one.
+        series: how many series count events.
     """
 
     found: bool = False
@@ -41,6 +42,7 @@ class Counted:
     untold: float | None = None
     histogram: Histogram | None = None
     native: bool = False
+    series: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,9 @@ class Sums:
 
     def counted(self) -> Counted:
         """Return what it all comes to."""
+        return replace(self._counted(), series=self.series)
+
+    def _counted(self) -> Counted:
         events = Events(self.total, self.bad)
         if not self.wanted.histogram:
             return Counted(self.series > 0, events, self.untold)

@@ -11,9 +11,11 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from tidegate.prometheus.answers import Asker
 from tidegate.prometheus.direct.effort import REST
+from tidegate.prometheus.direct.filtering import Filtering
 from tidegate.prometheus.direct.followed import Round
 from tidegate.prometheus.direct.page import Page
 from tidegate.prometheus.direct.scraper import Scraper, Unscraped
@@ -44,6 +46,7 @@ class _Pod:
         ended: when that reading was over, likewise.
         task: the reading that is under way.
         words: why its last page was not read.
+        filtering: whether it is asked for the wanted metrics alone.
     """
 
     target: Target
@@ -55,6 +58,7 @@ class _Pod:
     ended: float = 0.0
     task: asyncio.Task[Page | Unscraped] | None = None
     words: str = ""
+    filtering: Filtering = field(default_factory=Filtering)
 
     def late(self) -> None:
         """Say that its page is left out, unless the next round waits for it anyway."""
@@ -103,10 +107,21 @@ class Rounds:
         interval: seconds between two rounds.
         clock: the time.
         failed: told that a pod did not answer: it may be gone.
+        filters: whether pods may be asked for the wanted metrics alone.
     """
 
-    def __init__(self, scraper: Scraper, asker: Asker, interval: float, clock: Clock, failed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        scraper: Scraper,
+        asker: Asker,
+        interval: float,
+        clock: Clock,
+        failed: Callable[[], None],
+        *,
+        filters: bool = False,
+    ) -> None:
         self._scraper, self._asker, self._interval, self._clock, self._failed = scraper, asker, interval, clock, failed
+        self._filters = filters
         self._canary, self._stable = _Version(), _Version()
         self._series = Series(())
         self._protobuf = False
@@ -115,6 +130,8 @@ class Rounds:
         """Read these pods from now on, for these wishes."""
         if series.wishes != self._series.wishes:
             self._series, self._protobuf = series, False
+            for pod in (*self._canary.pods.values(), *self._stable.pods.values()):
+                pod.filtering = Filtering()
         self._canary.choose(canary)
         self._stable.choose(stable)
 
@@ -164,9 +181,26 @@ class Rounds:
     async def _read(self, pod: _Pod) -> Page | Unscraped:
         """Note when it is over, too: the page of a pod that nobody waited for is collected a round later, however quick it was."""
         try:
-            return await self._scraper.scrape(pod.target, self._series, self._asker, 0.9 * self._interval, protobuf=self._protobuf)
+            return await self._page(pod.target, pod.filtering)
         finally:
             pod.ended = self._clock.monotonic()
+
+    async def _page(self, target: Target, filtering: Filtering) -> Page | Unscraped:
+        """Read a page: the wanted metrics alone where the pod filters, or may; the whole one at once where it does not."""
+        read = partial(self._scraper.scrape, target, self._series, self._asker, 0.9 * self._interval)
+        if self._filters and not self._protobuf and filtering.asks:
+            page = await read(filtered=True)
+            if isinstance(page, Page):
+                if filtering.believes(page):
+                    return page
+            elif page.answered:
+                filtering.refused()
+            else:
+                return page
+        page = await read(protobuf=self._protobuf)
+        if isinstance(page, Page):
+            filtering.whole(page)
+        return page
 
     def _collect(self, version: _Version) -> dict[str, Scraped]:
         """Return the pages that have come since this was last asked, by the pods' UIDs."""

@@ -46,11 +46,13 @@ class Unscraped:
         words: why, in words that quote nothing of it.
         seconds: of processor time that it took nevertheless.
         put_off: it was not the pod's fault: its namespace has had its share of the processor.
+        answered: the pod has answered, with something else than a page.
     """
 
     words: str
     seconds: float = field(default=0.0, compare=False)
     put_off: bool = False
+    answered: bool = field(default=False, compare=False)
 
 
 class _NoNames(AbstractResolver):
@@ -84,7 +86,7 @@ class Scraper:
         self.scrapes = self.bytes = 0
 
     async def scrape(
-        self, target: Target, series: Series, asker: Asker, seconds: float, *, protobuf: bool = False
+        self, target: Target, series: Series, asker: Asker, seconds: float, *, protobuf: bool = False, filtered: bool = False
     ) -> Page | Unscraped:
         """Read the page of one pod; never raises for what the pod does.
 
@@ -94,25 +96,31 @@ class Scraper:
             asker: for whom.
             seconds: longest time for it; the connection may allow less.
             protobuf: it is asked for in that form, for native histograms.
+            filtered: the wanted metrics alone are asked for, by their names, as some servers can.
         """
-        found = await self._scrape(target, series, asker, seconds, protobuf=protobuf)
+        url = f"{target.url}{'&' if '?' in target.path else '?'}{_names(series)}" if filtered else target.url
+        found = await self._scrape(target, url, series, asker, seconds, protobuf=protobuf)
         self._told("read" if isinstance(found, Page) else "put-off" if found.put_off else "failed")
         return found
 
-    async def _scrape(self, target: Target, series: Series, asker: Asker, seconds: float, *, protobuf: bool) -> Page | Unscraped:
+    async def _scrape(
+        self, target: Target, url: str, series: Series, asker: Asker, seconds: float, *, protobuf: bool
+    ) -> Page | Unscraped:
         seconds, cost = min(seconds, self.config.timeout.total_seconds()), Cost(asker.namespace)
         if not await self._turns.take(asker, seconds * _PATIENCE):
             return Unscraped("too many other pods are being read (direct.concurrency)")
         try:
             async with asyncio.timeout(seconds):
                 self._effort.begin(cost)
-                page = await self._read(target, series, cost, protobuf=protobuf)
+                page = await self._read(target, url, series, cost, protobuf=protobuf)
                 return replace(page, seconds=cost.seconds)
         except PutOffError as error:
             return Unscraped(str(error), cost.seconds, put_off=True)
         except TimeoutError:
             return Unscraped(f"its page did not come within {seconds:g}s", cost.seconds)
-        except (PageError, CredentialError, _RefusedError) as error:
+        except (PageError, _RefusedError) as error:
+            return Unscraped(str(error), cost.seconds, answered=True)
+        except CredentialError as error:
             return Unscraped(str(error), cost.seconds)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Unscraped(_words(error))
@@ -134,7 +142,7 @@ class Scraper:
             await self._session.close()
             self._session = None
 
-    async def _read(self, target: Target, series: Series, cost: Cost, *, protobuf: bool) -> Page:
+    async def _read(self, target: Target, url: str, series: Series, cost: Cost, *, protobuf: bool) -> Page:
         headers = {"Accept": _ACCEPTED[protobuf]}
         if self.config.bearer_token_file is not None:
             if target.scheme is not Scheme.HTTPS:
@@ -142,9 +150,7 @@ class Scraper:
             headers["Authorization"] = f"Bearer {secret(str(self.config.bearer_token_file))}"
         session = await self._open()
         self.scrapes += 1
-        async with session.get(
-            target.url, headers=headers, allow_redirects=False, server_hostname=self._server_name(target)
-        ) as answer:
+        async with session.get(url, headers=headers, allow_redirects=False, server_hostname=self._server_name(target)) as answer:
             if answer.status != HTTPStatus.OK:
                 raise _RefusedError(_refusal(answer.status))
             if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -236,6 +242,10 @@ async def _pieces(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         return
     async for piece, _ in answer.content.iter_chunks():
         yield piece
+
+
+def _names(series: Series) -> str:
+    return "&".join(f"name%5B%5D={name}" for name in series.asked)
 
 
 class _RefusedError(Exception):

@@ -53,6 +53,8 @@ class Series:
         self.marks = _marks(self.wishes)
         """By what wanted lines of a gateway's page are found, for it has those of all Services; empty on a pod's own page."""
         self.begins = tuple(name + b"{" for name in sorted(self.names))
+        self.asked = tuple(sorted({*(name for one in wishes for name in one.names), *(one.family for one in wishes)}))
+        """Names of metrics and of samples by which a server that filters its page is asked for what is wanted."""
         self.known: dict[bytes, tuple[_Known, ...]] = {}
         self._bytes = 0
 
