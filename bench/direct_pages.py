@@ -77,9 +77,9 @@ def of_release(number: int, measure: str, *, marked: bool = True) -> tuple[Wante
     return found if marked else (replace(canary, marks=()), replace(stable, marks=()))
 
 
-def read(text: bytes, series: Series) -> Page:
-    """Read a page as it comes in."""
-    one = TextPage(series)
+def read(text: bytes, series: Series, most: int = 1_000_000) -> Page:
+    """Read a page as it comes in; without marks a gateway's has far more lines of others than a page may have."""
+    one = TextPage(series, most)
     for at in range(0, len(text), PIECE):
         one.feed(text[at : at + PIECE])
     return one.end()
