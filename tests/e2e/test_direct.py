@@ -153,7 +153,7 @@ async def a_gateway_pod(world: World) -> AsyncIterator[None]:
     ("program", "path", "counter"),
     [
         ("envoy", "/stats/prometheus", "envoy_cluster_upstream_cx_total"),
-        ("envoy", "/stats/prometheus?usedonly&filter=^cluster\\..*upstream_rq", "envoy_cluster_upstream_rq_total"),
+        ("envoy", "/stats/prometheus?usedonly&filter=^cluster\\..*(upstream_rq|grpc)", "envoy_cluster_upstream_rq_total"),
         ("prometheus", "/metrics", "prometheus_http_requests_total"),
     ],
 )
