@@ -107,6 +107,31 @@ async def test_no_address_is_longer_than_proxies_let_through(together: Together,
     assert [("shop", whole)] == cluster.lists[-1:]
 
 
+async def test_a_place_rests_between_two_lists(cluster: Asked) -> None:
+    """Given a list, those who ask soon after it share the next one, though they do not ask in one moment."""
+    together = Together(cluster, PODS, slim=owned, collecting=0.05)
+    await together.read("shop", "app=a")
+    late = [asyncio.create_task(together.read("shop", "app=b"))]
+    await together.read("blog", "app=a")
+    late.append(asyncio.create_task(together.read("shop", "app=c")))
+    await asyncio.gather(*late)
+
+    assert [("shop", "app=a"), ("blog", "app=a"), ("shop", "app in (b,c)")] == cluster.lists
+
+
+async def test_a_full_list_rests_for_nobody(together: Together, cluster: Asked) -> None:
+    """Given as many as a list takes, it is made at once, and those that are left come with the next."""
+    await together.read("shop", "app=first")
+    many = [asyncio.create_task(together.read("shop", f"app=s{number}")) for number in range(MOST + 1)]
+
+    done, _ = await asyncio.wait(many, return_when=asyncio.FIRST_COMPLETED)
+
+    assert not many[-1].done()
+    assert done <= {*many[:-1]}
+    await asyncio.gather(*many)
+    assert 3 == len(cluster.lists)
+
+
 async def test_all_hear_of_a_failure(together: Together, api: ApiServer) -> None:
     """Given an API server that does not answer the list, all who have asked are told so."""
     api.fault("GET", "/pods", status=503)

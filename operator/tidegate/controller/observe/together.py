@@ -6,6 +6,7 @@ Each asks by a label selector of its own. One list by all of them has what each 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -17,6 +18,9 @@ from tidegate.runtime.store import Object
 
 COLLECTING = 0.1
 """Seconds for which those who ask are collected: what follows a list takes seconds, so that nobody waits for this."""
+REST = 10
+"""By so many times longer than it collects a place is not listed again, unless a list is full: of a mass of rollouts, all that end
+within a second share one."""
 AT_ONCE = 8
 """Lists of a kind that are under way at once: the writes of a breach need the connections, too."""
 MOST = 100
@@ -38,12 +42,14 @@ class _Batch:
         length: characters that they have in the address.
         asking: how many wait for it.
         task: the list, once it has begun to collect.
+        full: is set once nobody can join any more.
     """
 
     values: dict[str, set[str]] = field(default_factory=dict)
     size: int = 0
     length: int = 0
     asking: int = 0
+    full: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[list[Object]] | None = None
 
 
@@ -62,6 +68,8 @@ class Together:
     ) -> None:
         self._cluster, self._resource, self._slim, self._collecting = cluster, resource, slim, collecting
         self._collected: dict[_Place, _Batch] = {}
+        self._rests: dict[_Place, float] = {}
+        """Until when a place is not listed again, on the loop's clock."""
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def read(self, namespace: str, selector: str) -> list[Object]:
@@ -94,12 +102,16 @@ class Together:
         """Return the batch that a selector goes with."""
         batch, length = self._collected.get(place), len(quote(",".join(map("=".join, wanted.items())), safe=""))
         if batch is None or batch.size >= MOST or batch.length + length > LONGEST:
+            if batch is not None:
+                batch.full.set()
             batch = self._collected[place] = _Batch()
             batch.task = asyncio.create_task(self._list(place, batch), name=f"{self._resource.qualified} of {place[0]}")
         for key, value in wanted.items():
             batch.values.setdefault(key, set()).add(value)
         batch.size += 1
         batch.length += length
+        if batch.size >= MOST:
+            batch.full.set()
         return batch
 
     def _close(self, place: _Place, batch: _Batch) -> None:
@@ -108,8 +120,14 @@ class Together:
             del self._collected[place]
 
     async def _list(self, place: _Place, batch: _Batch) -> list[Object]:
-        await asyncio.sleep(self._collecting)
+        now = asyncio.get_running_loop().time
+        until = max(now() + self._collecting, self._rests.get(place, 0.0))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await batch.full.wait()
         self._close(place, batch)
+        self._rests = {one: rest for one, rest in self._rests.items() if rest > now()}
+        self._rests[place] = now() + REST * self._collecting
         namespace, keys = place
         selector = ",".join(_requirement(key, batch.values[key]) for key in keys)
 
