@@ -81,7 +81,8 @@ class Stage:
         self.gatherer = Gatherer(
             self.store, routers, clock=self.clock, warm_up=1.5, decisions=self.decisions, runs=self.questions.runs
         )
-        self.outbox = Outbox((Events(self.recorder, clock=self.clock), *sinks))
+        self.told = Events(self.recorder, clock=self.clock)
+        self.outbox = Outbox((self.told, *sinks))
         self.outcomes = Outcomes(self.cluster, clock=self.clock)
         self.records = Records(self.cluster, self.outbox.recorded, clock=self.clock, moved=self.queue.add, metrics=self.metrics)
         self.reconciler = Reconciler(
@@ -141,7 +142,7 @@ class Stage:
             weight=10,
             stable=RevisionStatus(revision="aaaa", version="v1", replicas=2, ready=2),
             candidate=RevisionStatus(revision="bbbb", version="v2", replicas=1, ready=1),
-            step=StepStatus(index=0, weight=10, entered=then, since=then, until=then + timedelta(minutes=1)),
+            step=StepStatus(index=0, weight=10, entered=then, since=then, until=then + policy.steps[0].hold),
             rollout=RolloutStatus(policy="RolloutPolicy/production", spec=policy, started_at=then, exposed_at=then),
             original_rules=(OriginalRule(route=NAME, rule=0, backend_refs=json.dumps(original)),),
         )
@@ -264,6 +265,7 @@ BREACH = Cause.GATE.value
 async def events(stage: Stage, *, written: bool = True) -> list[str]:
     """Write out the Events that wait, unless they are to be lost, and return the reasons of all that are written."""
     if written:
+        stage.told.tell_held()
         stage.recorder.start()
         await settled(lambda: not stage.recorder.waiting() and stage.recorder._idle.is_set())
         await stage.recorder.stop(within=0)
