@@ -11,12 +11,20 @@ from pathlib import Path
 import pytest
 
 from api.cluster_access import needs_api
-from api.operator_access import Scene, install, scene_in
+from api.operator_access import NAME, Prometheus, Scene, install, router_of, scene_in
 from tidegate_sandbox.cluster import ClusterInfo
 
 pytestmark = needs_api
 OPERATOR = "system:serviceaccount:tidegate-system:tidegate"
 READING_EVERYTHING = {"list", "watch"}
+WRITING = {"patch", "create", "delete", "update"}
+GATE = {
+    "name": "errors",
+    "metric": {"promql": {"canary": "canary_errors", "unit": "Ratio"}},
+    "threshold": {"max": 0.01},
+    "interval": "2s",
+    "window": "10s",
+}
 
 
 @pytest.fixture
@@ -82,3 +90,42 @@ async def test_rollout_costs_a_known_number_of_requests(scene: Scene) -> None:
     print("for a rollout:", dict(used))
     writes = sum(count for (verb, _), count in used.items() if verb in {"patch", "create", "delete", "update"})
     assert writes <= 45, used
+
+
+async def test_rollout_through_a_route_and_its_rollback_cost_what_the_documents_say(scene: Scene) -> None:
+    """Given a route, a rollout to 20% and its rollback cost the requests that docs/performance.md names, and none besides."""
+    await scene.policy(steps=[{"weight": 20, "hold": "1h"}, {"weight": 100}], gates=[GATE], drain="2s")
+    await scene.deployment()
+    await scene.service()
+    await scene.route()
+    await scene.release(route=True)
+    prometheus = Prometheus()
+    await prometheus.start()
+    try:
+        async with router_of(scene):
+            await scene.start(connections=[{"name": "default", "address": prometheus.address}])
+            await scene.idle()
+            before = asked(scene.namespace)
+            await scene.set_image("checkout:v2")
+            held = await scene.until(lambda status: (status.get("step") or {}).get("since") is not None)
+            assert {"Pass"} == {gate["verdict"] for gate in held["gates"]}, "what gates say comes with the hold"
+            prometheus.canary = 0.5
+            await scene.until(lambda status: (status.get("lastRollout") or {}).get("outcome") == "RolledBack")
+            events = await scene.events("RolloutStarted", "GateBreached", "RolledBack")
+            await asyncio.sleep(3)
+            used = asked(scene.namespace) - before
+    finally:
+        await prometheus.stop()
+
+    print("for a rollout to 20% and its rollback:", dict(used))
+    assert {NAME: 1} == await scene.weights()
+    assert {"Adopted": 1, "RolloutStarted": 1, "GateBreached": 1, "RolledBack": 1} == events
+    assert {
+        ("patch", "releases/status"): 5,
+        ("patch", "httproutes"): 7,
+        ("create", "events"): 3,
+        ("create", "services"): 2,
+        ("create", "replicasets"): 1,
+        ("patch", "replicasets"): 1,
+        ("create", "releaserecords"): 1,
+    } == {what: count for what, count in used.items() if what[0] in WRITING}

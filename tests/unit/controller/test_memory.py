@@ -13,9 +13,18 @@ import yaml
 from tidegate.api.edits import edited
 from tidegate.api.kept import packed, read_text
 from tidegate.api.names import Reason, Verdict
-from tidegate.api.status import ConditionStatus, EvidenceStatus, GateStatus, ReleaseStatus, RevisionStatus
+from tidegate.api.policy import RolloutPolicySpec
+from tidegate.api.status import (
+    ConditionStatus,
+    EvidenceStatus,
+    GateStatus,
+    ReleaseStatus,
+    RevisionStatus,
+    RolloutStatus,
+    StepStatus,
+)
 from tidegate.cluster.errors import ApiError, error_of
-from tidegate.controller.reconcile.memory import COUNTS_SECONDS, PASSING_SECONDS, PERSISTENT, Memory, trouble_of
+from tidegate.controller.reconcile.memory import COUNTS_SECONDS, HELD_SECONDS, PASSING_SECONDS, PERSISTENT, Memory, trouble_of
 from tidegate.runtime.errors import Retry, Terminal
 from tidegate.runtime.shelf import Key
 from tidegate.runtime.store import Change
@@ -142,6 +151,25 @@ def test_mere_restart_is_no_reason_to_store_numbers(ago: float, lag: float) -> N
     memory.status = status(gates=[looked.model_copy(update={"at": NOW, "samples": 7})])
 
     assert lag == max(0.0, (memory.due(stored, HEARTBEAT, now) or 0.0) - now)
+
+
+@pytest.mark.parametrize(("interval", "lag"), [("1s", 3.0), ("2s", 6.0), ("5s", HELD_SECONDS), ("10s", HELD_SECONDS)])
+def test_what_is_known_of_a_long_hold_waits_for_three_checks(interval: str, lag: float) -> None:
+    """Given a step that is held for an hour, since when is stored after three checks, ten seconds later at the latest."""
+    gate = {"name": "errors", "metric": {"promql": {"canary": "errors", "unit": "Ratio"}}, "threshold": {"max": 0.01}}
+    spec = {"steps": [{"weight": 10, "hold": "1h"}, {"weight": 100}], "gates": [gate | {"interval": interval, "window": "1m"}]}
+    step = StepStatus(index=0, weight=10, given=10, entered=NOW)
+    rollout = RolloutStatus(
+        policy="RolloutPolicy/slow", spec=RolloutPolicySpec.model_validate(spec), started_at=NOW, exposed_at=NOW
+    )
+    memory = Memory("one")
+    stored = kept(memory, status(weight=10, step=step, rollout=rollout))
+    held = step.model_copy(update={"since": NOW, "until": NOW + timedelta(hours=1)})
+    memory.status = status(weight=10, step=held, rollout=rollout, carried=10)
+    first = memory.due(stored, HEARTBEAT, 100.0)
+    memory.status = status(weight=10, step=held, rollout=rollout, carried=10, gates=(GATE,))
+
+    assert (100.0 + lag, 100.0 + lag) == (first, memory.due(stored, HEARTBEAT, 102.0))
 
 
 def test_numbers_of_pods_wait_from_when_they_changed() -> None:

@@ -165,9 +165,10 @@ FIRST = {"index": 0, "weight": 10, "entered": "now"}
 @pytest.mark.parametrize(
     ("change", "weight"),
     [
-        ({"step": FIRST, "rollout": {"startedAt": "then", "splitAt": "now"}}, Weight.PASSING),
-        ({"step": FIRST, "progress": "1 of 2", "message": "waits for pods"}, Weight.PASSING),
-        ({"carried": 10}, Weight.PASSING),
+        ({"step": FIRST, "rollout": {"startedAt": "then", "splitAt": "now"}}, Weight.BEGUN),
+        ({"step": FIRST, "progress": "1 of 2", "message": "waits for pods"}, Weight.BEGUN),
+        ({"step": FIRST, "rollout": {"startedAt": "then", "routeAwaited": "now"}}, Weight.BEGUN),
+        ({"carried": 10}, Weight.BEGUN),
         ({"step": FIRST, "weight": 10, "rollout": {"startedAt": "then", "exposedAt": "now"}}, Weight.DECISION),
         ({"step": {**FIRST, "given": 10}}, Weight.DECISION),
         ({"step": {**FIRST, "index": 1}}, Weight.DECISION),
@@ -177,13 +178,93 @@ FIRST = {"index": 0, "weight": 10, "entered": "now"}
         ({"step": FIRST, "outbox": {"last": 1}}, Weight.DECISION),
     ],
 )
-def test_first_step_passes_until_it_has_weight(change: dict[str, Any], weight: Weight) -> None:
+def test_first_step_is_light_until_it_has_weight(change: dict[str, Any], weight: Weight) -> None:
     """That a first step has begun, whose pods get no request, is over in a moment; all that comes with it is not."""
     after = BEFORE | change
 
     assert weight is weigh(BEFORE, after)
     assert weight is weigh(after, BEFORE)
     assert weight is Gist.of(BEFORE).weigh(Gist.of(after))
+
+
+POLICY = {"steps": [{"weight": 10, "hold": "1h"}, {"weight": 100}], "gates": [{"name": "errors", "interval": "5s"}]}
+HELD: dict[str, Any] = {
+    "phase": "Progressing",
+    "weight": 10,
+    "carried": 0,
+    "rollout": {"startedAt": "then", "exposedAt": "then", "spec": POLICY},
+    "step": {"index": 0, "weight": 10, "entered": "then", "given": 10},
+}
+"""A rollout that was given the weight of a step that is to be held for an hour."""
+SINCE = {"step": {**HELD["step"], "since": "now", "until": "later"}}
+FOUND: dict[str, Any] = {"name": "errors", "verdict": "Undecided", "looks": "U", "at": "now", "message": "no data yet"}
+
+
+def held(**more: Any) -> dict[str, Any]:
+    """Return the status of a step that is held, with one gate that was looked at."""
+    return HELD | SINCE | {"carried": 10, "gates": [FOUND | more]}
+
+
+@pytest.mark.parametrize(
+    ("change", "weight"),
+    [
+        (SINCE, Weight.HELD),
+        ({"carried": 10}, Weight.HELD),
+        (held(), Weight.HELD),
+        (held(verdict="Pass", looks="UUP"), Weight.HELD),
+        (held(undecidedSince="now"), Weight.HELD),
+        (held(verdict="Fail", looks="UF"), Weight.DECISION),
+        (held(looks="UFU"), Weight.DECISION),
+        (held(blind=True), Weight.DECISION),
+        (held(warned=True), Weight.DECISION),
+        (held(disagrees="by half"), Weight.DECISION),
+        (held() | {"outbox": {"last": 1}}, Weight.DECISION),
+        (held() | {"phase": "Paused"}, Weight.DECISION),
+        (held() | {"weight": 0}, Weight.DECISION),
+        (SINCE | {"rollout": {**HELD["rollout"], "undo": "GateBreached"}}, Weight.DECISION),
+        (SINCE | {"rollout": {**HELD["rollout"], "skipToEnd": True}}, Weight.DECISION),
+        (SINCE | {"rollout": {**HELD["rollout"], "paused": {"cause": "Requested"}}}, Weight.DECISION),
+        ({"step": {**HELD["step"], "index": 1}}, Weight.DECISION),
+        ({"step": {**HELD["step"], "missing": "now"}}, Weight.DECISION),
+    ],
+)
+def test_what_is_known_of_a_long_hold_is_stored_with_the_first_checks(change: dict[str, Any], weight: Weight) -> None:
+    """While a step is held for an hour, nobody acts on since when, or on what passes; what fails, or is done, is a decision."""
+    after = HELD | change
+
+    assert weight is weigh(HELD, after)
+    assert weight is weigh(after, HELD)
+    assert weight is Gist.of(HELD).weigh(Gist.of(after))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"steps": [{"weight": 10, "hold": "59s"}, {"weight": 100}]},
+        {"steps": [{"weight": 10}, {"weight": 100}]},
+        {"steps": [{"weight": 10, "hold": "an hour"}]},
+        {"steps": []},
+        {"steps": "none"},
+        {"gates": []},
+        {"gates": [{"name": "errors", "interval": "30s"}]},
+        {"gates": None},
+        {"advanceOnProof": True},
+    ],
+)
+def test_what_follows_a_weight_is_stored_within_a_second_otherwise(spec: dict[str, Any]) -> None:
+    """Given a short hold, or no check that would come within ten seconds, or a step that proof may end, nothing waits longer."""
+    before = HELD | {"rollout": {**HELD["rollout"], "spec": POLICY | spec}}
+
+    assert Weight.PASSING is weigh(before, before | SINCE)
+    assert Weight.DECISION is weigh(before, before | SINCE | {"gates": [FOUND]})
+
+
+@pytest.mark.parametrize("given", [0, 5, 100])
+def test_a_weight_that_is_not_that_of_its_step_is_not_held(given: int) -> None:
+    """Given a step that has another weight than it is to have, or all of it, a gate's verdict is a decision."""
+    before = HELD | {"weight": given, "step": {**HELD["step"], "weight": max(given, 10), "given": max(given, 10)}}
+
+    assert Weight.DECISION is weigh(before, before | {"gates": [FOUND]})
 
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -26,8 +26,19 @@ log = structlog.get_logger(__name__)
 
 COUNTS_SECONDS = 10.0
 """How long a status may wait to be stored in which only numbers of pods have changed: most often there is news by then."""
+BEGUN_SECONDS = 3.0
+"""How long one may in which nothing is new but that a first step has begun: quick pods are there by then."""
 PASSING_SECONDS = 1.0
 """How long a status may wait to be stored in which there is nothing new but what passes by itself."""
+HELD_SECONDS = 10.0
+"""How long one may in which nothing is new but what is known of a step that is held for long; less where three checks take less."""
+_CHECKS = 3
+_PATIENCE = {
+    Weight.PASSING: PASSING_SECONDS,
+    Weight.BEGUN: BEGUN_SECONDS,
+    Weight.HELD: HELD_SECONDS,
+    Weight.COUNTS: COUNTS_SECONDS,
+}
 CLOCK_STEP = 2.0
 """Seconds by which the wall clock must have gained or lost at once to have been stepped."""
 PERSISTENT = 6
@@ -48,9 +59,9 @@ class Memory:
         unsaved: the status that was decided last could not be stored, or is to be stored later: it counts, and not what is stored.
         postponed: it has been put off, and is to be stored as soon as nothing more urgent waits.
         written: when the status was stored last, on the monotonic clock; by another process: how its gates say it, the last look.
-        counted: since when only numbers of pods differ from what is stored, likewise; None where they do not, or more does.
+        light: what differs from what is stored weighs so much, and no more, since when, likewise; None where it is none of what may
+            wait some seconds.
         passing: what was decided last is no more than that something is waited for that is over in a moment.
-        passed: since when nothing but what passes differs from what is stored, on the monotonic clock; None where more does.
         trouble: why the last pass could not write what it wanted, as far as people have to know.
         failures: passes in a row in which something could not be written.
         offset: of the wall clock against the monotonic one when the status was last decided on, in seconds; None before that.
@@ -68,9 +79,8 @@ class Memory:
     unsaved: bool = False
     postponed: bool = False
     written: float = float("-inf")
-    counted: float | None = None
+    light: tuple[Weight, float] | None = None
     passing: bool = False
-    passed: float | None = None
     trouble: Blocker | None = None
     failures: int = 0
     offset: float | None = None
@@ -155,22 +165,19 @@ class Memory:
         weight = self._weight(release)
         if weight is Weight.DECISION and self.passing and not self.unsaved:
             weight = Weight.PASSING
-        self.passed = (now if self.passed is None else self.passed) if weight is Weight.PASSING else None
-        self.counted = (now if self.counted is None else self.counted) if weight is Weight.COUNTS else None
-        match weight:
-            case Weight.NONE:
-                return None
-            case Weight.NUMBERS:
-                # A gate's time may lie ahead of a clock that is wrong now, or was then.
-                return min(self.written, now) + heartbeat
-            case Weight.COUNTS:
-                assert self.counted is not None
-                return self.counted + COUNTS_SECONDS
-            case Weight.PASSING:
-                assert self.passed is not None
-                return self.passed + PASSING_SECONDS
-            case Weight.DECISION:
-                return now
+        if (patience := _PATIENCE.get(weight)) is None:
+            self.light = None
+            # A gate's time may lie ahead of a clock that is wrong now, or was then.
+            return {Weight.NONE: None, Weight.NUMBERS: min(self.written, now) + heartbeat}.get(weight, now)
+        if self.light is None or self.light[0] is not weight:
+            self.light = weight, now
+        return self.light[1] + (min(patience, self._checks()) if weight is Weight.HELD else patience)
+
+    def _checks(self) -> float:
+        """Return the seconds that three checks of the gate take that is checked most often."""
+        rollout = self.status.rollout if self.status is not None else None
+        intervals = [gate.interval.total_seconds() for gate in rollout.spec.gates] if rollout is not None else []
+        return _CHECKS * min(intervals, default=HELD_SECONDS)
 
     def _weight(self, release: Object) -> Weight:
         current, status = release.get("status") or {}, self.status or ReleaseStatus()

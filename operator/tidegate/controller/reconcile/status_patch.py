@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from enum import IntEnum
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import orjson
 
+from tidegate.api.base import parse_duration
 from tidegate.api.kept import packed
-from tidegate.api.names import FINALIZER
+from tidegate.api.names import FINALIZER, Verdict
 from tidegate.api.status import ConditionStatus, GateStatus, ReleaseStatus
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.resources import RELEASES
@@ -32,7 +35,13 @@ CARRIED = "carried"
 """What routes give: it follows a write of the operator's own."""
 AWAITED = frozenset({"routeAwaited"})
 """Since when a rollout waits for its route. A new process counts that from its own start at the earliest, so nothing is lost."""
-
+LONG = timedelta(minutes=1)
+"""A step that is held for so long may be seen to be held some seconds later."""
+OFTEN = timedelta(seconds=10)
+"""Of what is checked so often, since when a step is held is stored with what the first checks have found."""
+_CALM = frozenset({Verdict.PASS.value, Verdict.UNDECIDED.value})
+_TROUBLES = frozenset({"blind", "warned", "disagrees"})
+"""Fields of a gate's status that are set where somebody should look. That a gate has too little data is told where it lasts."""
 
 QUIET_SINKS = frozenset({"events", "audit"})
 """Sinks whose progress is stored like numbers: told twice, it is known by its id. How far others are is stored at once."""
@@ -46,10 +55,16 @@ class Weight(IntEnum):
     """What changes at every look of a gate: values, and the sentences that quote them; and that Events or records are written."""
     COUNTS = 2
     """How many pods there are."""
-    PASSING = 3
-    """What is over within a second, as a rule, and then stored with what comes of it: that a first step has begun, and what follows
-    a weight that is stored, which people and programs wait for: that the routes give it, and since when it is held."""
-    DECISION = 4
+    HELD = 3
+    """While a step is held for a minute or more, what is known of it that nobody acts on meanwhile: since when it is held, that the
+    routes give its weight, and that gates pass or cannot say yet."""
+    BEGUN = 4
+    """That a first step has begun, whose pods come up behind a route that gives them nothing: those that are quick have the weight
+    within seconds."""
+    PASSING = 5
+    """What is over within a second, as a rule, and then stored with what comes of it; and what follows a weight that is stored,
+    which people and programs wait for: that the routes give it, and since when it is held."""
+    DECISION = 6
     """All else: it is stored before anything is done."""
 
 
@@ -104,6 +119,8 @@ class Gist(NamedTuple):
 
     decided: int
     passing: int
+    begun: int
+    held: int
     counts: int
     numbers: int
 
@@ -124,31 +141,39 @@ def fingerprint(status: Mapping[str, Any]) -> int:
 
 def _heaviest(one: Sequence[object], other: Sequence[object]) -> Weight:
     """Return the weight of the heaviest part in which two statuses differ."""
-    weights = (Weight.DECISION, Weight.PASSING, Weight.COUNTS, Weight.NUMBERS)
+    weights = (Weight.DECISION, Weight.PASSING, Weight.BEGUN, Weight.HELD, Weight.COUNTS, Weight.NUMBERS)
     return next((weight for weight, a, b in zip(weights, one, other, strict=True) if a != b), Weight.NONE)
 
 
 def _divided(status: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
     """Divide a status by what a change of it weighs, the heaviest first; each value is in one part, and is looked at once."""
     decided = _without(status, {"outbox", "message", CARRIED})
-    passing, counts, numbers = _only(status, {CARRIED}), dict[str, Any](), _only(status, {"message"})
+    parts: tuple[dict[str, Any], ...] = ({}, {}, {}, {}, _only(status, {"message"}))
+    passing, begun, held, counts, numbers = parts
+    # A status is of one of three kinds: between them, what each has elsewhere weighs as the heavier has it.
+    begins, long = _begins(status), _is_held_long(status)
+    follows = begun if begins else held if long else passing
+    follows.update(_only(status, {CARRIED}))
     for name, quiet in (("gates", NUMBERS), ("conditions", {"message"})):
         items = status.get(name) or []
         # What a hand has written may be no list, or one of anything.
         listed = items if isinstance(items, list) else [items]
         decided[name] = [_without(item, quiet) if isinstance(item, Mapping) else item for item in listed]
         numbers[name] = [_only(item, quiet) for item in listed if isinstance(item, Mapping)]
+    if long:
+        held["gates"] = [gate for gate in decided["gates"] if _is_calm(gate)]
+        decided["gates"] = [gate for gate in decided["gates"] if not _is_calm(gate)]
     for name, part, apart in (
         ("stable", counts, COUNTS),
         ("candidate", counts, COUNTS),
-        ("step", passing, HOLD),
-        ("rollout", passing, AWAITED),
+        ("step", follows, HOLD),
+        ("rollout", follows, AWAITED),
     ):
         if isinstance(item := status.get(name), Mapping):
             decided[name], part[name] = _without(item, apart), _only(item, apart)
-    if _begins(status):
-        passing["begins"] = [decided.pop(name, None) for name in ("step", "progress")]
-        passing["splitAt"] = decided["rollout"].pop("splitAt", None)
+    if begins:
+        begun["begins"] = [decided.pop(name, None) for name in ("step", "progress")]
+        begun["splitAt"] = decided["rollout"].pop("splitAt", None)
     if isinstance(records := status.get("records"), Mapping):
         # A record that is new has a number that is; one that is told twice is written once.
         decided["records"], numbers["records"] = _without(records, {"pending"}), _only(records, {"pending"})
@@ -158,7 +183,7 @@ def _divided(status: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
         listed = sinks if isinstance(sinks, list) else [sinks]
         passing["sinks"] = [sink for sink in listed if not _is_quiet(sink)]
         numbers["sinks"] = [sink for sink in listed if _is_quiet(sink)]
-    return decided, passing, counts, numbers
+    return decided, *parts
 
 
 def _begins(status: Mapping[str, Any]) -> bool:
@@ -172,6 +197,45 @@ def _begins(status: Mapping[str, Any]) -> bool:
     return (
         isinstance(rollout, Mapping) and first and not status.get("weight") and "exposedAt" not in rollout and "undo" not in rollout
     )
+
+
+def _is_held_long(status: Mapping[str, Any]) -> bool:
+    """Whether a rollout has the weight of a step that is, or is to be, held for a minute or more.
+
+    A new process that does not find what follows from there has the hold begin anew, and looks at gates from what it finds on: the
+    step ends later and never sooner. Nothing is done because a gate passes, or cannot say yet, before a hold is over.
+    """
+    rollout, step, weight = status.get("rollout"), status.get("step"), status.get("weight")
+    if not isinstance(rollout, Mapping) or not isinstance(step, Mapping) or not isinstance(weight, int) or not 0 < weight < 100:
+        return False
+    spec, index = rollout.get("spec"), step.get("index")
+    if not isinstance(spec, Mapping) or not isinstance(index, int) or step.get("weight") != weight or step.get("given") != weight:
+        return False
+    if rollout.get("skipToEnd") or spec.get("advanceOnProof") or rollout.keys() & {"undo", "paused", "lost"}:
+        return False
+    holds, intervals = _spans(spec.get("steps"), "hold"), _spans(spec.get("gates"), "interval")
+    return 0 <= index < len(holds) and holds[index] >= LONG and min(intervals, default=LONG) <= OFTEN
+
+
+def _spans(items: Any, name: str) -> list[timedelta]:
+    """Return a duration of each item: none at all of what a hand has written."""
+    listed = items if isinstance(items, list) else ()
+    return [_span(str(item.get(name))) if isinstance(item, Mapping) else timedelta() for item in listed]
+
+
+@lru_cache(maxsize=256)
+def _span(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError:
+        return timedelta()
+
+
+def _is_calm(gate: Any) -> bool:
+    """Whether a gate passes, or cannot say yet, and nobody need look."""
+    if not isinstance(gate, Mapping) or gate.get("verdict") not in _CALM or "F" in str(gate.get("looks")):
+        return False
+    return not any(gate.get(name) for name in _TROUBLES)
 
 
 def _is_quiet(sink: Any) -> bool:
