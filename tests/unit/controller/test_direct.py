@@ -182,8 +182,11 @@ async def test_a_bug_over_one_gate_takes_nothing_from_the_others(stage: Stage, m
     await asyncio.wait_for(stage.came.wait(), 20)
 
     assert [arrival.reading.gate for arrival in stage.looks.waiting(KEY)] == ["errors"]
-    reading = await stage.readings.read(broken, NAMES, "bbbb", stage.clock.now())
-    assert "a bug in Tidegate (OverflowError), see the operator's log; Prometheus is asked instead" in reading.direct
+    (one,) = (one for group in stage.lane._releases[KEY].groups.values() for one in group.gates if one.gate is broken)
+    now = stage.clock.now()
+    assert not one.live(now)
+    words = "a bug in Tidegate (OverflowError), see the operator's log; Prometheus is asked instead"
+    assert words in one.instead(Reading("broken", "bbbb", now)).direct
 
 
 async def test_nothing_is_read_that_no_gate_asks_for(stage: Stage, pages: dict[str, int]) -> None:

@@ -293,18 +293,19 @@ class DirectLane:
             if release.pods is None:
                 return
         found = await group.rounds.round()
-        subject, began = release.subject, self._spent()
+        subject, spent = release.subject, 0.0
         for one in group.gates:
-            gate = one.gate
+            gate, began = one.gate, self._spent()
             try:
                 reading = self._readings.take(one, found, alpha=subject.alpha, alone=subject.alone)
             except Exception as error:  # a bug over the numbers of one gate must not keep the others from theirs
-                log.exception("direct readings failed", release=str(key), gate=gate.name)
-                one.broken(error)
+                if one.broken(error):
+                    log.exception("direct readings failed", release=str(key), gate=gate.name)
                 continue
+            spent += self._spent() - began
             if reading is not None:
                 self.hand_in(key, gate, reading, one.failing and gate.on_breach is BreachAction.ROLLBACK and not gate.dry_run)
-        if (spent := self._spent() - began) > FREE:
+        if spent > FREE:
             group.rounds.charge(spent - FREE)
 
     def _list(self, key: ReleaseKey, release: _Release) -> None:

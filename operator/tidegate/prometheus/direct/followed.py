@@ -228,9 +228,16 @@ class Followed:
         """Whether as much waits for a decision as may wait for a check."""
         return len(self._spans.waiting) >= _MANY
 
-    def broken(self, error: Exception) -> None:
-        """Take note that what was read could not be taken in, which is a bug: Prometheus is asked until it can be."""
-        self._told = Tallied(trouble=f"a bug in Tidegate ({type(error).__name__}), see the operator's log")
+    def broken(self, error: Exception) -> bool:
+        """Take note that what was read could not be taken in, which is a bug, and return whether that is news.
+
+        Prometheus is asked until it can be.
+        """
+        before, self._told = (
+            self._told.trouble,
+            Tallied(trouble=f"a bug in Tidegate ({type(error).__name__}), see the operator's log"),
+        )
+        return before != self._told.trouble
 
     def fails(self, alpha: float) -> bool:
         """Whether the gate fails by what was read, and nobody has been told; a reading that is handed in tells it."""
