@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from tidegate.api.gate import Gate
 from tidegate.prometheus.direct.page import Page
 from tidegate.prometheus.direct.protobuf import ProtobufPage
+from tidegate.prometheus.direct.targets import Scheme, Target
 from tidegate.prometheus.direct.text import Series, TextPage
 from tidegate.prometheus.direct.wanted import Wanted, wanted_at_gateway, wanted_of
 from tidegate.prometheus.promql import Names
 
 NAMES = Names("shop", "checkout", "checkout", "checkout-stable", "checkout-canary", "checkout-a-.....", "checkout-b-.....", 80)
+START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def gate(source: str = "HTTP", measure: str = "ErrorRate", **more: Any) -> Gate:
@@ -59,3 +62,16 @@ def at_gateway(source: str = "Envoy", measure: str = "ErrorRate", names: Names =
     found = wanted_at_gateway(gate(source, measure), names)
     assert found is not None
     return found
+
+
+def target(name: str, born: datetime | None = None) -> Target:
+    """Return a pod that is read."""
+    return Target(f"uid-{name}", name, "10.0.0.1", 8080, "/metrics", Scheme.HTTP, born=born)
+
+
+def page(total: float | None, bad: float = 0, birth: float | None = None) -> Page:
+    """Return the page of a pod that has answered so many requests, so many of them with errors; None before the first."""
+    lines = [] if total is None else [f'http_requests_total{{code="200"}} {total - bad}']
+    lines += [f'http_requests_total{{code="500"}} {bad}'] if bad else []
+    lines += [f"process_start_time_seconds {birth}"] if birth else []
+    return text("\n".join([*lines, ""]), wanted())
