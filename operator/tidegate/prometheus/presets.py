@@ -220,8 +220,8 @@ TELEMETRY: Mapping[Source, Telemetry] = {
     # pkg/observability/metrics/prometheus.go of traefik/traefik: labels code and service. The Gateway provider calls a service
     # <namespace>-<name>-<port>@kubernetesgateway, newer ones <namespace>-<name>-http-<port>@...
     # (pkg/provider/kubernetes/gateway/httproute.go), the other providers of Kubernetes alike. From 3.7.6 on it says
-    # httproute-<route>-gw-<gateway>-ep-<entry point>-<rule>-<hash>-svc-<namespace>-<name>-<backend>@kubernetesgateway (seen with
-    # 3.7.9): the number behind the name is the place of the backend in its rule, and no port.
+    # httproute-<namespace>-<route>-gw-<gateway>-ep-<entry point>-<rule>-<hash>-svc-<namespace>-<name>-<backend>@kubernetesgateway
+    # (seen with 3.7.9): the number behind the name is the place of the backend in its rule, and no port.
     Source.TRAEFIK: Telemetry(
         "traefik_service_requests_total",
         *_codes("code"),
@@ -317,7 +317,9 @@ def _place(source: Source, known: Telemetry, labels: tuple[str, ...], names: Nam
             some = each if len(services) == 1 else f"(?:{each})"
             namespace = literally(names.namespace)
             backend = f"{namespace}-{some}-(?:http-)?{names.service_port}@kubernetes(?:gateway|crd)?"
-            newer = f"httproute-.*-svc-{namespace}-{some}-[0-9]+@kubernetesgateway"
+            # The route's namespace stands first. Tidegate's routes are of the Release's own, and in those of others the name of a
+            # Service may hold what looks like the end of this name.
+            newer = f"httproute-{namespace}-.*-svc-{namespace}-{some}-[0-9]+@kubernetesgateway"
             return (like(labels[0], f"{backend}|{newer}"),)
 
 

@@ -15,7 +15,8 @@ PROCESS = (
     "k8s_namespace_name, k8s_pod_name, k8s_container_name, service_instance_id"
 )
 BACKEND = (
-    "shop-checkout-canary-(?:http-)?80@kubernetes(?:gateway|crd)?|httproute-.*-svc-shop-checkout-canary-[0-9]+@kubernetesgateway"
+    "shop-checkout-canary-(?:http-)?80@kubernetes(?:gateway|crd)?"
+    "|httproute-shop-.*-svc-shop-checkout-canary-[0-9]+@kubernetesgateway"
 )
 PODS = 'namespace="shop",pod=~"c-[a-z0-9]{5}"'
 BIRTH = f"process_start_time_seconds{{{PODS}}}"

@@ -67,6 +67,27 @@ def test_other_releases_series_are_passed_over(source: str, recorded: str) -> No
     assert not any(one.found for one in text(others, *both).counted.values())
 
 
+OTHERS = "httproute-bank-r-gw-edge-public-ep-web-0-8c940671125a8173b1ae-svc-bank-x-svc-shop-checkout-{}-1@kubernetesgateway"
+"""How Traefik calls a backend of the namespace bank, whose Service is `x-svc-shop-checkout-canary`."""
+
+
+@pytest.mark.parametrize("measure", ["ErrorRate", "Tail"])
+def test_other_namespaces_services_are_passed_over_whatever_they_are_called(measure: str) -> None:
+    """Traefik's name of a backend begins with the namespace of its route, which no name of a Service makes up for."""
+    wishes = at_gateway("Traefik", measure)
+    lines = (
+        'traefik_service_requests_total{{code="500",service="{0}"}} 90\n'
+        'traefik_service_request_duration_seconds_bucket{{code="500",service="{0}",le="1"}} 90\n'
+        'traefik_service_request_duration_seconds_bucket{{code="500",service="{0}",le="+Inf"}} 90\n'
+        'traefik_service_request_duration_seconds_count{{code="500",service="{0}"}} 90\n'
+    )
+    others = "".join(lines.format(OTHERS.format(version)) for version in ("canary", "stable"))
+    own = others.replace("-bank-", "-shop-").replace("-svc-shop-x", "")
+
+    assert [text(others, *wishes).counted[one].found for one in wishes] == [False, False]
+    assert [text(own, *wishes).counted[one].found for one in wishes] == [True, True]
+
+
 def test_grpc_without_a_told_status_cannot_be_told() -> None:
     """Calls of gRPC fail under status 200: what Envoy has counted of them is neither good nor bad, as the preset's query has it."""
     canary, _ = at_gateway()
@@ -91,7 +112,7 @@ LINES = {
     ),
     "Traefik": (
         'traefik_service_requests_total{{code="{code}",service="{ns}-{service}-http-{port}@kubernetesgateway"}} {value}',
-        'traefik_service_requests_total{{code="{code}",service="httproute-r-svc-{ns}-{service}-{port}@kubernetesgateway"}} {value}',
+        'traefik_service_requests_total{{code="{code}",service="httproute-shop-r-svc-{ns}-{service}-{port}@kubernetesgateway"}} {value}',
         'traefik_service_requests_bytes_total{{code="{code}",service="{ns}-{service}-{port}@kubernetes"}} {value}',
     ),
 }

@@ -42,6 +42,16 @@ def test_each_version_is_found_by_its_service_and_no_other(source, name):
     assert taken_for(source, name.format("checkout-canary").replace("shop", "bank")) == set()
 
 
+@pytest.mark.parametrize("version", ["canary", "stable"])
+def test_route_of_another_namespace_counts_nothing_here(version):
+    """Whatever a Service there is called: the name of Traefik's backend begins with the namespace of its route."""
+    own = TRAEFIK.format(f"checkout-{version}")
+    assert taken_for(Source.TRAEFIK, own)
+    others = own.replace("httproute-shop-", "httproute-bank-")
+    assert taken_for(Source.TRAEFIK, others) == set()
+    assert taken_for(Source.TRAEFIK, others.replace("-svc-shop-", "-svc-bank-x-svc-shop-")) == set()
+
+
 def test_one_cluster_for_both_versions_is_neithers():
     """Envoy Gateway 1.9 without mergeBackends."""
     assert taken_for(Source.ENVOY, "httproute/shop/checkout/rule/0") == set()
