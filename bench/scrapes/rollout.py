@@ -172,7 +172,7 @@ class _Account:
 
     def __post_init__(self) -> None:
         self.asked = raw_counters(self.gate, NAMES)
-        self.ledger = Ledger(by_service=self.asked.by_service)
+        self.ledger = Ledger(by_service=self.asked.by_service, forgets=self.asked.forgets)
 
     def prime(
         self, at: datetime, canary: dict[Labels, Sighting], stable: dict[Labels, Sighting], witnesses: Sequence[Labels]

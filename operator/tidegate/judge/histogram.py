@@ -141,13 +141,26 @@ def increase(before: Histogram | None, after: Histogram) -> Histogram:
     """
     if before is None or before.total > after.total:
         return after
-    edges = [edge for edge in _all_edges((before, after)) if before.knows(edge) and after.knows(edge)]
-    first, second = [before.up_to(edge) for edge in edges], [after.up_to(edge) for edge in edges]
+    edges, first, second = _known_to_both(before, after)
     if any(old > new for old, new in zip(first, second, strict=True)):
         return after
     counts = _never_falling(new - old for old, new in zip(first, second, strict=True))
     total = max(after.total - before.total, counts[-1] if counts else 0.0)
     return Histogram(tuple(edges), counts, total, _coarser(before.schema, after.schema))
+
+
+def fell(before: Histogram, after: Histogram) -> bool:
+    """Whether any count of one series has fallen between two looks, as far as both know it."""
+    if before.total > after.total:
+        return True
+    _, first, second = _known_to_both(before, after)
+    return any(old > new for old, new in zip(first, second, strict=True))
+
+
+def _known_to_both(before: Histogram, after: Histogram) -> tuple[list[float], list[float], list[float]]:
+    """Return the edges that two histograms know, and the counts of each up to them."""
+    edges = [edge for edge in _all_edges((before, after)) if before.knows(edge) and after.knows(edge)]
+    return edges, [before.up_to(edge) for edge in edges], [after.up_to(edge) for edge in edges]
 
 
 def add(histograms: Iterable[Histogram]) -> Histogram:

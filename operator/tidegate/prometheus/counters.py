@@ -75,6 +75,7 @@ class RawCounters:
         witnesses: series whose labels tell which processes there are, asked when counting begins; nothing where the series of the
             new version are its own pods'.
         by_service: the series are a gateway's view of a Service, which may have served another version before.
+        forgets: their process forgets series while it runs, as a gateway those of a route that is removed: the sum of others falls.
         grouped: series are one per process; else they are as people's own queries give them.
         seconds: seconds in one unit of the histogram.
     """
@@ -84,6 +85,7 @@ class RawCounters:
     stable: VersionCounters | None = None
     witnesses: str = ""
     by_service: bool = False
+    forgets: bool = False
     grouped: bool = True
     seconds: float = 1.0
 
@@ -127,6 +129,7 @@ def _of_requests(preset: Preset, names: Names, *, versus_stable: bool) -> RawCou
         stable=version(Version.STABLE) if versus_stable else None,
         witnesses=witnesses,
         by_service=known.by_service,
+        forgets=known.by_service,
         seconds=known.seconds,
     )
 

@@ -89,7 +89,8 @@ class _Account:
     @classmethod
     def new(cls, gate: Gate, names: Names, revision: str, asked: RawCounters, mark: str = "") -> _Account:
         """Return one in which nothing is counted yet."""
-        ledger, untold = Ledger(by_service=asked.by_service), Untold(by_service=asked.by_service)
+        ledger = Ledger(by_service=asked.by_service, forgets=asked.forgets)
+        untold = Untold(by_service=asked.by_service, forgets=asked.forgets)
         return cls(gate, names, revision, asked, ledger, untold, texts=_length(asked), mark=mark)
 
     def queries(self, gate: Gate, names: Names) -> RawCounters:

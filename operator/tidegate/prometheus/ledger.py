@@ -93,7 +93,8 @@ class _Row:
 class _Version:
     """The last sample of each series of one version."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, forgets: bool) -> None:
+        self._forgets = forgets
         self.rows: dict[Labels, _Row] = {}
         self.crowded = False
         self._unseen_since: datetime | None = None
@@ -127,11 +128,11 @@ class _Version:
                 if gap <= _SKEW and not anew and rise(row.value, value) is None:
                     continue
                 bad_before = bad(row.value)
-                new, row.value = newer(row.value, value, anew=anew, gone=row.gone)
+                new, row.value = newer(row.value, value, anew=anew, gone=row.gone, forgets=self._forgets)
                 row.gone = bad_before is not None and not anew and bad(value) is None and bad(row.value) is not None
                 row.gap, row.gap_before = gap, row.gap
             else:
-                risen = rise(row.value, value)
+                risen = rise(row.value, value, forgets=self._forgets)
                 if risen is None:
                     continue
                 start, (new, row.value) = before, risen
@@ -195,11 +196,12 @@ class Ledger:
         by_service: the series are a gateway's view of a Service that may have served another version before. A series of the new
             version that was never seen then counts from 0 only if its process was known before; else it may hold what its
             predecessor did.
+        forgets: each series is a sum of some that its process forgets while it runs. Where it falls it gives a baseline.
     """
 
-    def __init__(self, *, by_service: bool = False) -> None:
+    def __init__(self, *, by_service: bool = False, forgets: bool = False) -> None:
         self._by_service = by_service
-        self._canary, self._stable = _Version(), _Version()
+        self._canary, self._stable = _Version(forgets=forgets), _Version(forgets=forgets)
         self._processes: dict[Labels, datetime] = {}
         self._oldest: datetime | None = None
         """No process was seen last before this instant."""

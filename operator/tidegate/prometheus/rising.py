@@ -2,6 +2,9 @@
 
 Processes restart, replicas of Prometheus answer in turn, and a counter of bad events may not be there before the first one: each is
 told from a fall of the numbers here, and nowhere else.
+
+A gateway forgets series while it runs, as those of an Ingress that is removed, and the sum of those that are left falls without any
+restart. Which it was nobody can tell, so such a sum gives a baseline where it has fallen: less is counted then, and never more.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from tidegate.judge import histogram
-from tidegate.judge.histogram import Histogram
+from tidegate.judge.histogram import EMPTY, Histogram
 from tidegate.prometheus.alignment import Value
 from tidegate.prometheus.events import Events
 
@@ -31,7 +34,7 @@ def bad(value: Value) -> float | None:
     return value.bad if isinstance(value, Events) else None
 
 
-def newer(before: Value, after: Value, *, anew: bool, gone: bool) -> tuple[Value, Value]:
+def newer(before: Value, after: Value, *, anew: bool, gone: bool, forgets: bool = False) -> tuple[Value, Value]:
     """Return what is new in one series since an older sample, all of it where its process began anew, and what to remember.
 
     Args:
@@ -39,7 +42,10 @@ def newer(before: Value, after: Value, *, anew: bool, gone: bool) -> tuple[Value
         after: the newer sample.
         anew: the process says so.
         gone: the counter of bad events was there, and was not in the sample before this one.
+        forgets: its process forgets some of what is added up in it while it runs.
     """
+    if forgets and _fell(before, after):
+        return _nothing(after), after
     if isinstance(before, Histogram) and isinstance(after, Histogram):
         return (after if anew else histogram.increase(before, after)), after
     if isinstance(before, Events) and isinstance(after, Events):
@@ -56,11 +62,13 @@ def newer(before: Value, after: Value, *, anew: bool, gone: bool) -> tuple[Value
     return after, after
 
 
-def rise(before: Value, after: Value) -> tuple[Value, Value] | None:
+def rise(before: Value, after: Value, *, forgets: bool = False) -> tuple[Value, Value] | None:
     """Return what is new in one series, and what to remember of it; None where its sample is older than the one before.
 
-    For samples without a time.
+    For samples without a time. See `newer`.
     """
+    if forgets and not _stale(before.total, after.total) and _fell(before, after):
+        return _nothing(after), after
     if isinstance(before, Histogram) and isinstance(after, Histogram):
         if _stale(before.total, after.total):
             return None
@@ -83,6 +91,25 @@ def _of_events(before: Events, after: Events) -> tuple[Events, Events] | None:
     # be there at all before the first one.
     anew = after.bad is not None and new < old * _RESTARTED
     return Events(after.total - before.total, new if anew else 0.0), Events(after.total, new if anew else old)
+
+
+def _fell(before: Value, after: Value) -> bool:
+    """Whether any number of a series has fallen, that of good events among them.
+
+    That the counter of bad events is not there is no fall, but that it is back lower.
+    """
+    if isinstance(before, Histogram) and isinstance(after, Histogram):
+        return histogram.fell(before, after)
+    if isinstance(before, Events) and isinstance(after, Events):
+        if after.bad is None:
+            return after.total < before.total
+        more, more_bad = after.total - before.total, after.bad - (before.bad or 0.0)
+        return more < 0 or more_bad < 0 or more_bad > more
+    return True
+
+
+def _nothing(value: Value) -> Value:
+    return EMPTY if isinstance(value, Histogram) else Events()
 
 
 def _stale(before: float, after: float) -> bool:

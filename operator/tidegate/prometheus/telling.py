@@ -125,10 +125,11 @@ class Untold:
     Args:
         by_service: the series are a gateway's, and may hold what another version did: one that is met for the first time gives no
             more than a baseline.
+        forgets: likewise where it has fallen, see `rising`.
     """
 
-    def __init__(self, *, by_service: bool = False) -> None:
-        self._by_service = by_service
+    def __init__(self, *, by_service: bool = False, forgets: bool = False) -> None:
+        self._by_service, self._forgets = by_service, forgets
         self._versions: dict[Version, _Version] = {}
         self._at: datetime | None = None
 
@@ -165,21 +166,24 @@ class Untold:
         from_zero = not first and version is Version.CANARY and not self._by_service and not followed.crowded
         # Where a process has counted before, its first event that cannot be told is a new one.
         met = dict.fromkeys(followed.rows) if not first and told.untold else {}
-        followed.events += _rises(told.events, followed.rows, lambda _: from_zero)
-        followed.untold += _rises(told.untold, followed.untold_rows, lambda key: from_zero or key in met)
+        forgets = self._forgets
+        followed.events += _rises(told.events, followed.rows, lambda _: from_zero, forgets=forgets)
+        followed.untold += _rises(told.untold, followed.untold_rows, lambda key: from_zero or key in met, forgets=forgets)
         level, untold = sum(told.events.values()), sum(told.untold.values())
         followed.blind = untold > 0 and untold >= level
         followed.forget(told)
 
 
-def _rises(values: Mapping[bytes, float], rows: dict[bytes, float], from_zero: Callable[[bytes], bool]) -> float:
+def _rises(values: Mapping[bytes, float], rows: dict[bytes, float], from_zero: Callable[[bytes], bool], *, forgets: bool) -> float:
     """Return by how much counters rose since they were seen last, and remember them."""
     risen = 0.0
     for key, value in values.items():
         before = rows.get(key)
         if before is None:
             before = 0.0 if from_zero(key) else value
-        if value < before * _RESTARTED:
+        if forgets and value < before:
+            rows[key] = value
+        elif value < before * _RESTARTED:
             risen += value
             rows[key] = value
         elif value > before:

@@ -135,6 +135,7 @@ def test_errors(source, total, bad, untold):
     assert asked.stable is not None
     assert "s-[a-z0-9]{5}" in asked.stable.total or "checkout-stable" in asked.stable.total
     assert asked.by_service is by_service
+    assert asked.forgets is by_service
 
 
 @pytest.mark.parametrize(

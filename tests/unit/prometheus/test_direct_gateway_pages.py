@@ -112,7 +112,8 @@ LINES = {
     ),
     "Traefik": (
         'traefik_service_requests_total{{code="{code}",service="{ns}-{service}-http-{port}@kubernetesgateway"}} {value}',
-        'traefik_service_requests_total{{code="{code}",service="httproute-shop-r-svc-{ns}-{service}-{port}@kubernetesgateway"}} {value}',
+        'traefik_service_requests_total{{service="httproute-shop-r-svc-{ns}-{service}-{port}@kubernetesgateway",code="{code}"}} '
+        "{value}",
         'traefik_service_requests_bytes_total{{code="{code}",service="{ns}-{service}-{port}@kubernetes"}} {value}',
     ),
 }
@@ -182,11 +183,11 @@ def page(canary: tuple[float, float] | None, stable: tuple[float, float] | None,
 class Edge:
     """Pods of a gateway, read once a second for one gate."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: str = "Envoy", measure: str = "ErrorRate") -> None:
         self.at = START
-        canary, stable = at_gateway()
+        canary, stable = at_gateway(source, measure)
         accounts = Accounts(Holdings(Budgets()))
-        self.followed = Followed(ENVOY, canary, NAMES, "b", accounts, of_stable=stable)
+        self.followed = Followed(gate(source, measure), canary, NAMES, "b", accounts, of_stable=stable)
 
     def round(self, missed: Sequence[Missed] = (), **pods: Page | None) -> None:
         self.at += timedelta(seconds=1)
@@ -221,12 +222,57 @@ def test_pod_that_is_new_gives_a_baseline() -> None:
     assert edge.counted() == ((5, 1), (30, 0))
 
 
-def test_restarted_gateway_counts_from_zero() -> None:
-    """A gateway whose counters have fallen has counted all that it says."""
+def test_restarted_gateway_gives_a_baseline() -> None:
+    """What a gateway has counted when its counters have fallen may be older than that, what it counts from then on is not."""
     edge = Edge()
     edge.round(a=page((50, 10), (500, 0)))
     edge.round(a=page((3, 2), (7, 1)))
-    assert edge.counted() == ((3, 2), (7, 1))
+    edge.round(a=page((7, 3), (17, 1)))
+    assert edge.counted() == ((4, 1), (10, 0))
+
+
+def nginx(wishes: tuple[Wanted, ...], **ingresses: tuple[float, float] | None) -> Page:
+    """Return ingress-nginx's page: requests and errors of the new version by the Ingress; None where that was removed."""
+    line = (
+        'nginx_ingress_controller_requests{{ingress="{0}",namespace="shop",service="checkout-{1}",status="{2}"}} {3}\n'
+        'nginx_ingress_controller_response_duration_seconds_bucket{{ingress="{0}",namespace="shop",service="checkout-{1}",'
+        'status="{2}",le="{4}"}} {3}\n'
+        'nginx_ingress_controller_response_duration_seconds_bucket{{ingress="{0}",namespace="shop",service="checkout-{1}",'
+        'status="{2}",le="+Inf"}} {3}\n'
+    )
+    lines = [line.format("a", "stable", "200", 9000, "0.1")]
+    for name, counted in ingresses.items():
+        if counted is not None:
+            # Errors are slow.
+            lines += [line.format(name, "canary", "200", counted[0] - counted[1], "0.1")]
+            lines += [line.format(name, "canary", "500", counted[1], "5.0")]
+    return text("".join(lines), *wishes)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"a": (500, 300), "b": (10, 0)}, (500, 300)),
+        ({"a": (500, 300), "b": (500, 0)}, (500, 300)),
+        ({"a": (500, 0), "b": (600, 300)}, (500, 0)),
+        ({"a": (500, 300), "b": (2, 2)}, (520, 300)),
+    ],
+    ids=["a few of many", "half of all", "all errors", "those that are left have counted as many more"],
+)
+@pytest.mark.parametrize("measure", ["ErrorRate", "Tail"])
+def test_series_that_leaves_a_gateways_page_makes_no_restart(
+    measure: str, before: dict[str, tuple[float, float]], after: tuple[float, float]
+) -> None:
+    """An Ingress that is removed takes its series with it. What the others have counted long ago is not counted for that."""
+    edge = Edge("NGINX", measure)
+    edge.round(a=nginx(edge.followed.wishes, **before))
+    for number in range(10):
+        edge.round(a=nginx(edge.followed.wishes, a=(after[0] + number, after[1]), b=None))
+    (requests, bad), _ = edge.counted()
+    assert 0 < requests <= 30
+    assert bad == 0
+    edge.round(a=nginx(edge.followed.wishes, a=(after[0] + 20, after[1] + 7), b=None))
+    assert edge.counted()[0] == (11, 7 if measure == "ErrorRate" else 0)
 
 
 def test_what_is_not_read_is_named_and_shares_are_those_of_the_rest() -> None:
@@ -249,6 +295,33 @@ def test_gateway_without_the_release_does_not_hide_one_that_is_silent() -> None:
     for _ in range(10):
         edge.round(a=None, b=page(None, None))
     assert not edge.followed.live(edge.at)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.dictionaries(st.sampled_from("abc"), st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=3),
+            st.sets(st.sampled_from("abc"), max_size=2),
+        ),
+        max_size=30,
+    )
+)
+def test_never_more_than_was_counted_whatever_leaves_the_page(steps: list[tuple[dict[str, tuple[int, int]], set[str]]]) -> None:
+    """Whatever Ingresses come and go, no request counts twice, and no more are bad than there are."""
+    edge = Edge("NGINX")
+    there: dict[str, tuple[float, float]] = {}
+    grown, grown_bad = 0, 0
+    for counted, removed in steps:
+        there = {name: one for name, one in there.items() if name not in removed}
+        for name, (good, bad) in counted.items():
+            total, errors = there.get(name, (0.0, 0.0))
+            there[name] = total + good + bad, errors + bad
+            grown, grown_bad = grown + good + bad, grown_bad + bad
+        edge.round(a=nginx(edge.followed.wishes, **there))
+    if steps:
+        (ours, bad), _ = edge.counted()
+        assert ours <= grown
+        assert bad <= min(ours, grown_bad)
 
 
 @given(

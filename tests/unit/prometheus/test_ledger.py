@@ -281,6 +281,43 @@ class TestServices:
         assert ((10, 1), (100, 0)) == (summed(second.canary), summed(second.stable))
 
 
+class TestForgotten:
+    """Sums of series that a gateway forgets while it runs: what has fallen may be what the others counted long ago."""
+
+    @pytest.mark.parametrize("dated", [True, False])
+    @pytest.mark.parametrize(
+        ("before", "after"), [((500, 300), (100, 90)), ((500, 300), (510, 20)), ((500, 0), (510, 20))], ids=["all", "bad", "good"]
+    )
+    def test_a_sum_that_has_fallen_gives_a_baseline(self, before, after, dated):
+        """And counts from there on."""
+        ledger = Ledger(by_service=True, forgets=True)
+
+        def look(seconds, value):
+            found = seen(envoy=value)
+            if dated:
+                found = {name: one._replace(at=at(seconds)) for name, one in found.items()}
+            return found if seconds == 0 else summed(ledger.advance(at(seconds), found, {}).canary)
+
+        ledger.prime(at(0), look(0, before), {})
+        assert look(10, after) == (0, 0)
+        assert look(20, (after[0] + 5, after[1] + 1)) == (5, 1)
+
+    def test_first_bad_ones_after_none_were_there_count_from_a_baseline(self):
+        """The counter of bad events that is back with less was forgotten meanwhile."""
+        ledger = Ledger(by_service=True, forgets=True)
+        ledger.prime(at(0), seen(envoy=(500, 300)), {})
+        assert summed(ledger.advance(at(10), seen(envoy=(510, None)), {}).canary) == (10, 0)
+        assert summed(ledger.advance(at(20), seen(envoy=(520, 4)), {}).canary) == (0, 0)
+        assert summed(ledger.advance(at(30), seen(envoy=(530, 6)), {}).canary) == (10, 2)
+
+    def test_an_older_sample_is_no_fall(self):
+        """It is the answer of another replica of Prometheus, after which the next one counts no request twice."""
+        ledger = Ledger(by_service=True, forgets=True)
+        ledger.prime(at(0), seen(envoy=(500, 30)), {})
+        assert summed(ledger.advance(at(10), seen(envoy=(490, 29)), {}).canary) == (0, 0)
+        assert summed(ledger.advance(at(20), seen(envoy=(520, 32)), {}).canary) == (20, 2)
+
+
 class TestTime:
     """Looks that come twice or too late."""
 

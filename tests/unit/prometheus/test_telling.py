@@ -299,3 +299,11 @@ class TestUntold:
 
         followed.take(at(1), {Version.CANARY: told(series(1100, untold=600))})
         assert list(followed.too_many()) == [(Version.CANARY, 1.0)]
+
+    def test_what_a_gateway_has_forgotten_is_not_counted_again(self):
+        """The sum of the series that are left falls, and what they have counted long ago is no news."""
+        followed = Untold(by_service=True, forgets=True)
+        followed.begin({Version.CANARY: told(series(10_000, untold=300, pod="edge"))})
+        followed.take(at(0), {Version.CANARY: told(series(20_000, untold=300, pod="edge"))})
+        followed.take(at(1), {Version.CANARY: told(series(900, untold=100, pod="edge"))})
+        assert list(followed.too_many()) == []
