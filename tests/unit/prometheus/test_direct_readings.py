@@ -277,6 +277,31 @@ def test_two_accounts_that_differ_for_long(share: float, share_there: float, rat
     assert bool(words) == bool(check.words)
 
 
+def compared(check: Crosscheck, minutes: int, *, whole: bool, total: float, at: datetime = START) -> datetime:
+    """Have Prometheus say 200 requests every 10 seconds, and what was read so many; return the time after that."""
+    for _ in range(6 * minutes):
+        since, at = at, at + timedelta(seconds=10)
+        check.direct(Counts(since, Tally(total), Tally(0), until=at), whole=whole)
+        check.theirs((Counts(since, Tally(200), Tally(0), until=at),))
+    return at
+
+
+def test_sample_has_fewer_requests() -> None:
+    """Where not all pods are read, fewer requests are no difference, as long as that was so in the time that is compared."""
+    check = Crosscheck()
+    at = compared(check, 8, whole=False, total=50)
+    assert check.words == ""
+    compared(check, 11, whole=True, total=50, at=at)
+    assert "direct readings have 3,000 requests in the last minutes, and Prometheus 12,000" in check.words
+
+
+def test_gateways_that_miss_most_requests_are_always_told() -> None:
+    """All pods of gateways are to be read: where one with most of the requests is not, the status has both numbers."""
+    check = Crosscheck(parts=False)
+    compared(check, 8, whole=False, total=50)
+    assert "and Prometheus disagree on the new version" in check.words
+
+
 moves = st.lists(
     st.tuples(st.integers(0, 20), st.integers(0, 100), st.sampled_from(["serves"] * 6 + ["restarts", "hangs"])),
     min_size=1,

@@ -31,9 +31,13 @@ class _Sum:
     times: list[datetime] = field(default_factory=list)
     total: list[float] = field(default_factory=list)
     bad: list[float] = field(default_factory=list)
+    partly: datetime | None = None
+    """Until when something of it was not of all pods."""
 
-    def add(self, counts: Counts) -> None:
+    def add(self, counts: Counts, *, whole: bool = True) -> None:
         until = counts.until or counts.since
+        if not whole:
+            self.partly = until
         if self.times and until <= self.times[-1]:
             return
         self.times.append(until)
@@ -56,20 +60,19 @@ class Crosscheck:
 
     Args:
         accounts: what is compared with it, in words.
+        parts: what is read may be a sample of all pods, with fewer requests than Prometheus has. Of gateways all pods are read.
 
     Attributes:
         words: a sentence without a full stop where both disagree for long; empty where they do not, or nobody knows.
     """
 
-    def __init__(self, accounts: str = "direct readings") -> None:
-        self.words, self._accounts = "", accounts
+    def __init__(self, accounts: str = "direct readings", *, parts: bool = True) -> None:
+        self.words, self._accounts, self._parts = "", accounts, parts
         self._direct, self._theirs = _Sum(), _Sum()
-        self._whole = True
 
     def direct(self, counts: Counts, *, whole: bool) -> None:
         """Take in what was read directly; `whole` where it is of all pods of the new version."""
-        self._direct.add(counts)
-        self._whole = self._whole and whole
+        self._direct.add(counts, whole=whole)
 
     def theirs(self, spans: tuple[Counts, ...]) -> None:
         """Take in what Prometheus has said of the same gate, and compare."""
@@ -82,13 +85,15 @@ class Crosscheck:
             return
         # The last minutes alone: what has been put right is over.
         first = max(first, last - 2 * FOR)
-        self.words = self._differ(self._direct.between(first, last), self._theirs.between(first, last))
+        partly = self._direct.partly
+        whole = not self._parts or partly is None or partly <= first
+        self.words = self._differ(self._direct.between(first, last), self._theirs.between(first, last), whole=whole)
 
-    def _differ(self, own: tuple[float, float], theirs: tuple[float, float]) -> str:
+    def _differ(self, own: tuple[float, float], theirs: tuple[float, float], *, whole: bool) -> str:
         (total, bad), (total_there, bad_there) = own, theirs
         if max(total, total_there) < _ENOUGH:
             return ""
-        if total_there < _FEWER * total or (self._whole and total < _FEWER * total_there):
+        if total_there < _FEWER * total or (whole and total < _FEWER * total_there):
             said = f"{self._accounts} have {words.requests(total)} in the last minutes, and Prometheus {words.count(total_there)}"
             return f"{self._accounts} and Prometheus disagree on the new version; {said}"
         if min(total, total_there) < _ENOUGH:

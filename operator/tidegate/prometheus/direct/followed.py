@@ -15,6 +15,7 @@ from tidegate.judge.evidence.ahead import Ahead
 from tidegate.judge.reading import Counts, Reading, Shown, Tally
 from tidegate.prometheus import telling
 from tidegate.prometheus.direct.crosscheck import Crosscheck
+from tidegate.prometheus.direct.growing import Growing
 from tidegate.prometheus.direct.page import PageError
 from tidegate.prometheus.direct.seen import Known, Scraped, samples
 from tidegate.prometheus.direct.targets import Chosen, Missed, Pod, named
@@ -155,7 +156,7 @@ class Followed:
         self.gate, self.way, self.wanted, self.revision = gate, way, wanted, revision
         self.names, self._accounts, self.of_stable = names, accounts, of_stable
         self._words = _AT_GATEWAY if of_stable is not None else _READ if gate.direct is not None else _PUSHED
-        self.crosscheck, self.comparing = Crosscheck(self._words.accounts), False
+        self.crosscheck, self.comparing = Crosscheck(self._words.accounts, parts=of_stable is None), False
         self.since = self._floor = datetime.min.replace(tzinfo=UTC)
         self._known, self._spans = Known(), _Spans()
         self._state: GateStatus | None = None
@@ -163,6 +164,7 @@ class Followed:
         self._told = Tallied()
         self._round: Round | None = None
         self._last: dict[str, datetime] = {}
+        self._growing = Growing(), Growing()
         self._came: dict[str, datetime] = {}
         self._begun: datetime | None = None
         self._found = self._told_to_fail = False
@@ -201,10 +203,7 @@ class Followed:
         canary, stable = ([page for page in pages if page.at >= floor] for pages in (found.canary, found.stable))
         found = replace(found, canary=canary, stable=stable)
         self._round = found
-        if self._tells(found.canary, self.wanted):
-            self._last["canary"] = found.at
-        if self._tells(found.stable, self.of_stable):
-            self._last["stable"] = found.at
+        self._last |= {name: found.at for name, tells in zip(("canary", "stable"), self._tell(found), strict=True) if tells}
         if not found.canary and not found.stable:
             return
         try:
@@ -340,14 +339,16 @@ class Followed:
         # Both versions are on a gateway's pages.
         return ours if self.of_stable is not None else [*ours, *found.chosen_stable.missed, *found.missed_stable]
 
-    def _tells(self, pages: Sequence[Scraped], of_gateways: Wanted | None) -> bool:
-        """Whether pages that have come tell of a version: a pod's own do, a gateway's only where the version's series are on them.
+    def _tell(self, found: Round) -> tuple[bool, bool]:
+        """Whether the pages that have come tell of each version: a pod's own do, those of gateways only where they count it.
 
         A gateway that has nothing to do with the Release can be read when the one that its requests go through cannot.
         """
-        if self.of_stable is None or of_gateways is None:
-            return bool(pages)
-        return any(one.page.counted[of_gateways].found for one in pages)
+        if self.of_stable is None:
+            return bool(found.canary), bool(found.stable)
+        (ours, theirs), missed = self._growing, bool(self._missed(found))
+        canary = ours.take(found.at, found.canary, self.wanted, missed=missed)
+        return canary, theirs.take(found.at, found.stable, self.of_stable, missed=missed)
 
     def _come(self, found: Round) -> None:
         """Take note of which versions' samples have come, whether they can be judged or not."""
