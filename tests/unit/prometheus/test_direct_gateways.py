@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from tidegate.judge.reading import Reading
 from tidegate.prometheus.budgets import Holdings
 from tidegate.prometheus.config import Budgets, ConnectionConfig, DirectConfig, GatewayConfig
 from tidegate.prometheus.connections import Connection
@@ -116,6 +117,44 @@ async def test_page_of_a_warm_up_is_not_taken(served: Served) -> None:
     served.clock.advance(0.1)
     later = source_of(all_of)
     assert (await later.round()).canary == []
+    await all_of.close()
+
+
+async def test_one_gate_with_too_many_series_blinds_no_other(served: Served) -> None:
+    """If a gate on latencies has too many buckets on a page, the Release's gate on errors is judged by that page all the same."""
+    errors, tails = gate("NGINX"), gate("NGINX", "Tail")
+    one = {"name": "edge", "source": "NGINX", "namespace": "edge", "selector": {"a": "b"}, "port": served.port}
+    config = DirectConfig.model_validate({"gateways": [one], "seriesPerPod": 10})
+    all_of = Gateways(config, Scraper(config, served.clock), served.list, served.clock)
+    source = all_of.source("shop", errors.metric.preset.source)  # type: ignore[union-attr]
+    accounts = Accounts(Holdings(Budgets()))
+    both = [at_gateway("NGINX"), at_gateway("NGINX", "Tail")]
+    gates = [
+        Followed(of, wishes[0], NAMES, "b", accounts, of_stable=wishes[1]) for of, wishes in zip((errors, tails), both, strict=True)
+    ]
+    source.listed(Series((*both[0], *both[1])), (), ())
+    for total in (100, 150):
+        served.body = "".join(
+            f'nginx_ingress_controller_requests{{namespace="shop",service="checkout-{version}",status="200"}} {total}\n'
+            + "".join(
+                f'nginx_ingress_controller_response_duration_seconds_bucket{{namespace="shop",service="checkout-{version}",'
+                f'status="200",le="{le}"}} {total}\n'
+                for le in (*range(1, 11 if version == "canary" else 4), "+Inf")
+            )
+            for version in ("canary", "stable")
+        )
+        served.clock.advance(1)
+        found = await source.round()
+        for followed in gates:
+            followed.take(found, alone=False)
+
+    now = served.clock.now()
+    assert [followed.live(now) for followed in gates] == [True, False]
+    reading = gates[0].reading(now)
+    assert [(span.canary.total, span.stable and span.stable.total) for span in reading.spans] == [(50, 50)]
+    assert reading.direct == "read directly every 1s: 1 of 1 pods of the gateways"
+    told = gates[1].instead(Reading(gate=tails.name, revision="b", at=now)).direct
+    assert "pod 1 of gateway edge: more than 10 series of the Release (direct.seriesPerPod)" in told
     await all_of.close()
 
 

@@ -16,6 +16,7 @@ from tidegate.judge.reading import Counts, Reading, Shown, Tally
 from tidegate.prometheus import telling
 from tidegate.prometheus.direct.crosscheck import Crosscheck
 from tidegate.prometheus.direct.growing import Growing
+from tidegate.prometheus.direct.manner import AT_GATEWAY, PUSHED, READ
 from tidegate.prometheus.direct.page import PageError
 from tidegate.prometheus.direct.seen import Known, Scraped, samples
 from tidegate.prometheus.direct.targets import Chosen, Missed, Pod, named
@@ -46,6 +47,7 @@ class Round:
         chosen_stable: likewise of stable.
         missed: pods whose pages did not come.
         missed_stable: likewise of stable.
+        crowded: pods of gateways whose pages have too many series for some wishes, with these.
     """
 
     at: datetime
@@ -55,6 +57,13 @@ class Round:
     chosen_stable: Chosen[Pod] = field(default_factory=Chosen)
     missed: Sequence[Missed] = ()
     missed_stable: Sequence[Missed] = ()
+    crowded: Sequence[tuple[Missed, frozenset[Wanted]]] = ()
+
+    def of(self, wishes: Sequence[Wanted]) -> Round:
+        """Return what it has brought for one gate: the pages on which all that the gate wants is counted."""
+        pages = [[one for one in of if all(wish in one.page.counted for wish in wishes)] for of in (self.canary, self.stable)]
+        crowded = [one for one, there in self.crowded if not there.isdisjoint(wishes)]
+        return replace(self, canary=pages[0], stable=pages[1], missed=[*self.missed, *crowded], crowded=())
 
 
 @dataclass
@@ -68,72 +77,6 @@ class _Spans:
 
     waiting: list[Counts] = field(default_factory=list)
     handed: list[tuple[datetime, Counts]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Manner:
-    """The words for how pods are judged otherwise than by Prometheus' answers.
-
-    Attributes:
-        reads: that they are, with the interval to come.
-        misses: before the names of those that are not.
-        pending: that none was yet.
-        absent: that there were none lately.
-        silent: that none can be, with their names to come.
-        judged: that what came cannot be judged, with the reason to come.
-        whose: what has no series of the metric, with its name to come.
-        accounts: what is compared with Prometheus.
-        pods: what stands before the name of one that is not.
-        of: what there are some of, and whether that is of each version.
-        sample: what follows from there being others.
-    """
-
-    reads: str
-    misses: str
-    pending: str
-    absent: str
-    silent: str
-    judged: str
-    whose: str
-    accounts: str
-    pods: str = "pod "
-    of: str = ""
-    sample: str = ""
-
-
-_READ = _Manner(
-    reads="read directly every",
-    misses="not read",
-    pending="no pod has been read directly yet",
-    absent="no pod has been read directly lately",
-    silent="pods cannot be read directly",
-    judged="pods cannot be judged by direct readings",
-    whose="pages of the new version's pods have no series of",
-    accounts="direct readings",
-)
-_AT_GATEWAY = _Manner(
-    reads="read directly every",
-    misses="not read",
-    pending="no pod of a gateway has been read directly yet",
-    absent="no pod of a gateway has had requests of both versions on its page lately",
-    silent="gateways cannot be read directly",
-    judged="gateways' direct readings cannot be judged",
-    whose="pages of the gateways' pods have, for the new version, no series of",
-    accounts="direct readings",
-    pods="",
-    of="pods of the gateways",
-    sample="the requests that they count are missing, so shares are those of the rest",
-)
-_PUSHED = _Manner(
-    reads="samples are pushed every",
-    misses="not judged",
-    pending="no samples of the pods have been pushed yet",
-    absent="no samples of the pods have been pushed lately",
-    silent="pods cannot be judged by pushed samples",
-    judged="pods cannot be judged by pushed samples",
-    whose="what is pushed of the new version's pods has no series of",
-    accounts="pushed samples",
-)
 
 
 class Followed:
@@ -155,7 +98,7 @@ class Followed:
         way = gate.own
         self.gate, self.way, self.wanted, self.revision = gate, way, wanted, revision
         self.names, self._accounts, self.of_stable = names, accounts, of_stable
-        self._words = _AT_GATEWAY if of_stable is not None else _READ if gate.direct is not None else _PUSHED
+        self._words = AT_GATEWAY if of_stable is not None else READ if gate.direct is not None else PUSHED
         self.crosscheck, self.comparing = Crosscheck(self._words.accounts, parts=of_stable is None), False
         self.since = self._floor = datetime.min.replace(tzinfo=UTC)
         self._known, self._spans = Known(), _Spans()
@@ -195,6 +138,7 @@ class Followed:
 
     def take(self, found: Round, *, alone: bool) -> None:
         """Take a round in."""
+        found = found.of(self.wishes)
         compares = self.gate.versus_stable is not None
         # Samples that are pushed may be older than what Prometheus was judged by until now, or than the end of a warm-up.
         floor = max(self._floor, self.since) if self.gate.push is not None else self._floor

@@ -251,11 +251,12 @@ class AtGateways:
         there = {uid: page for one in self.of for uid, page in one.pages.items()}
         self._seen = {uid: at for uid, at in self._seen.items() if uid in there}
         pages = list(self._new(there))
-        missed = [one for gateway in self.of for one in (*gateway.missed, *self._crowded(gateway))]
+        missed = [one for gateway in self.of for one in gateway.missed]
+        crowded = [one for gateway in self.of for one in self._crowded(gateway)]
         targets = tuple(target for one in self.of for target in one.chosen.targets)
         beyond = tuple(found for one in self.of for found in one.chosen.missed)
         whole = Chosen(targets, beyond, sum(one.chosen.pods for one in self.of))
-        return Round(self._clock.now(), pages, pages, whole, whole, missed, missed)
+        return Round(self._clock.now(), pages, pages, whole, whole, missed, missed, crowded)
 
     def charge(self, seconds: float) -> None:
         """Charge the Release's namespace: what its gates make of a page is its own."""
@@ -267,16 +268,17 @@ class AtGateways:
 
     def _new(self, there: Mapping[str, Scraped]) -> Iterable[Scraped]:
         for uid, one in there.items():
-            known = one.page.counted
-            if one.at > max(self._floor, self._seen.get(uid, self._floor)) and all(wish in known for wish in self.wishes):
+            # A page that was read before a wish came has nothing of it. One that has too much for a wish has the others.
+            known = one.page.counted.keys() | one.page.crowded
+            if one.at > max(self._floor, self._seen.get(uid, self._floor)) and known >= set(self.wishes):
                 self._seen[uid] = one.at
                 yield one
 
-    def _crowded(self, gateway: Gateway) -> Iterable[Missed]:
-        """Name pods that have too many series of the Release."""
+    def _crowded(self, gateway: Gateway) -> Iterable[tuple[Missed, frozenset[Wanted]]]:
+        """Name pods that have too many series of the Release, with the wishes that these are too many for."""
         words = f"more than {self._gateways.most_series:,} series of the Release (direct.seriesPerPod)"
         missed = {one.pod for one in gateway.missed}
         for one in gateway.pages.values():
             name = gateway.called(one.target.pod)
-            if name not in missed and one.page.crowded.intersection(self.wishes):
-                yield Missed(name, words)
+            if name not in missed and one.page.crowded:
+                yield Missed(name, words), one.page.crowded
