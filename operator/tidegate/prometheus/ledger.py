@@ -19,7 +19,7 @@ from tidegate.judge.histogram import Histogram
 from tidegate.prometheus.alignment import Alignment, Labels, Pace, Rise, Value
 from tidegate.prometheus.budgets import EDGE, RISE, SERIES, Size
 from tidegate.prometheus.events import Events
-from tidegate.prometheus.rising import JITTER, bad, newer, reborn, rise
+from tidegate.prometheus.rising import JITTER, bad, newer, nothing, reborn, rise
 
 MOST = Size(16384, 64 * 1024 * 1024)
 """What is remembered at most of both versions, where nobody says how much it may be."""
@@ -39,12 +39,14 @@ class Sighting(NamedTuple):
         value: its counters, or its histogram.
         at: when the sample was taken; None where nobody tells.
         born: when the process started; None where nobody tells.
+        less: it is a sum of fewer series than in the sample before, so that it gives a baseline.
     """
 
     process: Labels
     value: Value
     at: datetime | None = None
     born: datetime | None = None
+    less: bool = False
 
 
 Sightings = Mapping[Labels, Sighting]
@@ -112,7 +114,7 @@ class _Version:
         found, rows = [], self.rows
         self._unseen_since = self._unseen_since or at
         for series, sighting in sightings.items():
-            process, value, sampled, born = sighting
+            process, value, sampled, born, less = sighting
             row, end = rows.get(series), sampled or at
             if row is None:
                 rows[series] = _Row(process, value, at, sampled, born)
@@ -125,10 +127,12 @@ class _Version:
                     continue
                 anew = reborn(row.born, born)
                 gap = sampled - start
-                if gap <= _SKEW and not anew and rise(row.value, value) is None:
+                if gap <= _SKEW and not anew and not less and rise(row.value, value) is None:
                     continue
                 bad_before = bad(row.value)
-                new, row.value = newer(row.value, value, anew=anew, gone=row.gone, forgets=self._forgets)
+                new, row.value = (
+                    (nothing(value), value) if less else newer(row.value, value, anew=anew, gone=row.gone, forgets=self._forgets)
+                )
                 row.gone = bad_before is not None and not anew and bad(value) is None and bad(row.value) is not None
                 row.gap, row.gap_before = gap, row.gap
             else:

@@ -45,7 +45,7 @@ def newer(before: Value, after: Value, *, anew: bool, gone: bool, forgets: bool 
         forgets: its process forgets some of what is added up in it while it runs.
     """
     if forgets and _fell(before, after):
-        return _nothing(after), after
+        return nothing(after), after
     if isinstance(before, Histogram) and isinstance(after, Histogram):
         return (after if anew else histogram.increase(before, after)), after
     if isinstance(before, Events) and isinstance(after, Events):
@@ -68,7 +68,7 @@ def rise(before: Value, after: Value, *, forgets: bool = False) -> tuple[Value, 
     For samples without a time. See `newer`.
     """
     if forgets and not _stale(before.total, after.total) and _fell(before, after):
-        return _nothing(after), after
+        return nothing(after), after
     if isinstance(before, Histogram) and isinstance(after, Histogram):
         if _stale(before.total, after.total):
             return None
@@ -108,7 +108,8 @@ def _fell(before: Value, after: Value) -> bool:
     return True
 
 
-def _nothing(value: Value) -> Value:
+def nothing(value: Value) -> Value:
+    """Return an increase in which nothing is counted, of the kind of a value."""
     return EMPTY if isinstance(value, Histogram) else Events()
 
 

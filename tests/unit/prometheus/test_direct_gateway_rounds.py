@@ -196,6 +196,15 @@ def test_one_version_that_stands_still_is_enough() -> None:
     assert not edge.followed.live(edge.at)
 
 
+def test_series_that_leaves_while_the_others_count_as_much_gives_a_baseline() -> None:
+    """The sum has risen, but by fewer requests than there were: the bad ones among them would be too large a share."""
+    edge = Edge("NGINX")
+    edge.round(a=nginx(edge.followed.wishes, a=(100, 10), b=(50, 1)))
+    edge.round(a=nginx(edge.followed.wishes, a=(160, 17), b=None))
+    edge.round(a=nginx(edge.followed.wishes, a=(170, 18), b=None))
+    assert edge.counted()[0] == (10, 1)
+
+
 @given(
     st.lists(
         st.tuples(

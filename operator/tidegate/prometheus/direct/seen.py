@@ -48,9 +48,11 @@ class Known:
     Attributes:
         met: what was read of each version's pods, and whether their page had the wanted series at any time. On a gateway's page
             both versions have theirs.
+        series: of pods of gateways, likewise, how many series there were on the last page.
     """
 
     met: tuple[dict[str, bool], dict[str, bool]] = field(default_factory=lambda: ({}, {}))
+    series: tuple[dict[str, int], dict[str, int]] = field(default_factory=lambda: ({}, {}))
 
 
 def samples(
@@ -68,11 +70,12 @@ def samples(
     Raises:
         PageError: the histograms of a page cannot be followed.
     """
-    ours, theirs = known.met
-    return Samples(_seen(wanted, ours, canary), None if stable is None else _seen(of_stable or wanted, theirs, stable), ())
+    (ours, theirs), (our_series, their_series) = known.met, known.series
+    found = _seen(wanted, ours, our_series, canary)
+    return Samples(found, None if stable is None else _seen(of_stable or wanted, theirs, their_series, stable), ())
 
 
-def _seen(wanted: Wanted, met: dict[str, bool], pages: Iterable[Scraped]) -> Seen:
+def _seen(wanted: Wanted, met: dict[str, bool], series: dict[str, int], pages: Iterable[Scraped]) -> Seen:
     sightings: dict[Labels, Sighting] = {}
     events: dict[bytes, float] = {}
     untold: dict[bytes, float] = {}
@@ -91,7 +94,9 @@ def _seen(wanted: Wanted, met: dict[str, bool], pages: Iterable[Scraped]) -> See
             continue
         name = uid.encode()
         born = _moment(one.page.born)
-        sightings[name] = Sighting(name, value, one.at, one.target.born if born is None and first else born)
+        less = bool(wanted.marks) and counted.series < series.get(uid, 0)
+        series[uid] = counted.series
+        sightings[name] = Sighting(name, value, one.at, one.target.born if born is None and first else born, less)
         if isinstance(value, Histogram):
             shapes.add(Shape.NATIVE if counted.native else Shape.CLASSIC)
             edges += len(value.counts)
