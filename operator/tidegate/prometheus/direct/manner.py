@@ -1,4 +1,8 @@
-"""The words for pods that are judged otherwise than by Prometheus' answers."""
+"""The words for pods that are judged otherwise than by Prometheus' answers.
+
+Pods that are read, gateways that are read and samples that are pushed have one judge and one way back to Prometheus
+(`followed.py`). What people are told of each differs, and is all here.
+"""
 
 from __future__ import annotations
 
