@@ -227,9 +227,9 @@ def test_never_more_than_was_counted_whatever_leaves_the_page(steps: list[tuple[
             grown, grown_bad = grown + good + bad, grown_bad + bad
         edge.round(a=nginx(edge.followed.wishes, **there))
     if steps:
-        (ours, bad), _ = edge.counted()
+        (ours, ours_bad), _ = edge.counted()
         assert ours <= grown
-        assert bad <= min(ours, grown_bad)
+        assert ours_bad <= min(ours, grown_bad)
 
 
 @given(
