@@ -197,7 +197,7 @@ class Pushes:
             [Missed(pod.pod, words) for pod in one.targets if (words := self._why(pod, now))]
             for one in (self._canary, self._stable)
         ]
-        return Round(self._clock.now(), pages[0], pages[1], self._canary, self._stable, *missed)
+        return Round(self._clock.now(), pages[0], pages[1], self._canary, self._stable, missed[0], missed[1])
 
     def charge(self, seconds: float) -> None:
         """Charge the namespace with processor time that it has taken to count this."""
