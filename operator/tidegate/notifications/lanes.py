@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict, deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -96,13 +96,20 @@ class Lanes:
         while self._later and self._later[0][0] <= now:
             _, _, lane = heapq.heappop(self._later)
             self._put(lane)
-        queue = self._urgent or self._ready
-        if not queue:
+        lane = self._first(lambda one: one.namespace not in ailing) if ailing else None
+        lane = lane or self._first(lambda _: True)
+        if lane is None:
             return None
-        sound = next((uid for uid, lane in queue.items() if lane.namespace not in ailing), None) if ailing else None
-        lane = queue.popitem(last=False)[1] if sound is None else queue.pop(sound)
         lane.under_way = True
         return lane
+
+    def _first(self, counts: Callable[[Lane], bool]) -> Lane | None:
+        """Take out the first lane that counts, what presses before the rest; None where there is none."""
+        for queue in (self._urgent, self._ready):
+            uid = next((uid for uid, lane in queue.items() if counts(lane)), None)
+            if uid is not None:
+                return queue.pop(uid)
+        return None
 
     def others(self, namespace: str) -> bool:
         """Whether messages of another namespace wait."""

@@ -16,8 +16,8 @@ from unit.notifications.receiver import happened, release
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def message(of: str, number: int, event: str = "rollout-started") -> Message:
-    return message_of(release(of), happened(number, event, AT, warns=event == "rolling-back"), cluster=None)
+def message(of: str, number: int, event: str = "rollout-started", namespace: str = "shop") -> Message:
+    return message_of(release(of, namespace), happened(number, event, AT, warns=event == "rolling-back"), cluster=None)
 
 
 def first(lane: Lane | None) -> tuple[str, int] | None:
@@ -53,6 +53,17 @@ def test_one_that_fails_is_tried_later_and_keeps_nobody_waiting() -> None:
     assert (("b", 1), None, 10) == (first(other), lanes.next(9.9), lanes.due())
     back = lanes.next(10)
     assert (("a", 1), 1) == (first(back), failed.failures)
+
+
+def test_what_presses_and_fails_goes_after_what_does_not_fail() -> None:
+    """Given an urgent message of a namespace whose messages fail, then another namespace's usual one is told before it."""
+    lanes = Lanes()
+    lanes.add(message("odd", 1, "rolling-back", "others"), 0)
+    lanes.add(message("a", 1), 0)
+
+    found = [first(lanes.next(0, {"others"})) for _ in range(3)]
+
+    assert [("a", 1), ("odd", 1), None] == found
 
 
 def test_waits_grow_to_a_bound() -> None:
