@@ -23,6 +23,7 @@ from tidegate.notifications.couriers import courier_of
 from tidegate.notifications.incidents import ended
 from tidegate.notifications.lanes import Lane, Lanes, backoff
 from tidegate.notifications.message import Message, Object, message_of, takes
+from tidegate.notifications.pauses import Pauses
 from tidegate.notifications.repeats import Told, addition, is_repeat, unsaid
 from tidegate.notifications.secrets import SecretError
 from tidegate.notifications.sending import CONNECTIONS, Answer
@@ -84,9 +85,7 @@ class Channel:
         self._done: OrderedDict[str, int] = OrderedDict()
         self._told: OrderedDict[tuple[str, int, tuple[str, str, str]], Told] = OrderedDict()
         self._over: OrderedDict[str, int] = OrderedDict()
-        self._paused_until, self._failures, self._trouble = float("-inf"), 0, ""
-        self._ailing = set[str]()
-        """Namespaces of the messages that have failed since one was delivered last."""
+        self._pauses, self._trouble = Pauses(), ""
         self._wake, self._idle = asyncio.Event(), asyncio.Event()
         self._idle.set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -122,13 +121,18 @@ class Channel:
 
     async def stop(self, *, within: float) -> None:
         """Tell what waits for so many seconds, and end; what is left is told by the next life."""
-        if self._tasks and not self._idle.is_set() and self._clock.monotonic() >= self._paused_until:
+        if self._tasks and not self._idle.is_set() and self._may_tell(self._clock.monotonic()):
             await self._clock.sleep(within, wake=self._idle)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         await self._courier.close()
+
+    def _may_tell(self, now: float) -> bool:
+        """Whether anything that waits may be told now, as far as pauses go."""
+        ailing = self._pauses.ailing
+        return now >= self._pauses.until and (self._lanes.others(ailing) or any(until <= now for until in ailing.values()))
 
     async def _run(self) -> None:
         while True:
@@ -146,15 +150,15 @@ class Channel:
                 self._idle.set()
 
     async def _next(self) -> Lane:
-        """Wait for something to tell, while the channel is not to be left alone."""
+        """Wait for something to tell that is not to be left alone."""
         while True:
             now = self._clock.monotonic()
-            due: float | None = self._paused_until
-            if now >= self._paused_until:
-                lane = self._lanes.next(now, self._ailing)
+            due: float | None = self._pauses.until
+            if now >= self._pauses.until:
+                lane = self._lanes.next(now, self._pauses.ailing)
                 if lane is not None:
                     return lane
-                due = self._lanes.due()
+                due = min((at for at in (self._lanes.due(), self._pauses.due(now)) if at is not None), default=None)
             self._wake.clear()
             if due is None:
                 await self._wake.wait()
@@ -169,6 +173,7 @@ class Channel:
         cause = (message.uid, past, message.cause) if message.cause is not None else None
         before = self._told.get(cause) if cause is not None else None
         if (words := self._too_late(message, since)) is not None:
+            self._pauses.over(message.namespace)
             self._drop(message, Outcome.EXPIRED, words)
             self._end(lane)
             return
@@ -179,8 +184,8 @@ class Channel:
             return
         answer = await self._try(message, addition(before))
         if answer.delivered:
-            self._failures = 0
-            self._ailing.clear()
+            if self._pauses.delivered(message.namespace):
+                self._wake.set()
             if cause is not None:
                 _remember(self._told, cause, Told(message.at))
             if ended(self._config, message.event) is not None:
@@ -188,6 +193,7 @@ class Channel:
             self._count(self.name, Outcome.DELIVERED)
             self._end(lane)
         elif answer.final:
+            self._pauses.over(message.namespace)
             self._drop(message, Outcome.REFUSED, answer.words)
             self._end(lane)
         else:
@@ -210,16 +216,11 @@ class Channel:
         log.error("a channel has a bug", channel=self.name, error=type(error).__name__, where=where)
 
     def _again(self, lane: Lane, message: Message, answer: Answer) -> None:
-        """Have a message tried again, and leave the receiver alone for a while: what ails one message ails most often all."""
-        now, self._trouble, first = self._clock.monotonic(), answer.words, not self._ailing
-        self._ailing.add(message.namespace)
-        # It may be for what one namespace's messages say, and anybody may have many: others wait once theirs fail, too.
-        own = len(self._ailing) == 1 and answer.after is None and self._lanes.others(message.namespace)
-        if now >= self._paused_until and not own:
-            self._failures += 1
-        pause = 0.0 if own else max(answer.after or 0.0, backoff(self._failures))
-        self._paused_until = max(self._paused_until, now + pause)
-        self._lanes.again(lane, now + max(answer.after or 0.0, backoff(lane.failures + 1)))
+        """Have a message tried again, and leave its namespace alone for a while, or the receiver: what ails one often ails more."""
+        now, self._trouble = self._clock.monotonic(), answer.words
+        first = self._pauses.failed(message.namespace, now, answer.after)
+        wait = max(answer.after or 0.0, backoff(lane.failures + 1))
+        self._lanes.again(lane, now + wait)
         say = log.warning if first else log.debug
         say(
             "a notification was not delivered and is tried again",
@@ -227,7 +228,7 @@ class Channel:
             release=message.release,
             namespace=message.namespace,
             cause=answer.words,
-            seconds=round(pause, 1),
+            seconds=round(wait, 1),
         )
 
     def _too_late(self, message: Message, since: float) -> str | None:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import count
+from types import MappingProxyType
 
 from tidegate.engine.severity import Severity
 from tidegate.notifications.message import Message
@@ -20,6 +21,8 @@ MOST = 10_000
 """Messages that wait in one channel at most: a thousand Releases keep eight each."""
 BACKOFF_FIRST, BACKOFF_CAP = 1.0, 60.0
 """Seconds between tries of one Release's next message: twice as long each time."""
+
+NOBODY: Mapping[str, float] = MappingProxyType({})
 
 
 def backoff(failures: int) -> float:
@@ -86,22 +89,22 @@ class Lanes:
             self._urgent[message.uid] = lane
         return self._make_room() if self._count > MOST else None
 
-    def next(self, now: float, ailing: Collection[str] = ()) -> Lane | None:
+    def next(self, now: float, ailing: Mapping[str, float] = NOBODY) -> Lane | None:
         """Take the lane whose first message is next; None where none is due.
 
         Args:
             now: the time.
-            ailing: namespaces whose turn comes after that of others: their messages have failed last.
+            ailing: namespaces whose messages have failed last: their turn comes after that of others, and not before these times.
         """
         while self._later and self._later[0][0] <= now:
             _, _, lane = heapq.heappop(self._later)
             self._put(lane)
-        lane = self._first(lambda one: one.namespace not in ailing) if ailing else None
-        lane = lane or self._first(lambda _: True)
-        if lane is None:
-            return None
-        lane.under_way = True
-        return lane
+        found = self._first(lambda one: one.namespace not in ailing)
+        if found is None and ailing:
+            found = self._first(lambda one: ailing.get(one.namespace, now) <= now)
+        if found is not None:
+            found.under_way = True
+        return found
 
     def _first(self, counts: Callable[[Lane], bool]) -> Lane | None:
         """Take out the first lane that counts, what presses before the rest; None where there is none."""
@@ -111,9 +114,9 @@ class Lanes:
                 return queue.pop(uid)
         return None
 
-    def others(self, namespace: str) -> bool:
-        """Whether messages of another namespace wait."""
-        return any(lane.namespace != namespace for lane in self._lanes.values())
+    def others(self, ailing: Collection[str]) -> bool:
+        """Whether messages of other namespaces than these wait."""
+        return any(lane.namespace not in ailing for lane in self._lanes.values())
 
     def due(self) -> float | None:
         """Return when a lane is due that is to be tried again; None where none is."""

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 import structlog
+from aiohttp import web
 
+from tidegate.notifications.pauses import FEW
+from tidegate.notifications.sending import CONNECTIONS
 from tidegate.runtime.clock import ManualClock
 from unit.controller.api_server import settled
 from unit.notifications.receiver import KEY, SECRET, Receiver, Told, happened, hook, receiving, release
@@ -101,6 +104,70 @@ async def test_messages_of_one_namespace_that_always_fail_keep_no_other_waiting(
     await settled(lambda: ("checkout", 1) in receiver.numbers)
 
     assert (60, [("checkout", 1)]) == (told.channel.waiting(), receiver.numbers)
+
+
+def _only_from_odd(request: web.Request) -> web.Response:
+    return answered(500 if "odd" in request.headers["webhook-id"] else 200)(request)
+
+
+async def _tried(told: Told, times: int) -> None:
+    """Have what waits tried so many times more, each as soon as it is time."""
+    for _ in range(times):
+        count = len(told.outcomes)
+        while len(told.outcomes) == count:
+            told.clock.advance(1.0)
+            await settled(lambda count=count: len(told.outcomes) > count or told.clock.sleepers > 0)
+
+
+@pytest.mark.parametrize("odd", [1, 2])
+async def test_a_namespace_that_failed_alone_for_long_keeps_no_later_message_waiting(
+    told: Told, receiver: Receiver, odd: int
+) -> None:
+    """Given messages of one team that failed while nothing else was there, then a later one of another is told at once."""
+    receiver.reply = _only_from_odd
+    for number in range(odd):
+        told.channel.take(
+            release(f"odd-{number}", f"odd-{number}"), happened(1, "rolling-back", told.clock.now(), warns=True), again=False
+        )
+    await _tried(told, 6 * odd)
+    told.take(1, "rolling-back", warns=True)
+    await settled(lambda: "delivered" in told.outcomes)
+
+    assert ([("checkout", 1)], odd) == (receiver.numbers, told.channel.waiting())
+
+
+async def test_one_failure_costs_no_more_for_what_others_have_failed(told: Told, receiver: Receiver) -> None:
+    """Given a namespace that is left alone for half a minute, then one of another that fails once is tried again after a second."""
+    receiver.reply = _only_from_odd
+    told.channel.take(release("odd", "odd"), happened(1, "rollout-started", told.clock.now()), again=False)
+    await _tried(told, 6)
+    receiver.reply = 500
+    told.take(1)
+    await settled(lambda: len(told.outcomes) == 7 and told.clock.sleepers > 0)
+    receiver.reply = _only_from_odd
+    told.clock.advance(1.0)
+    await settled(lambda: "delivered" in told.outcomes)
+
+    assert [("checkout", 1)] == receiver.numbers
+
+
+async def test_a_receiver_that_fails_over_many_namespaces_is_left_alone(told: Told, receiver: Receiver) -> None:
+    """Given a receiver that is away, then few namespaces' messages find that out, and all others wait until it is time again."""
+    receiver.reply = 500
+    for number in range(40):
+        told.channel.take(
+            release(f"cart-{number}", f"shop-{number}"), happened(1, "rollout-started", told.clock.now()), again=False
+        )
+    await settled(lambda: told.clock.sleepers == CONNECTIONS)
+    asked = receiver.asked
+    told.take(1, "rolling-back", warns=True)
+    await settled(lambda: told.clock.sleepers == CONNECTIONS)
+    receiver.reply = 200
+    told.clock.advance(1.0)
+    await settled(lambda: told.channel.waiting() == 0)
+
+    assert FEW < asked <= FEW + CONNECTIONS
+    assert 41 == len(receiver.got)
 
 
 async def test_a_refusal_of_the_message_is_final(told: Told, receiver: Receiver) -> None:

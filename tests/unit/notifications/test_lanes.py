@@ -61,9 +61,20 @@ def test_what_presses_and_fails_goes_after_what_does_not_fail() -> None:
     lanes.add(message("odd", 1, "rolling-back", "others"), 0)
     lanes.add(message("a", 1), 0)
 
-    found = [first(lanes.next(0, {"others"})) for _ in range(3)]
+    found = [first(lanes.next(0, {"others": 0})) for _ in range(3)]
 
     assert [("a", 1), ("odd", 1), None] == found
+
+
+def test_what_is_left_alone_is_not_next_before_its_time() -> None:
+    """Given a namespace that is left alone, then only what others have is next, and its own at its time."""
+    lanes = Lanes()
+    lanes.add(message("odd", 1, "rolling-back", "others"), 0)
+    early = lanes.next(9.9, {"others": 10})
+    lanes.add(message("a", 1), 9.9)
+
+    assert (None, ("a", 1)) == (early, first(lanes.next(9.9, {"others": 10})))
+    assert (None, ("odd", 1)) == (lanes.next(9.9, {"others": 10}), first(lanes.next(10, {"others": 10})))
 
 
 def test_waits_grow_to_a_bound() -> None:
