@@ -8,18 +8,21 @@ may be secrets in it. It is written with the rights of whoever types the command
 from __future__ import annotations
 
 import asyncio
+import shlex
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from tidegate.api.migrated import MigrationResult
 from tidegate.api.names import LABEL_POD_TEMPLATE_HASH
 from tidegate.api.record import Omitted
-from tidegate.api.status import Outcome
+from tidegate.api.status import Outcome, ReleaseStatus
 from tidegate.caller.decisions import AGAIN_SECONDS, Version, rolled_out
 from tidegate.cli import access, archive, output
 from tidegate.cluster.resources import DEPLOYMENTS, RELEASE_RECORDS, RELEASES
+from tidegate.engine.migrated import RESTORE, keeps_out, removed
 from tidegate.governance import commands
 from tidegate.governance.records import hash_of
 from tidegate.governance.times import moment
@@ -113,27 +116,41 @@ async def go_back(cluster: Cluster, place: tuple[str, str], release: Json, versi
         wrote,
         recorded=recorded if digest != recorded else "",
         applier=applier_of(written) or "",
-        waits=_kept_out(release, record if digest == recorded else None),
+        waits=_kept_out(release, record, exactly=digest == recorded),
     )
 
 
-def _kept_out(release: Json, record: Json | None) -> str:
-    """Return why a version that was restored does not start by itself, with the cure; empty where nothing is known to keep it.
+def _kept_out(release: Json, record: Json, *, exactly: bool) -> str:
+    """Return all that keeps a version that was restored from starting by itself, with the cures; empty where nothing is known to.
 
     Args:
         release: the Release.
-        record: of its promotion; None where another content was restored, which nobody has rejected.
+        record: of its promotion.
+        exactly: its very content was restored; another one has no revision yet, and nobody has rejected it.
     """
-    status, metadata = access.status_of(release), release["metadata"]
+    status, metadata, to = access.status_of(release), release["metadata"], record.get("to") or {}
     place = str(metadata["name"]), str(metadata["namespace"])
+    revisions = {str(to.get("revision"))} if exactly else set[str]()
+    version = access.spec_of(release).version or str(to.get("version"))
+    causes, again = list[str](), commands.on_release("retry", *place)
     if status.held is not None:
-        return f"it does not start until the hold is released: {commands.on_release('resume', *place)}"
-    revision = ((record or {}).get("to") or {}).get("revision")
-    found = next((one for one in status.rejected if one.revision == revision), None)
-    if found is None:
-        return ""
-    again = commands.on_release("retry", *place)
-    return f"it was rejected on {moment(found.at)} and does not start until it is tried again: {again}; why: {found.message}"
+        causes.append(f"it does not start until the hold is released: {commands.on_release('resume', *place)}")
+    found = next((one for one in status.rejected if one.revision in revisions), None)
+    if found is not None:
+        words = f"it was rejected on {moment(found.at)} and does not start until it is tried again: {again}; why: {found.message}"
+        causes.append(words)
+    if status.contracted is not None and keeps_out(status.contracted, revisions, version):
+        # Each retry is for one thing: the first is for the rejection, and one that names no version may be for what failed.
+        how = f"{RESTORE}, once that is done" if found is not None else RESTORE
+        which = ("--version", next(iter(revisions), shlex.quote(version))) if _has_failed(status) else ()
+        named = commands.on_release("retry", *place, *which)
+        causes.append(f"it does not start by itself: {removed(status.contracted, version)}; {how}: {named}")
+    return "; also, ".join(causes)
+
+
+def _has_failed(status: ReleaseStatus) -> bool:
+    """Whether something of the last rollout's migrations has failed, which a retry could be for."""
+    return status.migration is not None and any(one.result is MigrationResult.FAILED for one in status.migration.runs)
 
 
 _APPLIERS = {

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
+from tidegate.api.migrated import ContractedStatus
 from tidegate.api.migrations import MigrationPhase
 from tidegate.api.names import EventReason
 from tidegate.engine.transitions import Alert, Transition
 from tidegate.engine.words import words
+from tidegate.governance.times import moment
+from tidegate.governance.versions import numbers
 
 CALLED = {
     MigrationPhase.BACKUP: "backup",
@@ -23,6 +27,30 @@ CALLED = {
 def called(phase: MigrationPhase, version: str) -> str:
     """Return what a phase of a version is called in sentences: its rollback is not that of its traffic."""
     return f"{CALLED[phase]} of {version}'s migrations" if phase is MigrationPhase.ROLLBACK else f"{CALLED[phase]} of {version}"
+
+
+RESTORE = "restore it first; then, to roll it out all the same"
+"""What is done about a version that may need what a contract has removed, before the command that lets it back."""
+
+
+def removed(contracted: ContractedStatus, version: str) -> str:
+    """Return why a version is not let back after a contract, in words."""
+    return f"contract of {contracted.version} has run since {moment(contracted.at)} and has removed what {version} may need"
+
+
+def keeps_out(contracted: ContractedStatus, revisions: Collection[str], version: str) -> bool:
+    """Whether a version waits for a person, as a contract may have removed what it needs.
+
+    Args:
+        contracted: what contract has removed.
+        revisions: by which the version is known; empty where that is not known.
+        version: its name.
+    """
+    if contracted.allowed in revisions:
+        return False
+    wanted, last = numbers(version), numbers(contracted.version)
+    older = wanted is not None and last is not None and wanted < last
+    return older or not set(revisions).isdisjoint(contracted.revisions)
 
 
 @dataclass(frozen=True)

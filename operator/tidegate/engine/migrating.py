@@ -17,7 +17,7 @@ from tidegate.api.status import Outcome, RevisionStatus
 from tidegate.engine import asking, governed
 from tidegate.engine.conditions import Told
 from tidegate.engine.draft import Draft, apart
-from tidegate.engine.migrated import CALLED, MigrationStarted, called
+from tidegate.engine.migrated import CALLED, RESTORE, MigrationStarted, called, removed
 from tidegate.engine.migrations import (
     contracted_away,
     declared,
@@ -228,18 +228,17 @@ def way_back(draft: Draft) -> tuple[str, str]:
 
     While a contract has failed the command names the version: without that it might be meant for the contract.
     """
-    aim = "restore it first; then, to roll it out all the same"
     if failed_after(draft) is None or draft.workload is None:
-        return asking.cure(draft, aim, Verb.RETRY), asking.command(draft, Verb.RETRY)
+        return asking.cure(draft, RESTORE, Verb.RETRY), asking.command(draft, Verb.RETRY)
     release = draft.snap.release
     which = "--version", draft.workload.template.revision
     how = commands.on_release(Verb.RETRY.value, release.name, release.namespace, *which)
-    return f"{aim}: {how}", how
+    return f"{RESTORE}: {how}", how
 
 
 def why_held(draft: Draft, contracted: ContractedStatus) -> str:
     """Return why a version is not let back, in words."""
-    return f"contract of {contracted.version} has run since {moment(contracted.at)} and has removed what {_wanted(draft)} may need"
+    return removed(contracted, _wanted(draft))
 
 
 def before_full(draft: Draft, upto: int) -> Waiting | None:

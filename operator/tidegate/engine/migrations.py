@@ -12,7 +12,7 @@ from tidegate.api.migrated import ContractedStatus, MigrationResult, MigrationRu
 from tidegate.api.migrations import BEFORE, MigrationJob, MigrationPhase
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.engine.draft import Draft
-from tidegate.governance.versions import numbers
+from tidegate.engine.migrated import keeps_out
 
 UNSEEN = timedelta(seconds=10)
 """So long after it is to be stopped a Job that was never seen may still come: the request that makes it may be under way."""
@@ -142,9 +142,4 @@ def contracted_away(draft: Draft) -> ContractedStatus | None:
     contracted, stable = draft.status.contracted, draft.status.stable
     if contracted is None or draft.workload is None or draft.active or stable is None or draft.wants(stable.revision):
         return None
-    names = names_wanted(draft)
-    if contracted.allowed in names:
-        return None
-    wanted, last = numbers(draft.workload.template.version), numbers(contracted.version)
-    older = wanted is not None and last is not None and wanted < last
-    return contracted if older or names & set(contracted.revisions) else None
+    return contracted if keeps_out(contracted, names_wanted(draft), draft.workload.template.version) else None

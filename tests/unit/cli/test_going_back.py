@@ -29,6 +29,15 @@ REJECTED = {
     "message": "gate errors: 9%",
     "at": "2026-01-02T03:04:00Z",
 }
+CONTRACTED = {"version": "v1.2.3", "at": "2026-01-02T03:04:00Z"}
+FAILED = {
+    "version": "v1.2.3",
+    "revision": "hash-v1.2.3",
+    "since": "2026-01-02T03:00:00Z",
+    "over": "2026-01-02T03:04:00Z",
+    "promoted": True,
+    "runs": [{"phase": "Contract", "cronJob": "contract", "seconds": 60, "job": "contract-1", "result": "Failed"}],
+}
 
 
 def template(tag: str, **env: str) -> Json:
@@ -218,6 +227,37 @@ def test_at_once_it_is_promoted_as_soon_as_it_starts(rollback: Callable[..., Any
             {"held": {"message": "a hold was requested", "since": "2026-01-02T03:04:00Z"}},
             "it does not start until the hold is released: kubectl tidegate resume checkout -n shop",
         ),
+        (
+            {"contracted": CONTRACTED},
+            (
+                "it does not start by itself: contract of v1.2.3 has run since Fri 2026-01-02 03:04 UTC and has removed what "
+                "v1.2.2 may need; restore it first; then, to roll it out all the same: kubectl tidegate retry checkout -n shop"
+            ),
+        ),
+        (
+            {"contracted": {**CONTRACTED, "version": "green", "revisions": ["hash-v1.2.2"]}},
+            "contract of green has run since Fri 2026-01-02 03:04 UTC and has removed what v1.2.2 may need; restore it first",
+        ),
+        (
+            {"contracted": CONTRACTED, "migration": FAILED},
+            "to roll it out all the same: kubectl tidegate retry checkout -n shop --version hash-v1.2.2",
+        ),
+        (
+            {"held": {"message": "a hold was requested", "since": "2026-01-02T03:04:00Z"}, "rejected": [REJECTED]},
+            (
+                "it does not start until the hold is released: kubectl tidegate resume checkout -n shop; also, "
+                "it was rejected on Fri 2026-01-02 03:04 UTC and does not start until it is tried again: "
+                "kubectl tidegate retry checkout -n shop; why: gate errors: 9%"
+            ),
+        ),
+        (
+            {"contracted": CONTRACTED, "rejected": [REJECTED]},
+            (
+                "kubectl tidegate retry checkout -n shop; why: gate errors: 9%; also, it does not start by itself: contract of "
+                "v1.2.3 has run since Fri 2026-01-02 03:04 UTC and has removed what v1.2.2 may need; restore it first; then, "
+                "to roll it out all the same, once that is done: kubectl tidegate retry checkout -n shop"
+            ),
+        ),
     ],
 )
 def test_what_keeps_a_restored_version_from_starting_is_told(rollback: Callable[..., Any], keeps: Json, words: str) -> None:
@@ -233,7 +273,38 @@ def test_what_keeps_a_restored_version_from_starting_is_told(rollback: Callable[
     cluster.release["status"] |= keeps
     at_once = rollback(cluster, "--to", "v1.2.2", "--now")
     assert (2, []) == (at_once.exit_code, cluster.decisions)
-    assert f"--now: v1.2.2 was restored and is not promoted: {words}" in at_once.output
+    assert "--now: v1.2.2 was restored and is not promoted: it " in at_once.stderr
+    assert words in at_once.stderr.partition("is not promoted: ")[2]
+
+
+@pytest.mark.parametrize(
+    ("contracted", "waits"),
+    [
+        ({**CONTRACTED, "version": "v1.2.0"}, False),
+        ({**CONTRACTED, "revisions": ["hash-v1.2.2"], "allowed": "hash-v1.2.2"}, False),
+        (CONTRACTED, True),
+    ],
+)
+def test_a_contract_that_keeps_nothing_out_is_not_told(rollback: Callable[..., Any], contracted: Json, waits: bool) -> None:
+    """Where it was of an earlier version, or a person has let this one back, the version starts by itself, and that is said."""
+    cluster = Cluster()
+    cluster.release["status"] |= {"contracted": contracted}
+
+    done = rollback(cluster, "--to", "v1.2.2")
+
+    assert ("by its policy's steps" not in done.stdout) == waits, done.output
+
+
+def test_images_of_a_version_that_a_contract_keeps_out_wait_too(rollback: Callable[..., Any]) -> None:
+    """Its images alone, which have its name, are an earlier version as well."""
+    cluster = Cluster()
+    cluster.deployment["spec"]["template"] = template("v1.2.3", MODE="new")
+    cluster.release["status"] |= {"contracted": CONTRACTED}
+
+    done = rollback(cluster, "--to", "v1.2.1", "--images-only")
+
+    assert 0 == done.exit_code, done.output
+    assert "has removed what v1.2.1 may need; restore it first" in done.stdout
 
 
 def test_version_in_force_is_a_decision_as_ever(rollback: Callable[..., Any]) -> None:
