@@ -22,8 +22,8 @@ from tidegate.serve.stored import Key, Stored, containers_of, decision_of, recor
 from tidegate.serve.views import decidable, environments_of, first_of, ids_of, is_id, latest_of, recorded, rollout_of, upstreams
 
 MANAGER = "tidegate-serve"
-PAGE = 50
-"""Objects of a page of a list: many may ask at once."""
+PAGE = 32
+"""Objects of a page of a list: as many lists as there are turns may be read at once, and an object may have a megabyte."""
 _T = TypeVar("_T")
 Json = dict[str, Any]
 _NAMES_A_VERSION = frozenset({Action.APPROVE, Action.REJECT, Action.ATTEST, Action.OVERRIDE})

@@ -7,8 +7,9 @@ import hashlib
 import re
 import uuid
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from enum import Enum, auto
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -48,6 +49,7 @@ from tidegate.serve.limits import Buckets, Rate
 from tidegate.serve.openapi import document
 from tidegate.serve.refusals import UNAUTHORIZED, Refused, refused
 from tidegate.serve.stored import UnreadableError
+from tidegate.serve.turns import Turns
 from tidegate.serve.views import is_id
 
 audit = structlog.get_logger("tidegate.audit")
@@ -57,12 +59,10 @@ LARGEST_BODY = 16 * 1024
 LONGEST_TOKEN = 16 * 1024
 MOST_PROBLEMS = 8
 """Fields of a body of which it is said what is wrong with them."""
-AT_ONCE = 32
-"""Requests that ask the API server at a time; more wait for their turn."""
-LISTS_AT_ONCE = 2
-"""Those of them that read all Releases of a namespace: a page of these may have megabytes, whoever has written them."""
 SECONDS = 12.0
 """That a request may take."""
+TURN_SECONDS = 6.0
+"""That it may wait for its turn to ask the API server; whoever has none by then is told so, and the rest is for those who have."""
 CALLER = Rate(per_second=10.0, burst=40.0)
 """Of one token."""
 STRANGER = Rate(per_second=1.0, burst=20.0)
@@ -76,6 +76,20 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _IDENTITY: Final = web.RequestKey("identity", str)
 _ID: Final = web.RequestKey("id", str)
 _TOLD: Final = web.RequestKey("told", dict[str, str])
+
+
+class Stage(Enum):
+    """How far a request has come: what was done of it if no time is left."""
+
+    COMES = auto()
+    """Its body is read."""
+    WAITS = auto()
+    """For its turn."""
+    ASKS = auto()
+    """The API server."""
+
+
+_STAGE: Final = web.RequestKey("stage", Stage)
 VOUCHED_SECONDS = 300.0
 """For so long a token that the API server has known is asked for by its own bucket."""
 MOST_VOUCHED = 1024
@@ -95,7 +109,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self._callers, self._strangers = Buckets(CALLER), Buckets(STRANGER)
-        self._turns, self._lists = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(LISTS_AT_ONCE)
+        self._turns = Turns()
         self._vouched: dict[str, float] = {}
         self._document = orjson.dumps(document(__version__))
 
@@ -127,8 +141,7 @@ class Service:
         except ApiError as error:
             response = self._refusal(request, refused(error))
         except TimeoutError:
-            words = f"no answer from the API server within {SECONDS:.0f} s; what was asked may be done: look before you repeat it"
-            response = self._refusal(request, Refused(504, "timeout", words))
+            response = self._refusal(request, _late(request))
         except web.HTTPException as error:
             response = self._refusal(request, _of_http(error, request))
         except UnreadableError as error:
@@ -180,7 +193,14 @@ class Service:
         if wait:
             again = {"Retry-After": str(max(1, round(wait)))}
             raise Refused(429, "too_many_requests", f"too many requests: ask again in {max(1, round(wait))} s", again)
-        async with self._lists if lists else nullcontext(), self._turns:
+        request[_STAGE] = Stage.WAITS
+        async with AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout(TURN_SECONDS):
+                    await held.enter_async_context(self._turns.of(identity, lists=lists, changes=request.method == "POST"))
+            except TimeoutError:
+                raise _late(request) from None
+            request[_STAGE] = Stage.ASKS
             with as_caller(token):
                 try:
                     found = await do()
@@ -290,6 +310,19 @@ async def _body(request: web.Request, kind: type[_B]) -> _B:
         return kind.model_validate_json(raw, strict=True)
     except ValidationError as error:
         raise Refused(422, "invalid", "; ".join(islice(problems_of(error, leave_out=tuple(Action)), MOST_PROBLEMS))) from None
+
+
+def _late(request: web.Request) -> Refused:
+    """Return what is answered where the time is up: what may be done, and what is not."""
+    stage = request.get(_STAGE, Stage.COMES)
+    if stage is Stage.COMES:
+        return Refused(408, "timeout", f"the request did not come within {SECONDS:.0f} s; nothing was done")
+    if stage is Stage.WAITS:
+        wait = max(1, round(TURN_SECONDS))
+        words = f"other requests have taken all turns, or all of this token's; nothing was done: ask again in {wait} s"
+        return Refused(503, "busy", words, {"Retry-After": str(wait)})
+    words = f"no answer from the API server within {SECONDS:.0f} s; what was asked may be done: look before you repeat it"
+    return Refused(504, "timeout", words)
 
 
 def _of_http(error: web.HTTPException, request: web.Request) -> Refused:

@@ -45,6 +45,7 @@ _REFUSALS = {
     403: "the API server does not let this account do that",
     404: "no such Release, rollout or path",
     405: "this method is not for this path",
+    408: "the body did not come in time",
     409: "it does not fit what the Release is at",
     413: "the body is too large",
     415: "the body is not JSON",
@@ -52,7 +53,7 @@ _REFUSALS = {
     429: "too many requests; come back after Retry-After",
     500: "a fault of the HTTP API itself",
     502: "the API server has answered otherwise than it should",
-    503: "the API server is away",
+    503: "the API server is away, or other requests have taken all turns to ask it; come back after Retry-After",
     504: "the API server did not answer in time",
 }
 _READS = (400, 401, 403, 404, 405, 409, 429, 500, 502, 503, 504)

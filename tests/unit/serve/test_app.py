@@ -21,9 +21,12 @@ from tidegate.cluster.callers import connect_for_callers
 from tidegate.cluster.client import Cluster
 from tidegate.runtime.clock import ManualClock
 from tidegate.serve import actions
-from tidegate.serve.app import CALLER, LARGEST_BODY, LISTS_AT_ONCE, STRANGER, Service
+from tidegate.serve import app as module
+from tidegate.serve.app import CALLER, LARGEST_BODY, STRANGER, Service
 from tidegate.serve.bodies import Decide, Prepare, Promote
+from tidegate.serve.turns import READ_LISTS_AT_ONCE
 from unit.cluster.test_callers import kubeconfig
+from unit.controller.api_server import settled
 from unit.docs.pages import ROOT
 
 DECIDE = "/api/releases/decide?namespace=shop"
@@ -54,7 +57,7 @@ class Slow:
     async def wait(self) -> None:
         self.under_way += 1
         self.most = max(self.most, self.under_way)
-        if self.under_way == LISTS_AT_ONCE:
+        if self.under_way == READ_LISTS_AT_ONCE:
             self.enough.set()
         await self.answer.wait()
         self.under_way -= 1
@@ -80,7 +83,7 @@ class There:
 
 @pytest.fixture
 async def there(tmp_path: Path) -> AsyncIterator[There]:
-    """The API server knows ann and bob, and has no Releases."""
+    """The API server knows ann, bob and cay, and has no Releases."""
     asked: list[str] = []
     slow = Slow()
 
@@ -89,7 +92,7 @@ async def there(tmp_path: Path) -> AsyncIterator[There]:
         asked.append(f"{token} {request.method} {request.path}")
         if "/away/" in request.path:
             return web.json_response({"kind": "Status", "code": 503, "message": "no"}, status=503)
-        if token not in {"ann", "bob"}:
+        if token not in {"ann", "bob", "cay"}:
             return web.json_response({"kind": "Status", "code": 401, "reason": "Unauthorized", "message": "no"}, status=401)
         if "/slow/" in request.path and request.path.endswith("/releases"):
             await slow.wait()
@@ -223,7 +226,8 @@ async def test_each_has_their_own_bucket(there: There) -> None:
 async def test_lists_take_turns_and_keep_nothing_else_waiting(there: There) -> None:
     """However many ask for all Releases of a namespace, few lists are in hand; who asks for one Release is answered meanwhile."""
     await there.ask("GET", "/api/releases?namespace=shop")
-    lists = [asyncio.create_task(there.ask("GET", "/api/releases?namespace=slow")) for _ in range(12)]
+    tokens = [token for _ in range(6) for token in ("ann", "bob")]
+    lists = [asyncio.create_task(there.ask("GET", "/api/releases?namespace=slow", token=token)) for token in tokens]
     await asyncio.wait_for(there.slow.enough.wait(), 5)
     one = await asyncio.wait_for(there.ask("GET", "/api/releases/none?namespace=slow"), 5)
     there.slow.answer.set()
@@ -231,7 +235,62 @@ async def test_lists_take_turns_and_keep_nothing_else_waiting(there: There) -> N
 
     assert 404 == one[0]
     assert {200} == {status for status, _, _ in found}
-    assert LISTS_AT_ONCE == there.slow.most
+    assert READ_LISTS_AT_ONCE == there.slow.most
+
+
+@pytest.mark.parametrize("who", ["ann", "bob"])
+async def test_lists_that_hang_keep_no_rollback_waiting(there: There, who: str) -> None:
+    """Given ten lists of one token that hang, then a rollback by id reaches the API server, hers as well, and another's list."""
+    hanging = [asyncio.create_task(there.ask("GET", "/api/releases?namespace=slow", token="ann")) for _ in range(10)]
+    await settled(lambda: there.slow.under_way > 0)
+    body = {"release_id": "rel_20240115_1200"}
+    back = await asyncio.wait_for(there.ask("POST", "/api/releases/rollback?namespace=shop", token=who, json=body), 5)
+    listed = await asyncio.wait_for(there.ask("GET", "/api/releases?namespace=shop", token="bob"), 5)
+    there.slow.answer.set()
+    found = await asyncio.gather(*hanging)
+
+    assert (404, True) == (back[0], "no rollout rel_20240115_1200" in back[1]["error"]["message"])
+    assert (200, 1, {200}) == (listed[0], there.slow.most, {status for status, _, _ in found})
+
+
+async def test_who_has_no_turn_is_told_that_nothing_was_done(there: There, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given lists of two tokens that hang, then the third's is not asked for, and that is said, with when to come back."""
+    monkeypatch.setattr(module, "TURN_SECONDS", 0.05)
+    hanging = [asyncio.create_task(there.ask("GET", "/api/releases?namespace=slow", token=who)) for who in ("ann", "bob")]
+    await asyncio.wait_for(there.slow.enough.wait(), 5)
+    status, answer, headers = await there.ask("GET", "/api/releases?namespace=shop", token="cay")
+    there.slow.answer.set()
+    found = await asyncio.gather(*hanging)
+
+    assert (503, "busy", "1") == (status, answer["error"]["code"], headers["Retry-After"])
+    assert "other requests have taken all turns" in answer["error"]["message"]
+    assert "nothing was done: ask again in 1 s" in answer["error"]["message"]
+    assert [] == [line for line in there.asked if line.startswith("cay")]
+    assert {200} == {status for status, _, _ in found}
+
+
+async def test_what_the_api_server_leaves_unanswered_may_be_done(there: There, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given an answer that does not come, then that is said, and not that nothing was done."""
+    monkeypatch.setattr(module, "SECONDS", 0.3)
+    status, answer, _ = await there.ask("GET", "/api/releases?namespace=slow")
+    there.slow.answer.set()
+
+    assert (504, True) == (status, "what was asked may be done" in answer["error"]["message"])
+
+
+async def test_a_body_that_does_not_come_has_done_nothing(there: There, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a body of which a part is missing, then that is the answer, and the API server is not asked."""
+    monkeypatch.setattr(module, "SECONDS", 0.05)
+    host, _, port = there.address.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = "POST /api/releases/rollback?namespace=shop HTTP/1.1", f"Host: {host}", "Authorization: Bearer ann"
+    more = "Content-Type: application/json", "Content-Length: 30"
+    writer.write("\r\n".join((*head, *more, "", "{")).encode())
+    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    writer.close()
+
+    assert b"HTTP/1.1 408" in answer
+    assert [] == there.asked
 
 
 async def test_tokens_are_not_tried_here(there: There) -> None:
