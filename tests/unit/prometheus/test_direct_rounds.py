@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
@@ -29,6 +30,7 @@ class Answers:
         self.gone: set[str] = set()
         self.dear: dict[str, float] = {}
         self.put_off: set[str] = set()
+        self.credit: int | None = None
         self.free = asyncio.Event()
 
     async def scrape(
@@ -37,7 +39,9 @@ class Answers:
         self.asked.append(one.pod)
         if one.pod in self.hanging:
             await self.free.wait()
-        if one.pod in self.put_off:
+        if self.credit is not None:
+            self.credit -= 1
+        if one.pod in self.put_off or (self.credit is not None and self.credit < 0):
             return Unscraped(PUT_OFF, put_off=True)
         seconds = self.dear.get(one.pod, 0.0)
         return Unscraped("no connection", seconds) if one.pod in self.gone else replace(page(1), seconds=seconds)
@@ -171,4 +175,32 @@ async def test_stable_that_is_always_slow_is_read_a_round_late() -> None:
         assert [clock.now() - one.at for one in found.stable] == [timedelta(seconds=0.05)]
         assert len(found.canary) == 1
         assert found.missed_stable == ()
+    rounds.close()
+
+
+async def test_share_that_is_too_small_goes_round() -> None:
+    """If a namespace's processor time is enough for two pages of four in each round, each pod is read in every other round."""
+    clock, pods, read = ManualClock(START), Answers(), Counter[str]()
+    rounds = Rounds(pods, Asker("shop"), 1.0, clock, lambda: None)  # type: ignore[arg-type]
+    rounds.want(Series((wanted(),)), Chosen(tuple(map(target, ("c1", "c2", "c3", "c4"))), pods=4), Chosen())
+    for _ in range(4):
+        clock.advance(1)
+        pods.credit = 2
+        read.update(one.target.pod for one in (await rounds.round()).canary)
+    assert read == {"c1": 2, "c2": 2, "c3": 2, "c4": 2}
+    rounds.close()
+
+
+async def test_share_that_is_too_small_is_both_versions() -> None:
+    """The new version's pods, which are read first, do not have all of the processor time: stable's turn comes."""
+    clock, pods, read = ManualClock(START), Answers(), Counter[str]()
+    rounds = Rounds(pods, Asker("shop"), 1.0, clock, lambda: None)  # type: ignore[arg-type]
+    canary, stable = (Chosen(tuple(map(target, names)), pods=3) for names in (("c1", "c2", "c3"), ("s1", "s2", "s3")))
+    rounds.want(Series((wanted(),)), canary, stable)
+    for _ in range(12):
+        clock.advance(1)
+        pods.credit = 2
+        found = await rounds.round()
+        read.update(one.target.pod for one in (*found.canary, *found.stable))
+    assert {one: number >= 3 for one, number in read.items()} == dict.fromkeys(("c1", "c2", "c3", "s1", "s2", "s3"), True)
     rounds.close()

@@ -44,6 +44,8 @@ class _Pod:
         asked: when it was asked last.
         began: the same on the monotonic clock.
         ended: when that reading was over, likewise.
+        read: when its last page was asked for that came, likewise.
+        put_off: whether it was not read the last time since others of its namespace had cost too much.
         task: the reading that is under way.
         words: why its last page was not read.
         filtering: whether it is asked for the wanted metrics alone.
@@ -56,6 +58,8 @@ class _Pod:
     asked: datetime | None = None
     began: float = 0.0
     ended: float = 0.0
+    read: float = float("-inf")
+    put_off: bool = False
     task: asyncio.Task[Page | Unscraped] | None = None
     words: str = ""
     filtering: Filtering = field(default_factory=Filtering)
@@ -85,6 +89,16 @@ class _Version:
         for gone in before.values():
             if gone.task is not None:
                 gone.task.cancel()
+
+    @property
+    def read(self) -> float:
+        """When the last page was asked for that came, on the monotonic clock."""
+        return max((pod.read for pod in self.pods.values()), default=float("-inf"))
+
+    @property
+    def put_off(self) -> bool:
+        """Whether pages were not read the last time since others of the namespace had cost too much."""
+        return any(pod.put_off for pod in self.pods.values())
 
     @property
     def missed(self) -> tuple[Missed, ...]:
@@ -138,8 +152,10 @@ class Rounds:
     async def round(self) -> Round:
         """Read every pod once, and return what came in time; what is slower comes with a later round, or not at all."""
         late, late_stable = self._collect(self._canary), self._collect(self._stable)
-        await self._ask(self._canary)
-        await self._ask(self._stable)
+        # If both cannot be read in one round, they are in turn.
+        turn = self._stable.put_off and self._stable.read < self._canary.read
+        for version in (self._stable, self._canary) if turn else (self._canary, self._stable):
+            await self._ask(version)
         canary, stable = late | self._collect(self._canary), self._collect(self._stable)
         if stable:
             # A page of stable that is older than those of the new version would keep those waiting.
@@ -168,7 +184,8 @@ class Rounds:
 
     async def _ask(self, version: _Version) -> None:
         now, begun = self._clock.monotonic(), list[asyncio.Task[Page | Unscraped]]()
-        for pod in version.pods.values():
+        # If they cannot all be read in one round, each is in turn: who is asked first has what is left of the namespace's share.
+        for pod in sorted(version.pods.values(), key=lambda pod: pod.read):
             if pod.task is not None or now < pod.due:
                 continue
             pod.asked, pod.began = self._clock.now(), now
@@ -217,6 +234,7 @@ class Rounds:
                 self._missed(pod, page, now)
                 continue
             pod.failures, pod.words = 0, self._seldom(page.seconds)
+            pod.read, pod.put_off = pod.began, False
             pod.quick = pod.ended - pod.began <= PATIENCE * self._interval
             assert pod.asked is not None
             found[uid] = Scraped(pod.target, pod.asked, page)
@@ -233,7 +251,7 @@ class Rounds:
         return f"its page took {seconds:.1f}s of processor time, so it is read every {REST * seconds:.0f}s"
 
     def _missed(self, pod: _Pod, page: Unscraped, now: float) -> None:
-        pod.words = page.words
+        pod.words, pod.put_off = page.words, page.put_off
         if page.put_off:
             # The pod is there.
             return
