@@ -92,13 +92,13 @@ class Stage:
         self.arrived.append((key, lane))
         self.came.set()
 
-    def plan(self, *gates: Gate) -> None:
+    def plan(self, *gates: Gate, revision: str = "bbbb") -> None:
         """Look at these gates of a rollout that has traffic."""
         now = self.clock.now()
         subject = Subject(
             {gate.name: gate for gate in gates},
             NAMES,
-            "bbbb",
+            revision,
             now - timedelta(seconds=1),
             stable_revision="aaaa",
             version_label="pod-template-hash",
@@ -187,6 +187,26 @@ async def test_a_bug_over_one_gate_takes_nothing_from_the_others(stage: Stage, m
     assert not one.live(now)
     words = "a bug in Tidegate (OverflowError), see the operator's log; Prometheus is asked instead"
     assert words in one.instead(Reading("broken", "bbbb", now)).direct
+
+
+async def test_round_of_the_version_before(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If another version begins while pods are being read, what they say is not taken for that one's."""
+    stage.plan(DIRECT)
+    await asyncio.wait_for(stage.came.wait(), 20)
+    release = stage.lane._releases[KEY]
+    (group,) = release.groups.values()
+    taken: list[Round] = []
+    read = group.rounds.round
+
+    async def changes() -> Round:
+        stage.plan(DIRECT, revision="cccc")
+        return await read()
+
+    monkeypatch.setattr(stage.readings, "take", lambda _, found, **__: taken.append(found))
+    monkeypatch.setattr(group.rounds, "round", changes)
+    await stage.lane._round(KEY, release, group)
+
+    assert taken == []
 
 
 async def test_nothing_is_read_that_no_gate_asks_for(stage: Stage, pages: dict[str, int]) -> None:

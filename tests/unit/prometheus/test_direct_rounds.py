@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from tidegate.prometheus.answers import Asker
 from tidegate.prometheus.config import DirectConfig
 from tidegate.prometheus.direct.effort import PUT_OFF
@@ -16,7 +18,7 @@ from tidegate.prometheus.direct.scraper import Unscraped
 from tidegate.prometheus.direct.targets import Chosen, Missed, Target
 from tidegate.prometheus.direct.text import Series
 from tidegate.runtime.clock import ManualClock
-from unit.prometheus.direct_pages import START, page, target, wanted
+from unit.prometheus.direct_pages import START, target, text, wanted
 
 
 class Answers:
@@ -44,7 +46,9 @@ class Answers:
         if one.pod in self.put_off or (self.credit is not None and self.credit < 0):
             return Unscraped(PUT_OFF, put_off=True)
         seconds = self.dear.get(one.pod, 0.0)
-        return Unscraped("no connection", seconds) if one.pod in self.gone else replace(page(1), seconds=seconds)
+        if one.pod in self.gone:
+            return Unscraped("no connection", seconds)
+        return replace(text('http_requests_total{code="200"} 1\n', *series.wishes), seconds=seconds)
 
 
 async def test_round_waits_for_no_pod_that_hangs() -> None:
@@ -203,4 +207,52 @@ async def test_share_that_is_too_small_is_both_versions() -> None:
         found = await rounds.round()
         read.update(one.target.pod for one in (*found.canary, *found.stable))
     assert {one: number >= 3 for one, number in read.items()} == dict.fromkeys(("c1", "c2", "c3", "s1", "s2", "s3"), True)
+    rounds.close()
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["in this round", "from the round before"])
+async def test_wishes_that_change_amid_a_round(late: bool) -> None:
+    """If a gate is added while pages are under way, those say nothing of what it wants: they are left out, and later ones count."""
+    clock, pods, tail = ManualClock(START), Answers(), wanted(measure="Tail")
+    rounds = Rounds(pods, Asker("shop"), 0.05, clock, lambda: None)  # type: ignore[arg-type]
+    both = Chosen((target("c1"), target("c2")), pods=2), Chosen((target("s1"),), pods=1)
+    rounds.want(Series((wanted(),)), *both)
+    pods.hanging = {"c1", "s1"}
+    if late:
+        await rounds.round()
+        pods.free.set()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        clock.advance(0.05)
+    under_way = asyncio.create_task(rounds.round())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    rounds.want(Series((wanted(), tail)), *both)
+    pods.free.set()
+    assert not [one for one in (await under_way).canary if tail not in one.page.counted]
+    pods.hanging = set()
+    for _ in range(2):
+        clock.advance(0.05)
+        found = await rounds.round()
+    assert {one.target.pod for one in (*found.canary, *found.stable)} == {"c1", "c2", "s1"}
+    assert all(tail in one.page.counted for one in (*found.canary, *found.stable))
+    rounds.close()
+
+
+async def test_pods_that_change_amid_a_round() -> None:
+    """If stable's slow pod goes away while its late page is taken in, the round ends as ever."""
+    clock, pods = ManualClock(START), Answers()
+    rounds = Rounds(pods, Asker("shop"), 0.05, clock, lambda: None)  # type: ignore[arg-type]
+    series, canary = Series((wanted(),)), Chosen((target("c"),), pods=1)
+    rounds.want(series, canary, Chosen((target("s1"), target("s2")), pods=2))
+    pods.hanging = {"s2"}
+    await rounds.round()
+    pods.free.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    clock.advance(0.05)
+    under_way = asyncio.create_task(rounds.round())
+    await asyncio.sleep(0)
+    rounds.want(series, canary, Chosen((target("s1"),), pods=1))
+    assert [one.target.pod for one in (await under_way).stable] == ["s1"]
     rounds.close()

@@ -293,6 +293,9 @@ class DirectLane:
             if release.pods is None:
                 return
         found = await group.rounds.round()
+        if group.of_pods and release.pods is None:
+            # The versions are others meanwhile: these pages are not theirs.
+            return
         subject, spent = release.subject, 0.0
         for one in group.gates:
             gate, began = one.gate, self._spent()

@@ -156,7 +156,8 @@ class Rounds:
         turn = self._stable.put_off and self._stable.read < self._canary.read
         for version in (self._stable, self._canary) if turn else (self._canary, self._stable):
             await self._ask(version)
-        canary, stable = late | self._collect(self._canary), self._collect(self._stable)
+        canary = self._wanted(self._canary, late | self._collect(self._canary))
+        stable, late_stable = (self._wanted(self._stable, pages) for pages in (self._collect(self._stable), late_stable))
         if stable:
             # A page of stable that is older than those of the new version would keep those waiting.
             for uid in late_stable:
@@ -239,6 +240,14 @@ class Rounds:
             assert pod.asked is not None
             found[uid] = Scraped(pod.target, pod.asked, page)
         return found
+
+    def _wanted(self, version: _Version, pages: dict[str, Scraped]) -> dict[str, Scraped]:
+        """Return the pages that are wanted still: pods and wishes may have changed since they were asked for.
+
+        A gateway's page has no wish that is new, either, and is handed on to all others.
+        """
+        wishes = () if self._series.marks else self._series.wishes
+        return {uid: one for uid, one in pages.items() if uid in version.pods and all(wish in one.page.counted for wish in wishes)}
 
     def _rest(self, pod: _Pod, seconds: float) -> None:
         """Leave a pod alone for long whose page took long to read; in each round it would take too much."""
