@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -160,6 +162,8 @@ async def served() -> AsyncIterator[dict[str, Any]]:
 
     async def handle(request: web.Request) -> web.Response:
         found["queries"].append(request.query_string)
+        if found.get("closes") and "name[]" in request.query and request.transport is not None:
+            request.transport.close()
         status, body = found["filtered" if "name[]" in request.query else "whole"]
         return web.Response(status=status, text=body, content_type="text/plain")
 
@@ -193,6 +197,25 @@ async def test_server_that_does_not_filter_is_asked_once(
     await reader.close()
     assert [one.counted[ERRORS].events.total for one in pages] == [90] * 4
     assert ["name" in one for one in served["queries"]] == asked
+
+
+async def test_server_that_does_not_answer_what_is_filtered(served: dict[str, Any]) -> None:
+    """A server that ends the connection over the filter is tried a few times, with whole pages in between, and then no more."""
+    served["closes"] = True
+    reader = Reader(served["port"])
+    read = 0
+    for _ in range(10):
+        reader.clock.advance(60)
+        read += len((await reader.rounds.round()).canary)
+        # A pod that has not answered is not waited for in the next round, and what it says then comes with the one after that.
+        await asyncio.gather(*(one.task for one in reader.rounds._canary.pods.values() if one.task is not None))
+    reader.clock.advance(60)
+    read += len((await reader.rounds.round()).canary)
+    await reader.close()
+    # The library repeats a request at once whose connection ends without an answer.
+    filtered = [one for one, _ in itertools.groupby("name" in one for one in served["queries"])]
+    assert filtered == [False, True, False, True, False, True, False]
+    assert read >= 7
 
 
 async def test_query_of_the_path_stays(served: dict[str, Any]) -> None:

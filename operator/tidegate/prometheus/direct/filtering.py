@@ -22,7 +22,7 @@ LESS = 0.9
 WHOLE_AFTER = 60
 """Filtered pages after which the whole one is read again: metrics that the server does not filter may have come."""
 TRIES = 3
-"""Filtered pages of a pod with lower counters, as of a process that began anew, after which it is not tried any more."""
+"""Filtered pages of a pod that did not come, or had lower counters, as of a process that began anew, after which none is tried."""
 
 
 class _State(Enum):
@@ -67,13 +67,21 @@ class Filtering:
             return False
         if not _grown(self.last, page):
             # The process may have begun anew, which the whole page tells.
-            self._tries += 1
-            self._state = _State.OFF if self._tries >= TRIES else _State.UNTRIED
+            self._failed()
             return False
         if self._state is _State.UNTRIED:
             self._state = _State.ON if page.bytes <= LESS * self.last.bytes else _State.OFF
         self.last, self._filtered = page, self._filtered + 1
         return True
+
+    def unanswered(self) -> None:
+        """A filtered page did not come: that may be for the filter, so the next one is a whole one."""
+        self._failed()
+        self.last = None
+
+    def _failed(self) -> None:
+        self._tries += 1
+        self._state = _State.OFF if self._tries >= TRIES else _State.UNTRIED
 
     def refused(self) -> None:
         """A filtered page was refused, or lacks what was there: none is asked for any more."""

@@ -214,6 +214,8 @@ class Rounds:
             elif page.answered:
                 filtering.refused()
             else:
+                if page.asked and not page.put_off:
+                    filtering.unanswered()
                 return page
         page = await read(protobuf=self._protobuf)
         if isinstance(page, Page):

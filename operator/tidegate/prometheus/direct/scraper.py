@@ -47,12 +47,14 @@ class Unscraped:
         seconds: of processor time that it took nevertheless.
         put_off: it was not the pod's fault: its namespace has had its share of the processor.
         answered: the pod has answered, with something else than a page.
+        asked: whether it was its turn at all.
     """
 
     words: str
     seconds: float = field(default=0.0, compare=False)
     put_off: bool = False
     answered: bool = field(default=False, compare=False)
+    asked: bool = field(default=True, compare=False)
 
 
 class _NoNames(AbstractResolver):
@@ -108,7 +110,7 @@ class Scraper:
     ) -> Page | Unscraped:
         seconds, cost = min(seconds, self.config.timeout.total_seconds()), Cost(asker.namespace)
         if not await self._turns.take(asker, seconds * _PATIENCE):
-            return Unscraped("too many other pods are being read (direct.concurrency)")
+            return Unscraped("too many other pods are being read (direct.concurrency)", asked=False)
         try:
             async with asyncio.timeout(seconds):
                 self._effort.begin(cost)
