@@ -44,6 +44,7 @@ class Served:
         self.port = 0
         self.pods: list[str] | str = ["envoy-1"]
         self.lists = 0
+        self.spec: dict[str, Any] = {}
         self.clock = ManualClock(START)
 
     async def list(self, config: GatewayConfig) -> Sequence[Mapping[str, Any]] | str:
@@ -51,7 +52,7 @@ class Served:
         if isinstance(self.pods, str):
             return self.pods
         status = {"phase": "Running", "podIP": "127.0.0.1", "hostIP": "10.0.0.1"}
-        return [slim({"metadata": {"name": name, "uid": name}, "spec": {}, "status": status}) for name in self.pods]
+        return [slim({"metadata": {"name": name, "uid": name}, "spec": self.spec, "status": status}) for name in self.pods]
 
     def gateways(self, **more: Any) -> Gateways:
         one = {"name": "edge", "source": "Envoy", "namespace": "edge-system", "selector": {"app": "envoy"}, "port": self.port}
@@ -194,6 +195,21 @@ async def test_gateway_without_pods_says_why(served: Served, pods: Any, words: s
     assert [f"{one.pod}: {one.words}" for one in found.chosen.missed] == [words]
     assert served.lists == 1
     assert served.asked == []
+
+
+async def test_gateway_on_its_nodes_network_names_its_own_field(served: Served) -> None:
+    """Whoever follows the words lets this gateway's pods be read, and not those of all Releases on their nodes' network."""
+    served.spec = {"hostNetwork": True}
+    served.clock.advance(1)
+    refusing, allowing = served.gateways(), served.gateways(hostNetwork=True)
+    found = await source_of(refusing).round()
+    assert [one.words for one in found.chosen.missed] == [
+        "it has its node's address (hostNetwork), which is read only if the connection allows it (direct.gateways.hostNetwork)"
+    ]
+    allowed = await source_of(allowing).round()
+    assert (len(allowed.chosen.targets), allowed.chosen.missed) == (1, ())
+    await refusing.close()
+    await allowing.close()
 
 
 async def test_one_namespace_has_only_so_many(served: Served) -> None:

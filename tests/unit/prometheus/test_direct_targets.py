@@ -68,7 +68,7 @@ def test_address_of_six_kinds() -> None:
         (ANNOTATED, {"podIP": "0.0.0.0"}, {}, "never read"),
         (ANNOTATED, {"podIP": "prometheus.monitoring.svc"}, {}, "its address is none"),
         (ANNOTATED, {"podIP": "192.168.0.9"}, {}, "its node's address"),
-        (ANNOTATED, {"hostNetwork": True}, {}, "its node's address"),
+        (ANNOTATED, {"hostNetwork": True}, {}, "only if the connection allows it (direct.hostNetwork)"),
     ],
 )
 def test_what_is_not_read(annotations: dict[str, str], status: dict[str, Any], direct: dict[str, str], words: str) -> None:

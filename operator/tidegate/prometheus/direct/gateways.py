@@ -39,6 +39,7 @@ _LOGGED_EVERY = 60.0
 MOST, MOST_OF_NAMESPACE = 64, 16
 """Releases whose series are looked for on a connection's gateways at the same time at most, and those of one namespace: each is
 looked for in all of a page."""
+_HOST_NETWORK = "direct.gateways.hostNetwork"
 _PUT_OFF = f"put off: pages of its namespace take more than {SHARE:.0%} of the operator's processor time"
 _FULL = f"{MOST} rollouts, or {MOST_OF_NAMESPACE} of this namespace, are read at gateways already"
 
@@ -144,7 +145,7 @@ class Gateway:
             return
         config = self.config
         # A gateway's containers begin at times that say nothing of what it has counted for a version.
-        whole = chosen(found, config.direct, config.pods, host_network=config.host_network)
+        whole = chosen(found, config.direct, config.pods, host_network=config.host_network, named_by=_HOST_NETWORK)
         self._found = replace(whole, targets=tuple(replace(one, born=None) for one in whole.targets))
         self._numbers = {str(pod["metadata"]["name"]): number for number, pod in enumerate(sampled(found), start=1)}
         self.chosen = replace(self._found, missed=(*self._named(self._found.missed), *self._more()))

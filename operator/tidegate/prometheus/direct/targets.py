@@ -26,6 +26,7 @@ SCHEME = "prometheus.io/scheme"
 (https://github.com/prometheus-community/helm-charts/blob/main/charts/prometheus/values.yaml, job kubernetes-pods)."""
 LONGEST_PATH = 256
 _MOST_PORTS = 100
+_HOST_NETWORK = "direct.hostNetwork"
 _PATH = "/metrics"
 _LAST_PORT = 65535
 
@@ -131,7 +132,9 @@ def sampled(pods: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return sorted(there, key=lambda pod: zlib.crc32(str(pod["metadata"]["uid"]).encode()))
 
 
-def chosen(pods: Iterable[Mapping[str, Any]], direct: Direct, most: int, *, host_network: bool = False) -> Chosen[Target]:
+def chosen(
+    pods: Iterable[Mapping[str, Any]], direct: Direct, most: int, *, host_network: bool = False, named_by: str = _HOST_NETWORK
+) -> Chosen[Target]:
     """Return which pods are read; of more than there may be always the same ones, as long as they are there.
 
     Args:
@@ -139,6 +142,7 @@ def chosen(pods: Iterable[Mapping[str, Any]], direct: Direct, most: int, *, host
         direct: how the gate wants them read.
         most: how many at most.
         host_network: whether pods that have their node's address are read, too.
+        named_by: the field of the configuration that says so.
     """
     there = sampled(pods)
     found: list[Target] = []
@@ -146,7 +150,7 @@ def chosen(pods: Iterable[Mapping[str, Any]], direct: Direct, most: int, *, host
     for pod in there:
         if len(found) >= most:
             break
-        one = target(pod, direct, host_network=host_network)
+        one = target(pod, direct, host_network=host_network, named_by=named_by)
         if isinstance(one, Target):
             found.append(one)
         elif one.words:
@@ -154,12 +158,12 @@ def chosen(pods: Iterable[Mapping[str, Any]], direct: Direct, most: int, *, host
     return Chosen(tuple(found), tuple(missed), len(there))
 
 
-def target(pod: Mapping[str, Any], direct: Direct, *, host_network: bool) -> Target | Missed:
+def target(pod: Mapping[str, Any], direct: Direct, *, host_network: bool, named_by: str = _HOST_NETWORK) -> Target | Missed:
     """Return where a pod's page is; if it has none, why, without words where it has only not begun."""
     name, annotations = str(pod["metadata"]["name"]), pod["metadata"].get("annotations") or {}
     if not pod["address"]:
         return Missed(name, "")
-    if wrong := _closed(pod, host_network=host_network):
+    if wrong := _closed(pod, "" if host_network else named_by):
         return Missed(name, wrong)
     if direct.port is None and str(annotations.get(SCRAPE, "true")).lower() == "false":
         return Missed(name, f"its annotation {SCRAPE} is false")
@@ -191,16 +195,21 @@ def named(missed: Sequence[Missed], most: int = 2, *, what: str = "pod ") -> str
     return f"{told}; and {more} more" if more > 0 else told
 
 
-def _closed(pod: Mapping[str, Any], *, host_network: bool) -> str:
-    """Return why nothing goes to a pod's address; empty where it may."""
+def _closed(pod: Mapping[str, Any], unless: str) -> str:
+    """Return why nothing goes to a pod's address; empty where it may.
+
+    Args:
+        pod: as `slim` returns it.
+        unless: the field that would let it be its node's address; empty where it is set.
+    """
     try:
         address = ip_address(str(pod["address"]))
     except ValueError:
         return "its address is none"
     if is_closed(address) or is_own(address):
         return "its address is a loopback, link-local or metadata address, which is never read"
-    if (pod["hostNetwork"] or pod["address"] == pod["node"]) and not host_network:
-        return "it has its node's address (hostNetwork), which is read only if the connection allows it (direct.hostNetwork)"
+    if (pod["hostNetwork"] or pod["address"] == pod["node"]) and unless:
+        return f"it has its node's address (hostNetwork), which is read only if the connection allows it ({unless})"
     return ""
 
 
