@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from expositions.serving import FOLDER
 from tidegate.prometheus.direct.page import Counted
+from tidegate.prometheus.direct.text import Series, TextPage
 from tidegate.prometheus.direct.wanted import wanted_at_gateway, wanted_of
 from tidegate.prometheus.events import Events
-from unit.prometheus.direct_pages import NAMES, at_gateway, gate, text
+from unit.prometheus.direct_pages import NAMES, at_gateway, feed, gate, text
 
 ENVOY = gate("Envoy")
 
@@ -153,6 +154,43 @@ def test_too_many_series_are_one_releases_own_loss() -> None:
     assert found.crowded == {crowded}
     assert crowded not in found.counted
     assert found.counted[fine].events.total == 10
+
+
+def test_one_releases_very_many_series_are_not_everybodys_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a Release with ten times too many series only so many are looked at; those of the others stay known from page to page."""
+    other = replace(NAMES, namespace="bank")
+    crowded, fine = at_gateway("NGINX")[0], at_gateway("NGINX", names=other)[0]
+    line = 'nginx_ingress_controller_requests{{namespace="{}",path="/{}",service="checkout-canary",status="200"}} 1\n'
+    bank = [line.format("bank", number) for number in range(10)]
+    lines = [*bank[:5], *(line.format("shop", number) for number in range(20_000)), *bank[5:]]
+    series, learned = Series((crowded, fine)), list[bytes]()
+    learn = Series.learn
+    monkeypatch.setattr(Series, "learn", lambda self, one, *more: learned.append(one) or learn(self, one, *more))
+
+    for times in range(2):
+        learned.clear()
+        page = TextPage(series, 2000)
+        feed(page, "".join(lines).encode(), 64 * 1024)
+        found = page.end()
+        assert (found.crowded, crowded in found.counted) == ({crowded}, False)
+        assert found.counted[fine].events.total == 10
+        assert len(series.known) <= 2001 + 10
+        assert len(learned) == (0 if times else len(series.known))
+
+
+def test_others_with_its_names_are_looked_at_only_so_far() -> None:
+    """Lines that have a Release's names and are another's cost a bounded part of a page, and of memory; the rest is read."""
+    mine, bank = at_gateway("Traefik")[0], at_gateway("Traefik", names=replace(NAMES, namespace="bank"))[0]
+    line = 'traefik_service_requests_total{{code="200",method="{}",service="{}-checkout-canary-80@kubernetes"}} 1\n'
+    others = [line.format(number, "my-shop") for number in range(200)]
+    series = Series((mine, bank))
+    for many, counted in ((40, True), (41, False)):
+        page = TextPage(series, 10)
+        feed(page, "".join([*others[:many], line.format("GET", "shop"), line.format("GET", "bank")]).encode(), 1000)
+        found = page.end()
+        assert (mine in found.counted, mine not in found.crowded) == (counted, counted)
+        assert found.counted[bank].events.total == 1
+    assert len(series.known) <= 43
 
 
 def test_pods_of_a_release_do_not_have_a_gateways_metrics() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from tidegate.prometheus.direct.page import MOST_SERIES, Page, PageError, Sums, born_of, number
 from tidegate.prometheus.direct.wanted import BIRTH, NOTHING, Wanted
@@ -50,26 +50,32 @@ class Series:
         self.wishes = tuple(wishes)
         self.names = frozenset(name.encode() for one in wishes for name in one.names)
         self.needles = tuple(b"\n" + prefix for prefix in _prefixes(self.names))
-        self.marks = _marks(self.wishes)
+        marked = _marks(self.wishes)
+        self.marks = tuple(marked)
         """By what wanted lines of a gateway's page are found, for it has those of all Services; empty on a pod's own page."""
+        self.marked = tuple(map(frozenset, marked.values()))
+        """The numbers of the wishes that each mark is of."""
         self.begins = tuple(name + b"{" for name in sorted(self.names))
         self.asked = tuple(sorted({*(name for one in wishes for name in one.names), *(one.family for one in wishes)}))
         """Names of metrics and of samples by which a server that filters its page is asked for what is wanted."""
         self.known: dict[bytes, tuple[_Known, ...]] = {}
         self._bytes = 0
 
-    def learn(self, series: bytes) -> tuple[_Known, ...]:
-        """Return what a series is to each wish that wants it, and remember it.
+    def learn(self, series: bytes, crowded: Container[int] = ()) -> tuple[_Known, ...]:
+        """Return what a series is to each wish that wants it, and remember it unless these have too many.
 
         Raises:
             PageError: its labels cannot be read.
         """
+        known = tuple(self._read(series))
+        if known and all(wish in crowded for wish, _ in known):
+            return known
         most = _AT_GATEWAYS if self.marks else 1
         self._bytes += len(series)
         if len(self.known) >= most * _REMEMBERED or self._bytes > most * _REMEMBERED_BYTES:
             self.known.clear()
             self._bytes = len(series)
-        known = self.known[series] = tuple(self._read(series))
+        self.known[series] = known
         return known
 
     def _read(self, series: bytes) -> list[_Known]:
@@ -93,9 +99,13 @@ class Series:
         return found
 
 
-def _marks(wishes: Iterable[Wanted]) -> tuple[tuple[bytes, ...], ...]:
-    """Return the marks of the wishes for a gateway's page, each once."""
-    return tuple(dict.fromkeys(tuple(text.encode() for text in mark) for one in wishes for mark in one.marks))
+def _marks(wishes: Iterable[Wanted]) -> dict[tuple[bytes, ...], list[int]]:
+    """Return the marks of the wishes for a gateway's page, each once, and the numbers of those that have it."""
+    found: dict[tuple[bytes, ...], list[int]] = {}
+    for number_, one in enumerate(wishes):
+        for mark in one.marks:
+            found.setdefault(tuple(text.encode() for text in mark), []).append(number_)
+    return found
 
 
 def _prefixes(names: Iterable[bytes]) -> list[bytes]:
@@ -156,7 +166,8 @@ class TextPage:
         self._open: list[bytes] = [b"\n"]
         self._open_size = 1
         self._met = self._others = self._bytes = 0
-        self._each = [0] * len(self._sums)
+        self._each, self._crowded = [0] * len(self._sums), set[int]()
+        self._idle = [0] * len(series.marks)
         self._starts: list[float] = []
         self._last = b""
 
@@ -187,7 +198,7 @@ class TextPage:
             self._lines(last + b"\n", len(last))
         if self._ended and (last if self._open_size > 1 else self._last).strip() != b"# EOF":
             raise PageError("the page is cut off: it does not end with # EOF")
-        crowded = frozenset(one.wanted for one, many in zip(self._sums, self._each, strict=True) if many > self._most)
+        crowded = frozenset(self._sums[wish].wanted for wish in self._crowded)
         counted = {one.wanted: one.counted() for one in self._sums if one.wanted not in crowded}
         return Page(counted, born_of(self._starts), self._bytes, crowded)
 
@@ -236,12 +247,14 @@ class TextPage:
     def _marked(self, lines: bytes, last: int) -> None:
         """Find the wanted ones among the lines of a gateway's page, by the names of Services that stand in them.
 
-        What one Release has too much of is that Release's own loss: the page is that of others, too.
+        What one Release has too much of is that Release's own loss: the page is that of others, too. So lines that count for
+        nothing are looked at up to a bound alone, and after it none that has the same mark.
         """
-        known, met = self._series.known, set[int]()
-        for first, *others in self._series.marks:
+        known, met, crowded = self._series.known, set[int](), self._crowded
+        for number_, (first, *others) in enumerate(self._series.marks):
+            wishes = self._series.marked[number_]
             at = lines.find(first, 0, last)
-            while at >= 0:
+            while at >= 0 and not wishes <= crowded:
                 begin, end = lines.rfind(b"\n", 0, at) + 1, lines.find(b"\n", at)
                 at = lines.find(first, end, last)
                 if begin in met or not lines.startswith(self._series.begins, begin):
@@ -253,15 +266,19 @@ class TextPage:
                 found = known.get(series)
                 if found is None:
                     found, text = self._parsed(lines[begin:end])
+                if not found or (crowded and all(wish in crowded for wish, _ in found)):
+                    self._idle[number_] += 1
+                    if self._idle[number_] > OTHERS * self._most:
+                        crowded |= wishes
+                    continue
                 self._count(found, text)
 
     def _count(self, found: Sequence[_Known], text: bytes) -> None:
-        if not found:
-            return
         value = number(text)
         for wish, what in found:
             self._each[wish] += 1
             if self._each[wish] > self._most:
+                self._crowded.add(wish)
                 continue
             if what.__class__ is float:
                 self._sums[wish].bucket(what, value)
@@ -278,4 +295,4 @@ class TextPage:
             raise PageError("the page has a line that cannot be read")
         series = found[0]
         known = self._series.known.get(series)
-        return self._series.learn(series) if known is None else known, rest[0]
+        return self._series.learn(series, self._crowded) if known is None else known, rest[0]
