@@ -140,6 +140,20 @@ def test_what_is_not_read_is_named_and_shares_are_those_of_the_rest() -> None:
     )
 
 
+def test_page_that_is_read_more_rarely_is_read() -> None:
+    """A pod whose page is dear counts, and nothing that it counts is missing; the status says how often it is read."""
+    edge = Edge()
+    words = "its page took 0.2s of processor time, so it is read every 4s"
+    at = edge.followed.in_words(
+        Round(
+            edge.at,
+            chosen=Chosen((Target("a", "envoy-a", "10.0.0.1", 1, "/", Scheme.HTTP),), pods=1),
+            missed=[Missed("pod 1 of gateway edge", words, read=True)],
+        )
+    )
+    assert at == f"read directly every 1s: 1 of 1 pods of the gateways; read more rarely: pod 1 of gateway edge: {words}"
+
+
 def test_gateway_without_the_release_does_not_hide_one_that_is_silent() -> None:
     """If the gateway with the Release's requests cannot be read any more, another one's pages are no reason to trust them alone."""
     edge = Edge()

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from structlog.testing import capture_logs
 
 from tidegate.judge.reading import Reading
 from tidegate.prometheus.budgets import Holdings
 from tidegate.prometheus.config import Budgets, ConnectionConfig, DirectConfig, GatewayConfig
 from tidegate.prometheus.connections import Connection
 from tidegate.prometheus.direct import targets
-from tidegate.prometheus.direct.effort import PUT_OFF
 from tidegate.prometheus.direct.followed import Followed
 from tidegate.prometheus.direct.gateways import MOST_OF_NAMESPACE, SPACING, AtGateways, Gateways
 from tidegate.prometheus.direct.readings import DirectReadings
@@ -40,7 +40,7 @@ class Served:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.body = ""
+        self.body, self.status = "", 200
         self.port = 0
         self.pods: list[str] | str = ["envoy-1"]
         self.lists = 0
@@ -68,7 +68,7 @@ async def served(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
 
     async def handle(request: web.Request) -> web.Response:
         found.asked.append(request.path_qs)
-        return web.Response(text=found.body, content_type="text/plain")
+        return web.Response(status=found.status, text=found.body, content_type="text/plain")
 
     app = web.Application()
     app.router.add_get("/{tail:.*}", handle)
@@ -83,6 +83,11 @@ def source_of(all_of: Gateways, namespace: str = "shop", names: Names = NAMES) -
     found = all_of.source(namespace, ENVOY.metric.preset.source)  # type: ignore[union-attr]
     found.listed(Series(at_gateway(names=replace(names, namespace=namespace))), (), ())
     return found
+
+
+def followed() -> Followed:
+    canary, stable = at_gateway()
+    return Followed(ENVOY, canary, NAMES, "b", Accounts(Holdings(Budgets())), of_stable=stable)
 
 
 async def test_one_page_serves_all_releases(served: Served) -> None:
@@ -155,7 +160,7 @@ async def test_one_gate_with_too_many_series_blinds_no_other(served: Served) -> 
     assert [(span.canary.total, span.stable and span.stable.total) for span in reading.spans] == [(50, 50)]
     assert reading.direct == "read directly every 1s: 1 of 1 pods of the gateways"
     told = gates[1].instead(Reading(gate=tails.name, revision="b", at=now)).direct
-    assert "pod 1 of gateway edge: more than 10 series of the Release (direct.seriesPerPod)" in told
+    assert "pod 1 of gateway edge: more than 10 series of the Release, or 40 with" in told
     await all_of.close()
 
 
@@ -169,9 +174,7 @@ async def test_nothing_of_the_gateways_namespace_is_told(served: Served) -> None
 
     found = await source.round()
 
-    canary, stable = at_gateway()
-    followed = Followed(ENVOY, canary, NAMES, "b", Accounts(Holdings(Budgets())), of_stable=stable)
-    said = followed.in_words(found)
+    said = followed().in_words(found)
     assert said.startswith("read directly every 1s: 2 of 3 pods of the gateways; not read: 1 more pods of gateway edge: only 2")
     assert "secret" not in repr([*found.missed, *found.chosen.missed])
     assert "edge-system" not in said
@@ -195,6 +198,41 @@ async def test_gateway_without_pods_says_why(served: Served, pods: Any, words: s
     assert [f"{one.pod}: {one.words}" for one in found.chosen.missed] == [words]
     assert served.lists == 1
     assert served.asked == []
+
+
+async def test_pods_that_are_gone_are_not_missed(served: Served) -> None:
+    """A pod that could not be read and is listed no more is none of those that are not read."""
+    served.pods, served.status = ["envoy-1", "envoy-2"], 503
+    all_of = served.gateways()
+    source = source_of(all_of)
+    said = []
+    for seconds in (1, 1.2, 0.8, 0.05):
+        served.clock.advance(seconds)
+        said.append(followed().in_words(await source.round()))
+        served.pods = ["envoy-2"]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert "0 of 2 pods of the gateways" in said[0]
+    words = "pod 1 of gateway edge: it answers HTTP 503"
+    assert said[-1] == f"read directly every 1s: 0 of 1 pods of the gateways; not read: {words}"
+    assert served.lists == 2
+    await all_of.close()
+
+
+async def test_log_has_the_names_to_the_numbers(served: Served) -> None:
+    """Who runs the operator finds the pods that a status has numbers of in the log, whether they were asked or could not be."""
+    served.pods, served.spec = ["envoy-1"], {"hostNetwork": True}
+    served.status = 503
+    refusing, failing = served.gateways(), served.gateways(hostNetwork=True)
+    with capture_logs() as logged:
+        served.clock.advance(1)
+        for one in (refusing, failing):
+            await source_of(one).round()
+            await one.close()
+    assert [[(pod["number"], pod["name"], pod["words"][:14]) for pod in one["pods"]] for one in logged] == [
+        [(1, "envoy-1", "it has its nod")],
+        [(1, "envoy-1", "it answers HTT")],
+    ]
 
 
 async def test_gateway_on_its_nodes_network_names_its_own_field(served: Served) -> None:
@@ -233,8 +271,14 @@ async def test_namespace_that_has_used_up_its_share_waits(served: Served) -> Non
     all_of = served.gateways()
     shop, bank = source_of(all_of), source_of(all_of, "bank")
     served.clock.advance(1)
+    await shop.round()
+    served.clock.advance(1)
     shop.charge(1.0)
-    assert [one.words for one in (await shop.round()).chosen.missed] == [PUT_OFF]
+    found = await shop.round()
+    assert followed().in_words(found) == (
+        "read directly every 1s: 0 of 1 pods of the gateways; not read: gateways: put off: what is read and counted for this "
+        "namespace takes more than 10% of the operator's processor time"
+    )
     assert len((await bank.round()).canary) == 1
     served.clock.advance(60)
     assert len((await shop.round()).canary) == 1

@@ -19,7 +19,7 @@ from tidegate.prometheus.direct.growing import Growing
 from tidegate.prometheus.direct.manner import AT_GATEWAY, PUSHED, READ
 from tidegate.prometheus.direct.page import PageError
 from tidegate.prometheus.direct.seen import Known, Scraped, samples
-from tidegate.prometheus.direct.targets import Chosen, Missed, Pod, named
+from tidegate.prometheus.direct.targets import Chosen, Missed, Pod, named, not_read
 from tidegate.prometheus.direct.wanted import Wanted, gateway_of
 from tidegate.prometheus.evidence import Accounts, Tallied
 from tidegate.prometheus.promql import Names
@@ -157,7 +157,7 @@ class Followed:
             self._told = Tallied(trouble=str(error))
         counted = self._told.counts
         if counted is not None and counted.until is not None and counted.until > counted.since:
-            whole = not self._missed(found) if self.of_stable is not None else not found.missed
+            whole = not not_read(self._missed(found) if self.of_stable is not None else found.missed)
             self.crosscheck.direct(counted, whole=whole and len(found.chosen.targets) == found.chosen.pods)
             self._append(counted, alone=alone)
 
@@ -253,16 +253,19 @@ class Followed:
         if self._words.of:
             of = of[:1]
         parts = [
-            f"{len(one.targets) - len(missed)} of {one.pods} {self._words.of or f'pods of {whose}'}"
+            f"{len(one.targets) - len(not_read(missed))} of {one.pods} {self._words.of or f'pods of {whose}'}"
             for one, missed, whose in of
             if one.pods
         ]
+        said = [f"{self._words.reads} {format_duration(self.way.interval)}{': ' if parts else ''}{', '.join(parts)}"]
         missed = self._missed(found)
-        said = f"{self._words.reads} {format_duration(self.way.interval)}: {', '.join(parts)}"
-        if not missed:
-            return said
-        said += f"; {self._words.misses}: {named(missed, what=self._words.pods)}"
-        return f"{said}; {self._words.sample}" if self._words.sample else said
+        if lost := not_read(missed):
+            said.append(f"{self._words.misses}: {named(lost, what=self._words.pods)}")
+            if self._words.sample and len(found.chosen.targets) > len(not_read(found.missed)):
+                said.append(self._words.sample)
+        if seldom := [one for one in missed if one.read]:
+            said.append(f"{self._words.seldom}: {named(seldom, what=self._words.pods)}")
+        return "; ".join(said)
 
     def _why(self) -> str:
         """Say why nothing was read directly."""
@@ -290,7 +293,7 @@ class Followed:
         """
         if self.of_stable is None:
             return bool(found.canary), bool(found.stable)
-        (ours, theirs), missed = self._growing, bool(self._missed(found))
+        (ours, theirs), missed = self._growing, bool(not_read(self._missed(found)))
         canary = ours.take(found.at, found.canary, self.wanted, missed=missed)
         return canary, theirs.take(found.at, found.stable, self.of_stable, missed=missed)
 

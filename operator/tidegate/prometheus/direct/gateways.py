@@ -23,8 +23,8 @@ from tidegate.prometheus.direct.followed import Round
 from tidegate.prometheus.direct.rounds import Rounds
 from tidegate.prometheus.direct.scraper import Scraper
 from tidegate.prometheus.direct.seen import Scraped
-from tidegate.prometheus.direct.targets import Chosen, Missed, Target, chosen, sampled
-from tidegate.prometheus.direct.text import Series
+from tidegate.prometheus.direct.targets import Chosen, Missed, Pod, Target, chosen, sampled
+from tidegate.prometheus.direct.text import OTHERS, Series
 from tidegate.prometheus.direct.wanted import Wanted
 from tidegate.runtime.clock import Clock
 
@@ -40,6 +40,7 @@ MOST, MOST_OF_NAMESPACE = 64, 16
 """Releases whose series are looked for on a connection's gateways at the same time at most, and those of one namespace: each is
 looked for in all of a page."""
 _HOST_NETWORK = "direct.gateways.hostNetwork"
+_OWN_PUT_OFF = f"put off: what is read and counted for this namespace takes more than {SHARE:.0%} of the operator's processor time"
 _PUT_OFF = f"put off: pages of its namespace take more than {SHARE:.0%} of the operator's processor time"
 _FULL = f"{MOST} rollouts, or {MOST_OF_NAMESPACE} of this namespace, are read at gateways already"
 
@@ -60,7 +61,6 @@ class Gateway:
         config: as above.
         chosen: the pods that are read, and those that cannot be, under names that say nothing of their namespace.
         pages: the last page of each pod that is read, by its uid.
-        missed: pods whose last page was not read.
     """
 
     def __init__(self, config: GatewayConfig, scraper: Scraper, lister: Lister, clock: Clock) -> None:
@@ -72,11 +72,17 @@ class Gateway:
         self._numbers: dict[str, int] = {}
         self.chosen = Chosen[Target]()
         self.pages: dict[str, Scraped] = {}
-        self.missed: tuple[Missed, ...] = ()
+        self._missed: tuple[Missed, ...] = ()
         self._began = self._listed = self._logged = float("-inf")
         self._again = False
         self._listing: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
+
+    @property
+    def missed(self) -> tuple[Missed, ...]:
+        """Pods whose last page was not read, or is seldom, under such names; of those that there were then who is there still."""
+        there = {one.pod for one in self._found.targets}
+        return self._named(one for one in self._missed if one.pod in there)
 
     def want(self, wishes: tuple[Wanted, ...]) -> None:
         """Look for these from now on; for nothing where nobody wants any."""
@@ -118,7 +124,7 @@ class Gateway:
         self._rounds.close()
         self._rounds.want(Series(()), Chosen(), Chosen())
         self._series, self._found, self.chosen = Series(()), Chosen(), Chosen()
-        self.pages, self.missed, self._listed = {}, (), float("-inf")
+        self.pages, self._missed, self._listed = {}, (), float("-inf")
 
     def _failed(self) -> None:
         self._again = True
@@ -127,11 +133,16 @@ class Gateway:
         found = await self._rounds.round()
         self.pages |= {one.target.uid: one for one in found.canary}
         self._prune()
-        self.missed = self._named(found.missed)
-        if found.missed and self._clock.monotonic() - self._logged >= _LOGGED_EVERY:
+        self._missed = tuple(found.missed)
+        self._log()
+
+    def _log(self) -> None:
+        """Name the pods that cannot be read: statuses have their numbers alone."""
+        missed = (*self._found.missed, *self._missed)
+        if missed and self._clock.monotonic() - self._logged >= _LOGGED_EVERY:
             self._logged = self._clock.monotonic()
-            pods = {one.pod: one.words for one in found.missed}
-            log.warning("pods of a gateway could not be read", gateway=self.config.name, pods=pods)
+            pods = [{"number": self._numbers.get(one.pod), "name": one.pod, "words": one.words} for one in missed]
+            log.warning("pods of a gateway cannot be read, or not each time", gateway=self.config.name, pods=pods)
 
     async def _list(self) -> None:
         try:
@@ -151,6 +162,7 @@ class Gateway:
         self.chosen = replace(self._found, missed=(*self._named(self._found.missed), *self._more()))
         self._prune()
         self._rounds.want(self._series, self._found, Chosen())
+        self._log()
 
     def _more(self) -> Iterable[Missed]:
         """Name what is not read since there is too much, or nothing."""
@@ -165,7 +177,9 @@ class Gateway:
         self.pages = {uid: one for uid, one in self.pages.items() if uid in there}
 
     def _named(self, missed: Iterable[Missed]) -> tuple[Missed, ...]:
-        return tuple(Missed(self.called(one.pod), _PUT_OFF if one.words == PUT_OFF else one.words) for one in missed)
+        return tuple(
+            replace(one, pod=self.called(one.pod), words=_PUT_OFF if one.words == PUT_OFF else one.words) for one in missed
+        )
 
 
 class Gateways:
@@ -245,9 +259,9 @@ class AtGateways:
     async def round(self) -> Round:
         """Return the pages that are new, each of which has both versions."""
         if not self._gateways.join(self):
-            return Round(self._clock.now(), chosen=Chosen(missed=(Missed("gateways", _FULL),)))
+            return self._nothing(_FULL)
         if self._gateways.scraper.owes(Asker(self.namespace)):
-            return Round(self._clock.now(), chosen=Chosen(missed=(Missed("gateways", PUT_OFF),)))
+            return self._nothing(_OWN_PUT_OFF)
         await asyncio.gather(*(one.read() for one in self.of))
         there = {uid: page for one in self.of for uid, page in one.pages.items()}
         self._seen = {uid: at for uid, at in self._seen.items() if uid in there}
@@ -258,6 +272,11 @@ class AtGateways:
         beyond = tuple(found for one in self.of for found in one.chosen.missed)
         whole = Chosen(targets, beyond, sum(one.chosen.pods for one in self.of))
         return Round(self._clock.now(), pages, pages, whole, whole, missed, missed, crowded)
+
+    def _nothing(self, words: str) -> Round:
+        """Return that no pod is read for now, and why."""
+        none = Chosen[Pod](missed=(Missed("gateways", words),), pods=sum(one.chosen.pods for one in self.of))
+        return Round(self._clock.now(), chosen=none, chosen_stable=none)
 
     def charge(self, seconds: float) -> None:
         """Charge the Release's namespace: what its gates make of a page is its own."""
@@ -277,7 +296,8 @@ class AtGateways:
 
     def _crowded(self, gateway: Gateway) -> Iterable[tuple[Missed, frozenset[Wanted]]]:
         """Name pods that have too many series of the Release, with the wishes that these are too many for."""
-        words = f"more than {self._gateways.most_series:,} series of the Release (direct.seriesPerPod)"
+        most = self._gateways.most_series
+        words = f"more than {most:,} series of the Release, or {OTHERS * most:,} with its Services' names (direct.seriesPerPod)"
         missed = {one.pod for one in gateway.missed}
         for one in gateway.pages.values():
             name = gateway.called(one.target.pod)

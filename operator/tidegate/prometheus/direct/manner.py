@@ -16,6 +16,7 @@ class Manner:
     Attributes:
         reads: that they are, with the interval to come.
         misses: before the names of those that are not.
+        seldom: before the names of those that are not each time.
         pending: that none was yet.
         absent: that there were none lately.
         silent: that none can be, with their names to come.
@@ -35,6 +36,7 @@ class Manner:
     judged: str
     whose: str
     accounts: str
+    seldom: str = "read more rarely"
     pods: str = "pod "
     of: str = ""
     sample: str = ""

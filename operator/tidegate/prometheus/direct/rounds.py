@@ -48,6 +48,7 @@ class _Pod:
         put_off: whether it was not read the last time since others of its namespace had cost too much.
         task: the reading that is under way.
         words: why its last page was not read.
+        seldom: why the last page that was read is not followed by one in the next round.
         filtering: whether it is asked for the wanted metrics alone.
     """
 
@@ -62,6 +63,7 @@ class _Pod:
     put_off: bool = False
     task: asyncio.Task[Page | Unscraped] | None = None
     words: str = ""
+    seldom: str = ""
     filtering: Filtering = field(default_factory=Filtering)
 
     def late(self) -> None:
@@ -102,8 +104,12 @@ class _Version:
 
     @property
     def missed(self) -> tuple[Missed, ...]:
-        """Pods whose last page was not read."""
-        return tuple(Missed(one.target.pod, one.words) for one in self.pods.values() if one.words)
+        """Pods whose last page was not read, or for which the next one is not soon."""
+        return tuple(
+            Missed(one.target.pod, one.words or one.seldom, read=not one.words)
+            for one in self.pods.values()
+            if one.words or one.seldom
+        )
 
 
 def _replaced(before: _Pod | None, target: Target) -> _Pod:
@@ -236,7 +242,7 @@ class Rounds:
             if isinstance(page, Unscraped):
                 self._missed(pod, page, now)
                 continue
-            pod.failures, pod.words = 0, self._seldom(page.seconds)
+            pod.failures, pod.words, pod.seldom = 0, "", self._seldom(page.seconds)
             pod.read, pod.put_off = pod.began, False
             pod.quick = pod.ended - pod.began <= PATIENCE * self._interval
             assert pod.asked is not None

@@ -71,10 +71,17 @@ class Target(Pod):
 
 @dataclass(frozen=True)
 class Missed:
-    """A pod that is not read, and why, in words."""
+    """A pod that is not read, and why.
+
+    Attributes:
+        pod: its name.
+        words: why, in words.
+        read: it is read, but not each time.
+    """
 
     pod: str
     words: str
+    read: bool = False
 
 
 Pod_co = TypeVar("Pod_co", bound=Pod, covariant=True)
@@ -180,6 +187,11 @@ def target(pod: Mapping[str, Any], direct: Direct, *, host_network: bool, named_
     host = f"[{address}]" if isinstance(address, IPv6Address) else str(address)
     born = parse_time(pod["started"]) if pod["started"] else None
     return Target(str(pod["metadata"]["uid"]), name, host, port, path, scheme, born=born)
+
+
+def not_read(missed: Iterable[Missed]) -> list[Missed]:
+    """Return those that are not read at all."""
+    return [one for one in missed if not one.read]
 
 
 def named(missed: Sequence[Missed], most: int = 2, *, what: str = "pod ") -> str:
