@@ -9,11 +9,13 @@ from typing import Any
 from simulation.world import Pass
 from tidegate.api.decision import Action
 from tidegate.api.hotfix import Skip
+from tidegate.api.migrated import MigrationResult
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.status import ReleaseStatus
 from tidegate.api.windows import During, Windows
 from tidegate.engine.decide import decide
 from tidegate.engine.handover.protocol import Handover
+from tidegate.engine.migrations import UNSEEN
 from tidegate.engine.snapshot import Snapshot
 from tidegate.governance.upstreams import AfterView
 from tidegate.governance.view import GovernanceView
@@ -92,11 +94,23 @@ def taken_over_at(made: Pass) -> datetime | None:
     return max(view.upstream.promoted_at, view.upstream.rolled_back_at or view.upstream.promoted_at) + view.soak
 
 
+def unseen_until(made: Pass) -> datetime | None:
+    """Return when a migration's Job that was stopped and never seen will not come any more; None where there is none."""
+    migration = made.plan.status.migration
+    if migration is None or migration.over is None or migration.promoted:
+        return None
+    unseen = any(one.result is MigrationResult.RUNNING and not one.uid for one in migration.runs)
+    return migration.over + UNSEEN if unseen else None
+
+
 def due_at_rest(made: Pass) -> set[datetime | None]:
-    """Return when something may be due though all is done: what is followed has soaked, or a decision's time is over."""
+    """Return when something may be due though all is done.
+
+    What is followed has soaked, a decision's time is over, or a Job that was refused will not come any more.
+    """
     decisions = made.snapshot.governance.decisions
     ends = {one.expires for one in decisions} | {one.created + timedelta(days=30) for one in decisions}
-    return {None, taken_over_at(made), *ends}
+    return {None, taken_over_at(made), unseen_until(made), *ends}
 
 
 def _taken_over(made: Pass, now: datetime) -> None:

@@ -15,8 +15,10 @@ from simulation.migrators import Migrators
 from simulation.test_invariants import IMAGES, POLICY, Rollouts
 from simulation.views import at
 from tidegate.api.decision import Action
+from tidegate.api.migrated import MigrationResult
 from tidegate.api.migrations import MigrationPhase
 from tidegate.api.policy import RolloutPolicySpec
+from tidegate.engine.migrations import UNSEEN
 from tidegate.governance.runs import RunState
 
 NAMES = ("dryRun", "expand", "migrate", "contract", "rollback")
@@ -115,3 +117,28 @@ class Migrations(Rollouts):
 TestMigrations = Migrations.TestCase
 TestMigrations.pytestmark = [pytest.mark.timeout(900 * TIMES), pytest.mark.no_cover]
 TestMigrations.settings = settings(max_examples=30 * TIMES, stateful_step_count=12, suppress_health_check=list(HealthCheck))
+
+
+def test_job_that_was_refused_and_is_not_wanted_any_more():
+    """Given v2 whose Job was refused, when v1 is wanted again, then all is done, and the operator looks once more for that Job."""
+    machine = Migrations()
+    machine.begin(routes=("web",), pin=False, admission=True, adopted=True)
+    machine.roll_out_migrated(
+        names={"dryRun", "expand"},
+        backup=False,
+        image="v2",
+        verdicts={},
+        lasts=0,
+        refused="CronJob was not found",
+        seconds=5,
+        writes=None,
+    )
+
+    machine.roll_out("v1", 5)
+    assert [MigrationResult.RUNNING] == [one.result for one in machine.world.status.migration.runs]
+    assert machine.world.status.migration.over + UNSEEN == machine.world.last.plan.due
+
+    machine.spend(12.0)
+    assert [MigrationResult.STOPPED] == [one.result for one in machine.world.status.migration.runs]
+    assert machine.world.last.plan.due is None
+    machine.teardown()
