@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar, Unpack
 
 from tidegate.api.base import Model
+from tidegate.api.checked import CheckResult, CheckStatus
 from tidegate.api.edits import ReleaseEdit, edited
 from tidegate.api.names import Phase
 from tidegate.api.status import GateStatus, ReleaseStatus
@@ -66,10 +67,15 @@ def _moments(status: ReleaseStatus) -> Iterator[datetime | None]:
         yield from (state.at, state.undecided_since, state.quiet_since)
 
 
+def _wanted_by(one: CheckStatus, now: datetime) -> CheckStatus:
+    return edited(one, since=now) if one.result is CheckResult.RUNNING and one.since > now + LEAD else one
+
+
 def repaired(status: ReleaseStatus, now: datetime) -> ReleaseStatus:
     """Return a status that the rules can rely on.
 
     Nothing has come to pass in the future: where the status says so, the clock has been set back since, and all moments with it.
+    How long ago a check was wanted then, nobody knows: it is since now.
 
     A rollout is on only with a stable version, another version to be rolled out, and the policy. Its step is one of the
     policy's, and the weight is at most that of the step. Where something is missing, traffic goes towards the stable version.
@@ -77,6 +83,7 @@ def repaired(status: ReleaseStatus, now: datetime) -> ReleaseStatus:
     latest = max((moment for moment in _moments(status) if moment is not None), default=now)
     if latest > now + LEAD:
         status = moved(status, now - latest)
+    status = _changed(status, checks=tuple(_wanted_by(one, now) for one in status.checks))
     stable, candidate, rollout, step = status.stable, status.candidate, status.rollout, status.step
     if stable is None or candidate is None or rollout is None or candidate.revision == stable.revision:
         idle = candidate is None and rollout is None and step is None and status.weight == 0

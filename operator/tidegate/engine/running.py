@@ -7,7 +7,7 @@ traffic away asks any of this.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from tidegate.api.base import clip
 from tidegate.api.checked import MOST_CHECKS, CheckResult, CheckStatus
@@ -156,7 +156,7 @@ def calls(draft: Draft) -> Iterator[Call]:
         check = entry_of(draft, one)
         if one.result is not CheckResult.RUNNING or one.hook is None or one.job is None or check is None or is_over(draft, one):
             continue
-        if check.http is None or (one.attempt > 1 and not _is_due(draft, one.since)):
+        if check.http is None or (one.attempt > 1 and not _is_due(draft, one)):
             continue
         expect = check.http.expect or Expect()
         yield Call(
@@ -176,9 +176,9 @@ def calls(draft: Draft) -> Iterator[Call]:
         )
 
 
-def _is_due(draft: Draft, since: datetime) -> bool:
-    """Whether a further request may be made; if the clock was set back since it was wanted, how long ago that is nobody knows."""
-    return since > draft.now or draft.reached(since + CALLED_AGAIN)
+def _is_due(draft: Draft, one: CheckStatus) -> bool:
+    """Whether a further request may be made; one that is under way stays so, whatever the clock says: it would be made twice."""
+    return one.job in draft.snap.governance.runs or draft.reached(one.since + CALLED_AGAIN)
 
 
 def _camel(variable: str) -> str:

@@ -80,10 +80,10 @@ class Call:
 
 @dataclass(frozen=True)
 class RunView:
-    """What was seen of a Job.
+    """What was seen of a Job or of a request.
 
     Attributes:
-        state: how it stands.
+        state: how it stands; a request under way runs.
         uid: its uid; empty where it is not there.
         words: why it failed or could not be made; empty where nothing is to be said.
         output: the last line that its pod has left at its end; empty where it has left none, or where nobody asks.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from structlog.testing import capture_logs
 
 from tidegate.api.names import LABEL_POD_TEMPLATE_HASH
 from tidegate.controller.observe.on_demand import CALLS, FLAGS, REASONS, SELECTED, Inquiries
-from tidegate.governance.runs import RunState
+from tidegate.controller.observe.runs import asked
+from tidegate.governance.runs import Call, RunState, RunView
 from unit.controller.api_server import ApiServer, settled
 from unit.controller.objects import NAME
 from unit.controller.stage import KEY, Stage
@@ -241,6 +243,23 @@ async def test_a_reading_that_fails_unforeseen_is_logged_and_tried_again(stage: 
     inquiries.want(KEY, "x")
     await settled(lambda: inquiries.of(KEY, "x") is not None)
     assert ["x", "x"] == tried
+
+
+async def test_a_request_under_way_is_known(stage: Stage) -> None:
+    """Until it is answered it runs; and nothing is known of it once nobody asks for it."""
+    call = Call(id="checkout-contract-1", hook="broker", method="POST", path="/verify", seconds=10.0, told={})
+    known = partial(stage.questions.runs, KEY)
+
+    before = known()
+    stage.questions.calls.want(KEY, asked([call]))
+    under_way = known()
+    await settled(lambda: stage.questions.calls.last(KEY) is not None)
+    answered = known()
+    stage.questions.calls.forget(KEY)
+
+    assert ({}, {call.id: RunView(RunState.RUNS)}) == (before, under_way)
+    assert {call.id: RunState.UNMADE} == {job: view.state for job, view in answered.items()}
+    assert {} == known()
 
 
 @pytest.mark.parametrize(("state", "often"), [(RunState.COMPLETE, 1), (RunState.FAILED, 1), (RunState.UNMADE, 2)], ids=str)

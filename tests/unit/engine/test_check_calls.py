@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from simulation.policies import events, finish, idle, policy, reach, step
@@ -9,7 +11,7 @@ from simulation.views import at
 from simulation.world import World
 from tidegate.api.names import Cause, Phase
 from tidegate.engine.decide import decide
-from tidegate.governance.runs import RunState
+from tidegate.governance.runs import RunState, RunView
 
 STEPS = (step(25, "5s"), step(50, "5s"), step(100))
 
@@ -62,17 +64,43 @@ def test_retries_come_after_a_while():
     assert (second - first >= 5, third - second >= 5) == (True, True)
 
 
-def test_clock_that_was_set_back_keeps_no_retry_waiting():
-    """Of the moment since when it is wanted nobody knows how long ago it is: the request is made at once, and not in an hour."""
+def failed_once() -> World:
+    """Return a world in which the second request is wanted from now on."""
     world = checked(answers=[RunState.FAILED], retries=1)
     assert world.crank(10, until=lambda: 2 == max((one.attempt for one in world.status.checks), default=0))
+    return world
 
-    too_soon = decide(world.snapshot(), at(world.now), world.handover)
-    set_back = decide(world.snapshot(), at(world.now - 3600), world.handover)
 
+@pytest.mark.parametrize("back", [3600, 20, 6, 4, 1, 0])
+def test_clock_that_was_set_back_keeps_no_retry_waiting(back: int):
+    """A further request is made some seconds later and not in an hour, and is not taken back once it was made."""
+    world = failed_once()
     (entry,) = world.status.checks
-    assert () == too_soon.calls
-    assert [entry.job] == [call.id for call in set_back.calls]
+    snapshot, made = world.snapshot(), []
+    for seconds in range(2 * back % 90 + 12):
+        plan = decide(snapshot, at(world.now - back + seconds), world.handover)
+        snapshot = replace(snapshot, status=plan.status)
+        made.append([call.id for call in plan.calls])
+
+    begun = made.index([entry.job])
+    assert 4 <= begun <= 10
+    assert [[]] * begun == made[:begun]
+    assert [[entry.job]] * (len(made) - begun) == made[begun:]
+
+
+@pytest.mark.parametrize("back", [3600, 20, 4, 1])
+def test_clock_that_is_set_back_takes_no_request_back_that_is_under_way(back: int):
+    """Whoever is called would be called twice: it is known to be under way, so it stays wanted."""
+    world = failed_once()
+    (entry,) = world.status.checks
+    snapshot = world.snapshot()
+    begun = decide(snapshot, at(world.now + 5), world.handover)
+
+    under_way = replace(snapshot.governance, runs={entry.job: RunView(RunState.RUNS)})
+    later = decide(replace(snapshot, status=begun.status, governance=under_way), at(world.now + 5 - back), world.handover)
+
+    assert [entry.job] == [call.id for call in begun.calls]
+    assert begun.calls == later.calls
 
 
 @pytest.mark.parametrize("failure", ["Pause", "Reject"])

@@ -153,6 +153,11 @@ class Inquiries:
         inquiry = self._inquiries.get(key)
         return inquiry.items if inquiry is not None else None
 
+    def wanted(self, key: ReleaseKey) -> str | None:
+        """Return what is asked for; None where nothing is."""
+        inquiry = self._inquiries.get(key)
+        return inquiry.value if inquiry is not None else None
+
     def want(self, key: ReleaseKey, value: str, *, label: str = "", urgent: bool = False, at_ease: bool = False) -> float:
         """Read the objects with this value of the label, unless that was done just now; return seconds to the next time.
 

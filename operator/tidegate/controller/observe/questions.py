@@ -39,13 +39,13 @@ from tidegate.controller.observe.on_demand import (
 from tidegate.controller.observe.references import ReleaseKey
 from tidegate.controller.observe.relations import SERVICE_OF_SLICE
 from tidegate.controller.observe.rights import Rights
-from tidegate.controller.observe.runs import Runs, seen
+from tidegate.controller.observe.runs import Runs, ids_of, seen
 from tidegate.controller.observe.runs import asked as questions_of
 from tidegate.controller.observe.together import COLLECTING, Together
 from tidegate.engine.plan import Plan
 from tidegate.engine.waits import Inquiry
 from tidegate.governance.flags import FlagKind, FlagView
-from tidegate.governance.runs import RunView
+from tidegate.governance.runs import RunState, RunView
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.store import Object
 from tidegate.traffic.routers import Routers
@@ -145,8 +145,9 @@ class Questions:
         return None if found is None else {str(one["uid"]): bool(one["allowed"]) for one in found}
 
     def runs(self, key: ReleaseKey) -> Mapping[str, RunView]:
-        """Return what was seen of the Jobs of checks, by their names."""
-        return seen((*(self.checks.last(key) or ()), *(self.calls.last(key) or ())))
+        """Return what was seen of the Jobs of checks, by their names, and of requests by their ids: those under way run."""
+        under_way = dict.fromkeys(ids_of(self.calls.wanted(key)), RunView(RunState.RUNS))
+        return {**under_way, **seen((*(self.checks.last(key) or ()), *(self.calls.last(key) or ())))}
 
     def flagged(self, key: ReleaseKey) -> Mapping[str, FlagView]:
         """Return what was seen of definitions of flags, by the flags' ids."""

@@ -31,6 +31,11 @@ def asked(runs: Iterable[Run | Call]) -> str:
     return orjson.dumps(list(runs), option=orjson.OPT_SORT_KEYS).decode()
 
 
+def ids_of(wanted: str | None) -> tuple[str, ...]:
+    """Return the ids of the requests that are asked for, as `asked` has it; none where nothing is."""
+    return tuple(fields["id"] for fields in orjson.loads(wanted)) if wanted else ()
+
+
 def seen(items: Iterable[Object]) -> Mapping[str, RunView]:
     """Return what was seen of Jobs, by their names, from what was read."""
     return {
