@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import Enum
 from functools import cached_property, partial
 
 from tidegate.api.gate import Gate
@@ -131,6 +132,16 @@ class _Refused:
     words: str
 
 
+class Resumed(Enum):
+    """Whether counting goes on from an instant that has passed."""
+
+    NOT = "not"
+    BEGUN = "begun"
+    """A process before this one began to count then, and nothing of that was judged."""
+    COUNTED = "counted"
+    """What was counted by then was judged."""
+
+
 class Accounts:
     """The ledgers of all gates that are judged by Evidence, one for each gate of each Release and its present revision.
 
@@ -150,10 +161,12 @@ class Accounts:
         """Whether counting has begun for a gate, its present metric and this revision."""
         return self._find(gate, names, revision) is not None
 
-    async def prime(self, ask: AskCounters, gate: Gate, names: Names, revision: str, at: datetime, *, resumed: bool = False) -> str:
+    async def prime(
+        self, ask: AskCounters, gate: Gate, names: Names, revision: str, at: datetime, *, resumed: Resumed = Resumed.NOT
+    ) -> str:
         """Begin to count at an instant, whatever was counted before, and return what went wrong; see `Ledger.prime`.
 
-        Where counting is to be resumed and there were no series of the new version, it has not begun.
+        Where counting is to be resumed and nothing is known of then, it has not begun.
         """
         if refused := self._still_refused(gate, names, revision):
             return refused
@@ -164,10 +177,10 @@ class Accounts:
                 samples, together = await ask_all(ask, asked, form, frozenset(Shape), witnesses=True)
                 if isinstance(samples, Trouble):
                     return self._troubled(gate, names, revision, samples)
-                if resumed and not samples.canary.sightings:
+                if not _known(samples, resumed):
                     return ""
                 account = self._find(gate, names, revision) or _Account.new(gate, names, revision, asked, self._mark)
-                self._begin(account, samples, at, together=together, resumed=resumed)
+                self._begin(account, samples, at, together=together, resumed=resumed is Resumed.COUNTED)
         except ValueError as error:
             return self._refuse(gate, names, revision, error)
         return ""
@@ -349,6 +362,18 @@ class Accounts:
             return None
         before, compares = account.gate, (account.gate.versus_stable is None) == (gate.versus_stable is None)
         return account if compares and (before.metric, before.connection) == (gate.metric, gate.connection) else None
+
+
+def _known(samples: Samples, resumed: Resumed) -> bool:
+    """Whether what was read of an instant is what there was: a Prometheus that has lost its data knows of nothing.
+
+    Where a process has counted by then, it has seen series of the new version. Where it only began, new pods may not have been
+    scraped yet.
+    """
+    if resumed is Resumed.NOT or samples.canary.sightings:
+        return True
+    others = samples.witnesses or (samples.stable is not None and samples.stable.sightings)
+    return resumed is Resumed.BEGUN and bool(others)
 
 
 def _length(asked: RawCounters) -> int:

@@ -38,7 +38,7 @@ class LiveGateReader(GateReader, Protocol):
     async def around(self, gate: Gate, names: Names, revision: str, at: datetime, split_at: datetime) -> Reading:
         """Look at what stable has counted before a route was split, and since; see `Reader.around`."""
 
-    async def resume(self, gate: Gate, names: Names, revision: str, at: datetime) -> str:
+    async def resume(self, gate: Gate, names: Names, revision: str, at: datetime, *, counted: bool = True) -> str:
         """Go on counting where another process has stopped; then `primed` is true, if that was possible. See `Reader.resume`."""
 
     def rest(self, namespace: str, release: str, gate: str) -> float:

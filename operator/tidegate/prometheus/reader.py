@@ -25,7 +25,7 @@ from tidegate.prometheus.config import Budgets
 from tidegate.prometheus.connections import Connection
 from tidegate.prometheus.copies import Copies
 from tidegate.prometheus.diagnosis import Hints
-from tidegate.prometheus.evidence import Accounts, Tallied
+from tidegate.prometheus.evidence import Accounts, Resumed, Tallied
 from tidegate.prometheus.presets import Version
 from tidegate.prometheus.queries import Names, Queries, queries
 from tidegate.prometheus.rests import Rests
@@ -93,7 +93,7 @@ class Reader:
         names = await self._once(batcher, gate, names, at)
         return await self._accounts.prime(self._counting(batcher, gate, names, at), gate, names, revision, at)
 
-    async def resume(self, gate: Gate, names: Names, revision: str, at: datetime) -> str:
+    async def resume(self, gate: Gate, names: Names, revision: str, at: datetime, *, counted: bool = True) -> str:
         """Go on counting where another process has stopped, so that nothing is lost by its end; the next reading begins there.
 
         Args:
@@ -101,6 +101,8 @@ class Reader:
             names: what the Release's objects are called.
             revision: the new version.
             at: evaluation time of the last reading that was judged.
+            counted: whether what was counted by then was judged. Where nothing was, that process began to count then: so counting
+                begins here as it did there.
 
         Returns:
             What went wrong, in words. If `primed` says so, counting goes on; else the next reading begins to count anew.
@@ -109,14 +111,15 @@ class Reader:
             return ""
         batcher, before = self._batchers[gate.connection], self._copies.within(gate, names)
         counting, ask = self._counting(batcher, gate, names, at), self._asking(batcher, gate, names, at)
+        taken = Resumed.COUNTED if counted else Resumed.BEGUN
         # After a restart all Releases ask at once: here what is known of copies shares a request with the counters.
         said, _ = await asyncio.gather(
-            self._accounts.prime(counting, gate, before, revision, at, resumed=True), self._copies.begin(ask, gate, names)
+            self._accounts.prime(counting, gate, before, revision, at, resumed=taken), self._copies.begin(ask, gate, names)
         )
         found = self._copies.within(gate, names)
         if found == before:
             return said
-        return await self._accounts.prime(counting, gate, found, revision, at, resumed=True)
+        return await self._accounts.prime(counting, gate, found, revision, at, resumed=taken)
 
     def primed(self, gate: Gate, names: Names, revision: str) -> bool:
         """Whether a gate's baseline is taken; there is none to take where it is judged by Limit."""

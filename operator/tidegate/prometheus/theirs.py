@@ -103,10 +103,10 @@ class InTheirTime:
         self._told = told
         self._servers = {name: _Server(one, clock, self._learned) for name, one in connections.items()}
 
-    async def resume(self, gate: Gate, names: Names, revision: str, at: datetime) -> str:
+    async def resume(self, gate: Gate, names: Names, revision: str, at: datetime, *, counted: bool = True) -> str:
         """Go on counting where another process has stopped; see `Reader.resume`."""
         ahead, _ = await self._ahead(gate, names)
-        return await self._reader.resume(gate, names, revision, at + ahead)
+        return await self._reader.resume(gate, names, revision, at + ahead, counted=counted)
 
     def primed(self, gate: Gate, names: Names, revision: str) -> bool:
         """Whether a gate's baseline is taken; see `Reader.primed`."""

@@ -51,12 +51,14 @@ class Prometheus:
         self.unprimed: set[str] = set()
         self.rests: dict[str, float] = {}
         self.resumed: list[tuple[str, datetime]] = []
+        self.counted: list[bool] = []
         self.late: dict[str, asyncio.Event] = {}
         self.answers = asyncio.Event()
         self.answers.set()
 
-    async def resume(self, gate: Gate, names: Names, revision: str, at: datetime) -> str:
+    async def resume(self, gate: Gate, names: Names, revision: str, at: datetime, *, counted: bool = True) -> str:
         self.resumed.append((gate.name, at))
+        self.counted.append(counted)
         self.unprimed.discard(gate.name)
         return ""
 
@@ -434,7 +436,49 @@ async def test_counting_goes_on_where_an_operator_before_has_stopped(
     await settled(lambda: len(arrived) == 1)
 
     assert [("counted", last)] == prometheus.resumed
+    assert [True] == prometheus.counted
     assert [0.0] == [arrival.reading.canary for arrival in looks.waiting(KEY)]
+
+
+async def test_what_a_process_has_counted_that_left_no_look_is_counted_again(
+    looks: Looks, clock: ManualClock, prometheus: Prometheus, arrived: list
+) -> None:
+    """Given an operator that ended right after the first weight, all since the warm-up counts in the next one's first look."""
+    prometheus.unprimed.add("counted")
+    exposed = clock.now()
+    clock.advance(35)
+
+    subject = Subject({"counted": COUNTED}, NAMES, "bbbb", exposed, begun=clock.now())
+    looks.plan(KEY, [Look("counted", clock.now() + timedelta(seconds=30))], subject, Moment.of(clock))
+    clock.advance(3)
+    await settled(lambda: len(arrived) == 1)
+
+    assert [("counted", exposed + COUNTED.initial_delay)] == prometheus.resumed
+    assert [False] == prometheus.counted
+    assert [0.0] == [arrival.reading.canary for arrival in looks.waiting(KEY)]
+
+
+@pytest.mark.parametrize(
+    ("began", "restarted"),
+    [(0, 1), (0, 2), (0, 700), (5, 5), (5, 0)],
+    ids=["within the warm-up", "as it ends", "long ago", "this process gave the weight", "and knew the Release before"],
+)
+async def test_counting_begins_here_where_no_other_process_has_counted_lately(
+    looks: Looks, clock: ManualClock, prometheus: Prometheus, arrived: list, began: int, restarted: int
+) -> None:
+    """Given no look, and a warm-up that ended under this process or long ago, the first reading only finds where counters begin."""
+    prometheus.unprimed.add("counted")
+    beginning = clock.now()
+    clock.advance(max(began, restarted))
+
+    exposed, begun = beginning + timedelta(seconds=began), beginning + timedelta(seconds=restarted)
+    subject = Subject({"counted": COUNTED}, NAMES, "bbbb", exposed, begun=begun)
+    looks.plan(KEY, [Look("counted", clock.now() + timedelta(seconds=30))], subject, Moment.of(clock))
+    clock.advance(3)
+    await settled(lambda: len(prometheus.asked) == 1)
+
+    assert [] == prometheus.resumed
+    assert [] == arrived
 
 
 async def test_counting_begins_anew_after_a_long_time_without_an_operator(

@@ -295,6 +295,27 @@ class TestBaselines:
         assert await reader.resume(gate(), NAMES, "abc", at(0)) == ""
         assert not reader.primed(gate(), NAMES, "abc")
 
+    async def test_counting_begins_where_another_process_has_begun(self, prometheus, reader):
+        """It has judged nothing: what was not scraped yet when it began counts from zero, as it would have there."""
+        says(prometheus, stable_total=1000, stable_bad=20)
+        for query in ("canary_total", "canary_bad"):
+            prometheus.gives([], to=query)
+        assert await reader.resume(gate(), NAMES, "abc", at(0), counted=False) == ""
+        assert reader.primed(gate(), NAMES, "abc")
+        says(prometheus, canary_total=150, canary_bad=12, stable_total=1400, stable_bad=21)
+
+        reading = await reader.read(gate(), NAMES, "abc", at(35))
+
+        assert reading.counts == Counts(at(0), Tally(150.0, 12.0), Tally(400.0, 1.0), until=at(35))
+
+    async def test_it_does_not_where_nothing_is_known_of_then(self, prometheus, reader):
+        """Neither of stable nor of the new version, as after a Prometheus has lost its data."""
+        for query in ("canary_total", "canary_bad", "stable_total", "stable_bad"):
+            prometheus.gives([], to=query)
+
+        assert await reader.resume(gate(), NAMES, "abc", at(0), counted=False) == ""
+        assert not reader.primed(gate(), NAMES, "abc")
+
     async def test_a_baseline_that_cannot_be_taken(self, prometheus, reader):
         """It is said why, and counting has not begun."""
         prometheus.refuses("too busy", status=503)

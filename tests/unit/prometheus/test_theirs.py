@@ -1,5 +1,6 @@
 """Looks at a Prometheus whose clock is off: what is asked is in its time, and all that comes back is in this host's."""
 
+import asyncio
 import json
 from datetime import datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
@@ -8,11 +9,16 @@ import pytest
 from bench.stand_in import joined_of
 
 from tidegate.api.gate import Gate
+from tidegate.controller.looks.looks import Looks
+from tidegate.controller.looks.subject import Subject
+from tidegate.controller.observe.references import ReleaseKey
+from tidegate.engine.plan import Look
 from tidegate.judge.reading import Reading, Tally
 from tidegate.prometheus.promql import Names
 from tidegate.prometheus.reader import Reader
 from tidegate.prometheus.theirs import EVERY, InTheirTime
-from tidegate.runtime.clock import ManualClock
+from tidegate.runtime.clock import ManualClock, Moment
+from unit.controller.api_server import settled as until
 from unit.prometheus.conftest import send
 
 NAMES = Names("shop", "checkout", "checkout", "checkout-stable", "checkout-canary", "s-[a-z0-9]{5}", "c-[a-z0-9]{5}", 80)
@@ -156,6 +162,28 @@ async def test_a_new_process_beside_a_wrong_clock_goes_on_counting(made, prometh
 
     assert reading.counts is not None
     assert (reading.counts.since, reading.counts.canary) == (ended, Tally(300.0))
+
+
+@pytest.mark.parametrize("ahead", [0.0, -HOUR])
+async def test_a_new_process_counts_what_the_one_before_has_left_no_look_of(made, prometheus, clock, ahead):
+    """Given a version that has had traffic for 35 seconds, and no look at it in the status, its first one has all of that."""
+    Shop(prometheus, clock, ahead)
+    exposed = clock.now()
+    clock.advance(35)
+    key, arrived = ReleaseKey("shop", "checkout"), []
+    looks = Looks(clock=clock, reader=made(), arrived=lambda *one: arrived.append(one))
+    subject = Subject({"errors": gate()}, NAMES, "abc", exposed, begun=clock.now())
+
+    looks.plan(key, [Look("errors", clock.now() + timedelta(seconds=30))], subject, Moment.of(clock))
+    running = asyncio.create_task(looks.run())
+    clock.advance(3)
+    await until(lambda: bool(arrived))
+    running.cancel()
+
+    (reading,) = [one.reading for one in looks.waiting(key)]
+    assert reading.counts is not None
+    assert reading.counts.since == exposed
+    assert reading.counts.canary == Tally(PER_SECOND * 38.0)
 
 
 async def test_what_was_counted_counts_anew_where_the_time_there_jumps(made, prometheus, clock):

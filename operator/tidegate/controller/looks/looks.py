@@ -152,10 +152,15 @@ class Looks:
         return min(at, max(now, subject.since + gate.initial_delay))
 
     def _left_at(self, key: ReleaseKey, gate: Gate, subject: Subject, now: datetime) -> datetime | None:
-        """Return until when a process before this one has counted, if counting goes on from there; None where it begins anew."""
+        """Return until when a process before this one has counted, if counting goes on from there; None where it begins anew.
+
+        Of a process that has ended before its first look was stored, that is from where on it has: all that came since counts.
+        """
         state = subject.states.get(gate.name)
-        if state is None or subject.since is None or gate.name in self._taken.get(key, ()):
+        if subject.since is None or gate.name in self._taken.get(key, ()):
             return None
+        if state is None:
+            return _untold(gate, subject.since, subject.begun, now)
         if not subject.since < state.at < now <= state.at + RESUMED_WITHIN:
             return None
         known = state.evidence.until if state.evidence is not None else None
@@ -228,7 +233,7 @@ class Looks:
         self._taken.setdefault(key, set()).add(gate.name)
         if left is None:
             return primed
-        await self._reader.resume(gate, subject.names, subject.revision, left)
+        await self._reader.resume(gate, subject.names, subject.revision, left, counted=gate.name in subject.states)
         return self._reader.primed(gate, subject.names, subject.revision)
 
     async def _look(self, key: ReleaseKey, gate: Gate, subject: Subject) -> None:
@@ -300,6 +305,19 @@ def _fails(key: ReleaseKey, gate: Gate, reading: Reading, subject: Subject) -> b
         cause = f"{type(error).__name__}: {error}"
         log.warning("a look could not be judged at once", release=key.name, namespace=key.namespace, gate=gate.name, cause=cause)
         return False
+
+
+def _untold(gate: Gate, since: datetime, begun: datetime | None, now: datetime) -> datetime | None:
+    """Return when counting began under a process before this one that has left no look; None where it begins, or began, under this.
+
+    Args:
+        gate: whose counters. During its warm-up nothing counts.
+        since: when the new version first got traffic.
+        begun: since when this process knows the Release.
+        now: the time.
+    """
+    warm = since + gate.initial_delay
+    return warm if begun is not None and warm < begun and warm < now <= warm + RESUMED_WITHIN else None
 
 
 def _is_split(name: str) -> bool:

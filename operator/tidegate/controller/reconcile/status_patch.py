@@ -202,8 +202,9 @@ def _begins(status: Mapping[str, Any]) -> bool:
 def _is_held_long(status: Mapping[str, Any]) -> bool:
     """Whether a rollout has the weight of a step that is, or is to be, held for a minute or more.
 
-    A new process that does not find what follows from there has the hold begin anew, and looks at gates from what it finds on: the
-    step ends later and never sooner. Nothing is done because a gate passes, or cannot say yet, before a hold is over.
+    A new process that does not find what follows from there has the hold begin anew, and counts from the last check on that it
+    finds, or from the first weight on: the step ends later and never sooner. Nothing is done because a gate passes, or cannot say
+    yet, before a hold is over.
     """
     rollout, step, weight = status.get("rollout"), status.get("step"), status.get("weight")
     if not isinstance(rollout, Mapping) or not isinstance(step, Mapping) or not isinstance(weight, int) or not 0 < weight < 100:

@@ -138,7 +138,7 @@ class DirectReadings:
         """Look at what stable has counted before a route was split, and since; see `Reader.around`."""
         return await self._reader.around(gate, names, revision, at, split_at)
 
-    async def resume(self, gate: Gate, names: Names, revision: str, at: datetime) -> str:
+    async def resume(self, gate: Gate, names: Names, revision: str, at: datetime, *, counted: bool = True) -> str:
         """Go on counting where another process has stopped; see `Reader.resume`.
 
         For a gate that is read directly nothing is resumed: Prometheus' last sample before that time is older than what was read
@@ -146,7 +146,7 @@ class DirectReadings:
         """
         if self._of(gate, names, revision) is not None:
             return ""
-        return await self._reader.resume(gate, names, revision, at)
+        return await self._reader.resume(gate, names, revision, at, counted=counted)
 
     def primed(self, gate: Gate, names: Names, revision: str) -> bool:
         """Whether a gate's baseline is taken; see `Reader.primed`."""
