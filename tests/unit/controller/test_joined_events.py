@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tidegate.api.outbox import TransitionStatus
-from tidegate.controller.reconcile.sinks.events import TOGETHER
+from tidegate.controller.reconcile.sinks.events import LATE, TOGETHER
 from tidegate.engine.transitions import RollingBack, RolloutStarted, WeightRaised
 from unit.controller.api_server import settled
 from unit.controller.stage import PATH, Stage, events
@@ -94,11 +94,11 @@ async def test_weight_of_another_version_is_told_apart(stage: Stage) -> None:
 
 
 async def test_start_that_stays_alone_is_told_in_time(stage: Stage) -> None:
-    """Given pods that take their time, the start is told after ten seconds by itself, and the weight when it comes."""
+    """Given pods that take their time, the start is told by itself soon after ten seconds, and the weight when it comes."""
     stage.told.start()
     (start,) = play(stage, [(0.0, RolloutStarted.id, STARTS)])
     await settled(lambda: stage.clock.sleepers == 1)
-    stage.clock.advance(TOGETHER.total_seconds() - 0.1)
+    stage.clock.advance((TOGETHER + LATE).total_seconds() - 0.1)
     early = there(stage)
 
     stage.clock.advance(0.2)
@@ -110,17 +110,49 @@ async def test_start_that_stays_alone_is_told_in_time(stage: Stage) -> None:
 
 
 async def test_start_that_is_held_back_is_told_as_the_process_ends(stage: Stage) -> None:
-    """Given an operator that is told to end, it writes what it has held back; the next one writes nothing, and tells the weight."""
+    """Given an operator that is told to end, it writes what it has held back: nobody need come after it."""
+    stage.told.start()
+    play(stage, [(0.0, RolloutStarted.id, STARTS)])
+    await stage.told.stop(within=5)
+
+    assert [("RolloutStarted", STARTS)] == there(stage)
+
+
+@pytest.mark.parametrize("told_to_end", [True, False], ids=["it was told to end", "it was killed"])
+async def test_no_life_adds_an_event_of_its_own(stage: Stage, told_to_end: bool) -> None:
+    """Given an operator that ends right after a start, and one that does after the weight, the third finds the Event of both."""
     stage.told.start()
     told = play(stage, [(0.0, RolloutStarted.id, STARTS)])
-    await stage.told.stop(within=5)
-    again = stage.restarted()
-    again.clock.advance(2.0)
-    tell_again(again, told)
-    again.told.tell_held(again.clock.monotonic())
-    again.told.take(again.api.objects[PATH], transition(again, 2, WeightRaised.id, RAISED), again=False)
+    if told_to_end:
+        await stage.told.stop(within=5)
+    first = there(stage)
+    second = stage.restarted()
+    second.clock.advance(5.0)
+    tell_again(second, told)
+    second.told.tell_held(second.clock.monotonic())
+    second.clock.advance(4.0)
+    second.told.tell_held(second.clock.monotonic())
+    told.append(transition(second, 2, WeightRaised.id, RAISED))
+    second.told.take(second.api.objects[PATH], told[1], again=False)
+    after_second = await written(second)
+    third = second.restarted()
+    third.clock.advance(20.0)
+    tell_again(third, told)
 
-    assert [("RolloutStarted", STARTS), ("WeightChanged", RAISED)] == await written(again)
+    assert [*first, ("RolloutStarted", BOTH)] == after_second == await written(third)
+    for life in (second, third):
+        await life.close()
+
+
+async def test_stepped_clock_holds_no_start_back_for_long(stage: Stage) -> None:
+    """Given a clock that was set back by an hour, a start waits for its weight no longer than otherwise."""
+    (start,) = play(stage, [(0.0, RolloutStarted.id, STARTS)])
+    again = stage.restarted()
+    again.clock.step_wall(-3600.0)
+    tell_again(again, [start])
+    again.told.tell_held(again.clock.monotonic() + (TOGETHER + LATE).total_seconds())
+
+    assert not again.told._held
     await again.close()
 
 
@@ -141,10 +173,11 @@ async def test_next_life_finds_the_event_of_both(stage: Stage, lived: bool) -> N
     await again.close()
 
 
-async def test_start_without_a_weight_waits_for_nothing_in_the_next_life(stage: Stage) -> None:
-    """Given a start that an earlier life has left untold, and nothing after it, it is told at once."""
+async def test_start_without_a_weight_waits_for_nothing_in_a_later_life(stage: Stage) -> None:
+    """Given a start that an earlier life has left untold, and nothing soon after it, it is told at once."""
     told = play(stage, [(0.0, RolloutStarted.id, STARTS)])
     again = stage.restarted()
+    again.clock.advance((TOGETHER + LATE).total_seconds())
     again.told.start()
     tell_again(again, told)
 

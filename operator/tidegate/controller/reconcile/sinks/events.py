@@ -27,6 +27,8 @@ NEWS = timedelta(days=1)
 """What is older is no news, told or not. Clocks are wrong by less: who takes over may be hours ahead of whoever has decided."""
 TOGETHER = timedelta(seconds=10)
 """For so long the Event of a start waits for the first weight: a route takes some three seconds, and quick pods as many."""
+LATE = timedelta(seconds=5)
+"""So much later at most a weight of that time is heard of. A start that is told alone before has its sentence told twice."""
 _NEVER = 3600.0
 """Seconds until somebody looks whether there is something to tell, where nothing is held back."""
 
@@ -86,12 +88,16 @@ class Events:
         if held is not None:
             self._record(held.release, held.transition, again=held.again)
         if transition.id == RolloutStarted.id:
-            # What is told again has what came after it behind it, or nothing has.
-            until = self._clock.monotonic() + (0.0 if again else TOGETHER.total_seconds())
-            self._held[uid] = _Held(release, transition, again, until)
+            self._held[uid] = _Held(release, transition, again, self._alone_from(transition))
             self._wake.set()
         else:
             self._record(release, transition, again=again)
+
+    def _alone_from(self, start: TransitionStatus) -> float:
+        """Return when a start is told alone, on the monotonic clock: in each life of the operator at the same time, by its own."""
+        most = TOGETHER + LATE
+        left = min(most, max(timedelta(), start.at + most - self._clock.now()))
+        return self._clock.monotonic() + left.total_seconds()
 
     def taken(self, release: Object, transition: TransitionStatus) -> bool:
         """Whether it is known to be written, or is no news any more."""
