@@ -269,7 +269,8 @@ def how_it_stands(draft: Draft, one: MigrationRun) -> str:
     seen = draft.snap.governance.runs.get(one.job)
     trouble = f": {seen.words}" if seen is not None and seen.words else ""
     if is_stopped(draft, one):
-        return f"Job {one.job} is being stopped"
+        absent = not one.uid and seen is not None and seen.state in (RunState.GONE, RunState.UNMADE)
+        return f"Job {one.job} was not seen; if it still comes, it is stopped" if absent else f"Job {one.job} is being stopped"
     if trouble and seen is not None and seen.state is RunState.UNMADE:
         return f"its Job cannot be made{trouble}"
     progress = f", {one.progress} done by its own account," if one.progress else ""
@@ -292,7 +293,10 @@ def after_rollout(draft: Draft) -> str:
         return f"; {_named(draft, found)} does not begin while {_wanted(draft)} is wanted, which was in force here before"
     if found is not None and (frozen := frozen_contract(draft, found)) is not None:
         return f"; {_named(draft, found)} begins after {frozen}"
-    return f"; {_named(draft, found)} runs: {how_it_stands(draft, found)}" if found is not None else ""
+    if found is None:
+        return ""
+    verb = "ends" if found.job is not None and is_stopped(draft, found) else "runs"
+    return f"; {_named(draft, found)} {verb}: {how_it_stands(draft, found)}"
 
 
 def frozen_contract(draft: Draft, one: MigrationRun) -> str | None:

@@ -184,6 +184,21 @@ def test_what_keeps_a_job_from_being_made_is_told():
     finish(world)
 
 
+def test_job_that_was_refused_is_not_said_to_be_stopped():
+    """Nobody has seen it, and v2 is not wanted any more: for some seconds a request that makes it may be under way."""
+    world = idle(migrates("expand"))
+    world.jobs.refused = "CronJob checkout-expand was not found in shop"
+    world.apply("v2")
+    world.crank(3)
+    job = world.status.migration.runs[0].job
+    world.apply("v1")
+    world.crank(5)
+    assert world.status.message.endswith(f"; expand of v2 ends: Job {job} was not seen; if it still comes, it is stopped")
+    world.crank(10)
+    assert ({"Expand": MigrationResult.STOPPED}, []) == (results(world), world.jobs.made)
+    assert "Job" not in world.status.message
+
+
 def test_version_that_was_in_force_before_needs_none():
     """Who goes back to it is not kept waiting: no backup, no Job."""
     world = started("expand", backup=BACKUP)
