@@ -175,4 +175,5 @@ def test_nothing_but_a_barrier_reads_governance():
         "rules/flags.py",
         "rules/migrations.py",
         "rules/reviews.py",
+        "running.py",
     } == read
