@@ -18,7 +18,6 @@ MOST_LINES_OF_TESTS = 500
 LONGER = {
     "tests/messages/stories.py": (560, "the stories by which each sentence is told, one after the other"),
     "tests/simulation/world.py": (580, "the model of the cluster: its parts act on each other"),
-    "tests/unit/controller/test_looks.py": (545, "when each look is due and what it goes on from, over the same stand-ins"),
     "tests/unit/engine/test_waits.py": (660, "one story for each wait, in the order of their table"),
     "tests/unit/judge/evidence/test_gate.py": (550, "one judge, from its first look to the last"),
     "tests/unit/judge/evidence/test_latency_quantile.py": (550, "one test of quantiles, and the tables that it is held against"),
