@@ -50,10 +50,10 @@ class People:
 def decide(world: World, action: Action, by: str = "ann", **more: Any) -> DecisionView:
     """`kubectl tidegate approve`, and the like: on the version that waits, else on the one that is rolled out."""
     number, about = world.cluster.next_id(), world.status.wanted or world.status.candidate
-    base: dict[str, Any] = {"release_uid": "release", "version": number, "created": at(int(world.now))}
+    base: dict[str, Any] = {"release_uid": "release", "version": number, "uid": f"uid-{number}", "created": at(int(world.now))}
     if about is not None and action in ON_A_VERSION:
         base |= {"revision": about.revision, "digest": about.digest or "", "role": "qa"}
-    made = DecisionView(name=f"d{number}", uid=f"uid-{number}", action=action, by=by, **(base | more))
+    made = DecisionView(name=f"d{number}", action=action, by=by, **(base | more))
     world.people.decisions.append(made)
     return made
 

@@ -59,7 +59,8 @@ def note_carried(draft: Draft, one: DecisionView, outcome: DecisionOutcome, why:
         outcome=outcome,
         message=clip(why, LONGEST_WHY),
     )
-    kept = sorted((*draft.status.carried_out, entry), key=lambda done: (done.made, done.uid))
+    # Times have whole seconds: what was dealt with later stands behind others of its second.
+    kept = sorted((*draft.status.carried_out, entry), key=lambda done: done.made)
     needed = {entry.uid, *untold(draft)}
     gone = [done for done in kept if done.uid not in needed][: max(0, len(kept) - KEEP)]
     before = draft.status.carried_until

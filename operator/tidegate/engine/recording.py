@@ -295,7 +295,7 @@ def _decisions(draft: Draft, kept: TrailStatus) -> list[RecordedDecision]:
         if one.outcome is DecisionOutcome.CARRIED_OUT and one.made >= began
     ]
     found = [*(_decision(one) for one in _counted(draft, kept)), *commands]
-    return sorted(found, key=lambda one: (one.at, one.uid))
+    return sorted(found, key=lambda one: one.at)
 
 
 def _counted(draft: Draft, kept: TrailStatus) -> list[DecisionView]:

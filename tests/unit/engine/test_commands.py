@@ -256,6 +256,22 @@ def test_commands_of_one_second():
     assert (Phase.PAUSED, "Superseded") == (world.status.phase, outcome(world, void))
 
 
+def test_commands_of_one_second_are_listed_as_they_were_carried_out():
+    """Their uids, which are made by chance, say nothing of it: neither in the status nor in the record."""
+    world = climbing()
+    second = at(int(world.now))
+    paused = decide(world, Action.PAUSE, uid="uid-z", created=second)
+    world.crank(1)
+    resumed = decide(world, Action.RESUME, uid="uid-a", created=second)
+    world.crank(1)
+    assert [paused.uid, resumed.uid] == [one.uid for one in world.status.carried_out]
+
+    decide(world, Action.PROMOTE)
+    finish(world)
+    said = world.archive.specs[-1]["decisions"]
+    assert ["Pause", "Resume", "Promote"] == [one["action"] for one in said]
+
+
 def test_list_is_bounded_and_what_left_it_is_over():
     """The status keeps the last; what has made room is not carried out again, not even if its decision forgets that it was."""
     world = climbing()
