@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, PlainSerializer, WithJsonSchema
 from pydantic.alias_generators import to_camel
@@ -35,13 +36,43 @@ class Model(BaseModel):
     """A part of the API: camelCase on the wire, immutable in memory.
 
     Unknown fields are ignored when read, so that an older operator survives objects written under a newer schema.
+
+    Pydantic keeps a set of the fields that were given with each model, which takes more memory than their values do: 2 kB for each
+    gate's status, as much for its evidence. Thousands of models have the same fields, so equal sets are one.
     """
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
 
+    def model_post_init(self, _context: Any, /) -> None:
+        """Share the set of the fields that were given."""
+        object.__setattr__(self, "__pydantic_fields_set__", _one_of(self.__pydantic_fields_set__))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with some values replaced, which are not checked; the sets of fields stay as they are."""
+        if deep:
+            return super().model_copy(update=update, deep=True)
+        copied, given, new = object.__new__(type(self)), self.__pydantic_fields_set__, update or {}
+        fields = {**self.__dict__, **new}
+        known = given if new.keys() <= given else _one_of({*given, *new})
+        values = (("__dict__", fields), ("__pydantic_fields_set__", known), ("__pydantic_extra__", None))
+        for name, value in (*values, ("__pydantic_private__", None)):
+            object.__setattr__(copied, name, value)
+        return copied
+
     def to_wire(self) -> dict[str, Any]:
         """Return the JSON form with camelCase names and without absent values."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+_MOST_GIVEN = 4096
+_given: dict[frozenset[str], set[str]] = {}
+
+
+def _one_of(given: set[str]) -> set[str]:
+    """Return the first of equal sets, which nobody may change."""
+    if len(_given) >= _MOST_GIVEN:
+        _given.clear()
+    return _given.setdefault(frozenset(given), given)
 
 
 @dataclass(frozen=True)

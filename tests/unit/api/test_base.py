@@ -65,3 +65,22 @@ def test_models_speak_camel_case_and_leave_out_what_is_absent() -> None:
     sample = Sample.model_validate({"someHold": "90s", "fromALaterVersion": 1})
 
     assert sample.to_wire() == {"someHold": "1m30s"}
+
+
+def test_models_with_the_same_fields_share_the_set_of_their_names() -> None:
+    """Of thousands of statuses each would keep a set of its own, which takes more memory than their values."""
+    one, other = Sample(some_hold=timedelta(1)), Sample.model_validate({"someHold": "2h"})
+
+    assert one.model_fields_set is other.model_fields_set == {"some_hold"}
+    assert one.model_copy(update={"some_hold": timedelta(3)}).model_fields_set is one.model_fields_set
+
+
+def test_a_copy_has_what_was_given_to_it_and_changes_nothing_of_what_it_was_made_of() -> None:
+    """What was given is shared, so nobody may add to it."""
+    one, now = Sample(some_hold=timedelta(1)), datetime(2026, 12, 24, tzinfo=UTC)
+    copied = one.model_copy(update={"some_time": now})
+
+    assert Sample(some_hold=timedelta(1), some_time=now) == copied
+    assert (one.some_time, one.model_fields_set) == (None, {"some_hold"})
+    assert copied.model_dump(exclude_unset=True, by_alias=True) == {"someHold": "24h", "someTime": "2026-12-24T00:00:00.000Z"}
+    assert copied.model_copy(deep=True) == copied
