@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -239,6 +240,30 @@ def test_what_is_stored_is_unpacked_once_after_a_start() -> None:
     assert [None, *[float("-inf")] * 4] == found
     assert 200.0 == memory.due(stored, HEARTBEAT, 200.0)
     assert unpacked == _unpacked()
+
+
+def test_nothing_is_kept_of_numbers_that_newer_ones_have_replaced() -> None:
+    """Given a look that is taken in between two passes, it weighs as numbers, and the status before it is let go of."""
+    memory = Memory("one")
+    stored = kept(memory, evidence(7.0))
+    memory.due(stored, HEARTBEAT, 100.0)
+    memory.note(None)
+    before = weakref.ref(memory.known(stored, 100.0).gates[0])
+    memory.take_in(evidence(8.0))
+
+    assert before() is None
+    assert 100.0 + HEARTBEAT == memory.due(stored, HEARTBEAT, 101.0)
+
+
+def test_numbers_beside_a_decision_that_waits_weigh_as_it_does() -> None:
+    """Given a decision that is not stored yet, a look that is taken in makes it no lighter."""
+    memory = Memory("one")
+    stored = kept(memory, evidence(7.0))
+    memory.decide(edited(evidence(7.0), weight=10))
+    found = [memory.due(stored, HEARTBEAT, 100.0)]
+    memory.take_in(edited(evidence(8.0), weight=10))
+
+    assert [100.0, 101.0] == [*found, memory.due(stored, HEARTBEAT, 101.0)]
 
 
 def test_what_was_not_understood_is_written_over_at_once() -> None:

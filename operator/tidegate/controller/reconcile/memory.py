@@ -132,6 +132,17 @@ class Memory:
         """
         self.status, self.passing = status, passing
 
+    def take_in(self, status: ReleaseStatus) -> None:
+        """Note a status in which no more than numbers of gates has changed since the one before, of which nothing is kept.
+
+        Args:
+            status: that one with a look in it.
+        """
+        if self._weighed is not None:
+            same = self._weighed[0] is self.status and self._weighed[1] <= Weight.NUMBERS
+            self._weighed = (status, Weight.NUMBERS) if same else None
+        self.status = status
+
     def stepped(self, offset: float) -> float:
         """Return by how many seconds the wall clock was stepped since the last decision; 0 where it only went on.
 

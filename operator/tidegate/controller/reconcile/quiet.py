@@ -55,7 +55,7 @@ class QuietLooks:
         status = taken_in(memory.status, reading, now.wall, known_since=now.wall_at(memory.since))
         if status is None:
             return None
-        memory.status = status
+        memory.take_in(status)
         self._metrics.show_gates(*key, status)
         self._write_in_time(key, memory, now)
         return next(state for state in status.gates if state.name == reading.gate)
