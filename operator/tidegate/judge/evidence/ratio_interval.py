@@ -78,10 +78,13 @@ def _end(state: Sequence[float], needed: float, bursts: float, direction: float)
 
 def _rejected(state: Sequence[float], log_rho: float, needed: float, bursts: float, direction: float) -> bool:
     """Whether the evidence against a ratio is as much as needed."""
-    base, enough, logs = _interpolated(state, log_rho), needed + _PLENTY, list[float]()
+    base, bad, enough, logs = _interpolated(state, log_rho), state[0], needed + _PLENTY, list[float]()
     for distance in _MULTIPLES:
-        step = min(max(log_rho + distance * direction, _LEAST), -_LEAST) - log_rho
-        log = (state[0] * step + base - _interpolated(state, log_rho + step)) / bursts
+        other = log_rho + distance * direction
+        if not _LEAST <= other <= -_LEAST:
+            other = min(max(other, _LEAST), -_LEAST)
+        step = other - log_rho
+        log = (bad * step + base - _interpolated(state, log_rho + step)) / bursts
         if log >= enough:
             return True
         logs.append(log)
@@ -90,9 +93,11 @@ def _rejected(state: Sequence[float], log_rho: float, needed: float, bursts: flo
 
 
 def _interpolated(state: Sequence[float], log_g: float) -> float:
-    """Return A by Lagrange's cubic through the four nodes about log g."""
+    """Return A by Lagrange's cubic through the four nodes about log g: a hundred times for each interval, so nothing is called."""
     place = (log_g - _LEAST) / _STEP
-    node = min(max(int(place), 1), NODES - 3)
+    node = int(place)
+    if not 1 <= node <= NODES - 3:
+        node = 1 if node < 1 else NODES - 3
     t = place - node
-    a, b, c, d = state[node + 1 : node + 5]
+    a, b, c, d = state[node + 1], state[node + 2], state[node + 3], state[node + 4]
     return b + t * ((c - b) - (1 - t) * ((2 - t) * (a - 2 * b + c) + (1 + t) * (b - 2 * c + d)) / 6)
