@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+
+from tidegate.runtime.own_turns import OwnTurns
 
 AT_ONCE, READS_AT_ONCE = 32, 24
 """Requests that ask the API server at a time, and those of them that only read."""
@@ -19,26 +20,13 @@ OWN_AT_ONCE = 4
 """Of one token, of those that only read and of the others each; of lists one of each."""
 
 
-@dataclass(slots=True)
-class _Own:
-    """The turns of one token for one kind of request.
-
-    Attributes:
-        turns: how many are left.
-        users: requests that have one or wait for one.
-    """
-
-    turns: asyncio.Semaphore
-    users: int = 0
-
-
 class Turns:
     """The turns of all."""
 
     def __init__(self) -> None:
         self._all, self._reads = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(READS_AT_ONCE)
         self._lists, self._read_lists = asyncio.Semaphore(LISTS_AT_ONCE), asyncio.Semaphore(READ_LISTS_AT_ONCE)
-        self._own: dict[tuple[str, bool, bool], _Own] = {}
+        self._own = OwnTurns()
 
     def __len__(self) -> int:
         """How many tokens' turns are kept, for each kind of request: none but of requests that are here."""
@@ -57,23 +45,11 @@ class Turns:
         """
         async with AsyncExitStack() as held:
             if lists:
-                await held.enter_async_context(self._own_turn((identity, changes, True), 1))
-            await held.enter_async_context(self._own_turn((identity, changes, False), OWN_AT_ONCE))
+                await held.enter_async_context(self._own.of((identity, changes, True), 1))
+            await held.enter_async_context(self._own.of((identity, changes, False), OWN_AT_ONCE))
             if lists:
                 for turns in (self._lists,) if changes else (self._read_lists, self._lists):
                     await held.enter_async_context(turns)
             for turns in (self._all,) if changes else (self._reads, self._all):
                 await held.enter_async_context(turns)
             yield
-
-    @asynccontextmanager
-    async def _own_turn(self, key: tuple[str, bool, bool], most: int) -> AsyncIterator[None]:
-        own = self._own.setdefault(key, _Own(asyncio.Semaphore(most)))
-        own.users += 1
-        try:
-            async with own.turns:
-                yield
-        finally:
-            own.users -= 1
-            if not own.users:
-                del self._own[key]

@@ -15,6 +15,7 @@ from tidegate.cluster.resources import PODS, Resource
 from tidegate.controller.observe.references import ReleaseKey
 from tidegate.governance.runs import RunState
 from tidegate.runtime.clock import Clock
+from tidegate.runtime.own_turns import OwnTurns
 from tidegate.runtime.store import Object
 
 log = structlog.get_logger(__name__)
@@ -31,6 +32,10 @@ Read: TypeAlias = Callable[[str, str], Awaitable[list[Object]]]
 
 AT_ONCE = 8
 """Lists that are under way at once: the writes of a breach need the connections, too."""
+CALLS_AT_ONCE = 64
+"""Requests to hooks, likewise; these need no connections that others need."""
+CALLS_OF_ONE = 8
+"""Those for Releases of one namespace: where its hooks hang, only its own wait."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,7 @@ class Inquiries:
         arrived: told of a Release for which something new was read.
         read: reads it; None where it is one list of one kind.
         at_once: readings that are under way at once.
+        of_one: those of them that are for Releases of one namespace; None for as many.
     """
 
     def __init__(
@@ -137,11 +143,13 @@ class Inquiries:
         arrived: Callable[[ReleaseKey], None],
         read: Read | None = None,
         at_once: int = AT_ONCE,
+        of_one: int | None = None,
     ) -> None:
         self._query, self._cluster, self._clock, self._arrived = query, cluster, clock, arrived
         self._read_other = read
         self._inquiries: dict[ReleaseKey, _Inquiry] = {}
-        self._turns = asyncio.Semaphore(at_once)
+        self._turns, self._own = asyncio.Semaphore(at_once), OwnTurns()
+        self._of_one = of_one if of_one is not None else at_once
 
     def of(self, key: ReleaseKey, value: str | None) -> list[Object] | None:
         """Return the objects with this value of the label as read last; None where they were not read since somebody waits."""
@@ -205,7 +213,8 @@ class Inquiries:
 
     async def _read(self, key: ReleaseKey, inquiry: _Inquiry) -> None:
         try:
-            async with self._turns:
+            # Whoever waits for their own turn holds none that others wait for.
+            async with self._own.of(key.namespace, self._of_one), self._turns:
                 items = await (self._read_other(key.namespace, inquiry.value) if self._read_other else self._list(key, inquiry))
         except ApiError as error:
             log.warning("could not be read", what=self._query.what, release=str(key), cause=str(error))

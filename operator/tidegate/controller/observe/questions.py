@@ -24,6 +24,8 @@ from tidegate.controller.observe.hooks import Hooks
 from tidegate.controller.observe.on_demand import (
     BOUND,
     CALLS,
+    CALLS_AT_ONCE,
+    CALLS_OF_ONE,
     FLAG_CALLS,
     FLAGS,
     REASONS,
@@ -124,9 +126,9 @@ class Questions:
         self.checks = Inquiries(RUNS, cluster, clock=clock, arrived=arrived, read=Runs(cluster, clock=clock).read)
         calls = Hooks(hooks or {})
         self._flags = flags = Flags(cluster, calls)
-        self.calls = Inquiries(CALLS, cluster, clock=clock, arrived=arrived, read=calls.read)
+        called = partial(Inquiries, cluster=cluster, clock=clock, arrived=arrived, at_once=CALLS_AT_ONCE, of_one=CALLS_OF_ONE)
+        self.calls, self.flag_calls = called(CALLS, read=calls.read), called(FLAG_CALLS, read=flags.tell)
         self.flags = Inquiries(FLAGS, cluster, clock=clock, arrived=arrived, read=flags.read)
-        self.flag_calls = Inquiries(FLAG_CALLS, cluster, clock=clock, arrived=arrived, read=flags.tell)
         self._rights = rights
         read = rights.read if rights is not None else None
         self.rights = Inquiries(RIGHTS, cluster, clock=clock, arrived=entitled or arrived, read=read)
