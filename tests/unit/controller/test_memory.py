@@ -13,12 +13,14 @@ import yaml
 
 from tidegate.api.edits import edited
 from tidegate.api.kept import packed, read_text
-from tidegate.api.names import Reason, Verdict
+from tidegate.api.names import Cause, Reason, Verdict
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.status import (
     ConditionStatus,
     EvidenceStatus,
     GateStatus,
+    LastRollout,
+    Outcome,
     ReleaseStatus,
     RevisionStatus,
     RolloutStatus,
@@ -110,6 +112,30 @@ def test_decision_that_could_not_be_stored_counts_before_all_else() -> None:
     memory.status, memory.unsaved = status(weight=0), True
 
     assert 0 == memory.known(release(status(weight=99)), 0.0).weight
+
+
+def end(second: int, outcome: Outcome = Outcome.PROMOTED) -> ReleaseStatus:
+    """Return the status with the end of a rollout that began at midnight."""
+    ended = {"outcome": outcome, "cause": Cause.PROMOTED, "started_at": NOW, "finished_at": NOW + timedelta(seconds=second)}
+    return status(last_rollout=LastRollout(version="v2", revision="bbbb", **ended))
+
+
+@pytest.mark.parametrize(
+    ("stored", "counts"),
+    [(end(61), 61), (end(61, Outcome.ROLLED_BACK), 63), (end(63), 63), (status(weight=10), 63)],
+    ids=["the same end", "another end", "its own", "none"],
+)
+def test_an_end_that_a_process_before_has_stored_is_not_written_over(stored: ReleaseStatus, counts: int) -> None:
+    """A write comes late, and the next process has decided on the end meanwhile: the rollout ended once, when that is stored."""
+    memory = Memory("one")
+    kept(memory, status(weight=100))
+    memory.status, memory.unsaved = end(63), True
+
+    known = memory.known(release(stored), 0.0)
+
+    assert known.last_rollout is not None
+    assert NOW + timedelta(seconds=counts) == known.last_rollout.finished_at
+    assert (counts == 63) == memory.unsaved
 
 
 GATE = GateStatus(name="errors", verdict="Pass", at=NOW, looks="P")  # type: ignore[arg-type]

@@ -110,7 +110,8 @@ class Memory:
             now: the time, on the monotonic clock.
         """
         current = release.get("status") or {}
-        if self.status is not None and (self.unsaved or self._print_of(current) == self.stored):
+        over = self.unsaved and self._ended_by_another(current)
+        if self.status is not None and not over and (self.unsaved or self._print_of(current) == self.stored):
             return self.status
         if self.status is not None:
             metadata = release["metadata"]
@@ -119,9 +120,20 @@ class Memory:
         document = opened(current)
         self.status, self.stored, self.since = _shared(stored_status(release, document)), self._print_of(current), now
         self.numbered, self._weighed = self.status.outbox.last if self.status.outbox is not None else 0, None
+        if over:
+            self.unsaved = self.postponed = False
         # Fingerprints are of our own types, so what is stored has to be wholly what was read of it.
         self.sent = self._gist_of(self.wire) if weigh(document, self.wire) is Weight.NONE else None
         return self.status
+
+    def _ended_by_another(self, current: Mapping[str, Any]) -> bool:
+        """Whether another process has stored the end of the rollout whose end was decided here, as it was, at another time."""
+        there, ours = current.get("lastRollout"), self.status.last_rollout if self.status is not None else None
+        if ours is None or not isinstance(there, Mapping) or "rollout" in current:
+            return False
+        wire = ours.to_wire()
+        same = all(there.get(name) == wire[name] for name in ("startedAt", "revision", "outcome"))
+        return same and there.get("finishedAt") != wire["finishedAt"]
 
     def decide(self, status: ReleaseStatus, *, passing: bool = False) -> None:
         """Note what was decided.
