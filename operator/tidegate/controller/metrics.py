@@ -9,12 +9,11 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from tidegate.api.gate import Gate
-from tidegate.api.names import Phase, Verdict
-from tidegate.api.status import GateStatus, Outcome, ReleaseStatus
+from tidegate.api.names import Phase
+from tidegate.api.status import Outcome, ReleaseStatus
+from tidegate.controller.release_metrics import ReleaseMetrics
 from tidegate.governance import dora
 
-VERDICTS = {Verdict.PASS: 1.0, Verdict.UNDECIDED: 0.0, Verdict.FAIL: -1.0}
 _RELEASE = ("namespace", "release")
 _FAST = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _LONG = (10, 30, 60, 300, 900, 1800, 3600, 4 * 3600, 24 * 3600)
@@ -130,6 +129,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.delivery = Delivery(self.registry)
+        self.of_releases = ReleaseMetrics(self.registry)
         self._of_releases(self.registry)
         self._of_gates(self.registry)
         self._of_work(self.registry)
@@ -137,14 +137,10 @@ class Metrics:
         self._phases: dict[tuple[str, str], Phase] = {}
         self._unexposed: dict[tuple[str, str], datetime | None] = {}
         """By Release without traffic for a new version: when the rollout that is on has started, or that none is on."""
-        self._gates: dict[tuple[str, str], dict[str, tuple[Gate, GateStatus | None]]] = {}
-        """What is shown of the gates of each Release: to look a series up takes longer than all else here."""
         self._waiting: dict[str, set[str]] = {}
 
     def _of_releases(self, r: CollectorRegistry) -> None:
         self.releases = Gauge("tidegate_releases", "Releases by phase.", ("phase",), registry=r)
-        self.weight = Gauge("tidegate_release_weight_percent", "Weight of the new version.", _RELEASE, registry=r)
-        self.step = Gauge("tidegate_release_step", "Step of the rollout, from 1; 0 while none is on.", _RELEASE, registry=r)
         self.rollouts = Counter("tidegate_rollouts_total", "Rollouts that ended.", ("outcome", "cause"), registry=r)
         self.prepared = Counter("tidegate_releases_prepared_total", "Versions that got their first traffic.", registry=r)
         self.prepare_seconds = Histogram(
@@ -172,11 +168,6 @@ class Metrics:
         )
 
     def _of_gates(self, r: CollectorRegistry) -> None:
-        self.gate_value = Gauge("tidegate_gate_value", "Value of a gate, in its unit.", (*_RELEASE, "gate", "arm"), registry=r)
-        self.gate_limit = Gauge("tidegate_gate_limit", "Limit of a gate.", (*_RELEASE, "gate", "kind"), registry=r)
-        self.gate_verdict = Gauge(
-            "tidegate_gate_verdict", "Verdict of a gate: 1 Pass, 0 Undecided, -1 Fail.", (*_RELEASE, "gate"), registry=r
-        )
         self.gate_unjudged = Counter(
             "tidegate_gate_unjudged_total", "Checks of a gate that failed by a bug in the judge.", (*_RELEASE, "gate"), registry=r
         )
@@ -290,12 +281,10 @@ class Metrics:
                 self.releases.labels(before).dec()
             self.releases.labels(status.phase).inc()
             self._phases[key] = status.phase
-        self.weight.labels(*key).set(status.weight)
-        self.step.labels(*key).set(status.step.index + 1 if status.step else 0)
+        self.of_releases.show(key, status)
         if status.records is not None:
             self.record_head.labels(*key).set(status.records.number)
         self._count_prepared(key, status)
-        self.show_gates(*key, status)
 
     def _count_prepared(self, key: tuple[str, str], status: ReleaseStatus) -> None:
         """Count a version whose pods have got traffic since its Release was last shown."""
@@ -310,28 +299,7 @@ class Metrics:
 
     def show_gates(self, namespace: str, release: str, status: ReleaseStatus) -> None:
         """Show what the gates of a Release say."""
-        key = (namespace, release)
-        states = {state.name: state for state in status.gates}
-        gates = {gate.name: (gate, states.get(gate.name)) for gate in status.rollout.spec.gates} if status.rollout else {}
-        shown, self._gates[key] = self._gates.get(key, {}), gates
-        for gone in shown.keys() - gates.keys():
-            self._forget_gate(key, gone)
-        for name, (gate, state) in gates.items():
-            known, before = shown.get(name, (None, None))
-            if gate is not known:
-                for kind, limit in limits(gate).items():
-                    self.gate_limit.labels(*key, name, kind).set(limit)
-            if state is not None and state is not before:
-                self._show_gate(key, state)
-
-    def _show_gate(self, key: tuple[str, str], state: GateStatus) -> None:
-        self.gate_verdict.labels(*key, state.name).set(VERDICTS[state.verdict])
-        for arm, value in (("stable", state.stable), ("canary", state.canary)):
-            if value is not None:
-                self.gate_value.labels(*key, state.name, arm).set(value)
-            else:
-                # What is not known any more is not shown any more.
-                self.gate_value.remove(*key, state.name, arm)
+        self.of_releases.show_gates((namespace, release), status)
 
     def ended(self, status: ReleaseStatus) -> None:
         """Count a rollout that has just ended."""
@@ -354,27 +322,7 @@ class Metrics:
             return
         self.releases.labels(phase).dec()
         self._unexposed.pop(key, None)
-        for gauge in (self.weight, self.step):
-            gauge.remove(*key)
-        for gate in self._gates.pop(key, {}):
-            self._forget_gate(key, gate)
+        self.of_releases.forget(key)
         # Until here, so that one that has failed in a short rollout is not missed.
         for counter in (self.gate_unjudged, self.loop_held, self.record_head):
             counter.remove_by_labels({"namespace": namespace, "release": name})
-
-    def _forget_gate(self, key: tuple[str, str], gate: str) -> None:
-        labels = {"namespace": key[0], "release": key[1], "gate": gate}
-        for gauge in (self.gate_value, self.gate_limit, self.gate_verdict):
-            gauge.remove_by_labels(labels)
-
-
-def limits(gate: Gate) -> dict[str, float]:
-    """Return the limits of a gate by kind: `min`, `max`, `increase_points`, `increase_percent` and so on."""
-    found: dict[str, float | None] = {}
-    if gate.threshold is not None:
-        found |= {"min": gate.threshold.min, "max": gate.threshold.max}
-    if gate.versus_stable is not None:
-        for direction, change in (("increase", gate.versus_stable.max_increase), ("decrease", gate.versus_stable.max_decrease)):
-            if change is not None:
-                found |= {f"{direction}_points": change.points, f"{direction}_percent": change.percent}
-    return {kind: limit for kind, limit in found.items() if limit is not None}

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from tidegate.api.gate import Gate
+from tidegate.api.edits import edited
+from tidegate.api.gate import Gate, VersusStable
 from tidegate.api.names import Cause, Phase, Verdict
 from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.status import GateStatus, LastRollout, Outcome, ReleaseStatus, RolloutStatus, StepStatus
-from tidegate.controller.metrics import Metrics, limits
+from tidegate.controller.metrics import Metrics
+from tidegate.controller.release_metrics import limits
 from unit.controller import objects
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -80,6 +82,21 @@ def test_gates_that_are_gone_are_not_shown(metrics: Metrics, after: ReleaseStatu
 
     assert value(metrics, "tidegate_gate_verdict", **WHERE, gate="error-rate") is None
     assert value(metrics, "tidegate_gate_limit", **WHERE, gate="error-rate", kind="max") is None
+
+
+def test_what_a_gate_said_of_another_version_is_not_shown_of_the_next(metrics: Metrics) -> None:
+    """Given a rollout that is superseded by one with another limit, no value, verdict or limit of the first is left."""
+    first, limit = rolling(verdict=Verdict.FAIL), VersusStable.model_validate({"maxIncrease": {"points": 1}})
+    assert first.rollout is not None
+    (gate,) = first.rollout.spec.gates
+    spec = first.rollout.spec.model_copy(update={"gates": (gate.model_copy(update={"threshold": None, "versus_stable": limit}),)})
+    metrics.show("shop", "checkout", first)
+    metrics.show("shop", "checkout", edited(first, gates=(), rollout=edited(first.rollout, spec=spec)))
+
+    assert value(metrics, "tidegate_gate_value", **WHERE, gate="error-rate", arm="canary") is None
+    assert value(metrics, "tidegate_gate_verdict", **WHERE, gate="error-rate") is None
+    assert value(metrics, "tidegate_gate_limit", **WHERE, gate="error-rate", kind="max") is None
+    assert 1.0 == value(metrics, "tidegate_gate_limit", **WHERE, gate="error-rate", kind="increase_points")
 
 
 def test_nothing_is_left_of_a_release_that_is_gone(metrics: Metrics) -> None:

@@ -105,7 +105,9 @@ def _metrics() -> dict[str, tuple[str, ...]]:
         if described is not None and hasattr(collector, "_labelnames"):
             (family,) = described()
             found[f"{family.name}_total" if family.type == "counter" else family.name] = collector._labelnames
-    found |= {family.name: tuple(family._labelnames) for family in Metrics().delivery.describe()}
+    metrics = Metrics()
+    made = (*metrics.delivery.describe(), *metrics.of_releases.describe())
+    found |= {family.name: tuple(family._labelnames) for family in made}
     assert len(found) > 10
     return found
 
