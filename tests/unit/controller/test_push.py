@@ -27,6 +27,7 @@ from tidegate.prometheus.push.config import PushConfig
 from tidegate.prometheus.push.rounds import Pushes
 from tidegate.runtime.clock import SystemClock
 from tidegate.runtime.errors import Terminal
+from unit.controller.api_server import settled
 from unit.prometheus.direct_pages import wanted
 from unit.prometheus.pushed import Series, packed, series, v1, v2
 
@@ -239,6 +240,32 @@ async def test_slow_sender_keeps_nobody_else_waiting(opened: Callable[..., Any])
     assert (status, words) == (503, "the request did not come, or was not read, in time (push.timeout)\n")
     assert port.port._reading.total() == 0
     assert (await port.send(body(samples())))[0] == 204
+
+
+async def test_slow_senders_together_keep_nobody_else_waiting(opened: Callable[..., Any], tmp_path: Path) -> None:
+    """Two senders send slowly, and as much as they may: there is still room for the first request of a third."""
+    names = ("agent", "other", "third")
+    for name in names:
+        (tmp_path / f"{name}.token").write_text(f"a-token-of-{name}-alone\n")
+    senders = [{"name": name, "namespaces": ["shop"], "tokenFile": str(tmp_path / f"{name}.token")} for name in names]
+    port = await opened(concurrency=4, timeout="5s", senders=senders)
+    refused: list[int] = []
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"x"
+        await asyncio.Event().wait()
+
+    async def send(name: str) -> None:
+        refused.append((await port.send(slow(), Authorization=f"Bearer a-token-of-{name}-alone"))[0])
+
+    sending = [asyncio.create_task(send(name)) for name in ("agent", "other") for _ in range(3)]
+    await settled(lambda: len(refused) + port.port._reading.total() == len(sending))
+    assert (port.port._reading.total(), refused) == (3, [503] * 3)
+
+    assert (await port.send(body(samples()), Authorization="Bearer a-token-of-third-alone"))[0] == 204
+    for one in sending:
+        one.cancel()
+    await asyncio.gather(*sending, return_exceptions=True)
 
 
 async def test_other_paths_and_methods_are_not_there(opened: Callable[..., Any]) -> None:

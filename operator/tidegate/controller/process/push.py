@@ -194,8 +194,7 @@ class PushPort:
     @contextmanager
     def _turn(self, sender: PushSender) -> Iterator[None]:
         """Let a request in, if not too many are being read."""
-        most = self._config.concurrency
-        if self._reading.total() >= most or self._reading[sender.name] >= (most + 1) // 2:
+        if not self._has_room(sender):
             words = "too many requests are being read (push.concurrency)"
             raise _RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, words, _AGAIN)
         self._reading[sender.name] += 1
@@ -203,6 +202,14 @@ class PushPort:
             yield
         finally:
             self._reading[sender.name] -= 1
+
+    def _has_room(self, sender: PushSender) -> bool:
+        """Whether a sender may have one more request read: its first always while there is room, others if as many can begin."""
+        most, own = self._config.concurrency, self._reading[sender.name]
+        if not own:
+            return self._reading.total() < most
+        others = sum(not self._reading[one.name] for one in self._config.senders)
+        return own < (most + 1) // 2 and self._reading.total() + min(others, most // 2) < most
 
     async def _taken(self, request: web.Request, sender: PushSender, message: Message, cost: Cost) -> web.Response:
         block = Block(await self._body(request))

@@ -60,7 +60,8 @@ class PushConfig(_Part):
         senders: who may push.
         bytes_per_request: longest body as it comes, compressed.
         unpacked_bytes_per_request: the same unpacked.
-        concurrency: requests that are read at once; one sender has at most half of them, rounded up.
+        concurrency: requests that are read at once; one sender has at most half of them, rounded up, and as many are
+            kept for the first requests of others.
         timeout: longest time for a request.
     """
 
