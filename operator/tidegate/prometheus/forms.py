@@ -22,6 +22,11 @@ def encoded(query: str, parameters: Mapping[str, str]) -> str:
 def _quoted(text: str) -> str:
     if not text.isascii():
         return quote_plus(text)
+    # Of questions that are joined three words in four are the same, so each is encoded once. A plus stands for a space alone.
+    words = text.split(" ")
+    once = dict.fromkeys(words)
+    found = " ".join(once)
     for character, sign in _SIGNS:
-        text = text.replace(character, sign)
-    return text
+        found = found.replace(character, sign)
+    encoded_as = dict(zip(once, found.split("+"), strict=True))
+    return "+".join([encoded_as[word] for word in words])

@@ -10,7 +10,12 @@ from tidegate.prometheus.forms import encoded
 TIME = {"time": "1767323045.000", "timeout": "9000ms"}
 
 
-@given(query=st.text() | st.text(st.characters(max_codepoint=127)))
+WORDS = st.lists(st.sampled_from(["", "sum", "by", "(pod)", "+", "%2B", "a+b", "\n", 'up{job="a"}', "\xe4"]), max_size=20).map(
+    " ".join
+)
+
+
+@given(query=st.text() | st.text(st.characters(max_codepoint=127)) | WORDS)
 def test_a_query_is_encoded_as_by_the_standard_library(query: str) -> None:
     """To the letter; and what is read from it is what was asked."""
     if any("\ud800" <= character <= "\udfff" for character in query):
