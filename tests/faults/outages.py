@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from faults import runner
+from faults import runner, scenes
 from faults.injections import Armed
 from faults.journeys import JOURNEYS
 from faults.oracle import Violation
@@ -143,7 +143,7 @@ async def _through(
     journey = JOURNEYS[name]
     try:
         async with asyncio.timeout(2 * LIMIT), grounds.place(**journey.settings) as place:
-            await journey.begin(place)
+            await scenes.begin(place, journey)
             await place.rest(QUIET)
             place.wire.listen()
             since = runner.newest(place)

@@ -112,7 +112,7 @@ async def learn(grounds: Grounds, journey: str) -> Learned:
 
 
 async def _learn(place: Place, journey: Journey) -> Learned:
-    await journey.begin(place)
+    await scenes.begin(place, journey)
     await place.rest(QUIET)
     starting = list(place.wire.asked)
     place.wire.listen()
@@ -160,7 +160,7 @@ def _limit(journey: Journey, *, long: bool = False) -> float:
 
 async def _tell(place: Place, injection: Injection, learned: Learned, result: Result) -> None:
     journey = SCENES[injection.journey]
-    await journey.begin(place)
+    await scenes.begin(place, journey)
     await place.rest(QUIET)
     for operator in place.operators:
         operator.wire.listen()

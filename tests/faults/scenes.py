@@ -10,8 +10,21 @@ from faults.burst import BURST
 from faults.journeys import HOLD, JOURNEYS, Journey
 from faults.oracle import Oracle, Violation
 from faults.place import Place
+from faults.recorder import instants
+from faults.standing import endpoints, weighted
 
 SCENES: dict[str, Journey] = {**JOURNEYS, BURST.name: BURST}
+
+
+async def begin(place: Place, journey: Journey) -> None:
+    """Have a journey begin: with ready endpoints behind each Service that has weight, as who makes these lags behind an outage."""
+    await journey.begin(place)
+    await place.until("each Service with weight has ready endpoints", lambda: _served(place))
+
+
+def _served(place: Place) -> bool:
+    *_, now = instants(place.recorder.changes)
+    return all(endpoints(now, service) for service in weighted(now))
 
 
 def at_rest(place: Place, journey: Journey) -> Json:
