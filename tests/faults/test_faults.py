@@ -51,14 +51,31 @@ SAMPLE = {
 """By journey: words of the write that is struck, and the fault. `A > B`: the first B after the first A; `two:`: two operators."""
 SEQUENCE = "edits/sequence-2/random-edits"
 AT_A_TIME = 5
+LEARNED_ANEW = 2
+"""How often a journey is told without faults again, to find a write that did not come."""
 PATIENT = 60.0
 """Seconds in which traffic has to leave a bad version: other tests are running, too."""
 
 
-def chosen(journey: str, learned: Learned) -> list[Injection]:
-    """Return the sample of a journey: of each fault the first that strikes a write with these words."""
-    found = list(all_of(journey, learned))
-    return [_first(found, words, kind) for words, kind in SAMPLE[journey]]
+async def met(ground: Grounds, journey: str, words: str, kind: str, learned: Learned) -> Result:
+    """Meet a fault of the sample: the first of its kind that strikes a write with these words.
+
+    What is stored in one write depends on how quick pods are. Where the write of a clean run did not come, the machine is busier or
+    freer by now, and the journey is learned anew.
+    """
+    injection = first_of(journey, words, kind, learned)
+    for _ in range(LEARNED_ANEW):
+        result = await runner.inject(ground, injection, learned)
+        if result.hits or result.violations:
+            return result
+        learned = await runner.learn(ground, journey)
+        injection = first_of(journey, words, kind, learned)
+    return await runner.inject(ground, injection, learned)
+
+
+def first_of(journey: str, words: str, kind: str, learned: Learned) -> Injection:
+    """Return the fault that is meant by an entry of the sample."""
+    return _first(list(all_of(journey, learned)), words, kind)
 
 
 def _first(found: list[Injection], words: str, kind: str) -> Injection:
@@ -79,9 +96,10 @@ async def test_journeys_end_well_whatever_fails(ground: Grounds, monkeypatch: py
     """Whatever fails on the way, a journey ends as it does without faults, and every invariant holds at every instant."""
     monkeypatch.setattr(runner, "SHUT_WITHIN", PATIENT)
     learned = dict(zip(SAMPLE, await asyncio.gather(*(runner.learn(ground, journey) for journey in SAMPLE)), strict=True))
-    wanted = [(injection, known) for journey, known in learned.items() for injection in chosen(journey, known)]
+    wanted = [(journey, words, kind, learned[journey]) for journey, sample in SAMPLE.items() for words, kind in sample]
 
-    cases = [Case(one.name, partial(runner.inject, ground, one, known), one.waits) for one, known in wanted]
+    strikes = [(one, first_of(*one)) for one in wanted]
+    cases = [Case(fault.name, partial(met, ground, *one), fault.waits) for one, fault in strikes]
     cases.append(Case(SEQUENCE, partial(edits.meet, ground, SEQUENCE), waits=True))
 
     results = await timetable.run(cases, side_by_side=AT_A_TIME)
