@@ -10,19 +10,20 @@ from __future__ import annotations
 import asyncio
 import shlex
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from tidegate.api.migrated import MigrationResult
-from tidegate.api.names import LABEL_POD_TEMPLATE_HASH
+from tidegate.api.migrated import MigrationResult, MigrationRun
+from tidegate.api.migrations import MigrationPhase
+from tidegate.api.names import LABEL_POD_TEMPLATE_HASH, Condition
 from tidegate.api.record import Omitted
 from tidegate.api.status import Outcome, ReleaseStatus
 from tidegate.caller.decisions import AGAIN_SECONDS, Version, rolled_out
 from tidegate.cli import access, archive, output
 from tidegate.cluster.resources import DEPLOYMENTS, RELEASE_RECORDS, RELEASES
-from tidegate.engine.migrated import RESTORE, keeps_out, removed
+from tidegate.engine.migrated import RESTORE, called, keeps_out, removed
 from tidegate.governance import commands
 from tidegate.governance.records import hash_of
 from tidegate.governance.times import moment
@@ -48,6 +49,7 @@ class Back:
         recorded: digest of the content that was promoted, where this is another one: only its images were restored.
         applier: what applies the object that was written again and again; empty where nothing is known to.
         waits: why it is not rolled out by that alone, with the cure; empty where it is.
+        first: which Job of the last rollout's migrations has to end before it starts; empty where none has to.
     """
 
     place: tuple[str, str]
@@ -58,12 +60,13 @@ class Back:
     recorded: str = ""
     applier: str = ""
     waits: str = ""
+    first: str = ""
 
     def to_wire(self) -> Json:
         """Return it for machines."""
         namespace, release = self.place
         told = {"namespace": namespace, "release": release, "toVersion": self.version, "record": self.record}
-        more = {"recordedDigest": self.recorded, "appliedBy": self.applier, "waits": self.waits}
+        more = {"recordedDigest": self.recorded, "appliedBy": self.applier, "waits": self.waits, "first": self.first}
         return told | {"digest": self.digest, "wrote": self.wrote} | {name: value for name, value in more.items() if value}
 
     def sentence(self) -> str:
@@ -73,6 +76,7 @@ class Back:
             words += "; only its images: all else of the template is as it is now, "
             words += f"so its content is {self.digest} and not {self.recorded}"
         words += f"; {self.waits}" if self.waits else "; it is rolled out by its policy's steps"
+        words += f"; {self.first}" if self.first else ""
         if self.applier:
             words += (
                 f"; {self.applier} applies it and will write its own version again: go back in its repository as well, "
@@ -117,6 +121,7 @@ async def go_back(cluster: Cluster, place: tuple[str, str], release: Json, versi
         recorded=recorded if digest != recorded else "",
         applier=applier_of(written) or "",
         waits=_kept_out(release, record, exactly=digest == recorded),
+        first=_first(access.status_of(release), place[0]),
     )
 
 
@@ -132,20 +137,78 @@ def _kept_out(release: Json, record: Json, *, exactly: bool) -> str:
     place = str(metadata["name"]), str(metadata["namespace"])
     revisions = {str(to.get("revision"))} if exactly else set[str]()
     version = access.spec_of(release).version or str(to.get("version"))
-    causes, again = list[str](), commands.on_release("retry", *place)
-    if status.held is not None:
-        causes.append(f"it does not start until the hold is released: {commands.on_release('resume', *place)}")
-    found = next((one for one in status.rejected if one.revision in revisions), None)
-    if found is not None:
-        words = f"it was rejected on {moment(found.at)} and does not start until it is tried again: {again}; why: {found.message}"
-        causes.append(words)
-    if status.contracted is not None and keeps_out(status.contracted, revisions, version):
-        # Each retry is for one thing: the first is for the rejection, and one that names no version may be for what failed.
-        how = f"{RESTORE}, once that is done" if found is not None else RESTORE
-        which = ("--version", next(iter(revisions), shlex.quote(version))) if _has_failed(status) else ()
-        named = commands.on_release("retry", *place, *which)
-        causes.append(f"it does not start by itself: {removed(status.contracted, version)}; {how}: {named}")
+    held = f"it does not start until the hold is released: {commands.on_release('resume', *place)}"
+    # Each retry is for one thing, in this order: for a rejection, for what a contract has removed, and for what failed.
+    rejected, contracted, failed = _rejected(status, revisions), _contracted(status, revisions, version), _unreversed(status)
+    its_own = failed is not None and status.migration is not None and status.migration.revision in revisions
+    # A version that waits for its own reverse is tried again only after that.
+    asked = (contracted, failed, rejected) if its_own else (rejected, contracted, failed)
+    causes = [held] if status.held is not None else []
+    done = ""
+    for one in asked:
+        if one is not None:
+            causes.append(f"{one.words}{done}: {commands.on_release('retry', *place, *one.which)}{one.more}")
+            done = ", once that is done"
     return "; also, ".join(causes)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Something that keeps a version out until a retry is asked for.
+
+    Attributes:
+        words: what it is, up to the command.
+        which: what the command needs besides.
+        more: what is said after it.
+    """
+
+    words: str
+    which: tuple[str, ...] = ()
+    more: str = ""
+
+
+def _rejected(status: ReleaseStatus, revisions: Collection[str]) -> _Asked | None:
+    found = next((one for one in status.rejected if one.revision in revisions), None)
+    if found is None:
+        return None
+    words = f"it was rejected on {moment(found.at)} and does not start until it is tried again"
+    return _Asked(words, more=f"; why: {found.message}")
+
+
+def _contracted(status: ReleaseStatus, revisions: Collection[str], version: str) -> _Asked | None:
+    if status.contracted is None or not keeps_out(status.contracted, revisions, version):
+        return None
+    # A retry that names no version may be for what failed.
+    which = ("--version", next(iter(revisions), shlex.quote(version))) if _has_failed(status) else ()
+    return _Asked(f"it does not start by itself: {removed(status.contracted, version)}; {RESTORE}", which)
+
+
+def _unreversed(status: ReleaseStatus) -> _Asked | None:
+    """Return that what the last rollout did to a database could not be undone; None where the operator waits for no person."""
+    migration = status.migration
+    waits = any(one.type == Condition.MIGRATION_FAILED and one.status == "True" for one in status.conditions)
+    failed = _of_last(status, MigrationResult.FAILED, MigrationPhase.ROLLBACK)
+    if migration is None or failed is None or not waits:
+        return None
+    what = f"it does not start: {called(failed.phase, migration.version)} failed: {failed.message}; to run it again"
+    return _Asked(what, more="; or take migrations.rollback out of the policy")
+
+
+def _first(status: ReleaseStatus, namespace: str) -> str:
+    """Return which Job of the last rollout's migrations has to end first, in words; empty where none has to."""
+    migration = status.migration
+    one = _of_last(status, MigrationResult.RUNNING) or _of_last(status, MigrationResult.PENDING, MigrationPhase.ROLLBACK)
+    if migration is None or one is None:
+        return ""
+    output_of = f" (its output: {commands.logs(one.job, namespace)})" if one.job is not None else ""
+    return f"{called(one.phase, migration.version)} has to end first{output_of}"
+
+
+def _of_last(status: ReleaseStatus, result: MigrationResult, phase: MigrationPhase | None = None) -> MigrationRun | None:
+    """Return a Job of a rollout that is over, with this result, of this phase or of any; None where there is none."""
+    if status.migration is None or status.migration.over is None:
+        return None
+    return next((one for one in status.migration.runs if one.result is result and phase in (None, one.phase)), None)
 
 
 def _has_failed(status: ReleaseStatus) -> bool:

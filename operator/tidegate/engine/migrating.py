@@ -157,7 +157,10 @@ def why_not_again(draft: Draft, *, names: bool) -> str:
         return ""
     if contracted is not None:
         what = f"it could mean {_named(draft, failed)}, which failed, or {_wanted(draft)}, which waits for a person"
-        return f"{what}; {_only_while(draft, failed)}; to let {_wanted(draft)} back, {way_back(draft)[0]}"
+        reverses = failed.phase is MigrationPhase.ROLLBACK
+        when = f"{CALLED[failed.phase]} is run again by the next request after that" if reverses else _only_while(draft, failed)
+        back = f"to let {_wanted(draft)} back, {way_back(draft)[0]}"
+        return f"{what}; {back}; {when}" if reverses else f"{what}; {when}; {back}"
     return "" if _is_run_again(draft, failed) else f"{_named(draft, failed)} failed, and {_only_while(draft, failed)}"
 
 

@@ -30,7 +30,7 @@ REJECTED = {
     "at": "2026-01-02T03:04:00Z",
 }
 CONTRACTED = {"version": "v1.2.3", "at": "2026-01-02T03:04:00Z"}
-FAILED = {
+FAILED: Json = {
     "version": "v1.2.3",
     "revision": "hash-v1.2.3",
     "since": "2026-01-02T03:00:00Z",
@@ -38,6 +38,21 @@ FAILED = {
     "promoted": True,
     "runs": [{"phase": "Contract", "cronJob": "contract", "seconds": 60, "job": "contract-1", "result": "Failed"}],
 }
+REVERSE = FAILED["runs"][0] | {"phase": "Rollback", "job": "reverse-1", "message": "exit code 1"}
+UNREVERSED = {
+    "migration": FAILED | {"version": "v1.3.0", "revision": "hash-v1.3.0", "promoted": False, "runs": [REVERSE]},
+    "conditions": [
+        {
+            "type": "MigrationFailed",
+            "status": "True",
+            "reason": "MigrationFailed",
+            "message": "rollback failed",
+            "lastTransitionTime": "2026-01-02T03:04:00Z",
+        }
+    ],
+}
+"""What v1.3.0 had done to the database could not be undone, and the operator waits for a person."""
+ENDS_FIRST = "rollback of v1.3.0's migrations has to end first"
 
 
 def template(tag: str, **env: str) -> Json:
@@ -258,6 +273,28 @@ def test_at_once_it_is_promoted_as_soon_as_it_starts(rollback: Callable[..., Any
                 "to roll it out all the same, once that is done: kubectl tidegate retry checkout -n shop"
             ),
         ),
+        (
+            UNREVERSED,
+            (
+                "it does not start: rollback of v1.3.0's migrations failed: exit code 1; to run it again: "
+                "kubectl tidegate retry checkout -n shop; or take migrations.rollback out of the policy"
+            ),
+        ),
+        (
+            {**UNREVERSED, "rejected": [REJECTED], "contracted": CONTRACTED},
+            (
+                "all the same, once that is done: kubectl tidegate retry checkout -n shop --version hash-v1.2.2; also, it does not "
+                "start: rollback of v1.3.0's migrations failed: exit code 1; to run it again, once that is done: "
+                "kubectl tidegate retry checkout -n shop; or take"
+            ),
+        ),
+        (
+            {**UNREVERSED, "migration": {**UNREVERSED["migration"], "revision": "hash-v1.2.2"}, "rejected": [REJECTED]},
+            (
+                "or take migrations.rollback out of the policy; also, it was rejected on Fri 2026-01-02 03:04 UTC and does not "
+                "start until it is tried again, once that is done: kubectl tidegate retry checkout -n shop; why: gate errors: 9%"
+            ),
+        ),
     ],
 )
 def test_what_keeps_a_restored_version_from_starting_is_told(rollback: Callable[..., Any], keeps: Json, words: str) -> None:
@@ -293,6 +330,40 @@ def test_a_contract_that_keeps_nothing_out_is_not_told(rollback: Callable[..., A
     done = rollback(cluster, "--to", "v1.2.2")
 
     assert ("by its policy's steps" not in done.stdout) == waits, done.output
+
+
+def test_a_reverse_that_the_policy_has_no_more_keeps_nothing_out(rollback: Callable[..., Any]) -> None:
+    """Whoever has undone it by hand takes it out of the policy: the operator has no such condition then, and the version starts."""
+    cluster = Cluster()
+    cluster.release["status"] |= {"migration": UNREVERSED["migration"]}
+
+    done = rollback(cluster, "--to", "v1.2.2")
+
+    assert "by its policy's steps" in done.stdout, done.output
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        ({"result": "Running"}, f"{ENDS_FIRST} (its output: kubectl logs job/reverse-1 -n shop)"),
+        ({"result": "Pending", "job": None}, ENDS_FIRST),
+        ({"result": "Running", "phase": "Expand"}, "expand of v1.3.0 has to end first (its output: kubectl logs job/reverse-1"),
+    ],
+)
+def test_a_job_that_is_not_over_comes_first(rollback: Callable[..., Any], run: Json, words: str) -> None:
+    """What the last rollout has done to the database is still being undone: that is said, and --now waits for it."""
+    cluster = Cluster()
+    cluster.release["status"] |= {"migration": {**UNREVERSED["migration"], "runs": [REVERSE | {"message": ""} | run]}}
+
+    done = rollback(cluster, "--to", "v1.2.2")
+
+    assert 0 == done.exit_code, done.output
+    assert f"it is rolled out by its policy's steps; {words}" in done.stdout
+
+    cluster = Cluster()
+    cluster.release["status"] |= {"migration": {**UNREVERSED["migration"], "runs": [REVERSE | {"message": ""} | run]}}
+    at_once = rollback(cluster, "--to", "v1.2.2", "--now")
+    assert (0, 1) == (at_once.exit_code, len(cluster.decisions)), at_once.output
 
 
 def test_images_of_a_version_that_a_contract_keeps_out_wait_too(rollback: Callable[..., Any]) -> None:

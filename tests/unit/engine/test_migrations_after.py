@@ -332,6 +332,38 @@ def test_retry_of_a_rejected_version_leaves_a_reverse_of_another_for_the_next():
     assert "v3" == world.status.stable.version
 
 
+def test_reverse_that_failed_is_run_again_once_an_earlier_version_may_come_back():
+    """v2's contract has run, v3's reverse failed, v1 is wanted: a request that names v1 is first, the next is for the reverse."""
+    world = started("expand", "contract", "rollback")
+    ends(world, "Expand")
+    finish(world)
+    ends(world, "Contract")
+    world.apply("v3")
+    world.crank(5)
+    world.jobs.end("Expand", DONE)
+    reach(world, 25)
+    world.ask("rollback/1")
+    ends(world, "Rollback", state=FAILED)
+    world.apply("v1")
+    world.crank(5)
+    how = f"kubectl tidegate retry checkout -n shop --version {world.status.wanted.revision}"
+    world.ask("retry/1")
+    world.crank(5)
+    assert events(world, "RequestRefused")[-1].endswith(
+        "it could mean rollback of v3's migrations, which failed, or v1, which waits for a person; to let v1 back, "
+        f"restore it first; then, to roll it out all the same: {how}; rollback is run again by the next request after that"
+    )
+    decide(world, Action.RETRY, revision=world.status.wanted.revision)
+    world.crank(5)
+    assert "v1 waits for rollback of v3's migrations, which failed: " in world.status.message
+    world.ask("retry/2")
+    world.crank(5)
+    assert ["Rollback", "Rollback"] == world.jobs.phases[-2:]
+    ends(world, "Rollback")
+    finish(world)
+    assert "v1" == world.status.stable.version
+
+
 def test_retry_that_may_be_meant_for_a_contract_lets_no_version_back():
     """The page of the contract names retry; v1 is wanted meanwhile: it comes only by a request that names it."""
     world = failed_contract()
