@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from tidegate.api.base import clip
 from tidegate.api.waiting import HoldStatus
+from tidegate.engine import asking
 from tidegate.engine.draft import Draft
+from tidegate.engine.snapshot import Verb
 from tidegate.governance.upstreams import Proved, Unproved, to_take
 
 
@@ -41,6 +44,7 @@ def words(draft: Draft) -> str:
     if view is None:
         return ""
     if followed is not None and followed.held is not None:
-        return f"; follows {view.upstream.name} again after a request to resume: {followed.held.message}"
+        why, cure = clip(followed.held.message, asking.BRIEF), asking.cure(draft, "to follow it again", Verb.RESUME)
+        return f"; follows {view.upstream.name} again after a request to resume: {why}; {cure}"
     found = next_one_waits(draft)
     return f"; follows {found[0] if found is not None else view.upstream.name}"

@@ -223,11 +223,9 @@ def _rollout_sentence(draft: Draft, waits: str) -> str:
     match draft.status.phase:
         case Phase.ROLLING_BACK:
             return f"Rolling back {new}, {old} serves: {draft.rollout.undo_message}{waits}"
-        case Phase.PAUSED:
-            paused = draft.rollout.paused
-            why = paused.message if paused else ""
-            asks = f"; {whom_it_asks(paused)}" if paused else ""
-            return f"Rollout of {new} (stable: {old}) is paused at {draft.status.weight}%: {why}{asks}{cut(draft)}"
+        case Phase.PAUSED if (paused := draft.rollout.paused) is not None:
+            verdict = f"Rollout of {new} (stable: {old}) is paused at {draft.status.weight}%: "
+            return asking.with_cure(verdict, paused.message, f"; {whom_it_asks(paused)}{cut(draft)}; {asking.on_or_back(draft)}")
         case Phase.PROMOTING:
             return f"{new} takes over from {old} in the {draft.handover.kind}{waits}"
         case Phase.BAKING:
@@ -248,23 +246,30 @@ def _idle_sentence(draft: Draft, waits: str) -> str:
         stable = RevisionStatus(revision=draft.stable.revision, version=draft.stable.version)
         tried = RevisionStatus(revision=rejected.revision, version=rejected.version)
         how = "rejected" if rejected.cause in (Cause.REJECTED, Cause.CHECK, Cause.MIGRATION) else "rolled back"
-        why = f"{apart(tried, stable).version} was {how}, {apart(stable, tried).version} serves: {rejected.message}"
+        followed = draft.status.followed
+        twice = draft.status.held is not None or (followed is not None and followed.held is not None)
+        reason = clip(rejected.message, asking.BRIEF) if twice else rejected.message
+        why = f"{apart(tried, stable).version} was {how}, {apart(stable, tried).version} serves: {reason}"
+        follows = _hold_words(draft) + follows
         if rejected.cause is Cause.DEADLINE:
             cure = asking.cure(draft, "to try it again", Verb.RETRY)
             return f"{why}; the version itself was not judged; {cure}{follows}"
         if rejected.member is not None:
             return f"{why}; it comes again with another version of {rejected.member}, or with a retry of either{follows}"
-        then = (
-            f"; new versions are held until a request to resume: {draft.status.held.message}"
-            if draft.status.held is not None
-            else ""
-        )
-        return f"{why}; waits for a new template or a request to retry{then}{follows}"
+        return f"{why}; waits for a new template or a request to retry{follows}"
     if not _guarded(draft):
         waits = waits or f"; waits for changes of the {draft.handover.kind} to be held"
     if draft.workload is not None and draft.replicas == 0:
         return f"{draft.stable.version} is the stable version, but the {draft.handover.kind} is scaled to 0{waits}"
     return f"{draft.stable.version} serves{waits}{follows}"
+
+
+def _hold_words(draft: Draft) -> str:
+    """Say that a person holds new versions, and how they are let go, as an end of a sentence; empty where nobody does."""
+    if draft.status.held is None:
+        return ""
+    why, cure = clip(draft.status.held.message, asking.BRIEF), asking.cure(draft, "to release them", Verb.RESUME)
+    return f"; new versions are held until a request to resume: {why}; {cure}"
 
 
 def _step_words(draft: Draft) -> str:

@@ -245,6 +245,30 @@ def test_where_only_decisions_give_traffic(request_text: str, carried_out: bool)
         ] == refused
 
 
+@pytest.mark.parametrize("by_decision", [False, True])
+def test_commands_stand_in_the_message_whatever_reason_people_gave(by_decision: bool):
+    """Who reads it at night finds how it goes on and how it goes back; a reason as long as one can be is cut in their favour."""
+    world = climbing()
+    world.governance = GovernanceView(by_decision=by_decision)
+    resume = ", annotate the Release with tidegate.dev/request=resume/<id>"
+    ends = f"; to go on{resume}, to roll back with tidegate.dev/request=rollback/<id>"
+    if by_decision:
+        ends = "; to go on: kubectl tidegate resume checkout -n shop; to roll back: kubectl tidegate rollback checkout -n shop"
+        resume = ": kubectl tidegate resume checkout -n shop"
+    decide(world, Action.PAUSE, "ann", reason="x" * 1024)
+    world.crank(1)
+    assert Phase.PAUSED is world.status.phase
+    assert world.status.message.startswith("Rollout of v2 (stable: v1) is paused at 5%: pause was requested (by ann: xxx")
+    assert world.status.message.endswith(ends)
+
+    decide(world, Action.ROLLBACK, "ann", reason="x" * 1024, hold=True)
+    finish(world, Phase.ROLLED_BACK)
+    assert f"; to release them{resume}" in world.status.message
+    world.apply("v3")
+    world.crank(10)
+    assert f"; to roll it out{resume}" in world.status.message
+
+
 def test_commands_of_one_second():
     """Without any other sign of their order, the careful one has the last word."""
     world = climbing()

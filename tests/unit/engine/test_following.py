@@ -152,7 +152,8 @@ def test_a_requested_rollback_holds_it_until_a_request_to_resume(verb: str):
     assert world.status.followed is not None
     assert world.status.followed.held is not None
     assert (world.status.followed.version, world.status.rollout) == ("v2", None)
-    assert f"follows checkout in staging again after a request to resume: rollback was requested ({verb}/1)" in world.status.message
+    words = f"follows checkout in staging again after a request to resume: rollback was requested ({verb}/1)"
+    assert f"{words}; to follow it again, annotate the Release with tidegate.dev/request=resume/<id>" in world.status.message
     assert events(world, "FollowingHeld") == [
         f"Nothing more is taken over from checkout in staging until a request to resume: rollback was requested ({verb}/1)"
     ]

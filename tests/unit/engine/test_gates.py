@@ -93,7 +93,10 @@ def test_pause_keeps_the_weight_and_asks_once():
     world = at_weight(25, policy(step(25, "5s"), step(100), gates=(gate("latency", "Pause"),)))
     say(world, "latency")
     assert (world.status.phase, world.status.weight, reason(world)) == (Phase.PAUSED, 25, Reason.PAUSED)
-    assert world.status.message.endswith("limit at most 1%; waits for a request to resume, promote or roll back")
+    assert world.status.message.endswith(
+        "limit at most 1%; waits for a request to resume, promote or roll back; to go on, annotate the Release with "
+        "tidegate.dev/request=resume/<id>, to roll back with tidegate.dev/request=rollback/<id>"
+    )
 
     world.crank(60)
 

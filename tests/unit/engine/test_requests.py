@@ -47,7 +47,7 @@ def test_rollback_and_hold_keeps_what_comes_next():
     assert (world.status.rollout, world.status.phase, world.status.weight) == (None, Phase.PAUSED, 0)
     assert condition(world, "Stalled")
     words = "waits for a request to resume before v3 is rolled out: a hold was requested (rollback-and-hold/incident-7)"
-    assert words in world.status.message
+    assert f"{words}; to roll it out, annotate the Release with tidegate.dev/request=resume/<id>" in world.status.message
     assert world.cluster.deployment.paused
 
     ask(world, "resume/1")
@@ -94,7 +94,8 @@ def test_pause_and_resume():
     assert (world.status.phase, world.status.weight) == (Phase.PAUSED, 5)
     assert world.status.message == (
         "Rollout of v2 (stable: v1) is paused at 5%: pause was requested (pause/1); "
-        "waits for a request to resume, promote or roll back"
+        "waits for a request to resume, promote or roll back; to go on, annotate the Release with "
+        "tidegate.dev/request=resume/<id>, to roll back with tidegate.dev/request=rollback/<id>"
     )
 
     ask(world, "resume/2")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from tidegate.api.edits import edited
 from tidegate.api.names import Cause, Phase
 from tidegate.api.status import Outcome, RevisionStatus, RolloutStatus
+from tidegate.engine import asking
 from tidegate.engine import transitions as happened
 from tidegate.engine.barriers import Rise, barrier, kept_asked
 from tidegate.engine.changes import put_in_force, record_end
@@ -20,7 +21,7 @@ from tidegate.engine.recording import commit_time, trail
 from tidegate.engine.reviews import Overridden
 from tidegate.engine.ruled import policy_to_come, stable_name, wanted_type
 from tidegate.engine.running import held_up
-from tidegate.engine.snapshot import Arm, WorkloadView
+from tidegate.engine.snapshot import Arm, Verb, WorkloadView
 from tidegate.engine.waits import CHANGED, Inquiry, Ruling, Wait, Waiting
 from tidegate.governance.hotfix import shortened
 
@@ -193,7 +194,8 @@ def rollout_starts(draft: Draft) -> Ruling:
 def _kept_from_starting(draft: Draft, workload: WorkloadView) -> Waiting | None:
     """Return what the wanted version waits for before its rollout starts; None where nothing is in the way."""
     if draft.status.held is not None:
-        words = f"for a request to resume before {workload.template.version} is rolled out: {draft.status.held.message}"
+        verdict, cure = f"for a request to resume before {workload.template.version} is rolled out: ", "to roll it out"
+        words = asking.with_cure(verdict, draft.status.held.message, f"; {asking.cure(draft, cure, Verb.RESUME)}")
         return Waiting(Wait.RESUME, words)
     if draft.snap.release.traffic_later:
         return Waiting(Wait.TRAFFIC_LATER, "for the routes to be restored before a rollout starts")
