@@ -8,7 +8,7 @@ import pytest
 
 from api.cluster_client_access import config_map, fresh_namespace, needs_api_server
 from tidegate.cluster.client import Cluster
-from tidegate.cluster.events import Recorder
+from tidegate.cluster.events import EventType, Recorder
 from tidegate.cluster.resources import CONFIG_MAPS, EVENTS, NAMESPACES
 from tidegate.runtime.clock import SystemClock
 
@@ -70,6 +70,24 @@ async def test_event_goes_on_after_a_restart(cluster: Cluster, about: dict[str, 
         await recorder.stop(within=20)
 
     assert [("Normal", "Waiting", "for metrics", 2)] == await written(cluster, about)
+
+
+async def test_event_of_a_part_becomes_that_of_the_whole(cluster: Cluster, about: dict[str, Any]):
+    """What an operator that ends tells alone, the next one makes the Event of both; the one after that changes nothing."""
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    alone, both = "v2 starts", "v2 starts. v2 has 10%"
+    recorder = Recorder(cluster, clock=Stamped(noon), instance="tidegate-0")
+    recorder.start()
+    recorder.record(about, EventType.NORMAL, "RolloutStarted", alone, at=noon)
+    await recorder.stop(within=20)
+    assert [("Normal", "RolloutStarted", alone, 1)] == await written(cluster, about)
+
+    for instance in ("tidegate-1", "tidegate-2"):
+        recorder = Recorder(cluster, clock=Stamped(noon + timedelta(seconds=5)), instance=instance)
+        recorder.start()
+        recorder.record(about, EventType.NORMAL, "RolloutStarted", both, former=(alone, noon))
+        await recorder.stop(within=20)
+        assert [("Normal", "RolloutStarted", both, 1)] == await written(cluster, about)
 
 
 async def test_deleted_event_comes_back(cluster: Cluster, about: dict[str, Any]):

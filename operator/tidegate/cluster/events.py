@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -95,6 +95,8 @@ class _Series:
     written: bool = False
     again: bool = False
     """Its first occurrence may have been written by an earlier life of the operator."""
+    former: tuple[str, str, str] | None = None
+    """Name, message and time of the Event that becomes this one, if an earlier life has written it."""
 
 
 @dataclass(slots=True)
@@ -148,6 +150,7 @@ class Recorder:
         *,
         at: datetime | None = None,
         again: bool = False,
+        former: tuple[str, datetime] | None = None,
     ) -> None:
         """Records an Event; returns at once.
 
@@ -158,6 +161,7 @@ class Recorder:
             message: for people; cut at 1024 bytes.
             at: when it happened, with zone; None for now.
             again: an earlier life of the operator may have written it: if it has, nothing is.
+            former: message and time of an Event that an earlier life may have written in place of it: that becomes this one.
         """
         key = _Key(obj["metadata"]["uid"], type_, reason, _cut(message))
         moment = at or self._clock.now()
@@ -165,6 +169,9 @@ class Recorder:
         series = self._series.get(key)
         if series is None or series.expires <= now:
             series = self._begin(key, obj, moment, again=again)
+            if former is not None:
+                message, first = _cut(former[0]), former[1]
+                series.former = _name(obj, replace(key, message=message), first), message, _rfc3339(first)
         elif again:
             return
         else:
@@ -203,12 +210,8 @@ class Recorder:
         involved = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "name": metadata["name"], "uid": key.uid}
         if metadata.get("namespace"):
             involved["namespace"] = metadata["namespace"]
-        window = int(moment.timestamp() // WINDOW)
-        content = "\0".join((key.uid, key.type.value, key.reason, key.message, str(window)))
-        digest = hashlib.sha256(content.encode()).hexdigest()[:16]
         series = _Series(
-            # 253 is the limit of a name; the digest alone makes it unique.
-            name=f"{metadata['name'][:230]}.{digest}",
+            name=_name(obj, key, moment),
             # Events about cluster-scoped objects live where kubectl looks for them.
             namespace=metadata.get("namespace") or "default",
             involved=involved,
@@ -299,11 +302,29 @@ class Recorder:
                 series.written = False
             else:
                 return
+        if series.former is not None and await self._take_over(key, series, *series.former):
+            return
         try:
             await self._cluster.create(EVENTS.path(series.namespace), self._event(key, series))
         except AlreadyExists:
             await self._continue(series)
         series.written = True
+
+    async def _take_over(self, key: _Key, series: _Series, name: str, message: str, first: str) -> bool:
+        """Make an Event of an earlier life this one, and return whether it was there; that has none in place of it no more."""
+        path = EVENTS.path(series.namespace, name)
+        try:
+            there = await self._cluster.get(path)
+            found = there.get("firstTimestamp") == first and there.get("message") in (message, key.message)
+            if found and there["message"] != key.message:
+                changed = {"message": key.message, "count": series.count, "lastTimestamp": _rfc3339(series.last)}
+                await self._cluster.merge_patch(path, changed)
+        except NotFound:
+            found = False
+        series.former = None
+        if found:
+            series.name, series.written = name, True
+        return found
 
     async def _continue(self, series: _Series) -> None:
         """Takes up an Event of this name that is there already."""
@@ -347,6 +368,12 @@ class Recorder:
     def _drop(self, why: Dropped) -> None:
         if self._on_drop is not None:
             self._on_drop(why)
+
+
+def _name(obj: Mapping[str, Any], key: _Key, moment: datetime) -> str:
+    content = "\0".join((key.uid, key.type.value, key.reason, key.message, str(int(moment.timestamp() // WINDOW))))
+    # 253 is the limit of a name; the digest alone makes it unique.
+    return f"{obj['metadata']['name'][:230]}.{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 
 def _patience(error: ApiError) -> float:

@@ -120,7 +120,10 @@ async def test_start_that_is_held_back_is_told_as_the_process_ends(stage: Stage)
 
 @pytest.mark.parametrize("told_to_end", [True, False], ids=["it was told to end", "it was killed"])
 async def test_no_life_adds_an_event_of_its_own(stage: Stage, told_to_end: bool) -> None:
-    """Given an operator that ends right after a start, and one that does after the weight, the third finds the Event of both."""
+    """Given an operator that ends right after a start, and one that does after the weight, there is one Event, in the end of both.
+
+    Whoever is told to end tells the start alone, as nobody need come after; who does makes its Event that of both.
+    """
     stage.told.start()
     told = play(stage, [(0.0, RolloutStarted.id, STARTS)])
     if told_to_end:
@@ -139,7 +142,9 @@ async def test_no_life_adds_an_event_of_its_own(stage: Stage, told_to_end: bool)
     third.clock.advance(20.0)
     tell_again(third, told)
 
-    assert [*first, ("RolloutStarted", BOTH)] == after_second == await written(third)
+    assert ([("RolloutStarted", STARTS)] if told_to_end else []) == first
+    assert [("RolloutStarted", BOTH)] == after_second == await written(third)
+    assert [1] == [one["count"] for one in stage.api.objects.values() if one["kind"] == "Event"]
     for life in (second, third):
         await life.close()
 

@@ -83,7 +83,7 @@ class Events:
                 self._joined[uid, one.number] = both
             while len(self._joined) > SERIES:
                 self._joined.popitem(last=False)
-            self._record(release, both, again=again)
+            self._record(release, both, again=again, former=held.transition if held.again else None)
             return
         if held is not None:
             self._record(held.release, held.transition, again=held.again)
@@ -142,8 +142,9 @@ class Events:
             due = min((held.until for held in self._held.values()), default=now + _NEVER)
             await self._clock.sleep(due - now, wake=self._wake)
 
-    def _record(self, release: Object, one: TransitionStatus, *, again: bool) -> None:
-        self._recorder.record(release, _type(one), one.reason, one.message, at=one.at, again=again)
+    def _record(self, release: Object, one: TransitionStatus, *, again: bool, former: TransitionStatus | None = None) -> None:
+        alone = (former.message, former.at) if former is not None else None
+        self._recorder.record(release, _type(one), one.reason, one.message, at=one.at, again=again, former=alone)
 
     def _old(self, transition: TransitionStatus) -> bool:
         return abs(self._clock.now() - transition.at) >= NEWS
