@@ -6,7 +6,7 @@ No I/O and no clock: times are handed in, on the monotonic clock.
 from __future__ import annotations
 
 import heapq
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import count
@@ -19,6 +19,8 @@ PRESSING = frozenset({Severity.WARNING, Severity.CRITICAL})
 """What goes before the rest."""
 MOST = 10_000
 """Messages that wait in one channel at most: a thousand Releases keep eight each."""
+OF_ONE = 3
+"""Messages of one namespace that are under way at once, of the four of a channel: a receiver may hang over what they say."""
 BACKOFF_FIRST, BACKOFF_CAP = 1.0, 60.0
 """Seconds between tries of one Release's next message: twice as long each time."""
 
@@ -67,6 +69,7 @@ class Lanes:
         self._later: list[tuple[float, int, Lane]] = []
         self._order = count()
         self._count = 0
+        self._under_way: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return self._count
@@ -94,16 +97,20 @@ class Lanes:
 
         Args:
             now: the time.
-            ailing: namespaces whose messages have failed last: their turn comes after that of others, and not before these times.
+            ailing: namespaces whose messages have failed last: their turn comes after that of others, and not before these times,
+                for one message at a time.
         """
         while self._later and self._later[0][0] <= now:
             _, _, lane = heapq.heappop(self._later)
             self._put(lane)
-        found = self._first(lambda one: one.namespace not in ailing)
+        busy = self._under_way
+        found = self._first(lambda one: one.namespace not in ailing and busy[one.namespace] < OF_ONE)
         if found is None and ailing:
-            found = self._first(lambda one: ailing.get(one.namespace, now) <= now)
+            # One at a time shows whether the receiver takes them again.
+            found = self._first(lambda one: not busy[one.namespace] and one.namespace in ailing and ailing[one.namespace] <= now)
         if found is not None:
             found.under_way = True
+            busy[found.namespace] += 1
         return found
 
     def _first(self, counts: Callable[[Lane], bool]) -> Lane | None:
@@ -124,9 +131,10 @@ class Lanes:
 
     def done(self, lane: Lane) -> None:
         """Note that the first message of a lane is done with; the next one of that Release has its turn behind others."""
+        self._over(lane)
         lane.messages.popleft()
         self._count -= 1
-        lane.failures, lane.under_way = 0, False
+        lane.failures = 0
         if lane.messages:
             self._put(lane)
         else:
@@ -139,13 +147,21 @@ class Lanes:
             lane: the lane.
             at: when.
         """
-        lane.failures, lane.under_way = lane.failures + 1, False
+        self._over(lane)
+        lane.failures += 1
         heapq.heappush(self._later, (at, next(self._order), lane))
 
     def give_back(self, lane: Lane) -> None:
         """Have the first message of a lane sent that was taken and not tried."""
-        lane.under_way = False
+        self._over(lane)
         self._put(lane)
+
+    def _over(self, lane: Lane) -> None:
+        """Note that the first message of a lane is not under way any more."""
+        lane.under_way = False
+        self._under_way[lane.namespace] -= 1
+        if not self._under_way[lane.namespace]:
+            del self._under_way[lane.namespace]
 
     def _put(self, lane: Lane) -> None:
         (self._urgent if lane.pressing else self._ready)[lane.uid] = lane

@@ -11,6 +11,7 @@ import pytest
 import structlog
 from aiohttp import web
 
+from tidegate.notifications.lanes import OF_ONE
 from tidegate.notifications.pauses import FEW
 from tidegate.notifications.sending import CONNECTIONS
 from tidegate.runtime.clock import ManualClock
@@ -104,6 +105,24 @@ async def test_messages_of_one_namespace_that_always_fail_keep_no_other_waiting(
     await settled(lambda: ("checkout", 1) in receiver.numbers)
 
     assert (60, [("checkout", 1)]) == (told.channel.waiting(), receiver.numbers)
+
+
+async def test_messages_that_a_receiver_hangs_over_keep_no_other_namespace_waiting(tmp_path: Path, receiver: Receiver) -> None:
+    """Given a receiver that hangs over what one team's messages say, however many, then another's is told beside them."""
+    told = Told(ManualClock(), hook(tmp_path, receiver, timeout="30s"))
+    receiver.hangs_over = lambda request: "odd" in request.headers["webhook-id"]
+    receiver.hangs.clear()
+    told.channel.start()
+    for number in range(2 * CONNECTIONS):
+        told.channel.take(release(f"odd-{number}", "others"), happened(1, "rollout-started", told.clock.now()), again=False)
+    await settled(lambda: receiver.asked >= OF_ONE)
+    told.take(1, "rolling-back", warns=True)
+    await settled(lambda: "delivered" in told.outcomes)
+
+    assert (OF_ONE + 1, [("checkout", 1)]) == (receiver.asked, receiver.numbers)
+    receiver.hangs.set()
+    await settled(lambda: told.channel.waiting() == 0)
+    await told.channel.stop(within=0)
 
 
 def _only_from_odd(request: web.Request) -> web.Response:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.notifications import lanes as module
-from tidegate.notifications.lanes import BACKOFF_CAP, Lane, Lanes, backoff
+from tidegate.notifications.lanes import BACKOFF_CAP, OF_ONE, Lane, Lanes, backoff
 from tidegate.notifications.message import Message, message_of
 from unit.notifications.receiver import happened, release
 
@@ -75,6 +75,22 @@ def test_what_is_left_alone_is_not_next_before_its_time() -> None:
 
     assert (None, ("a", 1)) == (early, first(lanes.next(9.9, {"others": 10})))
     assert (None, ("odd", 1)) == (lanes.next(9.9, {"others": 10}), first(lanes.next(10, {"others": 10})))
+
+
+@pytest.mark.parametrize(("ailing", "most"), [({}, OF_ONE), ({"shop": 0.0}, 1)])
+def test_one_namespace_has_not_all_that_is_under_way(ailing: dict[str, float], most: int) -> None:
+    """Given more of one namespace than can be sent, some room is left for others; one that ails has one message at a time."""
+    lanes = Lanes()
+    for number in range(5):
+        lanes.add(message(f"a{number}", 1), 0)
+
+    under_way = [lane for _ in range(5) if (lane := lanes.next(0, ailing)) is not None]
+    lanes.add(message("b", 1, namespace="other"), 0)
+    other = lanes.next(0, ailing)
+
+    assert (most, ("b", 1), None) == (len(under_way), first(other), lanes.next(0, ailing))
+    lanes.done(under_way[0])
+    assert (f"a{most}", 1) == first(lanes.next(0, ailing))
 
 
 def test_waits_grow_to_a_bound() -> None:
