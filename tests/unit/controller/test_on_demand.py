@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from tidegate.api.names import LABEL_POD_TEMPLATE_HASH
 from tidegate.controller.observe.on_demand import CALLS, FLAGS, REASONS, SELECTED, Inquiries
-from tidegate.controller.observe.runs import asked
+from tidegate.controller.observe.runs import asked, ids_of
 from tidegate.governance.runs import Call, RunState, RunView
 from unit.controller.api_server import ApiServer, settled
 from unit.controller.objects import NAME
@@ -265,20 +265,49 @@ async def test_a_request_under_way_is_known(stage: Stage) -> None:
 @pytest.mark.parametrize(("state", "often"), [(RunState.COMPLETE, 1), (RunState.FAILED, 1), (RunState.UNMADE, 2)], ids=str)
 async def test_an_answer_is_not_asked_for_again(stage: Stage, state: RunState, often: int) -> None:
     """A pass that began before it was there, and ends after, changes nothing; what could not be asked at all is asked again."""
-    asked: list[str] = []
+    made: list[str] = []
+    one, other = (asked([Call(id=of, hook="broker", method="GET", path="", seconds=1.0, told={})]) for of in ("x", "y"))
 
     async def answer(_namespace: str, value: str) -> list[Any]:
-        asked.append(value)
+        made.append(value)
         return [{"metadata": {}, "job": value, "state": state.value}]
 
     calls = Inquiries(CALLS, stage.cluster, clock=stage.clock, arrived=lambda _: None, read=answer)
-    calls.want(KEY, "x")
-    await settled(lambda: calls.of(KEY, "x") is not None)
+    calls.want(KEY, one)
+    await settled(lambda: calls.of(KEY, one) is not None)
     stage.clock.advance(CALLS.longest)
-    calls.want(KEY, "x")
+    calls.want(KEY, one)
     await settled(lambda: not reading())
 
-    assert ["x"] * often == asked
-    calls.want(KEY, "y")
-    await settled(lambda: calls.of(KEY, "y") is not None)
-    assert "y" == asked[-1]
+    assert [one] * often == made
+    calls.want(KEY, other)
+    await settled(lambda: calls.of(KEY, other) is not None)
+    assert other == made[-1]
+
+
+async def test_a_request_under_way_is_not_made_again_as_another_joins_it(stage: Stage) -> None:
+    """Given a check's request that is under way, one of another check of the Release comes after its answer, which counts."""
+    made, answers = list[tuple[str, ...]](), asyncio.Event()
+
+    async def answered(_: str, wanted: str) -> list[Any]:
+        made.append(ids_of(wanted))
+        await answers.wait()
+        return [{"metadata": {}, "job": one, "state": RunState.COMPLETE.value, "uid": "", "words": ""} for one in made[-1]]
+
+    calls = Inquiries(CALLS, stage.cluster, clock=stage.clock, arrived=lambda _: None, read=answered)
+    told: dict[str, str] = {}
+    after, before = (Call(id=one, hook="broker", method="POST", path="", seconds=30.0, told=told) for one in ("after", "before"))
+    calls.want(KEY, asked([after]))
+    await settled(lambda: made == [("after",)])
+    calls.want(KEY, asked([after, before]))
+    answers.set()
+    await settled(lambda: not reading())
+    # A pass that began before the answer came.
+    calls.want(KEY, asked([after, before]))
+    assert not reading()
+    assert ["after"] == [one["job"] for one in calls.last(KEY) or ()]
+
+    calls.want(KEY, asked([before]))
+    await settled(lambda: not reading())
+
+    assert [("after",), ("before",)] == made

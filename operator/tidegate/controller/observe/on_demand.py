@@ -13,6 +13,7 @@ from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import ApiError, Forbidden
 from tidegate.cluster.resources import PODS, Resource
 from tidegate.controller.observe.references import ReleaseKey
+from tidegate.controller.observe.runs import ids_of
 from tidegate.governance.runs import RunState
 from tidegate.runtime.clock import Clock
 from tidegate.runtime.own_turns import OwnTurns
@@ -53,6 +54,8 @@ class Query:
         optional: whether one who may not read them takes it that there are none.
         settles: tells whether what was read is the last word: it is not read again then, whoever asks on older knowledge. None
             where nothing is.
+        joins: tells whether what is asked for now has in it what was asked before. While that is under way, or its last word is not
+            noted yet, it is not begun anew, and the rest comes after it. None where anything may be begun anew.
     """
 
     what: str
@@ -64,11 +67,17 @@ class Query:
     at_ease: float = 600.0
     optional: bool = False
     settles: Callable[[list[Object]], bool] | None = None
+    joins: Callable[[str, str], bool] | None = None
 
 
 def _answered(items: list[Object]) -> bool:
     """Whether a hook of checks has answered, or has not in time; one that could not be called at all is called again."""
     return any(one["state"] != RunState.UNMADE for one in items)
+
+
+def _has_in_it(before: str, now: str) -> bool:
+    """Whether the requests that are asked for now have those in them that were asked for before."""
+    return set(ids_of(before)) <= set(ids_of(now))
 
 
 REASONS = Query("pods of a version", PODS, "", patience=3.0)
@@ -85,7 +94,7 @@ BOUND = Query("objects bound to a Service by name", None, "", patience=1.0, at_o
 """What names the user's Service, see `controller/observe/bindings.py`."""
 RUNS = Query("Jobs of checks", None, "", patience=1.0, at_once=True, longest=15.0)
 """Whether the Jobs that check a version are there and how they stand, see `controller/observe/runs.py`."""
-CALLS = Query("answers of hooks", None, "", patience=1.0, at_once=True, longest=15.0, settles=_answered)
+CALLS = Query("answers of hooks", None, "", patience=1.0, at_once=True, longest=15.0, settles=_answered, joins=_has_in_it)
 """What hooks of checks answer, see `controller/observe/hooks.py`. An answer may come in while a pass is still writing that began
 without it: that pass is not to ask once more."""
 FLAGS = Query("definitions of flags", None, "", patience=1.0, at_once=True, longest=15.0)
@@ -178,7 +187,7 @@ class Inquiries:
         """
         now, patience = self._clock.monotonic(), self._query.patience
         inquiry = self._inquiries.get(key)
-        if inquiry is None or inquiry.value != value:
+        if inquiry is None or (inquiry.value != value and not self._goes_on(inquiry, value)):
             self.forget(key)
             due = now if self._query.at_once else now + patience
             inquiry = self._inquiries[key] = _Inquiry(value, label or self._query.label, due, patience)
@@ -194,6 +203,12 @@ class Inquiries:
             inquiry.due, inquiry.patience = now + wait, min(2 * inquiry.patience, self._query.longest)
             inquiry.task = asyncio.create_task(self._read(key, inquiry), name=f"{self._query.what} {key}")
         return inquiry.due - now if inquiry.due > now else patience
+
+    def _goes_on(self, inquiry: _Inquiry, value: str) -> bool:
+        """Whether what was asked before comes first: it would be asked twice."""
+        if self._query.joins is None or not (inquiry.task is not None or self._is_settled(inquiry)):
+            return False
+        return self._query.joins(inquiry.value, value)
 
     def _is_settled(self, inquiry: _Inquiry) -> bool:
         return self._query.settles is not None and inquiry.items is not None and self._query.settles(inquiry.items)
