@@ -86,7 +86,7 @@ class Pauses:
         Returns:
             Whether anything was left alone.
         """
-        if not self._namespaces:
+        if not self._namespaces and not self._receiver.failures:
             return False
         self.over(namespace)
         self._receiver = Pause()

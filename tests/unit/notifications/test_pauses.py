@@ -31,6 +31,19 @@ def test_a_delivery_ends_what_the_receiver_was_left_alone_for() -> None:
     assert (FEW + 1, True) == (len(pauses.ailing), all(until <= 0.0 for until in pauses.ailing.values()))
 
 
+def test_a_delivery_ends_that_pause_also_where_all_that_failed_is_given_up() -> None:
+    """Given many that failed and were given up, then a delivery shows that the receiver is there: nobody waits for its pause."""
+    pauses = Pauses()
+    for number in range(FEW + 1):
+        pauses.failed(f"shop-{number}", 0.0, None)
+    for number in range(FEW + 1):
+        pauses.over(f"shop-{number}")
+    left_alone = pauses.until
+
+    assert (1.0, True, False) == (left_alone, pauses.delivered("shop"), pauses.delivered("shop"))
+    assert 0.0 > pauses.until
+
+
 def test_a_message_that_is_given_up_ails_nobody_any_more() -> None:
     pauses = Pauses()
     pauses.failed("odd", 0.0, None)
