@@ -216,7 +216,7 @@ class Process:
         """Of native histograms, how many edges they have had at most."""
         self.held = 0
         """All of these."""
-        self._settled = self._missing = self._last = 0
+        self._settled = self._missing = self._apart = self._last = 0
         self._steady = self._gap = 0
         """Settled times since samples stayed away last, and milliseconds between two of them."""
         self._at: datetime | None = None
@@ -225,8 +225,13 @@ class Process:
 
     @property
     def torn(self) -> bool:
-        """Whether two read it whom no label tells apart, so that all would count twice."""
+        """Whether its series never come together: if two read it whom no label tells apart, all would count twice."""
         return self._missing >= _TORN
+
+    @property
+    def split(self) -> bool:
+        """Whether two read it whom no label tells apart: its series do not come together, though nothing of them was refused."""
+        return self.torn and self._apart >= _TORN
 
     @property
     def _young(self) -> bool:
@@ -287,6 +292,8 @@ class Process:
                 return
             if self._settled and time > self._last:
                 self._missing = 0 if complete else self._missing + 1
+                # What was refused and is sent again is as late as if another had scraped it: that says nothing of readers.
+                self._apart = 0 if complete else self._apart + moment.whole
             self._settle(time, self._moments.pop(time))
 
     def page(self) -> tuple[datetime, Page] | None:

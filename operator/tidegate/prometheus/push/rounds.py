@@ -29,6 +29,10 @@ MOST_PROCESSES = 8
 _EDGES = 4
 """Edges of native histograms for each series that a pod may have."""
 _SPLIT = "two Prometheus servers scrape it and no label tells them apart: give each an external label __replica__"
+_REFUSED = (
+    "parts of its scrapes are missing, as requests of its sender, or samples of its namespace, are refused: look at "
+    "tidegate_push_requests_total and tidegate_push_samples_total"
+)
 _FULL = "more series are pushed for all rollouts, or for those of its namespace, than are remembered"
 _PUT_OFF = f"put off: to count what is pushed for this namespace takes more than {SHARE:.0%} of the operator's processor time"
 _CROWDED = "more of the wanted series are pushed for it than are taken (push.seriesPerPod)"
@@ -275,5 +279,5 @@ class Pushes:
         if now - known.heard > self._patience:
             return f"no sample of it was pushed for {now - known.heard:.0f}s"
         if any(one.torn for one in known.processes.values()):
-            return _SPLIT
+            return _SPLIT if any(one.split for one in known.processes.values()) else _REFUSED
         return known.crowded
