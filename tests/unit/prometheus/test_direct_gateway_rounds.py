@@ -38,7 +38,7 @@ class Edge:
     """Pods of a gateway, read once a second for one gate."""
 
     def __init__(self, source: str = "Envoy", measure: str = "ErrorRate") -> None:
-        self.at = START
+        self.at, self.left_out = START, 0
         canary, stable = at_gateway(source, measure)
         accounts = Accounts(Holdings(Budgets()))
         self.followed = Followed(gate(source, measure), canary, NAMES, "b", accounts, of_stable=stable)
@@ -48,7 +48,7 @@ class Edge:
         all_of = {name: Target(name, f"envoy-{name}", "10.0.0.1", 1, "/", Scheme.HTTP) for name in pods}
         there = [Scraped(all_of[name], self.at, one) for name, one in pods.items() if one is not None]
         gone = [Missed(f"pod {name} of gateway edge", "no connection") for name, one in pods.items() if one is None]
-        chosen = Chosen(tuple(all_of.values()), tuple(missed), len(pods))
+        chosen = Chosen(tuple(all_of.values()), tuple(missed), len(pods) + self.left_out, bounded=self.left_out > 0)
         self.followed.take(Round(self.at, there, there, chosen, chosen, gone, gone), alone=False)
 
     def counted(self) -> tuple[tuple[float, float], tuple[float, float]]:

@@ -60,7 +60,7 @@ class Crosscheck:
 
     Args:
         accounts: what is compared with it, in words.
-        parts: what is read may be a sample of all pods, with fewer requests than Prometheus has. Of gateways all pods are read.
+        parts: what is read may be a sample of all pods, with fewer requests than Prometheus has. Of gateways all are to be read.
 
     Attributes:
         words: a sentence without a full stop where both disagree for long; empty where they do not, or nobody knows.
@@ -70,9 +70,15 @@ class Crosscheck:
         self.words, self._accounts, self._parts = "", accounts, parts
         self._direct, self._theirs = _Sum(), _Sum()
 
-    def direct(self, counts: Counts, *, whole: bool) -> None:
-        """Take in what was read directly; `whole` where it is of all pods of the new version."""
-        self._direct.add(counts, whole=whole)
+    def direct(self, counts: Counts, *, whole: bool, bounded: bool = False) -> None:
+        """Take in what was read directly.
+
+        Args:
+            counts: what was counted.
+            whole: whether it is of all pods that count the new version.
+            bounded: whether pods are left out because the configuration says that so many are enough.
+        """
+        self._direct.add(counts, whole=not bounded and (whole or not self._parts))
 
     def theirs(self, spans: tuple[Counts, ...]) -> None:
         """Take in what Prometheus has said of the same gate, and compare."""
@@ -86,7 +92,7 @@ class Crosscheck:
         # The last minutes alone: what has been put right is over.
         first = max(first, last - 2 * FOR)
         partly = self._direct.partly
-        whole = not self._parts or partly is None or partly <= first
+        whole = partly is None or partly <= first
         self.words = self._differ(self._direct.between(first, last), self._theirs.between(first, last), whole=whole)
 
     def _differ(self, own: tuple[float, float], theirs: tuple[float, float], *, whole: bool) -> str:

@@ -158,7 +158,8 @@ class Followed:
         counted = self._told.counts
         if counted is not None and counted.until is not None and counted.until > counted.since:
             whole = not not_read(self._missed(found) if self.of_stable is not None else found.missed)
-            self.crosscheck.direct(counted, whole=whole and len(found.chosen.targets) == found.chosen.pods)
+            every = len(found.chosen.targets) == found.chosen.pods
+            self.crosscheck.direct(counted, whole=whole and every, bounded=found.chosen.bounded)
             self._append(counted, alone=alone)
 
     @property

@@ -159,17 +159,23 @@ class Gateway:
         whole = chosen(found, config.direct, config.pods, host_network=config.host_network, named_by=_HOST_NETWORK)
         self._found = replace(whole, targets=tuple(replace(one, born=None) for one in whole.targets))
         self._numbers = {str(pod["metadata"]["name"]): number for number, pod in enumerate(sampled(found), start=1)}
-        self.chosen = replace(self._found, missed=(*self._named(self._found.missed), *self._more()))
+        self.chosen = replace(self._found, missed=(*self._named(self._found.missed), *self._more()), bounded=self._beyond > 0)
         self._prune()
         self._rounds.want(self._series, self._found, Chosen())
         self._log()
 
+    @property
+    def _beyond(self) -> int:
+        """How many pods are left out since the configuration has no more of them read."""
+        more = self._found.pods - len(self._found.targets) - len(self._found.missed)
+        return more if len(self._found.targets) >= self.config.pods else 0
+
     def _more(self) -> Iterable[Missed]:
         """Name what is not read since there is too much, or nothing."""
-        name, more = self.config.name, self._found.pods - len(self._found.targets) - len(self._found.missed)
+        name, more = self.config.name, self._beyond
         if not self._found.pods:
             yield Missed(f"gateway {name}", "no pod has its labels (direct.gateways)")
-        elif more > 0 and len(self._found.targets) >= self.config.pods:
+        elif more > 0:
             yield Missed(f"{more} more pods of gateway {name}", f"only {self.config.pods} are read (direct.gateways.pods)")
 
     def _prune(self) -> None:
@@ -270,7 +276,8 @@ class AtGateways:
         crowded = [one for gateway in self.of for one in self._crowded(gateway)]
         targets = tuple(target for one in self.of for target in one.chosen.targets)
         beyond = tuple(found for one in self.of for found in one.chosen.missed)
-        whole = Chosen(targets, beyond, sum(one.chosen.pods for one in self.of))
+        bounded = any(one.chosen.bounded for one in self.of)
+        whole = Chosen(targets, beyond, sum(one.chosen.pods for one in self.of), bounded)
         return Round(self._clock.now(), pages, pages, whole, whole, missed, missed, crowded)
 
     def _nothing(self, words: str) -> Round:

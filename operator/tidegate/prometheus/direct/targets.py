@@ -95,11 +95,13 @@ class Chosen(Generic[Pod_co]):
         targets: those that are read.
         missed: those that cannot be.
         pods: how many there are.
+        bounded: whether pods of a gateway are left out because its configuration has no more of them read.
     """
 
     targets: tuple[Pod_co, ...] = ()
     missed: tuple[Missed, ...] = ()
     pods: int = 0
+    bounded: bool = False
 
 
 def slim(pod: Mapping[str, Any]) -> dict[str, Any]:
