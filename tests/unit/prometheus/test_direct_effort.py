@@ -23,9 +23,9 @@ class Work:
         self.spent += seconds
         self.done += 1
 
-    async def page(self, namespace: str, pieces: int, seconds: float) -> bool:
+    async def page(self, namespace: str, pieces: int, seconds: float, by: str = "") -> bool:
         """Read a page of so many pieces, and return whether it came to its end."""
-        cost = Cost(namespace)
+        cost = Cost(namespace, by=by)
         try:
             self.effort.begin(cost)
             for _ in range(pieces):
@@ -66,6 +66,35 @@ async def test_pages_that_are_too_many_do_not_break_each_other_off() -> None:
     assert 10 <= sum(read) <= 20
     # In the long run what is worked off in a round.
     assert work.spent - before == pytest.approx(5 * SHARE, rel=0.3)
+
+
+@pytest.mark.parametrize("dear", [0.06, 0.1, 0.3])
+@pytest.mark.parametrize("others", [0.02, 0.06, 0.1])
+@pytest.mark.parametrize("phase", [0.0, 0.1, 0.5, 0.9])
+async def test_whoever_asks_a_moment_later_has_its_turn(dear: float, others: float, phase: float) -> None:
+    """Of two gateways in one namespace one always asks after the other: both are read again and again, and nothing is idle."""
+    work, read, last = Work(), {"first": 0, "second": 0}, {"first": 0.0, "second": 0.0}
+    longest = {"first": 0.0, "second": 0.0}
+    for second in range(300):
+        for name, seconds, pause in (("first", others, phase), ("second", dear, 1 - phase)):
+            got = sum([await work.page("edge", 1, seconds, name) for _ in range(20)])
+            if got:
+                longest[name], last[name] = max(longest[name], second - last[name]), second
+            read[name] += got
+            work.clock.advance(pause)
+    assert max(longest.values()) <= 15
+    assert all(300 - one <= 15 for one in last.values())
+    assert work.spent == pytest.approx(300 * SHARE, rel=0.15)
+
+
+async def test_room_is_not_kept_for_whoever_is_gone() -> None:
+    """A gateway that was put off and is not wanted any more keeps no room from the others for long."""
+    work = Work()
+    assert await work.page("edge", 6, 0.1, "here")
+    assert not await work.page("edge", 1, 0.1, "gone")
+    work.clock.advance(13)
+    assert sum([await work.page("edge", 1, 0.1, "here") for _ in range(20)]) == 6
+    assert len(work.effort._accounts["edge"].waiting) == 1
 
 
 async def test_event_loop_has_its_turn_between_pieces() -> None:

@@ -36,7 +36,7 @@ class Answers:
         self.free = asyncio.Event()
 
     async def scrape(
-        self, one: Target, series: Series, asker: Asker, seconds: float, *, protobuf: bool = False
+        self, one: Target, series: Series, asker: Asker, seconds: float, *, by: object, protobuf: bool = False
     ) -> Page | Unscraped:
         self.asked.append(one.pod)
         if one.pod in self.hanging:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 SHARE = 0.1
@@ -24,6 +24,10 @@ PIECE = 20e-6
 """Seconds that it takes to be woken up for a piece, before it is looked at."""
 _LATEST = 0.2
 """Weight of the last page in what one costs typically."""
+_WAITS = 12.0
+"""Seconds for which room is kept for whoever was put off; all ask again within ten, the longest interval."""
+_AT_MOST = 10.0
+"""Seconds for which others go before whoever waits longest, if they leave room for it."""
 _REMEMBERED = 60.0
 """Seconds for which a namespace without readings is remembered."""
 PUT_OFF = f"put off: pages of this namespace's pods take more than {SHARE:.0%} of the operator's processor time"
@@ -46,11 +50,13 @@ class Cost:
         namespace: whose it is.
         seconds: of processor time.
         begun: whether it is under way.
+        by: who reads it; of several in one namespace each has its turn.
     """
 
     namespace: str
     seconds: float = 0.0
     begun: bool = False
+    by: Hashable = None
 
 
 @dataclass
@@ -62,12 +68,32 @@ class _Account:
         pages: how many are under way.
         typical: what a page has cost lately.
         last: when it last had one.
+        waiting: who was put off, the first one first: since when, and when it last asked.
     """
 
     debt: float = 0.0
     pages: int = 0
     typical: float = 0.0
     last: float = 0.0
+    waiting: dict[Hashable, tuple[float, float]] = field(default_factory=dict)
+
+    def full(self, by: Hashable, now: float) -> bool:
+        """Whether there is no room for a page more, beside one of whoever waits longest.
+
+        Without that the phases of those who ask would decide: who asks right after the debt has become small enough takes
+        the room again and again, and whoever asks a moment later has none. Where pages are larger than is typical that room may be
+        too little, so after a while nobody goes before.
+        """
+        self.waiting = {one: times for one, times in self.waiting.items() if now - times[1] < _WAITS}
+        first, (since, _) = next(iter(self.waiting.items()), (by, (now, now)))
+        if first != by and now - since > _AT_MOST:
+            return True
+        return self.debt + (self.pages + (first != by)) * self.typical > CREDIT
+
+    def put_off(self, by: Hashable, now: float) -> None:
+        """Take note of who has to wait."""
+        since, _ = self.waiting.get(by, (now, now))
+        self.waiting[by] = since, now
 
 
 class Effort:
@@ -92,11 +118,14 @@ class Effort:
         """Begin a page.
 
         Raises:
-            PutOffError: with those that are under way already the namespace would use up its share, and none would come to its end.
+            PutOffError: with those that are under way already the namespace would use up its share, and none would come to its end;
+                or what is left is kept for somebody who was put off before.
         """
         account = self._account(cost.namespace)
-        if account.debt + account.pages * account.typical > CREDIT:
+        if account.full(cost.by, self._at):
+            account.put_off(cost.by, self._at)
             raise PutOffError
+        account.waiting.pop(cost.by, None)
         account.pages, cost.begun = account.pages + 1, True
 
     def end(self, cost: Cost) -> None:

@@ -211,7 +211,7 @@ class Rounds:
 
     async def _page(self, target: Target, filtering: Filtering) -> Page | Unscraped:
         """Read a page: the wanted metrics alone where the pod filters, or may; the whole one at once where it does not."""
-        read = partial(self._scraper.scrape, target, self._series, self._asker, 0.9 * self._interval)
+        read = partial(self._scraper.scrape, target, self._series, self._asker, 0.9 * self._interval, by=self)
         if self._filters and not self._protobuf and filtering.asks:
             page = await read(filtered=True)
             if isinstance(page, Page):

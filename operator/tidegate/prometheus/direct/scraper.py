@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from http import HTTPStatus
@@ -88,7 +88,15 @@ class Scraper:
         self.scrapes = self.bytes = 0
 
     async def scrape(
-        self, target: Target, series: Series, asker: Asker, seconds: float, *, protobuf: bool = False, filtered: bool = False
+        self,
+        target: Target,
+        series: Series,
+        asker: Asker,
+        seconds: float,
+        *,
+        by: Hashable = None,
+        protobuf: bool = False,
+        filtered: bool = False,
     ) -> Page | Unscraped:
         """Read the page of one pod; never raises for what the pod does.
 
@@ -97,18 +105,20 @@ class Scraper:
             series: what is wanted of it.
             asker: for whom.
             seconds: longest time for it; the connection may allow less.
+            by: whose round it is: of several in one namespace none has all of its share.
             protobuf: it is asked for in that form, for native histograms.
             filtered: the wanted metrics alone are asked for, by their names, as some servers can.
         """
         url = f"{target.url}{'&' if '?' in target.path else '?'}{_names(series)}" if filtered else target.url
-        found = await self._scrape(target, url, series, asker, seconds, protobuf=protobuf)
+        cost = Cost(asker.namespace, by=by)
+        found = await self._scrape(target, url, series, asker, seconds, cost=cost, protobuf=protobuf)
         self._told("read" if isinstance(found, Page) else "put-off" if found.put_off else "failed")
         return found
 
     async def _scrape(
-        self, target: Target, url: str, series: Series, asker: Asker, seconds: float, *, protobuf: bool
+        self, target: Target, url: str, series: Series, asker: Asker, seconds: float, *, cost: Cost, protobuf: bool
     ) -> Page | Unscraped:
-        seconds, cost = min(seconds, self.config.timeout.total_seconds()), Cost(asker.namespace)
+        seconds = min(seconds, self.config.timeout.total_seconds())
         if not await self._turns.take(asker, seconds * _PATIENCE):
             return Unscraped("too many other pods are being read (direct.concurrency)", asked=False)
         try:
