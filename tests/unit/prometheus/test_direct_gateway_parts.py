@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
 from tidegate.judge.reading import Counts, Tally
+from tidegate.prometheus.direct import text
 from tidegate.prometheus.direct.targets import Missed
+from unit.prometheus.direct_pages import NAMES, at_gateway, feed
 from unit.prometheus.test_direct_gateway_rounds import Edge, page
 from unit.prometheus.test_direct_gateways import Served, served, source_of
 
@@ -56,3 +60,33 @@ async def test_rounds_say_whether_pods_are_left_out(served: Served, pods: int, b
     found = await source.round()
     assert (found.chosen.bounded, len(found.chosen.targets), found.chosen.pods) == (bounded, pods, 3)
     await all_of.close()
+
+
+def of_page(series: text.Series, numbers: Iterable[int]) -> tuple[float, float]:
+    """Read a page of as many series of two Releases, and return what each has counted."""
+    line = 'nginx_ingress_controller_requests{{namespace="{}",path="/{}",service="checkout-canary",status="200"}} 3\n'
+    page = text.TextPage(series, 10_000)
+    feed(page, "".join(line.format(name, number) for number in numbers for name in ("shop", "bank")).encode(), 64 * 1024)
+    counted = page.end().counted
+    ours, theirs = (counted[wish].events for wish in series.wishes)
+    assert ours is not None
+    assert theirs is not None
+    return ours.total, theirs.total
+
+
+def test_series_beyond_what_is_remembered_count_and_cost_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where rollouts have a tenth more series than are remembered, each counts the same, and that tenth alone is parsed again."""
+    monkeypatch.setattr(text, "_REMEMBERED", 500)
+    series, parsed = text.Series((at_gateway("NGINX")[0], at_gateway("NGINX", names=replace(NAMES, namespace="bank"))[0])), [0]
+    read = text.Series._read
+    monkeypatch.setattr(text.Series, "_read", lambda self, one: parsed.append(1) or read(self, one))
+    for times in range(10):
+        parsed.clear()
+        assert of_page(series, range(1100)) == (3300, 3300)
+        assert len(parsed) == (200 if times else 2200)
+    # Others come in their place: after a few pages these are known, and those that are gone are not.
+    for _ in range(6):
+        parsed.clear()
+        assert of_page(series, range(2000, 2900)) == (2700, 2700)
+    assert len(parsed) == 0
+    assert len(series.known) <= 2000

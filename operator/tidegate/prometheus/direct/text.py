@@ -23,6 +23,8 @@ _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _ESCAPES = {b"n": b"\n"}
 _REMEMBERED, _REMEMBERED_BYTES = 4096, 1024 * 1024
 """Series whose labels are remembered from page to page, and bytes of them: they are as long as whoever runs in a pod likes."""
+_ANEW = 4
+"""Times as many series as are remembered that have had no room, after which it begins anew: the others may be gone."""
 _AT_GATEWAYS = 4
 """So many times as much of a gateway's page, which is read for all Releases at once."""
 
@@ -59,10 +61,13 @@ class Series:
         self.asked = tuple(sorted({*(name for one in wishes for name in one.names), *(one.family for one in wishes)}))
         """Names of metrics and of samples by which a server that filters its page is asked for what is wanted."""
         self.known: dict[bytes, tuple[_Known, ...]] = {}
-        self._bytes = 0
+        self._bytes = self._without = 0
 
     def learn(self, series: bytes, crowded: Container[int] = ()) -> tuple[_Known, ...]:
-        """Return what a series is to each wish that wants it, and remember it unless these have too many.
+        """Return what a series is to each wish that wants it, and remember it if there is room, unless these have too many.
+
+        The same series come in each page, so what makes room for those without would come again at once: then none would be known.
+        Nothing is counted otherwise for a series that is not remembered; it is parsed each time.
 
         Raises:
             PageError: its labels cannot be read.
@@ -71,10 +76,13 @@ class Series:
         if known and all(wish in crowded for wish, _ in known):
             return known
         most = _AT_GATEWAYS if self.marks else 1
-        self._bytes += len(series)
-        if len(self.known) >= most * _REMEMBERED or self._bytes > most * _REMEMBERED_BYTES:
+        if len(self.known) >= most * _REMEMBERED or self._bytes + len(series) > most * _REMEMBERED_BYTES:
+            self._without += 1
+            if self._without <= _ANEW * len(self.known):
+                return known
             self.known.clear()
-            self._bytes = len(series)
+            self._bytes = self._without = 0
+        self._bytes += len(series)
         self.known[series] = known
         return known
 
