@@ -230,7 +230,7 @@ class Recorder:
     def _enqueue(self, key: _Key, series: _Series, now: float) -> None:
         if not self._spend(key.uid, now):
             self._drop(Dropped.RATE)
-            if not series.written:
+            if not series.written and key != self._under_way:
                 # So that the next one, if there are tokens then, starts with an honest count.
                 self._series.pop(key, None)
             return
@@ -259,7 +259,7 @@ class Recorder:
     async def _run(self) -> None:
         failures = 0
         while True:
-            if not self._waiting:
+            while not self._waiting:
                 self._idle.set()
                 self._wake.clear()
                 await self._wake.wait()
@@ -279,7 +279,8 @@ class Recorder:
             await self._write(key, series)
         except ApiError as error:
             if self._clock.monotonic() < series.expires - WINDOW + _patience(error):
-                # Behind the others: one that fails for reasons of its own must not hold them up.
+                # Behind the others: one that fails for reasons of its own must not hold them up. They may have had it forgotten.
+                self._series.setdefault(key, series)
                 self._waiting[key] = None
                 return error.after or 0.0
             # In a namespace that is being deleted, for one. An Event is never worth more than a log line.

@@ -374,3 +374,41 @@ async def test_stop_gives_up_on_what_cannot_be_written(desk: Desk, cluster: Clus
 
     assert stopping.is_set()
     await desk.recorder.stop(within=1)
+
+
+async def test_event_that_is_under_way_is_not_forgotten(desk: Desk):
+    """Given one that comes again beyond its object's burst while its request fails, it is tried again, and so are others."""
+
+    async def away(request: Any) -> Any:
+        desk.recorder.normal(release(), "Begun", "number 0")
+        return await refuse(503, "ServiceUnavailable")(request)
+
+    desk.loopback.others.append(away)
+    desk.accept(BURST)
+    for number in range(BURST):
+        desk.recorder.normal(release(), "Begun", f"number {number}")
+    await desk.flush()
+
+    assert [Dropped.RATE] == desk.dropped
+    assert [f"number {number}" for number in (*range(BURST), 0)] == [body["message"] for body in desk.loopback.bodies]
+
+
+async def test_event_is_tried_again_however_many_others_came_meanwhile(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    """Given one whose count is to be raised, and that is the one remembered longest when the API is away, it is not lost."""
+
+    async def away(request: Any) -> Any:
+        for number in range(3):
+            desk.recorder.normal(release(f"r{number}"), "Begun", "x")
+        return await refuse(503, "ServiceUnavailable")(request)
+
+    monkeypatch.setattr("tidegate.cluster.events.SERIES", 3)
+    desk.accept(1)
+    desk.recorder.normal(release(), "Waiting", "for metrics")
+    await desk.flush()
+    desk.loopback.others.append(away)
+    desk.accept(4)
+    desk.recorder.normal(release(), "Waiting", "for metrics")
+    await desk.flush()
+
+    raised = [body for body in desk.loopback.bodies if body.get("kind") != "Event"]
+    assert ([2, 2], 0) == ([body["count"] for body in raised], desk.recorder.waiting())
