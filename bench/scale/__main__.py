@@ -29,7 +29,7 @@ KEPT = ROOT / "build" / "bench-scale"
 RESULTS = ROOT / "bench" / "results" / "scale.json"
 PICTURE = ROOT / "docs" / "images" / "soak.svg"
 INTERRUPTED = 130
-FASTER = {"idle-5000": {"GOGC": "400"}}
+FASTER = {"idle-5000": {"GOGC": "400"}, "shards-12000": {"GOGC": "400"}}
 """Environment of clusters of which the operator alone is measured: programs in Go collect garbage a quarter as often there."""
 GRACE = 30.0
 """Seconds that a cluster gets to take itself down, before the kernel does it."""

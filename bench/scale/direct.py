@@ -7,7 +7,8 @@ import random
 
 from bench.scale.fleet import Fleet, error_rate
 from bench.scale.pages import PORT, Pages, served
-from bench.scale.place import Place, say
+from bench.scale.place import Place
+from bench.scale.progress import say
 from bench.scale.spread import Found, percentile
 from bench.scale.usage import Meter
 

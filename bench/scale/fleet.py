@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.scale.progress import say
+
 from tidegate.cluster.client import Cluster
 from tidegate.cluster.errors import AlreadyExists, ApiError
 from tidegate.cluster.resources import (
@@ -25,6 +27,8 @@ from tidegate.cluster.sending import Json
 PER_NAMESPACE = 250
 AT_ONCE = 24
 BUILD_AT_ONCE = 64
+TOLD = 1000
+"""Services after which it is said how many are done."""
 """Services that are created at a time, each by three requests side by side: as many as keep two cores busy."""
 POLICY = "bench"
 Name = tuple[str, str]
@@ -110,9 +114,10 @@ class Fleet:
 
     async def each(self, do: Callable[[Name], Awaitable[object]], *, at_once: int = AT_ONCE) -> None:
         """Do something for every service, some at a time."""
-        few = asyncio.Semaphore(at_once)
+        few, done = asyncio.Semaphore(at_once), 0
 
         async def one(name: Name) -> None:
+            nonlocal done
             async with few:
                 for patience in (0.5, 1.0, 2.0, 4.0, None):
                     try:
@@ -122,6 +127,9 @@ class Fleet:
                             raise
                         await asyncio.sleep(patience)
                     else:
+                        done += 1
+                        if done % TOLD == 0:
+                            say(f"{done} of {self.number}")
                         return
 
         await asyncio.gather(*(one(name) for name in self.names))

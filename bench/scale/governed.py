@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.scale.fleet import POLICY, Fleet
-from bench.scale.place import Place, say
+from bench.scale.place import Place
+from bench.scale.progress import say
 from bench.scale.spread import Found, beside_plain
 
 from tidegate.cluster.resources import CLUSTER_ROLLOUT_POLICIES, RELEASE_FREEZES

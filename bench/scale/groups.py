@@ -17,7 +17,8 @@ from bench.scale.direct import INTERVAL, read_directly
 from bench.scale.fleet import Fleet, Name, seed_gates
 from bench.scale.governed import compared
 from bench.scale.names import SOAK_MINUTES
-from bench.scale.place import Place, place, say
+from bench.scale.place import Place, place
+from bench.scale.progress import say
 from bench.scale.shared import shared_out
 from bench.scale.soak import soak
 from bench.scale.spread import Found, percentile

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from bench.scale.endurance import Ends
 from bench.scale.fleet import Fleet, Name
 from bench.scale.flow import Journey, Start
-from bench.scale.place import Place, say
+from bench.scale.place import Place
+from bench.scale.progress import say
 
 from tidegate.cluster.errors import ApiError
 from tidegate.cluster.resources import RELEASES

@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from bench.scale.fleet import Fleet, Name  # noqa: E402
 from bench.scale.gateway import Gateway, Statuses  # noqa: E402
+from bench.scale.progress import say  # noqa: E402
 from bench.scale.telemetry import Telemetry  # noqa: E402
 from bench.scale.usage import Audit, Requests  # noqa: E402
 
@@ -172,11 +173,6 @@ class Place:
         """Whether each of these services has had so many looks."""
         seen = self.telemetry.seen
         return all(name in seen and seen[name].looks >= looks for name in names)
-
-
-def say(text: str) -> None:
-    """Tell how far it is."""
-    print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)
 
 
 @asynccontextmanager

@@ -8,7 +8,8 @@ import time
 from typing import Any
 
 from bench.scale.fleet import Fleet
-from bench.scale.place import Place, Process, say
+from bench.scale.place import Place, Process
+from bench.scale.progress import say
 from bench.scale.spread import Found
 from bench.scale.usage import Meter, resident
 

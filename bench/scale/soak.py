@@ -12,7 +12,8 @@ from bench.scale.endurance import SAMPLE, Sample, figures
 from bench.scale.fleet import Fleet
 from bench.scale.flow import plan
 from bench.scale.journeys import BAKE, HOLD, INTERVAL, Flow
-from bench.scale.place import Place, place, say
+from bench.scale.place import Place, place
+from bench.scale.progress import say
 from bench.scale.spread import Found
 from bench.scale.usage import Meter, Spent, handles, resident, threads
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from aiohttp import web
 from bench.scale.fleet import Fleet, Name
-from bench.scale.place import Place, say
+from bench.scale.place import Place
+from bench.scale.progress import say
 from bench.scale.spread import Found, beside_plain
 
 Breach = Callable[[Sequence[Name], random.Random], Awaitable[list[tuple[float, float]]]]

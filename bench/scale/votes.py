@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 from bench.scale.fleet import POLICY, Fleet, Name
-from bench.scale.place import Place, say
+from bench.scale.place import Place
+from bench.scale.progress import say
 from bench.scale.spread import Found, percentile
 
 from api.cluster_access import apply
