@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 HEIR_SECONDS = 60.0
-"""For so long whoever is to take a shard has time for it; then it is another one's turn, too."""
+"""For so long whoever is to take a shard has time for it; then it is another one's turn, too, and both prepare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +112,13 @@ def duties(me: str, members: Mapping[str, Member], tenures: Sequence[Tenure], pa
         patience: how long silent ones are waited for.
     """
     staying = {name for name, one in members.items() if not one.leaving and one.silent < patience.death}
-    owners = assigned(staying, tenures)
+    turns = _turns(staying, tenures)
+    owners = _last(turns)
     held = frozenset(shard for shard, tenure in enumerate(tenures) if tenure.holder == me)
     if me not in staying:
         return Duties(hand_over=frozenset(shard for shard in held if _may_go(shard, owners[shard], members)))
-    mine = {shard for shard, owner in enumerate(owners) if owner == me}
+    # Whoever has begun goes on in the turns of others: caches may take longer than a turn to fill.
+    mine = {shard for shard, names in enumerate(turns) if me in names}
     doubted = {name for name in staying - {me} if members[name].silent >= patience.doubt}
     if doubted:
         # What they hold, and nothing else: a replica that is late for a moment moves no other shard.
@@ -136,36 +138,43 @@ def assigned(names: Collection[str], tenures: Sequence[Tenure]) -> list[str]:
         names: the replicas that count.
         tenures: of each shard who holds it.
     """
+    return _last(_turns(names, tenures))
+
+
+def _last(turns: Sequence[Sequence[str]]) -> list[str]:
+    return [names[-1] if names else "" for names in turns]
+
+
+def _turns(names: Collection[str], tenures: Sequence[Tenure]) -> list[tuple[str, ...]]:
+    """Return who was to have each shard, by number, in the order of their turns; the last one is to have it now."""
     held: dict[str, list[int]] = {name: [] for name in names}
     for shard, tenure in enumerate(tenures):
         if tenure.holder in held:
             held[tenure.holder].append(shard)
-    owners = [""] * len(tenures)
+    turns: list[tuple[str, ...]] = [()] * len(tenures)
     if not held:
-        return owners
+        return turns
     least, more = divmod(len(tenures), len(held))
     ranked = sorted(held, key=lambda name: (-len(held[name]), name))
     share = {name: least + (place < more) for place, name in enumerate(ranked)}
     given = {name: shards[: share[name]] for name, shards in held.items()}
     for name, shards in given.items():
         for shard in shards:
-            owners[shard] = name
-    for shard, owner in enumerate(owners):
-        if owner:
+            turns[shard] = (name,)
+    for shard, known in enumerate(turns):
+        if known:
             continue
         # There is always one: the shares are as many as the shards.
         below = sorted((name for name in given if len(given[name]) < share[name]), key=lambda name: (len(given[name]), name))
-        owners[shard] = _in_turn(below, sorted(given), tenures[shard].vacant)
+        turns[shard] = _in_turn(below[0], sorted(given), tenures[shard].vacant)
         given[below[0]].append(shard)
-    return owners
+    return turns
 
 
-def _in_turn(below: Sequence[str], all_names: Sequence[str], vacant: float) -> str:
-    """Return who is to take a shard: the first of those below their share, and after a time each of the others once, in turn."""
-    turn = int(vacant // HEIR_SECONDS)
-    if not turn:
-        return below[0]
-    return all_names[(all_names.index(below[0]) + turn) % len(all_names)]
+def _in_turn(first: str, names: Sequence[str], vacant: float) -> tuple[str, ...]:
+    """Return whose turn to take a shard it has been: the first one's, and after each `HEIR_SECONDS` one more's, up to all."""
+    begin, turns = names.index(first), min(int(vacant // HEIR_SECONDS) + 1, len(names))
+    return tuple(names[(begin + turn) % len(names)] for turn in range(turns))
 
 
 def _may_go(shard: int, heir: str, members: Mapping[str, Member]) -> bool:

@@ -11,7 +11,7 @@ from tidegate.runtime.sharding import Member, Patience, Tenure, duties
 TIMING = Timing(duration=15.0, renew_deadline=10.0, retry=2.0)
 PATIENCE = Patience(doubt=7.5, death=15.0)
 TICK, FILLING = 0.5, 3.0
-"""Seconds between two looks at everything, and until the caches of an operator are filled."""
+"""Seconds between two looks at everything, and until the caches of an operator are filled, where nothing else is said."""
 ROSTER = -1
 """The number of the replicas' common Lease."""
 
@@ -43,8 +43,8 @@ class Heard:
 class Replica:
     """One replica: what `Roster`, `Slot` and `Shards` do, in steps."""
 
-    def __init__(self, name: str, count: int, leases: Leases, ahead: float) -> None:
-        self.name, self.count, self.leases, self.ahead = name, count, leases, ahead
+    def __init__(self, name: str, count: int, leases: Leases, ahead: float, filling: float) -> None:
+        self.name, self.count, self.leases, self.ahead, self.filling = name, count, leases, ahead, filling
         self.hung = self.cut_off = self.leaving = False
         self.lives = dict.fromkeys(range(count), 0)
         self.roster = Candidate(f"{count} shards", TIMING)
@@ -156,7 +156,7 @@ class Replica:
             if shard in found.hand_over and self.leads(shard):
                 self._hand_over(shard, now)
             elif shard in found.prepare:
-                self.filled_at.setdefault(shard, now + FILLING)
+                self.filled_at.setdefault(shard, now + self.filling)
             elif not self.leads(shard):
                 self.filled_at.pop(shard, None)
 
@@ -180,8 +180,8 @@ class Replica:
 class Installation:
     """All replicas of one installation, and the time."""
 
-    def __init__(self, count: int) -> None:
-        self.count, self.leases, self.time = count, Leases(), 0.0
+    def __init__(self, count: int, filling: float = FILLING) -> None:
+        self.count, self.leases, self.time, self.filling = count, Leases(), 0.0, filling
         self.replicas: dict[str, Replica] = {}
         self.names: Iterator[str] = (f"r{number:02}" for number in range(100))
         self.moves: list[tuple[float, int, str, str]] = []
@@ -189,7 +189,7 @@ class Installation:
 
     def join(self, ahead: float = 0.0) -> Replica:
         """Start a replica, with a clock of its own."""
-        replica = Replica(next(self.names), self.count, self.leases, ahead)
+        replica = Replica(next(self.names), self.count, self.leases, ahead, self.filling)
         self.replicas[replica.name] = replica
         return replica
 

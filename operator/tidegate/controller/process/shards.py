@@ -34,8 +34,11 @@ log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 0.5
 """Between looks at what there is to do about shards; what other replicas say comes in every few seconds."""
-LEAVE_SECONDS = 12.0
-"""What others get, when this replica ends, to become ready for what it holds; then it gives it up all the same."""
+LEAVE_SECONDS = 60.0
+"""What others get, when this replica ends, to become ready for what it holds, while it works on; then it gives it up all the same.
+
+The pod's grace period has to be longer, by what it takes to end.
+"""
 
 
 class Shards:
