@@ -31,7 +31,7 @@ from tidegate.notifications.message import LONGEST, Object, message_of
 log = structlog.get_logger(__name__)
 
 MOST = 10_000
-"""Lines that may wait to be written."""
+"""Lines that may wait where one of a transition comes. For decisions and records, which nobody tells again, twice as many."""
 AGAIN_SECONDS = 5.0
 """Between tries while the file cannot be written."""
 REMEMBERED = 20_000
@@ -65,6 +65,7 @@ class Audit:
         self._file, self._cluster, self._moved, self._decision = config.file, cluster, moved, decision
         self._waiting: queue.Queue[Line | None] = queue.Queue()
         self._done: OrderedDict[str, int] = OrderedDict()
+        self._put_off: OrderedDict[str, tuple[int, int]] = OrderedDict()
         self._ended = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -75,7 +76,18 @@ class Audit:
         return True
 
     def take(self, release: Object, transition: TransitionStatus, *, again: bool) -> None:  # noqa: ARG002 - its id tells
-        """Have the line of a transition written; returns at once."""
+        """Have the line of a transition written, after those of its Release that were put off; returns at once."""
+        uid, number = release["metadata"]["uid"], transition.number
+        if uid not in self._put_off and self._waiting.qsize() < MOST:
+            self._write_soon(release, transition)
+            return
+        # It stays in the status until it is written.
+        log.warning("an audit line was put off: too many wait", id=f"{uid}.{number}")
+        self._put_off[uid] = (self._put_off.get(uid, (number, number))[0], number)
+        while len(self._put_off) > REMEMBERED:
+            self._put_off.popitem(last=False)
+
+    def _write_soon(self, release: Object, transition: TransitionStatus) -> None:
         message = message_of(release, transition, cluster=self._cluster)
         line = {"stream": "audit", "kind": "transition", "type": transition.type, **data_of(message)}
 
@@ -89,8 +101,18 @@ class Audit:
         self._put(line, written)
 
     def taken(self, release: Object, transition: TransitionStatus) -> bool:
-        """Whether its line is written."""
-        return self._done.get(release["metadata"]["uid"], 0) >= transition.number
+        """Whether its line is written; one that was put off is on its way from here on, where there is room."""
+        uid, number = release["metadata"]["uid"], transition.number
+        if self._done.get(uid, 0) >= number:
+            return True
+        first, last = self._put_off.get(uid, (0, -1))
+        if first <= number <= last and self._waiting.qsize() < MOST:
+            if number < last:
+                self._put_off[uid] = (number + 1, last)
+            else:
+                del self._put_off[uid]
+            self._write_soon(release, transition)
+        return False
 
     def decided(self, namespace: str, settled: Settled, at: datetime) -> None:
         """Have it written what became of a decision; returns at once.
@@ -154,9 +176,8 @@ class Audit:
         self._thread = None
 
     def _put(self, line: Mapping[str, Any], written: Callable[[], None]) -> None:
-        if self._waiting.qsize() >= MOST:
-            # A transition stays in the status, and is written by the next life of the operator.
-            log.warning("an audit line was put off: too many wait", id=line["id"])
+        if self._waiting.qsize() >= 2 * MOST:
+            log.error("an audit line was dropped: too many wait", id=line["id"])
             return
         self._waiting.put((orjson.dumps(line) + b"\n", written))
 

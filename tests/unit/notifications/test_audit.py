@@ -202,3 +202,22 @@ async def test_standard_error_gets_whole_lines(capfd: pytest.CaptureFixture[str]
 
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines() if line.startswith("{")]
     assert [("audit", "paused")] == [(line["stream"], line["event"]) for line in lines if line.get("stream") == "audit"]
+
+
+async def test_what_was_put_off_is_written_once_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given more transitions than may wait, those beyond are written later and not lost; decisions have room of their own."""
+    monkeypatch.setattr("tidegate.notifications.audit.MOST", 2)
+    stream = Stream(tmp_path / "audit.jsonl")
+    ones = [happened(number, "paused", AT) for number in (1, 2, 3, 4, 5)]
+    for one in ones[:4]:
+        stream.audit.take(release(), one, again=False)
+    stream.audit.decided("shop", COUNTED, AT)
+    stream.audit.start()
+    await settled(lambda: len(stream.lines) == 3)
+    stream.audit.take(release(), ones[4], again=False)
+
+    await settled(lambda: all(stream.audit.taken(release(), one) for one in ones))
+    await stream.audit.stop(within=1)
+
+    transitions = [line["number"] for line in stream.lines if line["kind"] == "transition"]
+    assert ([1, 2, 3, 4, 5], 6) == (transitions, len(stream.lines))
