@@ -35,6 +35,9 @@ V = TypeVar("V")
 
 NEWS = timedelta(days=1)
 """What is older is no news. Clocks are wrong by less."""
+FOR_SOME_SECONDS = 600.0
+"""For so long a message that some of its recipients have is tried for the others: greylisting is over by then, a full mailbox may
+be so for days, and what comes after it in its Release is for all."""
 REMEMBERED = 20_000
 """Releases of which it is known how far they were told, and causes that were told."""
 
@@ -182,7 +185,7 @@ class Channel:
             self._count(self.name, Outcome.REPEATED)
             self._end(lane)
             return
-        answer = await self._try(message, addition(before))
+        answer = self._enough(await self._try(message, addition(before)), message, since)
         if answer.delivered:
             if self._pauses.delivered(message.namespace):
                 self._wake.set()
@@ -210,6 +213,14 @@ class Channel:
             self._has_bug(error)
             return Answer(words=f"internal error ({type(error).__name__}), see the operator's log")
 
+    def _enough(self, answer: Answer, message: Message, since: float) -> Answer:
+        """Return what has become of a try; what some have is done with after a while, as more comes that is for all."""
+        if not answer.partly or self._clock.monotonic() - since < FOR_SOME_SECONDS:
+            return answer
+        where = {"release": message.release, "namespace": message.namespace, "id": message.id}
+        log.warning("a notification was given up for some of its recipients", channel=self.name, cause=answer.words, **where)
+        return Answer(delivered=True)
+
     def _has_bug(self, error: Exception) -> None:
         """Log where a bug is, and not what its error says."""
         where = traceback.format_tb(error.__traceback__)[-3:]
@@ -218,7 +229,13 @@ class Channel:
     def _again(self, lane: Lane, message: Message, answer: Answer) -> None:
         """Have a message tried again, and leave its namespace alone for a while, or the receiver: what ails one often ails more."""
         now, self._trouble = self._clock.monotonic(), answer.words
-        first = self._pauses.failed(message.namespace, now, answer.after)
+        if answer.partly:
+            # The receiver is there, so nobody else waits.
+            first = not lane.failures
+            if self._pauses.delivered(message.namespace):
+                self._wake.set()
+        else:
+            first = self._pauses.failed(message.namespace, now, answer.after)
         wait = max(answer.after or 0.0, backoff(lane.failures + 1))
         self._lanes.again(lane, now + wait)
         say = log.warning if first else log.debug

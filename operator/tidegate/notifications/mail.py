@@ -11,6 +11,8 @@ import smtplib
 import socket
 import ssl
 import threading
+from collections import OrderedDict
+from collections.abc import Mapping
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -28,7 +30,7 @@ from tidegate.notifications.sending import Answer, system_words, trusting
 log = structlog.get_logger(__name__)
 
 LONGEST_SUBJECT = 200
-REMEMBERED = 1000
+REMEMBERED = 10_000
 """Messages of which it is known who has them, while some recipient does not."""
 
 
@@ -69,7 +71,7 @@ class Mail:
         self._channel, self._smtp = channel, channel.smtp
         self._turn = asyncio.Lock()
         self._last: _Attempt | None = None
-        self._left: dict[str, tuple[str, ...]] = {}
+        self._left: OrderedDict[str, tuple[str, ...]] = OrderedDict()
 
     async def deliver(self, message: Message, now: datetime) -> Answer:  # noqa: ARG002 - the mail has the transition's own time
         """Make one try."""
@@ -95,10 +97,12 @@ class Mail:
 
     def _note(self, id_: str, left: tuple[str, ...]) -> None:
         """Note who has not got a mail yet, so that the others get it once."""
-        if left and left != self._smtp.recipients and len(self._left) < REMEMBERED:
+        self._left.pop(id_, None)
+        if left and left != self._smtp.recipients:
             self._left[id_] = left
-        else:
-            self._left.pop(id_, None)
+            if len(self._left) > REMEMBERED:
+                # It was tried longest ago: one that is given up is never heard of again.
+                self._left.popitem(last=False)
 
 
 class _Attempt(threading.Thread):
@@ -136,10 +140,25 @@ class _Attempt(threading.Thread):
         try:
             answer = self._send()
         except Exception as error:  # noqa: BLE001 - whatever the library raises for what a server says
-            answer = _words_of(error)
+            answer = self._of_others(error) or _words_of(error)
         self.busy = False
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._end, answer)
+
+    def _of_others(self, error: Exception) -> Answer | None:
+        """Return what has become of a try for those who are left, who were all refused; None where it was none."""
+        if not isinstance(error, smtplib.SMTPRecipientsRefused) or self._recipients == self._smtp.recipients:
+            return None
+        return self._answer(error.recipients)
+
+    def _answer(self, refused: Mapping[str, tuple[int, bytes]]) -> Answer:
+        """Return what has become of a mail that others than these have."""
+        self.left = tuple(one for one, (code, _) in refused.items() if code < 500)
+        if gone := [one for one in refused if one not in self.left]:
+            log.warning("recipients of a mail were refused", channel=self._channel.name, count=len(gone))
+        if not self.left:
+            return Answer(delivered=True)
+        return Answer(partly=True, words=f"{len(self.left)} of its recipients are to be tried again")
 
     def _end(self, answer: Answer) -> None:
         if not self.ended.done():
@@ -173,10 +192,7 @@ class _Attempt(threading.Thread):
                 client.putcmd("quit")
         finally:
             client.close()
-        self.left = tuple(one for one, (code, _) in refused.items() if code < 500)
-        if gone := [one for one in refused if one not in self.left]:
-            log.warning("recipients of a mail were refused", channel=self._channel.name, count=len(gone))
-        return Answer(words=f"{len(self.left)} of its recipients are to be tried again") if self.left else Answer(delivered=True)
+        return self._answer(refused)
 
 
 def _login_of(smtp: SmtpConfig) -> tuple[str, str] | None:

@@ -43,12 +43,14 @@ class Answer:
     Attributes:
         delivered: the receiver has it.
         final: another try would not change that.
+        partly: the receiver is there, and some of those it is for have it; the others are to be tried again.
         words: why it was not delivered.
         after: seconds that the receiver asks to be left alone; None where it does not ask.
     """
 
     delivered: bool = False
     final: bool = False
+    partly: bool = False
     words: str = ""
     after: float | None = None
 

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from tidegate.notifications.channel import FOR_SOME_SECONDS
 from tidegate.notifications.config import ChannelConfig
 from tidegate.notifications.couriers import courier_of
 from tidegate.notifications.mail import Mail, mail_of
 from tidegate.notifications.message import Message, message_of
+from tidegate.notifications.pauses import FEW
 from tidegate.notifications.secrets import SecretError
 from tidegate.notifications.sending import Answer
 from tidegate.runtime.clock import ManualClock
@@ -231,3 +233,35 @@ async def test_one_that_is_cancelled_ends_its_thread() -> None:
 
     assert isinstance(office, PostOffice)
     assert task.cancelled()
+
+
+async def test_who_has_a_mail_is_known_after_many_that_were_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given more mails that a recipient never took than are remembered, then the next one comes to the others once as well."""
+    monkeypatch.setattr("tidegate.notifications.mail.REMEMBERED", 2)
+    async with open_post_office() as office:
+        courier = Mail(channel(office.port))
+        office.replies = {"RCPT TO:<b@": "452 mailbox full"}
+        for number in (1, 2, 3):
+            await courier.deliver(message(number=number), AT)
+        office.replies = {}
+        await courier.deliver(message(number=3), AT)
+
+    assert [*[["ops@example.com"]] * 3, ["b@example.org"]] == [to for _, to, _ in office.got]
+
+
+async def test_a_recipient_who_takes_nothing_is_in_nobodys_way() -> None:
+    """Given a mailbox that is full for hours, then mails of many namespaces reach the other one at once, later ones in time."""
+    async with open_post_office() as office:
+        told = Told(ManualClock(), channel(office.port))
+        office.replies = {"RCPT TO:<b@": "452 mailbox full"}
+        told.channel.start()
+        for place in range(FEW + 3):
+            told.channel.take(release(f"r{place}", f"shop-{place}"), happened(1, "ended", told.clock.now()), again=False)
+        await settled(lambda: len(office.got) == FEW + 3)
+        told.channel.take(release("r0", "shop-0"), happened(2, "rolling-back", told.clock.now(), warns=True), again=False)
+        told.clock.advance(FOR_SOME_SECONDS + 1)
+        await settled(lambda: told.channel.waiting() == 0)
+        await told.channel.stop(within=0)
+
+    assert {("ops@example.com",)} == {tuple(to) for _, to, _ in office.got}
+    assert (FEW + 4, [], "delivered") == (len(office.got), told.dropped, told.outcomes[-1])
