@@ -278,6 +278,7 @@ async def _put_back(cluster: Cluster, release: Json, deployment: Json, record: J
     namespace, name = (str(release["metadata"][part]) for part in ("namespace", "name"))
     template, called = deployment["spec"]["template"], str(deployment["metadata"]["name"])
     unrecorded = Omitted.IMAGES.value in (record.get("omitted") or ())
+    already = f"of {(record.get('to') or {}).get('version')} already: kubectl tidegate status {name} -n {namespace}"
     if laid := (release.get("spec") or {}).get("images") or {}:
         if unrecorded:
             output.fail(f"--to: {_NO_ROOM}: set spec.images of Release {name} by hand")
@@ -285,11 +286,12 @@ async def _put_back(cluster: Cluster, release: Json, deployment: Json, record: J
         digest = _digest_with(template, fresh)
         if fresh.keys() != laid.keys() or (digest != record["digest"] and not images_only):
             output.fail(f"--to: the template has changed in more than images since: {_ONLY_IMAGES}, or set all of it back by hand")
+        if fresh == laid:
+            output.fail(f"--to: spec.images are those {already}")
         await cluster.json_patch(RELEASES.path(namespace, name), _replace(release, "/spec/images", laid, fresh), manager=MANAGER)
         return digest, f"spec.images of Release {name} restored", release
     if content_digest(template) == record["digest"]:
-        version = (record.get("to") or {}).get("version")
-        output.fail(f"--to: the template is that of {version} already: kubectl tidegate status {name} -n {namespace}")
+        output.fail(f"--to: the template is that {already}")
     theirs = [one for one in await access.replica_sets(cluster, namespace) if _is_of(one, deployment, name)]
     kept = [one["spec"]["template"] for one in theirs if (one.get("spec") or {}).get("template")]
     old = next((one for one in kept if content_digest(one) == record["digest"]), None)
@@ -301,6 +303,8 @@ async def _put_back(cluster: Cluster, release: Json, deployment: Json, record: J
                 f"and {_NO_ROOM}: apply that version's manifest again"
             )
         old, wrote = _by_images(deployment, record, images_only=images_only), f"images of Deployment {called} restored"
+        if content_digest(old) == content_digest(template):
+            output.fail(f"--to: the images are those {already}")
     operations = _replace(deployment, "/spec/template", template, _plain(old))
     await cluster.json_patch(DEPLOYMENTS.path(namespace, called), operations, manager=MANAGER)
     return content_digest(old), wrote, deployment

@@ -401,6 +401,9 @@ def test_version_in_force_is_a_decision_as_ever(rollback: Callable[..., Any]) ->
         ("other template", "has changed in more than images since"),
         ("no room", "its images had no room in its record: apply that version's manifest again"),
         ("no room for the Release's", "its images had no room in its record: set spec.images of Release checkout by hand"),
+        ("there already", "--to: the template is that of v1.2.2 already: kubectl tidegate status checkout -n shop"),
+        ("the Release's are there already", "--to: spec.images are those of v1.2.2 already: kubectl tidegate status"),
+        ("images are there already", "--to: the images are those of v1.2.2 already: kubectl tidegate status"),
         ("follows", "Release checkout follows staging: go back there"),
         ("hold", "--hold: v1.2.2 is not in force"),
         ("now", "--now: give --to a recorded version"),
@@ -426,6 +429,13 @@ def test_what_cannot_be_put_back_as_it_was_is_not_put_back(rollback: Callable[..
             told = {"to": {"version": "v1.2.2"}, "omitted": ["from.images", "to.images"]}
             cluster.records[1] = object_of(sealed({**spec, **told}))
             cluster.sets = []
+        case "there already" | "the Release's are there already":
+            cluster = Cluster(**({"images": {"app": "checkout:v1.2.2"}} if "Release" in case else {}))
+            cluster.deployment["spec"]["template"] = template("v1.2.2")
+        case "images are there already":
+            cluster.deployment["spec"]["template"] = template("v1.2.2", MODE="new")
+            cluster.sets = []
+            arguments.append("--images-only")
         case "follows":
             cluster = Cluster(follow={"release": "staging"})
         case "hold":
