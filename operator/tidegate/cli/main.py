@@ -25,7 +25,7 @@ from tidegate.controller.process import logs
 from tidegate.controller.process.config import Config
 from tidegate.runtime import allocator
 from tidegate.runtime.errors import Terminal
-from tidegate.runtime.without import without
+from tidegate.runtime.without import without, without_parts
 
 DECIDING = ("approve", "reject", "promote", "pause", "resume", "retry")
 APART = {
@@ -56,6 +56,16 @@ a sixth of the operator's memory for as long as it runs."""
 COLLECT_AFTER = 10_000
 """By how many objects there must be more than before until the garbage collector looks through the young ones. With its default of
 700 it took a third of the processor time of a thousand rollouts, and stopped everything for longer."""
+
+
+_CLIENT_UNUSED = tuple(
+    f"kubernetes.{part}"
+    for part in (
+        *("config", "dynamic", "informer", "leaderelection", "stream", "utils", "watch"),
+        *("aio.dynamic", "aio.leaderelection", "aio.stream", "aio.watch"),
+    )
+)
+"""Parts of the client of Kubernetes that the operator makes no use of, and kopf neither."""
 
 
 class Commands(TyperGroup):
@@ -173,6 +183,8 @@ def version() -> None:
 async def _serve(config: Config, kubeconfig: str | None) -> int:
     # To guess encodings, which no answer leaves open, takes 3 MB.
     without("charset_normalizer", "requests")
+    # The client of Kubernetes is two, with OAuth and WebSockets: 4 MB more than the configuration of one, which is used.
+    without_parts(_CLIENT_UNUSED, "kubernetes.aio.config")
     # kopf takes half a second to import; the other commands need not wait for it.
     import structlog
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
+from collections.abc import Collection
+from types import ModuleType
 
 
 def without(unused: str, name: str) -> None:
@@ -25,3 +27,26 @@ def without(unused: str, name: str) -> None:
             importlib.import_module(name)
     finally:
         del sys.modules[unused]
+
+
+def without_parts(unused: Collection[str], name: str) -> None:
+    """Load a module without parts of its own library that the library imports at once, asked for or not.
+
+    Nothing happens where it is loaded already. Whoever loads one of the parts later gets it.
+
+    Args:
+        unused: full names of modules; while the module is loaded, these are empty.
+        name: of the module. It takes nothing from the parts but their names.
+    """
+    empty = {part: ModuleType(part) for part in unused}
+    if name in sys.modules or sys.modules.keys() & empty:
+        return
+    sys.modules.update(empty)
+    try:
+        importlib.import_module(name)
+    finally:
+        for part, nothing in empty.items():
+            del sys.modules[part]
+            package, _, attribute = part.rpartition(".")
+            if getattr(sys.modules.get(package), attribute, None) is nothing:
+                delattr(sys.modules[package], attribute)

@@ -68,7 +68,7 @@ def test_configuration_is_checked_with_the_kubeconfigs_that_it_names(tmp_path: P
 
 
 def test_operator_does_without_what_other_commands_need(tmp_path: Path) -> None:
-    """An operator that starts has loaded none of what only commands that check, judge or draw need, nor what guesses encodings."""
+    """An operator that starts has loaded none of what only commands that check, judge or draw need, nor what libraries bring."""
     started = """
 import sys
 from tidegate.cli.main import app
@@ -80,9 +80,10 @@ except SystemExit as ended:
     command = [sys.executable, "-W", "error", "-c", started, str(tmp_path / "none")]
     ended, *loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
-    unused = ("cel", "charset_normalizer", "prompt_toolkit", "rich", "tidegate.cli.lint", "tidegate.backtest.replay")
+    commands = ("cel", "prompt_toolkit", "rich", "tidegate.cli.lint", "tidegate.backtest.replay")
+    brought = ("charset_normalizer", "kubernetes.config", "oauthlib", "requests_oauthlib", "websocket")
     assert ("2", True) == (ended, "tidegate.controller.process.app" in loaded)
-    assert [] == [name for name in unused if name in loaded]
+    assert [] == [name for name in (*commands, *brought) if name in loaded]
 
 
 def test_similar_commands_are_suggested() -> None:
