@@ -19,7 +19,18 @@ from tidegate.cluster.resources import DEPLOYMENTS, RELEASE_RECORDS, RELEASES
 from tidegate.serve.bodies import Decide, Decided, Latest, Prepare, Promote, Rollback, Rollout, State
 from tidegate.serve.refusals import Refused
 from tidegate.serve.stored import Key, Stored, containers_of, decision_of, record_of, release_of
-from tidegate.serve.views import decidable, environments_of, first_of, ids_of, is_id, latest_of, recorded, rollout_of, upstreams
+from tidegate.serve.views import (
+    decidable,
+    environments_of,
+    first_of,
+    id_of,
+    ids_of,
+    is_id,
+    latest_of,
+    recorded,
+    rollout_of,
+    upstreams,
+)
 
 MANAGER = "tidegate-serve"
 PAGE = 32
@@ -99,7 +110,7 @@ async def promoted(cluster: Cluster, namespace: str, asked: Promote) -> tuple[in
         ApiError: the API server refuses it, or does not answer.
         Refused: there is nothing that promoting could do, or it takes a role.
     """
-    release = await _running_release(cluster, namespace, asked.release_id)
+    release = await _running_release(cluster, namespace, asked.release_id, version=asked.version)
     environments = await _environments(cluster, release)
     now = rollout_of(release, environments, asked.release_id if is_id(asked.release_id) else None)
     if now.status in (State.PROMOTED, State.IDLE):
@@ -147,7 +158,8 @@ async def decided(cluster: Cluster, namespace: str, asked: Decide) -> Decided:
         ApiError: the API server refuses it, or does not answer.
         Refused: there is no version that it could be about.
     """
-    release, one = await _running_release(cluster, namespace, asked.root.release_id), asked.root
+    one = asked.root
+    release = await _running_release(cluster, namespace, one.release_id, version=one.version)
     environments = await _environments(cluster, release)
     return await _decided(cluster, release, one.action, one.said(), wanted=one.version, environments=environments)
 
@@ -294,12 +306,22 @@ async def _recorded(cluster: Cluster, namespace: str, wanted: str) -> Rollout | 
     return recorded(found[0]) if found else None
 
 
-async def _running_release(cluster: Cluster, namespace: str, wanted: str) -> Stored:
-    """Return a Release whose rollout that is on, or that waits, is meant; an id of one that has ended is refused."""
+async def _running_release(cluster: Cluster, namespace: str, wanted: str, *, version: str | None = None) -> Stored:
+    """Return a Release whose rollout that is on, or that waits, is meant; an id of one that has ended is refused.
+
+    Args:
+        cluster: the API, with the caller's token.
+        namespace: where.
+        wanted: id of a rollout, or name of a Release.
+        version: that is meant; None where the id has to tell.
+    """
     release = await _release(cluster, namespace, wanted)
-    now = rollout_of(release, {})
+    now, last = rollout_of(release, {}), release.status.last_rollout
+    on = release.status.rollout
+    if version is None and on is not None and last is not None and wanted == id_of(on.started_at) == id_of(last.started_at):
+        words = f"two rollouts of Release {now.release} started in that minute ({last.version} and {now.version})"
+        raise Refused(409, "ambiguous", f"release_id: {words}: give the name of the Release in its place")
     if is_id(wanted) and now.release_id != wanted:
-        last = release.status.last_rollout
         how = f"{last.outcome.value}: {last.message}" if last else "it is over"
         raise Refused(409, "conflict", f"release_id: rollout {wanted} of Release {now.release} has ended ({how})")
     return release

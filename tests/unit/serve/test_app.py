@@ -42,6 +42,19 @@ ODD = {
     b'{"targetRef": {"name": "a"}, "policyRef": {"name": "p"}}, "status": []}',
 }
 """What no API server answers, and what stands in between may."""
+_LAST = {"version": "v1", "revision": "r1", "outcome": "Superseded", "cause": "Superseded"}
+TWICE = {
+    "apiVersion": "tidegate.dev/v1alpha1",
+    "kind": "Release",
+    "metadata": {"namespace": "twice", "name": "checkout", "uid": "1"},
+    "spec": {"targetRef": {"name": "a"}, "policyRef": {"name": "p"}},
+    "status": {
+        "rollout": {"policy": "p", "startedAt": "2026-01-01T00:09:40Z", "spec": {"steps": [{"weight": 100}]}},
+        "candidate": {"revision": "r2", "version": "v2", "digest": f"sha256:{'0' * 64}"},
+        "lastRollout": {**_LAST, "startedAt": "2026-01-01T00:09:05Z", "finishedAt": "2026-01-01T00:09:40Z"},
+    },
+}
+"""A Release of which one version superseded another within a minute."""
 NOT_FOUND = {"kind": "Status", "code": 404, "reason": "NotFound", "message": 'releases.tidegate.dev "none" not found'}
 
 
@@ -100,6 +113,10 @@ async def there(tmp_path: Path) -> AsyncIterator[There]:
             return web.Response(body=ODD[request.path.rsplit("/", 1)[-1]], content_type="application/json")
         if request.path.endswith("/releaserecords") and "archive" in request.path:
             return web.json_response({**NONE, "kind": "ReleaseRecordList", "items": [RECORD]})
+        if request.method == "POST" and "/twice/" in request.path:
+            return web.json_response({**await request.json(), "metadata": {"name": "made"}}, status=201)
+        if request.path.endswith("/twice/releases"):
+            return web.json_response({**NONE, "items": [TWICE]})
         if request.path.endswith("/releases"):
             return web.json_response(NONE)
         return web.json_response(NOT_FOUND, status=404)
@@ -369,6 +386,20 @@ async def test_rollouts_that_are_over_are_found_by_their_records(there: There) -
 
     assert (200, wanted, RECORD["spec"]["release"]) == (status, answer["data"]["release_id"], answer["data"]["release"])
     assert (404, 404) == (other[0], promoted[0])
+
+
+async def test_an_id_that_two_rollouts_have_is_for_neither(there: There) -> None:
+    """Given one that superseded another within a minute, then their id decides on neither: a version says which is meant."""
+    asked = {"release_id": "rel_20260101_0009"}
+    refused = [
+        await there.ask("POST", f"/api/releases/{path}?namespace=twice", json=asked | more)
+        for path, more in (("promote", {"skip": True}), ("rollback", {}), ("decide", {"action": "Approve", "role": "qa"}))
+    ]
+    made, _, _ = await there.ask("POST", "/api/releases/promote?namespace=twice", json=asked | {"skip": True, "version": "v2"})
+
+    words = "two rollouts of Release checkout started in that minute (v1 and v2): give the name of the Release in its place"
+    assert [(409, words)] * 3 == [(status, answer["error"]["message"].partition(": ")[2]) for status, answer, _ in refused]
+    assert 201 == made
 
 
 async def test_ids_of_requests_are_taken_over_where_they_are_ids(there: There) -> None:
