@@ -42,7 +42,8 @@ class References:
     def __init__(self, relations: Relations, shard: Shard = WHOLE) -> None:
         self._relations, self._shard = relations, shard
         self._named: dict[ReleaseKey, frozenset[tuple[str, str, str]]] = {}
-        self._by: dict[tuple[str, str, str], set[ReleaseKey]] = {}
+        self._by: dict[tuple[str, str, str], tuple[ReleaseKey] | set[ReleaseKey]] = {}
+        """Nearly all is named by one Release, of which a set takes four times the memory."""
         self._group: dict[ReleaseKey, str] = {}
         self._members: dict[tuple[str, str], set[ReleaseKey]] = {}
         """Of each group, whichever shard its members are in."""
@@ -64,12 +65,18 @@ class References:
         names = frozenset(self._names(key, release)) if release is not None else frozenset()
         let_go: list[Key] = []
         for gone in self._named.get(key, frozenset()) - names:
-            self._by[gone].discard(key)
-            if not self._by[gone]:
+            by = self._by[gone]
+            if isinstance(by, set):
+                by.discard(key)
+            if not by or by == (key,):
                 del self._by[gone]
                 let_go.append(Key(*gone))
         for name in names:
-            self._by.setdefault(name, set()).add(key)
+            by = self._by.setdefault(name, (key,))
+            if isinstance(by, set):
+                by.add(key)
+            elif by != (key,):
+                self._by[name] = {*by, key}
         if release is None:
             self._named.pop(key, None)
             let_go.append(Key(RELEASES.kind, *key))
