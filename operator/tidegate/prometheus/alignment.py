@@ -19,7 +19,6 @@ by the same scrape (a gateway), no window is ever cut, and nothing waits.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -104,7 +103,8 @@ class Alignment:
         self.cut = datetime.min.replace(tzinfo=UTC)
         self._canary: list[Rise] = []
         self._stable: list[Rise] = []
-        self._loud: deque[_Window] = deque()
+        self._loud: list[_Window] = []
+        """Most often none: a deque takes 760 bytes for that."""
         self._usual = _Usual()
         self._refused: datetime | None = None
 
@@ -202,8 +202,8 @@ class Alignment:
                 self._loud.append(window)
 
     def _forget(self, before: datetime) -> None:
-        while self._loud and self._loud[0].end < before:
-            self._loud.popleft()
+        late = (place for place, window in enumerate(self._loud) if window.end >= before)
+        del self._loud[: next(late, len(self._loud))]
 
 
 def _joined(rises: Iterable[Rise]) -> list[Rise]:
