@@ -21,6 +21,7 @@ from tidegate.api.status import (
     GateStatus,
     LastRollout,
     Outcome,
+    RejectedStatus,
     ReleaseStatus,
     RevisionStatus,
     RolloutStatus,
@@ -136,6 +137,57 @@ def test_an_end_that_a_process_before_has_stored_is_not_written_over(stored: Rel
     assert known.last_rollout is not None
     assert NOW + timedelta(seconds=counts) == known.last_rollout.finished_at
     assert (counts == 63) == memory.unsaved
+
+
+def on(minute: int = 0, undo: Cause | None = None, **fields: Any) -> ReleaseStatus:
+    """Return the status of a rollout that began so many minutes after midnight; undone by this cause."""
+    spec = RolloutPolicySpec.model_validate({"steps": [{"weight": 50}]})
+    began = NOW + timedelta(minutes=minute)
+    return status(rollout=RolloutStatus(policy="RolloutPolicy/production", spec=spec, started_at=began, undo=undo), **fields)
+
+
+REJECTED = (RejectedStatus(revision="bbbb", cause=Cause.CHECK, at=NOW),)
+
+
+@pytest.mark.parametrize(
+    ("decided", "stored", "overtaken"),
+    [
+        (on(weight=50), on(undo=Cause.CHECK, rejected=REJECTED), True),
+        (on(weight=50), on(undo=Cause.REQUEST), True),
+        (on(weight=50), end(61), True),
+        (on(weight=50), on(1), True),
+        (status(weight=0), status(rejected=REJECTED), True),
+        (on(undo=Cause.GATE, rejected=REJECTED), on(weight=50), False),
+        (on(undo=Cause.GATE, rejected=REJECTED), on(undo=Cause.REQUEST), False),
+        (end(63), on(undo=Cause.GATE, rejected=REJECTED), False),
+        (on(1), end(61), False),
+        (on(weight=50), on(weight=20), False),
+    ],
+    ids=[
+        "rejected",
+        "shut by request",
+        "ended",
+        "the next one has begun",
+        "rejected before its start",
+        "shut here",
+        "shut by both",
+        "ended here",
+        "the next one was begun here",
+        "as far as here",
+    ],
+)
+def test_what_a_process_before_has_stored_counts_if_it_came_further(
+    decided: ReleaseStatus, stored: ReleaseStatus, *, overtaken: bool
+) -> None:
+    """Its verdict comes late, after the next process has read the status and was refused: that version gets no weight again."""
+    memory = Memory("one")
+    kept(memory, status(weight=100))
+    memory.status, memory.unsaved = decided, True
+
+    known = memory.known(release(stored), 0.0)
+
+    assert known == (stored if overtaken else decided)
+    assert memory.unsaved is not overtaken
 
 
 GATE = GateStatus(name="errors", verdict="Pass", at=NOW, looks="P")  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ from tidegate.api.policy import RolloutPolicySpec
 from tidegate.api.status import ReleaseStatus
 from tidegate.cluster.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid
 from tidegate.controller.observe.parsing import stored_status
+from tidegate.controller.reconcile.overtaken import overtaken
 from tidegate.controller.reconcile.status_patch import Gist, Weight, fingerprint, slight, weigh
 from tidegate.engine.snapshot import Blocker
 from tidegate.runtime.errors import Retry, Terminal
@@ -103,37 +104,30 @@ class Memory:
         """Return the status to decide on.
 
         That is what was decided last, unless somebody else has stored another status since; but what was decided and could not be
-        stored is never given up for what somebody else has stored: it may be the verdict on a version.
+        stored is given up only for what has come further: it may be the verdict on a version.
 
         Args:
             release: the Release as stored.
             now: the time, on the monotonic clock.
         """
         current = release.get("status") or {}
-        over = self.unsaved and self._ended_by_another(current)
-        if self.status is not None and not over and (self.unsaved or self._print_of(current) == self.stored):
+        same = self._print_of(current) == self.stored
+        if self.status is not None and same:
+            return self.status
+        # Unpacked once: decisions are weighed against it at each pass until one is stored, half a minute after a restart.
+        document = opened(current)
+        theirs = stored_status(release, document)
+        if self.status is not None and self.unsaved and not overtaken(self.status, theirs):
             return self.status
         if self.status is not None:
             metadata = release["metadata"]
             log.warning("the status was changed by somebody else", release=metadata["name"], namespace=metadata["namespace"])
-        # Unpacked once: decisions are weighed against it at each pass until one is stored, half a minute after a restart.
-        document = opened(current)
-        self.status, self.stored, self.since = _shared(stored_status(release, document)), self._print_of(current), now
+        self.status, self.stored, self.since = _shared(theirs), self._print_of(current), now
         self.numbered, self._weighed = self.status.outbox.last if self.status.outbox is not None else 0, None
-        if over:
-            self.unsaved = self.postponed = False
+        self.unsaved = self.postponed = False
         # Fingerprints are of our own types, so what is stored has to be wholly what was read of it.
         self.sent = self._gist_of(self.wire) if weigh(document, self.wire) is Weight.NONE else None
         return self.status
-
-    def _ended_by_another(self, current: Mapping[str, Any]) -> bool:
-        """Whether another process has stored the end of the rollout whose end was decided here, as it was, at another time."""
-        there, ours = current.get("lastRollout"), self.status.last_rollout if self.status is not None else None
-        if ours is None or not isinstance(there, Mapping) or "rollout" in current:
-            return False
-        wire = ours.to_wire()
-        same = all(there.get(name) == wire[name] for name in ("startedAt", "revision", "outcome"))
-        return same and there.get("finishedAt") != wire["finishedAt"]
 
     def decide(self, status: ReleaseStatus, *, passing: bool = False) -> None:
         """Note what was decided.
