@@ -27,9 +27,9 @@ from tidegate.cluster.sending import Json
 PER_NAMESPACE = 250
 AT_ONCE = 24
 BUILD_AT_ONCE = 64
+"""Services that are created at a time, each by three requests side by side: as many as keep two cores busy."""
 TOLD = 1000
 """Services after which it is said how many are done."""
-"""Services that are created at a time, each by three requests side by side: as many as keep two cores busy."""
 POLICY = "bench"
 Name = tuple[str, str]
 

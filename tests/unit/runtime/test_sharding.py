@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tidegate.controller.process.shards import LEAVE_SECONDS
 from tidegate.runtime.sharding import HEIR_SECONDS, Duties, Member, Patience, Shard, Tenure, assigned, duties, shard_of
-from unit.runtime.replicas import FILLING, TIMING, Installation
+from unit.runtime.replicas import FILLING, TICK, TIMING, Installation
 
 PATIENCE = Patience(doubt=7.5, death=15.0)
 FAILOVER = TIMING.duration + TIMING.retry + FILLING + 3.0
@@ -128,6 +128,15 @@ disturbances = st.one_of(
 )
 
 
+def installed(count: int, replicas: int, *, seconds: float, filling: float = FILLING, ahead: float = 0.0) -> Installation:
+    """Return an installation whose replicas began together, so long ago; each one's clock is ahead of the one's before."""
+    place = Installation(count, filling)
+    for number in range(replicas):
+        place.join(ahead=ahead * number)
+    place.run(seconds)
+    return place
+
+
 def disturb(place: Installation, what: str, which: float, seconds: float) -> None:
     """Let something happen, and let it be over."""
     there = sorted(place.replicas)
@@ -167,10 +176,7 @@ def test_no_shard_has_two_writers_and_none_is_without_for_long(
     count: int, there: int, life: list[tuple[tuple[str, float, float], float]]
 ) -> None:
     """Whatever happens: at no instant two may write, and a failover after the last disturbance all is held, in fair shares."""
-    place = Installation(count)
-    for number in range(there):
-        place.join(ahead=1000.0 * number)
-    place.run(40.0)
+    place = installed(count, there, seconds=40.0, ahead=1000.0)
     for (what, which, seconds), pause in life:
         disturb(place, what, which, seconds)
         place.run(pause)
@@ -189,10 +195,7 @@ def test_no_shard_has_two_writers_and_none_is_without_for_long(
 @given(st.integers(1, 4), st.integers(1, 3), st.floats(FILLING, 400.0))
 def test_shards_of_a_dead_replica_are_taken_however_long_their_caches_take(count: int, there: int, filling: float) -> None:
     """With thousands of Releases and a slow API server it takes minutes to fill them: the failover lasts as long, and no longer."""
-    place = Installation(count, filling)
-    for _ in range(there + 1):
-        place.join()
-    place.run(40.0 + 2 * filling)
+    place = installed(count, there + 1, seconds=40.0 + 2 * filling, filling=filling)
     assert set(place.held()) == set(range(count))
 
     del place.replicas[min(place.replicas)]
@@ -205,10 +208,7 @@ def test_shards_of_a_dead_replica_are_taken_however_long_their_caches_take(count
 @given(st.integers(2, 5), st.integers(2, 4), st.floats(1.0, 120.0))
 def test_api_server_that_was_away_moves_no_shard(count: int, there: int, seconds: float) -> None:
     """However long the API server is away, everybody goes on with what it had."""
-    place = Installation(count)
-    for _ in range(there):
-        place.join()
-    place.run(60.0)
+    place = installed(count, there, seconds=60.0)
     before, moves = place.held(), len(place.moves)
 
     disturb(place, "API server away", 0, seconds)
@@ -221,10 +221,7 @@ def test_api_server_that_was_away_moves_no_shard(count: int, there: int, seconds
 @given(st.integers(2, 5), st.integers(1, 4), st.floats(FILLING, 45.0))
 def test_shards_of_one_that_is_told_to_end_are_never_without_a_writer(count: int, there: int, filling: float) -> None:
     """It waits for the caches of others; each of its shards has a writer at each instant but for the one of the handover itself."""
-    place = Installation(count, filling)
-    for _ in range(there + 1):
-        place.join()
-    place.run(60.0 + 2 * filling)
+    place = installed(count, there + 1, seconds=60.0 + 2 * filling, filling=filling)
     going = place.replicas[min(place.replicas)]
 
     going.leaving = True
@@ -237,7 +234,7 @@ def test_shards_of_one_that_is_told_to_end_are_never_without_a_writer(count: int
 def without(place: Installation, seconds: float) -> float:
     """Let time pass; return the seconds for which shards had nobody, in all."""
     gaps = 0.0
-    for _ in range(int(seconds / 0.5)):
-        place.run(0.5)
-        gaps += 0.5 * (place.count - len(place.held()))
+    for _ in range(int(seconds / TICK)):
+        place.run(TICK)
+        gaps += TICK * (place.count - len(place.held()))
     return gaps

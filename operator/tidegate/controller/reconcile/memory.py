@@ -111,8 +111,8 @@ class Memory:
             now: the time, on the monotonic clock.
         """
         current = release.get("status") or {}
-        same = self._print_of(current) == self.stored
-        if self.status is not None and same:
+        printed = self._print_of(current)
+        if self.status is not None and printed == self.stored:
             return self.status
         # Unpacked once: decisions are weighed against it at each pass until one is stored, half a minute after a restart.
         document = opened(current)
@@ -122,7 +122,7 @@ class Memory:
         if self.status is not None:
             metadata = release["metadata"]
             log.warning("the status was changed by somebody else", release=metadata["name"], namespace=metadata["namespace"])
-        self.status, self.stored, self.since = _shared(theirs), self._print_of(current), now
+        self.status, self.stored, self.since = _shared(theirs), printed, now
         self.numbered, self._weighed = self.status.outbox.last if self.status.outbox is not None else 0, None
         self.unsaved = self.postponed = False
         # Fingerprints are of our own types, so what is stored has to be wholly what was read of it.
